@@ -1,0 +1,1 @@
+"""The embedded one-node Kafka for a first run and for tests."""

@@ -1,0 +1,1 @@
+"""Connectors: department databases and files to and from the bus."""

@@ -1,0 +1,49 @@
+"""Every name that the exchange uses on Kafka, in one place."""
+
+from __future__ import annotations
+
+LEDGER = "exchange.ledger"
+CONTRACT = "exchange.contract"
+SCHEMAS = "_schemas"
+ROUTER_GROUP = "exchange.router"
+
+
+def subject_topic(subject_id: str) -> str:
+    """
+    >>> subject_topic("tax.income")
+    'subject.tax.income'
+    """
+    return f"subject.{subject_id}"
+
+
+def quarantine_topic(subject_id: str) -> str:
+    """
+    >>> quarantine_topic("tax.income")
+    'quarantine.tax.income'
+    """
+    return f"quarantine.{subject_id}"
+
+
+def inbox_topic(reader: str, subject_id: str) -> str:
+    """
+    >>> inbox_topic("civil-affairs", "tax.income")
+    'inbox.civil-affairs.tax.income'
+    """
+    return f"inbox.{reader}.{subject_id}"
+
+
+def cursor_topic(department: str) -> str:
+    """
+    >>> cursor_topic("tax")
+    'cursor.tax'
+    """
+    return f"cursor.{department}"
+
+
+def value_subject(topic: str) -> str:
+    """The registry's subject for a topic's values (Confluent's TopicNameStrategy).
+
+    >>> value_subject("subject.tax.income")
+    'subject.tax.income-value'
+    """
+    return f"{topic}-value"

@@ -1,0 +1,1 @@
+"""Pure decisions: which grants are in force, and which views they share."""

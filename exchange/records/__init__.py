@@ -1,0 +1,1 @@
+"""Record batches as columns: numba kernels over Kafka's and Avro's bytes."""

@@ -1,0 +1,1 @@
+"""The router: enforces grants and logs every exchanged record."""

@@ -1,0 +1,25 @@
+"""Settings of every command and daemon: the only reader of the environment (``EXCHANGE_*``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings, each from ``EXCHANGE_<NAME>``; the defaults are the embedded first run."""
+
+    model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="forbid")
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka, as host:port,host:port.")
+    home: Path = Field(Path(".exchange"), description="Folder for the local broker, databases, logs and keys.")
+    contract: Path = Field(Path("topics.yaml"), description="The contract file.")
+    connectors: Path = Field(Path("connectors"), description="Folder with one connector folder per department.")
+    ledger_url: str = Field("", description="SQL database of the ledger follower; empty: SQLite in the home folder.")
+    ledger_key_file: Path | None = Field(None, description="32-byte key of the ledger's tags; empty: made in the home folder.")
+    metrics_host: str = Field("127.0.0.1", description="Address on which daemons serve /metrics and /healthz.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    java: str = Field("java", description="Java 17 or newer, for the local broker.")
+    maven: str = Field("mvn", description="Maven, which fetches the local broker's jars.")
