@@ -1,0 +1,127 @@
+"""connector.yaml as frozen models: what a department publishes and what it takes in.
+
+    department: tax
+    database: sqlite:///${home}/city/tax.db     # any SQLAlchemy URL of SQLite or PostgreSQL; or, with a password:
+    # database: {url: postgresql+psycopg://exchange@db/tax, password_file: secrets/tax}
+    sources:
+      - subject: tax.income                     # one of the department's own subjects
+        table: income                           # or query: SELECT …
+        cursor: {time: updated_at, id: id}      # changes with every update; unique with the id
+        lookback_s: 60                          # longest time between a row's timestamp and its commit
+        columns: {resident_id: id_no}           # schema field: column, only where the names differ
+        transform: transform.py:income          # optional: row mapping -> row mapping, or None to skip the row
+      - subject: tax.arrears
+        csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
+      - subject: tax.notices
+        python: notices.py:Notices              # a Source class of your own, see exchange/connect/source.py
+    sinks:
+      - subject: civil.household                # a subject that the contract grants to the department
+        table: household                        # default: civil_household
+        key: [household_id, resident_id]        # upsert by these fields; absent: every record is kept
+
+`${home}` is the exchange's home folder; other relative paths start at the connector's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from exchange.contract.model import Model, Name, SubjectId
+
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Database(Model):
+    """Where a database is; a password belongs into a file of its own."""
+
+    url: str = Field(description="SQLAlchemy URL of SQLite or PostgreSQL.")
+    password_file: str | None = Field(None, description="File whose first line is the password.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_url(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+
+class Cursor(Model):
+    """The two columns that order a table's changes."""
+
+    time: str = Field(description="Timestamp column that every insert and update moves forward.")
+    id: str = Field(description="Column that tells rows of one timestamp apart.")
+
+
+class Csv(Model):
+    """A folder into which CSV files are dropped."""
+
+    folder: str
+    pattern: str = Field("*.csv", pattern=r"^[^/\\]+$")
+    encoding: str = Field("utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    null: str = Field("", description="The text that stands for a missing value.")
+    settle_s: float = Field(2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it.")
+
+
+class SourceConfig(Model):
+    """One subject that the department publishes, and where its rows come from."""
+
+    subject: SubjectId
+    table: str | None = Field(None, description="Table or view, with its schema where needed: tax.income.")
+    query: str | None = Field(None, description="One SELECT that gives the cursor's columns too.")
+    csv: Csv | None = None
+    python: Reference | None = Field(None, description="file.py:Class of a Source in the connector's folder.")
+    options: Mapping[str, Any] = Field(default_factory=dict, description="Passed to the class named by `python`.")
+    cursor: Cursor | None = None
+    lookback_s: float = Field(60, ge=0, description="Longest time between a row's timestamp and its commit.")
+    poll_s: float = Field(1.0, gt=0, description="Pause between looks at a source that has nothing new.")
+    page_rows: int = Field(5000, ge=1, le=100_000, description="Rows in one transaction at most.")
+    columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, where names differ.")
+    transform: Reference | None = Field(None, description="file.py:function in the connector's folder.")
+    database: Database | None = Field(None, description="Where it is not the connector's database.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> SourceConfig:
+        origins = [name for name in ("table", "query", "csv", "python") if getattr(self, name) is not None]
+        if len(origins) != 1:
+            raise ValueError("give exactly one of table, query, csv, python")
+        if (self.cursor is None) == (origins[0] in ("table", "query")):
+            raise ValueError("a table or query needs a cursor: {time: column, id: column}; nothing else has one")
+        if self.options and self.python is None:
+            raise ValueError("options go with python only")
+        return self
+
+
+class SinkConfig(Model):
+    """One granted subject that the department takes into a table."""
+
+    subject: SubjectId
+    table: str | None = Field(None, description="Table to create and fill; absent: <owner>_<name>.")
+    key: tuple[str, ...] = Field((), description="Fields by which a newer record replaces an older; absent: all kept.")
+    database: Database | None = Field(None, description="Where it is not the connector's database.")
+
+    @property
+    def table_name(self) -> str:
+        """The table's name, also where the file gives none."""
+        return self.table or self.subject.replace(".", "_").replace("-", "_")
+
+
+class ConnectorConfig(Model):
+    """The whole connector.yaml of one department."""
+
+    department: Name
+    database: Database | None = None
+    sources: tuple[SourceConfig, ...] = ()
+    sinks: tuple[SinkConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> ConnectorConfig:
+        for kind, subjects in (
+            ("source", [s.subject for s in self.sources]),
+            ("sink", [s.subject for s in self.sinks]),
+        ):
+            twice = sorted({s for s in subjects if subjects.count(s) > 1})
+            if twice:
+                raise ValueError(f"more than one {kind} for {', '.join(twice)}")
+        return self
