@@ -1,0 +1,254 @@
+"""The ledger entry: what became of one run of source records, for every grant concerned."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import crc32c
+
+from exchange.contract import names
+from exchange.errors import CorruptionError
+from exchange.ledger.merkle import EMPTY_ROOT
+from exchange.schema import avro
+
+SCHEMA_FILE = Path(__file__).resolve().parents[2] / "schemas" / "exchange" / "ledger_entry.avsc"
+TAG_BYTES = 16
+NULL_TAG = bytes(TAG_BYTES)
+_TAG_PERSON = b"exchange.tag\0\0\0\0"
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class EntryError(CorruptionError):
+    """A ledger entry that cannot be read, or whose sums do not balance."""
+
+    code = "ledger_entry"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive source offsets `first` … `first + count - 1`."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Records not delivered, for one reason.
+
+    Bit i of `bitmap` (least significant first) is record i of the entry; None means all
+    records that are not quarantined.
+    """
+
+    reason: str
+    count: int
+    bitmap: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the grants of one view got; `digest` is the Merkle root over the records as delivered."""
+
+    grants: tuple[str, ...]
+    delivered: int
+    size_bytes: int
+    digest: bytes
+    withheld: tuple[Withheld, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record that no grant got, because it is not a valid record of the subject."""
+
+    index: int
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry; the fields' meaning is in `schemas/exchange/ledger_entry.avsc`."""
+
+    epoch: int
+    router: str
+    time_ms: int
+    topic: str
+    partition: int
+    runs: tuple[Run, ...]
+    count: int
+    root: bytes
+    tags: bytes
+    outcomes: tuple[Outcome, ...]
+    quarantined: tuple[Quarantined, ...]
+
+    @property
+    def is_adoption(self) -> bool:
+        """Whether the entry says that a router took a new epoch, and covers no source records."""
+        return self.topic == names.CONTRACT
+
+    def offset(self, index: int) -> int:
+        """The source offset of record `index`; IndexError outside of the entry."""
+        for run in self.runs:
+            if 0 <= index < run.count:
+                return run.first + index
+            index -= run.count
+        raise IndexError(index)
+
+
+def adoption(epoch: int, router: str, time_ms: int, offset: int) -> Entry:
+    """The entry with which `router` says that it took `epoch`, found at `offset` of the contract topic."""
+    return Entry(
+        epoch=epoch,
+        router=router,
+        time_ms=time_ms,
+        topic=names.CONTRACT,
+        partition=0,
+        runs=(Run(offset, 1),),
+        count=1,
+        root=EMPTY_ROOT,
+        tags=NULL_TAG,
+        outcomes=(),
+        quarantined=(),
+    )
+
+
+def tag(key: bytes | None, ledger_key: bytes) -> bytes:
+    """The 16-byte keyed tag under which the ledger knows a record key; zero bytes for null."""
+    if key is None:
+        return NULL_TAG
+    return hashlib.blake2b(key, digest_size=TAG_BYTES, key=ledger_key, person=_TAG_PERSON).digest()
+
+
+def record_key(topic: str, partition: int) -> bytes:
+    """The Kafka key of the entries of one source partition.
+
+    >>> record_key("subject.tax.income", 3)
+    b'subject.tax.income/3'
+    """
+    return f"{topic}/{partition}".encode()
+
+
+def ledger_partition(topic: str, partition: int, partitions: int) -> int:
+    """The partition of `exchange.ledger` (of `partitions`) that holds a source partition's entries."""
+    return crc32c.crc32c(record_key(topic, partition)) % partitions
+
+
+@cache
+def _schema() -> Any:
+    return avro.parse(SCHEMA_FILE.read_text(encoding="utf-8"))
+
+
+def encode(entry: Entry) -> bytes:
+    """The entry's Avro body; `schema.wire` puts the schema id before it."""
+    return avro.encode(
+        _schema(),
+        {
+            "epoch": entry.epoch,
+            "router": entry.router,
+            "time": entry.time_ms,
+            "topic": entry.topic,
+            "partition": entry.partition,
+            "runs": [{"first": run.first, "count": run.count} for run in entry.runs],
+            "count": entry.count,
+            "root": entry.root,
+            "tags": entry.tags,
+            "outcomes": [
+                {
+                    "grants": outcome.grants,
+                    "delivered": outcome.delivered,
+                    "bytes": outcome.size_bytes,
+                    "digest": outcome.digest,
+                    "withheld": [{"reason": w.reason, "count": w.count, "bitmap": w.bitmap} for w in outcome.withheld],
+                }
+                for outcome in entry.outcomes
+            ],
+            "quarantined": [{"index": q.index, "offset": q.offset, "reason": q.reason} for q in entry.quarantined],
+        },
+    )
+
+
+def decode(body: bytes) -> Entry:
+    """The entry of an Avro body; `EntryError` where the body is not one."""
+    try:
+        raw = avro.decode(_schema(), body)
+    except Exception as error:  # whatever the decoder meets in foreign bytes
+        raise EntryError("a ledger record is not a ledger entry") from error
+    return Entry(
+        epoch=raw["epoch"],
+        router=raw["router"],
+        time_ms=_milliseconds(raw["time"]),
+        topic=raw["topic"],
+        partition=raw["partition"],
+        runs=tuple(Run(**run) for run in raw["runs"]),
+        count=raw["count"],
+        root=raw["root"],
+        tags=raw["tags"],
+        outcomes=tuple(
+            Outcome(
+                grants=tuple(outcome["grants"]),
+                delivered=outcome["delivered"],
+                size_bytes=outcome["bytes"],
+                digest=outcome["digest"],
+                withheld=tuple(Withheld(**withheld) for withheld in outcome["withheld"]),
+            )
+            for outcome in raw["outcomes"]
+        ),
+        quarantined=tuple(Quarantined(**quarantined) for quarantined in raw["quarantined"]),
+    )
+
+
+def _milliseconds(time: datetime) -> int:
+    return (time - _1970) // timedelta(milliseconds=1)
+
+
+def validate_entry(entry: Entry) -> None:
+    """Raise `EntryError` unless every record of the entry has exactly one outcome for each view.
+
+    Runs ascend and sum to the count; there is one tag per record; delivered, withheld and
+    quarantined sum to the count; bitmaps are as long as the entry, hold as many bits as they
+    count, and overlap neither each other nor the quarantined records.
+    """
+    _check(sum(run.count for run in entry.runs) == entry.count, entry, "runs do not sum to the count")
+    _check(all(run.count > 0 and run.first >= 0 for run in entry.runs), entry, "a run is empty or negative")
+    ascending = all(a.first + a.count <= b.first for a, b in zip(entry.runs, entry.runs[1:], strict=False))
+    _check(ascending, entry, "runs overlap or are out of order")
+    _check(len(entry.tags) == TAG_BYTES * entry.count, entry, "tags do not match the count")
+    quarantined = 0
+    for bad in entry.quarantined:
+        _check(0 <= bad.index < entry.count and not quarantined >> bad.index & 1, entry, "a quarantined index is wrong")
+        _check(bad.offset == entry.offset(bad.index), entry, "a quarantined offset is not that of its index")
+        quarantined |= 1 << bad.index
+    grants = [grant for outcome in entry.outcomes for grant in outcome.grants]
+    _check(len(grants) == len(set(grants)), entry, "a grant has two outcomes")
+    for outcome in entry.outcomes:
+        _validate_outcome(entry, outcome, quarantined)
+
+
+def _validate_outcome(entry: Entry, outcome: Outcome, quarantined: int) -> None:
+    total = outcome.delivered + sum(withheld.count for withheld in outcome.withheld) + len(entry.quarantined)
+    _check(total == entry.count, entry, "delivered, withheld and quarantined do not sum to the count")
+    _check(outcome.delivered >= 0 and len(outcome.digest) == 32, entry, "an outcome is malformed")
+    taken = quarantined
+    everything = (1 << entry.count) - 1
+    for withheld in outcome.withheld:
+        if withheld.bitmap is None:
+            bits = everything & ~quarantined
+        else:
+            _check(len(withheld.bitmap) == (entry.count + 7) // 8, entry, "a bitmap is not as long as the entry")
+            bits = int.from_bytes(withheld.bitmap, "little")
+        _check(
+            bits & ~everything == 0 and bits.bit_count() == withheld.count, entry, "a bitmap does not hold its count"
+        )
+        _check(bits & taken == 0, entry, "a record has two outcomes")
+        taken |= bits
+
+
+def _check(holds: bool, entry: Entry, fault: str) -> None:
+    if not holds:
+        place = f"{entry.topic}/{entry.partition} from offset {entry.runs[0].first if entry.runs else '?'}"
+        raise EntryError(f"ledger entry for {place}: {fault}")
