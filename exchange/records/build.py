@@ -1,0 +1,178 @@
+"""Write record batches: whole records copied, or new ones from keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from exchange.records.header import HEADER_BYTES, write
+from exchange.records.scan import Columns, read_only
+
+MAX_BATCH_BYTES = 900_000  # below the broker's default message.max.bytes of 1,048,588
+_OVERHEAD_BYTES = 21  # of a record's own length, attributes, time delta and offset delta, at most
+_LENGTHS_BYTES = 16  # of a new record's key length, value length and header count, at most
+
+
+class Batch(NamedTuple):
+    """An uncompressed batch that no producer has stamped yet, and how many records it holds."""
+
+    data: bytearray
+    count: int
+
+
+def copy(buf: np.ndarray, columns: Columns, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
+    """New batches with the records of `rows` (int64 indexes, ascending) as they are, headers included.
+
+    Only length, time delta and offset delta are rewritten; a batch passes `max_bytes` only where one
+    record alone does.
+    """
+    bound = int(columns.tail_len[rows].sum()) + len(rows) * _OVERHEAD_BYTES
+    out, batches = _space(bound, len(rows), max_bytes)
+    count = _copy(buf, columns.tail, columns.tail_len, columns.timestamp, rows, out, batches, max_bytes)
+    return _cut(out, batches[:count])
+
+
+class Values(NamedTuple):
+    """Byte strings as columns: string i is buf[start[i] : start[i] + length[i]]; length -1 is null."""
+
+    buf: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+
+    @classmethod
+    def of(cls, strings: Sequence[bytes | None]) -> Values:
+        """The columns of a list of byte strings."""
+        length = np.fromiter((-1 if s is None else len(s) for s in strings), np.int64, len(strings))
+        sizes = np.maximum(length, 0)
+        joined = b"".join([s for s in strings if s])
+        return cls(read_only(joined), np.cumsum(sizes) - sizes, length)
+
+    @classmethod
+    def nulls(cls, rows: int) -> Values:
+        """That many nulls."""
+        return cls(read_only(b""), np.zeros(rows, np.int64), np.full(rows, -1, np.int64))
+
+
+def join(
+    keys: Values, values: Values, timestamp: np.ndarray, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES
+) -> list[Batch]:
+    """New batches of the given keys and values, without headers; `timestamp` in ms, `rows` as for `copy`."""
+    size = np.maximum(keys.length[rows], 0) + np.maximum(values.length[rows], 0)
+    bound = int(size.sum()) + len(rows) * (_OVERHEAD_BYTES + _LENGTHS_BYTES)
+    out, batches = _space(bound, len(rows), max_bytes)
+    count = _join(*keys, *values, timestamp, rows, out, batches, max_bytes)
+    return _cut(out, batches[:count])
+
+
+def pack(
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    timestamps_ms: Sequence[int],
+    *,
+    max_bytes: int = MAX_BATCH_BYTES,
+) -> list[Batch]:
+    """Batches of new records, in order.
+
+    >>> [batch.count for batch in pack([b"k", None], [b"v", b"w"], [0, 1])]
+    [2]
+    """
+    rows = np.arange(len(keys), dtype=np.int64)
+    times = np.asarray(timestamps_ms, np.int64)
+    return join(Values.of(keys), Values.of(values), times, rows, max_bytes)
+
+
+def _space(bound: int, rows: int, max_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    """A buffer that surely holds `rows` records of `bound` bytes in all, and the table of its batches."""
+    most = min(rows, 2 * (bound // max_bytes) + 2)
+    return np.empty(bound + most * HEADER_BYTES, np.uint8), np.empty((most, 5), np.int64)
+
+
+def _cut(out: np.ndarray, batches: np.ndarray) -> list[Batch]:
+    made = []
+    for start, end, count, first_timestamp, max_timestamp in batches.tolist():
+        data = bytearray(out[start:end])
+        write(data, count, first_timestamp, max_timestamp)
+        made.append(Batch(data, count))
+    return made
+
+
+@njit(nogil=True, cache=True)
+def _varint_bytes(value):
+    zigzag = np.uint64((value << 1) ^ (value >> 63))
+    size = 1
+    while zigzag >= np.uint64(0x80):
+        zigzag >>= np.uint64(7)
+        size += 1
+    return size
+
+
+@njit(nogil=True, cache=True)
+def _put_varint(out, at, value):
+    zigzag = np.uint64((value << 1) ^ (value >> 63))
+    while zigzag >= np.uint64(0x80):
+        out[at] = np.uint8(zigzag & np.uint64(0x7F)) | np.uint8(0x80)
+        zigzag >>= np.uint64(7)
+        at += 1
+    out[at] = np.uint8(zigzag)
+    return at + 1
+
+
+@njit(nogil=True, cache=True)
+def _put_bytes(out, at, buf, start, length):
+    for i in range(length):
+        out[at + i] = buf[start + i]
+    return at + length
+
+
+@njit(nogil=True, cache=True)
+def _open_record(out, at, tail_bytes, now, batches, made, max_bytes):
+    """Write a record's head, in a new batch where the last one is full; return (position, batches made)."""
+    if made > 0:
+        start, _, count, first, latest = batches[made - 1]
+        head = 1 + _varint_bytes(now - first) + _varint_bytes(count)
+        if at + head + tail_bytes + 5 - start <= max_bytes:
+            at = _put_varint(out, at, head + tail_bytes)
+            out[at] = 0
+            at = _put_varint(out, at + 1, now - first)
+            at = _put_varint(out, at, count)
+            batches[made - 1, 2] = count + 1
+            batches[made - 1, 4] = max(latest, now)
+            return at, made
+    batches[made] = np.array([at, 0, 1, now, now])
+    at = _put_varint(out, at + HEADER_BYTES, 3 + tail_bytes)
+    out[at : at + 3] = 0
+    return at + 3, made + 1
+
+
+@njit(nogil=True, cache=True)
+def _copy(buf, tail, tail_len, timestamp, rows, out, batches, max_bytes):
+    at = made = 0
+    for row in rows:
+        at, made = _open_record(out, at, tail_len[row], timestamp[row], batches, made, max_bytes)
+        at = _put_bytes(out, at, buf, tail[row], tail_len[row])
+        batches[made - 1, 1] = at
+    return made
+
+
+@njit(nogil=True, cache=True)
+def _join(
+    key_buf, key, key_len, value_buf, value, value_len, timestamp, rows, out, batches, max_bytes
+):
+    at = made = 0
+    for row in rows:
+        klen, vlen = key_len[row], value_len[row]
+        size = _varint_bytes(klen) + max(klen, 0) + _varint_bytes(vlen) + max(vlen, 0) + 1
+        at, made = _open_record(out, at, size, timestamp[row], batches, made, max_bytes)
+        at = _put_varint(out, at, klen)
+        if klen > 0:
+            at = _put_bytes(out, at, key_buf, key[row], klen)
+        at = _put_varint(out, at, vlen)
+        if vlen > 0:
+            at = _put_bytes(out, at, value_buf, value[row], vlen)
+        out[at] = 0  # no headers
+        at += 1
+        batches[made - 1, 1] = at
+    return made

@@ -1,0 +1,73 @@
+"""The 61-byte header of a Kafka record batch, format v2 (KIP-98)."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+HEADER_BYTES = 61
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+_PRODUCER = struct.Struct(">qhi")
+_ATTRIBUTES_AT, _PRODUCER_AT, _CRC_AT = 21, 43, 17
+_LENGTH_FROM = 12  # `length` counts the bytes after itself
+
+CODEC_MASK, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
+
+
+class Header(NamedTuple):
+    """The header's fields, in wire order; times in ms since 1970."""
+
+    base_offset: int
+    length: int
+    leader_epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_offset_delta: int
+    first_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    count: int
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the batch, also where compaction removed its last records."""
+        return self.base_offset + self.last_offset_delta + 1
+
+    @property
+    def codec(self) -> int:
+        """0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."""
+        return self.attributes & CODEC_MASK
+
+    @property
+    def is_control(self) -> bool:
+        """True for a transaction marker."""
+        return bool(self.attributes & CONTROL)
+
+
+def parse(batch: bytes | bytearray | memoryview) -> Header:
+    """The header of the batch that starts at byte 0; `struct.error` where it is shorter than 61 bytes."""
+    return Header._make(_HEADER.unpack_from(batch))
+
+
+def write(batch: bytearray, count: int, first_timestamp: int, max_timestamp: int) -> None:
+    """Fill in the header of an uncompressed batch that no producer has stamped yet."""
+    length = len(batch) - _LENGTH_FROM
+    _HEADER.pack_into(batch, 0, 0, length, -1, 2, 0, 0, count - 1, first_timestamp, max_timestamp, -1, -1, -1, count)
+
+
+def stamp(batch: bytearray, producer_id: int, producer_epoch: int, base_sequence: int, transactional: bool) -> None:
+    """Set who produces the batch and, with that, its final CRC-32C."""
+    attributes = (batch[_ATTRIBUTES_AT] << 8 | batch[_ATTRIBUTES_AT + 1]) & ~TRANSACTIONAL
+    struct.pack_into(">h", batch, _ATTRIBUTES_AT, attributes | (TRANSACTIONAL if transactional else 0))
+    _PRODUCER.pack_into(batch, _PRODUCER_AT, producer_id, producer_epoch, base_sequence)
+    struct.pack_into(">I", batch, _CRC_AT, crc(batch))
+
+
+def crc(batch: bytes | bytearray | memoryview) -> int:
+    """CRC-32C over everything from the attributes on."""
+    return crc32c(memoryview(batch)[_ATTRIBUTES_AT:])

@@ -1,0 +1,176 @@
+"""Locate every record of a run of batches, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from exchange.errors import CorruptionError
+from exchange.records import codec
+from exchange.records.header import HEADER_BYTES, LOG_APPEND_TIME, Header
+
+MAX_UNCOMPRESSED_BYTES = 64 << 20
+
+
+class MalformedBatchError(CorruptionError):
+    """A length in a batch leads outside of it, although the broker accepted the batch."""
+
+    code = "malformed-batch"
+
+
+class SourceBatch(NamedTuple):
+    """One batch as fetched: its parsed header, its bytes, and the first offset wanted of it."""
+
+    header: Header
+    data: memoryview
+    from_offset: int
+
+
+class Columns(NamedTuple):
+    """Where each record of a run is: row i of each int64 column describes record i.
+
+    `offset` is absolute, `timestamp` in ms since 1970. `key`, `value` and `tail` are positions in
+    the run's buffer with their lengths beside them; a null key or value has length -1. The tail is
+    all that follows the offset delta: key, value and headers, as they are copied to readers.
+    A record of a batch that could not be opened has tail length -1.
+    """
+
+    offset: np.ndarray
+    timestamp: np.ndarray
+    key: np.ndarray
+    key_len: np.ndarray
+    value: np.ndarray
+    value_len: np.ndarray
+    tail: np.ndarray
+    tail_len: np.ndarray
+
+    @classmethod
+    def empty(cls, rows: int) -> Columns:
+        """Columns of that many rows, not yet filled."""
+        return cls._make(np.empty((len(cls._fields), rows), np.int64))
+
+    def cut(self, rows: int) -> Columns:
+        """The first `rows` rows."""
+        return self._make(column[:rows] for column in self)
+
+
+class Run(NamedTuple):
+    """Consecutive records of one partition: one buffer, and the columns that point into it."""
+
+    buf: np.ndarray
+    columns: Columns
+
+    @property
+    def count(self) -> int:
+        """How many records."""
+        return len(self.columns.offset)
+
+
+def scan(batches: Sequence[SourceBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES) -> Run:
+    """Uncompress, concatenate and scan batches of one partition; records before `from_offset` are left out.
+
+    A batch that does not decompress within `max_bytes` gives its rows with every length -1.
+    Raises MalformedBatchError where a length leads outside of its batch.
+    """
+    sections: list[bytes | memoryview] = []
+    segments = np.empty((len(batches), 8), np.int64)
+    at = 0
+    for i, (header, data, from_offset) in enumerate(batches):
+        section: bytes | memoryview = data[HEADER_BYTES:]
+        opened = True
+        if header.codec != codec.NONE:
+            try:
+                section = codec.decompress(header.codec, data[HEADER_BYTES:], max_bytes)
+            except codec.OversizedBatchError:
+                section, opened = b"", False
+        append_time = bool(header.attributes & LOG_APPEND_TIME)
+        base_timestamp = header.max_timestamp if append_time else header.first_timestamp
+        place = (at, at + len(section), header.count)
+        segments[i] = (*place, header.base_offset, base_timestamp, append_time, from_offset, opened)
+        sections.append(section)
+        at += len(section)
+    buf = read_only(sections[0] if len(sections) == 1 else b"".join(sections))
+    columns = Columns.empty(int(segments[:, 2].sum()))
+    rows = _scan(buf, segments, *columns)
+    if rows < 0:
+        bad = batches[-rows - 1].header
+        raise MalformedBatchError(f"the batch at offset {bad.base_offset} is malformed")
+    return Run(buf, columns.cut(rows))
+
+
+def read_only(data: bytes | bytearray | memoryview) -> np.ndarray:
+    """The bytes as uint8[n], never writable: kernels then compile for one array type only."""
+    array = np.frombuffer(data, np.uint8)
+    array.flags.writeable = False
+    return array
+
+
+@njit(nogil=True, cache=True)
+def varint(buf, at, end):
+    """The zigzag varint at `at` → (value, next position); the position is -1 where it leads past `end`."""
+    value = np.uint64(0)
+    shift = np.uint64(0)
+    for _ in range(10):
+        if at >= end:
+            return np.int64(0), np.int64(-1)
+        byte = buf[at]
+        at += 1
+        value |= np.uint64(byte & 0x7F) << shift
+        if byte < 0x80:
+            return np.int64(value >> np.uint64(1)) ^ -np.int64(value & np.uint64(1)), np.int64(at)
+        shift += np.uint64(7)
+    return np.int64(0), np.int64(-1)
+
+
+@njit(nogil=True, cache=True)
+def _scan(buf, segments, offset, timestamp, key, key_len, value, value_len, tail, tail_len):
+    """Fill the columns; return the rows filled, or -1 - i where segment i is malformed."""
+    row = 0
+    for s in range(len(segments)):
+        at, end, count, base_offset, base_timestamp, append_time, from_offset, opened = segments[s]
+        if not opened:
+            for i in range(count):
+                if base_offset + i >= from_offset:
+                    offset[row] = base_offset + i
+                    timestamp[row] = base_timestamp
+                    key[row] = value[row] = tail[row] = 0
+                    key_len[row] = value_len[row] = tail_len[row] = -1
+                    row += 1
+            continue
+        for _ in range(count):
+            size, body = varint(buf, at, end)
+            if body < 0 or size < 0 or size > end - body:
+                return -1 - s
+            stop = body + size
+            time_delta, p = varint(buf, body + 1, stop)  # after one byte of attributes
+            if p < 0:
+                return -1 - s
+            offset_delta, p = varint(buf, p, stop)
+            if p < 0:
+                return -1 - s
+            start = p
+            klen, p = varint(buf, p, stop)
+            if p < 0 or klen > stop - p:
+                return -1 - s
+            kstart = p
+            p += max(klen, 0)
+            vlen, p = varint(buf, p, stop)
+            if p < 0 or vlen > stop - p:
+                return -1 - s
+            if base_offset + offset_delta >= from_offset:
+                offset[row] = base_offset + offset_delta
+                timestamp[row] = base_timestamp if append_time else base_timestamp + time_delta
+                key[row] = kstart
+                key_len[row] = max(klen, -1)
+                value[row] = p
+                value_len[row] = max(vlen, -1)
+                tail[row] = start
+                tail_len[row] = stop - start
+                row += 1
+            at = stop
+        if at != end:
+            return -1 - s
+    return row
