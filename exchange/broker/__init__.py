@@ -1,1 +1,5 @@
-"""The embedded one-node Kafka for a first run and for tests."""
+"""The embedded Kafka: one node, from Maven jars, for the first run and for tests."""
+
+from exchange.broker.local import BrokerStatus, LocalBroker
+
+__all__ = ["BrokerStatus", "LocalBroker"]

@@ -1,0 +1,24 @@
+"""Whether a cluster answers a client."""
+
+from __future__ import annotations
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from exchange.bus.connection import Cluster
+
+
+def cluster_id(cluster: Cluster, *, timeout_s: float = 5.0) -> str | None:
+    """The id of the cluster once it answers a client with at least one broker in it; else None."""
+    timeout_ms = int(timeout_s * 1000)
+    try:
+        admin = KafkaAdminClient(**cluster.config(), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms)
+    except (KafkaError, OSError, ValueError):
+        return None
+    try:
+        answer = admin.describe_cluster()
+    except (KafkaError, OSError):
+        return None
+    finally:
+        admin.close()
+    return answer["cluster_id"] if any(not broker.get("is_fenced") for broker in answer["brokers"]) else None
