@@ -1,0 +1,168 @@
+"""Avro schemas as values: read, checked against our limits, and used to encode and decode records."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fastavro
+from fastavro.schema import SchemaParseException, UnknownType
+
+from exchange.errors import RecordError
+from exchange.schema.conform import Check, compile_check
+from exchange.schema.resolve import MAX_DEPTH, Resolver, SchemaError
+
+MAX_SCHEMA_BYTES = 64 * 1024
+
+
+class EncodeError(RecordError):
+    """A record does not fit its schema; the message names the field, never the value."""
+
+    code = "encode"
+
+
+class DecodeError(RecordError):
+    """Bytes are not one record of the schema, no more and no less."""
+
+    code = "decode"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One top-level field: `base` is its Avro type without null, logical types unwrapped."""
+
+    name: str
+    type: Any
+    base: str
+    logical: str | None
+    nullable: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """A record schema; equal to another where their JSON is.
+
+    `text` is the compact JSON that is registered; `definition` the same with every name in full;
+    `names` every named type of it.
+    """
+
+    text: str
+    definition: dict[str, Any]
+    names: Mapping[str, dict[str, Any]] = field(repr=False)
+    parsed: Any = field(repr=False)
+    check: Check = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schema) and identity(self.text) == identity(other.text)
+
+    def __hash__(self) -> int:
+        return hash(identity(self.text))
+
+    @property
+    def name(self) -> str:
+        """The record's full name."""
+        return self.definition["name"]
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The top-level fields by name, in the schema's order."""
+        return {f["name"]: describe(f, self.names) for f in self.definition["fields"]}
+
+
+def identity(text: str) -> str:
+    """The form under which two schema texts are one: JSON without regard to space and key order."""
+    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+
+
+def describe(definition: Mapping[str, Any], names: Mapping[str, dict[str, Any]]) -> Field:
+    """What a field's type amounts to; a union of several types has the base `union`."""
+    kind = definition["type"]
+    branches = kind if isinstance(kind, list) else [kind]
+    solid = [b for b in branches if b != "null"]
+    single = solid[0] if len(solid) == 1 else None
+    if isinstance(single, str) and single in names:
+        single = names[single]
+    base = "union" if single is None else single["type"] if isinstance(single, dict) else single
+    logical = single.get("logicalType") if isinstance(single, dict) else None
+    return Field(definition["name"], kind, "null" if not solid else base, logical, len(solid) < len(branches))
+
+
+def load(path: Path) -> Schema:
+    """The schema in that file; SchemaError with the file's name, and the line where the JSON is broken."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise SchemaError(f"{path}: cannot be read: {error.strerror}", remedy="check the path and its case") from error
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{path}: is not UTF-8", remedy="save the file as UTF-8") from error
+    try:
+        return parse(text)
+    except SchemaError as error:
+        raise SchemaError(f"{path}: {error.message}", remedy=error.remedy) from error
+
+
+def parse(text: str) -> Schema:
+    """The record schema of that JSON text; SchemaError says where it is wrong.
+
+    Refused, because the kernels and readers rely on it: more than 64 KiB, types nested deeper
+    than 16, and types that contain themselves.
+    """
+    if len(text.encode()) > MAX_SCHEMA_BYTES:
+        raise SchemaError(f"the schema has more than {MAX_SCHEMA_BYTES // 1024} KiB", remedy="split the subject")
+    try:
+        document = json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise SchemaError(f"line {error.lineno}: is not JSON: {error.msg}", remedy="correct the JSON") from error
+    except RecursionError as error:
+        raise SchemaError("nested too deep", remedy=f"nest types at most {MAX_DEPTH} deep") from error
+    if not isinstance(document, dict) or document.get("type") != "record":
+        raise SchemaError("is not a record schema", remedy='the outermost type must be {"type": "record", …}')
+    resolver = Resolver()
+    definition = resolver.resolve(document)
+    try:
+        parsed = fastavro.parse_schema(definition, named_schemas={}, _write_hint=False)
+    except (SchemaParseException, UnknownType, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SchemaError(f"is not valid Avro: {error}", remedy="see the Avro specification") from error
+    compact = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return Schema(compact, definition, resolver.names, parsed, compile_check(definition, resolver.names))
+
+
+def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
+    """The record's Avro body; EncodeError where any value would have to be changed to fit."""
+    problem = schema.check(record)
+    if problem:
+        raise EncodeError(problem, remedy="correct the row, or map it in transform.py")
+    out = io.BytesIO()
+    try:
+        fastavro.schemaless_writer(out, schema.parsed, record, strict=True)
+    except (ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
+        # The library's message can quote the value: it stays in the cause, out of ours.
+        raise EncodeError("the record does not fit its schema") from error
+    return out.getvalue()
+
+
+def decode(schema: Schema, body: bytes | memoryview, reader: Schema | None = None) -> dict[str, Any]:
+    """The record of that Avro body, as `reader` sees it where one is given.
+
+    DecodeError where the body is cut short, has bytes left over or is not of the schema.
+    """
+    source = io.BytesIO(body)
+    try:
+        record = fastavro.schemaless_reader(source, schema.parsed, reader.parsed if reader else None)
+    except Exception as error:  # hostile bytes make the library raise almost anything
+        raise DecodeError("the body is not a record of its schema") from error
+    if source.tell() != len(body):
+        raise DecodeError("bytes are left over after the record")
+    return record  # type: ignore[return-value]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise SchemaError(f"key '{key}' is given twice in one object", remedy="remove one of them")
+    return dict(pairs)
