@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=63)]
 SubjectId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*$", max_length=127)]
-Scalar = str | int | float | bool | None
+# YAML reads an unquoted day as a date, JSON has none: in a condition both are the ISO text.
+_iso = BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)
+Scalar = Annotated[str | int | float | bool | None, _iso]
+Bound = Annotated[int | float | str | None, _iso]
 
 
 class Model(BaseModel):
@@ -73,20 +76,24 @@ class Subject(Model):
 
 
 class Condition(Model):
-    """What one field must be; several operators of one condition must all hold."""
+    """What one field must be; several operators of one condition must all hold. Days are ISO text."""
 
     eq: Scalar = None
     ne: Scalar = None
     in_: tuple[Scalar, ...] | None = Field(None, alias="in", min_length=1)
     prefix: str | None = None
-    ge: int | float | date | str | None = None
-    gt: int | float | date | str | None = None
-    le: int | float | date | str | None = None
-    lt: int | float | date | str | None = None
+    ge: Bound = None
+    gt: Bound = None
+    le: Bound = None
+    lt: Bound = None
     is_null: bool | None = None
 
+    @model_serializer
     def operators(self) -> dict[str, Any]:
-        """The operators that were written, by name, in a fixed order."""
+        """The operators that were written, by name, in a fixed order; also the condition's JSON.
+
+        An operator that was not written must stay absent there: `eq: null` asks for null.
+        """
         return {(f.alias or n): getattr(self, n) for n, f in type(self).model_fields.items() if n in self.model_fields_set}
 
 

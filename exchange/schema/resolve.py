@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -55,11 +54,12 @@ class Resolver:
         return full
 
     def _union(self, branches: list[Any], namespace: str, path: str) -> list[Any]:
-        if not branches or len({json.dumps(b, sort_keys=True) for b in branches}) < len(branches):
-            raise SchemaError(f"{path}: the union is empty or names a type twice", remedy="name each type once")
         if any(isinstance(branch, list) for branch in branches):
             raise SchemaError(f"{path}: a union in a union", remedy="make it one union")
-        return [self.resolve(b, namespace, f"{path}[{i}]") for i, b in enumerate(branches)]
+        resolved = [self.resolve(b, namespace, f"{path}[{i}]") for i, b in enumerate(branches)]
+        if not resolved or len({branch_name(b) for b in resolved}) < len(resolved):
+            raise SchemaError(f"{path}: the union is empty or has a type twice", remedy="name each type once")
+        return resolved
 
     def _complex(self, node: dict[str, Any], namespace: str, path: str) -> Any:
         kind = node.get("type")
@@ -123,6 +123,13 @@ def _logical(node: dict[str, Any], path: str) -> None:
         raise SchemaError(
             f"{path}: a decimal needs a precision of at least 1 and a scale from 0 to it", remedy='give "precision"'
         )
+
+
+def branch_name(resolved: Any) -> str:
+    """What tells a resolved type apart in a union: the full name of a named type, else the base type."""
+    if isinstance(resolved, str):
+        return resolved
+    return resolved["name"] if "name" in resolved else resolved["type"]
 
 
 def _full(name: str, namespace: Any) -> str:
