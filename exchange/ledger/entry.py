@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import crc32c
 
@@ -139,8 +138,8 @@ def ledger_partition(topic: str, partition: int, partitions: int) -> int:
 
 
 @cache
-def _schema() -> Any:
-    return avro.parse(SCHEMA_FILE.read_text(encoding="utf-8"))
+def _schema() -> avro.Schema:
+    return avro.load(SCHEMA_FILE)
 
 
 def encode(entry: Entry) -> bytes:
@@ -150,7 +149,7 @@ def encode(entry: Entry) -> bytes:
         {
             "epoch": entry.epoch,
             "router": entry.router,
-            "time": entry.time_ms,
+            "time": _1970 + timedelta(milliseconds=entry.time_ms),
             "topic": entry.topic,
             "partition": entry.partition,
             "runs": [{"first": run.first, "count": run.count} for run in entry.runs],
@@ -172,11 +171,11 @@ def encode(entry: Entry) -> bytes:
     )
 
 
-def decode(body: bytes) -> Entry:
+def decode(body: bytes | memoryview) -> Entry:
     """The entry of an Avro body; `EntryError` where the body is not one."""
     try:
         raw = avro.decode(_schema(), body)
-    except Exception as error:  # whatever the decoder meets in foreign bytes
+    except avro.DecodeError as error:
         raise EntryError("a ledger record is not a ledger entry") from error
     return Entry(
         epoch=raw["epoch"],
