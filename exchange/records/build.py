@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     """An uncompressed batch that no producer has stamped yet, and how many records it holds."""
 
     data: bytearray
-    count: int
+    records: int
 
 
 def copy(buf: np.ndarray, columns: Columns, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
@@ -76,7 +76,7 @@ def pack(
 ) -> list[Batch]:
     """Batches of new records, in order.
 
-    >>> [batch.count for batch in pack([b"k", None], [b"v", b"w"], [0, 1])]
+    >>> [batch.records for batch in pack([b"k", None], [b"v", b"w"], [0, 1])]
     [2]
     """
     rows = np.arange(len(keys), dtype=np.int64)
@@ -158,9 +158,7 @@ def _copy(buf, tail, tail_len, timestamp, rows, out, batches, max_bytes):
 
 
 @njit(nogil=True, cache=True)
-def _join(
-    key_buf, key, key_len, value_buf, value, value_len, timestamp, rows, out, batches, max_bytes
-):
+def _join(key_buf, key, key_len, value_buf, value, value_len, timestamp, rows, out, batches, max_bytes):
     at = made = 0
     for row in rows:
         klen, vlen = key_len[row], value_len[row]

@@ -64,7 +64,7 @@ class Run(NamedTuple):
     columns: Columns
 
     @property
-    def count(self) -> int:
+    def rows(self) -> int:
         """How many records."""
         return len(self.columns.offset)
 
@@ -88,7 +88,7 @@ def scan(batches: Sequence[SourceBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES
                 section, opened = b"", False
         append_time = bool(header.attributes & LOG_APPEND_TIME)
         base_timestamp = header.max_timestamp if append_time else header.first_timestamp
-        place = (at, at + len(section), header.count)
+        place = (at, at + len(section), header.records)
         segments[i] = (*place, header.base_offset, base_timestamp, append_time, from_offset, opened)
         sections.append(section)
         at += len(section)

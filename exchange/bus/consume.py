@@ -1,0 +1,203 @@
+"""Read record batches, raw and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
+
+import kafka.errors
+from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka.structs import TopicPartition
+
+from exchange.bus import raw
+from exchange.bus.connection import Cluster, translated
+from exchange.bus.raw import RawBatch
+from exchange.errors import TransientError
+from exchange.records.scan import SourceBatch, scan, varint
+
+FETCH_PARTITION_BYTES = 4 << 20
+FETCH_BYTES = 32 << 20
+
+
+class NotInGroupError(TransientError):
+    """The consumer is not, or no longer, a member of its group: what it holds may be another's by now."""
+
+    code = "not-in-group"
+
+
+class Record(NamedTuple):
+    """One record, for readers that take them one by one."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+class Membership(NamedTuple):
+    """Which generation of the group the consumer is in; offsets commit only under it (KIP-447)."""
+
+    group: str
+    generation: int
+    member: str
+
+
+class Consumer:
+    """Raw batches of topics: as a member of a group, or of assigned partitions from given offsets.
+
+    `isolation` is read_committed or read_uncommitted. With `control`, transaction markers come too.
+    A group starts at the committed offset, else at the earliest; `on_revoked` is called, inside of
+    `poll`, with the partitions that the group takes away.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        assignment: Mapping[tuple[str, int], int] | None = None,
+        topics: Sequence[str] = (),
+        group: str | None = None,
+        isolation: str = "read_committed",
+        control: bool = False,
+        max_batches: int = 4096,
+        on_revoked: Callable[[set[tuple[str, int]]], None] = lambda partitions: None,
+    ) -> None:
+        self._on_revoked = on_revoked
+        with translated("connect to Kafka"):
+            self._consumer = KafkaConsumer(
+                **cluster.config(),
+                group_id=group,
+                isolation_level=isolation,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_poll_records=max_batches,
+                fetch_max_wait_ms=20,
+                fetch_max_bytes=FETCH_BYTES,
+                max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
+                session_timeout_ms=10_000,
+                heartbeat_interval_ms=2_000,
+                metadata_max_age_ms=30_000,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+        raw.fetch_raw(self._consumer, control=control)
+        if assignment is not None:
+            self._assign(assignment)
+        elif topics:
+            self.subscribe(topics)
+
+    def _assign(self, assignment: Mapping[tuple[str, int], int]) -> None:
+        partitions = {TopicPartition(*tp): offset for tp, offset in assignment.items()}
+        self._consumer.assign(list(partitions))
+        for tp, offset in partitions.items():
+            self._consumer.seek(tp, offset)
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Read these topics as a member of the group from now on."""
+        self._consumer.subscribe(topics=list(topics), listener=_Listener(self._on_revoked))
+
+    def poll(self, timeout_s: float) -> list[RawBatch]:
+        """The next batches, in order per partition; empty after the timeout. TransientError: try again."""
+        with translated("fetch"):
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+        return [batch for batches in polled.values() for batch in batches]
+
+    def membership(self) -> Membership:
+        """The generation that the group is in now; NotInGroupError where this consumer is not in it."""
+        now = self._consumer.group_metadata()
+        if now.generation_id < 0 or not now.member_id:
+            raise NotInGroupError("this router is not in its group")
+        return Membership(now.group_id, now.generation_id, now.member_id)
+
+    def rewind(self) -> None:
+        """Go back to the committed offsets of every assigned partition."""
+        with translated("read committed offsets"):
+            for tp in self._consumer.assignment():
+                committed = self._consumer.committed(tp, timeout_ms=15_000)
+                if committed is None:
+                    self._consumer.seek_to_beginning(tp)
+                else:
+                    self._consumer.seek(tp, committed)
+
+    def assigned(self) -> set[tuple[str, int]]:
+        """The partitions that this consumer reads."""
+        return {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
+
+    def positions(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Per partition (next offset to read, high watermark), as known from the last fetches."""
+        return {(tp.topic, tp.partition): ends for tp, ends in raw.high_watermarks(self._consumer).items()}
+
+    def end_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Where each partition ends now (under read_committed: its last stable offset)."""
+        with translated("read end offsets"):
+            ends = self._consumer.end_offsets([TopicPartition(*tp) for tp in partitions])
+        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+
+    def partitions(self, topic: str) -> list[int]:
+        """The topic's partitions; empty where it does not exist."""
+        with translated("read metadata"):
+            return sorted(self._consumer.partitions_for_topic(topic) or ())
+
+    def close(self) -> None:
+        """Leave the group and disconnect."""
+        try:
+            self._consumer.close(timeout_ms=5_000)
+        except kafka.errors.KafkaError as error:
+            raise TransientError("the consumer did not close in time") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Listener(ConsumerRebalanceListener):
+    def __init__(self, on_revoked: Callable[[set[tuple[str, int]]], None]) -> None:
+        self._on_revoked = on_revoked
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._on_revoked({(tp.topic, tp.partition) for tp in revoked})
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Nothing to do: the group's committed offsets are taken up by the client."""
+
+
+def records(batch: RawBatch) -> list[Record]:
+    """The records of a data batch, decompressed, from the wanted offset on."""
+    run = scan([SourceBatch(batch.header, batch.data, batch.from_offset)])
+    buf = run.buf
+    found = []
+    for row in zip(*(column.tolist() for column in run.columns), strict=True):
+        offset, timestamp, key, key_len, value, value_len, tail, tail_len = row
+        end = max(key + key_len, value + value_len, value)
+        headers = _headers(buf, end, tail + tail_len) if tail_len >= 0 else ()
+        found.append(
+            Record(
+                batch.topic,
+                batch.partition,
+                offset,
+                timestamp,
+                None if key_len < 0 else buf[key : key + key_len].tobytes(),
+                None if value_len < 0 else buf[value : value + value_len].tobytes(),
+                headers,
+            )
+        )
+    return found
+
+
+def _headers(buf: object, at: int, end: int) -> tuple[tuple[str, bytes | None], ...]:
+    count, at = varint(buf, at, end)
+    headers = []
+    for _ in range(count):
+        size, at = varint(buf, at, end)
+        name = buf[at : at + size].tobytes().decode()  # type: ignore[index]
+        size, at = varint(buf, at + size, end)
+        headers.append((name, None if size < 0 else buf[at : at + size].tobytes()))  # type: ignore[index]
+        at += max(size, 0)
+    return tuple(headers)

@@ -1,0 +1,193 @@
+"""Write record batches exactly once: transactions that either surely commit or are thrown away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import kafka.errors
+from kafka import KafkaProducer
+from kafka.producer.producer_batch import ProducerBatch
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+
+from exchange.bus import raw
+from exchange.bus.connection import BusUnavailableError, Cluster, translated
+from exchange.bus.consume import Membership
+from exchange.errors import TransientError
+from exchange.records.build import Batch
+
+MAX_REQUEST_BYTES = 16 << 20
+
+
+class TransactionDoubtError(TransientError):
+    """Whether the transaction took effect is not certain: it is thrown away and replayed."""
+
+    code = "transaction-doubt"
+
+
+class Producer:
+    """One transactional producer; creating it fences and aborts whatever its predecessor left open.
+
+    On any exception inside of a transaction the underlying client is thrown away, because
+    kafka-python can lose exactly-once silently when one is reused (see docs/decisions); the next
+    transaction starts with a new one. All waits end after `timeout_s`, which is also the
+    transaction timeout at the broker.
+    """
+
+    def __init__(self, cluster: Cluster, transactional_id: str, *, timeout_s: float = 15.0) -> None:
+        self.transactional_id = transactional_id
+        self._cluster = cluster
+        self._timeout_s = timeout_s
+        self._client: KafkaProducer | None = self._open()
+
+    def _open(self) -> KafkaProducer:
+        timeout_ms = int(self._timeout_s * 1000)
+        with translated("open a transactional producer"):
+            client = KafkaProducer(
+                **self._cluster.config(),
+                transactional_id=self.transactional_id,
+                transaction_timeout_ms=timeout_ms,
+                acks="all",
+                linger_ms=0,
+                retry_backoff_ms=5,
+                request_timeout_ms=timeout_ms,
+                delivery_timeout_ms=timeout_ms,
+                max_request_size=MAX_REQUEST_BYTES,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+            try:
+                wait(raw.transactions(client).initialize_transactions(), client, self._timeout_s, "init")
+            except BaseException:
+                raw.discard(client)
+                raise
+        return client
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a transaction; leaving the block commits it, any exception aborts it and is raised.
+
+        After a normal return everything in it is committed. TransientError: nothing of it will ever be
+        read as committed, unless it is TransactionDoubtError, when the committed offsets tell.
+        """
+        if self._client is None:
+            self._client = self._open()
+        transaction = Transaction(self._client, self._timeout_s)
+        try:
+            with translated("run a transaction"):
+                transaction.begin()
+                yield transaction
+                transaction.commit()
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Throw the client away; the broker aborts its open transaction when the next one opens."""
+        if self._client is not None:
+            raw.discard(self._client)
+            self._client = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+
+class Transaction:
+    """What is written in one transaction; see `Producer.transaction`."""
+
+    def __init__(self, client: KafkaProducer, timeout_s: float) -> None:
+        self._client = client
+        self._manager = raw.transactions(client)
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._sent: list[ProducerBatch] = []
+        self._known: set[str] = set()
+        self._identity = self._producer_identity()
+
+    def _producer_identity(self) -> tuple[int, int]:
+        current = self._manager.producer_id_and_epoch
+        return current.producer_id, current.epoch
+
+    def begin(self) -> None:
+        """Begin, locally: the broker learns of it with the first write."""
+        self._manager.begin_transaction()
+
+    def enlist(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Name partitions that will be written, which saves round trips; `send` does not need it."""
+        named = [TopicPartition(*tp) for tp in partitions]
+        for tp in named:
+            self._learn(tp.topic)
+        raw.enlist(self._client, named)
+
+    def send(self, topic: str, partition: int, batches: Iterable[Batch]) -> None:
+        """Enqueue finished batches for one partition, in order; `flush` waits for them."""
+        self._learn(topic)
+        tp = TopicPartition(topic, partition)
+        for batch in batches:
+            self._sent.append(raw.enqueue(self._client, tp, batch.data, batch.records))
+        raw.wake(self._client)
+
+    def _learn(self, topic: str) -> None:
+        if topic not in self._known:
+            raw.wait_for_topic(self._client, topic, self._left())
+            self._known.add(topic)
+
+    def flush(self) -> None:
+        """Wait until the broker has acknowledged every batch sent so far.
+
+        BusUnavailableError where one failed: a failed batch would otherwise be lost although the
+        commit succeeds.
+        """
+        for batch in self._sent:
+            if not batch.produce_future.wait(self._left()):
+                raise BusUnavailableError(f"{_place(batch)} was not acknowledged in {self._timeout_s} s")
+            if not raw.acknowledged(batch):
+                raise BusUnavailableError(f"{_place(batch)} was refused")
+        self._sent.clear()
+
+    def send_offsets(self, offsets: Mapping[tuple[str, int], int], membership: Membership) -> None:
+        """Commit these next offsets of the group with the transaction, under its generation (KIP-447)."""
+        group = ConsumerGroupMetadata(
+            group_id=membership.group, generation_id=membership.generation, member_id=membership.member
+        )
+        ends = {TopicPartition(*tp): OffsetAndMetadata(offset, "", -1) for tp, offset in offsets.items()}
+        wait(self._manager.send_offsets_to_transaction(ends, group), self._client, self._left(), "offsets")
+
+    def commit(self) -> None:
+        """Commit; TransactionDoubtError where the client changed its identity on the way.
+
+        kafka-python answers a broker's INVALID_PRODUCER_EPOCH (this transaction timed out, say) by
+        taking a new epoch by itself, after which the commit "succeeds" without committing anything.
+        """
+        self.flush()
+        wait(self._manager.begin_commit(), self._client, self._left(), "commit")
+        if self._producer_identity() != self._identity:
+            raise TransactionDoubtError("the producer's epoch changed during the transaction")
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TransactionDoubtError(f"the transaction took longer than {self._timeout_s} s")
+        return left
+
+
+def wait(result: Any, client: KafkaProducer, timeout_s: float, what: str) -> None:
+    """Wait for a transactional request, which kafka-python would do without an end."""
+    raw.wake(client)
+    try:
+        done = result.wait(timeout_ms=timeout_s * 1000)
+    except kafka.errors.KafkaError as error:
+        raise BusUnavailableError(f"{what} failed: {type(error).__name__}") from error
+    if not done:
+        raise TransactionDoubtError(f"{what} did not end in {timeout_s:.0f} s")
+
+
+def _place(batch: ProducerBatch) -> str:
+    return f"a batch for {batch.topic_partition.topic}/{batch.topic_partition.partition}"

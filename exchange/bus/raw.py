@@ -1,0 +1,177 @@
+"""Whole record batches through kafka-python's own fetcher and sender.
+
+Everything here leans on internals of kafka-python 3.0.12, which is why that version is pinned
+exactly; ``tests/broker/test_bus_raw.py`` fails when a new version moves them.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError
+from kafka.producer.producer_batch import FinalState, ProducerBatch
+from kafka.protocol.consumer import IsolationLevel
+from kafka.structs import TopicPartition
+
+from exchange.records.header import HEADER_BYTES, Header, crc, parse, stamp
+
+_COMMIT_MARKER = 1
+
+
+class RawBatch(NamedTuple):
+    """One batch of a partition as the broker stores it."""
+
+    topic: str
+    partition: int
+    header: Header
+    data: memoryview
+    from_offset: int
+    """The first offset that was asked for: earlier records of the batch are not wanted."""
+
+    @property
+    def offset(self) -> int:
+        """The last offset: what the stock fetcher compares with the position to skip old data."""
+        return self.header.base_offset + self.header.last_offset_delta
+
+    @property
+    def committed(self) -> bool:
+        """Whether a control batch commits (else it aborts) its producer's transaction."""
+        body = self.data[HEADER_BYTES:]
+        # length, attributes, time delta and offset delta of a marker take one byte each, like its key's length
+        return int.from_bytes(body[7:9], "big") == _COMMIT_MARKER
+
+
+class _RawRecords(Fetcher.PartitionRecords):
+    """Yields whole batches instead of records; aborted transactions are left out as usual."""
+
+    yields_control = False
+
+    def _unpack_records(self, tp: TopicPartition, records: Any, *_: object) -> Iterator[RawBatch]:
+        while (batch := records.next_batch()) is not None:
+            if batch.magic != 2:
+                raise CorruptRecordError(f"{tp.topic}/{tp.partition} holds a batch of format v{batch.magic}")
+            data = batch._buffer
+            header = parse(data)
+            if self.check_crcs and crc(data) != header.crc:
+                raise CorruptRecordError(f"{tp.topic}/{tp.partition} fails its CRC at {header.base_offset}")
+            self.leader_epoch = header.leader_epoch
+            self.next_fetch_offset = header.next_offset
+            if self._is_wanted(batch, header):
+                self.records_read += header.records
+                self.bytes_read += len(data)
+                yield RawBatch(tp.topic, tp.partition, header, data, self.fetch_offset)
+        self.drain()
+
+    def _is_wanted(self, batch: Any, header: Header) -> bool:
+        if self.isolation_level == IsolationLevel.READ_COMMITTED and header.producer_id >= 0:
+            self._consume_aborted_transactions_up_to(header.next_offset - 1)
+            if self._contains_abort_marker(batch):
+                self.aborted_producer_ids.discard(header.producer_id)
+            elif self._is_batch_aborted(batch):
+                return False
+        return self.yields_control or not header.is_control
+
+
+class _RawAndControl(_RawRecords):
+    yields_control = True
+
+
+def fetch_raw(consumer: KafkaConsumer, *, control: bool) -> None:
+    """Make `poll` of this consumer return RawBatch instead of records; `max_poll_records` counts batches."""
+    consumer._fetcher.PartitionRecords = _RawAndControl if control else _RawRecords
+
+
+class _Ready:
+    """A finished batch in the place of kafka-python's MemoryRecordsBuilder."""
+
+    def __init__(self, data: bytearray, count: int) -> None:
+        self._data = data
+        self._count = count
+        self.producer_id, self.producer_epoch, self.base_sequence = -1, -1, -1
+
+    def append(self, *_: object) -> None:
+        """Nothing can be added."""
+
+    def is_full(self) -> bool:
+        return True
+
+    def next_offset(self) -> int:
+        return self._count
+
+    def set_producer_state(
+        self, producer_id: int, producer_epoch: int, base_sequence: int, transactional: bool
+    ) -> None:
+        self.producer_id, self.producer_epoch, self.base_sequence = producer_id, producer_epoch, base_sequence
+        stamp(self._data, producer_id, producer_epoch, base_sequence, transactional)
+
+    def close(self) -> None:
+        """Closed from the start."""
+
+    def size_in_bytes(self) -> int:
+        return len(self._data)
+
+    def buffer(self) -> bytearray:
+        return self._data
+
+    def compression_rate(self) -> float:
+        return 1.0
+
+
+def enlist(producer: KafkaProducer, partitions: list[TopicPartition]) -> None:
+    """Name the partitions that the open transaction will write, so that they are added in one request."""
+    for tp in partitions:
+        producer._transaction_manager.maybe_add_partition_to_transaction(tp)
+
+
+def enqueue(producer: KafkaProducer, tp: TopicPartition, data: bytearray, count: int) -> ProducerBatch:
+    """Hand one finished batch to the stock sender, which numbers, retries and acknowledges it."""
+    accumulator = producer._accumulator
+    if producer._transaction_manager.is_transactional():
+        producer._transaction_manager.maybe_add_partition_to_transaction(tp)
+    batch = ProducerBatch(tp, _Ready(data, count))
+    with accumulator._tp_lock(tp):
+        accumulator._batches[tp].append(batch)
+        accumulator._incomplete.add(batch)
+    return batch
+
+
+def wake(producer: KafkaProducer) -> None:
+    """Let the sender look at what was enqueued."""
+    producer._sender.wakeup()
+
+
+def wait_for_topic(producer: KafkaProducer, topic: str, timeout_s: float) -> None:
+    """Fetch the topic's metadata where it is not known; kafka.errors.KafkaTimeoutError past the time."""
+    if producer._metadata.partitions_for_topic(topic) is None:
+        producer._wait_on_metadata(topic, timeout_s * 1000)
+
+
+def acknowledged(batch: ProducerBatch) -> bool:
+    """Whether the broker took the batch; a failed one also has its future 'succeeded'."""
+    return batch.final_state is FinalState.SUCCEEDED
+
+
+def transactions(producer: KafkaProducer) -> Any:
+    """The transaction manager, whose requests can be waited for with a deadline (the public calls cannot)."""
+    return producer._transaction_manager
+
+
+def discard(producer: KafkaProducer) -> None:
+    """Close the producer at once, whatever is under way; never blocks."""
+    producer._unregister_cleanup()
+    producer._sender.force_close()
+    producer._closed = True
+    atexit.unregister(producer.close)
+
+
+def high_watermarks(consumer: KafkaConsumer) -> dict[TopicPartition, tuple[int, int]]:
+    """Per assigned partition: (position, high watermark), both as last known."""
+    known = {}
+    for tp, state in list(consumer._subscription.assignment.items()):
+        if state.position is not None and state.highwater is not None:
+            known[tp] = (state.position.offset, state.highwater)
+    return known

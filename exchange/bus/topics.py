@@ -1,0 +1,56 @@
+"""Small topics as a whole: read to the end, append a few records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from kafka import KafkaProducer
+
+from exchange.bus import raw
+from exchange.bus.connection import BusUnavailableError, Cluster, translated
+from exchange.bus.consume import Consumer, Record, records
+
+
+def read_all(cluster: Cluster, topic: str, *, timeout_s: float = 60.0) -> Iterator[Record]:
+    """Every committed record of the topic up to its present end, partition by partition in order.
+
+    Nothing where the topic does not exist; BusUnavailableError where the end is not reached in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    with Consumer(cluster) as consumer:
+        partitions = [(topic, p) for p in consumer.partitions(topic)]
+        if not partitions:
+            return
+        ends = consumer.end_offsets(partitions)
+    starts = {tp: 0 for tp, end in ends.items() if end > 0}
+    with Consumer(cluster, assignment=starts) as consumer:
+        waiting = set(starts)
+        while waiting:
+            if time.monotonic() > deadline:
+                raise BusUnavailableError(f"the end of {topic} was not reached in {timeout_s:.0f} s")
+            for batch in consumer.poll(0.5):
+                yield from records(batch)
+            positions = consumer.positions()
+            waiting = {tp for tp in waiting if positions.get(tp, (0, 0))[0] < ends[tp]}
+
+
+def publish(
+    cluster: Cluster,
+    topic: str,
+    pairs: Sequence[tuple[bytes | None, bytes | None]],
+    *,
+    partition: int = 0,
+    timeout_s: float = 30.0,
+) -> list[int]:
+    """Append keys and values, acknowledged by all replicas, without a transaction; return their offsets."""
+    now = int(time.time() * 1000)
+    with translated(f"publish to {topic}"):
+        client = KafkaProducer(**cluster.config(), acks="all", enable_idempotence=True, metrics_enabled=False)
+        try:
+            futures = [
+                client.send(topic, key=key, value=value, partition=partition, timestamp_ms=now) for key, value in pairs
+            ]
+            return [future.get(timeout=timeout_s).offset for future in futures]
+        finally:
+            raw.discard(client)

@@ -1,0 +1,51 @@
+"""Which partition a key goes to: Kafka's default, so that any producer agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from exchange.records.build import Values
+
+
+def partitions(keys: Sequence[bytes], count: int) -> np.ndarray:
+    """The partition of each key, int64[n]: murmur2, made positive, modulo `count`.
+
+    Source: org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPartitioner.
+
+    >>> partitions([b"440106199001011234"], 4).tolist()
+    [1]
+    """
+    columns = Values.of(keys)
+    out = np.empty(len(keys), np.int64)
+    _partitions(columns.buf, columns.start, columns.length, count, out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _partitions(buf, start, length, count, out):
+    m = np.uint32(0x5BD1E995)
+    for row in range(len(start)):
+        at, size = start[row], length[row]
+        h = np.uint32(0x9747B28C) ^ np.uint32(size)
+        for i in range(size // 4):
+            p = at + 4 * i
+            k = np.uint32(buf[p]) | np.uint32(buf[p + 1]) << np.uint32(8)
+            k |= np.uint32(buf[p + 2]) << np.uint32(16) | np.uint32(buf[p + 3]) << np.uint32(24)
+            k = np.uint32(k * m)
+            k ^= k >> np.uint32(24)
+            h = np.uint32(np.uint32(h * m) ^ np.uint32(k * m))
+        rest = at + size // 4 * 4
+        left = size % 4
+        if left == 3:
+            h ^= np.uint32(buf[rest + 2]) << np.uint32(16)
+        if left >= 2:
+            h ^= np.uint32(buf[rest + 1]) << np.uint32(8)
+        if left >= 1:
+            h = np.uint32((h ^ np.uint32(buf[rest])) * m)
+        h ^= h >> np.uint32(13)
+        h = np.uint32(h * m)
+        h ^= h >> np.uint32(15)
+        out[row] = np.int64(h & np.uint32(0x7FFFFFFF)) % count
