@@ -1,0 +1,81 @@
+"""`exchange broker`: the local Kafka on the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+
+import click
+
+from exchange.broker import BrokerStatus, LocalBroker
+from exchange.errors import ConfigError
+from exchange.settings import Settings
+
+_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_port = click.option(
+    "--port", type=click.IntRange(1, 65535), help="Default: that of EXCHANGE_BOOTSTRAP_SERVERS (9092)."
+)
+_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@click.group()
+def broker() -> None:
+    """Start, stop and look at the local Kafka.
+
+    One node, for the first run and for tests: production is your own Kafka, named by
+    EXCHANGE_BOOTSTRAP_SERVERS. Data, log and jars are in EXCHANGE_HOME/broker.
+    """
+
+
+@broker.command()
+@_port
+@_output
+def start(port: int | None, output: str) -> None:
+    """Start it, and return once clients can connect. Harmless where it runs already."""
+    _show(_local(port).start(progress=partial(click.echo, err=True)), output)
+
+
+@broker.command()
+@_output
+def stop(output: str) -> None:
+    """Stop it; the data stays. Harmless where it does not run."""
+    local = _local(None)
+    local.stop()
+    _show(local.status(), output)
+
+
+@broker.command()
+@_output
+def status(output: str) -> None:
+    """Say whether it runs, and where. Exit status 3 where it does not."""
+    found = _local(None).status()
+    _show(found, output)
+    if found.state != "running":
+        raise SystemExit(3)
+
+
+def _local(port: int | None) -> LocalBroker:
+    settings = Settings()
+    return LocalBroker(
+        settings.home, port or _configured_port(settings.bootstrap_servers), java=settings.java, maven=settings.maven
+    )
+
+
+def _configured_port(bootstrap_servers: str) -> int:
+    host, _, port = bootstrap_servers.split(",", maxsplit=1)[0].rpartition(":")
+    if host.strip("[]") not in _LOCAL_HOSTS or not port.isdigit():
+        raise ConfigError(
+            f"EXCHANGE_BOOTSTRAP_SERVERS names {bootstrap_servers}, which is not on this machine",
+            remedy="unset it to use the local broker, or give --port",
+        )
+    return int(port)
+
+
+def _show(found: BrokerStatus, output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(asdict(found)))
+    elif found.state == "stopped":
+        click.echo(f"stopped; data kept in {found.data}")
+    else:
+        click.echo(f"{found.state} on {found.bootstrap_servers} (pid {found.pid}), log {found.log}")

@@ -1,0 +1,110 @@
+"""The command `exchange`: finds the subcommand, imports only that, and turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+
+import click
+from click.shell_completion import get_completion_class
+
+from exchange.errors import ConfigError, ExchangeError
+
+# name → (module:attribute, help for the list of commands)
+_COMMANDS = {
+    "apply": ("exchange.cli.contract:apply", "Make the cluster what the contract says, and publish the next epoch."),
+    "audit": (
+        "exchange.cli.ledger:audit",
+        "Ask the ledger: what was exchanged, does it balance, who got whose records.",
+    ),
+    "broker": ("exchange.cli.broker:broker", "Start, stop and look at the local Kafka."),
+    "city": ("exchange.cli.city:city", "Make the databases of a fictional city."),
+    "connector": ("exchange.cli.connect:connector", "Move a department's records between its databases and Kafka."),
+    "demo": ("exchange.cli.demo:demo", "Run the whole exchange once, and say what came of it."),
+    "down": ("exchange.cli.demo:down", "Stop what `exchange up` started."),
+    "ledger": ("exchange.cli.ledger:ledger", "Keep the ledger in SQL."),
+    "plan": ("exchange.cli.contract:plan", "Show the difference between the contract and the cluster."),
+    "router": ("exchange.cli.router:router", "Deliver records to the readers that have a grant."),
+    "schema": ("exchange.cli.contract:schema", "Write the contract's JSON Schema for editors."),
+    "up": ("exchange.cli.demo:up", "Run the whole exchange until `exchange down`."),
+    "validate": ("exchange.cli.contract:validate", "Check the contract: every mistake with its place and remedy."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used, so that `--help` stays quick."""
+
+    def __init__(self, *args: object, lazy: Mapping[str, tuple[str, str]], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self._lazy])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self._lazy[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, text) for name, (_, text) in self._lazy.items()]
+        rows += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows))
+
+
+@click.group(cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="exchange")
+def exchange() -> None:
+    """Cross-department data exchange on Kafka: only what a grant allows, and all of it in the ledger.
+
+    Settings come from the environment (EXCHANGE_BOOTSTRAP_SERVERS, EXCHANGE_HOME …).
+    """
+
+
+@exchange.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the shell's completion script.
+
+    For bash: eval "$(exchange completion bash)"
+    """
+    completer = get_completion_class(shell)
+    assert completer is not None
+    click.echo(completer(exchange, {}, "exchange", "_EXCHANGE_COMPLETE").source())
+
+
+def main() -> None:
+    """Run the command line; an `ExchangeError` becomes a message, a remedy and its exit status."""
+    try:
+        exchange(prog_name="exchange")
+    except ExchangeError as error:
+        sys.exit(_report(error))
+    except ValueError as error:
+        refused = _settings_error(error)
+        if refused is None:
+            raise
+        sys.exit(_report(refused))
+
+
+def _report(error: ExchangeError) -> int:
+    click.secho(f"error [{error.code}]: {error.message}", fg="red", err=True)
+    if error.remedy:
+        click.echo(f"remedy: {error.remedy}", err=True)
+    return error.exit_status
+
+
+def _settings_error(error: ValueError) -> ConfigError | None:
+    """What is wrong with the settings, when that is what pydantic complains about; without the values."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError) or error.title != "Settings":
+        return None
+    mistakes = [
+        f"EXCHANGE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
+    ]
+    return ConfigError("; ".join(mistakes), remedy="correct or unset the environment variable")

@@ -1,0 +1,80 @@
+"""Log lines: JSON for machines, text for people, and nothing in them that could be personal data."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import TextIO
+
+from exchange.errors import ExchangeError
+
+FIELDS = frozenset(
+    "address attempt batches bytes code connector count cursor_age_s department duration_s entries epoch error grant "
+    "group instance line member offset partition partitions path pid port reader reason records rejected rows "
+    "schema_id signal status subject table topic transactional_id version".split()
+)
+"""The `extra` fields that reach the log; anything else is dropped. A record's key or value has no field here."""
+
+Scalar = str | int | float | bool | None
+
+
+def configure(level: str = "INFO", *, stream: TextIO | None = None) -> None:
+    """Send all logging to `stream` (stderr): JSON lines, or text where it is a terminal.
+
+    Libraries are heard from WARNING on, whatever `level` is.
+    """
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("exchange").setLevel(level)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time, level, logger, message and the allowed fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Scalar | list[str]] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info and record.exc_info[1]:
+            line["exception"] = _describe(record.exc_info[1])
+        return json.dumps(line, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """The same facts on one line for a person."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        line = f"{time} {record.levelname.lower():7} {record.getMessage()}{fields}"
+        if record.exc_info and record.exc_info[1]:
+            line += "".join(f"\n    {step}" for step in _describe(record.exc_info[1]))
+        return line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Scalar]:
+    return {name: value for name, value in vars(record).items() if name in FIELDS and isinstance(value, Scalar)}
+
+
+def _describe(error: BaseException) -> list[str]:
+    """The chain of causes with the places in the code.
+
+    Only our own errors keep their message: a library's may quote a row or a parameter.
+    """
+    steps: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        name = f"{type(cause).__module__}.{type(cause).__qualname__}"
+        steps.append(f"{name} [{cause.code}]: {cause.message}" if isinstance(cause, ExchangeError) else name)
+        steps += [f"  {f.filename}:{f.lineno} in {f.name}" for f in traceback.extract_tb(cause.__traceback__)]
+        cause = cause.__cause__ or cause.__context__
+    return steps

@@ -1,0 +1,178 @@
+"""Every metric of the exchange, and the small server that shows them: the only home of prometheus-client.
+
+Labels are names out of the contract, never anything of a record. `docs/monitoring.md` explains each metric.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from exchange.errors import ConfigError
+
+disable_created_metrics()
+REGISTRY = CollectorRegistry()
+ProcessCollector(namespace="exchange", registry=REGISTRY)
+
+RECORDS = Counter(
+    "exchange_records",
+    "Records by what became of them; withheld and delivered count once per reader.",
+    ["subject", "outcome"],
+    registry=REGISTRY,
+)
+BYTES = Counter(
+    "exchange_bytes",
+    "Bytes of records (keys and values) by what became of them.",
+    ["subject", "outcome"],
+    registry=REGISTRY,
+)
+QUARANTINED = Counter(
+    "exchange_quarantined_records",
+    "Records set aside by the router, by reason.",
+    ["subject", "reason"],
+    registry=REGISTRY,
+)
+DELIVERY_LATENCY = Histogram(
+    "exchange_delivery_latency_seconds",
+    "From a record's publication to the commit of its delivery.",
+    ["subject"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
+LAG_RECORDS = Gauge(
+    "exchange_lag_records",
+    "Records on Kafka that this daemon has still to take in.",
+    ["subject"],
+    registry=REGISTRY,
+)
+LAG_SECONDS = Gauge(
+    "exchange_lag_seconds",
+    "Age of the oldest record on Kafka that this daemon has still to take in; 0 where there is none.",
+    ["subject"],
+    registry=REGISTRY,
+)
+SOURCE_LAG = Gauge(
+    "exchange_source_lag_seconds",
+    "Age of the oldest change in the department's database that is not yet published; 0 where there is none.",
+    ["subject"],
+    registry=REGISTRY,
+)
+CONNECTOR_ROWS = Counter(
+    "exchange_connector_rows",
+    "Rows by what the connector did with them: read, rejected, published or applied.",
+    ["subject", "outcome"],
+    registry=REGISTRY,
+)
+GRANT_EXPIRY = Gauge(
+    "exchange_grant_expiry_timestamp_seconds",
+    "When the grant ends, as Unix time.",
+    ["grant"],
+    registry=REGISTRY,
+)
+EPOCH = Gauge("exchange_epoch", "Number of the contract epoch in force here.", registry=REGISTRY)
+TRANSACTION_FAILURES = Counter(
+    "exchange_transaction_failures",
+    "Transactions given up and replayed, by error code.",
+    ["code"],
+    registry=REGISTRY,
+)
+LEDGER_ENTRIES = Counter(
+    "exchange_ledger_entries",
+    "Ledger entries that the follower brought into SQL, by status.",
+    ["status"],
+    registry=REGISTRY,
+)
+LEDGER_FOLLOWER_LAG = Gauge(
+    "exchange_ledger_follower_lag_records",
+    "Ledger records that the follower has not yet brought into SQL.",
+    registry=REGISTRY,
+)
+LEDGER_FOLLOWER_LAG_SECONDS = Gauge(
+    "exchange_ledger_follower_lag_seconds",
+    "Age of the oldest ledger record that the follower has not yet brought into SQL; 0 where there is none.",
+    registry=REGISTRY,
+)
+
+
+class MetricsPortError(ConfigError):
+    """The metrics cannot be served on that address."""
+
+    code = "metrics_port"
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether the daemon does its work, and the facts behind that; never anything of a record."""
+
+    ok: bool
+    facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MetricsServer:
+    """A running server; `address` is `host:port` with the port really bound."""
+
+    address: str
+    _server: ThreadingHTTPServer
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
+    """Serve `/metrics` and `/healthz` (200, or 503 where `health` says no) from a thread; port 0 picks a free one.
+
+    Raises `MetricsPortError` where the address cannot be bound.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+                self._answer(HTTPStatus.OK, content_type, encode(REGISTRY))
+            elif path == "/healthz":
+                now = health()
+                status = HTTPStatus.OK if now.ok else HTTPStatus.SERVICE_UNAVAILABLE
+                body = {"status": "ok" if now.ok else "failing", **now.facts}
+                self._answer(status, "application/json", json.dumps(body).encode())
+            else:
+                self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics or /healthz\n")
+
+        def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            logging.getLogger("exchange.metrics").debug("request served")
+
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise MetricsPortError(
+            f"metrics cannot be served on {host}:{port}: {error.strerror or error}",
+            remedy="choose another --metrics-port (0 picks a free one) or EXCHANGE_METRICS_HOST",
+        ) from error
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True).start()
+    return MetricsServer(f"{host}:{server.server_port}", server)
