@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from exchange.records import memory
 from exchange.records.header import HEADER_BYTES, write
 from exchange.records.scan import Columns, read_only
 
@@ -122,8 +123,7 @@ def _put_varint(out, at, value):
 
 @njit(nogil=True, cache=True)
 def _put_bytes(out, at, buf, start, length):
-    for i in range(length):
-        out[at + i] = buf[start + i]
+    memory.copy(out, at, buf, start, length)
     return at + length
 
 

@@ -50,11 +50,11 @@ class Columns(NamedTuple):
     @classmethod
     def empty(cls, rows: int) -> Columns:
         """Columns of that many rows, not yet filled."""
-        return cls._make(np.empty((len(cls._fields), rows), np.int64))
+        return cls(*np.empty((len(cls._fields), rows), np.int64))
 
     def cut(self, rows: int) -> Columns:
         """The first `rows` rows."""
-        return self._make(column[:rows] for column in self)
+        return Columns(*(column[:rows] for column in self))
 
 
 class Run(NamedTuple):
