@@ -14,8 +14,8 @@ from exchange.errors import ExchangeError
 FIELDS = frozenset({
     "address", "attempt", "batches", "bytes", "code", "connector", "count", "cursor_age_s", "department", "duration_s",
     "entries", "epoch", "error", "grant", "group", "instance", "line", "member", "offset", "partition", "partitions",
-    "path", "pid", "port", "reader", "reason", "records", "rejected", "rows", "schema_id", "signal", "status", "subject",
-    "table", "topic", "transactional_id", "version",
+    "path", "pid", "port", "reader", "reason", "records", "rejected", "rows", "schema_id", "signal", "status",
+    "subject", "table", "topic", "transactional_id", "version",
 })  # fmt: skip
 """The `extra` fields that reach the log; anything else is dropped. A record's key or value has no field here."""
 
