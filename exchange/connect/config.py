@@ -38,7 +38,7 @@ class Database(Model):
     """Where a database is; a password belongs into a file of its own."""
 
     url: str = Field(description="SQLAlchemy URL of SQLite or PostgreSQL.")
-    password_file: str | None = Field(None, description="File whose first line is the password.")
+    password_file: str | None = Field(default=None, description="File whose first line is the password.")
 
     @model_validator(mode="before")
     @classmethod
@@ -57,29 +57,30 @@ class Csv(Model):
     """A folder into which CSV files are dropped."""
 
     folder: str
-    pattern: str = Field("*.csv", pattern=r"^[^/\\]+$")
-    encoding: str = Field("utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    null: str = Field("", description="The text that stands for a missing value.")
-    settle_s: float = Field(2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it.")
+    pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
+    encoding: str = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    null: str = Field(default="", description="The text that stands for a missing value.")
+    settle_s: float = Field(default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it.")
 
 
 class SourceConfig(Model):
     """One subject that the department publishes, and where its rows come from."""
 
     subject: SubjectId
-    table: str | None = Field(None, description="Table or view, with its schema where needed: tax.income.")
-    query: str | None = Field(None, description="One SELECT that gives the cursor's columns too.")
+    table: str | None = Field(default=None, description="Table or view, with its schema where needed: tax.income.")
+    query: str | None = Field(default=None, description="One SELECT that gives the cursor's columns too.")
     csv: Csv | None = None
-    python: Reference | None = Field(None, description="file.py:Class of a Source in the connector's folder.")
+    python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
     options: Mapping[str, Any] = Field(default_factory=dict, description="Passed to the class named by `python`.")
     cursor: Cursor | None = None
-    lookback_s: float = Field(60, ge=0, description="Longest time between a row's timestamp and its commit.")
-    poll_s: float = Field(1.0, gt=0, description="Pause between looks at a source that has nothing new.")
-    page_rows: int = Field(5000, ge=1, le=100_000, description="Rows in one transaction at most.")
+    lookback_s: float = Field(default=60, ge=0, description="Longest time between a row's timestamp and its commit.")
+    poll_s: float = Field(default=1.0, gt=0, description="Pause between looks at a source that has nothing new.")
+    page_rows: int = Field(default=5000, ge=1, le=50_000, description="Rows in one transaction at most.")
     columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, where names differ.")
-    transform: Reference | None = Field(None, description="file.py:function in the connector's folder.")
-    database: Database | None = Field(None, description="Where it is not the connector's database.")
+    transform: Reference | None = Field(default=None, description="file.py:function in the connector's folder.")
+    timezone: str = Field(default="Asia/Shanghai", description="Zone of timestamps that carry none.")
+    database: Database | None = Field(default=None, description="Where it is not the connector's database.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> SourceConfig:
@@ -97,9 +98,9 @@ class SinkConfig(Model):
     """One granted subject that the department takes into a table."""
 
     subject: SubjectId
-    table: str | None = Field(None, description="Table to create and fill; absent: <owner>_<name>.")
-    key: tuple[str, ...] = Field((), description="Fields by which a newer record replaces an older; absent: all kept.")
-    database: Database | None = Field(None, description="Where it is not the connector's database.")
+    table: str | None = Field(default=None, description="Table to create and fill; absent: <owner>_<name>.")
+    key: tuple[str, ...] = Field(default=(), description="Fields by which a newer record replaces an older; absent: all kept.")
+    database: Database | None = Field(default=None, description="Where it is not the connector's database.")
 
     @property
     def table_name(self) -> str:
