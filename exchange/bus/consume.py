@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 
 import kafka.errors
 from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka.coordinator.base import MemberState
 from kafka.structs import TopicPartition
 
 from exchange.bus import raw
@@ -108,7 +109,7 @@ class Consumer:
     def membership(self) -> Membership:
         """The generation that the group is in now; NotInGroupError where this consumer is not in it."""
         now = self._consumer.group_metadata()
-        if now.generation_id < 0 or not now.member_id:
+        if now.state is not MemberState.STABLE or now.generation_id < 0 or not now.member_id:
             raise NotInGroupError("this router is not in its group")
         return Membership(now.group_id, now.generation_id, now.member_id)
 

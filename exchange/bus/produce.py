@@ -72,8 +72,8 @@ class Producer:
         After a normal return everything in it is committed. TransientError: nothing of it will ever be
         read as committed, unless it is TransactionDoubtError, when the committed offsets tell.
         """
-        if self._client is None:
-            self._client = self._open()
+        self.renew()
+        assert self._client is not None
         transaction = Transaction(self._client, self._timeout_s)
         try:
             with translated("run a transaction"):
@@ -83,6 +83,11 @@ class Producer:
         except BaseException:
             self.discard()
             raise
+
+    def renew(self) -> None:
+        """Open a new client where the last one was thrown away, so that its open transaction is aborted now."""
+        if self._client is None:
+            self._client = self._open()
 
     def discard(self) -> None:
         """Throw the client away; the broker aborts its open transaction when the next one opens."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ from exchange.records.scan import Columns, read_only
 
 MAX_BATCH_BYTES = 900_000  # below the broker's default message.max.bytes of 1,048,588
 _OVERHEAD_BYTES = 21  # of a record's own length, attributes, time delta and offset delta, at most
-_LENGTHS_BYTES = 16  # of a new record's key length, value length and header count, at most
+_LENGTHS_BYTES = 10  # of a new record's key and value lengths, at most
+NO_HEADERS = b"\0"
 
 
 class Batch(NamedTuple):
@@ -58,14 +59,39 @@ class Values(NamedTuple):
 
 
 def join(
-    keys: Values, values: Values, timestamp: np.ndarray, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES
+    keys: Values,
+    values: Values,
+    timestamp: np.ndarray,
+    rows: np.ndarray,
+    *,
+    headers: bytes = NO_HEADERS,
+    max_bytes: int = MAX_BATCH_BYTES,
 ) -> list[Batch]:
-    """New batches of the given keys and values, without headers; `timestamp` in ms, `rows` as for `copy`."""
+    """New batches of the given keys and values; `timestamp` in ms, `rows` as for `copy`.
+
+    `headers` is the encoded headers section that every record gets (see `encode_headers`).
+    """
     size = np.maximum(keys.length[rows], 0) + np.maximum(values.length[rows], 0)
-    bound = int(size.sum()) + len(rows) * (_OVERHEAD_BYTES + _LENGTHS_BYTES)
+    bound = int(size.sum()) + len(rows) * (_OVERHEAD_BYTES + _LENGTHS_BYTES + len(headers))
     out, batches = _space(bound, len(rows), max_bytes)
-    count = _join(*keys, *values, timestamp, rows, out, batches, max_bytes)
+    count = _join(*keys, *values, read_only(headers), timestamp, rows, out, batches, max_bytes)
     return _cut(out, batches[:count])
+
+
+def encode_headers(headers: Mapping[str, bytes]) -> bytes:
+    """The headers section of a record.
+
+    >>> encode_headers({"a": b"xy"}).hex(" ")
+    '02 02 61 04 78 79'
+    """
+    out = np.empty(10 + sum(20 + 4 * len(name) + len(value) for name, value in headers.items()), np.uint8)
+    at = _put_varint(out, 0, len(headers))
+    for name, value in headers.items():
+        for part in (name.encode(), value):
+            at = _put_varint(out, at, len(part))
+            out[at : at + len(part)] = read_only(part)
+            at += len(part)
+    return out[:at].tobytes()
 
 
 def pack(
@@ -82,7 +108,7 @@ def pack(
     """
     rows = np.arange(len(keys), dtype=np.int64)
     times = np.asarray(timestamps_ms, np.int64)
-    return join(Values.of(keys), Values.of(values), times, rows, max_bytes)
+    return join(Values.of(keys), Values.of(values), times, rows, max_bytes=max_bytes)
 
 
 def _space(bound: int, rows: int, max_bytes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,11 +184,11 @@ def _copy(buf, tail, tail_len, timestamp, rows, out, batches, max_bytes):
 
 
 @njit(nogil=True, cache=True)
-def _join(key_buf, key, key_len, value_buf, value, value_len, timestamp, rows, out, batches, max_bytes):
+def _join(key_buf, key, key_len, value_buf, value, value_len, headers, timestamp, rows, out, batches, max_bytes):
     at = made = 0
     for row in rows:
         klen, vlen = key_len[row], value_len[row]
-        size = _varint_bytes(klen) + max(klen, 0) + _varint_bytes(vlen) + max(vlen, 0) + 1
+        size = _varint_bytes(klen) + max(klen, 0) + _varint_bytes(vlen) + max(vlen, 0) + len(headers)
         at, made = _open_record(out, at, size, timestamp[row], batches, made, max_bytes)
         at = _put_varint(out, at, klen)
         if klen > 0:
@@ -170,7 +196,6 @@ def _join(key_buf, key, key_len, value_buf, value, value_len, timestamp, rows, o
         at = _put_varint(out, at, vlen)
         if vlen > 0:
             at = _put_bytes(out, at, value_buf, value[row], vlen)
-        out[at] = 0  # no headers
-        at += 1
+        at = _put_bytes(out, at, headers, 0, len(headers))
         batches[made - 1, 1] = at
     return made

@@ -1,0 +1,29 @@
+"""The schema ids in the wire headers of values, read as a column."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+NULL = -1
+NO_HEADER = -2
+
+
+def schema_ids(buf: np.ndarray, value: np.ndarray, value_len: np.ndarray) -> np.ndarray:
+    """The schema id of each value, int64[n]: NULL for a null value, NO_HEADER where there is no wire header."""
+    out = np.empty(len(value), np.int64)
+    _schema_ids(buf, value, value_len, out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _schema_ids(buf, value, value_len, out):
+    for row in range(len(value)):
+        at = value[row]
+        if value_len[row] < 0:
+            out[row] = NULL
+        elif value_len[row] < 5 or buf[at] != 0 or buf[at + 1] >= 0x80:
+            out[row] = NO_HEADER
+        else:
+            high = np.int64(buf[at + 1]) << 24 | np.int64(buf[at + 2]) << 16
+            out[row] = high | np.int64(buf[at + 3]) << 8 | np.int64(buf[at + 4])
