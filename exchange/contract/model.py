@@ -51,9 +51,9 @@ class Entity(Model):
 class TopicSettings(Model):
     """How the subject's topic is kept on Kafka."""
 
-    partitions: int = Field(4, ge=1, le=1024)
-    replication: int = Field(1, ge=1, le=9)
-    retention_days: int | None = Field(None, ge=1, description="Days that records are kept; absent: for ever.")
+    partitions: int = Field(default=4, ge=1, le=1024)
+    replication: int = Field(default=1, ge=1, le=9)
+    retention_days: int | None = Field(default=None, ge=1, description="Days that records are kept; absent: for ever.")
 
 
 class Subject(Model):
@@ -80,7 +80,7 @@ class Condition(Model):
 
     eq: Scalar = None
     ne: Scalar = None
-    in_: tuple[Scalar, ...] | None = Field(None, alias="in", min_length=1)
+    in_: tuple[Scalar, ...] | None = Field(default=None, alias="in", min_length=1)
     prefix: str | None = None
     ge: Bound = None
     gt: Bound = None
@@ -94,7 +94,8 @@ class Condition(Model):
 
         An operator that was not written must stay absent there: `eq: null` asks for null.
         """
-        return {(f.alias or n): getattr(self, n) for n, f in type(self).model_fields.items() if n in self.model_fields_set}
+        written = [(name, field.alias or name) for name, field in type(self).model_fields.items()]
+        return {alias: getattr(self, name) for name, alias in written if name in self.model_fields_set}
 
 
 class Purpose(Model):
@@ -108,8 +109,8 @@ class Purpose(Model):
 class Quota(Model):
     """The most that a grant may deliver."""
 
-    records_per_day: int | None = Field(None, ge=1)
-    records_per_second: int | None = Field(None, ge=1)
+    records_per_day: int | None = Field(default=None, ge=1)
+    records_per_second: int | None = Field(default=None, ge=1)
 
 
 class Grant(Model):

@@ -40,6 +40,7 @@ class Field:
     base: str
     logical: str | None
     nullable: bool
+    symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +88,15 @@ def describe(definition: Mapping[str, Any], names: Mapping[str, dict[str, Any]])
     if isinstance(single, str) and single in names:
         single = names[single]
     base = "union" if single is None else single["type"] if isinstance(single, dict) else single
-    logical = single.get("logicalType") if isinstance(single, dict) else None
-    return Field(definition["name"], kind, "null" if not solid else base, logical, len(solid) < len(branches))
+    details = single if isinstance(single, dict) else {}
+    return Field(
+        name=definition["name"],
+        type=kind,
+        base=base if solid else "null",
+        logical=details.get("logicalType"),
+        nullable=len(solid) < len(branches),
+        symbols=tuple(details.get("symbols", ())),
+    )
 
 
 def load(path: Path) -> Schema:

@@ -1,0 +1,196 @@
+"""Whether a well-formed contract makes sense as a whole: every mistake in one run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+
+from stdnum.cn import uscc
+from stdnum.exceptions import ValidationError
+
+from exchange.contract.conditions import faults
+from exchange.contract.document import Document
+from exchange.contract.model import Contract, Department, Grant, Subject
+from exchange.contract.nearest import nearest
+from exchange.contract.problem import Path, Problem, Severity, dotted
+from exchange.contract.shape import Shape
+from exchange.schema.avro import Schema, SchemaError
+
+# Principals, groups and transactional ids start with `<department>.`: this prefix is the exchange's own.
+RESERVED = frozenset(("exchange",))
+
+FindSchema = Callable[[str], Schema]
+"""Gives the schema of a `schema:` entry; raises SchemaError where there is none to be had."""
+
+
+class Check:
+    """One run over a document; `problems` by line, `contract` where none is an error."""
+
+    def __init__(self, document: Document, find_schema: FindSchema, today: date) -> None:
+        self._document, self._today = document, today
+        self._problems: list[Problem] = list(document.problems)
+        self.schemas: dict[str, Schema] = {}
+        self._ids: list[str] = []
+        self._by_id: dict[str, Subject] = {}
+        self._shape = Shape(document) if document.value is not None else None
+        if self._shape:
+            self._problems += self._shape.problems
+            self._departments(self._shape.departments)
+            self._subjects(self._shape.subjects, find_schema)
+            self._grants(self._shape.grants)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Every mistake, by line."""
+        return sorted(self._problems)
+
+    @property
+    def contract(self) -> Contract | None:
+        """The contract; None where any problem is an error."""
+        wrong = any(problem.severity == "error" for problem in self._problems)
+        return None if wrong or not self._shape else self._shape.complete
+
+    def _add(self, path: Path, message: str, remedy: str = "", severity: Severity = "error") -> None:
+        self._problems.append(Problem(self._document.line(path), dotted(path), message, remedy, severity))
+
+    def _once(self, values: Iterable[tuple[Path, object]], what: str) -> None:
+        """Note every value that was given before."""
+        first: dict[object, Path] = {}
+        for path, value in values:
+            if value is None:
+                continue
+            if value in first:
+                line = self._document.line(first[value])
+                self._add(
+                    path, f"{what} '{value}' is given twice, first in line {line}", "remove or rename one of them"
+                )
+            first.setdefault(value, path)
+
+    def _departments(self, departments: Mapping[Path, Department]) -> None:
+        self._ids = [d.id for d in departments.values() if d.id]
+        self._once([((*path, "id"), d.id) for path, d in departments.items()], "department")
+        self._once([((*path, "credit_code"), d.credit_code) for path, d in departments.items()], "credit code")
+        for path, department in departments.items():
+            if department.id in RESERVED:
+                self._add((*path, "id"), f"'{department.id}' is the exchange's own name", "choose another id")
+            if department.credit_code:
+                self._credit_code((*path, "credit_code"), department.credit_code)
+
+    def _credit_code(self, path: Path, code: str) -> None:
+        try:
+            if uscc.validate(code) == code:
+                return
+            message, remedy = "the credit code has spaces, hyphens or small letters", f"write {uscc.compact(code)}"
+        except ValidationError:
+            message, remedy = "is not a unified social credit code", "give its 18 characters (GB 32100)"
+            try:
+                right = code[:-1] + uscc.calc_check_digit(code[:-1])
+                if uscc.is_valid(right) and len(code) == 18:
+                    message = f"the credit code's check digit is wrong: '{code[-1]}'"
+                    remedy = f"the code was mistyped, or ends in '{right[-1]}'"
+            except ValueError:
+                pass  # a letter that no code has
+        self._add(path, message, remedy)
+
+    def _department(self, path: Path, name: str | None) -> None:
+        if name and name not in self._ids:
+            self._add(path, f"department '{name}' is not in this contract", nearest(name, self._ids))
+
+    def _subjects(self, subjects: Mapping[Path, Subject], find_schema: FindSchema) -> None:
+        self._by_id = {s.id: s for s in reversed(list(subjects.values())) if s.owner and s.name}
+        named = [((*path, "name"), s.id if s.owner and s.name else None) for path, s in subjects.items()]
+        self._once(named, "subject")
+        for path, subject in subjects.items():
+            self._department((*path, "owner"), subject.owner)
+            self._once([((*path, "sensitive", i), name) for i, name in enumerate(subject.sensitive or ())], "field")
+            if not subject.schema_file:
+                continue
+            try:
+                schema = find_schema(subject.schema_file)
+            except SchemaError as error:
+                self._add((*path, "schema"), error.message, error.remedy)
+                continue
+            if subject.owner and subject.name:
+                self.schemas.setdefault(subject.id, schema)
+            self._subject_fields(path, subject, schema)
+
+    def _subject_fields(self, path: Path, subject: Subject, schema: Schema) -> None:
+        for i, name in enumerate(subject.sensitive or ()):
+            self._field((*path, "sensitive", i), name, schema)
+        key = subject.entity.field if subject.entity else None
+        if key and self._field((*path, "entity", "field"), key, schema):
+            field = schema.fields[key]
+            if field.base != "string" or field.nullable:
+                message = f"entity field '{key}' is not a string, or can be null: it is the records' key"
+                self._add((*path, "entity", "field"), message, "make it a plain string in the schema")
+
+    def _field(self, path: Path, name: str, schema: Schema) -> bool:
+        known = name in schema.fields
+        if not known:
+            self._add(path, f"field '{name}' is not in the schema {schema.name}", nearest(name, schema.fields))
+        return known
+
+    def _grants(self, grants: Mapping[Path, Grant]) -> None:
+        self._once([((*path, "id"), g.id) for path, g in grants.items()], "grant")
+        for path, grant in grants.items():
+            self._department((*path, "reader"), grant.reader)
+            self._period(path, grant)
+            self._grant_subject(path, grant)
+        self._overlaps(grants)
+
+    def _period(self, path: Path, grant: Grant) -> None:
+        if not grant.from_ or not grant.until:
+            return
+        if grant.until < grant.from_:
+            self._add((*path, "until"), f"ends before it begins on {grant.from_}", "exchange the two days")
+        elif grant.until < self._today:
+            message = f"the grant expired on {grant.until}: it delivers nothing"
+            self._add((*path, "until"), message, "renew it with a new review, or remove it", "warning")
+
+    def _grant_subject(self, path: Path, grant: Grant) -> None:
+        if not grant.subject:
+            return
+        subject = self._by_id.get(grant.subject)
+        if subject is None:
+            message = f"subject '{grant.subject}' is not in this contract"
+            self._add((*path, "subject"), message, nearest(grant.subject, self._by_id))
+            return
+        if subject.share == "closed":
+            self._add((*path, "subject"), f"subject '{grant.subject}' is closed", "no grant is possible: remove it")
+        if grant.reader and grant.reader == subject.owner:
+            self._add((*path, "reader"), "the reader owns the subject", "an owner needs no grant: remove it")
+        schema = self.schemas.get(grant.subject)
+        if isinstance(grant.fields, tuple):
+            self._fields(path, grant.fields, schema)
+        for name, condition in (grant.where or {}).items():
+            place: Path = (*path, "where", name)
+            if schema and self._field(place, name, schema):
+                for operator, message, remedy in faults(condition, schema.fields[name]):
+                    self._add((*place, operator) if operator else place, message, remedy)
+
+    def _fields(self, path: Path, fields: tuple[str, ...], schema: Schema | None) -> None:
+        if not fields:
+            self._add((*path, "fields"), "the grant gives no field", "name at least one, or write `all`")
+        seen: Counter[str] = Counter()
+        for i, name in enumerate(fields):
+            seen[name] += 1
+            if seen[name] == 2:
+                self._add((*path, "fields", i), f"field '{name}' is given twice", "remove one of them")
+            elif schema and seen[name] == 1:
+                self._field((*path, "fields", i), name, schema)
+
+    def _overlaps(self, grants: Mapping[Path, Grant]) -> None:
+        """Of one subject and reader only one grant can be in force on a day."""
+        pairs: dict[tuple[str, str], list[tuple[date, date, str, Path]]] = {}
+        for path, g in grants.items():
+            if g.subject and g.reader and g.id and g.from_ and g.until and g.from_ <= g.until:
+                pairs.setdefault((g.subject, g.reader), []).append((g.from_, g.until, g.id, path))
+        for periods in pairs.values():
+            periods.sort()
+            last = periods[0]
+            for period in periods[1:]:
+                if period[0] <= last[1]:
+                    message = f"overlaps with grant '{last[2]}' of the same subject and reader, until {last[1]}"
+                    self._add((*period[3], "from"), message, "join the two, or let this one begin later")
+                last = max(last, period, key=lambda p: p[1])

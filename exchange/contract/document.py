@@ -1,0 +1,142 @@
+"""A YAML file as plain values, with the line of each, and every mistake of its form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from exchange.contract.problem import Path, Problem, dotted
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_DEPTH = 32
+PLAIN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))
+
+
+@dataclass
+class Document:
+    """The values of a file; `lines` gives the line (from 1) of every path in it."""
+
+    value: Any = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def line(self, path: Path) -> int:
+        """The line of that path, or of the nearest place around it that was written."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def at(self, path: Path) -> Any:
+        """The value at that path; KeyError, IndexError or TypeError where there is none."""
+        value = self.value
+        for part in path:
+            value = value[part]
+        return value
+
+
+def read(data: bytes) -> Document:
+    """The document in those bytes; what is wrong with its form is in `problems`, never raised.
+
+    Only plain YAML is taken: no anchors, aliases, merge keys or tags, so that every grant can be
+    read by itself and a small file cannot grow; no key twice.
+    """
+    document = Document()
+    if len(data) > MAX_BYTES:
+        _fault(
+            document, 1, f"the file has {len(data)} bytes, more than {MAX_BYTES}", "split the exchange, or shorten it"
+        )
+        return document
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        _fault(document, line, "the file is not UTF-8", "save it as UTF-8")
+        return document
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _PlainComposer
+    yaml.composer.document = document
+    try:
+        node = yaml.compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(str(part) for part in (error.context, error.problem) if part)
+        _fault(
+            document, mark.line + 1 if mark else 1, f"is not YAML: {what}", "correct the indentation, quotes or colon"
+        )
+        return document
+    except YAMLError as error:
+        _fault(document, 1, f"is not YAML: {str(error).splitlines()[0]}", "remove what is not text")
+        return document
+    if node is None:
+        _fault(document, 1, "the file is empty", "start with `version: 1`")
+        return document
+    document.value = _value(node, (), document, yaml)
+    return document
+
+
+def _fault(document: Document, line: int, message: str, remedy: str, path: Path = ()) -> None:
+    document.problems.append(Problem(line, dotted(path), message, remedy))
+
+
+class _PlainComposer(Composer):
+    """Composes nodes without aliases and tags: each is noted as a problem and left out."""
+
+    document: Document
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Node:
+        event = self.parser.peek_event()
+        line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent):
+            self.parser.get_event()
+            _fault(self.document, line, f"alias *{event.anchor} is not allowed here", "write it out")
+            return ScalarNode("tag:yaml.org,2002:null", "", event.start_mark, event.end_mark)
+        if self.depth >= MAX_DEPTH:
+            raise MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH}", problem_mark=event.start_mark)
+        if isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent):
+            if event.tag is not None and event.tag != "!":
+                _fault(self.document, line, f"tag {event.tag} is not allowed here", "remove it")
+            event.anchor = None
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
+def _value(node: Node, path: Path, document: Document, yaml: YAML) -> Any:
+    document.lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, SequenceNode):
+        return [_value(child, (*path, i), document, yaml) for i, child in enumerate(node.value)]
+    if isinstance(node, MappingNode):
+        return _mapping(node, path, document, yaml)
+    if str(node.tag) not in PLAIN:
+        return node.value
+    try:
+        return yaml.constructor.construct_object(node)
+    except (ValueError, YAMLError):
+        # A day that does not exist, such as 2025-02-30: the model says so in its own words.
+        return node.value
+
+
+def _mapping(node: MappingNode, path: Path, document: Document, yaml: YAML) -> Mapping[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, ScalarNode):
+            _fault(document, line, "a key is not plain text", "use a word as the key", path)
+            continue
+        key = str(key_node.value)
+        if key in mapping:
+            _fault(document, line, f"key '{key}' is given twice", "remove one of them", (*path, key))
+            continue
+        document.lines[(*path, key)] = line
+        mapping[key] = _value(value_node, (*path, key), document, yaml)
+    return mapping

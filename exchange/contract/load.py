@@ -1,0 +1,58 @@
+"""The contract file and its schema files, read from disk and checked."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from exchange.contract.check import Check
+from exchange.contract.document import read
+from exchange.contract.model import Contract
+from exchange.contract.problem import ContractError, Problem
+from exchange.errors import ConfigError
+from exchange.schema import avro
+from exchange.schema.avro import Schema
+from exchange.schema.resolve import SchemaError
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A contract without errors, the schema of each of its subjects, and the warnings about it."""
+
+    contract: Contract
+    schemas: Mapping[str, Schema]
+    warnings: tuple[Problem, ...]
+
+
+def load(path: pathlib.Path, today: date) -> Loaded:
+    """The contract in that file as of that day; ContractError with every mistake, if there is any."""
+    check = examine(path, today)
+    contract = check.contract
+    if contract is None:
+        raise ContractError(str(path), check.problems)
+    return Loaded(contract, check.schemas, tuple(check.problems))
+
+
+def examine(path: pathlib.Path, today: date) -> Check:
+    """Every mistake in that file and its schemas; ConfigError only where the file cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        remedy = "run from the project's folder, or set EXCHANGE_CONTRACT"
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
+    folder = path.parent.resolve()
+
+    def find_schema(entry: str) -> Schema:
+        target = (folder / entry).resolve()
+        if not target.is_relative_to(folder):
+            raise SchemaError(f"'{entry}' leads out of the contract's folder", remedy="keep schemas under schemas/")
+        if target.suffix != ".avsc":
+            raise SchemaError(f"'{entry}' is not an Avro schema file", remedy="name a file ending in .avsc")
+        try:
+            return avro.load(target)
+        except SchemaError as error:
+            raise SchemaError(error.message.replace(str(target), entry), remedy=error.remedy) from error
+
+    return Check(read(data), find_schema, today)

@@ -1,0 +1,136 @@
+"""The document as models, item by item, keeping what is right of an item that has mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from exchange.contract.document import Document
+from exchange.contract.model import Contract, Department, Grant, Model, Subject
+from exchange.contract.nearest import nearest
+from exchange.contract.problem import Path, Problem, dotted
+
+M = TypeVar("M", bound=Model)
+
+REMEDIES = {
+    "string_type": "put it in quotes",
+    "date_from_datetime_parsing": "write a day that exists, as YYYY-MM-DD",
+    "date_type": "write a day that exists, as YYYY-MM-DD",
+}
+
+
+class Shape:
+    """The contract's items by their path; an attribute that was wrong or missing is None.
+
+    `complete` is the whole contract where nothing was wrong.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.problems: list[Problem] = []
+        self._document = document
+        root = document.value
+        if not isinstance(root, dict):
+            self._add((), "the file is not a mapping", "start with `version: 1`")
+            root = {}
+        self._head(root)
+        self.departments = dict(self._items(root, "departments", Department))
+        self.subjects = dict(self._items(root, "subjects", Subject))
+        self.grants = dict(self._items(root, "grants", Grant))
+
+    @property
+    def complete(self) -> Contract | None:
+        """The contract, where its shape is right."""
+        return None if self.problems or self._document.problems else Contract.model_validate(self._document.value)
+
+    def _add(self, path: Path, message: str, remedy: str = "") -> None:
+        self.problems.append(Problem(self._document.line(path), dotted(path), message, remedy))
+
+    def _head(self, root: Mapping[str, Any]) -> None:
+        known = tuple(Contract.model_fields)
+        for key in root:
+            if key not in known:
+                self._add((key,), f"'{key}' is not known here", nearest(key, known))
+        if root.get("version") != 1 or isinstance(root.get("version"), bool):
+            self._add(("version",), "the contract's version is not 1", "write `version: 1`")
+        for key in ("departments", "subjects"):
+            if key not in root:
+                self._add((key,), f"'{key}' is missing", f"give a list of {key}")
+
+    def _items(self, root: Mapping[str, Any], key: str, model: type[M]) -> Iterator[tuple[Path, M]]:
+        items = root.get(key, [])
+        if not isinstance(items, list):
+            self._add((key,), f"'{key}' is not a list", f"start each of the {key} with a dash")
+            return
+        for i, item in enumerate(items):
+            path: Path = (key, i)
+            if isinstance(item, dict):
+                yield path, self._salvage(model, item, path)
+            else:
+                self._add(path, "is not a mapping", "write `key: value` pairs")
+
+    def _salvage(self, model: type[M], item: Mapping[str, Any], path: Path) -> M:
+        """The item, with None for each attribute that is wrong; notes every mistake."""
+        try:
+            return model.model_validate(item)
+        except ValidationError as error:
+            self._note(model, error, path)
+        kept = {name: _attribute(field, name, item) for name, field in model.model_fields.items()}
+        return model.model_construct(_fields_set=None, **kept)  # type: ignore[return-value]
+
+    def _note(self, model: type[Model], error: ValidationError, path: Path) -> None:
+        by_path: dict[Path, list[tuple[str, str]]] = {}
+        for fault in error.errors(include_url=False, include_context=False):
+            place, remedy = self._place(path, fault["loc"]), REMEDIES.get(fault["type"], "")
+            if fault["type"] == "extra_forbidden":
+                known = _keys(model, place[len(path) : -1])
+                by_path[place] = [(f"'{place[-1]}' is not known here", nearest(str(place[-1]), known))]
+            elif fault["type"] == "missing":
+                by_path[place] = [(f"'{place[-1]}' is missing", f"give `{place[-1]}: …`")]
+            else:
+                by_path.setdefault(place, []).append((fault["msg"][0].lower() + fault["msg"][1:], remedy))
+        for place, faults in by_path.items():
+            message = " or ".join(dict.fromkeys(message for message, _ in faults))
+            self._add(place, message, next((remedy for _, remedy in faults if remedy), ""))
+
+    def _place(self, path: Path, loc: tuple[int | str, ...]) -> Path:
+        """Where in the file pydantic's `loc` is: without the names of union members that it has in between."""
+        for i, part in enumerate(loc):
+            of_union = isinstance(part, str) and ("[" in part or part in UNION_MEMBERS)
+            if (*path, part) in self._document.lines or (i == len(loc) - 1 and not of_union):
+                path = (*path, part)
+        return path
+
+
+UNION_MEMBERS = frozenset(("str", "int", "float", "bool", "none"))
+
+
+def _attribute(field: FieldInfo, name: str, item: Mapping[str, Any]) -> Any:
+    key = field.alias or name
+    if key not in item:
+        return None if field.is_required() else field.get_default(call_default_factory=True)
+    value, kind = item[key], field.annotation
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[kind, field])  # type: ignore[arg-type]
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        if not isinstance(value, dict):
+            return None
+        if isinstance(kind, type) and issubclass(kind, Model):
+            parts = {n: _attribute(f, n, value) for n, f in kind.model_fields.items()}
+            return kind.model_construct(_fields_set=None, **parts)
+        # A mapping such as `where`: its right entries still get their other checks.
+        wrong = {fault["loc"][0] for fault in error.errors()}
+        return adapter.validate_python({k: v for k, v in value.items() if k not in wrong})
+
+
+def _keys(model: type[Model], path: Path) -> list[str]:
+    """The keys that the model's part at that path may have."""
+    kind: Any = model
+    for part in path:
+        field = next((f for n, f in kind.model_fields.items() if part in (n, f.alias)), None) if kind else None
+        annotation = field.annotation if field else None
+        kind = annotation if isinstance(annotation, type) and issubclass(annotation, Model) else None
+    return [f.alias or n for n, f in kind.model_fields.items()] if kind else []
