@@ -1,0 +1,94 @@
+"""The local broker as its users meet it: started, stopped, killed, and refused with a remedy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exchange.broker import LocalBroker
+from exchange.broker.errors import BrokerBusyError, BrokerDiedError, JavaError, MavenError, PortTakenError
+from exchange.bus import Cluster
+from exchange.bus.probe import cluster_id
+from tests.kafka_fixtures import free_port
+
+
+def test_clients_can_connect_when_start_returns(broker_of: Callable[[], LocalBroker]) -> None:
+    broker = broker_of()
+    assert broker.status().state == "running"
+    assert cluster_id(Cluster(broker.bootstrap_servers)) is not None
+
+
+def test_starting_and_stopping_twice_is_harmless(broker_of: Callable[[], LocalBroker]) -> None:
+    broker = broker_of()
+    assert broker.start() == broker.status()
+    assert broker.stop()
+    assert not broker.stop()
+    assert broker.status().state == "stopped"
+
+
+def test_data_survives_a_kill_and_a_stale_pid_file(broker_of: Callable[[], LocalBroker]) -> None:
+    broker = broker_of()
+    before = cluster_id(Cluster(broker.bootstrap_servers))
+    pid = broker.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    after = broker.start()
+    assert after.state == "running"
+    assert after.pid != pid
+    assert cluster_id(Cluster(broker.bootstrap_servers)) == before
+
+
+def test_another_port_while_it_runs_is_refused(broker_of: Callable[[], LocalBroker]) -> None:
+    home = Path(broker_of().status().data).parents[1]
+    with pytest.raises(BrokerBusyError, match="exchange broker stop"):
+        LocalBroker(home, free_port()).start()
+
+
+def test_a_taken_port_is_refused(tmp_path: Path, shared_jars: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        broker = LocalBroker(tmp_path, other.getsockname()[1], jars=shared_jars)
+        with pytest.raises(PortTakenError, match="--port"):
+            broker.start()
+    assert broker.status().state == "stopped"
+
+
+def test_missing_java_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JavaError, match="install Java 17"):
+        LocalBroker(tmp_path, java=str(tmp_path / "no-java")).start()
+
+
+def test_old_java_is_refused(tmp_path: Path) -> None:
+    old = _script(tmp_path / "java", """echo 'openjdk version "11.0.2" 2019-01-15' >&2""")
+    with pytest.raises(JavaError, match="Java 11 is too old"):
+        LocalBroker(tmp_path, java=old).start()
+
+
+def test_missing_maven_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MavenError, match="install Maven"):
+        LocalBroker(tmp_path, maven=str(tmp_path / "no-maven")).start()
+
+
+def test_jars_that_maven_cannot_fetch_leave_nothing_behind(tmp_path: Path) -> None:
+    failing = _script(tmp_path / "mvn", "echo '[ERROR] Could not transfer artifact'; exit 1")
+    with pytest.raises(MavenError, match="Could not transfer artifact"):
+        LocalBroker(tmp_path, maven=failing).start()
+    assert list((tmp_path / "broker").iterdir()) == []
+
+
+def test_a_broker_that_dies_points_to_its_log(tmp_path: Path, shared_jars: Path) -> None:
+    data = tmp_path / "broker" / "data"
+    data.mkdir(parents=True)
+    (data / "meta.properties").write_text("cluster.id=nonsense\n")
+    with pytest.raises(BrokerDiedError, match=r"broker\.log"):
+        LocalBroker(tmp_path, free_port(), jars=shared_jars).start()
+
+
+def _script(path: Path, body: str) -> str:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)

@@ -1,0 +1,105 @@
+"""A real Kafka for the tests; a missing one fails them, it never skips."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException
+from testcontainers.community.kafka import KafkaContainer
+
+from exchange.broker import LocalBroker
+from exchange.broker.jars import resolve
+from exchange.broker.properties import ONE_NODE
+from exchange.bus import Cluster
+from exchange.settings import Settings
+
+_IMAGE = "confluentinc/cp-kafka:8.0.0"
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def bootstrap_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The cluster that all tests share: `EXCHANGE_BOOTSTRAP_SERVERS`, else a container, else a local broker."""
+    settings = Settings()
+    with ExitStack() as stack:
+        if "bootstrap_servers" in settings.model_fields_set:
+            yield settings.bootstrap_servers
+        elif container := _container(stack):
+            yield container
+        else:
+            broker = stack.enter_context(_running(tmp_path_factory.mktemp("kafka")))
+            yield broker.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def cluster(bootstrap_servers: str) -> Cluster:
+    """The shared cluster. Topics are never cleared: take names from `unique`."""
+    return Cluster(bootstrap_servers, "exchange.tests")
+
+
+@pytest.fixture
+def broker_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], LocalBroker]]:
+    """Start private brokers, which a test may stop or kill: call it once for each."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(_running(tmp_path_factory.mktemp("kafka")))
+
+
+@pytest.fixture(scope="module")
+def fresh_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """An empty cluster for one test module, on a broker of its own."""
+    with _running(tmp_path_factory.mktemp("kafka")) as broker:
+        yield Cluster(broker.bootstrap_servers, "exchange.tests")
+
+
+@pytest.fixture(scope="session")
+def shared_jars() -> Path:
+    """The project's own jars folder, so that no test fetches them again."""
+    return _jars()
+
+
+def _jars() -> Path:
+    settings = Settings()
+    return resolve(settings.home.resolve() / "broker" / "jars", settings.maven, lambda _: None)
+
+
+@contextmanager
+def _running(home: Path) -> Iterator[LocalBroker]:
+    """A local broker with the project's jars; its data goes when it stops, its log stays in pytest's folder."""
+    settings = Settings()
+    broker = LocalBroker(home, free_port(), java=settings.java, maven=settings.maven, jars=_jars())
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+        shutil.rmtree(home / "broker" / "data", ignore_errors=True)
+
+
+def _container(stack: ExitStack) -> str | None:
+    """The address of a Kafka container; None where no Docker engine answers or it has no such image."""
+    try:
+        with closing(docker.from_env(timeout=5)) as engine:
+            engine.ping()
+    except DockerException:
+        return None
+    kafka = KafkaContainer(_IMAGE).with_kraft()
+    for name, value in ONE_NODE.items():
+        kafka.with_env("KAFKA_" + name.replace(".", "_").upper(), value)
+    try:
+        return str(stack.enter_context(kafka).get_bootstrap_server())
+    except DockerException as error:
+        warnings.warn(f"Docker answers but does not run {_IMAGE}: using a local broker ({error})", stacklevel=2)
+        return None
