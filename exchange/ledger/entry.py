@@ -25,7 +25,7 @@ _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 class EntryError(CorruptionError):
     """A ledger entry that cannot be read, or whose sums do not balance."""
 
-    code = "ledger_entry"
+    code = "ledger-entry"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,286 @@
+"""Bring steps of the ledger into SQL, each in one transaction together with its own position."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Table, create_engine, event, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from exchange.contract import names
+from exchange.contract.model import Epoch, Grant
+from exchange.contract.period import city_day
+from exchange.errors import ConfigError, CorruptionError, TransientError
+from exchange.ledger import tables
+from exchange.ledger.step import Placed, Step
+
+GENERATION_ROWS = 4_000_000
+"""Tags are inserted in random order: a generation of this many rows stays in the database's cache."""
+
+_COPY_HEADER, _COPY_TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+
+
+class StoreUnavailableError(TransientError):
+    """The ledger's database does not answer, or another follower is at work on it."""
+
+    code = "ledger-store-unavailable"
+
+
+class StoreConfigError(ConfigError):
+    """The ledger's database cannot be used as it is named."""
+
+    code = "ledger-store-config"
+
+
+class LedgerContradictionError(CorruptionError):
+    """The ledger's database and the ledger on Kafka say different things."""
+
+    code = "ledger-contradiction"
+
+
+def entry_id(partition: int, offset: int) -> int:
+    """The id of the entry at that place of the ledger topic."""
+    return offset * tables.MAX_LEDGER_PARTITIONS + partition
+
+
+class Store:
+    """The ledger's database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.engine = create_engine(url)
+        except (SQLAlchemyError, ImportError) as error:
+            raise StoreConfigError("EXCHANGE_LEDGER_URL names no usable database", remedy="see README") from error
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _tune_sqlite)
+        with translated():
+            tables.metadata.create_all(self.engine)
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Per (topic, partition), the offset after the last one taken."""
+        with translated(), self.engine.connect() as connection:
+            return {(topic, p): offset for topic, p, offset in connection.execute(select(tables.positions))}
+
+    def open_entries(self) -> int:
+        """How many entries wait for the end of their transaction."""
+        query = select(func.count()).select_from(tables.entries).where(tables.entries.c.state == "open")
+        with translated(), self.engine.connect() as connection:
+            return connection.scalar(query) or 0
+
+    def apply(self, step: Step) -> None:
+        """Bring in the step as a whole, or nothing of it.
+
+        StoreUnavailableError: nothing was brought in; go on from `positions()`. An entry that is already
+        there is left as it is; LedgerContradictionError where it differs.
+        """
+        with translated(), self.engine.begin() as connection:
+            _advance(connection, step)
+            _decide(connection, step)
+            _write(connection, _unknown(connection, step.entries))
+            for epoch in step.epochs:
+                _write_epoch(connection, epoch)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise SQLAlchemy's errors as the exchange's: constraints → contradiction, the rest → unavailable."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise LedgerContradictionError("the ledger's database refuses an entry as contradictory") from error
+    except DBAPIError as error:
+        raise StoreUnavailableError("the ledger's database does not answer") from error
+
+
+def _tune_sqlite(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000", "cache_size = -131072"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _advance(connection: Connection, step: Step) -> None:
+    """Move the positions from where the step starts to where it ends, if they are there."""
+    t = tables.positions
+    for (topic, partition), (start, end) in step.positions.items():
+        here = (t.c.topic == topic) & (t.c.partition == partition)
+        moved = connection.execute(update(t).where(here, t.c.next_offset == start).values(next_offset=end))
+        if moved.rowcount == 1:
+            continue
+        try:
+            connection.execute(insert(t).values(topic=topic, partition=partition, next_offset=end))
+        except IntegrityError as error:
+            remedy = "run one follower per database"
+            raise StoreUnavailableError("another follower moved the position", remedy=remedy) from error
+
+
+def _decide(connection: Connection, step: Step) -> None:
+    t = tables.entries
+    for marker in step.markers:
+        connection.execute(
+            update(t)
+            .where(t.c.ledger_partition == marker.partition, t.c.producer_id == marker.producer_id)
+            .where(t.c.state == "open", t.c.ledger_offset < marker.offset)
+            .values(state=marker.state)
+        )
+
+
+def _unknown(connection: Connection, placed: Sequence[Placed]) -> list[Placed]:
+    """Those that are not in the database yet; LedgerContradictionError where one differs from what is."""
+    t = tables.entries
+    known: dict[tuple[int, int], bytes] = {}
+    for partition in {p.partition for p in placed}:
+        offsets = [p.offset for p in placed if p.partition == partition]
+        query = select(t.c.ledger_offset, t.c.digest).where(t.c.ledger_partition == partition)
+        for offset, digest in connection.execute(query.where(t.c.ledger_offset.between(min(offsets), max(offsets)))):
+            known[partition, offset] = bytes(digest)
+    for p in placed:
+        if known.get((p.partition, p.offset), p.digest) != p.digest:
+            raise LedgerContradictionError(
+                f"{names.LEDGER}/{p.partition} offset {p.offset} is not what was read before",
+                remedy="find out who rewrote the ledger topic before anything else",
+            )
+    return [p for p in placed if (p.partition, p.offset) not in known]
+
+
+def _write(connection: Connection, placed: Sequence[Placed]) -> None:
+    rows = [(entry_id(p.partition, p.offset), p) for p in placed]
+    _insert(connection, tables.entries, [_entry_row(id_, p) for id_, p in rows])
+    _insert(
+        connection,
+        tables.runs,
+        [{"entry_id": i, "first": run.first, "count": run.count} for i, p in rows for run in p.entry.runs],
+    )
+    by_grant = [(i, grant, outcome) for i, p in rows for outcome in p.entry.outcomes for grant in outcome.grants]
+    _insert(
+        connection,
+        tables.outcomes,
+        [{"entry_id": i, "grant_id": g, "delivered": o.delivered, "bytes": o.size_bytes} for i, g, o in by_grant],
+    )
+    _insert(
+        connection,
+        tables.withheld,
+        [
+            {"entry_id": i, "grant_id": g, "reason": w.reason, "count": w.count}
+            for i, g, o in by_grant
+            for w in o.withheld
+        ],
+    )
+    _insert(
+        connection,
+        tables.quarantined,
+        [
+            {"entry_id": i, "position": q.index, "source_offset": q.offset, "reason": q.reason}
+            for i, p in rows
+            for q in p.entry.quarantined
+        ],
+    )
+    _index_tags(connection, rows)
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _entry_row(id_: int, placed: Placed) -> dict[str, Any]:
+    entry = placed.entry
+    return {
+        "id": id_,
+        "ledger_partition": placed.partition,
+        "ledger_offset": placed.offset,
+        "producer_id": placed.producer_id,
+        "state": placed.state,
+        "digest": placed.digest,
+        "time_ms": entry.time_ms,
+        "day": city_day(datetime.fromtimestamp(entry.time_ms / 1000, UTC)).isoformat(),
+        "epoch": entry.epoch,
+        "router": entry.router,
+        "topic": entry.topic,
+        "partition": entry.partition,
+        "count": entry.count,
+        "quarantined": len(entry.quarantined),
+        "body": placed.body,
+    }
+
+
+def _index_tags(connection: Connection, rows: Sequence[tuple[int, Placed]]) -> None:
+    """Note which entries hold which tags; records without a key are about nobody and have no row."""
+    found = [(id_, distinct_tags(p.entry.tags)) for id_, p in rows]
+    if not sum(len(tags) for _, tags in found):
+        return
+    tags = np.concatenate([tags for _, tags in found])
+    ids = np.repeat(np.array([id_ for id_, _ in found], np.int64), [len(tags) for _, tags in found])
+    order = np.argsort(tags, kind="stable")
+    _copy_tags(connection, _generation(connection, len(tags)), tags[order], ids[order])
+
+
+def distinct_tags(tags: bytes) -> np.ndarray:
+    """The first 8 bytes of every distinct tag of an entry, as sorted int64; null tags left out."""
+    halves = np.frombuffer(tags, ">i8").reshape(-1, 2)
+    return np.unique(halves[halves.any(axis=1), 0].astype(np.int64))
+
+
+def _generation(connection: Connection, rows: int) -> int:
+    t = tables.generations
+    newest = connection.execute(select(t).order_by(t.c.generation.desc()).limit(1)).first()
+    if newest is not None and newest.rows < GENERATION_ROWS:
+        here = t.c.generation == newest.generation
+        connection.execute(update(t).where(here).values(rows=newest.rows + rows))
+        return newest.generation
+    number = 0 if newest is None else newest.generation + 1
+    connection.execute(insert(t).values(generation=number, rows=rows))
+    return number
+
+
+def _copy_tags(connection: Connection, generation: int, tags: np.ndarray, ids: np.ndarray) -> None:
+    """Insert index rows the fastest way that each database has."""
+    if connection.dialect.name != "postgresql":
+        rows = list(zip([generation] * len(tags), tags.tolist(), ids.tolist(), strict=True))
+        connection.exec_driver_sql("INSERT INTO ledger_tags (generation, tag, entry_id) VALUES (?, ?, ?)", rows)
+        return
+    # The binary COPY format: per row the number of columns, then each with its length before it.
+    packed = np.empty(len(tags), [("columns", ">i2"), ("g_length", ">i4"), ("g", ">i2"), ("tag_length", ">i4"),
+                                  ("tag", ">i8"), ("id_length", ">i4"), ("id", ">i8")])  # fmt: skip
+    packed["columns"], packed["g_length"], packed["tag_length"], packed["id_length"] = 3, 2, 8, 8
+    packed["g"], packed["tag"], packed["id"] = generation, tags, ids
+    cursor: Any = connection.connection.cursor()
+    try:
+        with cursor.copy("COPY ledger_tags (generation, tag, entry_id) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.write(_COPY_HEADER + packed.tobytes() + _COPY_TRAILER)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise StoreUnavailableError("the ledger's database refuses the record index") from error
+    finally:
+        cursor.close()
+
+
+def _write_epoch(connection: Connection, epoch: Epoch) -> None:
+    t = tables.grants
+    if connection.scalar(select(func.count()).select_from(t).where(t.c.epoch == epoch.number)):
+        return
+    _insert(connection, t, [_grant_row(epoch.number, grant) for grant in epoch.contract.grants])
+
+
+def _grant_row(epoch: int, grant: Grant) -> dict[str, Any]:
+    written = grant.model_dump(mode="json", by_alias=True)
+    return {
+        "epoch": epoch,
+        "id": grant.id,
+        "subject": grant.subject,
+        "topic": names.subject_topic(grant.subject),
+        "reader": grant.reader,
+        "purpose": grant.purpose.code,
+        "basis": grant.purpose.basis,
+        "text": grant.purpose.text,
+        "fields": json.dumps(written["fields"]),
+        "filter": json.dumps(written["where"]),
+        "from_day": grant.from_.isoformat(),
+        "until_day": grant.until.isoformat(),
+    }
