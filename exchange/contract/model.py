@@ -148,7 +148,8 @@ class Epoch(Model):
 
     `writers` gives the schema ids that a subject's records may carry, newest last; `views`
     the schema id of what a projecting grant delivers (whole-record grants are absent: their
-    records keep the writer's id); `schemas` the Avro text of every id named.
+    records keep the writer's id); `schemas` the Avro text of every id named; `ledger` the schema
+    id of ledger entries.
     """
 
     number: int = Field(ge=1)
@@ -157,3 +158,4 @@ class Epoch(Model):
     writers: Mapping[str, tuple[int, ...]]
     views: Mapping[str, int]
     schemas: Mapping[int, str]
+    ledger: int

@@ -16,6 +16,18 @@ def subject_topic(subject_id: str) -> str:
     return f"subject.{subject_id}"
 
 
+def subject_of(topic: str) -> str:
+    """The subject whose topic that is; ValueError for any other topic.
+
+    >>> subject_of("subject.tax.income")
+    'tax.income'
+    """
+    kind, _, subject_id = topic.partition(".")
+    if kind != "subject":
+        raise ValueError(f"{topic} is not a subject's topic")
+    return subject_id
+
+
 def quarantine_topic(subject_id: str) -> str:
     """
     >>> quarantine_topic("tax.income")
