@@ -1,0 +1,176 @@
+"""Follow the ledger on Kafka into SQL, with the fate of every entry's transaction."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Event
+
+from pydantic import ValidationError
+
+from exchange import metrics
+from exchange.bus import Cluster
+from exchange.bus.consume import Consumer, records
+from exchange.bus.raw import RawBatch
+from exchange.contract import names
+from exchange.contract.model import Epoch
+from exchange.errors import CorruptionError, TransientError
+from exchange.ledger.entry import decode, validate_entry
+from exchange.ledger.merkle import digest_leaf
+from exchange.ledger.step import Marker, Placed, State, Step
+from exchange.ledger.store import LedgerContradictionError, Store
+from exchange.records.header import TRANSACTIONAL
+from exchange.schema import wire
+
+STEP_RECORDS = 200_000
+GATHER_S = 0.2
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_log = logging.getLogger("exchange.ledger")
+
+
+class LedgerMissingError(TransientError):
+    """The cluster has no ledger topic yet."""
+
+    code = "ledger-missing"
+
+
+class LedgerRecordError(CorruptionError):
+    """A record on the ledger topic is not what a router writes."""
+
+    code = "ledger-record"
+
+
+class Follower:
+    """Brings `exchange.ledger` and the contract's epochs into a `Store`; killed anywhere, it goes on from there.
+
+    It reads uncommitted: a reader that does the same may have seen a delivery whose transaction
+    aborted, so its entry must be there too, marked `aborted` when the marker comes.
+    """
+
+    def __init__(self, cluster: Cluster, store: Store, *, clock: Callable[[], float] = time.time) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._clock = clock
+        self._next: dict[tuple[str, int], int] = {}
+
+    def follow(self, stop: Event, *, until_idle: bool = False) -> None:
+        """Follow until `stop`; with `until_idle`, until all there is is taken in and decided.
+
+        Goes on after TransientError (with `until_idle`, a few times); raises CorruptionError with
+        the place where the ledger is not what it must be.
+        """
+        failures = 0
+        while not stop.is_set():
+            try:
+                with self._open() as consumer:
+                    while not stop.is_set():
+                        if not self._take_step(consumer) and until_idle and self._is_idle(consumer):
+                            return
+                        failures = 0
+            except TransientError as error:
+                failures += 1
+                if until_idle and failures > 2 * len(BACKOFF_S):
+                    raise
+                _log.warning("trying again", extra={"code": error.code, "attempt": failures}, exc_info=error)
+                stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
+
+    def _open(self) -> Consumer:
+        taken = self._store.positions()
+        with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
+            ledger = [(names.LEDGER, p) for p in consumer.partitions(names.LEDGER)]
+            if not ledger:
+                raise LedgerMissingError(f"there is no topic {names.LEDGER} yet", remedy="run `exchange apply`")
+            wanted = [*ledger, (names.CONTRACT, 0)] if consumer.partitions(names.CONTRACT) else ledger
+            ends = consumer.end_offsets(wanted)
+        self._next = {place: taken.get(place, 0) for place in wanted}
+        for place, offset in self._next.items():
+            if offset > ends[place]:
+                raise _gap(place, ends[place], offset)
+        return Consumer(
+            self._cluster, assignment=self._next, isolation="read_uncommitted", control=True, max_batches=64
+        )
+
+    def _take_step(self, consumer: Consumer) -> bool:
+        """Bring in what one short gathering finds; False where there was nothing."""
+        step = Step()
+        last_ms = 0
+        deadline = time.monotonic() + GATHER_S
+        while step.records < STEP_RECORDS and time.monotonic() < deadline:
+            batches = consumer.poll(GATHER_S)
+            for batch in batches:
+                self._take(step, batch)
+                last_ms = batch.header.max_timestamp
+            if not batches:
+                break
+        if step.positions:
+            self._store.apply(step)
+            for state in ("open", "committed", "aborted"):
+                metrics.LEDGER_ENTRIES.labels(state).inc(sum(placed.state == state for placed in step.entries))
+            _log.debug("taken in", extra={"entries": len(step.entries), "records": step.records})
+        self._report_lag(consumer, last_ms)
+        return bool(step.positions)
+
+    def _take(self, step: Step, batch: RawBatch) -> None:
+        place = (batch.topic, batch.partition)
+        start = self._next[place]
+        # Read uncommitted and with markers, a topic that nobody compacts has no gaps.
+        if batch.header.base_offset != start:
+            raise _gap(place, batch.header.base_offset, start)
+        if batch.topic == names.CONTRACT:
+            take_epochs(step, batch)
+        elif batch.header.is_control:
+            state: State = "committed" if batch.committed else "aborted"
+            step.end(Marker(batch.partition, batch.header.base_offset, batch.header.producer_id, state))
+        else:
+            take_entries(step, batch)
+        self._next[place] = batch.header.next_offset
+        step.advance(batch.topic, batch.partition, start, batch.header.next_offset)
+
+    def _is_idle(self, consumer: Consumer) -> bool:
+        ends = consumer.end_offsets(self._next)
+        return all(self._next[place] >= end for place, end in ends.items()) and not self._store.open_entries()
+
+    def _report_lag(self, consumer: Consumer, last_ms: int) -> None:
+        behind = sum(
+            max(0, end - self._next[place])
+            for place, (_, end) in consumer.positions().items()
+            if place[0] == names.LEDGER
+        )
+        metrics.LEDGER_FOLLOWER_LAG.set(behind)
+        metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(max(0.0, self._clock() - last_ms / 1000) if behind and last_ms else 0)
+
+
+def take_entries(step: Step, batch: RawBatch) -> None:
+    """Add the ledger entries of a data batch; LedgerRecordError with the place of one that is none."""
+    if not batch.header.attributes & TRANSACTIONAL:
+        raise LedgerRecordError(f"{_place(batch, batch.header.base_offset)} was written outside of a transaction")
+    for record in records(batch):
+        try:
+            body = bytes(wire.unpack(record.value or b"")[1])
+            entry = decode(body)
+            validate_entry(entry)
+        except (wire.WireError, CorruptionError) as error:
+            raise LedgerRecordError(f"{_place(batch, record.offset)}: {error.message}") from error
+        digest = digest_leaf(record.key, record.value)
+        step.add(Placed(batch.partition, record.offset, batch.header.producer_id, digest, body, entry))
+
+
+def take_epochs(step: Step, batch: RawBatch) -> None:
+    """Add the contract epochs of a data batch; LedgerRecordError with the place of one that is none."""
+    for record in [] if batch.header.is_control else records(batch):
+        try:
+            step.epochs.append(Epoch.model_validate_json(record.value or b""))
+        except ValidationError as error:
+            raise LedgerRecordError(f"{_place(batch, record.offset)} is not a contract epoch") from error
+
+
+def _place(batch: RawBatch, offset: int) -> str:
+    return f"{batch.topic}/{batch.partition} offset {offset}"
+
+
+def _gap(place: tuple[str, int], found: int, wanted: int) -> LedgerContradictionError:
+    return LedgerContradictionError(
+        f"{place[0]}/{place[1]} goes on at offset {found}, not at {wanted}",
+        remedy="the topic was truncated or made anew: restore it, or follow it into an empty database",
+    )
