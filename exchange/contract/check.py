@@ -31,7 +31,7 @@ class Check:
         self._document, self._today = document, today
         self._problems: list[Problem] = list(document.problems)
         self.schemas: dict[str, Schema] = {}
-        self._ids: list[str] = []
+        self._ids: set[str] = set()
         self._by_id: dict[str, Subject] = {}
         self._shape = Shape(document) if document.value is not None else None
         if self._shape:
@@ -68,7 +68,7 @@ class Check:
             first.setdefault(value, path)
 
     def _departments(self, departments: Mapping[Path, Department]) -> None:
-        self._ids = [d.id for d in departments.values() if d.id]
+        self._ids = {d.id for d in departments.values() if d.id}
         self._once([((*path, "id"), d.id) for path, d in departments.items()], "department")
         self._once([((*path, "credit_code"), d.credit_code) for path, d in departments.items()], "credit code")
         for path, department in departments.items():

@@ -19,6 +19,8 @@ REMEDIES = {
     "string_type": "put it in quotes",
     "date_from_datetime_parsing": "write a day that exists, as YYYY-MM-DD",
     "date_type": "write a day that exists, as YYYY-MM-DD",
+    "string_pattern_mismatch": "use small letters, digits and hyphens, a letter first",
+    "tuple_type": "write a list of names, or `all`",
 }
 
 
@@ -92,6 +94,8 @@ class Shape:
             else:
                 by_path.setdefault(place, []).append((fault["msg"][0].lower() + fault["msg"][1:], remedy))
         for place, faults in by_path.items():
+            if any(other[: len(place)] == place and other != place for other in by_path):
+                continue  # one member of a union: another one fits better, and says what is wrong inside
             message = " or ".join(dict.fromkeys(message for message, _ in faults))
             self._add(place, message, next((remedy for _, remedy in faults if remedy), ""))
 
@@ -111,8 +115,10 @@ def _attribute(field: FieldInfo, name: str, item: Mapping[str, Any]) -> Any:
     key = field.alias or name
     if key not in item:
         return None if field.is_required() else field.get_default(call_default_factory=True)
-    value, kind = item[key], field.annotation
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[kind, field])  # type: ignore[arg-type]
+    value: Any = item[key]
+    kind: Any = field.annotation
+    # The constraints only: the alias is of the model, not of the type.
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[kind, *field.metadata] if field.metadata else kind)
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

@@ -1,0 +1,65 @@
+"""The schema of a view: some of a record's fields, in the schema's order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from exchange.schema.avro import Schema, parse
+from exchange.schema.resolve import SchemaError
+
+
+def project(schema: Schema, fields: Collection[str]) -> Schema:
+    """The schema of a view that gives these top-level fields.
+
+    Its record is called `<Name>View`, for every view of the subject: a reader can then resolve what
+    it got under an earlier grant. Fields keep their order, type, default and doc; a named type
+    whose definition stood in a dropped field is defined at its first use. Equal fields give equal
+    text, so that readers share the view. SchemaError where a field is not in the schema.
+    """
+    missing = sorted(set(fields) - schema.fields.keys())
+    if missing:
+        raise SchemaError(f"{schema.name} has no field {', '.join(missing)}", remedy="name fields of the schema")
+    kept = [f for f in schema.definition["fields"] if f["name"] in fields]
+    defined: set[str] = set()
+    # The record's own attributes (doc, aliases …) are of the whole record: they stay behind.
+    view = {
+        "type": "record",
+        "name": _distinct(schema),
+        "doc": f"A view of {schema.name}.",
+        "fields": [{**f, "type": _define(f["type"], schema.names, defined)} for f in kept],
+    }
+    return parse(json.dumps(view, ensure_ascii=False))
+
+
+def _distinct(schema: Schema) -> str:
+    name = f"{schema.name}View"
+    while name in schema.names:
+        name += "View"
+    return name
+
+
+def _define(node: Any, names: Mapping[str, Mapping[str, Any]], defined: set[str]) -> Any:
+    """`node` with each named type defined at its first use, and by name after that."""
+    if isinstance(node, list):
+        return [_define(branch, names, defined) for branch in node]
+    if isinstance(node, str):
+        return _define(names[node], names, defined) if node in names and node not in defined else node
+    if "name" in node:
+        if node["name"] in defined:
+            return node["name"]
+        defined.add(node["name"])
+    return dict(_parts(node, names, defined))
+
+
+def _parts(
+    node: Mapping[str, Any], names: Mapping[str, Mapping[str, Any]], defined: set[str]
+) -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if key in ("items", "values"):
+            yield key, _define(value, names, defined)
+        elif key == "fields":
+            yield key, [{**f, "type": _define(f["type"], names, defined)} for f in value]
+        else:
+            yield key, value

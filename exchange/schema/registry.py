@@ -1,0 +1,166 @@
+"""Schema ids and versions, kept in `_schemas` in Confluent's own record format.
+
+The format is that of Confluent's KafkaStore (SchemaKey, SchemaValue, ConfigKey), which Karapace reads
+as well: JSON without spaces, keys in the order written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from exchange.errors import CorruptionError
+from exchange.schema.avro import Schema, identity, parse
+from exchange.schema.compatibility import DEFAULT_LEVEL, Level
+
+KeyValue = tuple[bytes, bytes | None]
+
+
+class RegistryError(CorruptionError):
+    """`_schemas` holds something that is not a registry's record."""
+
+    code = "registry"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registry subject; a deleted one keeps its id, as records may still carry it."""
+
+    version: int
+    id: int
+    text: str
+    deleted: bool = False
+
+
+class Registry:
+    """What the records of `_schemas` amount to; `register` gives the records of the next step."""
+
+    def __init__(self) -> None:
+        self.level = DEFAULT_LEVEL
+        self._levels: dict[str, Level] = {}
+        self._versions: dict[str, dict[int, Version]] = {}
+        self._texts: dict[int, str] = {}
+        self._ids: dict[str, int] = {}
+
+    @classmethod
+    def read(cls, records: Iterable[tuple[bytes | None, bytes | None]]) -> Registry:
+        """The state after these records, in the log's order; RegistryError where one is not JSON.
+
+        The first record that gives an id decides what the id means. A later one that gives it to
+        another schema lost a race and counts for nothing. Unknown kinds of record are left alone.
+        """
+        registry = cls()
+        # As after compaction: only the last record of each key counts, in its place in the log.
+        last: dict[bytes | None, tuple[int, bytes | None]] = {}
+        for position, (key, value) in enumerate(records):
+            last[key] = (position, value)
+        for key, (_, value) in sorted(last.items(), key=lambda item: item[1][0]):
+            registry._apply(key, value)
+        return registry
+
+    def versions(self, subject: str) -> list[Version]:
+        """The versions of a subject that are not deleted, oldest first."""
+        return [v for _, v in sorted(self._versions.get(subject, {}).items()) if not v.deleted]
+
+    def ids(self, subject: str) -> tuple[int, ...]:
+        """The schema ids that records of a subject may carry, newest last."""
+        return tuple(dict.fromkeys(v.id for v in self.versions(subject)))
+
+    def text(self, schema_id: int) -> str:
+        """The schema's JSON; KeyError where the id is not known."""
+        return self._texts[schema_id]
+
+    def schema(self, schema_id: int) -> Schema:
+        """The schema of that id; KeyError where it is not known, SchemaError where we cannot carry it."""
+        return parse(self._texts[schema_id])
+
+    def compatibility(self, subject: str) -> Level:
+        """The level that holds for a subject: its own, else the registry's."""
+        return self._levels.get(subject, self.level)
+
+    def find(self, subject: str, schema: Schema) -> int | None:
+        """The id of that very schema in a subject; None where it is not registered there."""
+        wanted = identity(schema.text)
+        return next((v.id for v in self.versions(subject) if identity(v.text) == wanted), None)
+
+    def register(self, subject: str, schema: Schema) -> tuple[int, list[KeyValue]]:
+        """The id of the schema in that subject, and the records to publish: none where it is there already.
+
+        Takes the step in this state too. The same schema has the same id in every subject.
+        Whether it is compatible is the caller's question.
+        """
+        known = self.find(subject, schema)
+        if known is not None:
+            return known, []
+        schema_id = self._ids.get(identity(schema.text), max(self._texts, default=0) + 1)
+        version = max(self._versions.get(subject, {}), default=0) + 1
+        key = _json({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1})
+        value = {"subject": subject, "version": version, "id": schema_id, "schema": schema.text, "deleted": False}
+        record = (key, _json(value))
+        self._apply(*record)
+        return schema_id, [record]
+
+    def set_compatibility(self, subject: str | None, level: Level) -> list[KeyValue]:
+        """The records that set a level, for one subject or (None) for all without their own; takes the step."""
+        record = (
+            _json({"keytype": "CONFIG", "subject": subject, "magic": 0}),
+            _json({"compatibilityLevel": level.value}),
+        )
+        self._apply(*record)
+        return [record]
+
+    @property
+    def configured(self) -> frozenset[str]:
+        """The subjects that have a compatibility level of their own."""
+        return frozenset(self._levels)
+
+    def _apply(self, key: bytes | None, value: bytes | None) -> None:
+        try:
+            head = json.loads(key or b"{}")
+            body = json.loads(value) if value else None
+            kind = head.get("keytype")
+            if kind == "SCHEMA":
+                self._take_schema(head, body)
+            elif kind == "CONFIG":
+                self._take_level(head, body)
+            elif kind == "DELETE_SUBJECT" and body is not None:
+                self._delete(body["subject"], int(body["version"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = "_schemas holds a record that is not a registry's"
+            remedy = "find who writes there; publish a null value for its key to take it out"
+            raise RegistryError(message, remedy=remedy) from error
+
+    def _take_schema(self, head: dict[str, Any], body: dict[str, Any] | None) -> None:
+        subject, number = str(head["subject"]), int(head["version"])
+        if body is None:
+            self._versions.get(subject, {}).pop(number, None)
+            return
+        if body.get("schemaType", "AVRO") != "AVRO":
+            return
+        schema_id, text = int(body["id"]), str(body["schema"])
+        name = identity(text)
+        if identity(self._texts.setdefault(schema_id, text)) != name:
+            return
+        self._ids.setdefault(name, schema_id)
+        version = Version(number, schema_id, text, bool(body.get("deleted", False)))
+        self._versions.setdefault(subject, {})[number] = version
+
+    def _take_level(self, head: dict[str, Any], body: dict[str, Any] | None) -> None:
+        subject, name = head.get("subject"), body.get("compatibilityLevel") if body else None
+        if subject is None:
+            self.level = Level(name) if name else DEFAULT_LEVEL
+        elif name:
+            self._levels[subject] = Level(name)
+        else:
+            self._levels.pop(subject, None)
+
+    def _delete(self, subject: str, until: int) -> None:
+        for number, v in self._versions.get(subject, {}).items():
+            if number <= until:
+                self._versions[subject][number] = Version(v.version, v.id, v.text, deleted=True)
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
