@@ -61,7 +61,9 @@ class Csv(Model):
     encoding: str = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     null: str = Field(default="", description="The text that stands for a missing value.")
-    settle_s: float = Field(default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it.")
+    settle_s: float = Field(
+        default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."
+    )
 
 
 class SourceConfig(Model):
@@ -99,7 +101,9 @@ class SinkConfig(Model):
 
     subject: SubjectId
     table: str | None = Field(default=None, description="Table to create and fill; absent: <owner>_<name>.")
-    key: tuple[str, ...] = Field(default=(), description="Fields by which a newer record replaces an older; absent: all kept.")
+    key: tuple[str, ...] = Field(
+        default=(), description="Fields by which a newer record replaces an older; absent: all kept."
+    )
     database: Database | None = Field(default=None, description="Where it is not the connector's database.")
 
     @property

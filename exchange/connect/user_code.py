@@ -1,0 +1,52 @@
+"""The department's own Python, out of its connector's folder and from nowhere else."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from exchange.connect.source import Source
+from exchange.errors import ConfigError
+
+
+class UserCodeError(ConfigError):
+    """A file of the connector's folder cannot be used."""
+
+    code = "user-code"
+
+
+def load(folder: Path, reference: str) -> Any:
+    """What `file.py:name` names in that folder; UserCodeError where there is no such thing."""
+    file_name, _, name = reference.partition(":")
+    path = folder / file_name
+    if not path.is_file() or path.resolve().parent != folder.resolve():
+        raise UserCodeError(f"{path} is not a file of the connector's folder", remedy="put the file there")
+    spec = importlib.util.spec_from_file_location(f"exchange_connector_{folder.name}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        return getattr(module, name)
+    except AttributeError as error:
+        raise UserCodeError(f"{path} has no {name}", remedy=f"define {name} in it") from error
+    except Exception as error:
+        raise UserCodeError(f"{path} cannot be imported: {type(error).__name__}", remedy="run it by itself") from error
+
+
+def transform(folder: Path, reference: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any] | None]:
+    """The function that maps a row to a row, or to None where the row is not for publication."""
+    function = load(folder, reference)
+    if not callable(function):
+        raise UserCodeError(f"{reference} is not a function", remedy="def it with one argument, the row")
+    return function
+
+
+def source(folder: Path, reference: str, options: Mapping[str, Any]) -> Source:
+    """A source of the class that the department wrote."""
+    kind = load(folder, reference)
+    if not (isinstance(kind, type) and issubclass(kind, Source)):
+        raise UserCodeError(f"{reference} is not a Source class", remedy="subclass exchange.connect.source.Source")
+    return kind(options)

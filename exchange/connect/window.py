@@ -1,0 +1,182 @@
+"""Which rows of a table were published lately: the cursor's window against late commits and repeats.
+
+A row is known by a hash of its timestamp and id. Each transaction adds one page of hashes to the
+progress and forgets the pages that lie wholly before the window, so the window outlives a restart.
+Timestamps stay as the database gives them (text, number or datetime), because only then do
+comparisons here and in the database agree.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from hashlib import blake2b
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from exchange.errors import ConfigError, CorruptionError
+
+Moment = str | int | float | datetime | date
+FUTURE_S = 86_400.0
+_TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
+# Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970, by their size.
+_UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (float("inf"), 1e9))
+
+
+class CursorTypeError(ConfigError):
+    """The cursor's time column holds something that is not a time."""
+
+    code = "cursor-type"
+
+
+class ProgressError(CorruptionError):
+    """What the cursor topic says about a source cannot be understood."""
+
+    code = "progress"
+
+
+def row_hash(moment: Moment, row_id: Any) -> int:
+    """64 bits for a row version: enough, as a late row is compared with one window only."""
+    return int.from_bytes(blake2b(f"{moment}\0{row_id}".encode("utf-8", "surrogateescape"), digest_size=8).digest())
+
+
+def instant(moment: Moment, zone: tzinfo = UTC) -> float | None:
+    """Unix time of a timestamp, None where it is none; without a zone of its own it is in `zone`."""
+    try:
+        if isinstance(moment, str):
+            if not _TEXT.fullmatch(moment):
+                return None
+            moment = datetime.fromisoformat(moment)
+        if isinstance(moment, datetime):
+            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
+        if isinstance(moment, date):
+            return datetime(moment.year, moment.month, moment.day, tzinfo=zone).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return moment / _unit(moment) if isinstance(moment, int | float) else None
+
+
+def earlier(moment: Moment, seconds: float) -> Moment:
+    """A timestamp at least so much before, of the same kind, that compares with its like in the database."""
+    step = timedelta(seconds=seconds)
+    try:
+        if isinstance(moment, str):
+            before = datetime.fromisoformat(moment).replace(tzinfo=None) - step
+            # Cut off after the second: a prefix sorts before every text that goes on.
+            return str(before.date()) if len(moment) == 10 else before.isoformat(moment[10], "seconds")
+        if isinstance(moment, datetime):
+            return moment - step
+        if isinstance(moment, date):
+            return moment - timedelta(days=ceil(seconds / 86_400))
+    except OverflowError:
+        return moment
+    return moment - ceil(seconds * _unit(moment))
+
+
+def _unit(number: float) -> float:
+    return next(unit for limit, unit in _UNITS if abs(number) < limit or limit == float("inf"))
+
+
+def latest(moments: Iterable[Moment], now: float) -> Moment | None:
+    """The first that is a time and not more than a day after `now` (Unix time).
+
+    Others do not move the window: one wrong clock must not hide the rows of all the rest.
+    """
+    for moment in moments:
+        at = instant(moment)
+        if at is not None and at <= now + FUTURE_S:
+            return moment
+    return None
+
+
+def before(a: Any, b: Any) -> bool:
+    """Whether a sorts before b; no, where they do not compare."""
+    try:
+        return a < b
+    except TypeError:  # SQLite can hold numbers and text in one column
+        return False
+
+
+@dataclass(frozen=True)
+class _Page:
+    name: str
+    until: Moment
+    hashes: np.ndarray
+
+
+class Window:
+    """The rows at and after `low` that were already published; `low` None: nothing was, ever."""
+
+    def __init__(self, lookback_s: float, progress: Mapping[str, bytes]) -> None:
+        self._lookback_s = lookback_s
+        self._pages: list[_Page] = []
+        self.low: Moment | None = None
+        self.high: Moment | None = None
+        for name in sorted(progress):
+            try:
+                head, _, hashes = progress[name].partition(b"\n")
+                facts = {key: _load(value) for key, value in json.loads(head).items()}
+                self._pages.append(_Page(name, facts["until"], np.frombuffer(hashes, ">u8").astype(np.uint64)))
+                self.low, self.high = facts["low"], facts["high"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ProgressError(
+                    f"progress {name} is not readable", remedy="call the exchange's operator"
+                ) from error
+
+    def known(self) -> np.ndarray:
+        """The hashes of all rows in the window, uint64[n], sorted."""
+        return np.sort(np.concatenate([page.hashes for page in self._pages] or [np.empty(0, np.uint64)]))
+
+    def add(
+        self, moments: Sequence[Moment], hashes: np.ndarray, newest: Moment | None, now: float
+    ) -> dict[str, bytes | None]:
+        """Take in rows that are being published, in the order of their times; return the change of progress.
+
+        `newest` is the newest time that was committed when the sweep began: the window must not
+        pass it, because later rows may have been overtaken by the sweep itself.
+        """
+        moment = latest(reversed(moments), now)
+        if moment is not None and (self.high is None or before(self.high, moment)):
+            self.high = moment
+        if self.high is not None and newest is not None:
+            self._raise_low(earlier(newest if before(newest, self.high) else self.high, self._lookback_s))
+        number = int(self._pages[-1].name) + 1 if self._pages else 0
+        page = _Page(f"{number:010d}", moments[-1], hashes)
+        head = {"low": _dump(self.low), "high": _dump(self.high), "until": _dump(page.until)}
+        change: dict[str, bytes | None] = {
+            page.name: json.dumps(head).encode() + b"\n" + hashes.astype(">u8").tobytes()
+        }
+        change.update({old.name: None for old in self._pages if before(old.until, self.low)})
+        self._pages = [*(old for old in self._pages if old.name not in change), page]
+        return change
+
+    def settle(self) -> None:
+        """Close the window up to the newest row: nothing before it can still be committed."""
+        if self.high is not None:
+            self._raise_low(self.high)
+
+    def _raise_low(self, moment: Moment) -> None:
+        if self.low is None or before(self.low, moment):
+            self.low = moment
+
+
+def _dump(moment: Moment | None) -> list[Any]:
+    if moment is None or isinstance(moment, str | int | float):
+        return ["raw", moment]
+    if isinstance(moment, datetime):
+        return ["datetime", moment.isoformat()]
+    if isinstance(moment, date):
+        return ["date", moment.isoformat()]
+    raise CursorTypeError(
+        f"the cursor's time column gives {type(moment).__name__}", remedy="name a column that is a timestamp"
+    )
+
+
+def _load(value: list[Any]) -> Any:
+    kind, raw = value
+    return raw if kind == "raw" else {"datetime": datetime, "date": date}[kind].fromisoformat(raw)
