@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import platform
+import pwd
 import shutil
 import signal
 import subprocess
+import tarfile
 import tempfile
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +22,13 @@ import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
+from exchange.settings import Settings
 from tests.kafka_fixtures import free_port
 
 _DRIVER = "postgresql+psycopg"
+_BUNDLE = "io.zonky.test.postgres:embedded-postgres-binaries-{system}:16.6.0"
 _MISSING = (
-    "PostgreSQL is not there: these tests need its server programs.\n"
+    "PostgreSQL is not there, and Maven could not fetch it: these tests need its server programs.\n"
     "Remedy: install them (Debian: apt-get install postgresql; macOS: brew install postgresql), "
     "or name a server you may create databases on: EXCHANGE_TEST_POSTGRES_URL=postgresql://user@host:5432/postgres"
 )
@@ -29,14 +36,17 @@ _MISSING = (
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """SQLAlchemy URL of a server: `EXCHANGE_TEST_POSTGRES_URL`, else one started here from the installed programs."""
+    """SQLAlchemy URL of a server: `EXCHANGE_TEST_POSTGRES_URL`, else one started here.
+
+    The programs are the installed ones, else those that Maven fetches.
+    """
     named = os.environ.get("EXCHANGE_TEST_POSTGRES_URL")
     if named:
         yield _text(make_url(named).set(drivername=_DRIVER))
         return
     folder = Path(tempfile.mkdtemp(prefix="exchange-postgres-"))
     try:
-        yield from _server(_programs(), folder)
+        yield from _server(_programs(folder), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -55,9 +65,11 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
 
 def _server(programs: Path, folder: Path) -> Iterator[str]:
     # PostgreSQL refuses to run as root.
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    user: dict[str, Any] = (
+        {"user": "nobody", "group": _group_of("nobody"), "extra_groups": []} if os.geteuid() == 0 else {}
+    )
     if user:
-        shutil.chown(folder, "postgres", "postgres")
+        shutil.chown(folder, user["user"], user["group"])
     data, port = folder / "data", free_port()
     initdb = [programs / "initdb", "-D", data, "-U", "exchange", "-A", "trust", "-E", "UTF8", "--no-sync"]
     made = subprocess.run(initdb, capture_output=True, text=True, check=False, cwd=folder, **user)
@@ -75,14 +87,24 @@ def _server(programs: Path, folder: Path) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-def _programs() -> Path:
-    found = shutil.which("postgres")
-    if found:
-        return Path(found).parent
+def _programs(folder: Path) -> Path:
     packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    if not packaged:
+    found = shutil.which("postgres") or (packaged and packaged[-1]) or _fetched(folder)
+    return Path(found).resolve().parent
+
+
+def _fetched(folder: Path) -> Path:
+    """The programs as Maven has them, unpacked into `folder`."""
+    machine = "arm64v8" if platform.machine() in ("arm64", "aarch64") else "amd64"
+    bundle = _BUNDLE.format(system=f"{platform.system().lower()}-{machine}")
+    command = [Settings().maven, "-B", "-q", "dependency:copy", f"-Dartifact={bundle}", f"-DoutputDirectory={folder}"]
+    if shutil.which(command[0]) is None or subprocess.run(command, check=False, cwd=folder).returncode != 0:
         pytest.fail(_MISSING, pytrace=False)
-    return packaged[-1].parent
+    with zipfile.ZipFile(next(folder.glob("*.jar"))) as jar:
+        archive = next(name for name in jar.namelist() if name.endswith(".txz"))
+        with jar.open(archive) as packed, tarfile.open(fileobj=packed, mode="r:xz") as programs:
+            programs.extractall(folder / "programs", filter="data")
+    return folder / "programs" / "bin" / "postgres"
 
 
 def _wait_until_reachable(url: str, process: subprocess.Popen[bytes], log: Path, *, timeout_s: float = 30.0) -> None:
@@ -95,6 +117,10 @@ def _wait_until_reachable(url: str, process: subprocess.Popen[bytes], log: Path,
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"PostgreSQL did not start: {log.read_text()[-2000:]}", pytrace=False)
             time.sleep(0.05)
+
+
+def _group_of(user: str) -> str:
+    return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
 
 
 def _text(url: URL) -> str:
