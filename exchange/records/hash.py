@@ -168,7 +168,7 @@ def _start(h, first, person0, person1):
 
 
 @njit(nogil=True, cache=True)
-def _leaves(buf, key_start, key_len, value_start, value_len, out):
+def _leaves(key_buf, key_start, key_len, buf, value_start, value_len, out):
     h = np.empty(8 * LANES, np.uint64)
     m = np.zeros(16 * LANES, np.uint64)
     words = np.empty(16, np.uint64)
@@ -202,7 +202,7 @@ def _leaves(buf, key_start, key_len, value_start, value_len, out):
                 else:
                     words[:] = zero
                     _part_be32(block, 1 - base, key_len[r])
-                    _part(block, 5 - base, buf, key_start[r], key)
+                    _part(block, 5 - base, key_buf, key_start[r], key)
                     _part_be32(block, 5 + key - base, value_len[r])
                     _part(block, value_at, buf, value_start[r], value)
                     _transpose(m, words, lane)
@@ -303,13 +303,17 @@ def leaves(
     value_start: np.ndarray,
     value_len: np.ndarray,
     out: np.ndarray,
+    *,
+    key_buf: np.ndarray | None = None,
 ) -> np.ndarray:
     """Write into `out` (uint8[n, 32], contiguous) the Merkle leaf of every record, and return it.
 
     leaf = BLAKE2b-256(0x00 ‖ be32(key length) ‖ key ‖ be32(value length) ‖ value); a null
-    has length -1 and no bytes. `buf` is uint8[], the columns int64[n].
+    has length -1 and no bytes. `buf` is uint8[] and read-only, the columns are int64[n];
+    keys that lie in another buffer than the values have it in `key_buf`.
     """
-    _leaves(buf, key_start, key_len, value_start, value_len, out.view(np.uint64))
+    keys = buf if key_buf is None else key_buf
+    _leaves(keys, key_start, key_len, buf, value_start, value_len, out.view(np.uint64))
     return out
 
 
@@ -357,11 +361,9 @@ def merkle_root(leaves: np.ndarray) -> bytes:
 
 
 def warm_up() -> None:
-    """Compile (or load from the cache) every kernel of this module, for read-only buffers too."""
+    """Compile (or load from the cache) every kernel of this module."""
+    buf = np.frombuffer(bytes(8), np.uint8)
     column = np.zeros(2, np.int64)
-    digests = np.empty((2, DIGEST_BYTES), np.uint8)
-    state = tag_state(bytes(32))
-    for buf in (np.zeros(8, np.uint8), np.frombuffer(bytes(8), np.uint8)):
-        leaves(buf, column, column + 4, column, column + 8, digests)
-        tags(buf, column, column + 4, state, np.empty((2, TAG_BYTES), np.uint8))
+    digests = leaves(buf, column, column + 4, column, column + 8, np.empty((2, DIGEST_BYTES), np.uint8))
+    tags(buf, column, column + 4, tag_state(bytes(32)), np.empty((2, TAG_BYTES), np.uint8))
     merkle_root(digests)

@@ -38,5 +38,16 @@ def _load64(typingctx: Any, source: Any, start: Any) -> tuple[Signature, Any]:
     return types.uint64(source, types.int64), emit
 
 
+def _load(typingctx: Any, source: Any, index: Any) -> tuple[Signature, Any]:
+    """`load(source, index)`: the element there, unchecked: a negative index does not count from the end."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return source.dtype(source, types.int64), emit
+
+
 copy: Any = intrinsic(_copy)
 load64: Any = intrinsic(_load64)
+load: Any = intrinsic(_load)

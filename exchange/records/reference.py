@@ -1,0 +1,177 @@
+"""What a view does, said slowly: decode with the Avro library, decide in Python, encode again.
+
+The kernels are held equal to this module by property tests, and it stands in for them where an
+older writer's field needs a conversion that bytes alone do not give. Logical types are taken on
+their base, so that a record passes with the very bytes of its fields.
+
+What a condition means (`holds`):
+
+- A null equals null only: `eq` and `in` hold where they name null, `ne` holds where it does not,
+  `prefix` and the four orders never hold.
+- Text (string, enum symbol, UUID) is ordered by code point. Numbers are compared exactly, also
+  an integer with a fraction; NaN equals nothing and has no order. A decimal's operand is the number as
+  it is written in the contract: 0.1 is one tenth.
+- A date's operand is an ISO day. A timestamp's is an ISO day or time; without a zone it is the
+  city's, for local timestamps it is local.
+- Where an operator does not apply to the field, or the writer's schema has no such field, the
+  condition cannot be evaluated: no record of that schema passes.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from math import isnan
+from typing import Any, Literal
+
+from exchange.contract.conditions import NUMBERS, OPERATORS, kind_of
+from exchange.contract.model import Condition
+from exchange.contract.period import CITY_TIME
+from exchange.errors import ConfigError, RecordError
+from exchange.schema.avro import Field, Schema, decode, encode, parse
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
+    "ge": operator.ge,
+    "gt": operator.gt,
+    "le": operator.le,
+    "lt": operator.lt,
+}
+
+
+_BASES = {"decimal": ("bytes", "fixed"), "date": ("int",), "timestamp": ("long",)}
+
+
+class UnevaluableError(ConfigError):
+    """A condition means nothing for a writer's field."""
+
+    code = "unevaluable"
+
+
+def operand(field: Field, value: Any, scale: int = 0) -> Any:
+    """A condition's value in the field's own measure; UnevaluableError where it has none.
+
+    Text for text, bool for booleans, a Fraction for all that is a number in bytes (days for a
+    date, the base's unit for a timestamp, the unscaled value for a decimal), else the number.
+    """
+    kind = kind_of(field)
+    try:
+        if kind in ("string", "enum") and isinstance(value, str):
+            value.encode()
+            return value
+        if kind == "boolean" and isinstance(value, bool):
+            return value
+        if kind == "date" and isinstance(value, str):
+            return Fraction(date.fromisoformat(value).toordinal() - _EPOCH.toordinal())
+        if kind == "timestamp" and isinstance(value, str):
+            return _ticks(field, datetime.fromisoformat(value))
+        if kind == "decimal" and isinstance(value, int | float | str) and not isinstance(value, bool):
+            return Fraction(Decimal(str(value))) * 10**scale
+        if kind in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool) and not isnan(value):
+            return value
+    except (ValueError, OverflowError, InvalidOperation) as error:
+        raise UnevaluableError(f"a value does not compare to field {field.name}") from error
+    raise UnevaluableError(f"a value does not compare to field {field.name}")
+
+
+def _ticks(field: Field, moment: datetime) -> Fraction:
+    logical = field.logical or ""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC if logical.startswith("local-") else CITY_TIME)
+    micros = (moment - _EPOCH) // timedelta(microseconds=1)
+    return Fraction(micros, 1000 if logical.endswith("millis") else 1)
+
+
+def operands(schema: Schema, name: str, condition: Condition) -> dict[str, Any]:
+    """The condition's operators with their operands; nulls stay None. UnevaluableError as `operand`."""
+    if name not in schema.fields:
+        raise UnevaluableError(f"{schema.name} has no field {name}")
+    field = schema.fields[name]
+    kind = kind_of(field)
+    if field.base not in _BASES.get(kind, (field.base,)):
+        raise UnevaluableError(f"field {name} is a {field.base} with logical type {field.logical}")
+    scale = _scale(schema, field)
+    made: dict[str, Any] = {}
+    for op, value in condition.operators().items():
+        if op == "is_null" and isinstance(value, bool):
+            made[op] = value
+        elif op not in OPERATORS.get(kind, ()) or (value is None and op not in ("eq", "ne")):
+            raise UnevaluableError(f"operator {op} does not apply to field {name}")
+        elif op == "in":
+            made[op] = tuple(None if part is None else operand(field, part, scale) for part in value)
+        else:
+            made[op] = None if value is None else operand(field, value, scale)
+    return made
+
+
+def _scale(schema: Schema, field: Field) -> int:
+    for branch in field.type if isinstance(field.type, list) else [field.type]:
+        solid = schema.names.get(branch) if isinstance(branch, str) else branch
+        if isinstance(solid, dict) and solid.get("logicalType") == "decimal":
+            return int(solid.get("scale", 0))
+    return 0
+
+
+def holds(name: str, value: Any, wanted: Any) -> bool:
+    """Whether an operator holds for a field's value; `wanted` comes from `operands`."""
+    if name == "is_null":
+        return (value is None) is wanted
+    if name == "eq":
+        return value == wanted
+    if name == "ne":
+        return value != wanted
+    if name == "in":
+        return value in wanted
+    if value is None:
+        return False
+    return value.startswith(wanted) if name == "prefix" else _ORDER[name](value, wanted)
+
+
+class Reference:
+    """One view over the records of one writer's schema."""
+
+    def __init__(self, writer: Schema, view: Schema | None, where: Mapping[str, Condition]) -> None:
+        """Raises UnevaluableError where a condition cannot be evaluated on the writer's fields."""
+        self.writer = on_base(writer)
+        self.view = on_base(view) if view is not None else None
+        self.where = {name: operands(writer, name, condition) for name, condition in where.items()}
+        self.decimals = {name for name in where if kind_of(writer.fields[name]) == "decimal"}
+
+    def keeps(self, body: bytes) -> bool:
+        """Whether every condition holds; DecodeError where the body is not a record."""
+        record = decode(self.writer, body)
+        for name in self.decimals:
+            if record[name] is not None:
+                record[name] = int.from_bytes(record[name], "big", signed=True)
+        return all(holds(op, record[name], wanted) for name, made in self.where.items() for op, wanted in made.items())
+
+    def project(self, body: bytes) -> bytes:
+        """The body as the view gives it; a RecordError where the schemas do not resolve."""
+        if self.view is None:
+            return body
+        return encode(self.view, decode(self.writer, body, self.view))
+
+    def evaluate(self, body: bytes) -> bytes | Literal[False] | None:
+        """The delivered body, False where a condition does not hold, None where the body cannot be evaluated."""
+        try:
+            return self.project(body) if self.keeps(body) else False
+        except RecordError:
+            return None
+
+
+def on_base(schema: Schema) -> Schema:
+    """The schema without its logical types."""
+    return parse(json.dumps(_strip(schema.definition)))
+
+
+def _strip(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_strip(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {key: value for key, value in node.items() if key != "logicalType"}
+    return {key: value if key in ("default", "symbols") else _strip(value) for key, value in kept.items()}
