@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-DISTRICTS = ("440103", "440104", "440105", "440106", "440111", "440112")
-DISTRICTS += ("440113", "440114", "440115", "440117", "440118")
+DISTRICTS = tuple(f"4401{n:02d}" for n in (3, 4, 5, 6, 11, 12, 13, 14, 15, 17, 18))
 OUTSIDE = ("440604", "440605", "441900")
 """Neighbouring places, so that a filter on the city's own districts has something to hold back."""
 

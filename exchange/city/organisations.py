@@ -13,6 +13,7 @@ from exchange.city.register import City, Columns, Register, moment
 
 RETURNS = tuple((year, quarter) for year in (2023, 2024) for quarter in (1, 2, 3, 4))
 INDUSTRIES = ("C13", "C26", "E47", "F51", "F52", "G54", "H62", "I65", "K70", "L72", "M74", "O80")
+PERMITS = ("food", "pharmacy", "special_equipment", "tobacco", "hazardous")
 GROUNDS = ("虚假宣传", "无证经营", "计量违法", "食品安全", "价格违法", "商标侵权")
 
 
@@ -101,7 +102,9 @@ def _permit(city: City, draw: Draw, who: np.ndarray) -> Columns:
     state = np.where(expired, "expired", np.where(draw.chance(0.03), "revoked", "valid"))
     return {
         "permit_no": draw.numbers("XK"),
-        "kind": draw.pick(("food", "pharmacy", "special_equipment", "tobacco", "hazardous"), (0.6, 0.1, 0.1, 0.15, 0.05)),
+        "kind": draw.pick(
+            ("food", "pharmacy", "special_equipment", "tobacco", "hazardous"), (0.6, 0.1, 0.1, 0.15, 0.05)
+        ),
         "issued_on": days(issued),
         "valid_until": draw.unless(endless, days(issued + 1_826)),
         "status": state.tolist(),

@@ -277,9 +277,7 @@ PERSONS = (
         lambda c: np.repeat(c.people.workers, len(MONTHS)),
         _contribution,
     ),
-    Register(
-        "social-security.pension", "resident_id", lambda c: np.repeat(c.people.retired, len(QUARTERS)), _pension
-    ),
+    Register("social-security.pension", "resident_id", lambda c: np.repeat(c.people.retired, len(QUARTERS)), _pension),
     Register("housing-fund.account", "resident_id", lambda c: c.sample(c.people.workers, 0.8, 3), _fund_account),
     Register("planning.property", "resident_id", lambda c: c.sample(c.people.adults, 0.4, 4), _property),
     Register(

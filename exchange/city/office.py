@@ -1,0 +1,180 @@
+"""An office: one department's databases and drop folders, as its connector describes them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from sqlalchemy.engine import Engine
+
+from exchange.connect.config import ConnectorConfig, Csv, SourceConfig
+from exchange.connect.database import Paths, engine, translated, url
+from exchange.contract.model import Subject
+from exchange.errors import ConfigError
+from exchange.schema.avro import Field, Schema
+
+FILE_ROWS = 20_000
+
+# Departments keep these fields in a form of their own; their connector's transform.py makes the record's.
+FLAT: Mapping[tuple[str, str], Sequence[str]] = {
+    ("social-security.contribution", "insurances"): (
+        "pension_employee",
+        "pension_employer",
+        "medical_employee",
+        "medical_employer",
+    ),
+}
+
+
+class OfficeError(ConfigError):
+    """A department's connector does not say where the generator can put the department's rows."""
+
+    code = "city-office"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where one subject's rows are kept: a table, and a folder of CSV drops where there is one."""
+
+    subject: str
+    table: sa.Table
+    drop: Path | None
+    csv: Csv | None
+
+
+class Office:
+    """The database of one department with the tables of its subjects."""
+
+    def __init__(self, department: str, folder: Path, home: Path, subjects: Iterable[tuple[Subject, Schema]]) -> None:
+        self.department = department
+        config = read(folder / department / "connector.yaml")
+        paths = Paths(folder / department, home)
+        if config.database is None:
+            raise OfficeError(f"{folder / department}: no database", remedy="name one in connector.yaml")
+        self.config = config
+        target = url(config.database, paths)
+        if target.get_backend_name() == "sqlite" and target.database:
+            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine: Engine = engine(config.database, paths)
+        sources = {source.subject: source for source in config.sources}
+        self.desks = {
+            subject.id: _desk(subject, schema, sources[subject.id], paths)
+            for subject, schema in subjects
+            if subject.owner == department and subject.id in sources
+        }
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether the database is SQLite, which reads and writes at once only with a write-ahead log."""
+        return self.engine.dialect.name == "sqlite"
+
+    def rows(self, desk: Desk) -> int | None:
+        """How many rows the table has; None where it is not there."""
+        with translated(f"{self.department}: {desk.subject}"), self.engine.connect() as connection:
+            if not sa.inspect(connection).has_table(desk.table.name, schema=desk.table.schema):
+                return None
+            return connection.execute(sa.select(sa.func.count()).select_from(desk.table)).scalar_one()
+
+    def clear(self, desk: Desk) -> None:
+        """Make the table anew, empty, and the drop folder too."""
+        with translated(f"{self.department}: {desk.subject}"), self.engine.begin() as connection:
+            if desk.table.schema:
+                connection.execute(sa.schema.CreateSchema(desk.table.schema, if_not_exists=True))
+            desk.table.drop(connection, checkfirst=True)
+            connection.execute(sa.schema.CreateTable(desk.table))
+        if self.sqlite:
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        if desk.drop:
+            shutil.rmtree(desk.drop, ignore_errors=True)
+            desk.drop.mkdir(parents=True)
+
+    def index(self, desk: Desk) -> None:
+        """Index the table by its cursor; after the rows, which is much quicker."""
+        with translated(f"{self.department}: {desk.subject}"), self.engine.begin() as connection:
+            for index in desk.table.indexes:
+                index.create(connection)
+
+    def insert(self, desk: Desk, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Append one chunk of rows, given as columns."""
+        names = [column.name for column in desk.table.columns]
+        rows = zip(*(columns[name] for name in names), strict=True)
+        with translated(f"{self.department}: {desk.subject}"), self.engine.begin() as connection:
+            quoted = [connection.dialect.identifier_preparer.quote(name) for name in names]
+            target = connection.dialect.identifier_preparer.format_table(desk.table)
+            cursor: Any = connection.connection.cursor()
+            if self.sqlite:
+                marks = ", ".join("?" * len(names))
+                cursor.executemany(f"INSERT INTO {target} ({', '.join(quoted)}) VALUES ({marks})", rows)
+                return
+            with cursor.copy(f"COPY {target} ({', '.join(quoted)}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+    def deliver(self, desk: Desk, columns: Mapping[str, Sequence[Any]], broken: Sequence[str]) -> None:
+        """Drop CSV files with these rows, the first one with `broken` lines at its end."""
+        assert desk.drop is not None
+        assert desk.csv is not None
+        names = [name for name in columns if name not in ("id", "created_at")]
+        rows = list(zip(*(columns[name] for name in names), strict=True))
+        started = columns["id"][0]
+        for first in range(0, len(rows), FILE_ROWS):
+            path = desk.drop / f"{desk.subject}-{started + first:09d}.csv"
+            partial = path.with_suffix(".part")
+            with partial.open("w", encoding=desk.csv.encoding, newline="") as file:
+                writer = csv.writer(file, delimiter=desk.csv.delimiter)
+                writer.writerow(names)
+                writer.writerows(rows[first : first + FILE_ROWS])
+                if first == 0 and started == 1:
+                    file.writelines(f"{line}\r\n" for line in broken)
+            partial.rename(path)
+
+
+def read(path: Path) -> ConnectorConfig:
+    """The connector.yaml at `path`; OfficeError where it is missing or wrong."""
+    try:
+        return ConnectorConfig.model_validate(YAML(typ="safe").load(path))
+    except OSError as error:
+        raise OfficeError(f"{path} cannot be read: {error.strerror}", remedy="set EXCHANGE_CONNECTORS") from error
+    except ValidationError as error:
+        raise OfficeError(f"{path}: {error.error_count()} mistakes", remedy="exchange connector check") from error
+
+
+def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) -> Desk:
+    drop = paths.path(source.csv.folder) if source.csv else None
+    name = source.table or subject.name.replace("-", "_")
+    owner, _, bare = name.rpartition(".")
+    columns: list[sa.Column[Any]] = [
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    ]
+    for field in schema.fields.values():
+        names = FLAT.get((subject.id, field.name), (field.name,))
+        columns += [sa.Column(column, _type(field)) for column in names]
+    columns.append(sa.Column("created_at", sa.DateTime))
+    table = sa.Table(bare, sa.MetaData(), *columns, schema=owner or None)
+    sa.Index(f"{bare}_cursor", table.c.updated_at, table.c.id)
+    return Desk(subject.id, table, drop, source.csv)
+
+
+def _type(field: Field) -> sa.types.TypeEngine[Any]:
+    """The column's type; columns are nullable and enums are text, as old databases have it."""
+    if field.logical == "decimal" or field.name == "insurances":
+        return sa.Numeric(18, 2)
+    if field.logical == "date":
+        return sa.Date()
+    if field.logical == "timestamp-millis":
+        return sa.DateTime()
+    plain: dict[str, sa.types.TypeEngine[Any]] = {
+        "int": sa.Integer(),
+        "long": sa.BigInteger(),
+        "double": sa.Float(53),
+        "boolean": sa.Boolean(),
+    }
+    return plain.get(field.base, sa.Text())
