@@ -28,6 +28,7 @@ from exchange.connect.source import Bad, Page, Progress, Row, Source
 from exchange.errors import ConfigError, TransientError
 
 FIELD_BYTES = 1 << 20
+NAME_BYTES = 200  # leaves room for the stamp in file systems' 255
 MARKER = ".done"
 _log = logging.getLogger("exchange.connect")
 csv.field_size_limit(FIELD_BYTES)
@@ -127,10 +128,12 @@ class CsvSource(Source):
             return False
         if stat.S_ISDIR(status.st_mode):
             return False
-        if not stat.S_ISREG(status.st_mode) or not name.isprintable():
+        if not stat.S_ISREG(status.st_mode) or not name.isprintable() or len(os.fsencode(name)) > NAME_BYTES:
             if name not in self._refused:
                 self._refused.add(name)
-                _log.warning("not a plain file with a printable name: left alone", extra={"path": str(self._folder)})
+                _log.warning(
+                    "not a plain file with a short, printable name: left alone", extra={"path": str(self._folder)}
+                )
             return False
         return True
 
@@ -143,7 +146,7 @@ class CsvSource(Source):
         (self._folder / (name + MARKER)).unlink(missing_ok=True)
 
     def _file(self, path: Path) -> Iterator[Page]:
-        key = blake2b(path.name.encode(), digest_size=16).hexdigest()
+        key = blake2b(os.fsencode(path.name), digest_size=16).hexdigest()
         done = self._done_rows.pop(key, 0)
         try:
             with _open(path, self._csv.encoding) as file:

@@ -127,9 +127,7 @@ class SqlSource(Source):
     def _fetch(self, low: Any, last: tuple[Any, Any] | None) -> list[Sequence[Any]]:
         when: ColumnElement[Any] = column(self._cursor.time)
         row_id: ColumnElement[Any] = column(self._cursor.id)
-        query: Select[Any] = select(*(column(name) for name in self._names)).select_from(
-            origin(self._config, self._names)
-        )
+        query: Any = select(*(column(name) for name in self._names)).select_from(origin(self._config, self._names))
         query = query.where(when.is_not(None), row_id.is_not(None))
         if last is not None:
             query = query.where(
