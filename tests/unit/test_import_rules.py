@@ -1,0 +1,119 @@
+"""Who may import whom (DESIGN §2), and the one home of each library, read from the source itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "exchange"
+
+_BASE = {"errors", "settings", "metrics"}
+_MODELS = _BASE | {"contract", "schema"}
+_MIDDLE = _MODELS | {"records", "policy", "bus"}
+# room → the rooms that it may import, besides itself
+ROOMS = {
+    "errors": set(),
+    "settings": set(),
+    "metrics": {"errors"},
+    "logs": {"errors"},
+    "schema": _BASE,
+    "contract": _BASE | {"schema"},
+    "records": _MODELS,
+    "policy": _MODELS | {"records"},
+    "bus": _MODELS | {"records"},
+    "ledger": _MIDDLE,
+    "broker": {"errors", "bus"},
+    "router": _MIDDLE | {"ledger"},
+    "connect": _MIDDLE,
+    "city": _MODELS | {"connect"},
+}
+CONNECTOR_ROOMS = {"connect", "contract", "errors"}
+# library → the rooms that may use it
+HOMES = {
+    "kafka": {"bus"},
+    "fastavro": {"schema"},
+    "numba": {"records"},
+    "sqlalchemy": {"ledger", "connect", "city"},
+    "psycopg": {"ledger", "connect"},
+    "prometheus_client": {"metrics"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "confluent_kafka": set(),
+    "testcontainers": set(),
+}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _room(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def _rooms_imported(path: Path) -> Iterator[tuple[int, str]]:
+    for line, name in _imports(path):
+        top, _, rest = name.partition(".")
+        if top == "exchange" and rest:
+            yield line, rest.partition(".")[0]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(module: Path) -> None:
+    room = _room(module)
+    if room in ("cli", "__init__"):
+        return
+    allowed = ROOMS[room] | {room}
+    wrong = [f"line {line}: exchange.{name}" for line, name in _rooms_imported(module) if name not in allowed]
+    assert not wrong, f"{room} may import {sorted(allowed)}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_library_has_one_home(module: Path) -> None:
+    room = _room(module)
+    libraries = [(line, name.partition(".")[0]) for line, name in _imports(module)]
+    wrong = [f"line {line}: {library}" for line, library in libraries if room not in HOMES.get(library, {room})]
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", sorted((ROOT / "connectors").rglob("*.py")), ids=lambda path: path.parent.name)
+def test_connectors_see_only_the_framework(module: Path) -> None:
+    wrong = [f"line {line}: exchange.{name}" for line, name in _rooms_imported(module) if name not in CONNECTOR_ROOMS]
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_settings_reads_the_environment(module: Path) -> None:
+    if _room(module) == "settings":
+        return
+    reads = [
+        f"line {node.lineno}"
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) in {("os", "environ"), ("os", "getenv")}
+    ]
+    assert not reads
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {_room(module) for module in MODULES} - {"cli", "__init__"} <= set(ROOMS)
+
+
+def test_the_rules_see_imports_wherever_they_are(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("def late():\n    from exchange.router import loop\n    import kafka.errors\n")
+    assert list(_rooms_imported(module)) == [(2, "router")]
+    assert (3, "kafka.errors") in list(_imports(module))
