@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import crc32c
+import numpy as np
 
 from exchange.contract import names
 from exchange.errors import CorruptionError
@@ -137,6 +138,25 @@ def ledger_partition(topic: str, partition: int, partitions: int) -> int:
     return crc32c.crc32c(record_key(topic, partition)) % partitions
 
 
+def delivered_mask(entry: Entry, outcome: Outcome) -> np.ndarray:
+    """bool[count]: which records of the entry the outcome's grants got."""
+    mask = np.ones(entry.count, bool)
+    for withheld in outcome.withheld:
+        if withheld.bitmap is None:
+            mask[:] = False
+        else:
+            bits = np.frombuffer(withheld.bitmap, np.uint8)
+            mask &= np.unpackbits(bits, count=entry.count, bitorder="little") == 0
+    mask[[quarantined.index for quarantined in entry.quarantined]] = False
+    return mask
+
+
+def rows_of(entry: Entry, wanted: bytes) -> np.ndarray:
+    """int64[n]: the records of the entry that have this tag."""
+    tags = np.frombuffer(entry.tags, ">u8").reshape(-1, 2)
+    return np.flatnonzero((tags == np.frombuffer(wanted, ">u8")).all(axis=1))
+
+
 @cache
 def _schema() -> avro.Schema:
     return avro.load(SCHEMA_FILE)
@@ -225,6 +245,8 @@ def validate_entry(entry: Entry) -> None:
     grants = [grant for outcome in entry.outcomes for grant in outcome.grants]
     _check(len(grants) == len(set(grants)), entry, "a grant has two outcomes")
     for outcome in entry.outcomes:
+        reasons = [withheld.reason for withheld in outcome.withheld]
+        _check(len(reasons) == len(set(reasons)), entry, "a reason for withholding is given twice")
         _validate_outcome(entry, outcome, quarantined)
 
 

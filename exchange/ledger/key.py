@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from exchange.errors import ConfigError
+from exchange.settings import Settings
 
 KEY_BYTES = 32
 
@@ -16,6 +17,13 @@ class LedgerKeyError(ConfigError):
     """The file of the ledger's key cannot be used."""
 
     code = "ledger-key"
+
+
+def load_key(settings: Settings) -> bytes:
+    """The key that the settings name: their file, else `ledger.key` in the home folder, made where missing."""
+    if settings.ledger_key_file:
+        return load(settings.ledger_key_file)
+    return load_or_create(settings.home / "ledger.key")
 
 
 def load(path: Path) -> bytes:

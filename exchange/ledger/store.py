@@ -162,7 +162,16 @@ def _write(connection: Connection, placed: Sequence[Placed]) -> None:
     _insert(
         connection,
         tables.outcomes,
-        [{"entry_id": i, "grant_id": g, "delivered": o.delivered, "bytes": o.size_bytes} for i, g, o in by_grant],
+        [
+            {
+                "entry_id": i,
+                "grant_id": g,
+                "delivered": o.delivered,
+                "bytes": o.size_bytes,
+                "withheld": sum(w.count for w in o.withheld),
+            }
+            for i, g, o in by_grant
+        ],
     )
     _insert(
         connection,
@@ -220,6 +229,11 @@ def _index_tags(connection: Connection, rows: Sequence[tuple[int, Placed]]) -> N
     ids = np.repeat(np.array([id_ for id_, _ in found], np.int64), [len(tags) for _, tags in found])
     order = np.argsort(tags, kind="stable")
     _copy_tags(connection, _generation(connection, len(tags)), tags[order], ids[order])
+
+
+def tag_prefix(tag: bytes) -> int:
+    """The part of a tag by which `ledger_tags` finds it."""
+    return int.from_bytes(tag[:8], "big", signed=True)
 
 
 def distinct_tags(tags: bytes) -> np.ndarray:

@@ -83,6 +83,7 @@ outcomes = Table(
     Column("grant_id", Text, primary_key=True),
     Column("delivered", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+    Column("withheld", Integer, nullable=False, comment="For all reasons together."),
     sqlite_with_rowid=False,
 )
 

@@ -1,0 +1,250 @@
+"""The auditors' questions to the ledger's database: what was exchanged, does it balance, who got whose records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
+
+from exchange.contract import names
+from exchange.ledger import tables
+from exchange.ledger.entry import decode, delivered_mask, rows_of
+from exchange.ledger.store import Store, tag_prefix, translated
+
+_e, _o, _g, _w = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.withheld.c
+_GRANT_OF_OUTCOME = and_(_g.epoch == _e.epoch, _g.id == _o.grant_id)
+_GRANT_IN_FORCE = and_(_g.epoch == _e.epoch, _g.topic == _e.topic, _e.day.between(_g.from_day, _g.until_day))
+_COMMITTED = and_(_e.state == "committed", _e.topic != names.CONTRACT)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a question is about; times in ms since 1970, `until_ms` exclusive; None: all."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    subject: str | None = None
+    reader: str | None = None
+    grant: str | None = None
+
+    def of_entries(self) -> list[ColumnElement[bool]]:
+        """The conditions on an entry."""
+        return [
+            *([_e.time_ms >= self.since_ms] if self.since_ms is not None else []),
+            *([_e.time_ms < self.until_ms] if self.until_ms is not None else []),
+            *([_e.topic == names.subject_topic(self.subject)] if self.subject else []),
+        ]
+
+    def of_grants(self) -> list[ColumnElement[bool]]:
+        """The conditions on an entry and a grant joined with it."""
+        return [
+            *self.of_entries(),
+            *([_g.reader == self.reader] if self.reader else []),
+            *([_g.id == self.grant] if self.grant else []),
+        ]
+
+
+@dataclass
+class Exchanged:
+    """What one grant's reader got of one subject on one day of the city."""
+
+    day: str
+    subject: str
+    reader: str
+    grant: str
+    purpose: str
+    records: int
+    delivered: int
+    bytes: int
+    quarantined: int
+    withheld: dict[str, int] = field(default_factory=dict)
+
+
+def exchanged(store: Store, selection: Selection) -> list[Exchanged]:
+    """What was exchanged (committed entries only), by day, subject, reader and grant."""
+    per = (_e.day, _g.subject, _g.reader, _g.id)
+    joined = tables.entries.join(tables.outcomes, _o.entry_id == _e.id).join(tables.grants, _GRANT_OF_OUTCOME)
+    sums = (func.sum(_e.count), func.sum(_o.delivered), func.sum(_o.bytes), func.sum(_e.quarantined))
+    query: Select[Any] = select(*per, func.max(_g.purpose), *sums).select_from(joined)
+    rows = _rows(store, query.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
+    found = {tuple(row[:4]): Exchanged(*row[:5], *map(int, row[5:])) for row in rows}
+    reasons = joined.join(tables.withheld, and_(_w.entry_id == _e.id, _w.grant_id == _o.grant_id))
+    query = select(*per, _w.reason, func.sum(_w.count)).select_from(reasons)
+    for row in _rows(store, query.where(_COMMITTED, *selection.of_grants()).group_by(*per, _w.reason)):
+        found[tuple(row[:4])].withheld[row[4]] = int(row[5])
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class GrantBalance:
+    """Conservation for one grant on one source partition, over the entries in which it was in force."""
+
+    subject: str
+    partition: int
+    grant: str
+    reader: str
+    records: int
+    delivered: int
+    withheld: int
+    quarantined: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every record ended as exactly one of delivered, withheld and quarantined."""
+        return self.records == self.delivered + self.withheld + self.quarantined
+
+
+def balance_of_grants(store: Store, selection: Selection) -> list[GrantBalance]:
+    """Per source partition and grant: the records on which the grant was in force, and what became of them."""
+    per = (_e.topic, _e.partition, _g.id, _g.reader)
+    decided = and_(_o.entry_id == _e.id, _o.grant_id == _g.id)
+    joined = tables.entries.join(tables.grants, _GRANT_IN_FORCE).join(tables.outcomes, decided, isouter=True)
+    sums = (
+        func.sum(_e.count),
+        func.sum(func.coalesce(_o.delivered, 0)),
+        func.sum(func.coalesce(_o.withheld, 0)),
+        func.sum(case((_o.grant_id.is_(None), 0), else_=_e.quarantined)),
+    )
+    query = select(*per, *sums).select_from(joined)
+    rows = _rows(store, query.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
+    return [GrantBalance(_subject(topic), p, grant, reader, *map(int, n)) for topic, p, grant, reader, *n in rows]
+
+
+@dataclass(frozen=True)
+class PartitionBalance:
+    """What the committed entries of one source partition cover.
+
+    `twice` counts offsets covered by two entries, `unauthorised` deliveries to a grant that the
+    entry's epoch and day do not have in force.
+    """
+
+    subject: str
+    partition: int
+    entries: int
+    records: int
+    quarantined: int
+    twice: int
+    unauthorised: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether no record is covered twice and none was delivered without a grant."""
+        return not self.twice and not self.unauthorised
+
+
+def balance_of_partitions(store: Store, selection: Selection) -> list[PartitionBalance]:
+    """Per source partition: what is covered, what is covered twice, what was delivered without a grant."""
+    per = (_e.topic, _e.partition)
+    sums = (func.count(), func.sum(_e.count), func.sum(_e.quarantined))
+    covered = select(*per, *sums).where(_COMMITTED, *selection.of_entries()).group_by(*per).order_by(*per)
+
+    run = tables.runs.c
+    before = func.max(run.first + run.count).over(partition_by=per, order_by=run.first, rows=(None, -1))
+    runs = (
+        select(*per, run.first, (run.first + run.count).label("end"), before.label("before"))
+        .join_from(tables.entries, tables.runs, run.entry_id == _e.id)
+        .where(_COMMITTED, *selection.of_entries())
+        .subquery()
+    )
+    overlap = case((runs.c.before < runs.c.end, runs.c.before), else_=runs.c.end) - runs.c.first
+    source = (runs.c.topic, runs.c.partition)
+    twice = select(*source, func.sum(overlap)).where(runs.c.before > runs.c.first).group_by(*source)
+
+    in_force = and_(_GRANT_IN_FORCE, _g.id == _o.grant_id)
+    joined = tables.entries.join(tables.outcomes, _o.entry_id == _e.id).join(tables.grants, in_force, isouter=True)
+    unauthorised = select(*per, func.sum(_o.delivered)).select_from(joined).where(_g.id.is_(None))
+    unauthorised = unauthorised.where(_COMMITTED, *selection.of_entries()).group_by(*per)
+
+    doubles = {tuple(row[:2]): int(row[2]) for row in _rows(store, twice)}
+    strays = {tuple(row[:2]): int(row[2]) for row in _rows(store, unauthorised)}
+    return [
+        PartitionBalance(_subject(t), p, int(n), int(count), int(bad), doubles.get((t, p), 0), strays.get((t, p), 0))
+        for t, p, n, count, bad in _rows(store, covered)
+    ]
+
+
+@dataclass(frozen=True)
+class Disclosure:
+    """Records about one person that one grant's reader got in one router transaction, and why it could.
+
+    `state` other than committed: only a reader that reads uncommitted could have seen them.
+    `entry` is the place of the proof on the ledger topic, `offsets` those of the source records.
+    """
+
+    time_ms: int
+    subject: str
+    reader: str
+    grant: str
+    purpose: str
+    basis: str
+    text: str
+    fields: str | list[str]
+    epoch: int
+    state: str
+    records: int
+    partition: int
+    offsets: list[int]
+    entry: str
+
+
+def disclosures(
+    store: Store, tag: bytes, selection: Selection, *, include_aborted: bool = False
+) -> Iterator[Disclosure]:
+    """Who received records of the entity with this tag, in the order of the entries.
+
+    Committed entries only; with `include_aborted` also aborted and still open ones.
+    """
+    grants = {(grant.epoch, grant.id): grant for grant in _rows(store, select(tables.grants))}
+    for place, state, body in _entries_with(store, tag, selection, include_aborted):
+        entry = decode(body)
+        rows = rows_of(entry, tag)
+        for outcome in entry.outcomes:
+            received = rows[delivered_mask(entry, outcome)[rows]].tolist()
+            for grant in (grants[entry.epoch, id_] for id_ in outcome.grants if received):
+                if selection.reader not in (None, grant.reader) or selection.grant not in (None, grant.id):
+                    continue
+                yield Disclosure(
+                    time_ms=entry.time_ms,
+                    subject=grant.subject,
+                    reader=grant.reader,
+                    grant=grant.id,
+                    purpose=grant.purpose,
+                    basis=grant.basis,
+                    text=grant.text,
+                    fields=json.loads(grant.fields),
+                    epoch=entry.epoch,
+                    state=state,
+                    records=len(received),
+                    partition=entry.partition,
+                    offsets=[entry.offset(row) for row in received],
+                    entry=place,
+                )
+
+
+def _entries_with(
+    store: Store, tag: bytes, selection: Selection, include_aborted: bool
+) -> Iterator[tuple[str, str, bytes]]:
+    """Place on the ledger topic, state and body of the entries that may hold the tag, oldest first."""
+    t, generation = tables.tags.c, tables.generations.c
+    indexed = tables.generations.join(
+        tables.tags, and_(t.generation == generation.generation, t.tag == tag_prefix(tag))
+    ).join(tables.entries, _e.id == t.entry_id)
+    query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).select_from(indexed)
+    query = query.where(*selection.of_entries()).order_by(_e.time_ms, _e.id)
+    if not include_aborted:
+        query = query.where(_e.state == "committed")
+    with translated(), store.engine.connect() as connection:
+        for partition, offset, state, body in connection.execution_options(yield_per=64).execute(query):
+            yield f"{names.LEDGER}/{partition}/{offset}", state, body
+
+
+def _rows(store: Store, query: Select[Any]) -> list[Any]:
+    with translated(), store.engine.connect() as connection:
+        return list(connection.execute(query))
+
+
+def _subject(topic: str) -> str:
+    return topic.removeprefix(names.subject_topic(""))
