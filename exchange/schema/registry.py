@@ -35,10 +35,15 @@ class Version:
 
 
 class Registry:
-    """What the records of `_schemas` amount to; `register` gives the records of the next step."""
+    """What the records of `_schemas` amount to; `register` gives the records of the next step.
+
+    `level` is the compatibility that holds for all subjects without their own; `has_level` says
+    whether it was ever set.
+    """
 
     def __init__(self) -> None:
         self.level = DEFAULT_LEVEL
+        self.has_level = False
         self._levels: dict[str, Level] = {}
         self._versions: dict[str, dict[int, Version]] = {}
         self._texts: dict[int, str] = {}
@@ -151,6 +156,7 @@ class Registry:
         subject, name = head.get("subject"), body.get("compatibilityLevel") if body else None
         if subject is None:
             self.level = Level(name) if name else DEFAULT_LEVEL
+            self.has_level = bool(name)
         elif name:
             self._levels[subject] = Level(name)
         else:

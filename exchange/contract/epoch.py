@@ -1,0 +1,53 @@
+"""A numbered, published contract as the bytes of a record of `exchange.contract`."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from exchange.contract.model import Epoch
+from exchange.errors import CorruptionError
+
+
+class EpochError(CorruptionError):
+    """A record of `exchange.contract` is not an epoch."""
+
+    code = "epoch"
+
+
+def encode(epoch: Epoch) -> bytes:
+    """The epoch's JSON, by the names of the contract file."""
+    return epoch.model_dump_json(by_alias=True).encode()
+
+
+def decode(value: bytes) -> Epoch:
+    """The epoch of that JSON; EpochError where it is none."""
+    try:
+        return Epoch.model_validate_json(value)
+    except ValidationError as error:
+        message = f"a record of exchange.contract is not an epoch: {error.error_count()} mistakes"
+        remedy = "see that every router and connector has the version of the exchange that published it"
+        raise EpochError(message, remedy=remedy) from error
+
+
+def key(number: int) -> bytes:
+    """The record's key.
+
+    >>> key(7)
+    b'7'
+    """
+    return str(number).encode()
+
+
+def takes_over(epoch: Epoch, current: Epoch | None) -> bool:
+    """Whether an epoch read after `current` replaces it.
+
+    The log's order decides: of two epochs with one number, published by two administrators at once,
+    the first one counts.
+    """
+    return current is None or epoch.number > current.number
+
+
+def same_content(one: Epoch, other: Epoch) -> bool:
+    """Whether two epochs say the same, whenever they were published and under whatever number."""
+    plain = {"number": 1, "time": other.time}
+    return encode(one.model_copy(update=plain)) == encode(other.model_copy(update=plain))

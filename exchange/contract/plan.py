@@ -1,0 +1,198 @@
+"""The difference between a contract and a cluster, as ordered steps; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from exchange.contract import names
+from exchange.contract.changes import (
+    AddPartitions,
+    AlterConfigs,
+    Change,
+    CreateTopic,
+    DeleteTopic,
+    PublishEpoch,
+    Refusal,
+    RegisterSchema,
+    SetCompatibility,
+)
+from exchange.contract.differences import differences
+from exchange.contract.epoch import same_content
+from exchange.contract.load import Loaded
+from exchange.contract.model import Epoch
+from exchange.contract.topics import PREFIXES, Topic, wanted
+from exchange.schema.avro import Schema
+from exchange.schema.compatibility import Level, incompatibilities
+from exchange.schema.project import project
+from exchange.schema.registry import Registry
+from exchange.schema.resolve import SchemaError
+
+
+@dataclass(frozen=True)
+class Actual:
+    """The cluster as it is; `registry` is changed by planning, so read it anew for every plan."""
+
+    topics: Mapping[str, Topic]
+    registry: Registry
+    epoch: Epoch | None
+
+
+@dataclass
+class Plan:
+    """Steps in the order in which they are safe; none is taken while there are `refusals`."""
+
+    changes: list[Change] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the cluster is already as the contract has it."""
+        return not self.changes and not self.refusals
+
+
+def make_plan(loaded: Loaded, actual: Actual, ledger: Schema, now: datetime, *, delete: Collection[str] = ()) -> Plan:
+    """All that has to be done, `ledger` being the schema of ledger entries.
+
+    Topics that the contract does not have are shown as orphans; only those in `delete` go.
+    """
+    plan = Plan()
+    _topics(plan, wanted(loaded.contract), actual, frozenset(delete))
+    _Schemas(plan, loaded, actual, ledger).run(now)
+    return plan
+
+
+def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Collection[str]) -> None:
+    for name, topic in topics.items():
+        existing = actual.topics.get(name)
+        if existing is None:
+            plan.changes.append(CreateTopic(name, topic))
+        else:
+            _existing(plan, name, topic, existing)
+    orphans = sorted(n for n in actual.topics if n.startswith(PREFIXES) and n not in topics)
+    plan.orphans = [name for name in orphans if name not in delete]
+    for name in sorted(delete):
+        if name in orphans:
+            plan.changes.append(DeleteTopic(name))
+        else:
+            message = "belongs to the contract" if name in topics else "is not a topic of the exchange"
+            plan.refusals.append(
+                Refusal(name, f"{message}: it is not deleted", "name a topic that plan shows as orphan")
+            )
+
+
+def _existing(plan: Plan, name: str, topic: Topic, existing: Topic) -> None:
+    # Entries go to a ledger partition by hash, and in order: its number of partitions stays what it is.
+    if name != names.LEDGER and existing.partitions < topic.partitions:
+        plan.changes.append(AddPartitions(name, existing.partitions, topic.partitions))
+    if name != names.LEDGER and existing.partitions > topic.partitions:
+        message = (
+            f"has {existing.partitions} partitions, the contract says {topic.partitions}; Kafka cannot take any away"
+        )
+        plan.refusals.append(Refusal(name, message, f"write `partitions: {existing.partitions}`"))
+    if existing.replication != topic.replication:
+        plan.notices.append(
+            f"topic {name} has {existing.replication} replicas, the contract says {topic.replication}: "
+            "move it with kafka-reassign-partitions"
+        )
+    after = {k: v for k, v in topic.configs.items() if existing.configs.get(k) != v}
+    if after:
+        plan.changes.append(AlterConfigs(name, {k: existing.configs.get(k) for k in after}, after))
+
+
+class _Schemas:
+    """Registers what the contract needs, step by step in the registry, and makes the epoch of it."""
+
+    def __init__(self, plan: Plan, loaded: Loaded, actual: Actual, ledger: Schema) -> None:
+        self._plan, self._loaded, self._actual, self._ledger = plan, loaded, actual, ledger
+        self._registry = actual.registry
+
+    def run(self, now: datetime) -> None:
+        if not self._registry.has_level:
+            level = self._registry.level
+            self._plan.changes.append(SetCompatibility("", level, tuple(self._registry.set_compatibility(None, level))))
+        ledger = self._register(names.value_subject(names.LEDGER), self._ledger)
+        current = {s: self._writer(s, schema) for s, schema in self._loaded.schemas.items()}
+        views = dict(self._views())
+        if self._plan.refusals:
+            return
+        writers = {s: self._writer_ids(s, schema_id) for s, schema_id in current.items()}
+        ids = sorted({ledger, *views.values(), *(i for each in writers.values() for i in each)})
+        last = self._actual.epoch
+        epoch = Epoch(
+            number=last.number + 1 if last else 1,
+            time=now,
+            contract=self._loaded.contract,
+            writers=writers,
+            views=views,
+            schemas={i: self._registry.text(i) for i in ids},
+            ledger=ledger,
+        )
+        if last is None or not same_content(last, epoch):
+            told = tuple(differences(last.contract if last else None, self._loaded.contract))
+            self._plan.changes.append(PublishEpoch(names.CONTRACT, epoch, told))
+
+    def _register(self, subject: str, schema: Schema) -> int:
+        """The schema's id, compatible with the others; 0 where it is refused."""
+        versions = self._registry.versions(subject)
+        others = [v for v in versions if v.id != self._registry.find(subject, schema)]
+        if versions and versions[-1] in others:
+            level = self._registry.compatibility(subject)
+            try:
+                reasons = incompatibilities(schema, [self._registry.schema(v.id) for v in others], level)
+            except SchemaError as error:
+                reasons = [f"a registered version cannot be read: {error.message}"]
+            if reasons:
+                message = f"the schema does not go with the registered versions ({level.value}): {'; '.join(reasons)}"
+                remedy = "give new fields a default, keep types, or publish a new subject"
+                self._plan.refusals.append(Refusal(subject, message, remedy))
+                return 0
+        schema_id, records = self._registry.register(subject, schema)
+        if records:
+            before = list(self._registry.schema(versions[-1].id).fields) if versions else list(schema.fields)
+            self._plan.changes.append(
+                RegisterSchema(
+                    subject,
+                    schema_id,
+                    self._registry.versions(subject)[-1].version,
+                    tuple(records),
+                    tuple(name for name in schema.fields if name not in before),
+                    tuple(name for name in before if name not in schema.fields),
+                )
+            )
+        return schema_id
+
+    def _writer(self, subject_id: str, schema: Schema) -> int:
+        subject = names.value_subject(names.subject_topic(subject_id))
+        steps = len(self._plan.changes)
+        schema_id = self._register(subject, schema)
+        for step in self._plan.changes[steps:]:
+            if isinstance(step, RegisterSchema) and step.gained:
+                self._tell_readers(subject_id, step.gained)
+        return schema_id
+
+    def _tell_readers(self, subject_id: str, gained: tuple[str, ...]) -> None:
+        for grant in self._loaded.contract.grants:
+            if grant.subject == subject_id and grant.fields == "all":
+                self._plan.notices.append(
+                    f"grant {grant.id} gives whole records: {grant.reader} gains {', '.join(gained)} of {subject_id}"
+                )
+
+    def _writer_ids(self, subject_id: str, current: int) -> tuple[int, ...]:
+        """Every version's id, the contract's own last: it can be an older one that was returned to."""
+        ids = self._registry.ids(names.value_subject(names.subject_topic(subject_id)))
+        return (*(i for i in ids if i != current), current)
+
+    def _views(self) -> Iterator[tuple[str, int]]:
+        for grant in self._loaded.contract.grants:
+            if isinstance(grant.fields, str):
+                continue
+            subject = names.value_subject(names.inbox_topic(grant.reader, grant.subject))
+            if subject not in self._registry.configured:
+                # What a view gives is the city's decision, not a matter of compatibility.
+                records = tuple(self._registry.set_compatibility(subject, Level.NONE))
+                self._plan.changes.append(SetCompatibility(subject, Level.NONE, records))
+            yield grant.id, self._register(subject, project(self._loaded.schemas[grant.subject], grant.fields))

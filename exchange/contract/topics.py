@@ -1,0 +1,68 @@
+"""The topics that a contract needs, with their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exchange.contract import names
+from exchange.contract.model import Contract, TopicSettings
+
+LEDGER_PARTITIONS = 8
+LEDGER_MESSAGE_BYTES = 8 << 20
+CONTRACT_MESSAGE_BYTES = 10 << 20
+DAY_MS = 24 * 60 * 60 * 1000
+PREFIXES = ("subject.", "inbox.", "quarantine.", "cursor.")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it is, or as it should be; `configs` has only what is set for this topic itself."""
+
+    partitions: int
+    replication: int
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+
+def wanted(contract: Contract) -> dict[str, Topic]:
+    """Every topic of the contract, by name, in the order of creation.
+
+    A subject's inboxes and quarantine have its partitions and retention, and come before it: nothing is
+    published before there is a place for it. The exchange's own topics are replicated like the
+    most replicated subject.
+    """
+    replication = max((s.topic.replication for s in contract.subjects), default=1)
+    topics = _own(replication)
+    for subject in contract.subjects:
+        settings = subject.topic
+        # A subject can have several grants for one reader, one after the other: they share the inbox.
+        readers = dict.fromkeys(g.reader for g in contract.grants if g.subject == subject.id)
+        topics[names.quarantine_topic(subject.id)] = _kept(settings)
+        topics |= {names.inbox_topic(reader, subject.id): _kept(settings) for reader in readers}
+        topics[names.subject_topic(subject.id)] = _kept(settings)
+    for owner in dict.fromkeys(s.owner for s in contract.subjects):
+        topics[names.cursor_topic(owner)] = Topic(1, replication, _durable(replication) | {"cleanup.policy": "compact"})
+    return topics
+
+
+def _own(replication: int) -> dict[str, Topic]:
+    durable = _durable(replication)
+    for_ever = durable | {"cleanup.policy": "delete", "retention.ms": "-1"}
+    return {
+        names.SCHEMAS: Topic(1, replication, durable | {"cleanup.policy": "compact"}),
+        names.CONTRACT: Topic(1, replication, for_ever | {"max.message.bytes": str(CONTRACT_MESSAGE_BYTES)}),
+        names.LEDGER: Topic(
+            LEDGER_PARTITIONS, replication, for_ever | {"max.message.bytes": str(LEDGER_MESSAGE_BYTES)}
+        ),
+    }
+
+
+def _kept(settings: TopicSettings) -> Topic:
+    retention_ms = -1 if settings.retention_days is None else settings.retention_days * DAY_MS
+    configs = {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+    return Topic(settings.partitions, settings.replication, configs | _durable(settings.replication))
+
+
+def _durable(replication: int) -> dict[str, str]:
+    """With three copies or more, an acknowledged record is on two of them at least."""
+    return {"min.insync.replicas": "2"} if replication >= 3 else {}
