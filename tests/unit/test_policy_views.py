@@ -39,6 +39,7 @@ def epoch(*grants: dict[str, Any]) -> Epoch:
         contract=contract,
         writers={"tax.income": (3, 5)},
         views=views,
+        ledger=1,
         schemas={},
     )
 
