@@ -31,19 +31,19 @@ ProcessCollector(namespace="exchange", registry=REGISTRY)
 
 RECORDS = Counter(
     "exchange_records",
-    "Records by what became of them; withheld and delivered count once per reader.",
+    "Records by what the router did with them: read, delivered, withheld or quarantined.",
     ["subject", "outcome"],
     registry=REGISTRY,
 )
 BYTES = Counter(
     "exchange_bytes",
-    "Bytes of records (keys and values) by what became of them.",
+    "Bytes by what the router did with them: read or delivered.",
     ["subject", "outcome"],
     registry=REGISTRY,
 )
 QUARANTINED = Counter(
     "exchange_quarantined_records",
-    "Records set aside by the router, by reason.",
+    "Records that the router set aside, by reason.",
     ["subject", "reason"],
     registry=REGISTRY,
 )
@@ -56,13 +56,13 @@ DELIVERY_LATENCY = Histogram(
 )
 LAG_RECORDS = Gauge(
     "exchange_lag_records",
-    "Records on Kafka that this daemon has still to take in.",
+    "Records of the subject on Kafka that this daemon has still to take in.",
     ["subject"],
     registry=REGISTRY,
 )
 LAG_SECONDS = Gauge(
     "exchange_lag_seconds",
-    "Age of the oldest record on Kafka that this daemon has still to take in; 0 where there is none.",
+    "Time since the daemon had last taken in all of the subject; 0 while it is at the end.",
     ["subject"],
     registry=REGISTRY,
 )
