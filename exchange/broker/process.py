@@ -42,8 +42,13 @@ class ProcessFile:
             return None
         return Running(int(words[0]), int(words[1])) if len(words) == 2 else Running(0, 0)
 
-    def spawn(self, command: Sequence[str], port: int, log: Path) -> subprocess.Popen[bytes] | None:
-        """Start `command` in a session of its own, holding the lock; None where somebody holds it already."""
+    def spawn(
+        self, command: Sequence[str], port: int, log: Path, cwd: Path | None = None
+    ) -> subprocess.Popen[bytes] | None:
+        """Start `command` in a session of its own, holding the lock; None where somebody holds it already.
+
+        It runs in the log's folder unless `cwd` names another.
+        """
         with self._path.open("a+") as file, log.open("ab") as output:
             if not _lock(file, fcntl.LOCK_EX):
                 return None
@@ -55,7 +60,7 @@ class ProcessFile:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(file.fileno(),),
-                cwd=os.path.dirname(log),
+                cwd=cwd or log.parent,
             )
             file.write(f"{process.pid}\n{port}\n")
             return process

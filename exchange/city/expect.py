@@ -106,9 +106,12 @@ def _due(
 
 def _clauses(column: sa.ColumnElement[Any], condition: Condition) -> Iterator[sa.ColumnElement[bool]]:
     for operator, value in condition.operators().items():
-        if isinstance(column.type, sa.Date) and operator != "is_null":
-            value = [date.fromisoformat(v) for v in value] if operator == "in" else date.fromisoformat(value)
-        yield _OPERATORS[operator](column, value)
+        typed = _as_dates(value) if isinstance(column.type, sa.Date) and operator != "is_null" else value
+        yield _OPERATORS[operator](column, typed)
+
+
+def _as_dates(value: Any) -> Any:
+    return date.fromisoformat(value) if isinstance(value, str) else [date.fromisoformat(v) for v in value]
 
 
 def _held(connectors: Path, home: Path, grant: Grant, fields: Sequence[Field]) -> Iterator[tuple[Any, ...]]:
