@@ -77,23 +77,30 @@ def url(database: Database, paths: Paths) -> URL:
     return parsed
 
 
-def engine(database: Database, paths: Paths) -> Engine:
-    """An engine that keeps few connections and gives values as the database has them.
+def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
+    """An engine for a source, or (`writes`) for a sink.
 
     SQLite: text that is not UTF-8 comes with surrogates, so that one bad value spoils one row only.
+    A sink's database gets a write-ahead log, which lets sources read on while it is written.
     """
     target = url(database, paths)
     if target.get_backend_name() == "sqlite":
         made = sqlalchemy.create_engine(target, connect_args={"timeout": BUSY_TIMEOUT_S})
-        event.listen(made, "connect", _sqlite_connection)
+        event.listen(made, "connect", _sqlite_writer if writes else _sqlite_reader)
         return made
     return sqlalchemy.create_engine(
         target, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"}
     )
 
 
-def _sqlite_connection(connection: Any, _record: object) -> None:
+def _sqlite_reader(connection: Any, _record: object) -> None:
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+
+
+def _sqlite_writer(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    # After a power cut the last commits may be gone, rows and offsets alike: they are read again.
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 @contextmanager

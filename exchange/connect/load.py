@@ -1,0 +1,78 @@
+"""connector.yaml from disk: every mistake of its form at once, each with line, path and remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from exchange.connect.config import ConnectorConfig
+from exchange.contract.document import Document, read
+from exchange.contract.problem import Problem, dotted
+from exchange.errors import ConfigError
+
+FILE = "connector.yaml"
+
+
+class ConnectorConfigError(ConfigError):
+    """A connector.yaml has mistakes; `problems` are all of them, by line."""
+
+    code = "connector-config"
+
+    def __init__(self, source: str, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        super().__init__(f"{source} has {count}:\n{lines}")
+
+
+@dataclass(frozen=True)
+class Connector:
+    """A connector's folder and what its file says."""
+
+    folder: Path
+    config: ConnectorConfig
+    document: Document
+
+
+def departments(connectors: Path) -> list[str]:
+    """The departments that have a connector in that folder."""
+    return sorted(path.parent.name for path in connectors.glob(f"*/{FILE}"))
+
+
+def load(connectors: Path, department: str) -> Connector:
+    """The connector of that department; ConnectorConfigError with every mistake of its form."""
+    path = connectors / department / FILE
+    try:
+        document = read(path.read_bytes())
+    except OSError as error:
+        known = ", ".join(departments(connectors)) or "none"
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}", remedy=f"there are connectors for: {known}"
+        ) from error
+    problems = list(document.problems)
+    config = None
+    if not problems:
+        try:
+            config = ConnectorConfig.model_validate(document.value)
+        except ValidationError as error:
+            problems += [_problem(document, fault) for fault in error.errors(include_url=False, include_input=False)]
+    if config is not None and config.department != department:
+        message = f"the file of {department} says department {config.department}"
+        problems.append(Problem(document.line(("department",)), "department", message, "make both the same"))
+    if config is None or problems:
+        raise ConnectorConfigError(str(path), problems)
+    return Connector(path.parent, config, document)
+
+
+def _problem(document: Document, fault: object) -> Problem:
+    assert isinstance(fault, dict)
+    place = tuple(fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    remedy = ""
+    if fault["type"] == "extra_forbidden":
+        message, remedy = f"'{place[-1]}' is not known here", "see docs/operator.md for the keys there are"
+    elif fault["type"] == "missing":
+        message, remedy = f"'{place[-1]}' is missing", f"give `{place[-1]}: …`"
+    return Problem(document.line(place), dotted(place), message[0].lower() + message[1:], remedy)

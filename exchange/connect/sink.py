@@ -1,0 +1,84 @@
+"""Records out of an inbox into the reader's database, each exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from exchange.bus.connection import Cluster
+from exchange.bus.consume import Consumer, Record, records
+from exchange.connect.rejects import RejectFile
+from exchange.connect.sink_table import Change, SinkTable
+from exchange.contract.model import Subject
+from exchange.contract.names import inbox_topic
+from exchange.errors import RecordError
+from exchange.schema import avro, wire
+from exchange.schema.avro import Schema
+
+
+class Sink:
+    """Reads one inbox from where the database says, and writes rows and offsets together.
+
+    `delivered` is the schema that records have now, by which the table is made before the first
+    one arrives; `schema_of` finds that of any id. After a failure make a new one.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        reader: str,
+        subject: Subject,
+        table: SinkTable,
+        delivered: Schema,
+        schema_of: Callable[[int], Schema],
+        rejects: RejectFile,
+    ) -> None:
+        self._topic = inbox_topic(reader, subject.id)
+        self._table = table
+        self._schema_of = schema_of
+        self._rejects = rejects
+        self._schemas: dict[int, Schema] = {}
+        table.fit(delivered)
+        self._next = table.offsets(self._topic, range(subject.topic.partitions))
+        self._consumer = Consumer(cluster, assignment={(self._topic, p): at for p, at in self._next.items()})
+
+    def step(self, timeout_s: float) -> tuple[int, int]:
+        """Take in what one poll gives; return how many records were applied and rejected."""
+        changes: list[Change] = []
+        rejected: list[tuple[str, str]] = []
+        moved: dict[int, tuple[int, int]] = {}
+        for batch in self._consumer.poll(timeout_s):
+            for record in records(batch):
+                try:
+                    changes.append(self._change(record))
+                except RecordError as error:
+                    place = f"{record.topic}/{record.partition} offset {record.offset}"
+                    rejected.append((place, error.message))
+            moved[batch.partition] = (self._next[batch.partition], batch.offset + 1)
+        if rejected:
+            self._rejects.write(rejected)
+        if moved:
+            self._table.apply(self._topic, changes, moved)
+            self._next.update({partition: after for partition, (_, after) in moved.items()})
+        return len(changes), len(rejected)
+
+    def _change(self, record: Record) -> Change:
+        if record.value is None:
+            return self._table.delete(record.key or b"")
+        schema_id, body = wire.unpack(record.value)
+        schema = self._schemas.get(schema_id)
+        if schema is None:
+            schema = self._schemas[schema_id] = self._schema_of(schema_id)
+            self._table.fit(schema)
+        return self._table.upsert(avro.decode(schema, body), record.partition, record.offset)
+
+    def lag(self) -> int | None:
+        """How many offsets are still to be read; None where the broker has not yet said where the ends are."""
+        positions = self._consumer.positions()
+        if len(positions) < len(self._next):
+            return None
+        return sum(max(0, end - at) for at, end in positions.values())
+
+    def close(self) -> None:
+        """Disconnect from both sides."""
+        self._table.close()
+        self._consumer.close()
