@@ -29,6 +29,9 @@ from exchange.schema.project import project
 from exchange.schema.registry import Registry
 from exchange.schema.resolve import SchemaError
 
+# A topic is there before its schema, and both before a router hears of them; what goes, goes last.
+ORDER = (CreateTopic, AddPartitions, AlterConfigs, SetCompatibility, RegisterSchema, PublishEpoch, DeleteTopic)
+
 
 @dataclass(frozen=True)
 class Actual:
@@ -62,6 +65,7 @@ def make_plan(loaded: Loaded, actual: Actual, ledger: Schema, now: datetime, *, 
     plan = Plan()
     _topics(plan, wanted(loaded.contract), actual, frozenset(delete))
     _Schemas(plan, loaded, actual, ledger).run(now)
+    plan.changes.sort(key=lambda change: ORDER.index(type(change)))
     return plan
 
 

@@ -1,0 +1,102 @@
+"""Topics of the cluster: describe, create, grow, configure, delete by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+
+from exchange.bus.connection import Cluster, translated
+from exchange.contract.topics import Topic
+from exchange.errors import ConfigError
+
+_DESCRIBE_AT_ONCE = 200
+_CREATE_AT_ONCE = 50
+_READY_MS = 60_000
+
+
+class TopicRefusedError(ConfigError):
+    """Kafka will not have a topic as the contract describes it."""
+
+    code = "topic-refused"
+
+
+class Admin:
+    """An administrator's connection, as a context manager; every method raises the bus's errors."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        with translated("reach the cluster"):
+            self._client = KafkaAdminClient(**cluster.config())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def topics(self) -> dict[str, Topic]:
+        """Every topic but Kafka's internal ones, with the configs that were set for it."""
+        with translated("describe topics"):
+            found = [t for t in self._client.describe_topics() if not t["is_internal"] and not t["error_code"]]
+            configs: dict[str, dict[str, str]] = {}
+            for some in _slices([t["name"] for t in found], _DESCRIBE_AT_ONCE):
+                configs |= self._configs(some)
+        return {
+            t["name"]: Topic(len(t["partitions"]), len(t["partitions"][0]["replica_nodes"]), configs.get(t["name"], {}))
+            for t in found
+        }
+
+    def create(self, topics: Mapping[str, Topic]) -> None:
+        """Create topics and wait until each can be written; TopicRefusedError says which Kafka will not have."""
+        for some in _slices(list(topics), _CREATE_AT_ONCE):
+            wanted: dict[str, Any] = {
+                name: {
+                    "num_partitions": topics[name].partitions,
+                    "replication_factor": topics[name].replication,
+                    "configs": dict(topics[name].configs),
+                }
+                for name in some
+            }
+            with translated("create topics"):
+                result = self._client.create_topics(wanted, raise_errors=False)
+                _refuse((t["name"], t["error_message"]) for t in result["topics"] if t["error_code"])
+                self._client.wait_for_topics(some, timeout_ms=_READY_MS)
+
+    def add_partitions(self, topic: str, total: int) -> None:
+        """Let the topic have that many partitions."""
+        with translated(f"add partitions to {topic}"):
+            self._client.create_partitions({topic: total})
+
+    def alter(self, topic: str, configs: Mapping[str, str]) -> None:
+        """Set these configs of the topic and leave its others alone."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(configs))
+        with translated(f"configure {topic}"):
+            result = self._client.alter_configs([resource], incremental=True)
+        _refuse((name, str(outcome)) for name, outcome in result["topic"].items() if outcome != "OK")
+
+    def delete(self, topic: str) -> None:
+        """Delete the topic with all its records."""
+        with translated(f"delete {topic}"):
+            self._client.delete_topics([topic])
+
+    def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        described = self._client.describe_configs(resources, config_filter="modified").get("topic", {})
+        return {
+            topic: {k: c["value"] for k, c in configs.items() if c["config_source"] == "DYNAMIC_TOPIC_CONFIG"}
+            for topic, configs in described.items()
+        }
+
+
+def _slices(names: list[str], size: int) -> Iterable[list[str]]:
+    return (names[i : i + size] for i in range(0, len(names), size))
+
+
+def _refuse(faults: Iterable[tuple[str, str | None]]) -> None:
+    told = [f"{topic}: {message or 'no reason given'}" for topic, message in faults]
+    if told:
+        raise TopicRefusedError("; ".join(told), remedy="correct the subject's `topic` in the contract, or the cluster")

@@ -1,0 +1,117 @@
+"""Make the cluster what a plan says, step by step; what was done before an interruption is found done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from exchange.bus.admin import Admin
+from exchange.bus.connection import Cluster
+from exchange.bus.contract_topic import latest_epoch
+from exchange.bus.topics import publish, read_all
+from exchange.contract import epoch as epochs
+from exchange.contract import names
+from exchange.contract.changes import (
+    AddPartitions,
+    AlterConfigs,
+    Change,
+    CreateTopic,
+    DeleteTopic,
+    PublishEpoch,
+    RegisterSchema,
+    SetCompatibility,
+)
+from exchange.contract.plan import Actual, Plan
+from exchange.contract.topics import CONTRACT_MESSAGE_BYTES
+from exchange.errors import ConfigError, TransientError
+from exchange.schema.registry import Registry
+
+CHANGE = TypeVar("CHANGE", bound=Change)
+
+_RECORD_OVERHEAD_BYTES = 1024
+_log = logging.getLogger("exchange.bus")
+
+
+class PlanRefusedError(ConfigError):
+    """The contract asks for something that cannot be done."""
+
+    code = "plan-refused"
+
+
+class ConcurrentApplyError(TransientError):
+    """Someone else registered a schema or published an epoch at the same time, and was first."""
+
+    code = "concurrent-apply"
+
+
+def read_actual(cluster: Cluster) -> Actual:
+    """The cluster as it is now."""
+    with Admin(cluster) as admin:
+        topics = admin.topics()
+    found = latest_epoch(cluster) if names.CONTRACT in topics else None
+    registry = _registry(cluster) if names.SCHEMAS in topics else Registry()
+    return Actual(topics, registry, found[0] if found else None)
+
+
+def apply(cluster: Cluster, plan: Plan, progress: Callable[[Change], None] = lambda _: None) -> None:
+    """Take every step of the plan, in order; `progress` hears of each before it is taken.
+
+    PlanRefusedError before anything is done where the plan has refusals; ConcurrentApplyError where
+    another administrator was first: run it again.
+    """
+    if plan.refusals:
+        told = "; ".join(f"{r.target}: {r.message}" for r in plan.refusals)
+        raise PlanRefusedError(told, remedy="; ".join(dict.fromkeys(r.remedy for r in plan.refusals)))
+    with Admin(cluster) as admin:
+        created = {c.target: c.topic for c in _each(plan.changes, CreateTopic, progress)}
+        admin.create(created)
+        for grown in _each(plan.changes, AddPartitions, progress):
+            admin.add_partitions(grown.target, grown.after)
+        for altered in _each(plan.changes, AlterConfigs, progress):
+            admin.alter(altered.target, altered.after)
+        _publish_schemas(cluster, plan.changes, progress)
+        for published in _each(plan.changes, PublishEpoch, progress):
+            _publish_epoch(cluster, published)
+        # Last: no router of the new epoch delivers to a topic that goes.
+        for deleted in _each(plan.changes, DeleteTopic, progress):
+            admin.delete(deleted.target)
+
+
+def _each(changes: Iterable[Change], kind: type[CHANGE], progress: Callable[[Change], None]) -> Iterator[CHANGE]:
+    for change in changes:
+        if isinstance(change, kind):
+            progress(change)
+            yield change
+            _log.info("applied", extra={"change": change.kind, "target": change.target})
+
+
+def _registry(cluster: Cluster) -> Registry:
+    return Registry.read((record.key, record.value) for record in read_all(cluster, names.SCHEMAS))
+
+
+def _publish_schemas(cluster: Cluster, changes: Iterable[Change], progress: Callable[[Change], None]) -> None:
+    levels = list(_each(changes, SetCompatibility, progress))
+    schemas = list(_each(changes, RegisterSchema, progress))
+    records = [r for level in levels for r in level.records] + [r for schema in schemas for r in schema.records]
+    if not records:
+        return
+    publish(cluster, names.SCHEMAS, records)
+    # The log's order decides between two writers, as it does for Confluent's registry: read who won.
+    registry = _registry(cluster)
+    for schema in schemas:
+        if schema.id not in registry.ids(schema.target):
+            message = f"another writer registered schemas at the same time as {schema.target}"
+            raise ConcurrentApplyError(message, remedy="run `exchange apply` again")
+
+
+def _publish_epoch(cluster: Cluster, change: PublishEpoch) -> None:
+    value = epochs.encode(change.epoch)
+    if len(value) > CONTRACT_MESSAGE_BYTES - _RECORD_OVERHEAD_BYTES:
+        message = f"the contract and its schemas have {len(value)} bytes, more than a record can hold"
+        raise PlanRefusedError(message, remedy="split the exchange into two")
+    [offset] = publish(cluster, names.CONTRACT, [(epochs.key(change.epoch.number), value)])
+    newest = latest_epoch(cluster)
+    if newest is None or newest[1] != offset:
+        message = f"another administrator published epoch {change.epoch.number} first"
+        raise ConcurrentApplyError(message, remedy="run `exchange plan` again: theirs is in force, yours is not")
