@@ -9,13 +9,14 @@ import traceback
 from datetime import UTC, datetime
 from typing import TextIO
 
-from exchange.errors import ExchangeError
+from exchange.errors import ConfigError, ExchangeError
 
 FIELDS = frozenset({
-    "address", "attempt", "batches", "bytes", "code", "connector", "count", "cursor_age_s", "department", "duration_s",
-    "entries", "epoch", "error", "grant", "group", "instance", "line", "member", "offset", "partition", "partitions",
-    "path", "pid", "port", "reader", "reason", "records", "rejected", "rows", "schema_id", "signal", "status",
-    "subject", "table", "topic", "transactional_id", "version",
+    "address", "attempt", "batches", "bytes", "change", "code", "connector", "count", "cursor_age_s",
+    "department", "duration_s", "entries", "epoch", "error", "failures", "grant", "grants", "group", "instance",
+    "line", "member", "offset", "partition", "partitions", "path", "pid", "port", "reader", "readers", "reason",
+    "records", "rejected", "rows", "schema_id", "signal", "status", "subject", "table", "target", "topic",
+    "transactional_id", "version",
 })  # fmt: skip
 """The `extra` fields that reach the log; anything else is dropped. A record's key or value has no field here."""
 
@@ -25,8 +26,12 @@ Scalar = str | int | float | bool | None
 def configure(level: str = "INFO", *, stream: TextIO | None = None) -> None:
     """Send all logging to `stream` (stderr): JSON lines, or text where it is a terminal.
 
-    Libraries are heard from WARNING on, whatever `level` is.
+    Libraries are heard from WARNING on, whatever `level` is. Raises `ConfigError` for an unknown level.
     """
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ConfigError(
+            f"unknown log level {level!r}", remedy="set EXCHANGE_LOG_LEVEL to DEBUG, INFO, WARNING or ERROR"
+        )
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())

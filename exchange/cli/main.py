@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -9,7 +10,7 @@ from importlib import import_module
 import click
 from click.shell_completion import get_completion_class
 
-from exchange.errors import ConfigError, ExchangeError
+from exchange.errors import ExchangeError
 
 # name → (module:attribute, help for the list of commands)
 _COMMANDS = {
@@ -80,15 +81,12 @@ def completion(shell: str) -> None:
 
 def main() -> None:
     """Run the command line; an `ExchangeError` becomes a message, a remedy and its exit status."""
+    # Commands speak through click; what libraries log is for daemons, see exchange/logs.py.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         exchange(prog_name="exchange")
     except ExchangeError as error:
         sys.exit(_report(error))
-    except ValueError as error:
-        refused = _settings_error(error)
-        if refused is None:
-            raise
-        sys.exit(_report(refused))
 
 
 def _report(error: ExchangeError) -> int:
@@ -96,15 +94,3 @@ def _report(error: ExchangeError) -> int:
     if error.remedy:
         click.echo(f"remedy: {error.remedy}", err=True)
     return error.exit_status
-
-
-def _settings_error(error: ValueError) -> ConfigError | None:
-    """What is wrong with the settings, when that is what pydantic complains about; without the values."""
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError) or error.title != "Settings":
-        return None
-    mistakes = [
-        f"EXCHANGE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
-    ]
-    return ConfigError("; ".join(mistakes), remedy="correct or unset the environment variable")

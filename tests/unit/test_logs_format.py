@@ -1,0 +1,86 @@
+"""Log lines hold the message and the allowed fields, and nothing of a library's error."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exchange import logs
+from exchange.errors import ConfigError, TransientError
+
+PACKAGE = Path(logs.__file__).parent
+SECRET = "440106199001011234"
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    root, exchange = logging.getLogger(), logging.getLogger("exchange")
+    handlers, levels = root.handlers[:], (root.level, exchange.level)
+    stream = io.StringIO()
+    logs.configure("INFO", stream=stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    exchange.setLevel(levels[1])
+
+
+def test_a_line_has_the_allowed_fields_only(lines: io.StringIO) -> None:
+    extra = {"topic": "subject.tax.return", "offset": 7, "value": SECRET, "subject": {"nested": SECRET}}
+    logging.getLogger("exchange.router").info("quarantined", extra=extra)
+    line = json.loads(lines.getvalue())
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "level": "info",
+        "logger": "exchange.router",
+        "message": "quarantined",
+        "topic": "subject.tax.return",
+        "offset": 7,
+    }
+
+
+def test_a_librarys_error_is_named_but_not_quoted(lines: io.StringIO) -> None:
+    try:
+        try:
+            raise ValueError(f"duplicate key {SECRET}")
+        except ValueError as cause:
+            raise TransientError("the database refused a step") from cause
+    except TransientError:
+        logging.getLogger("exchange.ledger").exception("trying again")
+    assert SECRET not in lines.getvalue()
+    chain = json.loads(lines.getvalue())["exception"]
+    assert chain[0] == "exchange.errors.TransientError [transient]: the database refused a step"
+    assert "builtins.ValueError" in chain
+
+
+def test_libraries_are_heard_from_warning_on(lines: io.StringIO) -> None:
+    logging.getLogger("kafka.client").info("chatter")
+    assert lines.getvalue() == ""
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(ConfigError, match="EXCHANGE_LOG_LEVEL"):
+        logs.configure("LOUD")
+
+
+def test_people_get_text() -> None:
+    record = logging.makeLogRecord({"msg": "took an epoch", "levelname": "INFO", "epoch": 3, "value": SECRET})
+    line = logs.TextFormatter().format(record)
+    assert line.endswith("info    took an epoch epoch=3")
+
+
+def test_every_field_that_the_code_logs_is_allowed() -> None:
+    unknown = {
+        f"{path.relative_to(PACKAGE)}:{node.lineno} {key.value}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict)
+        for key in node.value.keys
+        if isinstance(key, ast.Constant) and key.value not in logs.FIELDS
+    }
+    assert not unknown
