@@ -1,0 +1,65 @@
+"""`exchange connector`: run, check and list the departments' connectors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from exchange.bus import Cluster
+from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.connect import load, runner
+from exchange.metrics import Health
+from exchange.settings import Settings
+
+_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@click.group()
+def connector() -> None:
+    """Move a department's records between its databases and Kafka.
+
+    Each department has a folder with a connector.yaml: what it publishes and what it takes in.
+    """
+
+
+@connector.command()
+@click.argument("department")
+@click.option("--until-idle", is_flag=True, help="Stop when everything there is was published and taken in.")
+@metrics_port_option
+def run(department: str, until_idle: bool, metrics_port: int) -> None:
+    """Run all sources and sinks of DEPARTMENT until SIGTERM."""
+    settings = Settings()
+    found = load.load(settings.connectors, department)
+    cluster = Cluster(settings.bootstrap_servers, f"{department}.connector")
+    running: list[runner.Running] = []
+
+    def health() -> Health:
+        return running[0].health() if running else Health(ok=False, facts={"status": "starting"})
+
+    with daemon(settings, metrics_port, health) as stop:
+        running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle))
+        running[0].wait(until_idle=until_idle)
+
+
+@connector.command("list")
+@_output
+def list_(output: str) -> None:
+    """List the connectors there are, with what each publishes and takes in."""
+    settings = Settings()
+    rows = []
+    for department in load.departments(settings.connectors):
+        config = load.load(settings.connectors, department).config
+        rows.append(
+            {
+                "department": department,
+                "sources": [source.subject for source in config.sources],
+                "sinks": [sink.subject for sink in config.sinks],
+            }
+        )
+    if output == "json":
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo(f"{row['department']}: publishes {', '.join(row['sources']) or 'nothing'}")
+        click.echo(f"{' ' * len(row['department'])}  takes in {', '.join(row['sinks']) or 'nothing'}")

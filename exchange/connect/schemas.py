@@ -1,0 +1,40 @@
+"""The schema of any id that a record carries, read from the registry's topic when it is first met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exchange.bus.connection import Cluster
+from exchange.bus.topics import read_all
+from exchange.contract.names import SCHEMAS
+from exchange.errors import RecordError
+from exchange.schema.avro import Schema, parse
+from exchange.schema.registry import Registry
+
+
+class UnknownSchemaError(RecordError):
+    """A record carries a schema id that was never registered."""
+
+    code = "unknown-schema"
+
+
+class Schemas:
+    """Schemas by id; `known` are those that the contract's epoch brings along."""
+
+    def __init__(self, cluster: Cluster, known: Mapping[int, str]) -> None:
+        self._cluster = cluster
+        self._schemas = {schema_id: parse(text) for schema_id, text in known.items()}
+        self._unknown: set[int] = set()
+
+    def of(self, schema_id: int) -> Schema:
+        """The schema of that id; UnknownSchemaError where the registry does not have it either."""
+        if schema_id not in self._schemas and schema_id not in self._unknown:
+            registry = Registry.read((r.key, r.value) for r in read_all(self._cluster, SCHEMAS))
+            try:
+                self._schemas[schema_id] = registry.schema(schema_id)
+            except KeyError:
+                self._unknown.add(schema_id)
+        try:
+            return self._schemas[schema_id]
+        except KeyError:
+            raise UnknownSchemaError(f"schema id {schema_id} is not registered") from None
