@@ -33,29 +33,30 @@ def broker() -> None:
 @_output
 def start(port: int | None, output: str) -> None:
     """Start it, and return once clients can connect. Harmless where it runs already."""
-    _show(_local(port).start(progress=partial(click.echo, err=True)), output)
+    _show(local(port).start(progress=partial(click.echo, err=True)), output)
 
 
 @broker.command()
 @_output
 def stop(output: str) -> None:
     """Stop it; the data stays. Harmless where it does not run."""
-    local = _local(None)
-    local.stop()
-    _show(local.status(), output)
+    kafka = local()
+    kafka.stop()
+    _show(kafka.status(), output)
 
 
 @broker.command()
 @_output
 def status(output: str) -> None:
     """Say whether it runs, and where. Exit status 3 where it does not."""
-    found = _local(None).status()
+    found = local().status()
     _show(found, output)
     if found.state != "running":
         raise SystemExit(3)
 
 
-def _local(port: int | None) -> LocalBroker:
+def local(port: int | None = None) -> LocalBroker:
+    """The local Kafka of the settings; ConfigError where they name another machine."""
     settings = Settings()
     return LocalBroker(
         settings.home, port or _configured_port(settings.bootstrap_servers), java=settings.java, maven=settings.maven
