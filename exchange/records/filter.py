@@ -103,7 +103,7 @@ def compile_filter(schema: Schema, where: Mapping[str, Condition]) -> Filter:
         operators = operands(schema, name, condition)
         field = schema.fields[name]
         branches = field.type if isinstance(field.type, list) else [field.type]
-        null_branch = branches.index("null") if field.nullable else -1
+        null_branch = next((i for i, b in enumerate(branches) if b in ("null", {"type": "null"})), -1)
         size = {"boolean": 1, "float": 4, "double": 8, "fixed": _fixed_size(schema, branches)}.get(field.base, -1)
         is_union = isinstance(field.type, list)
         shape = (names.index(name), kind_of(field), size, field.symbols, is_union, null_branch)
@@ -232,6 +232,8 @@ def _solid(buf, start, marks, field, is_union, null_branch, at):
             branch, place = read_long(buf, place, start[i] + marks[i, field + 1])
             if branch == null_branch:
                 place = -1
+        elif null_branch == 0:
+            place = -1
         at[i] = place
 
 

@@ -137,7 +137,8 @@ class Reference:
     def __init__(self, writer: Schema, view: Schema | None, where: Mapping[str, Condition]) -> None:
         """Raises UnevaluableError where a condition cannot be evaluated on the writer's fields."""
         self.writer = on_base(writer)
-        self.view = on_base(view) if view is not None else None
+        # Resolution goes by name, and a view has its own.
+        self.view = on_base(view, name=writer.name) if view is not None else None
         self.where = {name: operands(writer, name, condition) for name, condition in where.items()}
         self.decimals = {name for name in where if kind_of(writer.fields[name]) == "decimal"}
 
@@ -163,9 +164,9 @@ class Reference:
             return None
 
 
-def on_base(schema: Schema) -> Schema:
-    """The schema without its logical types."""
-    return parse(json.dumps(_strip(schema.definition)))
+def on_base(schema: Schema, name: str = "") -> Schema:
+    """The schema without its logical types, under another name where one is given."""
+    return parse(json.dumps(_strip({**schema.definition, "name": name or schema.name})))
 
 
 def _strip(node: Any) -> Any:

@@ -1,6 +1,14 @@
-"""Seeded examples, the same in every run; no deadline, because a kernel's first call compiles it."""
+"""How many examples: a seeded few by default, many with `--hypothesis-profile=long`."""
 
+from __future__ import annotations
+
+import pytest
 from hypothesis import settings
 
-settings.register_profile("seeded", deadline=None, derandomize=True)
-settings.load_profile("seeded")
+settings.register_profile("seeded", max_examples=200, deadline=None, derandomize=True)
+settings.register_profile("long", max_examples=200_000, deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--hypothesis-profile", None):
+        settings.load_profile("seeded")

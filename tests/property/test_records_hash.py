@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.records import hash as kernels
@@ -36,7 +36,6 @@ def root(leaves: list[bytes]) -> bytes:
     return hashlib.blake2b(b"\x01" + root(leaves[:split]) + root(leaves[split:]), digest_size=32).digest()
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(ITEM, ITEM), max_size=40))
 def test_leaves_and_tags_equal_hashlib(records: list[tuple[bytes | None, bytes | None]]) -> None:
     key_start, key_len, keys = columns([key for key, _ in records], 3)
@@ -55,7 +54,6 @@ def test_leaves_and_tags_equal_hashlib(records: list[tuple[bytes | None, bytes |
         assert tags[i].tobytes() == (bytes(16) if key is None else tag)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 300), st.integers(0, 2**32 - 1))
 def test_merkle_root_equals_the_recursive_definition(n: int, seed: int) -> None:
     leaves = np.random.default_rng(seed).integers(0, 256, (n, 32), np.uint8)
