@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from exchange.contract import names
 from exchange.ledger import tables
 from exchange.ledger.entry import decode, delivered_mask, rows_of
-from exchange.ledger.store import Store, tag_prefix, translated
+from exchange.ledger.store import LedgerContradictionError, Store, tag_prefix, translated
 
 _e, _o, _g, _w = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.withheld.c
 _GRANT_OF_OUTCOME = and_(_g.epoch == _e.epoch, _g.id == _o.grant_id)
 _GRANT_IN_FORCE = and_(_g.epoch == _e.epoch, _g.topic == _e.topic, _e.day.between(_g.from_day, _g.until_day))
+_FOLLOW_FIRST = "bring the contract's epochs in with `exchange ledger follow --until-idle`"
 _COMMITTED = and_(_e.state == "committed", _e.topic != names.CONTRACT)
 
 
@@ -68,12 +68,13 @@ def exchanged(store: Store, selection: Selection) -> list[Exchanged]:
     per = (_e.day, _g.subject, _g.reader, _g.id)
     joined = tables.entries.join(tables.outcomes, _o.entry_id == _e.id).join(tables.grants, _GRANT_OF_OUTCOME)
     sums = (func.sum(_e.count), func.sum(_o.delivered), func.sum(_o.bytes), func.sum(_e.quarantined))
-    query: Select[Any] = select(*per, func.max(_g.purpose), *sums).select_from(joined)
-    rows = _rows(store, query.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
+    totals = select(*per, func.max(_g.purpose), *sums).select_from(joined)
+    rows = store.rows(totals.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
     found = {tuple(row[:4]): Exchanged(*row[:5], *map(int, row[5:])) for row in rows}
     reasons = joined.join(tables.withheld, and_(_w.entry_id == _e.id, _w.grant_id == _o.grant_id))
-    query = select(*per, _w.reason, func.sum(_w.count)).select_from(reasons)
-    for row in _rows(store, query.where(_COMMITTED, *selection.of_grants()).group_by(*per, _w.reason)):
+    by_reason = select(*per, _w.reason, func.sum(_w.count)).select_from(reasons)
+    by_reason = by_reason.where(_COMMITTED, *selection.of_grants()).group_by(*per, _w.reason).order_by(_w.reason)
+    for row in store.rows(by_reason):
         found[tuple(row[:4])].withheld[row[4]] = int(row[5])
     return list(found.values())
 
@@ -109,8 +110,10 @@ def balance_of_grants(store: Store, selection: Selection) -> list[GrantBalance]:
         func.sum(case((_o.grant_id.is_(None), 0), else_=_e.quarantined)),
     )
     query = select(*per, *sums).select_from(joined)
-    rows = _rows(store, query.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
-    return [GrantBalance(_subject(topic), p, grant, reader, *map(int, n)) for topic, p, grant, reader, *n in rows]
+    rows = store.rows(query.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
+    return [
+        GrantBalance(names.subject_of(topic), p, grant, reader, *map(int, n)) for topic, p, grant, reader, *n in rows
+    ]
 
 
 @dataclass(frozen=True)
@@ -158,11 +161,19 @@ def balance_of_partitions(store: Store, selection: Selection) -> list[PartitionB
     unauthorised = select(*per, func.sum(_o.delivered)).select_from(joined).where(_g.id.is_(None))
     unauthorised = unauthorised.where(_COMMITTED, *selection.of_entries()).group_by(*per)
 
-    doubles = {tuple(row[:2]): int(row[2]) for row in _rows(store, twice)}
-    strays = {tuple(row[:2]): int(row[2]) for row in _rows(store, unauthorised)}
+    doubles = {tuple(row[:2]): int(row[2]) for row in store.rows(twice)}
+    strays = {tuple(row[:2]): int(row[2]) for row in store.rows(unauthorised)}
     return [
-        PartitionBalance(_subject(t), p, int(n), int(count), int(bad), doubles.get((t, p), 0), strays.get((t, p), 0))
-        for t, p, n, count, bad in _rows(store, covered)
+        PartitionBalance(
+            subject=names.subject_of(topic),
+            partition=partition,
+            entries=int(entries),
+            records=int(records),
+            quarantined=int(quarantined),
+            twice=doubles.get((topic, partition), 0),
+            unauthorised=strays.get((topic, partition), 0),
+        )
+        for topic, partition, entries, records, quarantined in store.rows(covered)
     ]
 
 
@@ -197,13 +208,16 @@ def disclosures(
 
     Committed entries only; with `include_aborted` also aborted and still open ones.
     """
-    grants = {(grant.epoch, grant.id): grant for grant in _rows(store, select(tables.grants))}
+    grants = {(grant.epoch, grant.id): grant for grant in store.rows(select(tables.grants))}
     for place, state, body in _entries_with(store, tag, selection, include_aborted):
         entry = decode(body)
         rows = rows_of(entry, tag)
         for outcome in entry.outcomes:
             received = rows[delivered_mask(entry, outcome)[rows]].tolist()
-            for grant in (grants[entry.epoch, id_] for id_ in outcome.grants if received):
+            for id_ in outcome.grants if received else ():
+                grant = grants.get((entry.epoch, id_))
+                if grant is None:
+                    raise LedgerContradictionError(f"epoch {entry.epoch} has no grant {id_}", remedy=_FOLLOW_FIRST)
                 if selection.reader not in (None, grant.reader) or selection.grant not in (None, grant.id):
                     continue
                 yield Disclosure(
@@ -239,12 +253,3 @@ def _entries_with(
     with translated(), store.engine.connect() as connection:
         for partition, offset, state, body in connection.execution_options(yield_per=64).execute(query):
             yield f"{names.LEDGER}/{partition}/{offset}", state, body
-
-
-def _rows(store: Store, query: Select[Any]) -> list[Any]:
-    with translated(), store.engine.connect() as connection:
-        return list(connection.execute(query))
-
-
-def _subject(topic: str) -> str:
-    return topic.removeprefix(names.subject_topic(""))

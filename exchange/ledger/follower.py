@@ -53,6 +53,12 @@ class Follower:
         self._store = store
         self._clock = clock
         self._next: dict[tuple[str, int], int] = {}
+        self._failure: str | None = None
+        self._behind = 0
+
+    def health(self) -> metrics.Health:
+        """Not well while it has to try again."""
+        return metrics.Health(self._failure is None, {"failure": self._failure, "behind_records": self._behind})
 
     def follow(self, stop: Event, *, until_idle: bool = False) -> None:
         """Follow until `stop`; with `until_idle`, until all there is is taken in and decided.
@@ -67,9 +73,9 @@ class Follower:
                     while not stop.is_set():
                         if not self._take_step(consumer) and until_idle and self._is_idle(consumer):
                             return
-                        failures = 0
+                        failures, self._failure = 0, None
             except TransientError as error:
-                failures += 1
+                failures, self._failure = failures + 1, error.code
                 if until_idle and failures > 2 * len(BACKOFF_S):
                     raise
                 _log.warning("trying again", extra={"code": error.code, "attempt": failures}, exc_info=error)
@@ -132,13 +138,14 @@ class Follower:
         return all(self._next[place] >= end for place, end in ends.items()) and not self._store.open_entries()
 
     def _report_lag(self, consumer: Consumer, last_ms: int) -> None:
-        behind = sum(
+        self._behind = sum(
             max(0, end - self._next[place])
             for place, (_, end) in consumer.positions().items()
             if place[0] == names.LEDGER
         )
-        metrics.LEDGER_FOLLOWER_LAG.set(behind)
-        metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(max(0.0, self._clock() - last_ms / 1000) if behind and last_ms else 0)
+        metrics.LEDGER_FOLLOWER_LAG.set(self._behind)
+        age_s = max(0.0, self._clock() - last_ms / 1000)
+        metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(age_s if self._behind and last_ms else 0)
 
 
 def take_entries(step: Step, batch: RawBatch) -> None:

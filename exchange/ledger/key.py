@@ -20,10 +20,18 @@ class LedgerKeyError(ConfigError):
 
 
 def load_key(settings: Settings) -> bytes:
-    """The key that the settings name: their file, else `ledger.key` in the home folder, made where missing."""
+    """The routers' key: in the file that the settings name, else in `ledger.key` of the home folder, made if missing.
+
+    A file that is named is not made: a typing error would give one router a key of its own.
+    """
     if settings.ledger_key_file:
         return load(settings.ledger_key_file)
-    return load_or_create(settings.home / "ledger.key")
+    return load_or_create(key_file(settings))
+
+
+def key_file(settings: Settings) -> Path:
+    """Where the key is kept."""
+    return settings.ledger_key_file or settings.home / "ledger.key"
 
 
 def load(path: Path) -> bytes:
@@ -34,7 +42,7 @@ def load(path: Path) -> bytes:
     except OSError as error:
         raise LedgerKeyError(
             f"{path}: cannot be read: {error.strerror}",
-            remedy="name the key file of the routers by EXCHANGE_LEDGER_KEY_FILE",
+            remedy="name the routers' key file by EXCHANGE_LEDGER_KEY_FILE; 32 random bytes, mode 0600, make a new one",
         ) from error
     if mode & 0o077:
         raise LedgerKeyError(f"{path}: others may read the key", remedy=f"chmod 600 {path}")

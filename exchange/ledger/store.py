@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, create_engine, event, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from exchange.contract import names
@@ -18,6 +18,7 @@ from exchange.contract.period import city_day
 from exchange.errors import ConfigError, CorruptionError, TransientError
 from exchange.ledger import tables
 from exchange.ledger.step import Placed, Step
+from exchange.settings import Settings
 
 GENERATION_ROWS = 4_000_000
 """Tags are inserted in random order: a generation of this many rows stays in the database's cache."""
@@ -41,6 +42,14 @@ class LedgerContradictionError(CorruptionError):
     """The ledger's database and the ledger on Kafka say different things."""
 
     code = "ledger-contradiction"
+
+
+def ledger_url(settings: Settings) -> str:
+    """The database that the settings name; else SQLite in the home folder, which is made."""
+    if settings.ledger_url:
+        return settings.ledger_url
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{settings.home / 'ledger.db'}"
 
 
 def entry_id(partition: int, offset: int) -> int:
@@ -71,6 +80,11 @@ class Store:
         query = select(func.count()).select_from(tables.entries).where(tables.entries.c.state == "open")
         with translated(), self.engine.connect() as connection:
             return connection.scalar(query) or 0
+
+    def rows(self, query: Select[Any]) -> list[Any]:
+        """The rows that a query on the ledger's tables finds."""
+        with translated(), self.engine.connect() as connection:
+            return list(connection.execute(query))
 
     def apply(self, step: Step) -> None:
         """Bring in the step as a whole, or nothing of it.

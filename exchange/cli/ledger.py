@@ -1,0 +1,253 @@
+"""`exchange ledger` and `exchange audit`: keep the ledger in SQL, check it against Kafka, ask it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from exchange.bus import Cluster
+from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.contract.period import CITY_TIME
+from exchange.ledger.audit import (
+    GrantBalance,
+    PartitionBalance,
+    Selection,
+    balance_of_grants,
+    balance_of_partitions,
+    disclosures,
+    exchanged,
+)
+from exchange.ledger.entry import tag
+from exchange.ledger.follower import Follower
+from exchange.ledger.key import key_file, load
+from exchange.ledger.reconcile import Comparison, behind, reconcile
+from exchange.ledger.store import Store, ledger_url
+from exchange.ledger.verifier import verify as verify_ledger
+from exchange.settings import Settings
+
+Balance = GrantBalance | PartitionBalance | Comparison
+_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@click.group()
+def ledger() -> None:
+    """Keep the ledger in SQL, and check it against the records on Kafka."""
+
+
+@ledger.command()
+@click.option("--until-idle", is_flag=True, help="End when all there is is taken in and decided.")
+@metrics_port_option
+def follow(until_idle: bool, metrics_port: int) -> None:
+    """Follow the ledger into the database of EXCHANGE_LEDGER_URL until stopped. Safe to kill at any moment."""
+    settings = Settings()
+    with closing(Store(ledger_url(settings))) as store:
+        follower = Follower(Cluster(settings.bootstrap_servers, "exchange.ledger.follower"), store)
+        with daemon(settings, metrics_port, follower.health) as stop:
+            follower.follow(stop, until_idle=until_idle)
+
+
+@ledger.command()
+@click.option("--subject", help="Only this subject, as <department>.<name>.")
+@_output
+def verify(subject: str | None, output: str) -> None:
+    """Compute from the records on Kafka what the ledger must say, and compare.
+
+    Does not use the ledger's database. Exit status 1 where something differs.
+    """
+    settings = Settings()
+    cluster = Cluster(settings.bootstrap_servers, "exchange.ledger.verifier")
+    with _progress() as report:
+        found = verify_ledger(cluster, load(key_file(settings)), subject, report)
+    if output == "json":
+        click.echo(json.dumps(asdict(found)))
+    else:
+        for mismatch in found.mismatches:
+            click.secho(f"{mismatch.place}: {mismatch.fault}", fg="red")
+        click.echo(
+            f"{found.entries:,} entries: {found.records:,} source records and {found.deliveries:,} deliveries computed "
+            f"again; {found.pending:,} not yet routed; {found.unverifiable:,} proofs whose records are no longer kept; "
+            f"{len(found.mismatches):,} mismatches"
+        )
+    if found.mismatches:
+        raise SystemExit(1)
+
+
+@click.group()
+def audit() -> None:
+    """Ask the ledger: what was exchanged, does it balance, who got whose records."""
+
+
+def _selection(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that narrow a question; the command gets them as `selection`."""
+
+    @click.option(
+        "--since",
+        type=click.DateTime(["%Y-%m-%d"]),
+        metavar="DAY",
+        help="From this day on (YYYY-MM-DD, the city's time).",
+    )
+    @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Up to this day, included.")
+    @click.option("--subject", help="Only this subject, as <department>.<name>.")
+    @click.option("--reader", help="Only this department as reader.")
+    @click.option("--grant", help="Only this grant.")
+    @wraps(command)
+    def narrowed(since: datetime | None, until: datetime | None, **arguments: Any) -> None:
+        of = {name: arguments.pop(name) for name in ("subject", "reader", "grant")}
+        after = until + timedelta(days=1) if until else None
+        command(selection=Selection(since_ms=_ms(since), until_ms=_ms(after), **of), **arguments)
+
+    return narrowed
+
+
+@audit.command("list")
+@_selection
+@_output
+def list_(selection: Selection, output: str) -> None:
+    """What was exchanged: per day, subject, reader and grant, what was delivered and what was withheld and why."""
+    with closing(_store()) as store:
+        found = exchanged(store, selection)
+    if output == "json":
+        click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))
+        return
+    _table(
+        ("day", "subject", "reader", "grant", "purpose", "records", "delivered", "withheld", "quarantined"),
+        [
+            (one.day, one.subject, one.reader, one.grant, one.purpose, one.records, one.delivered,
+             ", ".join(f"{count:,} {reason}" for reason, count in one.withheld.items()), one.quarantined)
+            for one in found
+        ],
+    )  # fmt: skip
+
+
+@audit.command()
+@_selection
+@click.option("--against-kafka", is_flag=True, help="Count the records on Kafka too; on a quiet system.")
+@_output
+def balance(selection: Selection, against_kafka: bool, output: str) -> None:
+    """Whether every record ended as exactly one of delivered, withheld and quarantined, for every grant in force.
+
+    Exit status 1 where something does not balance.
+    """
+    settings = Settings()
+    with closing(_store()) as store:
+        grants = balance_of_grants(store, selection)
+        partitions = balance_of_partitions(store, selection)
+        counts: list[Comparison] = []
+        late, undecided = 0, store.open_entries()
+        if against_kafka:
+            cluster = Cluster(settings.bootstrap_servers, "exchange.ledger.audit")
+            late = behind(cluster, store)
+            with _progress() as report:
+                counts = reconcile(cluster, store, selection.subject, report)
+    parts: dict[str, Sequence[Balance]] = {"grants": grants, "partitions": partitions, "kafka": counts}
+    balanced = all(one.balanced for part in parts.values() for one in part) and not late
+    if output == "json":
+        lists = {name: [asdict(one) | {"balanced": one.balanced} for one in part] for name, part in parts.items()}
+        click.echo(json.dumps({"balanced": balanced, "undecided_entries": undecided, "behind": late, **lists}))
+    else:
+        _table(
+            ("subject", "partition", "grant", "reader", "records", "delivered", "withheld", "quarantined", "balanced"),
+            [(*asdict(one).values(), _yes(one.balanced)) for one in grants],
+        )
+        _table(
+            ("subject", "partition", "entries", "records", "quarantined", "twice", "unauthorised", "balanced"),
+            [(*asdict(one).values(), _yes(one.balanced)) for one in partitions],
+        )
+        if counts:
+            _table(
+                ("topic", "partition", "in the ledger", "on Kafka", "not yet routed", "compared", "balanced"),
+                [(c.topic, c.partition, c.ledger, c.kafka, c.pending, _yes(c.compared), _yes(c.balanced))
+                 for c in counts],
+            )  # fmt: skip
+        if undecided:
+            click.echo(f"{undecided:,} entries wait for the end of their transaction")
+        if late:
+            click.echo(f"the database is {late:,} offsets behind the ledger: run `exchange ledger follow --until-idle`")
+        covered = f"{sum(one.records for one in partitions):,} source records in the ledger"
+        click.secho(f"{covered}: {'balanced' if balanced else 'NOT balanced'}", fg="green" if balanced else "red")
+    if not balanced:
+        raise SystemExit(1)
+
+
+@audit.command()
+@click.argument("identifier")
+@_selection
+@click.option("--include-aborted", is_flag=True, help="Also what only a reader that reads uncommitted could have seen.")
+@_output
+def person(identifier: str, selection: Selection, include_aborted: bool, output: str) -> None:
+    """Who received records of this person or organisation: when, on what basis, with the place of the proof.
+
+    IDENTIFIER is a resident ID or credit code; `-` reads it from standard input, which keeps it out
+    of the shell's history. It is neither logged nor stored: the ledger knows only its keyed tag.
+    """
+    settings = Settings()
+    if identifier == "-":
+        identifier = click.get_text_stream("stdin").readline()
+    wanted = tag(identifier.strip().encode(), load(key_file(settings)))
+    with closing(_store()) as store:
+        found = list(disclosures(store, wanted, selection, include_aborted=include_aborted))
+    if output == "json":
+        rows = [asdict(one) | {"time": _time(one.time_ms)} for one in found]
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    _table(
+        ("time", "reader", "subject", "records", "fields", "grant", "purpose", "legal basis", "state", "proof"),
+        [
+            (_time(d.time_ms), d.reader, d.subject, d.records, d.fields if isinstance(d.fields, str) else
+             ", ".join(d.fields), d.grant, d.purpose, d.basis, d.state, d.entry)
+            for d in found
+        ],
+    )  # fmt: skip
+    readers = {one.reader for one in found}
+    click.echo(f"{sum(one.records for one in found):,} deliveries to {len(readers)} departments")
+
+
+def _store() -> Store:
+    return Store(ledger_url(Settings()))
+
+
+def _ms(day: datetime | None) -> int | None:
+    return None if day is None else int(day.replace(tzinfo=CITY_TIME).timestamp() * 1000)
+
+
+def _time(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(CITY_TIME).isoformat(timespec="milliseconds")
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "NO"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for at, name in enumerate(columns):
+        numeric = bool(rows) and isinstance(rows[0][at], int)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+    console = Console()
+    # A pipe has no width to fold for.
+    Console(width=None if console.is_terminal else 400).print(table)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int], None]]:
+    """A line on stderr with the topic and the records read so far."""
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f} records"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def report(topic: str, records: int) -> None:
+            progress.update(task, description=topic, advance=records)
+
+        yield report

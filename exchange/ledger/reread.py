@@ -1,0 +1,130 @@
+"""Read a topic again, slowly and by itself: what checks the exchange must not lean on the code that ran it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exchange.bus import Cluster
+from exchange.bus.consume import Consumer
+from exchange.bus.raw import RawBatch
+from exchange.errors import TransientError
+from exchange.records.codec import decompress
+from exchange.records.header import HEADER_BYTES, TRANSACTIONAL
+
+STALL_S = 30.0
+MAX_BATCH_BYTES = 1 << 30
+
+
+class RereadError(TransientError):
+    """The topic's end was not reached."""
+
+    code = "reread"
+
+
+class PlainRecord(NamedTuple):
+    """A record with what the ledger vouches for: key and value."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class _Pending:
+    batch: RawBatch
+    committed: bool | None
+
+
+class Reread:
+    """The committed batches of a topic, up to its end when the iteration begins, in order per partition.
+
+    The raw log with its transaction markers is read and decided here. `starts` holds, once the
+    iteration is over, the first offset that each partition still keeps; batches of transactions
+    that are still open at the end are left out.
+    """
+
+    def __init__(self, cluster: Cluster, topic: str) -> None:
+        self._cluster = cluster
+        self._topic = topic
+        self._queues: dict[int, deque[_Pending]] = {}
+        self.starts: dict[int, int] = {}
+
+    def __iter__(self) -> Iterator[RawBatch]:
+        with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
+            ends = consumer.end_offsets((self._topic, p) for p in consumer.partitions(self._topic))
+        left = {place: end for place, end in ends.items() if end > 0}
+        if not left:
+            return
+        assignment = dict.fromkeys(left, 0)
+        with Consumer(
+            self._cluster, assignment=assignment, isolation="read_uncommitted", control=True, max_batches=256
+        ) as consumer:
+            heard = time.monotonic()
+            while left:
+                batches = consumer.poll(0.5)
+                for batch in batches:
+                    place = (batch.topic, batch.partition)
+                    self.starts.setdefault(batch.partition, batch.header.base_offset)
+                    if batch.header.base_offset < ends[place]:
+                        yield from self._decided(batch)
+                for place, (position, _) in consumer.positions().items():
+                    if position >= ends[place]:
+                        self.starts.setdefault(place[1], position)
+                        left.pop(place, None)
+                if batches:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > STALL_S:
+                    raise RereadError(f"{self._topic} stopped short of its end for {STALL_S:.0f} s")
+
+    def _decided(self, batch: RawBatch) -> Iterator[RawBatch]:
+        """The committed batches that can be told now that this one is known."""
+        queue = self._queues.setdefault(batch.partition, deque())
+        header = batch.header
+        if header.is_control:
+            for pending in queue:
+                if pending.committed is None and pending.batch.header.producer_id == header.producer_id:
+                    pending.committed = batch.committed
+        else:
+            queue.append(_Pending(batch, None if header.attributes & TRANSACTIONAL else True))
+        while queue and queue[0].committed is not None:
+            pending = queue.popleft()
+            if pending.committed:
+                yield pending.batch
+
+
+def plain_records(batch: RawBatch) -> Iterator[PlainRecord]:
+    """The records of a data batch, byte by byte (Kafka message format v2, KIP-98)."""
+    header = batch.header
+    body = bytes(batch.data[HEADER_BYTES:])
+    if header.codec:
+        body = decompress(header.codec, memoryview(body), MAX_BATCH_BYTES)
+    at = 0
+    for _ in range(header.records):
+        length, at = _varint(body, at)
+        end = at + length
+        _, at = _varint(body, at + 1)
+        delta, at = _varint(body, at)
+        key, at = _bytes(body, at)
+        value, at = _bytes(body, at)
+        yield PlainRecord(header.base_offset + delta, key, value)
+        at = end
+
+
+def _bytes(body: bytes, at: int) -> tuple[bytes | None, int]:
+    length, at = _varint(body, at)
+    return (None, at) if length < 0 else (body[at : at + length], at + length)
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    zigzag = shift = 0
+    while True:
+        byte = body[at]
+        at += 1
+        zigzag |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (zigzag >> 1) ^ -(zigzag & 1), at
+        shift += 7
