@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -31,6 +35,8 @@ ROOMS = {
     "connect": _MIDDLE,
     "city": _MODELS | {"connect"},
 }
+# These wire everything and may import everything.
+WIRING = {"cli", "__main__", "__init__"}
 CONNECTOR_ROOMS = {"connect", "contract", "errors"}
 # library → the rooms that may use it
 HOMES = {
@@ -53,6 +59,11 @@ def _room(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def _plain(requirement: str) -> str:
+    """The name of a distribution as indexes compare it, without extras and versions."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-").replace(".", "-")
+
+
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
     """Line and full name of everything that a module imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -73,7 +84,7 @@ def _rooms_imported(path: Path) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_one_way(module: Path) -> None:
     room = _room(module)
-    if room in ("cli", "__init__"):
+    if room in WIRING:
         return
     allowed = ROOMS[room] | {room}
     wrong = [f"line {line}: exchange.{name}" for line, name in _rooms_imported(module) if name not in allowed]
@@ -108,8 +119,23 @@ def test_only_settings_reads_the_environment(module: Path) -> None:
     assert not reads
 
 
+def test_every_library_is_declared_and_every_declared_one_used() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {_plain(name) for name in project["dependencies"]}
+    providers = packages_distributions()
+    used = {
+        _plain(provider)
+        for module in MODULES
+        for _, name in _imports(module)
+        if (library := name.partition(".")[0]) not in sys.stdlib_module_names | {"exchange"}
+        for provider in providers.get(library, [f"{library} (not installed)"])
+    }
+    # llvmlite is a part of numba, psycopg is named in database URLs only.
+    assert used - {"llvmlite"} == declared - {"psycopg"}
+
+
 def test_every_room_is_in_the_table() -> None:
-    assert {_room(module) for module in MODULES} - {"cli", "__init__"} <= set(ROOMS)
+    assert {_room(module) for module in MODULES} - WIRING <= set(ROOMS)
 
 
 def test_the_rules_see_imports_wherever_they_are(tmp_path: Path) -> None:
