@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,11 +19,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from exchange.city.make import Manifest, offices
-from exchange.city.office import Desk, Office, read
 from exchange.connect.database import Paths, engine, translated
+from exchange.connect.load import load
 from exchange.contract.load import Loaded
 from exchange.contract.model import Condition, Grant
 from exchange.contract.period import in_force
+from exchange.errors import ConfigError
 from exchange.schema.avro import Field
 
 _PAGE_ROWS = 5_000
@@ -44,6 +46,12 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     "lt": lambda column, value: column < value,
     "is_null": lambda column, value: column.is_(None) if value else column.is_not(None),
 }
+
+
+class NoSinkError(ConfigError):
+    """A grant's reader has no place for what it gets."""
+
+    code = "no-sink"
 
 
 @dataclass(frozen=True)
@@ -77,31 +85,74 @@ class Verdict:
         return self.expected == self.held
 
 
-def verdicts(loaded: Loaded, connectors: Path, home: Path, manifest: Manifest, now: datetime) -> Iterator[Verdict]:
-    """One verdict for each grant in force, in the contract's order."""
-    found = offices(loaded, connectors, home)
-    for grant in in_force(loaded.contract, now):
-        office = next(o for o in found if grant.subject in o.desks)
-        schema = loaded.schemas[grant.subject]
-        names = list(schema.fields) if grant.fields == "all" else [n for n in schema.fields if n in grant.fields]
-        fields = [schema.fields[name] for name in names]
-        bad = manifest.registers[grant.subject].bad
-        yield Verdict(
-            grant,
-            Tally.of(_due(office, office.desks[grant.subject], grant, fields, bad)),
-            Tally.of(_held(connectors, home, grant, fields)),
-        )
+class Expectations:
+    """What the grants in force allow, and what the readers' databases hold."""
 
+    def __init__(self, loaded: Loaded, connectors: Path, home: Path, manifest: Manifest, now: datetime) -> None:
+        self.grants = in_force(loaded.contract, now)
+        self._schemas = loaded.schemas
+        self._connectors = connectors
+        self._home = home
+        self._manifest = manifest
+        self._desks = {d.subject: (o, d) for o in offices(loaded, connectors, home) for d in o.desks.values()}
 
-def _due(
-    office: Office, desk: Desk, grant: Grant, fields: Sequence[Field], bad: Sequence[int]
-) -> Iterator[tuple[Any, ...]]:
-    columns = desk.table.c
-    query = sa.select(*(columns[field.name] for field in fields)).where(columns.id.not_in(bad))
-    for name, condition in grant.where.items():
-        query = query.where(*_clauses(columns[name], condition))
-    forms = [_form(field, _NESTED.get((desk.subject, field.name))) for field in fields]
-    yield from _rows(office.engine, query, forms)
+    def due_rows(self, grant: Grant) -> int:
+        """How many rows the reader must come to hold."""
+        office, _ = self._desks[grant.subject]
+        query = sa.select(sa.func.count()).select_from(self._due(grant).subquery())
+        with translated(f"{office.department}: {grant.subject}"), office.engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+    def held_rows(self, grant: Grant) -> int:
+        """How many rows the reader holds now."""
+        with self._sink(grant) as (made, table):
+            if table is None:
+                return 0
+            with made.connect() as connection:
+                return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+    def verdict(self, grant: Grant) -> Verdict:
+        """Both sides, row by row."""
+        office, desk = self._desks[grant.subject]
+        fields = self._fields(grant)
+        forms = [_form(field, _NESTED.get((desk.subject, field.name))) for field in fields]
+        due = Tally.of(_rows(office.engine, self._due(grant), forms))
+        with self._sink(grant) as (made, table):
+            if table is None:
+                return Verdict(grant, due, Tally())
+            held = Tally.of(_rows(made, sa.select(*table.c), [_form(field, None) for field in fields]))
+        return Verdict(grant, due, held)
+
+    def _fields(self, grant: Grant) -> list[Field]:
+        fields = self._schemas[grant.subject].fields
+        return [field for name, field in fields.items() if grant.fields == "all" or name in grant.fields]
+
+    def _due(self, grant: Grant) -> sa.Select[Any]:
+        columns = self._desks[grant.subject][1].table.c
+        bad = self._manifest.registers[grant.subject].bad
+        query = sa.select(*(columns[field.name] for field in self._fields(grant))).where(columns.id.not_in(bad))
+        for name, condition in grant.where.items():
+            query = query.where(*_clauses(columns[name], condition))
+        return query
+
+    @contextmanager
+    def _sink(self, grant: Grant) -> Iterator[tuple[sa.Engine, sa.TableClause | None]]:
+        """The reader's database, and its table with the granted fields; None where there is no table yet."""
+        folder = self._connectors / grant.reader
+        config = load(self._connectors, grant.reader).config
+        sink = next((sink for sink in config.sinks if sink.subject == grant.subject), None)
+        database = (sink and sink.database) or config.database
+        if sink is None or database is None:
+            raise NoSinkError(f"{grant.reader} takes {grant.subject} in nowhere", remedy=f"add a sink in {folder}")
+        made = engine(database, Paths(folder, self._home))
+        schema, _, name = sink.table_name.rpartition(".")
+        columns: Iterable[sa.ColumnClause[Any]] = (sa.column(field.name) for field in self._fields(grant))
+        try:
+            with translated(f"{grant.reader}: {grant.subject}"):
+                there = sa.inspect(made).has_table(name, schema=schema or None)
+                yield made, sa.table(name, *columns, schema=schema or None) if there else None
+        finally:
+            made.dispose()
 
 
 def _clauses(column: sa.ColumnElement[Any], condition: Condition) -> Iterator[sa.ColumnElement[bool]]:
@@ -112,24 +163,6 @@ def _clauses(column: sa.ColumnElement[Any], condition: Condition) -> Iterator[sa
 
 def _as_dates(value: Any) -> Any:
     return date.fromisoformat(value) if isinstance(value, str) else [date.fromisoformat(v) for v in value]
-
-
-def _held(connectors: Path, home: Path, grant: Grant, fields: Sequence[Field]) -> Iterator[tuple[Any, ...]]:
-    config = read(connectors / grant.reader / "connector.yaml")
-    sink = next((sink for sink in config.sinks if sink.subject == grant.subject), None)
-    database = (sink and sink.database) or config.database
-    if sink is None or database is None:
-        return
-    made = engine(database, Paths(connectors / grant.reader, home))
-    schema, _, name = sink.table_name.rpartition(".")
-    try:
-        with translated(f"{grant.reader}: {grant.subject}"):
-            if not sa.inspect(made).has_table(name, schema=schema or None):
-                return
-        table = sa.table(name, *(sa.column(field.name) for field in fields), schema=schema or None)
-        yield from _rows(made, sa.select(*table.c), [_form(field, None) for field in fields])
-    finally:
-        made.dispose()
 
 
 def _rows(made: sa.Engine, query: sa.Select[Any], forms: Sequence[Callable[[Any], Any]]) -> Iterator[tuple[Any, ...]]:

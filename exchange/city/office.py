@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import ValidationError
-from ruamel.yaml import YAML
 from sqlalchemy.engine import Engine
 
-from exchange.connect.config import ConnectorConfig, Csv, SourceConfig
+from exchange.connect.config import Csv, SourceConfig
 from exchange.connect.database import Paths, engine, translated, url
+from exchange.connect.load import load
 from exchange.contract.model import Subject
 from exchange.errors import ConfigError
 from exchange.schema.avro import Field, Schema
@@ -54,7 +53,7 @@ class Office:
 
     def __init__(self, department: str, folder: Path, home: Path, subjects: Iterable[tuple[Subject, Schema]]) -> None:
         self.department = department
-        config = read(folder / department / "connector.yaml")
+        config = load(folder, department).config
         paths = Paths(folder / department, home)
         if config.database is None:
             raise OfficeError(f"{folder / department}: no database", remedy="name one in connector.yaml")
@@ -135,16 +134,6 @@ class Office:
                 if first == 0 and started == 1:
                     file.writelines(f"{line}\r\n" for line in broken)
             partial.rename(path)
-
-
-def read(path: Path) -> ConnectorConfig:
-    """The connector.yaml at `path`; OfficeError where it is missing or wrong."""
-    try:
-        return ConnectorConfig.model_validate(YAML(typ="safe").load(path))
-    except OSError as error:
-        raise OfficeError(f"{path} cannot be read: {error.strerror}", remedy="set EXCHANGE_CONNECTORS") from error
-    except ValidationError as error:
-        raise OfficeError(f"{path}: {error.error_count()} mistakes", remedy="exchange connector check") from error
 
 
 def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) -> Desk:

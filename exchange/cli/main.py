@@ -28,6 +28,7 @@ _COMMANDS = {
     "plan": ("exchange.cli.contract:plan", "Show the difference between the contract and the cluster."),
     "router": ("exchange.cli.router:router", "Deliver records to the readers that have a grant."),
     "schema": ("exchange.cli.contract:schema", "Write the contract's JSON Schema for editors."),
+    "status": ("exchange.cli.demo:status", "Say which daemons run, and where their metrics are."),
     "up": ("exchange.cli.demo:up", "Run the whole exchange until `exchange down`."),
     "validate": ("exchange.cli.contract:validate", "Check the contract: every mistake with its place and remedy."),
 }

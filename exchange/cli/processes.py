@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,15 +84,24 @@ class Processes:
         return f"http://{self._host}:{running.port}/metrics"
 
     def samples(self, name: str) -> dict[str, float]:
-        """The daemon's metrics, each family summed over its labels; empty where it does not answer."""
+        """The daemon's metrics, summed by family and outcome; empty where it does not answer."""
+        answer = self._get(name, "metrics")
+        return _sums(answer.decode()) if answer else {}
+
+    def facts(self, name: str) -> dict[str, object]:
+        """What the daemon says of its health; empty where it does not answer, or is not well."""
+        answer = self._get(name, "healthz")
+        return json.loads(answer) if answer else {}
+
+    def _get(self, name: str, page: str) -> bytes:
         running = self._file(name).running()
         if running is None or not running.port:
-            return {}
+            return b""
         try:
-            with urllib.request.urlopen(self.address(running), timeout=2.0) as answer:
-                return _sums(answer.read().decode())
-        except (urllib.error.URLError, OSError):
-            return {}
+            with urllib.request.urlopen(f"http://{self._host}:{running.port}/{page}", timeout=2.0) as answer:
+                return bytes(answer.read())
+        except OSError:  # an answer other than 200 is one too
+            return b""
 
     def _file(self, name: str) -> ProcessFile:
         return ProcessFile(self._folder / f"{name}.pid")
@@ -109,14 +119,15 @@ class Processes:
 
 
 def _sums(text: str) -> dict[str, float]:
-    """Prometheus text as sums: `exchange_records_total{…} 3` adds 3 to `exchange_records_total`.
+    """Prometheus text as sums by family, and by `family:outcome` where there is that label.
 
-    >>> _sums('# HELP a\\na{x="1"} 2\\na{x="2"} 3\\n')
-    {'a': 5.0}
+    >>> _sums('# HELP a\\na{outcome="x"} 2\\na{outcome="y"} 3\\n')
+    {'a': 5.0, 'a:x': 2.0, 'a:y': 3.0}
     """
     sums: dict[str, float] = {}
-    for line in text.splitlines():
-        if line and not line.startswith("#"):
-            name, value = line.partition("{")[0].split(" ")[0], line.rsplit(" ", 1)[1]
-            sums[name] = sums.get(name, 0.0) + float(value)
+    for match in re.finditer(r"^(\w+)(?:{(.*)})? (\S+)$", text, re.MULTILINE):
+        family, labels, value = match.groups()
+        outcome = re.search(r'outcome="(\w+)"', labels or "")
+        for key in (family, f"{family}:{outcome[1]}") if outcome else (family,):
+            sums[key] = sums.get(key, 0.0) + float(value)
     return sums
