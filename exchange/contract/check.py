@@ -137,6 +137,7 @@ class Check:
             self._department((*path, "reader"), grant.reader)
             self._period(path, grant)
             self._grant_subject(path, grant)
+            self._grant_fields(path, grant, self.schemas.get(grant.subject or ""))
         self._overlaps(grants)
 
     def _period(self, path: Path, grant: Grant) -> None:
@@ -160,7 +161,8 @@ class Check:
             self._add((*path, "subject"), f"subject '{grant.subject}' is closed", "no grant is possible: remove it")
         if grant.reader and grant.reader == subject.owner:
             self._add((*path, "reader"), "the reader owns the subject", "an owner needs no grant: remove it")
-        schema = self.schemas.get(grant.subject)
+
+    def _grant_fields(self, path: Path, grant: Grant, schema: Schema | None) -> None:
         if isinstance(grant.fields, tuple):
             self._fields(path, grant.fields, schema)
         for name, condition in (grant.where or {}).items():

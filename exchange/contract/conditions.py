@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from math import isfinite
 from typing import Any
 
 from exchange.contract.model import Condition
@@ -87,5 +88,7 @@ def _is_number(value: Any, kind: str, operator: str) -> bool:
             return Decimal(value).is_finite()
         except InvalidOperation:
             return False
+    if isinstance(value, float) and not isfinite(value):
+        return False
     whole = kind in ("int", "long") and operator in EQUAL
     return isinstance(value, int) if whole else isinstance(value, int | float)

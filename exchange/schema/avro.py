@@ -13,7 +13,7 @@ import fastavro
 from fastavro.schema import SchemaParseException, UnknownType
 
 from exchange.errors import RecordError
-from exchange.schema.conform import Check, compile_check
+from exchange.schema.conform import LOGICAL, Check, compile_check
 from exchange.schema.resolve import MAX_DEPTH, Resolver, SchemaError
 
 MAX_SCHEMA_BYTES = 64 * 1024
@@ -93,10 +93,16 @@ def describe(definition: Mapping[str, Any], names: Mapping[str, dict[str, Any]])
         name=definition["name"],
         type=kind,
         base=base if solid else "null",
-        logical=details.get("logicalType"),
+        logical=_logical(base, details.get("logicalType")),
         nullable=len(solid) < len(branches),
         symbols=tuple(details.get("symbols", ())),
     )
+
+
+def _logical(base: str, logical: str | None) -> str | None:
+    """The logical type where it is one of that base; Avro ignores any other."""
+    known = base in ("bytes", "fixed") if logical == "decimal" else (base, logical) in LOGICAL
+    return logical if known else None
 
 
 def load(path: Path) -> Schema:
