@@ -1,0 +1,99 @@
+"""A small contract with one publishing and one reading department, for the connectors' tests."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from exchange.bus import Cluster
+from exchange.bus.cluster import apply, read_actual
+from exchange.contract.load import load
+from exchange.contract.plan import make_plan
+from exchange.schema import avro
+
+LEDGER_SCHEMA = Path(__file__).parent.parent / "schemas" / "exchange" / "ledger_entry.avsc"
+
+INCOME: dict[str, Any] = {
+    "type": "record",
+    "name": "Income",
+    "namespace": "test",
+    "fields": [
+        {"name": "resident_id", "type": "string"},
+        {"name": "employer", "type": ["null", "string"], "default": None},
+        {"name": "year", "type": "int"},
+        {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+        {"name": "paid_on", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "recorded_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "serial", "type": "long"},
+    ],
+}
+
+
+class Project:
+    """A project folder: topics.yaml, schemas/ and connectors/, applied to a cluster."""
+
+    def __init__(self, folder: Path, cluster: Cluster, owner: str, reader: str) -> None:
+        self.folder, self.cluster, self.owner, self.reader = folder, cluster, owner, reader
+        self.home = folder / "home"
+        self.subject = f"{owner}.income"
+
+    def apply(
+        self, schema: dict[str, Any] = INCOME, *, partitions: int = 4, subjects: tuple[str, ...] = ("income",)
+    ) -> None:
+        """Write the contract and make the cluster so."""
+        title = {"zh": "测试", "en": "Test"}
+        purpose = {"code": "test", "basis": "Test law, article 1", "text": "testing"}
+        contract = {
+            "version": 1,
+            "departments": [
+                {"id": self.owner, "title": title, "credit_code": "11440100MBX01FA1XW"},
+                {"id": self.reader, "title": title, "credit_code": "11440100MBX02FA1XL"},
+            ],
+            "subjects": [
+                {
+                    "name": name,
+                    "owner": self.owner,
+                    "title": title,
+                    "schema": "income.avsc",
+                    "entity": {"field": "resident_id", "kind": "person"},
+                    "share": "open",
+                    "topic": {"partitions": partitions},
+                }
+                for name in subjects
+            ],
+            "grants": [
+                {
+                    "id": f"g-{name}",
+                    "subject": f"{self.owner}.{name}",
+                    "reader": self.reader,
+                    "purpose": purpose,
+                    "fields": "all",
+                    "from": "2020-01-01",
+                    "until": "2099-12-31",
+                }
+                for name in subjects
+            ],
+        }
+        (self.folder / "income.avsc").write_text(json.dumps(schema))
+        (self.folder / "topics.yaml").write_text(json.dumps(contract, ensure_ascii=False))
+        now = datetime.now(UTC)
+        loaded = load(self.folder / "topics.yaml", now.date())
+        apply(self.cluster, make_plan(loaded, read_actual(self.cluster), avro.load(LEDGER_SCHEMA), now))
+
+    def connector(self, department: str, **config: Any) -> Path:
+        """Write the department's connector.yaml; return its folder."""
+        folder = self.folder / "connectors" / department
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "connector.yaml").write_text(json.dumps({"department": department, **config}))
+        return folder
+
+    def environment(self) -> dict[str, str]:
+        """The settings under which commands run here."""
+        return {
+            "EXCHANGE_BOOTSTRAP_SERVERS": self.cluster.bootstrap_servers,
+            "EXCHANGE_HOME": str(self.home),
+            "EXCHANGE_CONTRACT": str(self.folder / "topics.yaml"),
+            "EXCHANGE_CONNECTORS": str(self.folder / "connectors"),
+        }
