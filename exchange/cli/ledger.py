@@ -36,6 +36,7 @@ from exchange.ledger.verifier import verify as verify_ledger
 from exchange.settings import Settings
 
 Balance = GrantBalance | PartitionBalance | Comparison
+_day = click.DateTime(["%Y-%m-%d"])
 _output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
@@ -96,7 +97,7 @@ def _selection(command: Callable[..., None]) -> Callable[..., None]:
         metavar="DAY",
         help="From this day on (YYYY-MM-DD, the city's time).",
     )
-    @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Up to this day, included.")
+    @click.option("--until", type=_day, metavar="DAY", help="Up to this day, included.")
     @click.option("--subject", help="Only this subject, as <department>.<name>.")
     @click.option("--reader", help="Only this department as reader.")
     @click.option("--grant", help="Only this grant.")
