@@ -15,10 +15,11 @@ from exchange.bus.consume import Consumer, Record, records
 def read_all(cluster: Cluster, topic: str, *, timeout_s: float = 60.0) -> Iterator[Record]:
     """Every committed record of the topic up to its present end, partition by partition in order.
 
+    Waits for transactions that are open at the end: records committed behind them would be missed.
     Nothing where the topic does not exist; BusUnavailableError where the end is not reached in time.
     """
     deadline = time.monotonic() + timeout_s
-    with Consumer(cluster) as consumer:
+    with Consumer(cluster, isolation="read_uncommitted") as consumer:
         partitions = [(topic, p) for p in consumer.partitions(topic)]
         if not partitions:
             return
