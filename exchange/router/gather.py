@@ -1,0 +1,91 @@
+"""Collect source batches until they are worth a transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from exchange.bus.consume import Consumer, Membership
+from exchange.bus.raw import RawBatch
+from exchange.records.scan import SourceBatch
+
+MAX_RUN_RECORDS = 32_768  # of one ledger entry: its tags stay within 512 KiB
+MAX_RUN_BYTES = 8 << 20
+
+
+@dataclass
+class Gathered:
+    """Batches by partition, in order; `membership` is the group's generation that they belong to."""
+
+    batches: dict[tuple[str, int], list[RawBatch]] = field(default_factory=dict)
+    size_bytes: int = 0
+    membership: Membership | None = None
+
+    def add(self, batch: RawBatch) -> None:
+        """Append a batch to its partition."""
+        self.batches.setdefault((batch.topic, batch.partition), []).append(batch)
+        self.size_bytes += len(batch.data)
+
+    def drop(self, partitions: set[tuple[str, int]]) -> None:
+        """Forget partitions that now belong to another router."""
+        for partition in partitions:
+            self.batches.pop(partition, None)
+
+    def offsets(self) -> dict[tuple[str, int], int]:
+        """Per partition, the offset after its last batch."""
+        return {partition: batches[-1].header.next_offset for partition, batches in self.batches.items()}
+
+    def runs(self) -> Iterator[tuple[tuple[str, int], list[SourceBatch]]]:
+        """Each partition's batches, in runs of bounded size."""
+        for partition, batches in self.batches.items():
+            run: list[SourceBatch] = []
+            records = size = 0
+            for batch in batches:
+                count, length = batch.header.records, len(batch.data)
+                if run and (records + count > MAX_RUN_RECORDS or size + length > MAX_RUN_BYTES):
+                    yield partition, run
+                    run, records, size = [], 0, 0
+                run.append(SourceBatch(batch.header, batch.data, batch.from_offset))
+                records, size = records + count, size + length
+            yield partition, run
+
+
+class Gatherer:
+    """Polls a consumer; what the group takes away meanwhile is dropped, not decided twice."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        *,
+        max_bytes: int,
+        max_wait_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._consumer = consumer
+        self._max_bytes = max_bytes
+        self._max_wait_s = max_wait_s
+        self._clock = clock
+        self._open = Gathered()
+
+    def revoked(self, partitions: set[tuple[str, int]]) -> None:
+        """The consumer's `on_revoked`."""
+        self._open.drop(partitions)
+
+    def gather(self, idle_s: float) -> Gathered:
+        """The next batches: empty after `idle_s` without any, else at most `max_wait_s` after the first.
+
+        NotInGroupError where the group has moved on: rewind, then gather again.
+        """
+        self._open = Gathered()
+        deadline = self._clock() + idle_s
+        began = False
+        while (left := deadline - self._clock()) > 0 and self._open.size_bytes < self._max_bytes:
+            batches = self._consumer.poll(left)
+            for batch in batches:
+                self._open.add(batch)
+            if batches and not began:
+                began, deadline = True, self._clock() + self._max_wait_s
+        if self._open.batches:
+            self._open.membership = self._consumer.membership()
+        return self._open

@@ -1,0 +1,66 @@
+"""A subject's grants made ready for the kernels: compiled once per contract epoch and day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from exchange.contract import names
+from exchange.contract.model import Epoch
+from exchange.policy.views import GrantedView, plan_subject
+from exchange.records.avro_plan import Plan, compile_plan
+from exchange.records.view import View, compile_view, warm_up
+from exchange.schema import avro
+from exchange.schema.avro import Schema
+
+
+@dataclass(frozen=True)
+class ReadyView:
+    """One distinct view: who shares it, and the kernels that make it."""
+
+    grants: tuple[str, ...]
+    topics: tuple[str, ...]
+    is_whole: bool
+    is_filtered: bool
+    keeps_key: bool
+    kernels: View
+
+    @property
+    def takes_tombstones(self) -> bool:
+        """A null value says only whose record is gone: it needs the key, and no filter can judge it."""
+        return self.keeps_key and not self.is_filtered
+
+
+@dataclass(frozen=True)
+class ReadySubject:
+    """What the router does with a subject's records until `valid_until`."""
+
+    checks: Mapping[int, Plan]
+    views: tuple[ReadyView, ...]
+    valid_until: datetime
+
+
+def make_ready(epoch: Epoch, subject_id: str, now: datetime) -> ReadySubject:
+    """Compile the checks of every writer schema and the views in force at `now`."""
+    plan = plan_subject(epoch, subject_id, now)
+    writers = {schema_id: avro.parse(epoch.schemas[schema_id]) for schema_id in plan.allowed}
+    checks = {schema_id: compile_plan(schema) for schema_id, schema in writers.items()}
+    views = tuple(_ready(epoch, subject_id, view, writers) for view in plan.views)
+    return ReadySubject(checks, views, plan.valid_until)
+
+
+def _ready(epoch: Epoch, subject_id: str, view: GrantedView, writers: Mapping[int, Schema]) -> ReadyView:
+    delivered = None
+    if view.schema_id is not None:
+        delivered = (view.schema_id, avro.parse(epoch.schemas[view.schema_id]))
+    kernels = compile_view(writers, delivered, view.where)
+    warm_up(kernels)
+    return ReadyView(
+        grants=tuple(grant.id for grant in view.grants),
+        topics=tuple(names.inbox_topic(grant.reader, subject_id) for grant in view.grants),
+        is_whole=delivered is None,
+        is_filtered=bool(view.where),
+        keeps_key=view.keeps_key,
+        kernels=kernels,
+    )

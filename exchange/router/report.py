@@ -1,0 +1,68 @@
+"""What the router shows of its work as metrics."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
+
+from exchange import metrics
+from exchange.contract import names
+from exchange.contract.model import Epoch
+from exchange.contract.period import CITY_TIME
+from exchange.router.gather import Gathered
+from exchange.router.step import Step
+
+
+def adopted(epoch: Epoch) -> None:
+    """A new epoch is in force here: its number, and when each of its grants ends."""
+    metrics.EPOCH.set(epoch.number)
+    metrics.GRANT_EXPIRY.clear()
+    for grant in epoch.contract.grants:
+        end = datetime.combine(grant.until + timedelta(days=1), time(), CITY_TIME)
+        metrics.GRANT_EXPIRY.labels(grant.id).set(end.timestamp())
+
+
+def committed(steps: Sequence[Step], gathered: Gathered, now_s: float) -> None:
+    """A transaction committed: count its records; the latency is that of each source batch's last record."""
+    for made in steps:
+        subject = names.subject_of(made.entry.topic)
+        metrics.RECORDS.labels(subject, "read").inc(made.entry.count)
+        for outcome in made.entry.outcomes:
+            readers = len(outcome.grants)
+            metrics.RECORDS.labels(subject, "delivered").inc(outcome.delivered * readers)
+            metrics.BYTES.labels(subject, "delivered").inc(outcome.size_bytes * readers)
+            metrics.RECORDS.labels(subject, "withheld").inc(sum(w.count for w in outcome.withheld) * readers)
+        for bad in made.entry.quarantined:
+            metrics.RECORDS.labels(subject, "quarantined").inc()
+            metrics.QUARANTINED.labels(subject, bad.reason).inc()
+    for (topic, _), batches in gathered.batches.items():
+        latency = metrics.DELIVERY_LATENCY.labels(names.subject_of(topic))
+        metrics.BYTES.labels(names.subject_of(topic), "read").inc(sum(len(batch.data) for batch in batches))
+        for batch in batches:
+            latency.observe(max(0.0, now_s - batch.header.max_timestamp / 1000))
+
+
+class Lag:
+    """How far behind the router is, per subject: in offsets not yet read, and in seconds.
+
+    The seconds are the time since the subject was last seen read to the end.
+    """
+
+    def __init__(self) -> None:
+        self._at_end: dict[str, float] = {}
+
+    def show(self, positions: Mapping[tuple[str, int], tuple[int, int]], now_s: float) -> None:
+        """Update the gauges; a subject whose partitions went to another router is no longer shown."""
+        behind: defaultdict[str, int] = defaultdict(int)
+        for (topic, _), (position, end) in positions.items():
+            behind[names.subject_of(topic)] += max(0, end - position)
+        for subject in self._at_end.keys() - behind.keys():
+            del self._at_end[subject]
+            metrics.LAG_RECORDS.remove(subject)
+            metrics.LAG_SECONDS.remove(subject)
+        for subject, records in behind.items():
+            if records == 0 or subject not in self._at_end:
+                self._at_end[subject] = now_s
+            metrics.LAG_RECORDS.labels(subject).set(records)
+            metrics.LAG_SECONDS.labels(subject).set(now_s - self._at_end[subject])

@@ -1,0 +1,176 @@
+"""One step of the router, pure: a run of source records decided for every grant in force.
+
+Every record ends, for each grant, as exactly one of delivered, withheld or quarantined; the
+ledger entry that is returned says which, with its proof. No I/O and no clock here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from exchange.ledger.entry import Entry, Outcome, Quarantined, Run, Withheld
+from exchange.records import build, hash, wire_ids
+from exchange.records.build import Batch, Values
+from exchange.records.check import REASONS as CHECK_REASONS
+from exchange.records.check import check
+from exchange.records.scan import Columns
+from exchange.records.scan import Run as Records
+from exchange.router.plan import ReadySubject, ReadyView
+
+_OURS = ("wire-header", "schema-id", "batch-codec", "record-size")
+REASONS = (*CHECK_REASONS, *_OURS)
+"""Why a record is quarantined; status 0 is a valid record."""
+_WIRE_HEADER, _SCHEMA_ID, _BATCH_CODEC, _RECORD_SIZE = range(len(CHECK_REASONS), len(REASONS))
+_WIRE_BYTES = 5
+MAX_RECORD_BYTES = 1_000_000  # uncompressed; what fits into a batch of Kafka's default message.max.bytes
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run of records comes from, and under what it is decided."""
+
+    topic: str
+    partition: int
+    epoch: int
+    router: str
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one run becomes: a ledger entry, batches for inbox topics, and batches set aside."""
+
+    entry: Entry
+    deliveries: tuple[tuple[tuple[str, ...], list[Batch]], ...]
+    quarantined: list[Batch]
+
+
+def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndarray) -> Step:
+    """Decide every record of `run` for every view of its subject.
+
+    `tag_state` is `hash.tag_state(ledger_key)`. The batches are not yet stamped by a producer; those
+    of a view are to be sent to each of its topics.
+    """
+    columns = run.columns
+    status, ids = _check(run, subject)
+    places = (columns.key, columns.key_len, columns.value, columns.value_len)
+    leaves = hash.leaves(run.buf, *places, np.empty((run.rows, hash.DIGEST_BYTES), np.uint8))
+    tags = hash.tags(run.buf, columns.key, columns.key_len, tag_state, np.empty((run.rows, hash.TAG_BYTES), np.uint8))
+    root = hash.merkle_root(leaves)
+    good = np.flatnonzero(status == 0)
+    outcomes, deliveries = [], []
+    for view in subject.views:
+        outcome, batches = _decide(run, ids, leaves, root, good, view)
+        outcomes.append(outcome)
+        if batches:
+            deliveries.append((view.topics, batches))
+    bad = np.flatnonzero(status)
+    entry = Entry(
+        epoch=source.epoch,
+        router=source.router,
+        time_ms=source.time_ms,
+        topic=source.topic,
+        partition=source.partition,
+        runs=_runs(columns.offset),
+        count=run.rows,
+        root=root,
+        tags=tags.tobytes(),
+        outcomes=tuple(outcomes),
+        quarantined=tuple(
+            Quarantined(i, offset, REASONS[code])
+            for i, offset, code in zip(bad.tolist(), columns.offset[bad].tolist(), status[bad].tolist(), strict=True)
+        ),
+    )
+    return Step(entry, tuple(deliveries), _set_aside(run, status, bad, source))
+
+
+def _check(run: Records, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray]:
+    """One status per record (uint8[n], an index of REASONS) and its schema id (int64[n])."""
+    columns = run.columns
+    ids = wire_ids.schema_ids(run.buf, columns.value, columns.value_len)
+    status = np.zeros(run.rows, np.uint8)
+    status[ids == wire_ids.NO_HEADER] = _WIRE_HEADER
+    for schema_id in np.unique(ids[ids >= 0]).tolist():
+        rows = np.flatnonzero(ids == schema_id)
+        plan = subject.checks.get(schema_id)
+        if plan is None:
+            status[rows] = _SCHEMA_ID
+        else:
+            start, length = columns.value[rows] + _WIRE_BYTES, columns.value_len[rows] - _WIRE_BYTES
+            status[rows] = check(plan, run.buf, start, length)
+    status[columns.tail_len > MAX_RECORD_BYTES] = _RECORD_SIZE
+    status[columns.tail_len < 0] = _BATCH_CODEC
+    return status, ids
+
+
+def _decide(
+    run: Records, ids: np.ndarray, leaves: np.ndarray, root: bytes, good: np.ndarray, view: ReadyView
+) -> tuple[Outcome, list[Batch]]:
+    """What the view's grants get of the valid records `good` (int64 indexes), and its batches."""
+    columns = run.columns
+    keep = np.zeros(run.rows, bool)
+    keep[good] = True
+    withheld: dict[str, np.ndarray] = {}
+    values = Values(run.buf, columns.value, columns.value_len)
+    tombstones = keep & (columns.value_len < 0)
+    if not view.takes_tombstones and tombstones.any():
+        withheld["tombstone"] = tombstones
+    if not view.is_whole or view.is_filtered:
+        asked = keep & ~tombstones  # nothing of a tombstone can be filtered or projected
+        made = view.kernels.evaluate(run.buf, columns.value, columns.value_len, ids, np.flatnonzero(asked))
+        values = Values(made.buf, made.start, made.length)
+        withheld["unevaluable"] = made.unevaluable
+        withheld["filter"] = asked & ~made.keep & ~made.unevaluable
+    for rows in withheld.values():
+        keep &= ~rows
+    rows = np.flatnonzero(keep)
+    keys = Values(run.buf, columns.key, columns.key_len) if view.keeps_key else Values.nulls(run.rows)
+    if view.is_whole:
+        batches = build.copy(run.buf, columns, rows)
+        digest = root if len(rows) == run.rows else hash.merkle_root(leaves[rows])
+    else:
+        batches = build.join(keys, values, columns.timestamp, rows)
+        digest = _digest(keys, values, rows)
+    size = int(np.maximum(keys.length[rows], 0).sum() + np.maximum(values.length[rows], 0).sum())
+    reasons = tuple(_withheld(reason, which, len(good)) for reason, which in withheld.items() if which.any())
+    return Outcome(view.grants, len(rows), size, digest, reasons), batches
+
+
+def _digest(keys: Values, values: Values, rows: np.ndarray) -> bytes:
+    """The Merkle root over records as delivered."""
+    out = np.empty((len(rows), hash.DIGEST_BYTES), np.uint8)
+    key, value = (keys.start[rows], keys.length[rows]), (values.start[rows], values.length[rows])
+    return hash.merkle_root(hash.leaves(values.buf, *key, *value, out, key_buf=keys.buf))
+
+
+def _withheld(reason: str, which: np.ndarray, good: int) -> Withheld:
+    count = int(which.sum())
+    bitmap = None if count == good else np.packbits(which, bitorder="little").tobytes()
+    return Withheld(reason, count, bitmap)
+
+
+def _runs(offset: np.ndarray) -> tuple[Run, ...]:
+    """Consecutive offsets as (first, count)."""
+    breaks = np.flatnonzero(np.diff(offset) != 1) + 1
+    starts = np.concatenate(([0], breaks))
+    counts = np.diff(np.concatenate((starts, [len(offset)])))
+    return tuple(Run(first, count) for first, count in zip(offset[starts].tolist(), counts.tolist(), strict=True))
+
+
+def _set_aside(run: Records, status: np.ndarray, bad: np.ndarray, source: Source) -> list[Batch]:
+    """The bad records with headers that say where each came from and what is wrong.
+
+    One by one, for these are few; a record that is too large comes without key and value.
+    """
+    columns: Columns = run.columns
+    fits = columns.tail_len <= MAX_RECORD_BYTES
+    keys = Values(run.buf, columns.key, np.where(fits, columns.key_len, -1))
+    values = Values(run.buf, columns.value, np.where(fits, columns.value_len, -1))
+    batches = []
+    for row in bad.tolist():
+        place = f"{source.topic}/{source.partition}/{columns.offset[row]}"
+        headers = build.encode_headers({"reason": REASONS[status[row]].encode(), "source": place.encode()})
+        batches += build.join(keys, values, columns.timestamp, np.array([row]), headers=headers)
+    return batches
