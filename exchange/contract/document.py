@@ -49,9 +49,7 @@ def read(data: bytes) -> Document:
     """
     document = Document()
     if len(data) > MAX_BYTES:
-        _fault(
-            document, 1, f"the file has {len(data)} bytes, more than {MAX_BYTES}", "split the exchange, or shorten it"
-        )
+        _fault(document, 1, f"the file is larger than {MAX_BYTES >> 20} MiB", "shorten it, or split the exchange")
         return document
     try:
         text = data.decode("utf-8-sig")

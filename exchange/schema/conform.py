@@ -20,7 +20,8 @@ def compile_check(definition: Any, names: Mapping[str, dict[str, Any]]) -> Check
     """The check of one type; `definition` and `names` are those of a `Schema`.
 
     Stricter than the encoder where that would change the value: integers out of range, booleans and
-    floats as integers, naive or too fine times, decimals of another scale, surrogates in strings.
+    floats as integers, naive or too fine times, decimals of another scale, surrogates in strings;
+    and every field has to be given, also one with a default.
     """
     if isinstance(definition, list):
         return _union([compile_check(branch, names) for branch in definition])
@@ -30,7 +31,7 @@ def compile_check(definition: Any, names: Mapping[str, dict[str, Any]]) -> Check
     if definition.get("logicalType") == "decimal" and kind in ("bytes", "fixed"):
         return _decimal(definition["precision"], definition.get("scale", 0))
     if kind == "record":
-        return _record({f["name"]: (compile_check(f["type"], names), "default" in f) for f in definition["fields"]})
+        return _record({f["name"]: compile_check(f["type"], names) for f in definition["fields"]})
     if kind in ("array", "map"):
         nested = compile_check(definition["items" if kind == "array" else "values"], names)
         return _array(nested) if kind == "array" else _map(nested)
@@ -39,24 +40,20 @@ def compile_check(definition: Any, names: Mapping[str, dict[str, Any]]) -> Check
     return LOGICAL.get((kind, definition.get("logicalType")), BASE[kind])
 
 
-def _record(fields: Mapping[str, tuple[Check, bool]]) -> Check:
-    items = [(name, check, optional) for name, (check, optional) in fields.items()]
+def _record(fields: Mapping[str, Check]) -> Check:
+    items = list(fields.items())
 
     def check_record(value: Any) -> str | None:
         if not isinstance(value, Mapping):
             return "is not a record"
-        given = 0
-        for name, check, optional in items:
+        for name, check in items:
             if name not in value:
-                if not optional:
-                    return f"{name}: is missing"
-                continue
-            given += 1
+                return f"{name}: is missing"
             problem = check(value[name])
             if problem:
                 return f"{name}: {problem}"
-        if given < len(value):
-            return f"has {len(value) - given} fields that the schema does not have"
+        if len(value) > len(items):
+            return f"has {len(value) - len(items)} fields that the schema does not have"
         return None
 
     return check_record

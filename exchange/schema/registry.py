@@ -48,6 +48,7 @@ class Registry:
         self._versions: dict[str, dict[int, Version]] = {}
         self._texts: dict[int, str] = {}
         self._ids: dict[str, int] = {}
+        self._last_id = 0
 
     @classmethod
     def read(cls, records: Iterable[tuple[bytes | None, bytes | None]]) -> Registry:
@@ -99,7 +100,7 @@ class Registry:
         known = self.find(subject, schema)
         if known is not None:
             return known, []
-        schema_id = self._ids.get(identity(schema.text), max(self._texts, default=0) + 1)
+        schema_id = self._ids.get(identity(schema.text), self._last_id + 1)
         version = max(self._versions.get(subject, {}), default=0) + 1
         key = _json({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1})
         value = {"subject": subject, "version": version, "id": schema_id, "schema": schema.text, "deleted": False}
@@ -142,9 +143,10 @@ class Registry:
         if body is None:
             self._versions.get(subject, {}).pop(number, None)
             return
+        schema_id, text = int(body["id"]), str(body["schema"])
+        self._last_id = max(self._last_id, schema_id)
         if body.get("schemaType", "AVRO") != "AVRO":
             return
-        schema_id, text = int(body["id"]), str(body["schema"])
         name = identity(text)
         if identity(self._texts.setdefault(schema_id, text)) != name:
             return

@@ -192,7 +192,9 @@ def test_a_nullable_entity_field_is_refused(folder: Path) -> None:
     assert problem.path == "subjects[0].entity.field"
 
 
-def test_a_schema_that_links_out_of_the_folder_is_refused(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_schema_that_links_out_of_the_folder_is_refused(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     outside = tmp_path_factory.mktemp("outside") / "income.avsc"
     outside.write_text(json.dumps({"type": "record", "name": "Income", "fields": INCOME}))
     inside = folder / "schemas/tax/income.avsc"
