@@ -72,7 +72,7 @@ def days(moments: np.ndarray) -> list[str]:
 
 
 def instants(moments: np.ndarray) -> list[str]:
-    """Timestamps in UTC as SQL writes them: `2025-01-31 08:00:00.000000`."""
+    """Timestamps in the city's time as SQL writes them: `2025-01-31 08:00:00.000000`."""
     text = np.datetime_as_string(moments.astype("datetime64[us]"))
     text.view("U1").reshape(len(text), -1)[:, 10] = " "
     return text.tolist()

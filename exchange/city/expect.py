@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -29,10 +30,8 @@ from exchange.schema.avro import Field
 
 _PAGE_ROWS = 5_000
 
-# How an office's own form of a nested field is read.
+# How an office's own form of a nested field is read, where it is not JSON.
 _NESTED: Mapping[tuple[str, str], Callable[[str], Any]] = {
-    ("civil-affairs.assistance", "members"): json.loads,
-    ("market.company", "shareholders"): json.loads,
     ("credit.rating", "reasons"): lambda text: text.split(";") if text else [],
 }
 _OPERATORS: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
@@ -115,12 +114,13 @@ class Expectations:
         """Both sides, row by row."""
         office, desk = self._desks[grant.subject]
         fields = self._fields(grant)
-        forms = [_form(field, _NESTED.get((desk.subject, field.name))) for field in fields]
+        zone = ZoneInfo(desk.timezone)
+        forms = [_form(field, zone, _NESTED.get((desk.subject, field.name), json.loads)) for field in fields]
         due = Tally.of(_rows(office.engine, self._due(grant), forms))
         with self._sink(grant) as (made, table):
             if table is None:
                 return Verdict(grant, due, Tally())
-            held = Tally.of(_rows(made, sa.select(*table.c), [_form(field, None) for field in fields]))
+            held = Tally.of(_rows(made, sa.select(*table.c), [_form(field, UTC) for field in fields]))
         return Verdict(grant, due, held)
 
     def _fields(self, grant: Grant) -> list[Field]:
@@ -171,21 +171,20 @@ def _rows(made: sa.Engine, query: sa.Select[Any], forms: Sequence[Callable[[Any]
             yield tuple(form(value) if value is not None else None for form, value in zip(forms, row, strict=True))
 
 
-def _form(field: Field, own: Callable[[str], Any] | None) -> Callable[[Any], Any]:
-    """How a value of the field is written, whatever the database gave it as."""
+def _form(field: Field, zone: tzinfo, own: Callable[[str], Any] = json.loads) -> Callable[[Any], Any]:
+    """How a value of the field is written, whatever the database gave it as; times without zone are in `zone`."""
     if field.base in ("array", "map", "record"):
-        decode = own or json.loads
-        return lambda v: json.dumps(decode(v) if isinstance(v, str) else v, sort_keys=True, ensure_ascii=False)
+        return lambda v: json.dumps(own(v) if isinstance(v, str) else v, sort_keys=True, ensure_ascii=False)
     if field.logical == "decimal":
         return lambda v: f"{Decimal(str(v)):.2f}"
     if field.logical == "date":
         return lambda v: str(v)[:10]
     if field.logical == "timestamp-millis":
-        return _instant
+        return lambda v: _instant(v, zone)
     forms: Mapping[str, Callable[[Any], Any]] = {"boolean": bool, "int": int, "long": int, "double": float}
     return forms.get(field.base, str)
 
 
-def _instant(value: Any) -> int:
+def _instant(value: Any, zone: tzinfo) -> int:
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)

@@ -40,12 +40,13 @@ class OfficeError(ConfigError):
 
 @dataclass(frozen=True)
 class Desk:
-    """Where one subject's rows are kept: a table, and a folder of CSV drops where there is one."""
+    """Where one subject's rows are kept: a table, a folder of CSV drops where there is one, the zone of its times."""
 
     subject: str
     table: sa.Table
     drop: Path | None
     csv: Csv | None
+    timezone: str
 
 
 class Office:
@@ -149,7 +150,7 @@ def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) 
     columns.append(sa.Column("created_at", sa.DateTime))
     table = sa.Table(bare, sa.MetaData(), *columns, schema=owner or None)
     sa.Index(f"{bare}_cursor", table.c.updated_at, table.c.id)
-    return Desk(subject.id, table, drop, source.csv)
+    return Desk(subject.id, table, drop, source.csv, source.timezone)
 
 
 def _type(field: Field) -> sa.types.TypeEngine[Any]:

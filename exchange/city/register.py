@@ -82,4 +82,4 @@ class Register:
 
 def moment(draw: Draw, day: np.ndarray) -> np.ndarray:
     """A second of that day's working hours, as datetime64[s]."""
-    return day.astype("datetime64[s]") + draw.whole(1 * 3600, 10 * 3600)
+    return day.astype("datetime64[s]") + draw.whole(9 * 3600, 18 * 3600)

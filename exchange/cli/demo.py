@@ -17,6 +17,7 @@ from exchange.cli.rig import Rig
 from exchange.settings import Settings
 
 DIFFERS_STATUS = 1
+PAPER_WIDTH = 140
 
 _records = click.option("--records", type=click.IntRange(min=1_000), default=RECORDS, show_default=True)
 _seed = click.option("--seed", type=int, default=SEED, show_default=True, help="Another seed is another city.")
@@ -42,9 +43,9 @@ def demo(records: int, seed: int, keep: bool) -> None:
         started = rig.start_daemons()
         expectations = Expectations(rig.loaded, rig.settings.connectors, rig.settings.home, manifest, datetime.now(UTC))
         flow = rig.wait_until_drained(expectations)
-        with rig.console.status("checking …") as status:
+        with rig.step("check"), rig.console.status("checking …") as status:
             facts = summary.gather(rig.settings, rig.loaded, manifest, planted, expectations, status.update)
-        out = Console()
+        out = Console(width=None if sys.stdout.isatty() else PAPER_WIDTH)
         summary.show(out, rig.loaded, facts, flow)
         _show_addresses(out, rig.processes, keep)
         faults = facts.faults()
@@ -54,7 +55,8 @@ def demo(records: int, seed: int, keep: bool) -> None:
             out.print("[green]✓ everything is where it belongs, and nothing else is[/]")
     finally:
         if not keep:
-            rig.stop_daemons(started)
+            if started:
+                rig.stop_daemons(started)
             if started_broker:
                 with rig.step("stop") as say:
                     local().stop()

@@ -146,6 +146,8 @@ class Rig:
                 progress.update(task, completed=sum(held.values()), note=note)
                 time.sleep(_POLL_S)
         flow.seconds = moved - started
+        with self.step("records") as say:
+            say(f"{flow.published:,} published, {flow.delivered:,} delivered in {flow.seconds:.1f} s")
         return flow
 
     def stop_daemons(self, names: list[str]) -> None:

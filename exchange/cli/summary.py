@@ -126,7 +126,7 @@ def show(console: Console, loaded: Loaded, facts: Facts, flow: Flow) -> None:
     console.print(f"\n[bold]Ledger[/]      {records:,} records in, {delivered:,} deliveries out, each accounted for;")
     console.print(f"            counts agree with Kafka on {checked} partitions")
     console.print(f"[bold]Readers[/]     {rightly} of {len(facts.verdicts)} hold exactly what their grant allows")
-    if flow.published:
+    if flow.published or flow.delivered:
         per_s = f"{flow.published / flow.seconds:,.0f} records/s in, {flow.delivered / flow.seconds:,.0f} deliveries/s"
         console.print(f"[bold]This run[/]    {flow.published:,} published, {flow.delivered:,} delivered; {per_s}")
     else:
@@ -134,14 +134,14 @@ def show(console: Console, loaded: Loaded, facts: Facts, flow: Flow) -> None:
 
 
 def _show_subjects(console: Console, loaded: Loaded, facts: Facts) -> None:
-    table = Table("subject", title="\nPublished", title_justify="left", box=None)
+    table = Table("subject", "", title="\nPublished", title_justify="left", box=None)
     for name in ("rows", "rejected", "published", "quarantined"):
         table.add_column(name, justify="right")
     for subject in loaded.contract.subjects:
         held = facts.manifest.registers[subject.id]
         bad = sum(p.quarantined for p in facts.partitions if p.subject == subject.id)
         numbers = (held.rows, facts.rejected[subject.id], facts.published(subject.id), bad)
-        table.add_row(f"{subject.id} {subject.title.zh}", *(f"{n:,}" for n in numbers))
+        table.add_row(subject.id, subject.title.zh, *(f"{n:,}" for n in numbers))
     console.print(table)
 
 
