@@ -43,9 +43,6 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-_BASES = {"decimal": ("bytes", "fixed"), "date": ("int",), "timestamp": ("long",)}
-
-
 class UnevaluableError(ConfigError):
     """A condition means nothing for a writer's field."""
 
@@ -69,9 +66,9 @@ def operand(field: Field, value: Any, scale: int = 0) -> Any:
             return Fraction(date.fromisoformat(value).toordinal() - _EPOCH.toordinal())
         if kind == "timestamp" and isinstance(value, str):
             return _ticks(field, datetime.fromisoformat(value))
-        if kind == "decimal" and isinstance(value, int | float | str) and not isinstance(value, bool):
+        if kind == "decimal" and type(value) in (int, float, str):
             return Fraction(Decimal(str(value))) * 10**scale
-        if kind in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool) and not isnan(value):
+        if kind in NUMBERS and type(value) in (int, float) and not (isinstance(value, float) and isnan(value)):
             return value
     except (ValueError, OverflowError, InvalidOperation) as error:
         raise UnevaluableError(f"a value does not compare to field {field.name}") from error
@@ -92,8 +89,6 @@ def operands(schema: Schema, name: str, condition: Condition) -> dict[str, Any]:
         raise UnevaluableError(f"{schema.name} has no field {name}")
     field = schema.fields[name]
     kind = kind_of(field)
-    if field.base not in _BASES.get(kind, (field.base,)):
-        raise UnevaluableError(f"field {name} is a {field.base} with logical type {field.logical}")
     scale = _scale(schema, field)
     made: dict[str, Any] = {}
     for op, value in condition.operators().items():
