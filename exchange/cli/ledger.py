@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -193,7 +194,7 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
     """
     settings = Settings()
     if identifier == "-":
-        identifier = click.get_text_stream("stdin").readline()
+        identifier = sys.stdin.readline()
     wanted = tag(identifier.strip().encode(), load(key_file(settings)))
     with closing(_store()) as store:
         found = list(disclosures(store, wanted, selection, include_aborted=include_aborted))

@@ -12,11 +12,11 @@ from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.raw import RawBatch
 from exchange.errors import TransientError
-from exchange.records.codec import decompress
+from exchange.records.codec import OversizedBatchError, decompress
 from exchange.records.header import HEADER_BYTES, TRANSACTIONAL
+from exchange.records.scan import MAX_UNCOMPRESSED_BYTES
 
 STALL_S = 30.0
-MAX_BATCH_BYTES = 1 << 30
 
 
 class RereadError(TransientError):
@@ -97,11 +97,17 @@ class Reread:
 
 
 def plain_records(batch: RawBatch) -> Iterator[PlainRecord]:
-    """The records of a data batch, byte by byte (Kafka message format v2, KIP-98)."""
+    """The records of a data batch, byte by byte (Kafka message format v2, KIP-98).
+
+    A batch that cannot be decompressed gives its offsets with nulls, as it enters the ledger.
+    """
     header = batch.header
-    body = bytes(batch.data[HEADER_BYTES:])
-    if header.codec:
-        body = decompress(header.codec, memoryview(body), MAX_BATCH_BYTES)
+    try:
+        section = batch.data[HEADER_BYTES:]
+        body = decompress(header.codec, section, MAX_UNCOMPRESSED_BYTES) if header.codec else bytes(section)
+    except OversizedBatchError:
+        yield from (PlainRecord(header.base_offset + row, None, None) for row in range(header.records))
+        return
     at = 0
     for _ in range(header.records):
         length, at = _varint(body, at)
