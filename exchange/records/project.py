@@ -12,6 +12,7 @@ from numba import njit
 from exchange.errors import ConfigError, RecordError
 from exchange.records.locate import Located
 from exchange.records.memory import copy
+from exchange.records.reference import on_base
 from exchange.schema.avro import Schema, encode, parse
 from exchange.schema.wire import pack
 
@@ -75,11 +76,13 @@ def compile_projection(writer: Schema, view: Schema, view_id: int) -> Projection
 
 def _default(view: Schema, field: dict[str, Any]) -> bytes:
     """The bytes of a field's default."""
-    alone = {**view.definition, "fields": [field]}
     try:
-        return encode(parse(json.dumps(alone)), {})
-    except (RecordError, ValueError) as error:
-        raise InconvertibleError(f"field {field['name']} has no default") from error
+        alone = on_base(parse(json.dumps({**view.definition, "fields": [field]})))
+        base, value = alone.fields[field["name"]].base, field["default"]
+        text_of_bytes = base in ("bytes", "fixed") and isinstance(value, str)
+        return encode(alone, {field["name"]: value.encode("latin-1") if text_of_bytes else value})
+    except (ConfigError, RecordError, KeyError) as error:
+        raise InconvertibleError(f"field {field['name']} has no default of its own") from error
 
 
 def _shape(node: Any, schema: Schema) -> Any:
