@@ -1,0 +1,180 @@
+"""Sinks against a real Kafka, SQLite and PostgreSQL: every record's effect once, offsets with the rows."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from exchange.bus import Cluster
+from exchange.bus.contract_topic import latest_epoch
+from exchange.bus.produce import Producer
+from exchange.connect import load, runner
+from exchange.contract.names import inbox_topic
+from exchange.records.build import pack
+from exchange.schema import avro, wire
+from tests.connect_project import INCOME, Project
+
+Deliver = Callable[[dict[int, list[tuple[bytes | None, dict[str, Any] | None]]]], None]
+
+
+@pytest.fixture
+def project(fresh_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
+    made = Project(tmp_path, fresh_cluster, f"{unique}a", f"{unique}b")
+    made.apply()
+    return made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/reader.db"
+    return str(request.getfixturevalue("postgres_database"))
+
+
+def connect(project: Project, url: str, key: list[str]) -> None:
+    project.connector(project.reader, database=url, sinks=[{"subject": project.subject, "table": "income", "key": key}])
+
+
+def deliver(
+    project: Project, records: dict[int, list[tuple[bytes | None, dict[str, Any] | None]]], *, fails: bool = False
+) -> None:
+    """What a router does: (key, record) into the partitions of the inbox, in one transaction."""
+    found = latest_epoch(project.cluster)
+    assert found is not None
+    schema_id = found[0].writers[project.subject][-1]
+    schema = avro.parse(found[0].schemas[schema_id])
+    topic = inbox_topic(project.reader, project.subject)
+    with (
+        Producer(project.cluster, f"{project.reader}.test.router") as producer,
+        producer.transaction() as transaction,
+    ):
+        for partition, pairs in records.items():
+            keys = [key for key, _ in pairs]
+            values = [None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, r in pairs]
+            transaction.send(topic, partition, pack(keys, values, [0] * len(keys)))
+        if fails:
+            transaction.flush()
+            raise InterruptedError
+
+
+def income(serial: int, **changes: Any) -> tuple[bytes, dict[str, Any]]:
+    resident = f"44010619900101{serial % 50:04d}"
+    record = {
+        "resident_id": resident,
+        "employer": None,
+        "year": 2024,
+        "amount": Decimal("1234567890.10"),
+        "paid_on": date(2025, 2, 28),
+        "recorded_at": datetime(2025, 3, 1, 0, 0, 3, 120_000, tzinfo=UTC),
+        "serial": serial,
+    }
+    return resident.encode(), record | changes
+
+
+def drain(project: Project) -> None:
+    connector = load.load(project.folder / "connectors", project.reader)
+    stop = threading.Event()
+    runner.start(project.cluster, connector, project.home, stop, until_idle=True).wait(until_idle=True)
+
+
+def rows(url: str, columns: str = "*") -> list[Any]:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        found = list(connection.execute(sa.text(f"SELECT {columns} FROM income ORDER BY serial")).all())
+    engine.dispose()
+    return found
+
+
+def test_upserts_deletes_and_aborts(project: Project, url: str) -> None:
+    connect(project, url, ["serial"])
+    drain(project)
+    assert rows(url) == []
+    deliver(project, {0: [income(1), income(2), income(1, employer="后来的")], 3: [income(3)]})
+    with pytest.raises(InterruptedError):
+        deliver(project, {0: [income(4)]}, fails=True)
+    drain(project)
+    assert rows(url, "serial, employer, _partition, _offset") == [
+        (1, "后来的", 0, 2),
+        (2, None, 0, 1),
+        (3, None, 3, 0),
+    ]
+    deliver(project, {0: [(income(2)[0], None), income(5)]})
+    drain(project)
+    assert [row[0] for row in rows(url, "serial")] == [1, 3, 5]
+
+
+def test_values_arrive_exactly(project: Project, url: str) -> None:
+    connect(project, url, ["serial"])
+    deliver(project, {1: [income(1)]})
+    drain(project)
+    [row] = rows(url, "amount, paid_on, recorded_at")
+    if url.startswith("sqlite"):
+        assert (str(row[0]), row[1], row[2]) == ("1234567890.1", "2025-02-28", "2025-03-01 00:00:03.120000")
+    else:
+        assert row[0] == Decimal("1234567890.10")
+        assert row[1] == date(2025, 2, 28)
+        assert row[2] == datetime(2025, 3, 1, 0, 0, 3, 120_000, tzinfo=UTC)
+
+
+def test_without_a_key_every_record_is_kept(project: Project, url: str) -> None:
+    connect(project, url, [])
+    deliver(project, {2: [income(1), income(1)]})
+    drain(project)
+    assert [tuple(row) for row in rows(url, "serial, _partition, _offset")] == [(1, 2, 0), (1, 2, 1)]
+
+
+def test_a_new_field_becomes_a_column(project: Project, url: str) -> None:
+    connect(project, url, ["serial"])
+    deliver(project, {0: [income(1)]})
+    drain(project)
+    schema = copy.deepcopy(INCOME)
+    schema["fields"].append({"name": "order by", "type": ["null", "string"], "default": None})
+    schema["fields"][-1]["name"] = "select"
+    project.apply(schema)
+    deliver(project, {0: [income(2, select="x")]})
+    drain(project)
+    assert [tuple(row) for row in rows(url, 'serial, "select"')] == [(1, None), (2, "x")]
+
+
+def test_kills_neither_lose_nor_repeat(project: Project, url: str) -> None:
+    random.seed(11)
+    connect(project, url, [])
+    drain(project)
+    expected: Counter[int] = Counter()
+    serial = 0
+    for _ in range(4):
+        for _ in range(3):
+            batch = {p: [income(serial + 4 * i + p) for i in range(400)] for p in range(4)}
+            deliver(project, batch)
+            expected.update(range(serial, serial + 1600))
+            serial += 1600
+        before = len(rows(url, "serial"))
+        log = (project.folder / "log").open("ab")
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "exchange"), "connector", "run", project.reader],
+            env={**os.environ, **project.environment()},
+            stdout=log,
+            stderr=log,
+        )
+        deadline = time.monotonic() + 60
+        while len(rows(url, "serial")) == before and time.monotonic() < deadline:
+            time.sleep(random.random() / 20)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    drain(project)
+    assert Counter(row[0] for row in rows(url, "serial")) == expected
