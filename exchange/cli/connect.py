@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 import click
 
 from exchange.bus import Cluster
 from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.connect import check as checks
 from exchange.connect import load, runner
+from exchange.connect.database import Paths
+from exchange.contract.load import load as load_contract
+from exchange.contract.period import city_day
+from exchange.errors import ConfigError
 from exchange.metrics import Health
 from exchange.settings import Settings
 
@@ -40,6 +47,32 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
     with daemon(settings, metrics_port, health) as stop:
         running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle))
         running[0].wait(until_idle=until_idle)
+
+
+@connector.command()
+@click.argument("department")
+@_output
+def check(department: str, output: str) -> None:
+    """Check DEPARTMENT's connector.yaml against the contract, its databases and their first rows.
+
+    Every mistake at once, each with its line. Nothing is published or written.
+    """
+    settings = Settings()
+    try:
+        found = load.load(settings.connectors, department)
+        loaded = load_contract(settings.contract, city_day(datetime.now(UTC)))
+        problems = checks.check(found, loaded, Paths(found.folder, settings.home))
+    except load.ConnectorConfigError as error:
+        problems = list(error.problems)
+    if output == "json":
+        click.echo(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False))
+    else:
+        for problem in problems:
+            click.echo(f"{department}/{load.FILE}: {problem}")
+        errors = sum(problem.severity == "error" for problem in problems)
+        click.echo(f"{errors} errors, {len(problems) - errors} warnings")
+    if any(problem.severity == "error" for problem in problems):
+        raise SystemExit(ConfigError.exit_status)
 
 
 @connector.command("list")

@@ -24,14 +24,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import codecs
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from exchange.contract.model import Model, Name, SubjectId
 
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _known(check: Callable[[str], object], what: str) -> AfterValidator:
+    def validate(name: str) -> str:
+        try:
+            check(name)
+        except (LookupError, ValueError) as error:
+            raise ValueError(f"'{name}' is not {what}") from error
+        return name
+
+    return AfterValidator(validate)
+
+
+Timezone = Annotated[str, _known(ZoneInfo, "a time zone, such as Asia/Shanghai")]
+Encoding = Annotated[str, _known(codecs.lookup, "a text encoding, such as utf-8 or gb18030")]
 
 
 class Database(Model):
@@ -58,7 +75,7 @@ class Csv(Model):
 
     folder: str
     pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
-    encoding: str = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
+    encoding: Encoding = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     null: str = Field(default="", description="The text that stands for a missing value.")
     settle_s: float = Field(
@@ -81,7 +98,7 @@ class SourceConfig(Model):
     page_rows: int = Field(default=5000, ge=1, le=50_000, description="Rows in one transaction at most.")
     columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, where names differ.")
     transform: Reference | None = Field(default=None, description="file.py:function in the connector's folder.")
-    timezone: str = Field(default="Asia/Shanghai", description="Zone of timestamps that carry none.")
+    timezone: Timezone = Field(default="Asia/Shanghai", description="Zone of timestamps that carry none.")
     database: Database | None = Field(default=None, description="Where it is not the connector's database.")
 
     @model_validator(mode="after")

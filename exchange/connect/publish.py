@@ -11,7 +11,7 @@ import numpy as np
 
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
-from exchange.connect.convert import RowRejectedError
+from exchange.connect.coerce import RowRejectedError
 from exchange.connect.rejects import RejectFile
 from exchange.connect.source import Bad, Page, Row
 from exchange.contract.model import Subject

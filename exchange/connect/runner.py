@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from exchange import metrics
 from exchange.bus.connection import Cluster
 from exchange.bus.contract_topic import latest_epoch
-from exchange.connect import database, user_code
-from exchange.connect.config import ConnectorConfig, SinkConfig, SourceConfig
-from exchange.connect.convert import converter
-from exchange.connect.csv_source import CsvSource
-from exchange.connect.database import DatabaseConfigError, Paths
+from exchange.connect.assembly import Assembly
+from exchange.connect.config import SinkConfig, SourceConfig
+from exchange.connect.database import Paths
 from exchange.connect.load import Connector
-from exchange.connect.publish import Encoder, Publisher
+from exchange.connect.publish import Publisher
 from exchange.connect.rejects import RejectFile
 from exchange.connect.schemas import Schemas
 from exchange.connect.sink import Sink
-from exchange.connect.sink_table import SinkTable
-from exchange.connect.source import Source
-from exchange.connect.sql_source import SqlSource
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker
 from exchange.contract.model import Epoch
 from exchange.contract.names import inbox_topic
 from exchange.errors import ConfigError
-from exchange.schema.avro import Schema
 
 WATCH_S = 0.1
 
@@ -78,97 +72,61 @@ def start(
     found = latest_epoch(cluster)
     if found is None:
         raise NotInContractError("no contract was ever published", remedy="exchange apply")
-    assembly = _Assembly(cluster, connector, found[0], home)
-    workers = assembly.workers(stop, patient=not until_idle)
+    workers = _Workers(cluster, connector, found[0], home).make(stop, patient=not until_idle)
     for worker in workers:
         worker.start()
     return Running(tuple(workers), stop)
 
 
-class _Assembly:
-    """Puts sources and sinks together out of one file and one epoch."""
+class _Workers:
+    """Makes the workers of one file under one epoch."""
 
     def __init__(self, cluster: Cluster, connector: Connector, epoch: Epoch, home: Path) -> None:
         self._cluster = cluster
-        self._config: ConnectorConfig = connector.config
-        self._paths = Paths(connector.folder, home)
+        self._config = connector.config
+        self._department = connector.config.department
+        self._parts = Assembly(Paths(connector.folder, home), connector.config.database)
         self._epoch = epoch
         self._home = home
         self._schemas = Schemas(cluster, epoch.schemas)
 
-    def workers(self, stop: threading.Event, *, patient: bool) -> list[Worker]:
+    def make(self, stop: threading.Event, *, patient: bool) -> list[Worker]:
         sources = [self._source(source, stop, patient=patient) for source in self._config.sources]
         sinks = [self._sink(sink, stop, patient=patient) for sink in self._config.sinks]
         return [*sources, *sinks]
 
     def _source(self, config: SourceConfig, stop: threading.Event, *, patient: bool) -> Worker:
         writers = self._epoch.writers.get(config.subject)
-        if not writers or not config.subject.startswith(f"{self._config.department}."):
+        if not writers or not config.subject.startswith(f"{self._department}."):
             raise NotInContractError(
-                f"{self._config.department} does not own a subject {config.subject}",
+                f"{self._department} does not own a subject {config.subject}",
                 remedy="correct the connector's `subject`, or add it to topics.yaml and apply",
             )
         subject = self._epoch.contract.subject(config.subject)
         schema = self._schemas.of(writers[-1])
-        null_text = config.csv.null if config.csv else None
-        convert = converter(schema.definition, config.columns, timezone=config.timezone, null_text=null_text)
-        transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
-        encoder = Encoder(subject, writers[-1], schema, convert, transform)
+        encoder = self._parts.encoder(config, subject, writers[-1], schema)
         publisher = Publisher(subject, encoder, RejectFile(self._home, subject.id))
-        make = self._maker(config, schema)
-        make().close()
+        make = partial(self._parts.source, config, schema)
+        make().close()  # refuses now what could not work later
         return SourceWorker(
             self._cluster, publisher, make, subject.owner, subject.id, config.poll_s, stop, patient=patient
         )
 
-    def _maker(self, config: SourceConfig, schema: Schema) -> _Maker:
-        return _Maker(config, schema.definition["fields"], self._config.database, self._paths)
-
     def _sink(self, config: SinkConfig, stop: threading.Event, *, patient: bool) -> Worker:
-        reader = self._config.department
-        grants = [g for g in self._epoch.contract.grants if g.subject == config.subject and g.reader == reader]
+        grants = [g for g in self._epoch.contract.grants if (g.subject, g.reader) == (config.subject, self._department)]
         if not grants:
             raise NotInContractError(
-                f"{reader} has no grant for {config.subject}", remedy="ask its owner for one, or remove the sink"
+                f"{self._department} has no grant for {config.subject}",
+                remedy="ask its owner for one, or remove the sink",
             )
         subject = self._epoch.contract.subject(config.subject)
         newest = max(grants, key=lambda grant: grant.from_)
         delivered = self._schemas.of(self._epoch.views.get(newest.id, self._epoch.writers[subject.id][-1]))
-        rejects = RejectFile(self._home, inbox_topic(reader, subject.id))
+        rejects = RejectFile(self._home, inbox_topic(self._department, subject.id))
+        self._parts.table(config, subject).close()
 
         def make() -> Sink:
-            engine = _engine(config, self._config.database, self._paths, writes=True)
-            table = SinkTable(engine, config.table_name, config.key, subject.entity.field)
-            return Sink(self._cluster, reader, subject, table, delivered, self._schemas.of, rejects)
+            table = self._parts.table(config, subject)
+            return Sink(self._cluster, self._department, subject, table, delivered, self._schemas.of, rejects)
 
         return SinkWorker(make, subject.id, stop, patient=patient)
-
-
-@dataclass(frozen=True)
-class _Maker:
-    """Makes a new source object as a file describes it, each time that it is called."""
-
-    config: SourceConfig
-    fields: list[Mapping[str, object]]
-    database: database.Database | None
-    paths: Paths
-
-    def __call__(self) -> Source:
-        config = self.config
-        if config.python is not None:
-            return user_code.source(self.paths.folder, config.python, config.options)
-        column = {str(f["name"]): config.columns.get(str(f["name"]), str(f["name"])) for f in self.fields}
-        if config.csv is not None:
-            required = [column[str(f["name"])] for f in self.fields if "default" not in f]
-            return CsvSource(config, self.paths.path(config.csv.folder), [] if config.transform else required)
-        engine = _engine(config, self.database, self.paths)
-        return SqlSource(config, engine, None if config.transform else list(column.values()))
-
-
-def _engine(
-    config: SourceConfig | SinkConfig, fallback: database.Database | None, paths: Paths, *, writes: bool = False
-) -> database.Engine:
-    chosen = config.database or fallback
-    if chosen is None:
-        raise DatabaseConfigError(f"{config.subject} has no database", remedy="give `database: …` at the file's top")
-    return database.engine(chosen, paths, writes=writes)

@@ -83,6 +83,19 @@ class SinkTable:
             rows = connection.execute(known.where(self._offsets.c.topic == topic)).all()
         return dict.fromkeys(partitions, 0) | {row[0]: row[1] for row in rows}
 
+    def examine(self) -> None:
+        """DatabaseConfigError where the database does not answer, or has a table of that name for something else."""
+        with translated(f"look at {self._name}"), self._engine.connect() as connection:
+            there = sa.inspect(connection)
+            if there.has_table(self._name, self._schema):
+                self._check_ours({c["name"] for c in there.get_columns(self._name, self._schema)})
+
+    def _check_ours(self, have: set[str]) -> None:
+        if not have.issuperset((*PLACE, *self._key)):
+            raise DatabaseConfigError(
+                f"{self._name} is a table of something else", remedy="give the sink another `table`, or drop this one"
+            )
+
     def fit(self, schema: Schema) -> None:
         """Make the table, or add the columns of the schema that it does not have yet."""
         missing = [name for name in self._key if name not in schema.fields]
@@ -116,10 +129,7 @@ class SinkTable:
             raise UnstorableError("a tombstone whose key is not an entity") from error
 
     def _grow(self, connection: Connection, have: set[str], fields: Sequence[Field]) -> None:
-        if not have.issuperset((*PLACE, *self._key)):
-            raise DatabaseConfigError(
-                f"{self._name} is a table of something else", remedy="give the sink another `table`, or drop this one"
-            )
+        self._check_ours(have)
         quoted = connection.dialect.identifier_preparer.format_table(self._table(()))
         for field in fields:
             column = CreateColumn(sa.Column(field.name, self._type(field))).compile(dialect=connection.dialect)

@@ -31,6 +31,8 @@ class RepeatedCursorError(DatabaseConfigError):
 class SqlSource(Source):
     """Sweeps over a table in the order of (time, id), from a little before the newest row that was published.
 
+    It reads the `columns` (None: all there are), and does not open without the `required` ones; once
+    open, `names` are those that rows have.
     Each sweep begins `lookback_s` before that row, so that a transaction which commits late is
     still seen, and passes over what the window already holds. Once no row is newer for
     `lookback_s`, the sweeps begin at the newest row itself.
@@ -41,6 +43,7 @@ class SqlSource(Source):
         config: SourceConfig,
         engine: Engine,
         columns: Sequence[str] | None,
+        required: Sequence[str] = (),
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -48,9 +51,11 @@ class SqlSource(Source):
         super().__init__({})
         assert config.cursor is not None
         self._config = config
-        self._cursor = config.cursor
+        self.cursor = config.cursor
         self._engine = engine
         self._columns = columns
+        self._required = required
+        self.names: list[str] = []
         self._clock = clock
         self._monotonic = monotonic
         self._zone = ZoneInfo(config.timezone)
@@ -60,12 +65,15 @@ class SqlSource(Source):
         self._newest_since = self._monotonic()
         with translated(f"open {self._config.subject}"):
             available = columns_of(self._engine, self._config)
-        wanted = dict.fromkeys([*(self._columns or available), self._cursor.time, self._cursor.id])
-        # A column that is not there is left out of the row: the field's default is taken, if it has one.
-        self._names = [name for name in wanted if name in available]
-        for name in (self._cursor.time, self._cursor.id):
-            if name not in available:
-                raise DatabaseConfigError(f"cursor column {name} does not exist", remedy="correct `cursor`")
+        cursor = (self.cursor.time, self.cursor.id)
+        missing = [name for name in dict.fromkeys([*self._required, *cursor]) if name not in available]
+        if missing:
+            raise DatabaseConfigError(
+                f"{self._config.table or 'the query'} has no column {', '.join(missing)}",
+                remedy="correct `columns` or `cursor`; a field without a column needs a default in the schema",
+            )
+        # An optional column that is not there is left out of the row, so that the field's default is taken.
+        self.names = [name for name in dict.fromkeys([*(self._columns or available), *cursor]) if name in available]
 
     def pages(self) -> Iterator[Page]:
         started = self._monotonic()
@@ -81,7 +89,7 @@ class SqlSource(Source):
             hashes = np.array([row_hash(row[self._time], row[self._id]) for row in rows], np.uint64)
             if len(np.unique(hashes)) < len(hashes):
                 raise RepeatedCursorError(
-                    f"{self._config.subject}: rows with the same {self._cursor.time} and {self._cursor.id}",
+                    f"{self._config.subject}: rows with the same {self.cursor.time} and {self.cursor.id}",
                     remedy="name a column as cursor.id that tells the rows apart",
                 )
             fresh = np.flatnonzero(~np.isin(hashes, known)).tolist() if len(known) else range(len(rows))
@@ -98,13 +106,20 @@ class SqlSource(Source):
     def close(self) -> None:
         self._engine.dispose()
 
+    def without_cursor(self) -> int:
+        """How many rows have no timestamp or no id: they are never published."""
+        when: ColumnElement[Any] = column(self.cursor.time)
+        row_id: ColumnElement[Any] = column(self.cursor.id)
+        query = select(func.count()).select_from(origin(self._config, (self.cursor.time, self.cursor.id)))
+        return int(self._rows(query.where(when.is_(None) | row_id.is_(None)))[0][0])
+
     @property
     def _time(self) -> int:
-        return self._names.index(self._cursor.time)
+        return self.names.index(self.cursor.time)
 
     @property
     def _id(self) -> int:
-        return self._names.index(self._cursor.id)
+        return self.names.index(self.cursor.id)
 
     def _page(self, rows: list[Sequence[Any]], moments: list[Any], hashes: np.ndarray, newest: Any) -> Page:
         high = self._window.high
@@ -112,22 +127,22 @@ class SqlSource(Source):
         if self._window.high != high:
             self._newest_since = self._monotonic()
         places = Places(self._config.table or "query", moments, hashes)
-        names = self._names
+        names = self.names
         return Page(
             [dict(zip(names, row, strict=True)) for row in rows], progress, places, instant(moments[0], self._zone)
         )
 
     def _newest(self) -> Any:
         """The newest time in the table that can be one."""
-        when: ColumnElement[Any] = column(self._cursor.time)
-        query = select(when).select_from(origin(self._config, [self._cursor.time])).where(when.is_not(None))
+        when: ColumnElement[Any] = column(self.cursor.time)
+        query = select(when).select_from(origin(self._config, [self.cursor.time])).where(when.is_not(None))
         rows = self._rows(query.order_by(when.desc()).limit(ODD_TIMES))
         return latest((row[0] for row in rows), self._clock())
 
     def _fetch(self, low: Any, last: tuple[Any, Any] | None) -> list[Sequence[Any]]:
-        when: ColumnElement[Any] = column(self._cursor.time)
-        row_id: ColumnElement[Any] = column(self._cursor.id)
-        query: Any = select(*(column(name) for name in self._names)).select_from(origin(self._config, self._names))
+        when: ColumnElement[Any] = column(self.cursor.time)
+        row_id: ColumnElement[Any] = column(self.cursor.id)
+        query: Any = select(*(column(name) for name in self.names)).select_from(origin(self._config, self.names))
         query = query.where(when.is_not(None), row_id.is_not(None))
         if last is not None:
             query = query.where(
@@ -176,13 +191,3 @@ def columns_of(engine: Engine, config: SourceConfig) -> list[str]:
     if len(set(names)) < len(names):
         raise DatabaseConfigError("two columns of the query have one name", remedy="name them with AS")
     return names
-
-
-def without_cursor(engine: Engine, config: SourceConfig) -> int:
-    """How many rows have no timestamp or no id: they are never published."""
-    assert config.cursor is not None
-    when: ColumnElement[Any] = column(config.cursor.time)
-    row_id: ColumnElement[Any] = column(config.cursor.id)
-    query = select(func.count()).select_from(origin(config, (config.cursor.time, config.cursor.id)))
-    with translated(f"count rows of {config.subject}"), engine.connect() as connection:
-        return connection.execute(query.where(when.is_(None) | row_id.is_(None))).scalar_one()

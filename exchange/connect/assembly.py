@@ -1,0 +1,67 @@
+"""Sources, encoders and tables, put together as connector.yaml describes them."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Engine
+
+from exchange.connect import database, user_code
+from exchange.connect.config import Database, SinkConfig, SourceConfig
+from exchange.connect.convert import converter
+from exchange.connect.csv_source import CsvSource
+from exchange.connect.database import DatabaseConfigError, Paths
+from exchange.connect.publish import Encoder
+from exchange.connect.sink_table import SinkTable
+from exchange.connect.source import Source
+from exchange.connect.sql_source import SqlSource
+from exchange.contract.model import Subject
+from exchange.schema.avro import Schema
+
+
+class Assembly:
+    """Makes the parts of one department's connector; ConfigError where the file does not allow it."""
+
+    def __init__(self, paths: Paths, fallback: Database | None) -> None:
+        self._paths = paths
+        self._fallback = fallback
+
+    def source(self, config: SourceConfig, schema: Schema) -> Source:
+        """A source that is not yet open."""
+        if config.python is not None:
+            return user_code.source(self._paths.folder, config.python, config.options)
+        columns = columns_of_fields(config, schema)
+        # A transform may make any field out of any column.
+        required = () if config.transform else required_columns(config, schema)
+        if config.csv is not None:
+            return CsvSource(config, self._paths.path(config.csv.folder), required)
+        wanted = None if config.transform else tuple(columns.values())
+        return SqlSource(config, self._engine(config, writes=False), wanted, required)
+
+    def encoder(self, config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> Encoder:
+        """What makes records of the source's rows."""
+        null_text = config.csv.null if config.csv else None
+        convert = converter(schema.definition, config.columns, timezone=config.timezone, null_text=null_text)
+        transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
+        return Encoder(subject, schema_id, schema, convert, transform)
+
+    def table(self, config: SinkConfig, subject: Subject) -> SinkTable:
+        """The table that a sink fills."""
+        return SinkTable(self._engine(config, writes=True), config.table_name, config.key, subject.entity.field)
+
+    def _engine(self, config: SourceConfig | SinkConfig, *, writes: bool) -> Engine:
+        chosen = config.database or self._fallback
+        if chosen is None:
+            raise DatabaseConfigError(
+                f"{config.subject} has no database", remedy="give `database: …` at the file's top"
+            )
+        return database.engine(chosen, self._paths, writes=writes)
+
+
+def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:
+    """The column of each field."""
+    return {name: config.columns.get(name, name) for name in schema.fields}
+
+
+def required_columns(config: SourceConfig, schema: Schema) -> tuple[str, ...]:
+    """The columns of the fields without a default."""
+    columns = columns_of_fields(config, schema)
+    return tuple(columns[field["name"]] for field in schema.definition["fields"] if "default" not in field)

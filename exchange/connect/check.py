@@ -1,0 +1,107 @@
+"""Whether a connector would run: its file against the contract, its code and its databases, all mistakes at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from exchange.connect.assembly import Assembly, columns_of_fields
+from exchange.connect.config import SinkConfig, SourceConfig
+from exchange.connect.database import Paths
+from exchange.connect.load import Connector
+from exchange.connect.sql_source import SqlSource
+from exchange.contract.load import Loaded
+from exchange.contract.model import Subject
+from exchange.contract.nearest import nearest
+from exchange.contract.problem import Path, Problem, Severity, dotted
+from exchange.errors import ExchangeError
+from exchange.schema.avro import Schema
+
+
+def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
+    """Every mistake, by line. Reads the first page of each table, and publishes and writes nothing."""
+    run = _Check(connector, loaded, paths)
+    for i, source in enumerate(connector.config.sources):
+        run.source(source, ("sources", i))
+    for i, sink in enumerate(connector.config.sinks):
+        run.sink(sink, ("sinks", i))
+    return sorted(run.problems)
+
+
+class _Check:
+    def __init__(self, connector: Connector, loaded: Loaded, paths: Paths) -> None:
+        self._document, self._loaded, self._paths = connector.document, loaded, paths
+        self._department = connector.config.department
+        self._parts = Assembly(paths, connector.config.database)
+        self.problems: list[Problem] = []
+
+    def _add(self, path: Path, message: str, remedy: str = "", severity: Severity = "error") -> None:
+        self.problems.append(Problem(self._document.line(path), dotted(path), message, remedy, severity))
+
+    @contextmanager
+    def _noted(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except ExchangeError as error:
+            self._add(path, error.message, error.remedy)
+
+    def source(self, config: SourceConfig, path: Path) -> None:
+        """Note what is wrong with one source."""
+        own = {s.id: s for s in self._loaded.contract.subjects if s.owner == self._department}
+        if config.subject not in own:
+            message = f"{self._department} owns no subject {config.subject}"
+            self._add((*path, "subject"), message, nearest(config.subject, list(own)))
+            return
+        subject, schema = own[config.subject], self._loaded.schemas[config.subject]
+        for field in config.columns:
+            if field not in schema.fields:
+                message = f"the schema has no field {field}"
+                self._add((*path, "columns", field), message, nearest(field, list(schema.fields)))
+        place = (*path, next(key for key in ("table", "query", "csv", "python") if getattr(config, key) is not None))
+        if config.csv is not None and not self._paths.path(config.csv.folder).is_dir():
+            remedy = "the connector makes it when it starts; check the path"
+            self._add((*place, "folder"), "the drop folder is not there", remedy, "warning")
+        with self._noted((*path, "transform") if config.transform else (*path, "subject")):
+            self._parts.encoder(config, subject, 0, schema)
+        with self._noted(place), closing(self._parts.source(config, schema)) as source:
+            if isinstance(source, SqlSource):
+                self._table(config, subject, schema, source, place)
+
+    def _table(self, config: SourceConfig, subject: Subject, schema: Schema, source: SqlSource, path: Path) -> None:
+        """Try the first page, and say which rows would not be published."""
+        source.open({})
+        if not config.transform:
+            for field, column in columns_of_fields(config, schema).items():
+                if column not in source.names:
+                    message = f"there is no column {column}: {field} is published with its default"
+                    self._add(path, message, "give the column's name under `columns`", "warning")
+        if unordered := source.without_cursor():
+            message = f"{unordered} rows have no {source.cursor.time} or no {source.cursor.id} and are never published"
+            self._add(path, message, "fill these columns", "warning")
+        page = next(source.pages(), None)
+        if page is None:
+            return
+        reasons = Counter(reason for _, reason in self._parts.encoder(config, subject, 0, schema).encode(page).rejected)
+        for reason, count in reasons.most_common():
+            message = f"{count} of the first {len(page.rows)} rows would be rejected: {reason}"
+            self._add(path, message, "correct the rows, or map them in transform.py", "warning")
+
+    def sink(self, config: SinkConfig, path: Path) -> None:
+        """Note what is wrong with one sink."""
+        contract = self._loaded.contract
+        granted = [g for g in contract.grants if g.reader == self._department]
+        grants = [g for g in granted if g.subject == config.subject]
+        if not grants:
+            message = f"{self._department} has no grant for {config.subject}"
+            self._add((*path, "subject"), message, nearest(config.subject, sorted({g.subject for g in granted})))
+            return
+        for grant in grants:
+            given = list(self._loaded.schemas[config.subject].fields) if grant.fields == "all" else grant.fields
+            for i, field in enumerate(config.key):
+                if field not in given:
+                    self._add((*path, "key", i), f"grant {grant.id} does not give {field}", nearest(field, given))
+        with self._noted((*path, "table") if config.table else path):
+            subject = contract.subject(config.subject)
+            with closing(self._parts.table(config, subject)) as table:
+                table.examine()
