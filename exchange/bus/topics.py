@@ -11,6 +11,9 @@ from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Consumer, Record, records
 
+# The topic's own max.message.bytes is the limit that counts; the largest is that of exchange.contract.
+MAX_RECORD_BYTES = 10 << 20
+
 
 def read_all(cluster: Cluster, topic: str, *, timeout_s: float = 60.0) -> Iterator[Record]:
     """Every committed record of the topic up to its present end, partition by partition in order.
@@ -47,7 +50,13 @@ def publish(
     """Append keys and values, acknowledged by all replicas, without a transaction; return their offsets."""
     now = int(time.time() * 1000)
     with translated(f"publish to {topic}"):
-        client = KafkaProducer(**cluster.config(), acks="all", enable_idempotence=True, metrics_enabled=False)
+        client = KafkaProducer(
+            **cluster.config(),
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=MAX_RECORD_BYTES,
+            metrics_enabled=False,
+        )
         try:
             futures = [
                 client.send(topic, key=key, value=value, partition=partition, timestamp_ms=now) for key, value in pairs

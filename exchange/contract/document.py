@@ -72,10 +72,10 @@ def read(data: bytes) -> Document:
     except YAMLError as error:
         _fault(document, 1, f"is not YAML: {str(error).splitlines()[0]}", "remove what is not text")
         return document
-    if node is None:
+    if node is not None:
+        document.value = _value(node, (), document, yaml)
+    if document.value is None and not document.problems:
         _fault(document, 1, "the file is empty", "start with `version: 1`")
-        return document
-    document.value = _value(node, (), document, yaml)
     return document
 
 
