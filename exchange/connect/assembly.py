@@ -53,6 +53,8 @@ class Assembly:
             raise DatabaseConfigError(
                 f"{config.subject} has no database", remedy="give `database: …` at the file's top"
             )
+        if not writes:
+            database.require_file(chosen, self._paths)
         return database.engine(chosen, self._paths, writes=writes)
 
 

@@ -77,6 +77,13 @@ def url(database: Database, paths: Paths) -> URL:
     return parsed
 
 
+def require_file(database: Database, paths: Paths) -> None:
+    """DatabaseConfigError where SQLite's file is not there: opening it would make an empty one."""
+    target = url(database, paths)
+    if target.get_backend_name() == "sqlite" and not Path(target.database or "").is_file():
+        raise DatabaseConfigError(f"there is no database file {target.database}", remedy="correct `database`")
+
+
 def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     """An engine for a source, or (`writes`) for a sink.
 
@@ -85,21 +92,14 @@ def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     """
     target = url(database, paths)
     if target.get_backend_name() == "sqlite":
-        _sqlite_file(Path(target.database or ""), writes=writes)
+        if writes and target.database:
+            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
         made = sqlalchemy.create_engine(target, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(made, "connect", _sqlite_writer if writes else _sqlite_reader)
         return made
     return sqlalchemy.create_engine(
         target, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"}
     )
-
-
-def _sqlite_file(path: Path, *, writes: bool) -> None:
-    """See that the file is there, which SQLite would otherwise make empty; a sink's may be made."""
-    if writes:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    elif not path.is_file():
-        raise DatabaseConfigError(f"there is no database file {path}", remedy="correct `database`")
 
 
 def _sqlite_reader(connection: Any, _record: object) -> None:
