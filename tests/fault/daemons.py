@@ -1,0 +1,115 @@
+"""Daemons of the exchange as processes that are killed and started again."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from tests.fault.plain import wait_until
+from tests.fault.town import Town
+
+STOP_S = 30.0
+
+
+class Daemon:
+    """One daemon, `exchange` with these arguments, or another Python module given as `module`."""
+
+    def __init__(self, town: Town, name: str, arguments: Sequence[str], module: str = "exchange") -> None:
+        self.name = name
+        self.kills = 0
+        self._town = town
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._log = town.folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began_at = 0
+
+    def start(self) -> None:
+        """Start it, without waiting until it works."""
+        with self._log.open("ab") as log:
+            self._began_at = log.tell()
+            self._process = subprocess.Popen(
+                self._command, env=self._town.environment, cwd=self._town.folder, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        """SIGKILL; AssertionError where it had ended by itself."""
+        assert self._process is not None
+        assert self._process.poll() is None, f"{self.name} ended by itself: {self.tail()}"
+        self._process.kill()
+        self._process.wait()
+        self.kills += 1
+
+    def pause(self) -> None:
+        """SIGSTOP: alive to the operating system, silent to everybody else."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """SIGTERM once it has started, and a clean end in time."""
+        assert self._process is not None
+        wait_until(self.has_started, f"{self.name} starts")
+        self._process.terminate()
+        try:
+            assert self._process.wait(STOP_S) == 0, f"{self.name} did not end cleanly: {self.tail()}"
+        finally:
+            self.end()
+
+    def has_started(self) -> bool:
+        """Whether it said so in its log."""
+        return b'"started"' in self._log.read_bytes()[self._began_at :]
+
+    def end(self) -> None:
+        """See that it is gone, whatever its state."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+
+
+class Killer(threading.Thread):
+    """Kills each of some daemons in turn after random pauses and starts it again, until `enough`.
+
+    `fault` is what went wrong in a daemon before it was killed.
+    """
+
+    def __init__(
+        self,
+        daemons: Sequence[Daemon],
+        pause_s: tuple[float, float],
+        chance: random.Random,
+        enough: Callable[[Sequence[Daemon]], bool],
+    ) -> None:
+        super().__init__(name=f"killer-{daemons[0].name}", daemon=True)
+        self.fault: AssertionError | None = None
+        self._daemons = daemons
+        self._pause_s = pause_s
+        self._chance = chance
+        self._enough = enough
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while not self._enough(self._daemons):
+                for daemon in self._daemons:
+                    if self._stop.wait(self._chance.uniform(*self._pause_s)):
+                        return
+                    daemon.kill()
+                    daemon.start()
+        except AssertionError as fault:
+            self.fault = fault
+
+    def cancel(self) -> None:
+        """End soon; the daemon that was killed last runs."""
+        self._stop.set()

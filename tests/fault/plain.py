@@ -1,0 +1,155 @@
+"""Kafka read without a line of the exchange's code: librdkafka's client and fastavro."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import fastavro
+from confluent_kafka import Consumer, Message, TopicPartition
+
+DEADLINE_S = 60.0
+
+
+class Read(NamedTuple):
+    """One record as a reader gets it."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+def consumer(bootstrap_servers: str, *, isolation: str = "read_committed", group: str = "") -> Consumer:
+    """A client that commits nothing and tells where partitions end."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": group or f"plain-{uuid.uuid4().hex}",
+            "isolation.level": isolation,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+        }
+    )
+
+
+def topics(bootstrap_servers: str) -> dict[str, int]:
+    """Every topic, with the number of its partitions."""
+    client = consumer(bootstrap_servers)
+    try:
+        return {name: len(topic.partitions) for name, topic in client.list_topics(timeout=30).topics.items()}
+    finally:
+        client.close()
+
+
+def read(bootstrap_servers: str, topic: str, *, isolation: str = "read_committed") -> Iterator[Read]:
+    """Every record of the topic to its present end; nothing where the topic does not exist."""
+    client = consumer(bootstrap_servers, isolation=isolation)
+    try:
+        waiting = set(client.list_topics(topic, timeout=30).topics[topic].partitions)
+        if waiting:
+            client.assign([TopicPartition(topic, p, 0) for p in waiting])
+        deadline = time.monotonic() + DEADLINE_S
+        while waiting:
+            assert time.monotonic() < deadline, f"the end of {topic} was not reached"
+            for message in client.consume(10_000, timeout=0.2):
+                deadline = time.monotonic() + DEADLINE_S
+                if message.error():
+                    waiting.discard(message.partition())
+                else:
+                    yield as_read(message)
+    finally:
+        client.close()
+
+
+def as_read(message: Message) -> Read:
+    """The record of a message."""
+    headers = tuple(message.headers() or ())
+    return Read(message.partition(), message.offset(), message.key(), message.value(), headers)
+
+
+def committed(bootstrap_servers: str, group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """The group's committed offsets; absent where there is none."""
+    client = consumer(bootstrap_servers, group=group)
+    try:
+        found = client.committed([TopicPartition(*place) for place in places], timeout=30)
+        return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+    finally:
+        client.close()
+
+
+class Registry:
+    """The schemas of `_schemas`, read as Confluent's registry writes them."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.by_subject: dict[str, list[int]] = {}
+        self._text: dict[int, str] = {}
+        for record in read(bootstrap_servers, "_schemas"):
+            if record.key and record.value and json.loads(record.key)["keytype"] == "SCHEMA":
+                value = json.loads(record.value)
+                self.by_subject.setdefault(value["subject"], []).append(value["id"])
+                self._text[value["id"]] = value["schema"]
+
+    def schema(self, schema_id: int) -> dict[str, Any]:
+        """The Avro schema of that id; KeyError where nobody registered it."""
+        return json.loads(self._text[schema_id])
+
+    def decode(self, value: bytes) -> tuple[int, dict[str, Any]]:
+        """Schema id and record of a value in Confluent's wire format; nothing may be left over."""
+        magic, schema_id = struct.unpack(">bI", value[:5])
+        assert magic == 0
+        body = io.BytesIO(value[5:])
+        record = fastavro.schemaless_reader(body, _parsed(self._text[schema_id]))
+        assert body.tell() == len(value) - 5, "bytes after the record"
+        return schema_id, record
+
+
+@cache
+def _parsed(text: str) -> Any:
+    return fastavro.parse_schema(json.loads(text))
+
+
+def entries(
+    bootstrap_servers: str, registry: Registry, *, isolation: str = "read_committed"
+) -> Iterator[dict[str, Any]]:
+    """The ledger's entries as plain dictionaries."""
+    for record in read(bootstrap_servers, "exchange.ledger", isolation=isolation):
+        assert record.value is not None
+        yield registry.decode(record.value)[1]
+
+
+def offsets(entry: dict[str, Any]) -> list[int]:
+    """The source offsets that an entry covers."""
+    return [offset for run in entry["runs"] for offset in range(run["first"], run["first"] + run["count"])]
+
+
+def withheld(entry: dict[str, Any], outcome: dict[str, Any]) -> list[str | None]:
+    """For each record of the entry, why the outcome's grants did not get it; None where they did."""
+    why: list[str | None] = [None] * entry["count"]
+    bad = {quarantined["index"]: f"quarantined: {quarantined['reason']}" for quarantined in entry["quarantined"]}
+    for index, reason in bad.items():
+        why[index] = reason
+    for one in outcome["withheld"]:
+        for index in range(entry["count"]):
+            bitmap = one["bitmap"]
+            if (bitmap is None and index not in bad) or (bitmap and bitmap[index // 8] >> index % 8 & 1):
+                assert why[index] is None, "a record has two outcomes"
+                why[index] = one["reason"]
+    return why
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S) -> None:
+    """Poll until the condition holds; AssertionError past the time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.1)

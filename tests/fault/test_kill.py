@@ -1,0 +1,149 @@
+"""A million records while router, connector and follower are killed again and again: none lost, none twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exchange.broker import LocalBroker
+from tests.fault import plain
+from tests.fault.daemons import Daemon, Killer
+from tests.fault.expected import Verdict, check
+from tests.fault.town import FIELDS, OWNER, PARTITIONS, SHARE, Town, slices
+
+ROWS = 1_000_000
+KILLS = 10
+FEED_S = 100.0
+"""The time over which rows come into the database, so that every kill hits daemons at work."""
+SEED = 20_251_122
+
+
+@dataclass
+class Siege:
+    """A town whose daemons run, with everything that is to be stopped at its end."""
+
+    town: Town
+    routers: list[Daemon]
+    connector: Daemon
+    follower: Daemon
+
+    @property
+    def daemons(self) -> list[Daemon]:
+        """All of them."""
+        return [*self.routers, self.connector, self.follower]
+
+
+@contextmanager
+def siege(town: Town, router_module: str = "exchange") -> Iterator[Siege]:
+    """Two routers, the connector and the follower of a new town, running."""
+    town.make_tables()
+    town.exchange("apply", "--yes")
+    begun = Siege(
+        town,
+        [Daemon(town, f"router-{i}", ["router", "run", "--instance", str(i)], router_module) for i in (1, 2)],
+        Daemon(town, "connector", ["connector", "run", OWNER]),
+        Daemon(town, "follower", ["ledger", "follow"]),
+    )
+    with ExitStack() as stack:
+        for daemon in begun.daemons:
+            stack.callback(daemon.end)
+            daemon.start()
+        yield begun
+
+
+def feed(town: Town, rows: int, seconds: float) -> None:
+    """Insert all rows, evenly over that time."""
+    began, pieces = time.monotonic(), max(1, round(seconds))
+    for at, piece in enumerate(slices(rows, pieces), 1):
+        for subject, serials in piece:
+            town.insert(subject, serials)
+        left = began + at * seconds / pieces - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+
+
+def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
+    """Kill every daemon at random until each was killed that often and all rows are in the database."""
+    chance = random.Random(SEED)
+    feeder = threading.Thread(target=feed, args=(begun.town, rows, feed_s), daemon=True)
+
+    def enough(daemons: Sequence[Daemon]) -> bool:
+        return all(daemon.kills >= kills for daemon in daemons) and not feeder.is_alive()
+
+    killers = [
+        Killer(begun.routers, (0.5, 9.0), random.Random(chance.random()), enough),
+        Killer([begun.connector], (1.0, 12.0), random.Random(chance.random()), enough),
+        Killer([begun.follower], (1.0, 12.0), random.Random(chance.random()), enough),
+    ]
+    feeder.start()
+    for killer in killers:
+        killer.start()
+    try:
+        while any(killer.is_alive() for killer in killers):
+            for killer in killers:
+                killer.join(0.2)
+                if killer.fault is not None:
+                    raise killer.fault
+    finally:
+        for killer in killers:
+            killer.cancel()
+
+
+def finish(begun: Siege, timeout_s: float = 120.0) -> Verdict:
+    """Let everything that is under way come to its end, stop the daemons, and judge."""
+    town = begun.town
+    begun.connector.stop()
+    town.exchange("connector", "run", OWNER, "--until-idle")
+    topics = [f"subject.{OWNER}.{subject}" for subject in FIELDS]
+    ends = {(t, r.partition): r.offset + 1 for t in topics for r in plain.read(town.bootstrap_servers, t)}
+
+    def routed() -> bool:
+        done = plain.committed(town.bootstrap_servers, "exchange.router", ends)
+        return all(done.get(place, 0) >= end for place, end in ends.items())
+
+    plain.wait_until(routed, "all records are routed", timeout_s)
+    for router in begun.routers:
+        router.stop()
+    begun.follower.stop()
+    town.exchange("ledger", "follow", "--until-idle")
+    with town.connection() as connection:
+        rows = {s: connection.execute(f"SELECT count(*) FROM {s}").fetchone()[0] for s in FIELDS}
+    return check(town.bootstrap_servers, rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_million_records_survive_the_kills(broker_of: Callable[[], LocalBroker], tmp_path: Path) -> None:
+    with siege(Town(tmp_path / "town", broker_of().bootstrap_servers)) as begun:
+        town = begun.town
+        kill_while_fed(begun, ROWS, FEED_S, KILLS)
+        verdict = finish(begun)
+        assert verdict.faults() == {}
+        assert verdict.published == ROWS == sum(round(ROWS * share) for share in SHARE.values())
+        assert all(daemon.kills >= KILLS for daemon in begun.daemons)
+
+        balance = json.loads(town.exchange("audit", "balance", "--against-kafka", "--output", "json"))
+        assert balance["balanced"]
+        assert balance["undecided_entries"] == 0
+        assert sum(one["records"] for one in balance["partitions"]) == ROWS
+        assert aborted_entries(town) > 0, "no kill hit a transaction: the test shows nothing"
+        lines = {d.name: d.kills for d in begun.daemons}
+        print(f"{verdict.published:,} published, {verdict.delivered:,} delivered; killed: {lines}")
+
+
+def aborted_entries(town: Town) -> int:
+    """How many ledger entries were written in transactions that did not commit."""
+    registry = plain.Registry(town.bootstrap_servers)
+    count = {
+        isolation: sum(1 for _ in plain.entries(town.bootstrap_servers, registry, isolation=isolation))
+        for isolation in ("read_uncommitted", "read_committed")
+    }
+    return count["read_uncommitted"] - count["read_committed"]
