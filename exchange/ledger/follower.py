@@ -7,14 +7,11 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-from pydantic import ValidationError
-
 from exchange import metrics
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, records
 from exchange.bus.raw import RawBatch
-from exchange.contract import names
-from exchange.contract.model import Epoch
+from exchange.contract import epoch, names
 from exchange.errors import CorruptionError, TransientError
 from exchange.ledger.entry import decode, validate_entry
 from exchange.ledger.merkle import digest_leaf
@@ -167,8 +164,8 @@ def take_epochs(step: Step, batch: RawBatch) -> None:
     """Add the contract epochs of a data batch; LedgerRecordError with the place of one that is none."""
     for record in [] if batch.header.is_control else records(batch):
         try:
-            step.epochs.append(Epoch.model_validate_json(record.value or b""))
-        except ValidationError as error:
+            step.epochs.append(epoch.decode(record.value or b""))
+        except epoch.EpochError as error:
             raise LedgerRecordError(f"{_place(batch, record.offset)} is not a contract epoch") from error
 
 

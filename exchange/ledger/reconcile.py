@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import and_, case, func, select
@@ -11,7 +12,7 @@ from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.contract import names
 from exchange.ledger import tables
-from exchange.ledger.reread import Reread, plain_records
+from exchange.ledger.reread import Place, Report, Reread, plain_records
 from exchange.ledger.store import Store
 
 _e, _o, _g, _r = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.runs.c
@@ -46,10 +47,8 @@ def behind(cluster: Cluster, store: Store) -> int:
     return sum(max(0, end - taken.get(place, 0)) for place, end in ends.items())
 
 
-def reconcile(
-    cluster: Cluster, store: Store, subject: str | None, report: Callable[[str, int], None]
-) -> list[Comparison]:
-    """Compare every source and inbox partition that a committed entry names; `report` gets topic and records read.
+def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Report) -> list[Comparison]:
+    """Compare the source and inbox topics that committed entries name.
 
     Count on a quiet system, or after the routers and the follower have caught up: deliveries made
     meanwhile are on Kafka before they are in the database.
@@ -61,9 +60,7 @@ def reconcile(
         .where(_e.state == "committed", _e.topic != names.CONTRACT, *only)
         .group_by(_e.topic, _e.partition)
     )
-    ends: dict[str, dict[int, int]] = {}
-    for topic, partition, end in store.rows(covered):
-        ends.setdefault(topic, {})[partition] = int(end)
+    ends = {(topic, partition): int(end) for topic, partition, end in store.rows(covered)}
     delivered = (
         select(_g.reader, _g.subject, _e.partition, func.sum(_o.delivered))
         .join_from(tables.entries, tables.outcomes, _o.entry_id == _e.id)
@@ -71,57 +68,46 @@ def reconcile(
         .where(_e.state == "committed", *only)
         .group_by(_g.reader, _g.subject, _e.partition)
     )
-    inboxes: dict[str, dict[int, int]] = {}
-    for reader, of, partition, records in store.rows(delivered):
-        inboxes.setdefault(names.inbox_topic(reader, of), {})[partition] = int(records)
-    found = []
-    for topic in sorted(ends):
-        found += _compare_source(cluster, store, topic, ends[topic], report)
-    for topic in sorted(inboxes):
-        found += _compare_inbox(cluster, topic, inboxes[topic], report)
-    return found
+    inboxes = {
+        (names.inbox_topic(reader, of), partition): int(records)
+        for reader, of, partition, records in store.rows(delivered)
+    }
+    return [*_compare_sources(cluster, store, ends, report), *_compare_inboxes(cluster, inboxes, report)]
 
 
-def _compare_source(
-    cluster: Cluster, store: Store, topic: str, ends: dict[int, int], report: Callable[[str, int], None]
-) -> list[Comparison]:
-    reread = Reread(cluster, topic)
-    routed, pending = dict.fromkeys(ends, 0), dict.fromkeys(ends, 0)
+def _compare_sources(cluster: Cluster, store: Store, ends: Mapping[Place, int], report: Report) -> Iterator[Comparison]:
+    """`ends` holds the offset after the last one covered."""
+    reread = Reread(cluster, {topic for topic, _ in ends})
+    routed, pending = Counter[Place](), Counter[Place]()
     for batch in reread:
-        count, header, end = batch.header.records, batch.header, ends.get(batch.partition)
-        report(topic, count)
-        if end is None:
-            continue
+        place, header, count = (batch.topic, batch.partition), batch.header, batch.header.records
+        report(batch.topic, count)
+        end = ends.get(place, 0)
         before = count if header.next_offset <= end else 0
         if header.base_offset < end < header.next_offset:
             before = sum(record.offset < end for record in plain_records(batch))
-        routed[batch.partition] += before
-        pending[batch.partition] += count - before
-    found = []
-    for partition in sorted(ends):
-        start = reread.starts.get(partition, 0)
-        ledger = _covered_from(store, topic, partition, start)
-        found.append(Comparison(topic, partition, ledger, routed[partition], pending[partition]))
-    return found
+        routed[place] += before
+        pending[place] += count - before
+    for place in sorted(ends.keys() | pending.keys()):
+        ledger = _covered_from(store, place, reread.starts.get(place, 0))
+        yield Comparison(*place, ledger, routed[place], pending[place])
 
 
-def _covered_from(store: Store, topic: str, partition: int, start: int) -> int:
+def _covered_from(store: Store, place: Place, start: int) -> int:
     """How many source records from offset `start` on the committed entries cover."""
     end = _r.first + _r.count
     kept = case((_r.first >= start, _r.count), (end > start, end - start), else_=0)
     query = select(func.sum(kept)).join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
-    query = query.where(_e.state == "committed", _e.topic == topic, _e.partition == partition)
+    query = query.where(_e.state == "committed", _e.topic == place[0], _e.partition == place[1])
     return int(store.rows(query)[0][0] or 0)
 
 
-def _compare_inbox(
-    cluster: Cluster, topic: str, delivered: dict[int, int], report: Callable[[str, int], None]
-) -> list[Comparison]:
-    reread = Reread(cluster, topic)
-    counts = dict.fromkeys(delivered, 0)
+def _compare_inboxes(cluster: Cluster, delivered: Mapping[Place, int], report: Report) -> Iterator[Comparison]:
+    reread = Reread(cluster, {topic for topic, _ in delivered})
+    held = Counter[Place]()
     for batch in reread:
-        report(topic, batch.header.records)
-        counts[batch.partition] = counts.get(batch.partition, 0) + batch.header.records
-    return [
-        Comparison(topic, p, delivered.get(p, 0), counts[p], 0, reread.starts.get(p, 0) == 0) for p in sorted(counts)
-    ]
+        report(batch.topic, batch.header.records)
+        held[batch.topic, batch.partition] += batch.header.records
+    for place in sorted(delivered.keys() | held.keys()):
+        whole = reread.starts.get(place, 0) == 0
+        yield Comparison(*place, delivered.get(place, 0), held[place], 0, compared=whole)

@@ -1,10 +1,10 @@
-"""Read a topic again, slowly and by itself: what checks the exchange must not lean on the code that ran it."""
+"""Read topics again, slowly and by itself: what checks the exchange must not lean on the code that ran it."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,9 @@ from exchange.records.header import HEADER_BYTES, TRANSACTIONAL
 from exchange.records.scan import MAX_UNCOMPRESSED_BYTES
 
 STALL_S = 30.0
+Place = tuple[str, int]
+Report = Callable[[str, int], None]
+"""Takes the topic that is read and how many of its records were just read: progress, for people."""
 
 
 class RereadError(TransientError):
@@ -40,49 +43,49 @@ class _Pending:
 
 
 class Reread:
-    """The committed batches of a topic, up to its end when the iteration begins, in order per partition.
+    """The committed batches of these topics, up to their ends when the iteration begins, in order per partition.
 
-    The raw log with its transaction markers is read and decided here. `starts` holds, once the
-    iteration is over, the first offset that each partition still keeps; batches of transactions
-    that are still open at the end are left out.
+    The raw log with its transaction markers is read and decided here. `starts` holds the first
+    offset that a (topic, partition) still keeps: of a batch's partition from that batch on, of all others at the
+    end. Batches of transactions that are still open at the end are left out.
     """
 
-    def __init__(self, cluster: Cluster, topic: str) -> None:
+    def __init__(self, cluster: Cluster, topics: Iterable[str]) -> None:
         self._cluster = cluster
-        self._topic = topic
-        self._queues: dict[int, deque[_Pending]] = {}
-        self.starts: dict[int, int] = {}
+        self._topics = list(topics)
+        self._queues: defaultdict[Place, deque[_Pending]] = defaultdict(deque)
+        self.starts: dict[Place, int] = {}
 
     def __iter__(self) -> Iterator[RawBatch]:
         with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
-            ends = consumer.end_offsets((self._topic, p) for p in consumer.partitions(self._topic))
-        left = {place: end for place, end in ends.items() if end > 0}
+            places = [(topic, p) for topic in self._topics for p in consumer.partitions(topic)]
+            ends = consumer.end_offsets(places)
+        left = {place: 0 for place, end in ends.items() if end > 0}
         if not left:
             return
-        assignment = dict.fromkeys(left, 0)
         with Consumer(
-            self._cluster, assignment=assignment, isolation="read_uncommitted", control=True, max_batches=256
+            self._cluster, assignment=left, isolation="read_uncommitted", control=True, max_batches=256
         ) as consumer:
             heard = time.monotonic()
             while left:
                 batches = consumer.poll(0.5)
                 for batch in batches:
                     place = (batch.topic, batch.partition)
-                    self.starts.setdefault(batch.partition, batch.header.base_offset)
+                    self.starts.setdefault(place, batch.header.base_offset)
                     if batch.header.base_offset < ends[place]:
-                        yield from self._decided(batch)
+                        yield from self._decided(place, batch)
                 for place, (position, _) in consumer.positions().items():
                     if position >= ends[place]:
-                        self.starts.setdefault(place[1], position)
+                        self.starts.setdefault(place, position)
                         left.pop(place, None)
                 if batches:
                     heard = time.monotonic()
                 elif time.monotonic() - heard > STALL_S:
-                    raise RereadError(f"{self._topic} stopped short of its end for {STALL_S:.0f} s")
+                    raise RereadError(f"{min(left)[0]} stopped short of its end for {STALL_S:.0f} s")
 
-    def _decided(self, batch: RawBatch) -> Iterator[RawBatch]:
+    def _decided(self, place: Place, batch: RawBatch) -> Iterator[RawBatch]:
         """The committed batches that can be told now that this one is known."""
-        queue = self._queues.setdefault(batch.partition, deque())
+        queue = self._queues[place]
         header = batch.header
         if header.is_control:
             for pending in queue:

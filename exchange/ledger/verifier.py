@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exchange.bus import Cluster
-from exchange.contract import names
-from exchange.contract.model import Epoch, Grant
+from exchange.contract import epoch, names
+from exchange.contract.model import Grant
 from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from exchange.ledger.reread import PlainRecord, Reread, plain_records
+from exchange.ledger.reread import Place, PlainRecord, Report, Reread, plain_records
 from exchange.schema import wire
 
 Grants = Mapping[tuple[int, str], Grant]
-Report = Callable[[str, int], None]
-"""Takes the topic being read and how many of its records were read since the last call."""
 
 
 @dataclass(frozen=True)
@@ -63,30 +61,29 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
     """
     found = Verification()
     grants = _grants(cluster)
-    proofs: dict[str, dict[int, list[_Proof]]] = defaultdict(lambda: defaultdict(list))
+    proofs: defaultdict[Place, deque[_Proof]] = defaultdict(deque)
     for proof in _proofs(cluster, report):
         if subject is None or proof.entry.topic == names.subject_topic(subject):
-            proofs[proof.entry.topic][proof.entry.partition].append(proof)
+            proofs[proof.entry.topic, proof.entry.partition].append(proof)
             found.entries += 1
-    for topic, partitions in proofs.items():
-        _verify_source(cluster, topic, partitions, grants, ledger_key, found, report)
-        for inbox, deliveries in _deliveries(partitions, grants, found).items():
-            _verify_inbox(cluster, inbox, deliveries, found, report)
+    deliveries = _deliveries(proofs, grants, found)
+    _verify_sources(cluster, proofs, grants, ledger_key, found, report)
+    _verify_inboxes(cluster, deliveries, found, report)
     return found
 
 
 def _grants(cluster: Cluster) -> Grants:
     """Every grant by epoch and id."""
-    epochs = [
-        Epoch.model_validate_json(record.value or b"")
-        for batch in Reread(cluster, names.CONTRACT)
-        for record in plain_records(batch)
-    ]
-    return {(epoch.number, grant.id): grant for epoch in epochs for grant in epoch.contract.grants}
+    return {
+        (published.number, grant.id): grant
+        for batch in Reread(cluster, [names.CONTRACT])
+        for published in (epoch.decode(record.value or b"") for record in plain_records(batch))
+        for grant in published.contract.grants
+    }
 
 
 def _proofs(cluster: Cluster, report: Report) -> Iterator[_Proof]:
-    for batch in Reread(cluster, names.LEDGER):
+    for batch in Reread(cluster, [names.LEDGER]):
         report(names.LEDGER, batch.header.records)
         for record in plain_records(batch):
             entry = decode(wire.unpack(record.value or b"")[1])
@@ -94,39 +91,37 @@ def _proofs(cluster: Cluster, report: Report) -> Iterator[_Proof]:
                 yield _Proof(f"{batch.topic}/{batch.partition}/{record.offset}", entry)
 
 
-def _verify_source(
+def _verify_sources(
     cluster: Cluster,
-    topic: str,
-    partitions: dict[int, list[_Proof]],
+    waiting: Mapping[Place, deque[_Proof]],
     grants: Grants,
     ledger_key: bytes,
     found: Verification,
     report: Report,
 ) -> None:
-    """Walk source records and entries side by side, per partition in order."""
-    reread = Reread(cluster, topic)
-    waiting = {partition: deque(proofs) for partition, proofs in partitions.items()}
-    held: dict[int, list[PlainRecord]] = defaultdict(list)
-    gone: dict[int, int] = {}
+    """Walk source records and entries side by side, per partition in order; takes the entries out of `waiting`."""
+    reread = Reread(cluster, {topic for topic, _ in waiting})
+    held: defaultdict[Place, list[PlainRecord]] = defaultdict(list)
+    begins: dict[Place, int] = {}
     for batch in reread:
-        report(topic, batch.header.records)
-        proofs, records = waiting.get(batch.partition, deque()), held[batch.partition]
-        if batch.partition not in gone:
-            gone[batch.partition] = _drop_gone(proofs, reread.starts[batch.partition], found)
+        report(batch.topic, batch.header.records)
+        place = (batch.topic, batch.partition)
+        proofs, records = waiting.get(place, deque()), held[place]
+        if place not in begins:
+            begins[place] = _drop_gone(proofs, reread.starts[place], found)
         for record in plain_records(batch):
             while proofs and record.offset >= _end(proofs[0].entry):
                 _verify_entry(proofs.popleft(), records, grants, ledger_key, found)
                 records.clear()
             if not proofs:
                 found.pending += 1
-            elif record.offset >= gone[batch.partition]:
+            elif record.offset >= begins[place]:
                 records.append(record)
-    for partition, proofs in waiting.items():
-        if partition not in gone:
-            _drop_gone(proofs, reread.starts.get(partition, 0), found)
-        for proof in proofs:
-            _verify_entry(proof, held[partition], grants, ledger_key, found)
-            held[partition].clear()
+    for place, proofs in waiting.items():
+        _drop_gone(proofs, reread.starts.get(place, 0), found)
+        while proofs:
+            _verify_entry(proofs.popleft(), held[place], grants, ledger_key, found)
+            held[place].clear()
 
 
 def _drop_gone(proofs: deque[_Proof], start: int, found: Verification) -> int:
@@ -178,50 +173,51 @@ def _whole(grants: Grants, entry: Entry, outcome: Outcome) -> bool:
 
 
 def _deliveries(
-    partitions: Mapping[int, list[_Proof]], grants: Grants, found: Verification
-) -> dict[str, dict[int, deque[_Delivery]]]:
+    proofs: Mapping[Place, Iterable[_Proof]], grants: Grants, found: Verification
+) -> dict[Place, deque[_Delivery]]:
     """Per inbox topic and partition, what its records must be, in order."""
-    inboxes: dict[str, dict[int, deque[_Delivery]]] = defaultdict(lambda: defaultdict(deque))
-    for partition, proofs in partitions.items():
-        for place, entry in proofs:
-            for outcome in entry.outcomes:
-                for id_ in outcome.grants:
-                    grant = grants.get((entry.epoch, id_))
-                    if grant is None:
-                        found.mismatches.append(Mismatch(place, f"epoch {entry.epoch} has no grant {id_}"))
-                        continue
-                    delivery = _Delivery(f"{place} grant {id_}", outcome.delivered, outcome.digest)
-                    inboxes[names.inbox_topic(grant.reader, grant.subject)][partition].append(delivery)
+    inboxes: defaultdict[Place, deque[_Delivery]] = defaultdict(deque)
+    for (_, partition), some in proofs.items():
+        for place, entry in some:
+            for outcome, id_ in ((each, id_) for each in entry.outcomes for id_ in each.grants):
+                grant = grants.get((entry.epoch, id_))
+                if grant is None:
+                    found.mismatches.append(Mismatch(place, f"epoch {entry.epoch} has no grant {id_}"))
+                    continue
+                delivery = _Delivery(f"{place} grant {id_}", outcome.delivered, outcome.digest)
+                inboxes[names.inbox_topic(grant.reader, grant.subject), partition].append(delivery)
     return inboxes
 
 
-def _verify_inbox(
-    cluster: Cluster, inbox: str, deliveries: dict[int, deque[_Delivery]], found: Verification, report: Report
+def _verify_inboxes(
+    cluster: Cluster, waiting: Mapping[Place, deque[_Delivery]], found: Verification, report: Report
 ) -> None:
-    """Cut the inbox's records into deliveries by their counts, and compare each digest."""
-    reread = Reread(cluster, inbox)
-    held: dict[int, list[bytes]] = defaultdict(list)
+    """Cut the inboxes' records into deliveries by their counts, and compare each digest."""
+    reread = Reread(cluster, {topic for topic, _ in waiting})
+    held: defaultdict[Place, list[bytes]] = defaultdict(list)
     for batch in reread:
-        report(inbox, batch.header.records)
-        partition = batch.partition
-        if reread.starts[partition] == 0:
-            held[partition] += [digest_leaf(record.key, record.value) for record in plain_records(batch)]
-            while deliveries[partition] and len(held[partition]) >= deliveries[partition][0].records:
-                _verify_delivery(deliveries[partition].popleft(), f"{inbox}/{partition}", held[partition], found)
-    for partition, rest in deliveries.items():
-        if reread.starts.get(partition, 0):
-            found.unverifiable += len(rest)
+        report(batch.topic, batch.header.records)
+        place = (batch.topic, batch.partition)
+        if reread.starts[place] == 0:
+            held[place] += [digest_leaf(record.key, record.value) for record in plain_records(batch)]
+            deliveries = waiting.get(place, deque())
+            while deliveries and len(held[place]) >= deliveries[0].records:
+                _verify_delivery(deliveries.popleft(), place, held[place], found)
+    for place in sorted(waiting.keys() | held.keys()):
+        deliveries = waiting.get(place, deque())
+        if reread.starts.get(place, 0):
+            found.unverifiable += len(deliveries)
             continue
-        for delivery in rest:
-            _verify_delivery(delivery, f"{inbox}/{partition}", held[partition], found)
-        if held[partition]:
-            fault = f"{len(held[partition])} records that no entry vouches for"
-            found.mismatches.append(Mismatch(f"{inbox}/{partition}", fault))
+        for delivery in deliveries:
+            _verify_delivery(delivery, place, held[place], found)
+        if held[place]:
+            fault = f"{len(held[place])} records that no entry vouches for"
+            found.mismatches.append(Mismatch(f"{place[0]}/{place[1]}", fault))
 
 
-def _verify_delivery(delivery: _Delivery, place: str, leaves: list[bytes], found: Verification) -> None:
+def _verify_delivery(delivery: _Delivery, place: Place, leaves: list[bytes], found: Verification) -> None:
     """Compare a delivery with the next leaves of its inbox partition, and take them away."""
     found.deliveries += min(delivery.records, len(leaves))
     if merkle_root(leaves[: delivery.records]) != delivery.digest:
-        found.mismatches.append(Mismatch(delivery.place, f"{place} does not hold what was delivered"))
+        found.mismatches.append(Mismatch(delivery.place, f"{place[0]}/{place[1]} does not hold what was delivered"))
     del leaves[: delivery.records]
