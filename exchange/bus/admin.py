@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
-from exchange.bus.connection import Cluster, translated
+from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.contract.topics import Topic
 from exchange.errors import ConfigError
 
 _DESCRIBE_AT_ONCE = 200
 _CREATE_AT_ONCE = 50
 _READY_MS = 60_000
+_BOOTSTRAP_MS = 10_000
+_POLL_S = 0.05
 
 
 class TopicRefusedError(ConfigError):
@@ -28,7 +31,7 @@ class Admin:
 
     def __init__(self, cluster: Cluster) -> None:
         with translated("reach the cluster"):
-            self._client = KafkaAdminClient(**cluster.config())
+            self._client = KafkaAdminClient(**cluster.config(), bootstrap_timeout_ms=_BOOTSTRAP_MS)
 
     def __enter__(self) -> Self:
         return self
@@ -78,10 +81,15 @@ class Admin:
             result = self._client.alter_configs([resource], incremental=True)
         _refuse((name, str(outcome)) for name, outcome in result["topic"].items() if outcome != "OK")
 
-    def delete(self, topic: str) -> None:
-        """Delete the topic with all its records."""
-        with translated(f"delete {topic}"):
-            self._client.delete_topics([topic])
+    def delete(self, topics: Collection[str], *, timeout_s: float = 60.0) -> None:
+        """Delete the topics with all their records, and wait until they are gone."""
+        deadline = time.monotonic() + timeout_s
+        with translated("delete topics"):
+            self._client.delete_topics(list(topics))
+            while left := set(topics).intersection(self._client.list_topics()):
+                if time.monotonic() > deadline:
+                    raise BusUnavailableError(f"{len(left)} deleted topics were still there after {timeout_s:.0f} s")
+                time.sleep(_POLL_S)
 
     def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]

@@ -74,8 +74,9 @@ def apply(cluster: Cluster, plan: Plan, progress: Callable[[Change], None] = lam
         for published in _each(plan.changes, PublishEpoch, progress):
             _publish_epoch(cluster, published)
         # Last: no router of the new epoch delivers to a topic that goes.
-        for deleted in _each(plan.changes, DeleteTopic, progress):
-            admin.delete(deleted.target)
+        deleted = [change.target for change in _each(plan.changes, DeleteTopic, progress)]
+        if deleted:
+            admin.delete(deleted)
 
 
 def _each(changes: Iterable[Change], kind: type[CHANGE], progress: Callable[[Change], None]) -> Iterator[CHANGE]:

@@ -1,0 +1,234 @@
+"""`exchange apply` on a real Kafka: what the plan says becomes so, whatever comes between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exchange.bus import Cluster
+from exchange.bus import cluster as shell
+from exchange.bus.admin import Admin, TopicRefusedError
+from exchange.bus.cluster import ConcurrentApplyError, PlanRefusedError, apply, read_actual
+from exchange.bus.contract_topic import latest_epoch
+from exchange.bus.topics import publish, read_all
+from exchange.cli.contract import apply as apply_command
+from exchange.cli.contract import plan as plan_command
+from exchange.contract import epoch as epochs
+from exchange.contract import names
+from exchange.contract.changes import Change, PublishEpoch
+from exchange.contract.load import Loaded
+from exchange.contract.plan import Plan, make_plan
+from exchange.contract.topics import Topic
+from exchange.ledger.entry import SCHEMA_FILE
+from exchange.schema import avro
+from exchange.schema.registry import Registry
+from tests.unit.contract_files import CONTRACT, INCOME, loaded, write
+
+LEDGER = avro.load(SCHEMA_FILE)
+
+
+@pytest.fixture
+def empty(fresh_cluster: Cluster) -> Cluster:
+    """A cluster without topics."""
+    with Admin(fresh_cluster) as admin:
+        admin.delete(admin.topics())
+    return fresh_cluster
+
+
+def _plan(cluster: Cluster, contract: Loaded, delete: tuple[str, ...] = ()) -> Plan:
+    return make_plan(contract, read_actual(cluster), LEDGER, datetime.now(UTC), delete=delete)
+
+
+def _number(cluster: Cluster) -> int:
+    found = latest_epoch(cluster)
+    assert found is not None
+    return found[0].number
+
+
+def test_apply_twice_publishes_one_epoch(empty: Cluster, tmp_path: Path) -> None:
+    contract = loaded(tmp_path)
+    assert latest_epoch(empty) is None
+    apply(empty, _plan(empty, contract))
+    again = _plan(empty, contract)
+    assert again.is_empty, [c.text for c in again.changes]
+    apply(empty, again)
+    assert len(list(read_all(empty, names.CONTRACT))) == 1
+    with Admin(empty) as admin:
+        topics = admin.topics()
+    assert topics["subject.tax.income"].partitions == topics["inbox.civil.tax.income"].partitions == 4
+    assert topics["exchange.ledger"].configs["max.message.bytes"] == str(8 << 20)
+    assert topics["_schemas"].configs["cleanup.policy"] == "compact"
+
+
+def test_an_epoch_that_nearly_fills_its_record_is_published(empty: Cluster, tmp_path: Path) -> None:
+    text = "x" * 2_000_000
+    contract = loaded(tmp_path, CONTRACT.replace("To verify an income.", text))
+    apply(empty, _plan(empty, contract))
+    found = latest_epoch(empty)
+    assert found is not None
+    assert found[0].contract.grants[0].purpose.text == text
+
+
+def test_an_interruption_anywhere_is_made_good(empty: Cluster, tmp_path: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    contract = loaded(tmp_path)
+    total = len(_plan(empty, contract).changes)
+    for done in range(1, total, 5):
+        with Admin(empty) as admin:
+            admin.delete(admin.topics())
+        plan, left = _plan(empty, contract), iter(range(done))
+
+        def stop(_: Change, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise Interrupted
+
+        with pytest.raises(Interrupted):
+            apply(empty, plan, stop)
+        apply(empty, _plan(empty, contract))
+        assert _plan(empty, contract).is_empty
+        assert _number(empty) == 1
+
+
+def test_partitions_and_configs_follow_the_contract(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    with Admin(empty) as admin:
+        admin.alter("subject.tax.income", {"segment.ms": "60000"})
+    more = CONTRACT.replace("share: conditional", "share: conditional\n    topic: {partitions: 5, retention_days: 1}")
+    apply(empty, _plan(empty, loaded(tmp_path, more)))
+    with Admin(empty) as admin:
+        topic = admin.topics()["subject.tax.income"]
+    assert topic == Topic(5, 1, {"cleanup.policy": "delete", "retention.ms": "86400000", "segment.ms": "60000"})
+    assert _number(empty) == 2
+
+
+def test_schema_versions_stay_readable_by_a_second_registry(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    grown = [*INCOME, {"name": "note", "type": "string", "default": ""}]
+    apply(empty, _plan(empty, loaded(tmp_path, fields=grown)))
+    found = latest_epoch(empty)
+    assert found is not None
+    records = [(r.key, r.value) for r in read_all(empty, names.SCHEMAS)]
+    registry = Registry.read(records)
+    assert registry.ids("subject.tax.income-value") == found[0].writers["tax.income"]
+    for key, value in records:
+        assert key is not None
+        assert value is not None
+        assert json.dumps(json.loads(key), separators=(",", ":")).encode() == key
+        assert next(iter(json.loads(key))) == "keytype"
+
+
+def test_refusals_change_nothing(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    plan = _plan(empty, loaded(tmp_path, fields=[*INCOME, {"name": "note", "type": "string"}]))
+    before = list(read_all(empty, names.SCHEMAS))
+    with pytest.raises(PlanRefusedError, match="is new and has no default"):
+        apply(empty, plan)
+    assert list(read_all(empty, names.SCHEMAS)) == before
+    assert _number(empty) == 1
+
+
+def test_only_a_named_orphan_is_deleted(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    without = CONTRACT[: CONTRACT.index("grants:")]
+    apply(empty, _plan(empty, loaded(tmp_path, without)))
+    with Admin(empty) as admin:
+        assert "inbox.civil.tax.income" in admin.topics()
+    apply(empty, _plan(empty, loaded(tmp_path, without), delete=("inbox.civil.tax.income",)))
+    with Admin(empty) as admin:
+        assert "inbox.civil.tax.income" not in admin.topics()
+
+
+def test_a_foreign_writer_of_schemas_at_the_same_time_is_noticed(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    contract = loaded(tmp_path, fields=[*INCOME, {"name": "note", "type": "string", "default": ""}])
+    plan = _plan(empty, contract)
+    foreign = read_actual(empty).registry
+    other = avro.parse('{"type":"record","name":"O","fields":[{"name":"a","type":"int"}]}')
+    taken, records = foreign.register("other-value", other)
+    publish(empty, names.SCHEMAS, records)
+    with pytest.raises(ConcurrentApplyError):
+        apply(empty, plan)
+    assert _number(empty) == 1
+    apply(empty, _plan(empty, contract))
+    assert taken not in _writers(empty)
+    assert _number(empty) == 2
+    assert _plan(empty, contract).is_empty
+
+
+def _writers(cluster: Cluster) -> tuple[int, ...]:
+    found = latest_epoch(cluster)
+    assert found is not None
+    return found[0].writers["tax.income"]
+
+
+def test_of_two_administrators_the_first_publishes(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    mine = _plan(empty, loaded(tmp_path, CONTRACT.replace("code: aid", "code: mine")))
+    theirs = _plan(empty, loaded(tmp_path, CONTRACT.replace("code: aid", "code: theirs")))
+    apply(empty, theirs)
+    with pytest.raises(ConcurrentApplyError):
+        apply(empty, mine)
+    found = latest_epoch(empty)
+    assert found is not None
+    assert found[0].contract.grants[0].purpose.code == "theirs"
+
+
+def test_a_record_that_is_no_epoch_stops(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    publish(empty, names.CONTRACT, [(b"2", b"{}")])
+    with pytest.raises(epochs.EpochError):
+        read_actual(empty)
+
+
+def test_what_kafka_refuses_is_told_with_the_topic(empty: Cluster) -> None:
+    with Admin(empty) as admin:
+        with pytest.raises(TopicRefusedError, match=r"subject\.a\.b: .*replicat"):
+            admin.create({"subject.a.b": Topic(1, 3)})
+        admin.create({"subject.a.b": Topic(1, 1)})
+        with pytest.raises(TopicRefusedError, match=r"subject\.a\.b: .*retention\.ms"):
+            admin.alter("subject.a.b", {"retention.ms": "soon"})
+
+
+def test_an_epoch_too_large_for_a_record_is_refused(
+    empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "CONTRACT_MESSAGE_BYTES", 2048)
+    plan = _plan(empty, loaded(tmp_path))
+    with pytest.raises(PlanRefusedError, match="more than a record can hold"):
+        apply(empty, plan)
+    assert isinstance(plan.changes[-1], PublishEpoch)
+    assert latest_epoch(empty) is None
+
+
+@pytest.fixture
+def command(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.setenv("EXCHANGE_CONTRACT", str(write(tmp_path, CONTRACT.replace("2026-12-31", "2099-12-31"))))
+    monkeypatch.setenv("EXCHANGE_BOOTSTRAP_SERVERS", empty.bootstrap_servers)
+    return lambda command, *options: CliRunner().invoke(command, options)
+
+
+def test_plan_and_apply_as_commands(command: Callable[..., Result]) -> None:
+    assert command(plan_command, "--detailed-exitcode").exit_code == 3
+    told = json.loads(command(plan_command, "--output", "json").stdout)
+    assert told["changes"][-1]["kind"] == "PublishEpoch"
+    assert told["changes"][-1]["epoch"] == 1
+    refused = command(apply_command)
+    assert "nobody is here to ask" in str(refused.exception)
+    applied = command(apply_command, "--yes")
+    assert (applied.exit_code, "Epoch 1 is published." in applied.output) == (0, True)
+    assert command(plan_command, "--detailed-exitcode").exit_code == 0
+    assert "No changes" in command(apply_command).output
+
+
+def test_without_a_cluster_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXCHANGE_CONTRACT", str(write(tmp_path)))
+    monkeypatch.setenv("EXCHANGE_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    result = CliRunner().invoke(plan_command)
+    assert "exchange broker status" in str(result.exception)
