@@ -23,7 +23,7 @@ from exchange.records.avro_plan import (
     UNION,
     Plan,
 )
-from exchange.records.memory import load, load64
+from exchange.records.memory import address, byte, word
 
 MAX_EMPTY_ITEMS = 1 << 16  # of an array whose items take no bytes
 
@@ -69,35 +69,35 @@ def check(plan: Plan, buf: np.ndarray, start: np.ndarray, length: np.ndarray) ->
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def read_long(buf, at, end):
-    """The zigzag varint at `at` → (value, next position); the position is -reason where there is none."""
+def read_long(at, end):
+    """The zigzag varint between two addresses → (value, next address); -reason for the latter where there is none."""
     if at >= end:
         return np.int64(0), np.int64(-TRUNCATED)
-    byte = np.uint64(load(buf, at))
+    part = byte(at)
     at += 1
-    value = byte & np.uint64(0x7F)
+    value = part & np.uint64(0x7F)
     shift = np.uint64(7)
-    while byte >= np.uint64(0x80):
+    while part >= np.uint64(0x80):
         if at >= end:
             return np.int64(0), np.int64(-TRUNCATED)
-        byte = np.uint64(load(buf, at))
+        part = byte(at)
         at += 1
         # The tenth byte has room for one bit.
-        if shift == np.uint64(63) and byte > np.uint64(1):
+        if shift == np.uint64(63) and part > np.uint64(1):
             return np.int64(0), np.int64(-VARINT)
-        value |= (byte & np.uint64(0x7F)) << shift
+        value |= (part & np.uint64(0x7F)) << shift
         shift += np.uint64(7)
     return np.int64(value >> np.uint64(1)) ^ -np.int64(value & np.uint64(1)), np.int64(at)
 
 
 @njit(nogil=True, cache=True)
-def _is_text(buf, at, end):  # noqa: PLR0912
-    """Whether these bytes are UTF-8 (RFC 3629: no overlong forms, no surrogates)."""
+def _is_text(at, end):  # noqa: PLR0912
+    """Whether the bytes between two addresses are UTF-8 (RFC 3629: no overlong forms, no surrogates)."""
     while at < end:
-        if at + 8 <= end and load64(buf, at) & np.uint64(0x8080808080808080) == np.uint64(0):
+        if at + 8 <= end and word(at) & np.uint64(0x8080808080808080) == np.uint64(0):
             at += 8
             continue
-        lead = load(buf, at)
+        lead = byte(at)
         at += 1
         if lead < 0x80:
             continue
@@ -118,30 +118,28 @@ def _is_text(buf, at, end):  # noqa: PLR0912
                 high = 0x8F
         else:
             return False
-        if at + more > end or load(buf, at) < low or load(buf, at) > high:
+        if at + more > end or byte(at) < low or byte(at) > high:
             return False
         for i in range(1, more):
-            if load(buf, at + i) & 0xC0 != 0x80:
+            if byte(at + i) & np.uint64(0xC0) != np.uint64(0x80):
                 return False
         at += more
     return True
 
 
 @njit(nogil=True, cache=True)
-def _empty_items(buf, at, end):
-    """The position after the blocks of an array whose items take no bytes, or -reason."""
+def _empty_items(at, end):
+    """The address after the blocks of an array whose items take no bytes, or -reason."""
     total = 0
     while True:
-        count, at = read_long(buf, at, end)
+        count, at = read_long(at, end)
         if at < 0 or count == 0:
             return at
         if count < 0:
-            size, at = read_long(buf, at, end)
+            size, at = read_long(at, end)
             if at < 0:
                 return at
-            if size != 0:
-                return np.int64(-COUNT)
-            if count < -MAX_EMPTY_ITEMS:
+            if size != 0 or count < -MAX_EMPTY_ITEMS:
                 return np.int64(-COUNT)
             count = -count
         if count > MAX_EMPTY_ITEMS - total:
@@ -149,66 +147,75 @@ def _empty_items(buf, at, end):
         total += count
 
 
-@njit(nogil=True, cache=True)
-def _record(code, ranges, buf, at, end, marks, counts, blocks):  # noqa: PLR0912, PLR0915
-    """The position after the record at `at`, or -reason; marks[f] becomes where field f starts, from `at`."""
-    pc = 0
-    depth = -1
-    field = 0
+# Inlined by numba: a call would count references of every array, which costs more than a field.
+@njit(nogil=True, inline="always")
+def _record(code, ranges, at, end, marks, row, counts, blocks):  # noqa: PLR0912, PLR0915
+    """The address after the record at `at`, or -reason; marks[row, f] becomes where field f starts, from `at`."""
+    pc = np.uint64(0)
+    one, two = np.uint64(1), np.uint64(2)
+    depth = field = 0
     first = at
     while True:
-        op = load(code, pc)
-        pc += 1
+        op = code[pc]
+        pc += one
         if op == MARK:
             if marks.size > 0:
-                marks[field] = at - first
+                marks[row, field] = at - first
                 field += 1
         elif op in (STRING, BYTES):
-            size, at = read_long(buf, at, end)
+            size, at = read_long(at, end)
             if at < 0:
-                return at
+                break
             if size < 0 or size > end - at:
-                return np.int64(-SIZE)
-            if op == STRING and not _is_text(buf, at, at + size):
-                return np.int64(-TEXT)
+                at = np.int64(-SIZE)
+                break
+            if op == STRING and not _is_text(at, at + size):
+                at = np.int64(-TEXT)
+                break
             at += size
         elif op == LONG:
-            _, at = read_long(buf, at, end)
+            _, at = read_long(at, end)
             if at < 0:
-                return at
+                break
         elif op == RANGE:
-            value, at = read_long(buf, at, end)
+            value, at = read_long(at, end)
             if at < 0:
-                return at
-            if value < ranges[load(code, pc), 0] or value > ranges[load(code, pc), 1]:
-                return np.int64(-INTEGER)
-            pc += 1
+                break
+            if value < ranges[code[pc], 0] or value > ranges[code[pc], 1]:
+                at = np.int64(-INTEGER)
+                break
+            pc += one
         elif op == UNION:
-            branch, at = read_long(buf, at, end)
+            branch, at = read_long(at, end)
             if at < 0:
-                return at
-            if branch < 0 or branch >= load(code, pc):
-                return np.int64(-BRANCH)
-            pc = load(code, pc + 1 + branch)
+                break
+            if branch < 0 or branch >= code[pc]:
+                at = np.int64(-BRANCH)
+                break
+            pc = np.uint64(code[pc + one + np.uint64(branch)])
         elif op == JUMP:
-            pc = load(code, pc)
+            pc = np.uint64(code[pc])
         elif op == SKIP:
-            if load(code, pc) > end - at:
-                return np.int64(-TRUNCATED)
-            at += load(code, pc)
-            pc += 1
+            if code[pc] > end - at:
+                at = np.int64(-TRUNCATED)
+                break
+            at += code[pc]
+            pc += one
         elif op == ENUM:
-            symbol, at = read_long(buf, at, end)
+            symbol, at = read_long(at, end)
             if at < 0:
-                return at
-            if symbol < 0 or symbol >= load(code, pc):
-                return np.int64(-SYMBOL)
-            pc += 1
+                break
+            if symbol < 0 or symbol >= code[pc]:
+                at = np.int64(-SYMBOL)
+                break
+            pc += one
         elif op == BOOLEAN:
             if at >= end:
-                return np.int64(-TRUNCATED)
-            if load(buf, at) > 1:
-                return np.int64(-BOOL)
+                at = np.int64(-TRUNCATED)
+                break
+            if byte(at) > np.uint64(1):
+                at = np.int64(-BOOL)
+                break
             at += 1
         elif op == ENTER:
             depth += 1
@@ -217,53 +224,55 @@ def _record(code, ranges, buf, at, end, marks, counts, blocks):  # noqa: PLR0912
         elif op == LOOP:
             if counts[depth] == 0:
                 if blocks[depth] >= 0 and blocks[depth] != at:
-                    return np.int64(-COUNT)
-                count, at = read_long(buf, at, end)
-                if at < 0:
-                    return at
+                    at = np.int64(-COUNT)
+                    break
                 blocks[depth] = -1
+                count, at = read_long(at, end)
+                if at < 0:
+                    break
                 if count < 0:
-                    size, at = read_long(buf, at, end)
+                    size, at = read_long(at, end)
                     if at < 0:
-                        return at
+                        break
                     if size < 0 or size > end - at:
-                        return np.int64(-COUNT)
+                        at = np.int64(-COUNT)
+                        break
                     blocks[depth] = at + size
                     count = -count
                 # The least int64 has no positive: it stays negative.
-                if count < 0 or count > (end - at) // load(code, pc + 1):
-                    return np.int64(-COUNT)
+                if count < 0 or count > (end - at) // code[pc + one]:
+                    at = np.int64(-COUNT)
+                    break
                 counts[depth] = count
             if counts[depth] == 0:
                 depth -= 1
-                pc = load(code, pc)
+                pc = np.uint64(code[pc])
             else:
                 counts[depth] -= 1
-                pc += 2
+                pc += two
         elif op == NOTHING:
-            at = _empty_items(buf, at, end)
+            at = _empty_items(at, end)
             if at < 0:
-                return at
+                break
         else:  # END
             if marks.size > 0:
-                marks[field] = at - first
-            return at
+                marks[row, field] = at - first
+            break
+    return at
 
 
 @njit(nogil=True, cache=True)
 def walk(code, ranges, buf, start, length, status, marks):
     """Set the status of every body; `marks` is int32[n, fields + 1] for `locate`, or empty."""
-    counts = np.empty(MAX_LOOPS + 1, np.int64)
-    blocks = np.empty(MAX_LOOPS + 1, np.int64)
-    row = np.empty(marks.shape[1], np.int32)
+    counts = np.zeros(MAX_LOOPS + 1, np.int64)
+    blocks = np.zeros(MAX_LOOPS + 1, np.int64)
+    base = address(buf)
     for i in range(start.size):
         status[i] = OK
         if length[i] < 0:
             continue
-        end = start[i] + length[i]
-        if marks.shape[0] > 0:
-            row = marks[i]
-        at = _record(code, ranges, buf, start[i], end, row, counts, blocks)
+        end = base + start[i] + length[i]
+        at = _record(code, ranges, base + start[i], end, marks, i, counts, blocks)
         if at < 0:
             status[i] = np.uint8(-at)
         elif at != end:

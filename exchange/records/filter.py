@@ -14,7 +14,7 @@ from exchange.contract.conditions import kind_of
 from exchange.contract.model import Condition
 from exchange.records.check import read_long
 from exchange.records.locate import Located
-from exchange.records.memory import load
+from exchange.records.memory import address, byte
 from exchange.records.reference import holds, operands
 from exchange.schema.avro import Schema
 
@@ -226,71 +226,72 @@ def _compare(op: str, order: np.ndarray) -> np.ndarray:
 @njit(nogil=True, cache=True)
 def _solid(buf, start, marks, field, is_union, null_branch, at):
     """Where the field's value begins, behind a union's branch; -1 for null."""
+    base = address(buf)
     for i in range(start.size):
-        place = start[i] + marks[i, field]
+        place = base + start[i] + marks[i, field]
+        branch = null_branch
         if is_union:
-            branch, place = read_long(buf, place, start[i] + marks[i, field + 1])
-            if branch == null_branch:
-                place = -1
-        elif null_branch == 0:
-            place = -1
-        at[i] = place
+            branch, place = read_long(place, base + start[i] + marks[i, field + 1])
+        at[i] = -1 if null_branch >= 0 and branch == null_branch else place - base
 
 
 @njit(nogil=True, cache=True)
 def _longs(buf, at, values):
+    base = address(buf)
     for i in range(at.size):
-        values[i] = read_long(buf, at[i], at[i] + 10)[0] if at[i] >= 0 else 0
+        values[i] = read_long(base + at[i], base + at[i] + 10)[0] if at[i] >= 0 else 0
 
 
 @njit(nogil=True, cache=True)
 def _words(buf, at, size, words):
+    base = address(buf)
     for i in range(at.size):
         word = np.uint64(0)
-        for j in range(size):
-            if at[i] >= 0:
-                word |= np.uint64(load(buf, at[i] + j)) << np.uint64(8 * j)
+        if at[i] >= 0:
+            for j in range(size):
+                word |= byte(base + at[i] + j) << np.uint64(8 * j)
         words[i] = word
 
 
 @njit(nogil=True, cache=True)
 def _spans(buf, at, fixed, start, size):
+    base = address(buf)
     for i in range(at.size):
+        start[i] = at[i]
+        size[i] = fixed
         if at[i] < 0:
             start[i] = size[i] = 0
-        elif fixed >= 0:
-            start[i] = at[i]
-            size[i] = fixed
-        else:
-            size[i], start[i] = read_long(buf, at[i], at[i] + 10)
+        elif fixed < 0:
+            size[i], place = read_long(base + at[i], base + at[i] + 10)
+            start[i] = place - base
 
 
 @njit(nogil=True, cache=True)
 def _order_texts(buf, start, size, text, order):
+    base, other = address(buf), address(text)
     for i in range(start.size):
-        order[i] = _order(buf, start[i], size[i], text)
+        order[i] = _order(base + start[i], size[i], other, text.size)
 
 
 @njit(nogil=True, cache=True)
-def _order(buf, at, size, other):
-    """Lexicographic order of `size` bytes at `at` against `other`."""
-    length = other.size
+def _order(at, size, other, length):
+    """Lexicographic order of the bytes at two addresses."""
     for j in range(min(size, length)):
-        mine, yours = load(buf, at + j), other[j]
-        if mine != yours:
-            return -1 if mine < yours else 1
+        if byte(at + j) != byte(other + j):
+            return -1 if byte(at + j) < byte(other + j) else 1
     return 0 if size == length else (-1 if size < length else 1)
 
 
 @njit(nogil=True, cache=True)
 def _order_decimals(buf, start, size, digits, order):
     """`digits` has no more bytes than needed."""
+    base, other = address(buf), address(digits)
     negative = digits[0] >= 0x80
     for i in range(start.size):
-        at, count = start[i], size[i]
-        below = count > 0 and load(buf, at) >= 0x80
+        at, count = base + start[i], size[i]
+        below = count > 0 and byte(at) >= 0x80
         # Leave out bytes that only repeat the sign.
-        while count > 1 and load(buf, at) == (0xFF if below else 0) and (load(buf, at + 1) >= 0x80) == below:
+        while count > 1 and byte(at) == (0xFF if below else 0) and (byte(at + 1) >= 0x80) == below:
             at += 1
             count -= 1
         if below != negative:
@@ -300,4 +301,4 @@ def _order_decimals(buf, start, size, digits, order):
         elif count != digits.size:
             order[i] = 1 if (count > digits.size) != below else -1
         else:
-            order[i] = _order(buf, at, count, digits)
+            order[i] = _order(at, count, other, digits.size)

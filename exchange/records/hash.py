@@ -12,7 +12,7 @@ import hashlib
 import numpy as np
 from numba import njit
 
-from exchange.records.memory import copy, load64
+from exchange.records.memory import address, copy, word
 
 DIGEST_BYTES = 32
 TAG_BYTES = 16
@@ -129,29 +129,16 @@ def _compress(h, m, counter, final, active):
 
 
 @njit(nogil=True, cache=True)
-def _part(block, at, buf, start, length):
+def _part(block, at, source, length):
     """Copy what lies in this block of the `length` bytes that the message has at `at`.
 
-    `at` is relative to the block's first byte: negative where an earlier block began them.
+    `block` and `source` are addresses; `at` is relative to the block's first byte: negative where
+    an earlier block began them.
     """
     low = max(at, 0)
     high = min(at + length, BLOCK)
     if low < high:
-        copy(block, low, buf, start - at + low, high - low)
-
-
-@njit(nogil=True, cache=True)
-def _part_be32(block, at, value):
-    """Write what lies in this block of a big-endian 32-bit number at `at`."""
-    for j in range(4):
-        if 0 <= at + j < BLOCK:
-            block[at + j] = np.uint8((value >> (24 - 8 * j)) & 0xFF)
-
-
-@njit(nogil=True, cache=True)
-def _transpose(m, words, lane):
-    for w in range(16):
-        m[w * LANES + lane] = words[w]
+        copy(block + low, source - at + low, high - low)
 
 
 @njit(nogil=True, cache=True)
@@ -169,10 +156,14 @@ def _start(h, first, person0, person1):
 
 @njit(nogil=True, cache=True)
 def _leaves(key_buf, key_start, key_len, buf, value_start, value_len, out):
+    keys, values = address(key_buf), address(buf)
+    # 0x00, the key's length, the value's length
+    frame = np.zeros(9, np.uint8)
+    framing = address(frame)
     h = np.empty(8 * LANES, np.uint64)
     m = np.zeros(16 * LANES, np.uint64)
     words = np.empty(16, np.uint64)
-    block = words.view(np.uint8)
+    block = address(words)
     counter = np.zeros(LANES, np.uint64)
     final = np.zeros(LANES, np.uint64)
     active = np.zeros(LANES, np.uint64)
@@ -198,14 +189,18 @@ def _leaves(key_buf, key_start, key_len, buf, value_start, value_len, out):
                 value_at = 9 + key - base
                 if value_at <= 0 and value_at + value >= BLOCK:
                     for w in range(16):
-                        m[w * LANES + lane] = load64(buf, value_start[r] - value_at + 8 * w)
+                        m[w * LANES + lane] = word(values + value_start[r] - value_at + 8 * w)
                 else:
                     words[:] = zero
-                    _part_be32(block, 1 - base, key_len[r])
-                    _part(block, 5 - base, key_buf, key_start[r], key)
-                    _part_be32(block, 5 + key - base, value_len[r])
-                    _part(block, value_at, buf, value_start[r], value)
-                    _transpose(m, words, lane)
+                    for j in range(4):
+                        frame[1 + j] = np.uint8((key_len[r] >> (24 - 8 * j)) & 0xFF)
+                        frame[5 + j] = np.uint8((value_len[r] >> (24 - 8 * j)) & 0xFF)
+                    _part(block, -base, framing, 5)
+                    _part(block, 5 - base, keys + key_start[r], key)
+                    _part(block, 5 + key - base, framing + 5, 4)
+                    _part(block, value_at, values + value_start[r], value)
+                    for w in range(16):
+                        m[w * LANES + lane] = words[w]
                 active[lane] = ~zero
                 counter[lane] = np.uint64(min(total, base + BLOCK))
                 final[lane] = ~zero if base + BLOCK >= total else zero
@@ -216,11 +211,12 @@ def _leaves(key_buf, key_start, key_len, buf, value_start, value_len, out):
 
 
 @njit(nogil=True, cache=True)
-def _tags(buf, key_start, key_len, state, out):
+def _tags(buf, key_start, key_len, state, out):  # noqa: PLR0912
+    keys = address(buf)
     h = np.empty(8 * LANES, np.uint64)
     m = np.zeros(16 * LANES, np.uint64)
     words = np.empty(16, np.uint64)
-    block = words.view(np.uint8)
+    block = address(words)
     counter = np.zeros(LANES, np.uint64)
     final = np.zeros(LANES, np.uint64)
     active = np.zeros(LANES, np.uint64)
@@ -242,8 +238,9 @@ def _tags(buf, key_start, key_len, state, out):
                     active[lane] = zero
                     continue
                 words[:] = zero
-                _part(block, -base, buf, key_start[r], key_len[r])
-                _transpose(m, words, lane)
+                _part(block, -base, keys + key_start[r], key_len[r])
+                for w in range(16):
+                    m[w * LANES + lane] = words[w]
                 active[lane] = ~zero
                 counter[lane] = np.uint64(BLOCK + min(key_len[r], base + BLOCK))
                 final[lane] = ~zero if base + BLOCK >= key_len[r] else zero
@@ -286,7 +283,8 @@ def _fold(nodes):
                     words[w] = carry | (word << eight)
                     carry = word >> rest
                 words[8] = carry
-                _transpose(m, words, lane)
+                for w in range(16):
+                    m[w * LANES + lane] = words[w]
             _compress(h, m, counter, ones, ones)
             for lane in range(lanes):
                 for w in range(4):

@@ -1,7 +1,11 @@
-"""Bytes moved and words read at any address, which numba's array indexing cannot say."""
+"""Bytes at addresses: what numba's arrays cannot say, or only with a reference count at every call.
+
+An address is an int64, good as long as the array that it came from is. Nothing is bounds-checked.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -11,43 +15,51 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(builder.bitcast(data, ir.IntType(8).as_pointer()), [offset])
+def _pointer(builder: Any, address: Any, kind: ir.Type) -> Any:
+    return builder.inttoptr(address, kind.as_pointer())
 
 
-def _copy(typingctx: Any, target: Any, at: Any, source: Any, start: Any, length: Any) -> tuple[Signature, Any]:
-    """`copy(target, at, source, start, length)`: memcpy between byte arrays, unchecked."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to = _address(context, builder, signature.args[0], args[0], args[1])
-        of = _address(context, builder, signature.args[2], args[2], args[3])
-        cgutils.raw_memcpy(builder, to, of, args[4], 1)
-        return context.get_dummy_value()
-
-    return types.void(target, types.int64, source, types.int64, types.int64), emit
-
-
-def _load64(typingctx: Any, source: Any, start: Any) -> tuple[Signature, Any]:
-    """`load64(source, start)`: the uint64 (little-endian) in the 8 bytes from `start`, unchecked."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at = _address(context, builder, signature.args[0], args[0], args[1])
-        return builder.load(builder.bitcast(at, ir.IntType(64).as_pointer()), align=1)
-
-    return types.uint64(source, types.int64), emit
-
-
-def _load(typingctx: Any, source: Any, index: Any) -> tuple[Signature, Any]:
-    """`load(source, index)`: the element there, unchecked: a negative index does not count from the end."""
+def _address(typingctx: Any, array: Any) -> tuple[Signature, Callable[..., Any]]:
+    """`address(array)`: where the first byte of a contiguous array is."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load(builder.gep(data, [args[1]]))
+        return builder.ptrtoint(data, ir.IntType(64))
 
-    return source.dtype(source, types.int64), emit
+    return types.int64(array), emit
 
 
+def _byte(typingctx: Any, at: Any) -> tuple[Signature, Callable[..., Any]]:
+    """`byte(at)`: the byte at an address, as uint64."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = builder.load(_pointer(builder, args[0], ir.IntType(8)))
+        return builder.zext(value, ir.IntType(64))
+
+    return types.uint64(types.int64), emit
+
+
+def _word(typingctx: Any, at: Any) -> tuple[Signature, Callable[..., Any]]:
+    """`word(at)`: the uint64 (little-endian) in the 8 bytes from an address."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_pointer(builder, args[0], ir.IntType(64)), align=1)
+
+    return types.uint64(types.int64), emit
+
+
+def _copy(typingctx: Any, to: Any, at: Any, length: Any) -> tuple[Signature, Callable[..., Any]]:
+    """`copy(to, at, length)`: memcpy between addresses."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target, source = (_pointer(builder, arg, ir.IntType(8)) for arg in args[:2])
+        cgutils.raw_memcpy(builder, target, source, args[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), emit
+
+
+address: Any = intrinsic(_address)
+byte: Any = intrinsic(_byte)
+word: Any = intrinsic(_word)
 copy: Any = intrinsic(_copy)
-load64: Any = intrinsic(_load64)
-load: Any = intrinsic(_load)

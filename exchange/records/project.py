@@ -11,7 +11,7 @@ from numba import njit
 
 from exchange.errors import ConfigError, RecordError
 from exchange.records.locate import Located
-from exchange.records.memory import copy
+from exchange.records.memory import address, copy
 from exchange.records.reference import on_base
 from exchange.schema.avro import Schema, encode, parse
 from exchange.schema.wire import pack
@@ -113,14 +113,15 @@ def _sizes(marks, pieces, size):
 
 @njit(nogil=True, cache=True)
 def _write(buf, start, marks, pieces, constant, out, at):
+    source, fixed, target = address(buf), address(constant), address(out)
     for i in range(start.size):
-        to = at[i]
+        to = target + at[i]
         for p in range(pieces.shape[0]):
             low, high = pieces[p, 1], pieces[p, 2]
             if pieces[p, 0] == FIELDS:
                 size = marks[i, high] - marks[i, low]
-                copy(out, to, buf, start[i] + marks[i, low], size)
+                copy(to, source + start[i] + marks[i, low], size)
             else:
                 size = high - low
-                copy(out, to, constant, low, size)
+                copy(to, fixed + low, size)
             to += size
