@@ -17,7 +17,7 @@ from exchange.broker import LocalBroker
 from tests.fault import plain
 from tests.fault.daemons import Daemon, Killer
 from tests.fault.expected import Verdict, check
-from tests.fault.town import FIELDS, OWNER, PARTITIONS, SHARE, Town, slices
+from tests.fault.town import FIELDS, OWNER, SHARE, Town, slices
 
 ROWS = 1_000_000
 KILLS = 10
