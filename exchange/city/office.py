@@ -62,6 +62,7 @@ class Office:
         target = url(config.database, paths)
         if target.get_backend_name() == "sqlite" and target.database:
             Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(target.database).touch()
         self.engine: Engine = engine(config.database, paths)
         sources = {source.subject: source for source in config.sources}
         self.desks = {

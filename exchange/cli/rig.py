@@ -29,6 +29,7 @@ from exchange.settings import Settings
 ROUTERS = 2
 RESTARTS = 3
 STALLED_S = 120.0
+START_S = 120.0
 SETTLED_POLLS = 3
 _POLL_S = 1.0
 
@@ -105,9 +106,16 @@ class Rig:
         return planted
 
     def start_daemons(self) -> list[str]:
-        """Names of those that were started by this."""
+        """Names of those that were started by this; returns when all are well.
+
+        Routers and follower first: sixteen processes that begin at once would starve each other.
+        """
+        core, connectors = self.daemons[: ROUTERS + 1], self.daemons[ROUTERS + 1 :]
+        started: list[str] = []
         with self.step("daemons") as say:
-            started = self.processes.start(self.daemons)
+            for group in (core, connectors):
+                started += self.processes.start(group)
+                self._wait_until_well(group)
             say(f"{len(started)} started, {len(self.daemons) - len(started)} ran already")
         return started
 
@@ -174,6 +182,16 @@ class Rig:
             self.console.print(done.stdout + done.stderr, markup=False)
             raise StepFailedError(f"exchange {' '.join(arguments)} ended with {done.returncode}", remedy="see above")
         return done.stdout
+
+    def _wait_until_well(self, group: list[Daemon]) -> None:
+        deadline = time.monotonic() + START_S
+        while waiting := [daemon.name for daemon in group if not self.processes.facts(daemon.name)]:
+            dead = set(waiting) - set(self.processes.running())
+            if dead or time.monotonic() > deadline:
+                name = sorted(dead or waiting)[0]
+                self.console.print(self.processes.tail(name), markup=False)
+                raise StepFailedError(f"{name} did not start", remedy=f"see {self.processes.log(name)}")
+            time.sleep(_POLL_S)
 
     def _all_idle(self) -> bool:
         facts = [self.processes.facts(daemon.name) for daemon in self.daemons]

@@ -1,0 +1,91 @@
+"""What README and docs say is true: commands parse, links lead somewhere, settings are all there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from exchange.cli.main import exchange
+from exchange.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+
+
+def commands(text: str) -> Iterator[str]:
+    """Lines of shell blocks, and `exchange …` or `make …` between backticks."""
+    for language, body in _BLOCK.findall(text):
+        if language in ("sh", "bash", "console"):
+            yield from (line.removeprefix("$ ") for line in body.splitlines())
+    yield from re.findall(r"`((?:exchange|make) [^`…<]+)`", _BLOCK.sub("", text))
+
+
+def examples() -> list[tuple[str, list[str]]]:
+    found = []
+    for page in PAGES:
+        for command in commands(page.read_text()):
+            words = shlex.split(command, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+                words = words[1:]
+            if words and words[0].rpartition("/")[2] in ("exchange", "make"):
+                found.append((page.name, words))
+    return found
+
+
+def parse(words: list[str]) -> None:
+    """Raise click's error where the command line would be refused; nothing is run."""
+    command: click.Command = exchange
+    context = click.Context(exchange, info_name="exchange", resilient_parsing=False)
+    rest = words[1:]
+    while isinstance(command, click.Group) and rest:
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command = found
+        context = click.Context(command, info_name=name, parent=context)
+    if rest or not isinstance(command, click.Group):
+        command.parse_args(context, list(rest))
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), examples(), ids=lambda value: value if isinstance(value, str) else " ".join(value)
+)
+def test_command_parses(page: str, words: list[str]) -> None:
+    if words[0].endswith("make"):
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert {w for w in words[1:] if "=" not in w} <= set(targets)
+    else:
+        parse(words)
+
+
+def test_examples_are_found() -> None:
+    assert len(examples()) >= 15
+
+
+@pytest.mark.parametrize(
+    "words", [["exchange", "no-such"], ["exchange", "apply", "--no-such"], ["exchange", "connector", "run"]]
+)
+def test_wrong_commands_are_noticed(words: list[str]) -> None:
+    with pytest.raises(click.UsageError):
+        parse(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in _LINK.findall(page.read_text()):
+        if "://" not in target and not target.startswith("#"):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_settings_table_is_true() -> None:
+    rows = re.findall(r"^\| `(EXCHANGE_\w+)` \| *(.*?) *\| (.*?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    said = {name: (default.strip("`"), meaning) for name, default, meaning in rows}
+    fields = Settings.model_fields
+    true = {f"EXCHANGE_{n.upper()}": (str(f.default or ""), f.description) for n, f in fields.items()}
+    assert said == true
