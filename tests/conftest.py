@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
+from types import FrameType
 
 import pytest
 
 pytest_plugins = ["tests.kafka_fixtures", "tests.postgres_fixtures"]
+
+
+def pytest_configure() -> None:
+    """End on SIGTERM as on Ctrl+C, so that no broker or database outlives the tests."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture
