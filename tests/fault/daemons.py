@@ -97,13 +97,13 @@ class Killer(threading.Thread):
         self._pause_s = pause_s
         self._chance = chance
         self._enough = enough
-        self._stop = threading.Event()
+        self._cancelled = threading.Event()
 
     def run(self) -> None:
         try:
             while not self._enough(self._daemons):
                 for daemon in self._daemons:
-                    if self._stop.wait(self._chance.uniform(*self._pause_s)):
+                    if self._cancelled.wait(self._chance.uniform(*self._pause_s)):
                         return
                     daemon.kill()
                     daemon.start()
@@ -112,4 +112,4 @@ class Killer(threading.Thread):
 
     def cancel(self) -> None:
         """End soon; the daemon that was killed last runs."""
-        self._stop.set()
+        self._cancelled.set()
