@@ -46,6 +46,12 @@ def one_subject(owner: str) -> Contract:
     )  # fmt: skip
 
 
+def one_epoch(number: int, owner: str) -> Epoch:
+    """That contract as an epoch."""
+    contract = one_subject(owner)
+    return Epoch(number=number, time=datetime.now(UTC), contract=contract, writers={}, views={}, schemas={}, ledger=1)
+
+
 class _Given(Exception):
     """Ends a transaction that is meant to abort."""
 
@@ -63,10 +69,8 @@ class Rig:
             there = admin.topics()
             admin.create({name: topic for name, topic in wanted(contract).items() if name not in there})
         self.epoch = 1 + sum(1 for _ in read_all(cluster, names.CONTRACT))
-        epoch = Epoch(
-            number=self.epoch, time=datetime.now(UTC), contract=contract, writers={}, views={}, schemas={}, ledger=1
-        )
-        publish(cluster, names.CONTRACT, [(epochs.key(self.epoch), epochs.encode(epoch))])
+        published = one_epoch(self.epoch, owner)
+        publish(cluster, names.CONTRACT, [(epochs.key(self.epoch), epochs.encode(published))])
         self.producer = Producer(cluster, f"exchange.router.{owner}")
 
     def close(self) -> None:

@@ -1,0 +1,142 @@
+"""On SQLite and PostgreSQL: a step is brought in as a whole or not at all, never twice; what contradicts halts."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+
+from exchange.cli.ledger import audit
+from exchange.contract import names
+from exchange.ledger import store as store_module
+from exchange.ledger import tables
+from exchange.ledger.audit import Selection, disclosures
+from exchange.ledger.entry import Entry, Outcome, Run, encode, tag
+from exchange.ledger.key import load_or_create
+from exchange.ledger.merkle import digest_leaf
+from exchange.ledger.step import Marker, Placed, State, Step
+from exchange.ledger.store import LedgerContradictionError, Store, StoreConfigError, StoreUnavailableError
+from tests.ledger_rig import KEY, TIME_MS, one_epoch
+
+LEDGER = (names.LEDGER, 0)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    made = Store(url)
+    yield made
+    made.close()
+
+
+def entry(first: int, people: list[bytes | None], key: bytes = KEY) -> Entry:
+    return Entry(
+        epoch=1,
+        router="r",
+        time_ms=TIME_MS + first,
+        topic="subject.dept.income",
+        partition=0,
+        runs=(Run(first, len(people)),),
+        count=len(people),
+        root=bytes(32),
+        tags=b"".join(tag(person, key) for person in people),
+        outcomes=(Outcome(("dept.readera", "dept.readerb"), len(people), 0, bytes(32), ()),),
+        quarantined=(),
+    )
+
+
+def placed(offset: int, made: Entry, state: State = "committed") -> Placed:
+    body = encode(made)
+    return Placed(0, offset, 7, digest_leaf(None, body), body, made, state)
+
+
+def step(start: int, *entries: Placed, **more: list) -> Step:
+    return Step(list(entries), positions={LEDGER: (start, start + max(1, len(entries)))}, **more)
+
+
+def offsets(store: Store) -> list[int]:
+    return [row[0] for row in store.rows(select(tables.entries.c.ledger_offset).order_by(tables.entries.c.id))]
+
+
+def test_a_step_that_was_brought_in_is_refused_as_stale(store: Store) -> None:
+    first = step(0, placed(0, entry(0, [b"ann"])))
+    store.apply(first)
+    with pytest.raises(StoreUnavailableError):
+        store.apply(first)
+    assert store.positions() == {LEDGER: 1}
+    assert offsets(store) == [0]
+
+
+def test_an_entry_that_is_there_already_must_be_the_same(store: Store) -> None:
+    store.apply(step(0, placed(0, entry(0, [b"ann"]))))
+    store.apply(step(1, placed(0, entry(0, [b"ann"])), placed(1, entry(1, [b"bob"]))))
+    assert offsets(store) == [0, 1]
+    with pytest.raises(LedgerContradictionError, match=r"exchange.ledger/0 offset 1"):
+        store.apply(step(3, placed(2, entry(2, [b"cai"])), placed(1, entry(1, [b"eve"]))))
+    assert offsets(store) == [0, 1]
+    assert store.positions() == {LEDGER: 3}
+
+
+def test_markers_decide_earlier_open_entries_of_their_producer(store: Store) -> None:
+    store.apply(step(0, placed(0, entry(0, [b"ann"]), "open"), placed(1, entry(1, [b"bob"]), "open")))
+    assert store.open_entries() == 2
+    store.apply(
+        step(2, markers=[Marker(0, 1, 7, "aborted"), Marker(1, 9, 7, "committed"), Marker(0, 9, 8, "committed")])
+    )
+    assert store.open_entries() == 1
+    store.apply(step(3, markers=[Marker(0, 3, 7, "committed")]))
+    states = store.rows(select(tables.entries.c.state).order_by(tables.entries.c.id))
+    assert [row[0] for row in states] == ["aborted", "committed"]
+
+
+def test_a_person_is_found_in_every_generation_of_the_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "GENERATION_ROWS", 3)
+    for at in range(5):
+        people: list[bytes | None] = [b"ann", b"p%d" % at, None, b"ann"]
+        more = {"epochs": [one_epoch(1, "dept")]} if at == 0 else {}
+        store.apply(step(at, placed(at, entry(4 * at, people)), **more))
+    assert len(store.rows(select(tables.generations))) == 3
+    found = list(disclosures(store, tag(b"ann", KEY), Selection(reader="readerb")))
+    assert [d.offsets for d in found] == [[4 * at, 4 * at + 3] for at in range(5)]
+    assert [d.entry for d in found] == [f"exchange.ledger/0/{at}" for at in range(5)]
+    assert not list(disclosures(store, bytes(16), Selection()))  # records without a key are about nobody
+
+
+def test_the_identifier_reaches_neither_log_nor_database(
+    store: Store, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("EXCHANGE_HOME", str(tmp_path))
+    monkeypatch.setenv("EXCHANGE_LEDGER_URL", url)
+    key = load_or_create(tmp_path / "ledger.key")
+    canary = "440100198001010017"
+    caplog.set_level(logging.DEBUG)
+    store.apply(step(0, placed(0, entry(0, [canary.encode()], key)), epochs=[one_epoch(1, "dept")]))
+    answer = CliRunner().invoke(audit, ["person", "-", "--output", "json"], input=f"{canary}\n")
+    assert answer.exit_code == 0, answer.output
+    assert {row["reader"] for row in json.loads(answer.stdout)} == {"readera", "readerb"}
+    assert json.loads(answer.stdout)[0]["basis"] == "Measures for Social Assistance, art. 9"
+    shown = CliRunner().invoke(audit, ["person", canary]).output
+    assert "2 deliveries to 2 departments" in shown
+    assert canary not in answer.output + shown + caplog.text
+    for table in tables.metadata.sorted_tables:
+        assert canary not in str(store.rows(select(table)))
+
+
+def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError):
+        Store(f"sqlite:///{tmp_path / 'missing' / 'ledger.db'}")
+    with pytest.raises(StoreUnavailableError):
+        Store("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2")
+    with pytest.raises(StoreConfigError):
+        Store("nonsense")

@@ -1,0 +1,170 @@
+"""Entries made from any fate of any record balance, and the audit's answers equal plain counting of those fates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exchange.ledger.audit import Selection, balance_of_grants, balance_of_partitions, disclosures, exchanged
+from exchange.ledger.entry import (
+    Entry,
+    EntryError,
+    Outcome,
+    Quarantined,
+    Run,
+    Withheld,
+    decode,
+    delivered_mask,
+    encode,
+    tag,
+    validate_entry,
+)
+from exchange.ledger.step import Placed, State, Step
+from exchange.ledger.store import Store
+from tests.ledger_rig import KEY, TIME_MS, one_epoch
+
+GRANTS = ("dept.readera", "dept.readerb")
+PEOPLE = (None, b"ann", b"bob", b"cai")
+FATES = ("delivered", "filter", "tombstone")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one record: quarantined, or one fate per grant."""
+
+    person: bytes | None
+    quarantined: bool
+    fates: tuple[str, str]
+    gap: bool
+
+
+@dataclass(frozen=True)
+class Made:
+    """The fates of one entry's records and the end of its transaction."""
+
+    fates: tuple[Fate, ...]
+    state: State
+    shared: bool
+
+
+FATE = st.builds(
+    Fate,
+    st.sampled_from(PEOPLE),
+    st.booleans(),
+    st.tuples(st.sampled_from(FATES), st.sampled_from(FATES)),
+    st.booleans(),
+)
+MADE = st.builds(
+    Made,
+    st.lists(FATE, min_size=1, max_size=20).map(tuple),
+    st.sampled_from(("open", "committed", "aborted")),
+    st.booleans(),
+)
+
+
+def settled(made: Made) -> Made:
+    """With `shared`, both grants are one view: the second has the first one's fates."""
+    if not made.shared:
+        return made
+    return replace(made, fates=tuple(replace(f, fates=(f.fates[0], f.fates[0])) for f in made.fates))
+
+
+def entry_of(made: Made, first: int) -> Entry:
+    offsets, at = [], first
+    for fate in made.fates:
+        at += 2 if fate.gap else 1
+        offsets.append(at)
+    views = [GRANTS] if made.shared else [GRANTS[:1], GRANTS[1:]]
+    return Entry(
+        epoch=1,
+        router="r",
+        time_ms=TIME_MS,
+        topic="subject.dept.income",
+        partition=0,
+        runs=tuple(runs_of(offsets)),
+        count=len(offsets),
+        root=bytes(32),
+        tags=b"".join(tag(fate.person, KEY) for fate in made.fates),
+        outcomes=tuple(outcome_of(made, view, at) for at, view in enumerate(views)),
+        quarantined=tuple(
+            Quarantined(at, offsets[at], "schema-id") for at, fate in enumerate(made.fates) if fate.quarantined
+        ),
+    )
+
+
+def runs_of(offsets: Sequence[int]) -> list[Run]:
+    runs: list[Run] = []
+    for offset in offsets:
+        if runs and runs[-1].first + runs[-1].count == offset:
+            runs[-1] = Run(runs[-1].first, runs[-1].count + 1)
+        else:
+            runs.append(Run(offset, 1))
+    return runs
+
+
+def outcome_of(made: Made, grants: tuple[str, ...], view: int) -> Outcome:
+    good = [at for at, fate in enumerate(made.fates) if not fate.quarantined]
+    withheld = []
+    for reason in FATES[1:]:
+        rows = [at for at in good if made.fates[at].fates[view] == reason]
+        if rows:
+            bitmap = sum(1 << at for at in rows).to_bytes((len(made.fates) + 7) // 8, "little")
+            withheld.append(Withheld(reason, len(rows), None if rows == good else bitmap))
+    delivered = sum(made.fates[at].fates[view] == "delivered" for at in good)
+    return Outcome(grants, delivered, 10 * delivered, bytes(32), tuple(withheld))
+
+
+@given(MADE.map(settled))
+def test_any_fates_make_an_entry_that_balances(made: Made) -> None:
+    entry = entry_of(made, 0)
+    validate_entry(entry)
+    assert decode(encode(entry)) == entry
+    for view, outcome in enumerate(entry.outcomes):
+        assert delivered_mask(entry, outcome).tolist() == [
+            not fate.quarantined and fate.fates[view] == "delivered" for fate in made.fates
+        ]
+        with pytest.raises(EntryError):
+            validate_entry(replace(entry, outcomes=(replace(outcome, delivered=outcome.delivered + 1),)))
+
+
+@given(st.lists(MADE.map(settled), max_size=4))
+def test_the_audit_counts_what_was_committed(all_made: list[Made]) -> None:
+    store = Store("sqlite://")
+    step = Step(epochs=[one_epoch(1, "dept")])
+    for at, made in enumerate(all_made):
+        entry = entry_of(made, 100 * at)
+        step.entries.append(Placed(0, at, 7, b"", encode(entry), entry, made.state))
+    store.apply(step)
+    counted = [made for made in all_made if made.state == "committed"]
+    fates = [fate for made in counted for fate in made.fates]
+    for view, grant in enumerate(GRANTS):
+        good = Counter(fate.fates[view] for fate in fates if not fate.quarantined)
+        bad = sum(fate.quarantined for fate in fates)
+        found = exchanged(store, Selection(grant=grant))
+        balance = balance_of_grants(store, Selection(grant=grant))
+        if not fates:
+            assert not found
+            assert not balance
+            continue
+        assert (found[0].records, found[0].delivered, found[0].quarantined) == (len(fates), good["delivered"], bad)
+        assert found[0].withheld == {reason: good[reason] for reason in FATES[1:] if good[reason]}
+        assert balance[0].balanced
+        assert balance[0].delivered == good["delivered"]
+    assert all(p.balanced for p in balance_of_partitions(store, Selection()))
+    for person in PEOPLE[1:]:
+        for view, grant in enumerate(GRANTS):
+            for states, aborted in ((("committed",), False), (("open", "committed", "aborted"), True)):
+                rows = disclosures(store, tag(person, KEY), Selection(grant=grant), include_aborted=aborted)
+                expected = sum(
+                    fate.person == person and not fate.quarantined and fate.fates[view] == "delivered"
+                    for made in all_made
+                    if made.state in states
+                    for fate in made.fates
+                )
+                assert sum(row.records for row in rows) == expected
+    store.close()
