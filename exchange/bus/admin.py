@@ -91,6 +91,15 @@ class Admin:
                     raise BusUnavailableError(f"{len(left)} deleted topics were still there after {timeout_s:.0f} s")
                 time.sleep(_POLL_S)
 
+    def clients(self, group: str) -> set[str]:
+        """The client ids of a group's members; empty where there is no such group."""
+        with translated(f"describe group {group}"):
+            # Asking for a group that nobody has joined makes a new cluster look for a coordinator first.
+            if all(known["group_id"] != group for known in self._client.list_groups()):
+                return set()
+            described = self._client.describe_groups([group])
+        return {member["client_id"] for member in described[group]["members"]}
+
     def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         described = self._client.describe_configs(resources, config_filter="modified").get("topic", {})

@@ -15,6 +15,7 @@ from rich.console import Console
 from exchange.bus import Cluster
 from exchange.bus.cluster import apply as apply_plan
 from exchange.bus.cluster import read_actual
+from exchange.cli.adoption import Adoption
 from exchange.contract.changes import Change, DeleteTopic, PublishEpoch
 from exchange.contract.json_schema import contract_schema
 from exchange.contract.load import examine, load
@@ -27,6 +28,7 @@ from exchange.schema import avro
 from exchange.settings import Settings
 
 CHANGES_STATUS = 3
+ADOPTION_TIMEOUT_S = 60.0
 
 _output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 _delete = click.option(
@@ -81,6 +83,8 @@ def apply(yes: bool, delete: Sequence[str]) -> None:
     """Make the cluster what the contract says, and publish the contract as the next epoch.
 
     Safe to run again, also after an interruption. Nothing is deleted unless --delete names it.
+    Returns when every router that runs has taken the epoch: from then on no record is released
+    under the one before.
     """
     settings = Settings()
     found = _plan(settings, delete)
@@ -99,11 +103,15 @@ def apply(yes: bool, delete: Sequence[str]) -> None:
         if _texts(again) != _texts(found):
             raise TransientError("the cluster or the contract changed meanwhile", remedy="run `exchange apply` again")
         found = again
-    with Console(stderr=True).status("starting …") as status:
-        apply_plan(_cluster(settings), found, _tell(status.update))
-    for published in found.changes:
-        if isinstance(published, PublishEpoch):
-            click.echo(f"Epoch {published.epoch.number} is published.")
+    cluster = _cluster(settings)
+    with Console(stderr=True).status("starting …") as status, Adoption(cluster) as adoption:
+        apply_plan(cluster, found, _tell(status.update))
+        for published in found.changes:
+            if isinstance(published, PublishEpoch):
+                number = published.epoch.number
+                click.echo(f"Epoch {number} is published.")
+                status.update("waiting for the routers …")
+                _require_all(adoption.missing(number, ADOPTION_TIMEOUT_S), number)
 
 
 @click.group()
@@ -117,6 +125,14 @@ def export(target: Path) -> None:
     """Write the contract's JSON Schema for editors to TARGET."""
     target.write_text(contract_schema(), encoding="utf-8")
     click.echo(f"{target} is written.")
+
+
+def _require_all(missing: set[str], number: int) -> None:
+    if missing:
+        told = ", ".join(sorted(missing))
+        remedy = "look at their logs, or stop them: until then they release records under the epoch before"
+        raise TransientError(f"epoch {number} is published, but not yet taken by {told}", remedy=remedy)
+    click.echo(f"Every router works under epoch {number}.")
 
 
 def _cluster(settings: Settings) -> Cluster:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,10 @@ from exchange.bus import Cluster
 from exchange.bus import cluster as shell
 from exchange.bus.admin import Admin, TopicRefusedError
 from exchange.bus.cluster import ConcurrentApplyError, PlanRefusedError, apply, read_actual
+from exchange.bus.consume import Consumer
 from exchange.bus.contract_topic import latest_epoch
 from exchange.bus.topics import publish, read_all
+from exchange.cli.adoption import Adoption
 from exchange.cli.contract import apply as apply_command
 from exchange.cli.contract import plan as plan_command
 from exchange.contract import epoch as epochs
@@ -24,12 +27,12 @@ from exchange.contract.changes import Change, PublishEpoch
 from exchange.contract.load import Loaded
 from exchange.contract.plan import Plan, make_plan
 from exchange.contract.topics import Topic
-from exchange.ledger.entry import SCHEMA_FILE
-from exchange.schema import avro
+from exchange.ledger import entry as ledger
+from exchange.schema import avro, wire
 from exchange.schema.registry import Registry
 from tests.unit.contract_files import CONTRACT, INCOME, loaded, write
 
-LEDGER = avro.load(SCHEMA_FILE)
+LEDGER = avro.load(ledger.SCHEMA_FILE)
 
 
 @pytest.fixture
@@ -232,3 +235,35 @@ def test_without_a_cluster_the_remedy_is_told(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("EXCHANGE_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = CliRunner().invoke(plan_command)
     assert "exchange broker status" in str(result.exception)
+
+
+def test_apply_returns_when_every_router_has_taken_the_epoch(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    watched = ("subject.tax.income",)
+    client = f"{names.ROUTER_GROUP}.7"
+    router = Consumer(Cluster(empty.bootstrap_servers, client), topics=watched, group=names.ROUTER_GROUP)
+    with router, Adoption(empty) as adoption, Admin(empty) as admin:
+        deadline = time.monotonic() + 60
+        while admin.clients(names.ROUTER_GROUP) != {client} and time.monotonic() < deadline:
+            router.poll(0.1)
+        assert adoption.missing(2, timeout_s=0.5) == {client}
+        for epoch in (1, 2):
+            assert adoption.missing(2, timeout_s=0.5) == {client}
+            _adopt(empty, epoch)
+        assert adoption.missing(2, timeout_s=30) == set()
+
+
+def test_without_routers_there_is_nobody_to_wait_for(empty: Cluster) -> None:
+    with Adoption(empty) as adoption:
+        assert adoption.missing(1, timeout_s=30) == set()
+
+
+def _adopt(cluster: Cluster, epoch: int) -> None:
+    """Say what a router says when it takes an epoch."""
+    found = latest_epoch(cluster)
+    assert found is not None
+    with Admin(cluster) as admin:
+        partitions = admin.topics()[names.LEDGER].partitions
+    value = wire.pack(found[0].ledger, ledger.encode(ledger.adoption(epoch, "7", 0, found[1])))
+    partition = ledger.ledger_partition(names.CONTRACT, 0, partitions)
+    publish(cluster, names.LEDGER, [(ledger.record_key(names.CONTRACT, 0), value)], partition=partition)
