@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from exchange.records.blake2b import BLOCK, IV, LANES, compress, start
-from exchange.records.memory import address, copy, word
+from exchange.records.memory import address, move, word
 
 DIGEST_BYTES = 32
 TAG_BYTES = 16
@@ -31,7 +31,7 @@ def _part(block, at, source, length):
     low = max(at, 0)
     high = min(at + length, BLOCK)
     if low < high:
-        copy(block + low, source - at + low, high - low)
+        move(block + low, source - at + low, high - low)
 
 
 @njit(nogil=True, cache=True)

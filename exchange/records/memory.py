@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
@@ -48,8 +48,8 @@ def _word(typingctx: Any, at: Any) -> tuple[Signature, Callable[..., Any]]:
     return types.uint64(types.int64), emit
 
 
-def _copy(typingctx: Any, to: Any, at: Any, length: Any) -> tuple[Signature, Callable[..., Any]]:
-    """`copy(to, at, length)`: memcpy between addresses."""
+def _move(typingctx: Any, to: Any, at: Any, length: Any) -> tuple[Signature, Callable[..., Any]]:
+    """`move(to, at, length)`: memcpy between addresses."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         target, source = (_pointer(builder, arg, ir.IntType(8)) for arg in args[:2])
@@ -62,4 +62,10 @@ def _copy(typingctx: Any, to: Any, at: Any, length: Any) -> tuple[Signature, Cal
 address: Any = intrinsic(_address)
 byte: Any = intrinsic(_byte)
 word: Any = intrinsic(_word)
-copy: Any = intrinsic(_copy)
+move: Any = intrinsic(_move)
+
+
+@njit(nogil=True, forceinline=True)
+def copy(target, at, source, start, length):
+    """Copy bytes from one array into another."""
+    move(address(target) + at, address(source) + start, length)

@@ -11,7 +11,7 @@ from numba import njit
 
 from exchange.errors import ConfigError, RecordError
 from exchange.records.locate import Located
-from exchange.records.memory import address, copy
+from exchange.records.memory import address, move
 from exchange.records.reference import on_base
 from exchange.schema.avro import Schema, encode, parse
 from exchange.schema.wire import pack
@@ -120,8 +120,8 @@ def _write(buf, start, marks, pieces, constant, out, at):
             low, high = pieces[p, 1], pieces[p, 2]
             if pieces[p, 0] == FIELDS:
                 size = marks[i, high] - marks[i, low]
-                copy(to, source + start[i] + marks[i, low], size)
+                move(to, source + start[i] + marks[i, low], size)
             else:
                 size = high - low
-                copy(to, fixed + low, size)
+                move(to, fixed + low, size)
             to += size
