@@ -132,7 +132,7 @@ def test_any_fates_make_an_entry_that_balances(made: Made) -> None:
             validate_entry(replace(entry, outcomes=(replace(outcome, delivered=outcome.delivered + 1),)))
 
 
-@settings(max_examples=settings.default.max_examples // 4)  # each example makes a database
+@settings(max_examples=50)  # each makes a database
 @given(st.lists(MADE.map(settled), max_size=4))
 def test_the_audit_counts_what_was_committed(all_made: list[Made]) -> None:
     store = Store("sqlite://")
