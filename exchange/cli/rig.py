@@ -20,7 +20,7 @@ from exchange.city.make import Manifest
 from exchange.cli import legacy
 from exchange.cli.broker import local
 from exchange.cli.city import build
-from exchange.cli.processes import Daemon, Processes
+from exchange.cli.processes import TAIL_LINES, Daemon, Processes
 from exchange.contract.load import Loaded, load
 from exchange.contract.period import city_day
 from exchange.errors import ConfigError, TransientError
@@ -179,7 +179,7 @@ class Rig:
             [sys.executable, "-m", "exchange", *arguments], capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
-            self.console.print(done.stdout + done.stderr, markup=False)
+            self.console.print("\n".join((done.stdout + done.stderr).splitlines()[-TAIL_LINES:]), markup=False)
             raise StepFailedError(f"exchange {' '.join(arguments)} ended with {done.returncode}", remedy="see above")
         return done.stdout
 
