@@ -55,10 +55,9 @@ class Running:
                 self.stop.set()
         for worker in self.workers:
             worker.join()
-        # With `until_idle` an error that lasts ends its worker; others are only passing.
         for worker in self.workers:
-            if worker.error is not None:
-                raise worker.error
+            if worker.ended_with is not None:
+                raise worker.ended_with
 
 
 def start(

@@ -27,7 +27,8 @@ class Worker(threading.Thread):
     """Runs one source or sink until `stop`; after a failure it begins again, later and later.
 
     `idle`: for now there is nothing to do. `error`: the last attempt failed with that. A
-    CorruptionError ends the thread; with `patient` False any error does that waiting cannot mend.
+    CorruptionError ends the thread (`ended_with`); with `patient` False, so does any error that
+    waiting cannot mend.
     """
 
     def __init__(self, subject: str, kind: str, stop: threading.Event, *, patient: bool) -> None:
@@ -36,6 +37,7 @@ class Worker(threading.Thread):
         self.kind = kind
         self.idle = False
         self.error: Exception | None = None
+        self.ended_with: Exception | None = None
         self._stop_asked = stop
         self._patient = patient
         self._attempt = 0
@@ -52,6 +54,7 @@ class Worker(threading.Thread):
                 lasting = not isinstance(error, TransientError)
                 if isinstance(error, CorruptionError) or (lasting and not self._patient):
                     _log.critical(f"{self.kind} ended", extra={"subject": self.subject, "code": code}, exc_info=True)
+                    self.ended_with = error
                     return
                 pause_s = min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2**self._attempt)
                 self._attempt += 1
