@@ -68,7 +68,10 @@ class Store:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _tune_sqlite)
         with translated():
-            tables.metadata.create_all(self.engine)
+            try:
+                tables.metadata.create_all(self.engine)
+            except DBAPIError:  # another process made one at the same moment
+                tables.metadata.create_all(self.engine)
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Per (topic, partition), the offset after the last one taken."""
