@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
@@ -90,8 +89,7 @@ class Expectations:
     def __init__(self, loaded: Loaded, connectors: Path, home: Path, manifest: Manifest, now: datetime) -> None:
         self.grants = in_force(loaded.contract, now)
         self._schemas = loaded.schemas
-        self._connectors = connectors
-        self._home = home
+        self._sinks = {grant.id: _sink(connectors, home, grant) for grant in self.grants}
         self._manifest = manifest
         self._desks = {d.subject: (o, d) for o in offices(loaded, connectors, home) for d in o.desks.values()}
 
@@ -104,11 +102,11 @@ class Expectations:
 
     def held_rows(self, grant: Grant) -> int:
         """How many rows the reader holds now."""
-        with self._sink(grant) as (made, table):
-            if table is None:
-                return 0
-            with made.connect() as connection:
-                return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+        made, table = self._table(grant)
+        if table is None:
+            return 0
+        with translated(f"{grant.reader}: {grant.subject}"), made.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
     def verdict(self, grant: Grant) -> Verdict:
         """Both sides, row by row."""
@@ -117,11 +115,11 @@ class Expectations:
         zone = ZoneInfo(desk.timezone)
         forms = [_form(field, zone, _NESTED.get((desk.subject, field.name), json.loads)) for field in fields]
         due = Tally.of(_rows(office.engine, self._due(grant), forms))
-        with self._sink(grant) as (made, table):
-            if table is None:
-                return Verdict(grant, due, Tally())
-            held = Tally.of(_rows(made, sa.select(*table.c), [_form(field, UTC) for field in fields]))
-        return Verdict(grant, due, held)
+        made, table = self._table(grant)
+        if table is None:
+            return Verdict(grant, due, Tally())
+        forms = [_form(field, UTC) for field in fields]
+        return Verdict(grant, due, Tally.of(_rows(made, sa.select(*table.c), forms)))
 
     def _fields(self, grant: Grant) -> list[Field]:
         fields = self._schemas[grant.subject].fields
@@ -135,24 +133,27 @@ class Expectations:
             query = query.where(*_clauses(columns[name], condition))
         return query
 
-    @contextmanager
-    def _sink(self, grant: Grant) -> Iterator[tuple[sa.Engine, sa.TableClause | None]]:
+    def _table(self, grant: Grant) -> tuple[sa.Engine, sa.TableClause | None]:
         """The reader's database, and its table with the granted fields; None where there is no table yet."""
-        folder = self._connectors / grant.reader
-        config = load(self._connectors, grant.reader).config
-        sink = next((sink for sink in config.sinks if sink.subject == grant.subject), None)
-        database = (sink and sink.database) or config.database
-        if sink is None or database is None:
-            raise NoSinkError(f"{grant.reader} takes {grant.subject} in nowhere", remedy=f"add a sink in {folder}")
-        made = engine(database, Paths(folder, self._home))
-        schema, _, name = sink.table_name.rpartition(".")
+        made, table_name = self._sinks[grant.id]
+        schema, _, name = table_name.rpartition(".")
+        with translated(f"{grant.reader}: {grant.subject}"):
+            if not sa.inspect(made).has_table(name, schema=schema or None):
+                return made, None
         columns: Iterable[sa.ColumnClause[Any]] = (sa.column(field.name) for field in self._fields(grant))
-        try:
-            with translated(f"{grant.reader}: {grant.subject}"):
-                there = sa.inspect(made).has_table(name, schema=schema or None)
-                yield made, sa.table(name, *columns, schema=schema or None) if there else None
-        finally:
-            made.dispose()
+        return made, sa.table(name, *columns, schema=schema or None)
+
+
+def _sink(connectors: Path, home: Path, grant: Grant) -> tuple[sa.Engine, str]:
+    """The database and table into which the grant's reader takes what it gets."""
+    connector = load(connectors, grant.reader)
+    sink = next((sink for sink in connector.config.sinks if sink.subject == grant.subject), None)
+    database = (sink and sink.database) or connector.config.database
+    if sink is None or database is None:
+        raise NoSinkError(
+            f"{grant.reader} does not take in {grant.subject}", remedy=f"add a sink in {connector.folder}"
+        )
+    return engine(database, Paths(connector.folder, home)), sink.table_name
 
 
 def _clauses(column: sa.ColumnElement[Any], condition: Condition) -> Iterator[sa.ColumnElement[bool]]:

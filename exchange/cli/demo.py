@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 from rich.console import Console
 
+from exchange.broker import LocalBroker
 from exchange.city.expect import Expectations
 from exchange.cli import summary
 from exchange.cli.broker import local
@@ -84,7 +85,7 @@ def down() -> None:
     processes = Processes(settings.home, settings.metrics_host)
     running = list(processes.running())
     processes.stop(running)
-    stopped = local().stop()
+    stopped = LocalBroker(settings.home).stop()
     click.echo(f"{len(running)} daemons {'and the broker ' if stopped else ''}stopped")
 
 
