@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from exchange.contract.problem import Path, Problem, dotted
@@ -98,10 +98,9 @@ class _PlainComposer(Composer):
             return ScalarNode("tag:yaml.org,2002:null", "", event.start_mark, event.end_mark)
         if self.depth >= MAX_DEPTH:
             raise MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH}", problem_mark=event.start_mark)
-        if isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent):
-            if event.tag is not None and event.tag != "!":
-                _fault(self.document, line, f"tag {event.tag} is not allowed here", "remove it")
-            event.anchor = None
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag != "!":
+            _fault(self.document, line, f"tag {tag} is not allowed here", "remove it")
         self.depth += 1
         try:
             return super().compose_node(parent, index)
