@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, floor, inf
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numba import njit
 
-from exchange.contract.conditions import kind_of
 from exchange.contract.model import Condition
-from exchange.records.check import read_long
+from exchange.records.columns import Column, Reader, compile_reader
 from exchange.records.locate import Located
-from exchange.records.memory import address, byte
-from exchange.records.reference import holds, operands
+from exchange.records.reference import operands
 from exchange.schema.avro import Schema
-
-_LONG_MIN, _LONG_MAX = -(1 << 63), (1 << 63) - 1
-
-
-class Column(Protocol):
-    """The values of one field; what it says of a null's row has no meaning."""
-
-    def test(self, op: str, wanted: Any) -> np.ndarray:
-        """bool[n]: whether `op` (never `ne`, `in` or `is_null`) holds against a wanted value."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +31,14 @@ class Filter:
 
 @dataclass(frozen=True)
 class FieldCondition:
-    """The operators on one field; `size` is -1 where the bytes tell it, `null_branch` where it is never null."""
+    """The operators on one field."""
 
-    index: int
-    kind: str
-    size: int
-    symbols: tuple[str, ...]
-    is_union: bool
-    null_branch: int
+    reader: Reader
     operators: Mapping[str, Any]
 
     def mask(self, located: Located) -> np.ndarray:
         """bool[n]: for which bodies every operator holds."""
-        at = np.empty(len(located.start), np.int64)
-        _solid(located.buf, located.start, located.marks, self.index, self.is_union, self.null_branch, at)
+        at = self.reader.places(located)
         null = at < 0
         mask = np.ones(len(at), np.bool_)
         column: Column | None = None
@@ -65,240 +46,23 @@ class FieldCondition:
             if op == "is_null":
                 mask &= null == wanted
                 continue
-            column = column or self._column(located.buf, at)
+            column = column or self.reader.column(located.buf, at)
             if op in ("eq", "ne", "in"):
-                equal = self._equal(column, null, wanted if op == "in" else (wanted,))
+                equal = _equal(column, null, wanted if op == "in" else (wanted,))
                 mask &= ~equal if op == "ne" else equal
             else:
                 mask &= column.test(op, wanted) & ~null
         return mask
 
-    def _equal(self, column: Column, null: np.ndarray, wanted: tuple[Any, ...]) -> np.ndarray:
-        equal = np.zeros(len(null), np.bool_)
-        for value in wanted:
-            equal |= null if value is None else column.test("eq", value) & ~null
-        return equal
 
-    def _column(self, buf: np.ndarray, at: np.ndarray) -> Column:
-        if self.kind in ("string", "decimal"):
-            start, size = np.empty_like(at), np.empty_like(at)
-            _spans(buf, at, self.size, start, size)
-            return Texts(buf, start, size) if self.kind == "string" else Decimals(buf, start, size)
-        if self.kind in ("float", "double", "boolean"):
-            words = np.empty(len(at), np.uint64)
-            _words(buf, at, self.size, words)
-            if self.kind == "boolean":
-                return Symbols(words.astype(np.int64), (False, True))
-            return Reals(words.astype(np.uint32).view(np.float32) if self.size == 4 else words.view(np.float64))
-        values = np.empty_like(at)
-        _longs(buf, at, values)
-        return Symbols(values, self.symbols) if self.kind == "enum" else Integers(values)
+def _equal(column: Column, null: np.ndarray, wanted: tuple[Any, ...]) -> np.ndarray:
+    equal = np.zeros(len(null), np.bool_)
+    for value in wanted:
+        equal |= null if value is None else column.test("eq", value) & ~null
+    return equal
 
 
 def compile_filter(schema: Schema, where: Mapping[str, Condition]) -> Filter:
     """The filter of a grant's `where` on records of that writer's schema; UnevaluableError as `operands`."""
-    names = list(schema.fields)
-    made = []
-    for name, condition in where.items():
-        operators = operands(schema, name, condition)
-        field = schema.fields[name]
-        branches = field.type if isinstance(field.type, list) else [field.type]
-        null_branch = next((i for i, b in enumerate(branches) if b in ("null", {"type": "null"})), -1)
-        size = {"boolean": 1, "float": 4, "double": 8, "fixed": _fixed_size(schema, branches)}.get(field.base, -1)
-        is_union = isinstance(field.type, list)
-        shape = (names.index(name), kind_of(field), size, field.symbols, is_union, null_branch)
-        made.append(FieldCondition(*shape, operators))
-    return Filter(tuple(made))
-
-
-def _fixed_size(schema: Schema, branches: list[Any]) -> int:
-    solid = (schema.names.get(b, {}) if isinstance(b, str) else b for b in branches)
-    return next((int(b["size"]) for b in solid if "size" in b), -1)
-
-
-class Ordered:
-    """Integers of any size, by their order against a threshold."""
-
-    def order(self, threshold: int) -> np.ndarray:
-        """int8[n]: -1, 0 or 1 as the value is below, at or above the threshold."""
-        raise NotImplementedError
-
-    def test(self, op: str, wanted: Any) -> np.ndarray:
-        """As `Column.test`; `wanted` is any real number, so that between two integers none is equal."""
-        if wanted in (inf, -inf):
-            sign = self.order(0) * 0 - (1 if wanted > 0 else -1)
-            return _compare(op, sign)
-        if op in ("ge", "lt"):
-            return _compare(op, self.order(ceil(wanted)))
-        order = self.order(floor(wanted))
-        return _compare(op, order) if op != "eq" or floor(wanted) == wanted else np.zeros(len(order), np.bool_)
-
-
-@dataclass(frozen=True)
-class Integers(Ordered):
-    """int, long, date, timestamp."""
-
-    values: np.ndarray
-
-    def order(self, threshold: int) -> np.ndarray:
-        if not _LONG_MIN <= threshold <= _LONG_MAX:
-            return np.full(len(self.values), -1 if threshold > 0 else 1, np.int8)
-        return (self.values > threshold).astype(np.int8) - (self.values < threshold)
-
-
-@dataclass(frozen=True)
-class Decimals(Ordered):
-    """Big-endian two's complement of any length."""
-
-    buf: np.ndarray
-    start: np.ndarray
-    size: np.ndarray
-
-    def order(self, threshold: int) -> np.ndarray:
-        digits = threshold.to_bytes(
-            (threshold if threshold >= 0 else ~threshold).bit_length() // 8 + 1, "big", signed=True
-        )
-        order = np.empty(len(self.start), np.int8)
-        _order_decimals(self.buf, self.start, self.size, np.frombuffer(digits, np.uint8), order)
-        return order
-
-
-@dataclass(frozen=True)
-class Reals:
-    """float, double."""
-
-    values: np.ndarray
-
-    def test(self, op: str, wanted: Any) -> np.ndarray:
-        values = self.values.astype(np.float64)
-        try:
-            nearest = float(wanted)
-        except OverflowError:
-            nearest = inf if wanted > 0 else -inf
-        if nearest == wanted:
-            return {
-                "eq": values == nearest,
-                "ge": values >= nearest,
-                "gt": values > nearest,
-                "le": values <= nearest,
-                "lt": values < nearest,
-            }[op]
-        # No double lies between `wanted` and `nearest`.
-        if op == "eq":
-            return np.zeros(len(values), np.bool_)
-        if op in ("ge", "gt"):
-            return values > nearest if nearest < wanted else values >= nearest
-        return values <= nearest if nearest < wanted else values < nearest
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Strings, ordered as their UTF-8, which is the order of code points."""
-
-    buf: np.ndarray
-    start: np.ndarray
-    size: np.ndarray
-
-    def test(self, op: str, wanted: Any) -> np.ndarray:
-        text = np.frombuffer(wanted.encode(), np.uint8)
-        order = np.empty(len(self.start), np.int8)
-        size = np.minimum(self.size, len(text)) if op == "prefix" else self.size
-        _order_texts(self.buf, self.start, size, text, order)
-        return _compare("eq" if op == "prefix" else op, order)
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """Values of a small set, by their index in it."""
-
-    index: np.ndarray
-    symbols: tuple[Any, ...]
-
-    def test(self, op: str, wanted: Any) -> np.ndarray:
-        table = np.array([holds(op, symbol, wanted) for symbol in self.symbols], np.bool_)
-        return table[self.index]
-
-
-def _compare(op: str, order: np.ndarray) -> np.ndarray:
-    return {"eq": order == 0, "ge": order >= 0, "gt": order > 0, "le": order <= 0, "lt": order < 0}[op]
-
-
-@njit(nogil=True, cache=True)
-def _solid(buf, start, marks, field, is_union, null_branch, at):
-    """Where the field's value begins, behind a union's branch; -1 for null."""
-    base = address(buf)
-    for i in range(start.size):
-        place = base + start[i] + marks[i, field]
-        branch = null_branch
-        if is_union:
-            branch, place = read_long(place, base + start[i] + marks[i, field + 1])
-        at[i] = -1 if null_branch >= 0 and branch == null_branch else place - base
-
-
-@njit(nogil=True, cache=True)
-def _longs(buf, at, values):
-    base = address(buf)
-    for i in range(at.size):
-        values[i] = read_long(base + at[i], base + at[i] + 10)[0] if at[i] >= 0 else 0
-
-
-@njit(nogil=True, cache=True)
-def _words(buf, at, size, words):
-    base = address(buf)
-    for i in range(at.size):
-        word = np.uint64(0)
-        if at[i] >= 0:
-            for j in range(size):
-                word |= byte(base + at[i] + j) << np.uint64(8 * j)
-        words[i] = word
-
-
-@njit(nogil=True, cache=True)
-def _spans(buf, at, fixed, start, size):
-    base = address(buf)
-    for i in range(at.size):
-        start[i] = at[i]
-        size[i] = fixed
-        if at[i] < 0:
-            start[i] = size[i] = 0
-        elif fixed < 0:
-            size[i], place = read_long(base + at[i], base + at[i] + 10)
-            start[i] = place - base
-
-
-@njit(nogil=True, cache=True)
-def _order_texts(buf, start, size, text, order):
-    base, other = address(buf), address(text)
-    for i in range(start.size):
-        order[i] = _order(base + start[i], size[i], other, text.size)
-
-
-@njit(nogil=True, cache=True)
-def _order(at, size, other, length):
-    """Lexicographic order of the bytes at two addresses."""
-    for j in range(min(size, length)):
-        if byte(at + j) != byte(other + j):
-            return -1 if byte(at + j) < byte(other + j) else 1
-    return 0 if size == length else (-1 if size < length else 1)
-
-
-@njit(nogil=True, cache=True)
-def _order_decimals(buf, start, size, digits, order):
-    """`digits` has no more bytes than needed."""
-    base, other = address(buf), address(digits)
-    negative = digits[0] >= 0x80
-    for i in range(start.size):
-        at, count = base + start[i], size[i]
-        below = count > 0 and byte(at) >= 0x80
-        # Leave out bytes that only repeat the sign.
-        while count > 1 and byte(at) == (0xFF if below else 0) and (byte(at + 1) >= 0x80) == below:
-            at += 1
-            count -= 1
-        if below != negative:
-            order[i] = -1 if below else 1
-        elif count == 0:
-            order[i] = 0 if digits.size == 1 and digits[0] == 0 else -1
-        elif count != digits.size:
-            order[i] = 1 if (count > digits.size) != below else -1
-        else:
-            order[i] = _order(at, count, other, digits.size)
+    made = {name: operands(schema, name, condition) for name, condition in where.items()}
+    return Filter(tuple(FieldCondition(compile_reader(schema, name), ops) for name, ops in made.items()))
