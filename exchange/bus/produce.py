@@ -58,6 +58,7 @@ class Producer:
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
+            raw.send_ahead(client)
             try:
                 wait(raw.transactions(client).initialize_transactions(), client, self._timeout_s, "init")
             except BaseException:

@@ -88,7 +88,7 @@ def fetch_raw(consumer: KafkaConsumer, *, control: bool) -> None:
 class _Ready:
     """A finished batch in the place of kafka-python's MemoryRecordsBuilder."""
 
-    def __init__(self, data: bytearray, count: int) -> None:
+    def __init__(self, data: memoryview, count: int) -> None:
         self._data = data
         self._count = count
         self.producer_id, self.producer_epoch, self.base_sequence = -1, -1, -1
@@ -114,7 +114,7 @@ class _Ready:
     def size_in_bytes(self) -> int:
         return len(self._data)
 
-    def buffer(self) -> bytearray:
+    def buffer(self) -> memoryview:
         return self._data
 
     def compression_rate(self) -> float:
@@ -127,7 +127,16 @@ def enlist(producer: KafkaProducer, partitions: list[TopicPartition]) -> None:
         producer._transaction_manager.maybe_add_partition_to_transaction(tp)
 
 
-def enqueue(producer: KafkaProducer, tp: TopicPartition, data: bytearray, count: int) -> ProducerBatch:
+def send_ahead(producer: KafkaProducer) -> None:
+    """Let several batches of one partition be under way at once.
+
+    kafka-python waits for each, to keep the order through its retries; the broker keeps it too, by
+    the sequence numbers, and refuses a batch that arrives before its predecessor.
+    """
+    producer._sender.config["guarantee_message_order"] = False
+
+
+def enqueue(producer: KafkaProducer, tp: TopicPartition, data: memoryview, count: int) -> ProducerBatch:
     """Hand one finished batch to the stock sender, which numbers, retries and acknowledges it."""
     accumulator = producer._accumulator
     if producer._transaction_manager.is_transactional():

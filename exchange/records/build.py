@@ -19,10 +19,17 @@ NO_HEADERS = b"\0"
 
 
 class Batch(NamedTuple):
-    """An uncompressed batch that no producer has stamped yet, and how many records it holds."""
+    """An uncompressed batch that no producer has stamped yet, and how many records it holds.
 
-    data: bytearray
+    `data` is writable: a producer stamps it in place, so each topic needs a `twin` of its own.
+    """
+
+    data: memoryview
     records: int
+
+    def twin(self) -> Batch:
+        """A copy of the batch."""
+        return Batch(memoryview(bytearray(self.data)), self.records)
 
 
 def copy(buf: np.ndarray, columns: Columns, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
@@ -120,7 +127,7 @@ def _space(bound: int, rows: int, max_bytes: int) -> tuple[np.ndarray, np.ndarra
 def _cut(out: np.ndarray, batches: np.ndarray) -> list[Batch]:
     made = []
     for start, end, count, first_timestamp, max_timestamp in batches.tolist():
-        data = bytearray(out[start:end])
+        data = out.data[start:end]
         write(data, count, first_timestamp, max_timestamp)
         made.append(Batch(data, count))
     return made

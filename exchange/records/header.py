@@ -54,13 +54,15 @@ def parse(batch: bytes | bytearray | memoryview) -> Header:
     return Header._make(_HEADER.unpack_from(batch))
 
 
-def write(batch: bytearray, count: int, first_timestamp: int, max_timestamp: int) -> None:
+def write(batch: bytearray | memoryview, count: int, first_timestamp: int, max_timestamp: int) -> None:
     """Fill in the header of an uncompressed batch that no producer has stamped yet."""
     length = len(batch) - _LENGTH_FROM
     _HEADER.pack_into(batch, 0, 0, length, -1, 2, 0, 0, count - 1, first_timestamp, max_timestamp, -1, -1, -1, count)
 
 
-def stamp(batch: bytearray, producer_id: int, producer_epoch: int, base_sequence: int, transactional: bool) -> None:
+def stamp(
+    batch: bytearray | memoryview, producer_id: int, producer_epoch: int, base_sequence: int, transactional: bool
+) -> None:
     """Set who produces the batch and, with that, its final CRC-32C."""
     attributes = (batch[_ATTRIBUTES_AT] << 8 | batch[_ATTRIBUTES_AT + 1]) & ~TRANSACTIONAL
     struct.pack_into(">h", batch, _ATTRIBUTES_AT, attributes | (TRANSACTIONAL if transactional else 0))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from typing_extensions import Buffer
 
 from exchange.errors import CorruptionError
 from exchange.records import codec
@@ -75,24 +77,14 @@ def scan(batches: Sequence[SourceBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES
     A batch that does not decompress within `max_bytes` gives its rows with every length -1.
     Raises MalformedBatchError where a length leads outside of its batch.
     """
-    sections: list[bytes | memoryview] = []
+    buf, placed = _place([_section(batch, max_bytes) for batch in batches])
     segments = np.empty((len(batches), 8), np.int64)
-    at = 0
-    for i, (header, data, from_offset) in enumerate(batches):
-        section: bytes | memoryview = data[HEADER_BYTES:]
-        opened = True
-        if header.codec != codec.NONE:
-            try:
-                section = codec.decompress(header.codec, data[HEADER_BYTES:], max_bytes)
-            except codec.OversizedBatchError:
-                section, opened = b"", False
+    for i, (header, _, from_offset) in enumerate(batches):
         append_time = bool(header.attributes & LOG_APPEND_TIME)
         base_timestamp = header.max_timestamp if append_time else header.first_timestamp
-        place = (at, at + len(section), header.records)
-        segments[i] = (*place, header.base_offset, base_timestamp, append_time, from_offset, opened)
-        sections.append(section)
-        at += len(section)
-    buf = read_only(sections[0] if len(sections) == 1 else b"".join(sections))
+        start, end = placed[i] or (0, 0)
+        opened = placed[i] is not None
+        segments[i] = start, end, header.records, header.base_offset, base_timestamp, append_time, from_offset, opened
     columns = Columns.empty(int(segments[:, 2].sum()))
     rows = _scan(buf, segments, *columns)
     if rows < 0:
@@ -101,9 +93,39 @@ def scan(batches: Sequence[SourceBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES
     return Run(buf, columns.cut(rows))
 
 
-def read_only(data: bytes | bytearray | memoryview) -> np.ndarray:
+def _section(batch: SourceBatch, max_bytes: int) -> bytes | memoryview | None:
+    """The records of a batch, uncompressed; None where they cannot be had within `max_bytes`."""
+    section = batch.data[HEADER_BYTES:]
+    if batch.header.codec == codec.NONE:
+        return section
+    try:
+        return codec.decompress(batch.header.codec, section, max_bytes)
+    except codec.OversizedBatchError:
+        return None
+
+
+def _place(sections: Sequence[bytes | memoryview | None]) -> tuple[np.ndarray, list[tuple[int, int] | None]]:
+    """One buffer that holds all sections, and where each starts and ends in it.
+
+    Sections of one and the same fetch response stay where they are; others are joined.
+    """
+    views = [section for section in sections if isinstance(section, memoryview)]
+    if len(views) == len(sections) and len({id(view.obj) for view in views}) == 1:
+        buf = read_only(views[0].obj)
+        starts = [_address(read_only(view)) - _address(buf) if view else 0 for view in views]
+        return buf, [(start, start + len(view)) for start, view in zip(starts, views, strict=True)]
+    ends = list(itertools.accumulate(len(section or b"") for section in sections))
+    places = [None if s is None else (end - len(s), end) for s, end in zip(sections, ends, strict=True)]
+    return read_only(b"".join([section for section in sections if section])), places
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def read_only(data: Buffer) -> np.ndarray:
     """The bytes as uint8[n], never writable: kernels then compile for one array type only."""
-    array = np.frombuffer(data, np.uint8)
+    array: np.ndarray = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
     array.flags.writeable = False
     return array
 

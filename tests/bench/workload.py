@@ -1,12 +1,16 @@
-"""What is measured: the records, how they lie on Kafka, and who reads them."""
+"""What is measured: the records, how they lie on Kafka, and what their readers are granted."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cache
+from typing import Any
 
+import lz4.frame
 import numpy as np
 
 from exchange.bus import Cluster
@@ -16,12 +20,14 @@ from exchange.contract import epoch as epochs
 from exchange.contract import names
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title
 from exchange.records.build import Batch, pack
+from exchange.records.codec import LZ4
+from exchange.records.header import HEADER_BYTES
 from exchange.schema import avro, wire
+from exchange.schema.project import project
 
-SUBJECT = "provider.record"
-SOURCE = names.subject_topic(SUBJECT)
-SCHEMA_ID, LEDGER_ID = 1, 2
-_SCHEMA = {
+SCHEMA_ID, LEDGER_ID, FIRST_VIEW_ID = 1, 2, 10
+ENTITY = "resident_id"
+SCHEMA = {
     "type": "record",
     "name": "BenchRecord",
     "fields": [
@@ -39,41 +45,83 @@ _SCHEMA = {
         {"name": "note", "type": "string"},
     ],
 }
+_DISTINCT = 8192
+_MEGABYTES_PER_TRANSACTION = 32
 
 
 @dataclass(frozen=True)
-class Workload:
-    """One source partition full of records, and the readers of it."""
+class View:
+    """What some readers get: `fields` (None: whole records) where `column` is at least `at_least`.
 
-    name: str
-    record_bytes: int
-    batch_kb: int
-    codec: str
+    `masked` is a string field of which only the first `keeps` characters are shown.
+    """
+
     readers: int
-    records: int
+    fields: tuple[str, ...] | None = None
+    column: str | None = None
+    at_least: int = 0
+    masked: str | None = None
+    keeps: int = 4
+
+    def takes(self, record: dict[str, Any]) -> bool:
+        """Whether the filter lets the record pass."""
+        return self.column is None or record[self.column] >= self.at_least
+
+
+# The one place where the mask of W2 is switched on, for the router and every peer.
+MASKED: str | None = None
+HALF = (
+    View(3, ("resident_id", "district", "year", "amount", "tax", "kind"), "year", 2023, MASKED),
+    View(3, ("district", "month", "paid", "payer", "since", "updated"), "month", 7, MASKED),
+)
+VIEWS = {"W0": (View(1),), "W1": (View(3),), "W2": HALF, "W3": (View(3),)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The topic of one subject, full of records of one size, in batches of one size and codec."""
+
+    record_bytes: int = 200
+    batch_kb: int = 256
+    codec: str = "none"
+    suffix: str = ""
 
     @property
-    def inboxes(self) -> list[str]:
-        """The topic of each reader."""
-        return [names.inbox_topic(f"reader{i}", SUBJECT) for i in range(self.readers)]
+    def subject(self) -> str:
+        """The subject's id."""
+        return f"provider.r{self.record_bytes}-b{self.batch_kb}-{self.codec}{self.suffix}"
 
-    def topics(self) -> list[str]:
-        """Every topic that the workload needs."""
-        return [SOURCE, names.quarantine_topic(SUBJECT), names.LEDGER, names.CONTRACT, *self.inboxes]
+    @property
+    def topic(self) -> str:
+        """Where its records are."""
+        return names.subject_topic(self.subject)
 
 
-def batches(workload: Workload, seed: int = 1) -> list[Batch]:
-    """Source batches of about `batch_kb`, made of a few thousand distinct records repeated."""
+@dataclass(frozen=True)
+class Loaded:
+    """A source as loaded: how many records its topic holds, and the distinct ones they repeat."""
+
+    source: Source
+    records: int
+    distinct: list[dict[str, Any]] = field(repr=False)
+
+    def passing(self, view: View) -> int:
+        """How many of the records the view's filter lets pass."""
+        return sum(view.takes(record) for record in self.distinct) * self.records // len(self.distinct)
+
+
+@cache
+def distinct_records(record_bytes: int, seed: int = 1) -> list[dict[str, Any]]:
+    """A few thousand records whose key and value together have about `record_bytes` bytes, notes filled up."""
     rng = np.random.default_rng(seed)
-    schema = avro.parse(json.dumps(_SCHEMA))
-    distinct = 8192
-    keys, values = [], []
-    for i in range(distinct):
+    schema = avro.parse(json.dumps(SCHEMA))
+    made = []
+    for i in range(_DISTINCT):
         record = {
             "resident_id": f"4401{rng.integers(0, 10**14):014d}",
             "district": f"4401{rng.integers(3, 18):02d}",
-            "year": int(rng.integers(2020, 2026)),
-            "month": i % 12 + 1,
+            "year": 2020 + int(rng.integers(6)),
+            "month": 1 + int(rng.integers(12)),
             "amount": int(rng.integers(0, 10**8)),
             "tax": int(rng.integers(0, 10**7)),
             "paid": bool(i % 2),
@@ -83,65 +131,176 @@ def batches(workload: Workload, seed: int = 1) -> list[Batch]:
             "updated": datetime(2026, 1, 1, tzinfo=UTC),
             "note": "",
         }
-        key = record["resident_id"].encode()
-        spare = workload.record_bytes - len(key) - len(wire.pack(SCHEMA_ID, avro.encode(schema, record))) - 9
+        spare = record_bytes - len(record["resident_id"]) - len(wire.pack(SCHEMA_ID, avro.encode(schema, record))) - 9
         record["note"] = "".join(chr(97 + c) for c in rng.integers(0, 26, max(0, spare)))
-        keys.append(key)
-        values.append(wire.pack(SCHEMA_ID, avro.encode(schema, record)))
-    now = int(time.time() * 1000)
-    return pack(keys, values, [now] * distinct, max_bytes=workload.batch_kb << 10)
+        made.append(record)
+    return made
 
 
-def load(cluster: Cluster, workload: Workload) -> int:
-    """Write the source topic; return how many records it holds, at least `workload.records`."""
-    made = batches(workload)
-    written = 0
+def encoded(records: Sequence[dict[str, Any]]) -> tuple[list[bytes], list[bytes]]:
+    """Keys and values (wire format) of the records."""
+    schema = avro.parse(json.dumps(SCHEMA))
+    values = [wire.pack(SCHEMA_ID, avro.encode(schema, record)) for record in records]
+    return [record[ENTITY].encode() for record in records], values
+
+
+def batches(records: Sequence[dict[str, Any]], batch_kb: int, codec: str) -> list[Batch]:
+    """The records in batches of about `batch_kb` (before compression)."""
+    keys, values = encoded(records)
+    made = pack(keys, values, [int(time.time() * 1000)] * len(keys), max_bytes=batch_kb << 10)
+    return made if codec == "none" else [_lz4(batch) for batch in made]
+
+
+def _lz4(batch: Batch) -> Batch:
+    """The same batch, compressed as a Java or C client would."""
+    data = bytearray(batch.data[:HEADER_BYTES]) + lz4.frame.compress(bytes(batch.data[HEADER_BYTES:]))
+    data[8:12] = (len(data) - 12).to_bytes(4, "big")
+    data[22] |= LZ4
+    return Batch(data, batch.records)
+
+
+def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Loaded]:
+    """Write at least `records` records to the topic of each source, whole repetitions of the distinct ones."""
+    loaded = []
     with Producer(cluster, "bench.load", timeout_s=60) as producer:
-        while written < workload.records:
-            with producer.transaction() as transaction:
-                for _ in range(20):
-                    transaction.send(SOURCE, 0, [Batch(batch.data[:], batch.records) for batch in made])
-                    written += sum(batch.records for batch in made)
-    return written
+        for source in sources:
+            distinct = distinct_records(source.record_bytes)[:records]
+            made = batches(distinct, source.batch_kb, source.codec)
+            repeats = -(-records // len(distinct))
+            at_once = max(1, (_MEGABYTES_PER_TRANSACTION << 20) // sum(len(batch.data) for batch in made))
+            for done in range(0, repeats, at_once):
+                with producer.transaction() as transaction:
+                    for _ in range(min(at_once, repeats - done)):
+                        transaction.send(source.topic, 0, copies(made))
+            loaded.append(Loaded(source, repeats * len(distinct), distinct))
+    return loaded
 
 
-def publish_contract(cluster: Cluster, workload: Workload) -> None:
-    """Publish the one epoch under which the router delivers to every reader."""
-    title = Title(zh="测", en="bench")
-    ids = ["provider", *(f"reader{i}" for i in range(workload.readers))]
-    departments = tuple(Department(id=d, title=title, credit_code="-") for d in ids)
-    subject = Subject.model_validate(
-        {
-            "name": "record",
-            "owner": "provider",
-            "title": title,
-            "schema": "-",
-            "entity": Entity(field="resident_id", kind="person"),
-            "share": "open",
+def copies(made: Sequence[Batch]) -> list[Batch]:
+    """The batches again, for a producer to stamp."""
+    return [batch.twin() for batch in made]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One workload on one source: who reads what of it."""
+
+    name: str
+    loaded: Loaded
+    views: tuple[View, ...]
+
+    @property
+    def source(self) -> Source:
+        """The subject that is read."""
+        return self.loaded.source
+
+    @property
+    def readers(self) -> int:
+        """How many inboxes are written."""
+        return sum(view.readers for view in self.views)
+
+    @property
+    def inboxes(self) -> list[list[str]]:
+        """Per view, the topics of its readers."""
+        numbers = iter(range(self.readers))
+        return [
+            [names.inbox_topic(f"reader{next(numbers)}", self.source.subject) for _ in range(view.readers)]
+            for view in self.views
+        ]
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """How many records each inbox holds in the end."""
+        return {
+            inbox: self.loaded.passing(view)
+            for view, inboxes in zip(self.views, self.inboxes, strict=True)
+            for inbox in inboxes
         }
-    )
-    purpose = Purpose(code="bench", basis="bench", text="bench")
-    grants = tuple(
-        Grant.model_validate(
+
+    def grants(self) -> list[Grant]:
+        """One grant for each reader."""
+        made = []
+        for view, inboxes in zip(self.views, self.inboxes, strict=True):
+            for inbox in inboxes:
+                reader = inbox.split(".")[1]
+                grant: dict[str, Any] = {"id": f"{reader}.{self.source.subject}", "subject": self.source.subject}
+                grant |= {"reader": reader, "purpose": Purpose(code="bench", basis="bench", text="bench")}
+                grant |= {"fields": view.fields or "all", "from": date(2020, 1, 1), "until": date(2099, 12, 31)}
+                if view.column is not None:
+                    grant["where"] = {view.column: {"ge": view.at_least}}
+                if view.masked is not None:
+                    grant["masks"] = {view.masked: {"partial": {"first": view.keeps}}}
+                made.append(Grant.model_validate(grant))
+        return made
+
+    def view_schemas(self) -> list[tuple[int, str] | None]:
+        """Per view, id and text of what it delivers; None where records pass whole."""
+        whole = avro.parse(json.dumps(SCHEMA))
+        return [
+            None if view.fields is None else (FIRST_VIEW_ID + i, project(whole, view.fields).text)
+            for i, view in enumerate(self.views)
+        ]
+
+    def as_json(self, servers: str, name: str) -> str:
+        """All that a peer is told; `name` is its group and transactional id."""
+        views = []
+        for view, inboxes, schema in zip(self.views, self.inboxes, self.view_schemas(), strict=True):
+            told: dict[str, Any] = {"inboxes": inboxes}
+            if schema is not None:
+                told |= {"schema_id": schema[0], "schema": schema[1], "fields": view.fields}
+                told |= {"keeps_key": ENTITY in (view.fields or ())}
+                told |= {"column": view.column, "at_least": view.at_least}
+                told |= {"masked": view.masked, "keeps": view.keeps}
+            views.append(told)
+        return json.dumps(
             {
-                "id": reader,
-                "subject": SUBJECT,
-                "reader": reader,
-                "purpose": purpose,
-                "fields": "all",
-                "from": date(2020, 1, 1),
-                "until": date(2099, 12, 31),
+                "servers": servers,
+                "name": name,
+                "source": self.source.topic,
+                "schema_id": SCHEMA_ID,
+                "schema": json.dumps(SCHEMA),
+                "views": views,
             }
         )
-        for reader in ids[1:]
+
+
+def publish_contract(cluster: Cluster, tasks: Sequence[Task]) -> None:
+    """Publish the one epoch that has just the subjects and grants of these tasks."""
+    title = Title(zh="测", en="bench")
+    readers = {f"reader{i}" for task in tasks for i in range(task.readers)}
+    departments = tuple(Department(id=d, title=title, credit_code="-") for d in ("provider", *sorted(readers)))
+    subjects = tuple(
+        Subject.model_validate(
+            {
+                "name": task.source.subject.partition(".")[2],
+                "owner": "provider",
+                "title": title,
+                "schema": "-",
+                "entity": Entity(field=ENTITY, kind="person"),
+                "share": "open",
+            }
+        )
+        for task in tasks
     )
+    grants = [grant for task in tasks for grant in task.grants()]
+    schemas = {SCHEMA_ID: json.dumps(SCHEMA)}
+    views = {}
+    for task in tasks:
+        of_reader = {
+            inbox.split(".")[1]: schema
+            for inboxes, schema in zip(task.inboxes, task.view_schemas(), strict=True)
+            for inbox in inboxes
+            if schema is not None
+        }
+        schemas |= dict(of_reader.values())
+        views |= {g.id: of_reader[g.reader][0] for g in grants if g.subject == task.source.subject and of_reader}
     epoch = Epoch(
         number=1,
         time=datetime.now(UTC),
-        contract=Contract(version=1, departments=departments, subjects=(subject,), grants=grants),
-        writers={SUBJECT: (SCHEMA_ID,)},
-        views={},
-        schemas={SCHEMA_ID: json.dumps(_SCHEMA)},
+        contract=Contract(version=1, departments=departments, subjects=subjects, grants=tuple(grants)),
+        writers={task.source.subject: (SCHEMA_ID,) for task in tasks},
+        views=views,
+        schemas=schemas,
         ledger=LEDGER_ID,
     )
     publish(cluster, names.CONTRACT, [(b"1", epochs.encode(epoch))])
