@@ -32,10 +32,12 @@ class Write:
 
 
 writes = st.lists(
-    st.builds(Write, st.integers(0, 150), st.integers(0, LOOKBACK_S - 1), st.integers(1, 6)), min_size=1, max_size=25
+    st.builds(Write, st.integers(0, 80), st.integers(0, LOOKBACK_S - 1), st.integers(1, 6)), min_size=1, max_size=40
 )
 # What the connector does between commits: read a page, or die (before or after the commit of a page).
-steps = st.lists(st.tuples(st.integers(0, 7), st.sampled_from(["page", "page", "page", "die", "lose"])), max_size=80)
+steps = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["page"] * 20 + ["die", "lose"])), min_size=20, max_size=80
+)
 
 
 class World(Origin):
@@ -65,7 +67,7 @@ class World(Origin):
 
     def source(self) -> SqlSource:
         config = SourceConfig(
-            subject="a.b", table="rows", cursor=Cursor(time="at", id="id"), lookback_s=LOOKBACK_S, page_rows=3
+            subject="a.b", table="rows", cursor=Cursor(time="at", id="id"), lookback_s=LOOKBACK_S, page_rows=2
         )
         made = engine(Database(url=f"sqlite:///{self._path}"), Paths(self._path.parent, self._path.parent))
         start = START.replace(tzinfo=UTC).timestamp()
@@ -100,7 +102,7 @@ def test_each_row_once(planned: list[Write], steps: list[tuple[int, str]]) -> No
                 source.open(dict(journal.progress))
                 sweep = source.pages()
         # To the end of all commits, and once more.
-        for _ in range(200):
+        for _ in range(40):
             for page in sweep:
                 journal.commit(page, world)
                 world.advance(1)
@@ -109,3 +111,17 @@ def test_each_row_once(planned: list[Write], steps: list[tuple[int, str]]) -> No
         source.close()
         assert len(journal.serials) == len(set(journal.serials))
         assert len(journal.serials) == world.written
+
+
+def test_a_sweep_that_keeps_pace_with_the_writers_overtakes_no_late_commit(tmp_path: Path) -> None:
+    world = World(tmp_path, [Write(1, LOOKBACK_S - 1, 1), *(Write(second, 0, 2) for second in range(90))])
+    journal = Journal()
+    source = world.source()
+    source.open({})
+    while world.now_s < 120:
+        for page in source.pages():
+            journal.commit(page, world)
+            world.advance(1)
+        world.advance(1)
+    source.close()
+    assert len(journal.serials) == len(set(journal.serials)) == world.written
