@@ -6,7 +6,7 @@ from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
 from exchange.connect.config import Database, SinkConfig, SourceConfig
-from exchange.connect.convert import converter
+from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.publish import Encoder
@@ -64,6 +64,6 @@ def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:
 
 
 def required_columns(config: SourceConfig, schema: Schema) -> tuple[str, ...]:
-    """The columns of the fields without a default."""
-    columns = columns_of_fields(config, schema)
-    return tuple(columns[field["name"]] for field in schema.definition["fields"] if "default" not in field)
+    """The columns of the fields that have no default to take their place."""
+    defaults = simple_defaults(schema.definition["fields"])
+    return tuple(column for name, column in columns_of_fields(config, schema).items() if name not in defaults)

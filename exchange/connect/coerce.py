@@ -156,18 +156,21 @@ def mapping(item: Convert) -> Convert:
     return convert
 
 
-def nested(fields: list[tuple[str, Convert, bool]]) -> Convert:
-    known = {name for name, _, _ in fields}
-
+def nested(fields: Mapping[str, Convert], defaults: Mapping[str, Any]) -> Convert:
     def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise _wrong(value, "a mapping")
-        if not known.issuperset(value):
+        if not fields.keys() >= value.keys():
             raise _reject("has a field that the schema does not have")
-        missing = [name for name, _, default in fields if name not in value and not default]
-        if missing:
-            raise _reject(f"{missing[0]} is missing")
-        return {name: of(value[name]) for name, of, _ in fields if name in value}
+        record = {}
+        for name, of in fields.items():
+            if name in value:
+                record[name] = of(value[name])
+            elif name in defaults:
+                record[name] = defaults[name]
+            else:
+                raise _reject(f"{name} is missing")
+        return record
 
     return convert
 

@@ -7,7 +7,7 @@ rejection name the field and what is wrong, never the value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,13 +34,13 @@ def converter(
     """A function that makes a row (by column) a record (by field) of the record `schema`.
 
     `columns` gives the column of a field where the names differ; other columns are ignored. A
-    column that a row lacks takes the field's default, if it has one. Timestamps without a zone
+    column that a row lacks takes the field's default, if it is a simple one. Timestamps without a zone
     are in `timezone`. `null_text` is the text that means null in a nullable field.
     The function raises `RowRejectedError`; this one `UnsupportedSchemaError`.
     """
     build = _Builder(ZoneInfo(timezone), null_text)
     fields = [(f["name"], columns.get(f["name"], f["name"]), build.of(f["type"])) for f in schema["fields"]]
-    defaults = {f["name"] for f in schema["fields"] if "default" in f}
+    defaults = simple_defaults(schema["fields"])
 
     def convert(row: Row) -> dict[str, Any]:
         record = {}
@@ -51,7 +51,7 @@ def converter(
         except RowRejectedError as error:
             raise RowRejectedError(f"{name}: {error.message}") from None
         except KeyError:
-            # Rare, so that the loop above may stay bare: fields are left to the schema's defaults.
+            # Some column is not there: apart, so that the loop above may stay bare.
             return _with_defaults(row)
         return record
 
@@ -61,6 +61,7 @@ def converter(
             if column not in row:
                 if name not in defaults:
                     raise RowRejectedError(f"{name}: missing")
+                record[name] = defaults[name]
                 continue
             try:
                 record[name] = of(row[column])
@@ -69,6 +70,15 @@ def converter(
         return record
 
     return convert
+
+
+def simple_defaults(fields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The defaults that a record can take as they stand in the schema: null, and plain values of plain types."""
+    return {
+        f["name"]: f["default"]
+        for f in fields
+        if "default" in f and (f["default"] is None or f["type"] in ("boolean", "int", "long", "string"))
+    }
 
 
 class _Builder:
@@ -102,7 +112,9 @@ class _Builder:
             case "map":
                 return coerce.mapping(self.of(schema["values"]))
             case "record":
-                return coerce.nested([(f["name"], self.of(f["type"]), "default" in f) for f in schema["fields"]])
+                return coerce.nested(
+                    {f["name"]: self.of(f["type"]) for f in schema["fields"]}, simple_defaults(schema["fields"])
+                )
             case other:
                 return self.of(other)
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from io import TextIOWrapper
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from exchange.connect.config import SourceConfig
@@ -30,6 +30,7 @@ from exchange.errors import ConfigError, TransientError
 FIELD_BYTES = 1 << 20
 NAME_BYTES = 200  # leaves room for the stamp in file systems' 255
 MARKER = ".done"
+PLACES = ("taken", "done", "refused")
 _log = logging.getLogger("exchange.connect")
 csv.field_size_limit(FIELD_BYTES)
 
@@ -75,7 +76,7 @@ class CsvSource(Source):
 
     def open(self, progress: Progress) -> None:
         self._done_rows = {name: int(rows) for name, rows in progress.items()}
-        for name in ("taken", "done", "refused"):
+        for name in PLACES:
             path = self._folder / name
             try:
                 path.mkdir(parents=True, exist_ok=True)
@@ -139,10 +140,9 @@ class CsvSource(Source):
 
     def _take(self, name: str) -> None:
         stamp = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y%m%dT%H%M%S%f")
-        number = 0
-        while (target := self._folder / "taken" / f"{stamp}-{number:03d}-{name}").exists():
-            number += 1
-        (self._folder / name).rename(target)
+        names = (f"{stamp}-{number:03d}-{name}" for number in count())
+        unused = next(n for n in names if not any((self._folder / place / n).exists() for place in PLACES))
+        (self._folder / name).rename(self._folder / "taken" / unused)
         (self._folder / (name + MARKER)).unlink(missing_ok=True)
 
     def _file(self, path: Path) -> Iterator[Page]:
