@@ -28,8 +28,8 @@ from exchange.settings import Settings
 
 ROUTERS = 2
 RESTARTS = 3
-STALLED_S = 120.0
-START_S = 120.0
+STALLED_S = 240.0
+START_S = 300.0
 SETTLED_POLLS = 3
 _POLL_S = 1.0
 
@@ -122,7 +122,7 @@ class Rig:
     def wait_until_drained(self, expectations: Expectations, restart: bool = True) -> Flow:
         """Return once every reader holds as many rows as its grants allow and no daemon has anything left to do.
 
-        Daemons that end are restarted, three times each. `StalledError` where nothing moves for two minutes.
+        Daemons that end are restarted, three times each. `StalledError` where nothing moves for four minutes.
         """
         due = {grant.id: expectations.due_rows(grant) for grant in expectations.grants}
         flow, settled = Flow(), 0
