@@ -58,10 +58,16 @@ def broker_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[],
 
 
 @pytest.fixture(scope="module")
-def fresh_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """An empty cluster for one test module, on a broker of its own."""
+def fresh_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """A broker for one test module, with nothing on it."""
     with _running(tmp_path_factory.mktemp("kafka")) as broker:
-        yield Cluster(broker.bootstrap_servers, "exchange.tests")
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def fresh_cluster(fresh_broker: LocalBroker) -> Cluster:
+    """The empty cluster of one test module."""
+    return Cluster(fresh_broker.bootstrap_servers, "exchange.tests")
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ class LocalBroker:
         state = "running" if self._answers(address) else "starting"
         return BrokerStatus(state, address, running.pid or None, str(self._data), str(self._log))
 
-    def start(self, *, timeout_s: float = 90.0, progress: Callable[[str], None] = lambda _: None) -> BrokerStatus:
+    def start(self, *, timeout_s: float = 180.0, progress: Callable[[str], None] = lambda _: None) -> BrokerStatus:
         """Return once a client can connect; a broker that already runs is left alone.
 
         Data of an earlier run is used again, also when that run was killed.

@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from exchange.broker import LocalBroker
 from exchange.broker.errors import BrokerBusyError, BrokerDiedError, JavaError, MavenError, PortTakenError
 from exchange.bus import Cluster
 from exchange.bus.probe import cluster_id
+from exchange.cli.broker import broker
 from tests.kafka_fixtures import free_port
 
 
-def test_clients_can_connect_when_start_returns(broker_of: Callable[[], LocalBroker]) -> None:
-    broker = broker_of()
-    assert broker.status().state == "running"
-    assert cluster_id(Cluster(broker.bootstrap_servers)) is not None
+def test_clients_can_connect_when_start_returns(fresh_broker: LocalBroker) -> None:
+    assert fresh_broker.status().state == "running"
+    assert cluster_id(Cluster(fresh_broker.bootstrap_servers)) is not None
 
 
 def test_starting_and_stopping_twice_is_harmless(broker_of: Callable[[], LocalBroker]) -> None:
-    broker = broker_of()
-    assert broker.start() == broker.status()
-    assert broker.stop()
-    assert not broker.stop()
-    assert broker.status().state == "stopped"
+    local = broker_of()
+    assert local.start() == local.status()
+    assert local.stop()
+    assert not local.stop()
+    assert local.status().state == "stopped"
 
 
 def test_data_survives_a_kill_and_a_stale_pid_file(broker_of: Callable[[], LocalBroker]) -> None:
-    broker = broker_of()
-    before = cluster_id(Cluster(broker.bootstrap_servers))
-    pid = broker.status().pid
+    local = broker_of()
+    before = cluster_id(Cluster(local.bootstrap_servers))
+    pid = local.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    after = broker.start()
+    after = local.start()
     assert after.state == "running"
     assert after.pid != pid
-    assert cluster_id(Cluster(broker.bootstrap_servers)) == before
+    assert cluster_id(Cluster(local.bootstrap_servers)) == before
 
 
-def test_another_port_while_it_runs_is_refused(broker_of: Callable[[], LocalBroker]) -> None:
-    home = Path(broker_of().status().data).parents[1]
+def test_another_port_while_it_runs_is_refused(fresh_broker: LocalBroker) -> None:
     with pytest.raises(BrokerBusyError, match="exchange broker stop"):
-        LocalBroker(home, free_port()).start()
+        LocalBroker(_home(fresh_broker), free_port()).start()
 
 
 def test_a_taken_port_is_refused(tmp_path: Path, shared_jars: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        broker = LocalBroker(tmp_path, other.getsockname()[1], jars=shared_jars)
+        local = LocalBroker(tmp_path, other.getsockname()[1], jars=shared_jars)
         with pytest.raises(PortTakenError, match="--port"):
-            broker.start()
-    assert broker.status().state == "stopped"
+            local.start()
+    assert local.status().state == "stopped"
 
 
 def test_missing_java_is_refused(tmp_path: Path) -> None:
@@ -86,6 +88,24 @@ def test_a_broker_that_dies_points_to_its_log(tmp_path: Path, shared_jars: Path)
     (data / "meta.properties").write_text("cluster.id=nonsense\n")
     with pytest.raises(BrokerDiedError, match=r"broker\.log"):
         LocalBroker(tmp_path, free_port(), jars=shared_jars).start()
+
+
+def test_the_command_line_says_what_runs(fresh_broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXCHANGE_HOME", str(_home(fresh_broker)))
+    answer = CliRunner().invoke(broker, ["status", "--output", "json"])
+    assert answer.exit_code == 0
+    assert json.loads(answer.output) == asdict(fresh_broker.status())
+
+
+def test_the_command_line_says_what_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXCHANGE_HOME", str(tmp_path))
+    assert CliRunner().invoke(broker, ["stop"]).exit_code == 0
+    answer = CliRunner().invoke(broker, ["status"])
+    assert (answer.exit_code, answer.output) == (3, f"stopped; data kept in {tmp_path}/broker/data\n")
+
+
+def _home(local: LocalBroker) -> Path:
+    return Path(local.status().data).parents[1]
 
 
 def _script(path: Path, body: str) -> str:
