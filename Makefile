@@ -31,8 +31,8 @@ bench: tools $(INSTALLED) ## Measure the router against its peers (QUICK=1: unde
 broker: tools $(INSTALLED) ## Start the local Kafka
 	@$(BIN)/exchange broker start
 
-clean: ## Stop the local Kafka; remove the venv, builds and caches (data in .exchange stays)
-	@if [ -x $(BIN)/exchange ]; then $(BIN)/exchange broker stop; fi
+clean: ## Stop what runs here; remove the venv, builds and caches (data in .exchange stays)
+	@if [ -x $(BIN)/exchange ]; then $(BIN)/exchange down; fi
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
