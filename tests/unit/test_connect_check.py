@@ -1,0 +1,211 @@
+"""`exchange connector check` names every mistake at once, with its line."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from exchange.connect import load
+from exchange.connect.check import check
+from exchange.connect.database import Paths
+from exchange.contract.load import Loaded
+from exchange.contract.model import Contract
+from exchange.contract.problem import Problem
+from exchange.schema import avro
+
+INCOME = avro.parse(
+    json.dumps(
+        {
+            "type": "record",
+            "name": "Income",
+            "fields": [
+                {"name": "resident_id", "type": "string"},
+                {"name": "year", "type": "int"},
+                {"name": "note", "type": ["null", "string"], "default": None},
+            ],
+        }
+    )
+)
+TITLE = {"zh": "税", "en": "Tax"}
+CONTRACT = Contract.model_validate(
+    {
+        "version": 1,
+        "departments": [
+            {"id": "tax", "title": TITLE, "credit_code": "11440100MBX01FA1XW"},
+            {"id": "civil", "title": TITLE, "credit_code": "11440100MBX02FA1XL"},
+        ],
+        "subjects": [
+            {
+                "name": "income",
+                "owner": owner,
+                "title": TITLE,
+                "schema": "x.avsc",
+                "entity": {"field": "resident_id", "kind": "person"},
+                "share": "open",
+            }
+            for owner in ("tax", "civil")
+        ],
+        "grants": [
+            {
+                "id": "g1",
+                "subject": "civil.income",
+                "reader": "tax",
+                "purpose": {"code": "p", "basis": "b", "text": "t"},
+                "fields": ["resident_id"],
+                "from": date(2025, 1, 1),
+                "until": date(2025, 12, 31),
+            }
+        ],
+    }
+)
+LOADED = Loaded(CONTRACT, {"tax.income": INCOME, "civil.income": INCOME}, ())
+
+
+def problems(folder: Path, text: str) -> list[Problem]:
+    connector = folder / "tax"
+    connector.mkdir(exist_ok=True)
+    (connector / "connector.yaml").write_text(text)
+    with sqlite3.connect(connector / "tax.db") as database:
+        database.execute("CREATE TABLE IF NOT EXISTS income (id INTEGER, id_no TEXT, year INTEGER, at TEXT)")
+        database.execute("DELETE FROM income")
+        rows = [(1, "a", 2024, "2025-01-01 00:00:00"), (2, "b", None, "2025-01-01 00:00:01"), (3, "c", 2024, None)]
+        database.executemany("INSERT INTO income VALUES (?, ?, ?, ?)", rows)
+    database.close()
+    try:
+        found = load.load(folder, "tax")
+    except load.ConnectorConfigError as error:
+        return list(error.problems)
+    return check(found, LOADED, Paths(found.folder, folder))
+
+
+def test_a_right_connector_gets_warnings_about_its_rows_only(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - subject: tax.income
+    table: income
+    cursor: {time: at, id: id}
+    columns: {resident_id: id_no}
+sinks:
+  - subject: civil.income
+    key: [resident_id]
+""",
+    )
+    assert [(p.line, p.path, p.severity) for p in found] == [(5, "sources[0].table", "warning")] * 3
+    assert [p.message for p in found] == [
+        "1 of the first 2 rows would be rejected: year: null where a value is due",
+        "1 rows have no at or no id and are never published",
+        "there is no column note: note is published with its default",
+    ]
+
+
+def test_every_mistake_at_once_with_its_line(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - subject: tax.incom
+    table: income
+    cursor: {time: at, id: id}
+  - subject: tax.income
+    table: income
+    cursor: {time: changed, id: id}
+    columns: {resident: id_no}
+    transform: transform.py:income
+sinks:
+  - subject: civil.income
+    key: [yaer]
+  - subject: civil.house
+""",
+    )
+    assert [(p.line, p.path, p.message) for p in found] == [
+        (4, "sources[0].subject", "tax owns no subject tax.incom"),
+        (8, "sources[1].table", "income has no column changed"),
+        (10, "sources[1].columns.resident", "the schema has no field resident"),
+        (
+            11,
+            "sources[1].transform",
+            f"{tmp_path.resolve()}/tax/transform.py is not a file of the connector's folder",
+        ),
+        (14, "sinks[0].key[0]", "grant g1 does not give yaer"),
+        (15, "sinks[1].subject", "tax has no grant for civil.house"),
+    ]
+    assert found[0].remedy == "did you mean tax.income?"
+
+
+def test_every_mistake_of_form_at_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+databse: sqlite:///tax.db
+sources:
+  - subject: tax.income
+    table: income
+  - subject: tax.income
+    csv: {folder: x, encoding: utf-99}
+    timezone: Mars/Olympus
+    poll_s: 0
+sinks:
+  - subject: civil
+""",
+    )
+    assert sorted((p.line, p.path) for p in found) == [
+        (2, "databse"),
+        (4, "sources[0]"),
+        (7, "sources[1].csv.encoding"),
+        (8, "sources[1].timezone"),
+        (9, "sources[1].poll_s"),
+        (11, "sinks[0].subject"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:///missing.db", "there is no database file"),
+        ("mysql://x/y", "mysql is not supported"),
+        ("nonsense", "the database URL cannot be read"),
+        ("sqlite:///${HOME}/x", "a reference in the file is not known"),
+    ],
+)
+def test_a_database_that_cannot_be(tmp_path: Path, url: str, message: str) -> None:
+    text = f"""\
+department: tax
+database: "{url}"
+sources:
+  - {{subject: tax.income, table: income, cursor: {{time: at, id: id}}}}
+"""
+    [found] = problems(tmp_path, text)
+    assert found.message.startswith(message)
+    assert found.line == 4
+
+
+@pytest.mark.parametrize("reference", ["../evil.py:f", "/etc/evil.py:f", "evil:f", "sub/evil.py:f"])
+def test_code_comes_out_of_the_folder_only(tmp_path: Path, reference: str) -> None:
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
+    text = f"""\
+department: tax
+sources:
+  - {{subject: tax.income, python: "{reference}"}}
+"""
+    [found] = problems(tmp_path, text)
+    assert found.path == "sources[0].python"
+
+
+def test_a_link_out_of_the_folder_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "tax").mkdir()
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "tax" / "evil.py").symlink_to(tmp_path / "evil.py")
+    text = "department: tax\nsources:\n  - {subject: tax.income, python: 'evil.py:f'}\n"
+    [found] = problems(tmp_path, text)
+    assert "not a file of the connector's folder" in found.message
