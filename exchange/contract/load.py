@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 from exchange.contract.check import Check
 from exchange.contract.document import read
@@ -44,6 +45,7 @@ def examine(path: pathlib.Path, today: date) -> Check:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
     folder = path.parent.resolve()
 
+    @cache
     def find_schema(entry: str) -> Schema:
         target = (folder / entry).resolve()
         if not target.is_relative_to(folder):

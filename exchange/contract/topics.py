@@ -33,13 +33,15 @@ def wanted(contract: Contract) -> dict[str, Topic]:
     """
     replication = max((s.topic.replication for s in contract.subjects), default=1)
     topics = _own(replication)
+    # A subject can have several grants for one reader, one after the other: they share the inbox.
+    readers: dict[str, dict[str, None]] = {}
+    for grant in contract.grants:
+        readers.setdefault(grant.subject, {})[grant.reader] = None
     for subject in contract.subjects:
-        settings = subject.topic
-        # A subject can have several grants for one reader, one after the other: they share the inbox.
-        readers = dict.fromkeys(g.reader for g in contract.grants if g.subject == subject.id)
-        topics[names.quarantine_topic(subject.id)] = _kept(settings)
-        topics |= {names.inbox_topic(reader, subject.id): _kept(settings) for reader in readers}
-        topics[names.subject_topic(subject.id)] = _kept(settings)
+        kept = _kept(subject.topic)
+        topics[names.quarantine_topic(subject.id)] = kept
+        topics |= {names.inbox_topic(reader, subject.id): kept for reader in readers.get(subject.id, ())}
+        topics[names.subject_topic(subject.id)] = kept
     for owner in dict.fromkeys(s.owner for s in contract.subjects):
         topics[names.cursor_topic(owner)] = Topic(1, replication, _durable(replication) | {"cleanup.policy": "compact"})
     return topics

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,13 @@ class Schema:
         """The record's full name."""
         return self.definition["name"]
 
-    @property
+    @cached_property
     def fields(self) -> dict[str, Field]:
         """The top-level fields by name, in the schema's order."""
         return {f["name"]: describe(f, self.names) for f in self.definition["fields"]}
 
 
+@lru_cache(maxsize=4096)
 def identity(text: str) -> str:
     """The form under which two schema texts are one: JSON without regard to space and key order."""
     return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
