@@ -13,6 +13,7 @@ from tests.fault.plain import wait_until
 from tests.fault.town import Town
 
 STOP_S = 30.0
+STAGGER_S = 2.0
 
 
 class Daemon:
@@ -79,9 +80,11 @@ class Daemon:
 
 
 class Killer(threading.Thread):
-    """Kills each of some daemons in turn after random pauses and starts it again, until `enough`.
+    """Kills daemons at random and starts them again, until `enough`.
 
-    `fault` is what went wrong in a daemon before it was killed.
+    A turn begins when all of them have started and a pause of random length has passed; then some
+    of them are killed, at most `STAGGER_S` one after the other. `fault` is what went wrong in a
+    daemon before it was killed.
     """
 
     def __init__(
@@ -101,15 +104,20 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._enough(self._daemons):
-                for daemon in self._daemons:
-                    if self._cancelled.wait(self._chance.uniform(*self._pause_s)):
-                        return
-                    daemon.kill()
-                    daemon.start()
+            while not self._cancelled.is_set() and not self._enough(self._daemons):
+                if all(daemon.has_started() for daemon in self._daemons):
+                    self._cancelled.wait(self._chance.uniform(*self._pause_s))
+                    self._turn()
+                self._cancelled.wait(0.2)
         except AssertionError as fault:
             self.fault = fault
 
     def cancel(self) -> None:
         """End soon; the daemon that was killed last runs."""
         self._cancelled.set()
+
+    def _turn(self) -> None:
+        for daemon in self._chance.sample(self._daemons, self._chance.randint(1, len(self._daemons))):
+            daemon.kill()
+            daemon.start()
+            self._cancelled.wait(self._chance.uniform(0, STAGGER_S))

@@ -12,9 +12,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import fastavro
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 DEADLINE_S = 60.0
+_PASSING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
 
 class Read(NamedTuple):
@@ -52,10 +53,14 @@ def topics(bootstrap_servers: str) -> dict[str, int]:
 
 
 def read(bootstrap_servers: str, topic: str, *, isolation: str = "read_committed") -> Iterator[Read]:
-    """Every record of the topic to its present end; nothing where the topic does not exist."""
+    """Every record of the topic to its present end; nothing where the topic does not exist.
+
+    Transactions that are open at the end are waited for: markers reach their partitions one by one,
+    so that one may already be seen as committed elsewhere.
+    """
     client = consumer(bootstrap_servers, isolation=isolation)
     try:
-        waiting = set(client.list_topics(topic, timeout=30).topics[topic].partitions)
+        waiting = ends(bootstrap_servers, topic)
         if waiting:
             client.assign([TopicPartition(topic, p, 0) for p in waiting])
         deadline = time.monotonic() + DEADLINE_S
@@ -64,9 +69,20 @@ def read(bootstrap_servers: str, topic: str, *, isolation: str = "read_committed
             for message in client.consume(10_000, timeout=0.2):
                 deadline = time.monotonic() + DEADLINE_S
                 if message.error():
-                    waiting.discard(message.partition())
+                    if message.offset() >= waiting.get(message.partition(), 0):
+                        waiting.pop(message.partition(), None)
                 else:
                     yield as_read(message)
+    finally:
+        client.close()
+
+
+def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
+    """Where each partition ends, open transactions included."""
+    client = consumer(bootstrap_servers, isolation="read_uncommitted")
+    try:
+        partitions = client.list_topics(topic, timeout=30).topics[topic].partitions
+        return {p: client.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1] for p in partitions}
     finally:
         client.close()
 
@@ -78,11 +94,15 @@ def as_read(message: Message) -> Read:
 
 
 def committed(bootstrap_servers: str, group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    """The group's committed offsets; absent where there is none."""
+    """The group's committed offsets; absent where there is none, or where the broker cannot say for now."""
     client = consumer(bootstrap_servers, group=group)
     try:
         found = client.committed([TopicPartition(*place) for place in places], timeout=30)
         return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+    except KafkaException as error:
+        if not error.args[0].retriable() and error.args[0].code() not in _PASSING:
+            raise
+        return {}
     finally:
         client.close()
 

@@ -79,9 +79,9 @@ def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
         return all(daemon.kills >= kills for daemon in daemons) and not feeder.is_alive()
 
     killers = [
-        Killer(begun.routers, (0.5, 9.0), random.Random(chance.random()), enough),
-        Killer([begun.connector], (1.0, 12.0), random.Random(chance.random()), enough),
-        Killer([begun.follower], (1.0, 12.0), random.Random(chance.random()), enough),
+        Killer(begun.routers, (0.0, 16.0), random.Random(chance.random()), enough),
+        Killer([begun.connector], (0.0, 10.0), random.Random(chance.random()), enough),
+        Killer([begun.follower], (0.0, 10.0), random.Random(chance.random()), enough),
     ]
     feeder.start()
     for killer in killers:

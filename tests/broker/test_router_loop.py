@@ -1,0 +1,189 @@
+"""The router on a real Kafka: what it delivers, sets aside and writes down, alone and with others."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from kafka import KafkaProducer
+
+from exchange.bus import Cluster
+from exchange.ledger.merkle import digest_leaf, merkle_root
+from tests.fault.plain import wait_until
+from tests.router_office import PARTITIONS, Clock, Office
+from tests.router_rig import value
+
+
+@pytest.fixture
+def office(fresh_cluster: Cluster, unique: str) -> Office:
+    return Office(fresh_cluster, unique)
+
+
+def test_records_go_to_their_readers_with_an_entry_that_proves_it(office: Office) -> None:
+    office.adopt(office.grant("whole"), office.grant("local", where={"district": {"prefix": "4401"}}))
+    given = [value(cents=i, district=("4401", "3100")[i % 2]) for i in range(100)]
+    with office.router():
+        office.publish(given[:50])
+        office.publish(given[50:], partition=1)
+        office.wait_routed()
+    assert office.values(office.inbox("whole")) == [given[:50], given[50:]]
+    assert office.values(office.inbox("local")) == [given[:50:2], given[50::2]]
+    entries = [entry for entry in office.entries() if not entry.is_adoption]
+    assert sum(entry.count for entry in entries) == 100
+    for entry in entries:
+        held = given[:50] if entry.partition == 0 else given[50:]
+        part = [held[entry.offset(i)] for i in range(entry.count)]  # published without transactions: no gaps
+        assert entry.root == merkle_root([digest_leaf(b"440101", v) for v in part])
+        local = next(o for o in entry.outcomes if "local" in o.grants)
+        assert local.digest == merkle_root([digest_leaf(b"440101", v) for v in part if v in held[::2]])
+
+
+def test_sources_may_be_compressed(office: Office) -> None:
+    office.adopt(office.grant("whole"), office.grant("narrow", fields=("cents",)))
+    given = [value(cents=i, note="n" * (i % 50)) for i in range(800)]
+    with office.router():
+        for i, codec in enumerate(("gzip", "snappy", "lz4", "zstd")):
+            office.publish(given[200 * i : 200 * i + 100], compression_type=codec)
+            producer = KafkaProducer(
+                bootstrap_servers=office.cluster.bootstrap_servers, compression_type=codec, linger_ms=20
+            )
+            for one in given[200 * i + 100 : 200 * i + 200]:
+                producer.send(office.topic, one, key=b"440101", partition=0)
+            producer.close()
+        office.wait_routed()
+    assert office.values(office.inbox("whole"))[0] == given
+    assert len(office.values(office.inbox("narrow"))[0]) == len(given)
+    assert not any(entry.quarantined for entry in office.entries())
+
+
+def test_bad_records_are_set_aside_and_never_in_logs(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    office.adopt(office.grant("whole"))
+    good, secret = value(), b"SECRET-440101199001011234"
+    with caplog.at_level(logging.DEBUG, "exchange"), office.router():
+        office.publish([good, secret, value() + b"SECRET", good], key=b"SECRET-KEY")
+        office.wait_routed()
+    assert office.values(office.inbox("whole"))[0] == [good, good]
+    first, second = office.read(f"quarantine.{office.subject}")[0]
+    assert (first.key, first.value) == (b"SECRET-KEY", secret)
+    source = f"{office.topic}/0/1".encode()
+    assert first.headers == (("reason", b"wire-header"), ("source", source))
+    assert dict(second.headers)["source"] == f"{office.topic}/0/2".encode()
+    assert [q.offset for entry in office.entries() for q in entry.quarantined] == [1, 2]
+    assert "SECRET" not in caplog.text
+    assert not [record for record in caplog.records if "SECRET" in str(record.__dict__)]
+
+
+def test_a_new_epoch_is_taken_between_transactions_and_said_so(office: Office) -> None:
+    office.adopt(office.grant("before"), office.grant("always"))
+    given = [value(cents=i) for i in range(60)]
+    with office.router():
+        office.wait_adopted()
+        office.publish(given[:20])
+        office.wait_routed()
+        first = office.epoch.number
+        office.adopt(office.grant("always"), office.grant("after", fields=("cents",)))
+        office.wait_adopted()
+        office.publish(given[20:])
+        office.wait_routed()
+    assert office.values(office.inbox("before"))[0] == given[:20]
+    assert office.values(office.inbox("always"))[0] == given
+    assert len(office.values(office.inbox("after"))[0]) == 40
+    entries = office.entries()
+    adoptions = [(entry.epoch, entry.router) for entry in entries if entry.is_adoption]
+    assert adoptions == [(first, f"{office.owner}.1"), (first + 1, f"{office.owner}.1")]
+    grants = {first: {"before", "always"}, first + 1: {"always", "after"}}
+    for entry in entries:
+        if not entry.is_adoption:
+            assert {g for outcome in entry.outcomes for g in outcome.grants} == grants[entry.epoch]
+    assert [entry.epoch for entry in entries if entry.count and not entry.is_adoption] == sorted(
+        entry.epoch for entry in entries if not entry.is_adoption
+    )
+
+
+def test_grants_begin_and_end_at_the_citys_midnight(office: Office) -> None:
+    clock = Clock("2026-03-31T23:59:58+08:00")
+    office.adopt(office.grant("early", until="2026-03-31"), office.grant("late", **{"from": "2026-04-01"}))
+    given = [value(cents=i) for i in range(30)]
+    with office.router(clock=clock):
+        office.publish(given[:10])
+        office.wait_routed()
+        clock.set("2026-04-01T00:00:00+08:00")
+        office.publish(given[10:])
+        office.wait_routed()
+    assert office.values(office.inbox("early"))[0] == given[:10]
+    assert office.values(office.inbox("late"))[0] == given[10:]
+
+
+def test_aborted_source_transactions_are_never_delivered(office: Office) -> None:
+    office.adopt(office.grant("whole"))
+    producer = office.producer(transactional_id=office.owner)
+    producer.init_transactions(30)
+    committed = []
+    with office.router():
+        for i in range(30):
+            producer.begin_transaction()
+            for j in range(5):
+                producer.produce(office.topic, value(cents=10 * i + j), b"k", partition=i % PARTITIONS)
+            if i % 3 == 1:
+                producer.flush()
+                producer.abort_transaction(30)
+            else:
+                committed += [value(cents=10 * i + j) for j in range(5)]
+                producer.commit_transaction(30)
+        office.wait_routed()
+    found = office.values(office.inbox("whole"))
+    assert sorted(v for values in found for v in values if v) == sorted(committed)
+    assert found == office.values(office.topic)
+    assert sum(entry.count for entry in office.entries() if not entry.is_adoption) == len(committed)
+
+
+def test_routers_that_join_and_leave_share_the_work_without_loss(office: Office) -> None:
+    office.adopt(office.grant("whole"), office.grant("narrow", fields=("cents",)))
+    with ExitStack() as routers:
+        with going_on(office):
+            routers.enter_context(office.router("a"))
+            wait_until(lambda: works(office, "a"), "the first router works")
+            with office.router("b"):
+                wait_until(lambda: works(office, "b"), "the second router works")
+                routers.enter_context(office.router("c"))
+                office.wait_adopted(3)
+            wait_until(lambda: works(office, "c"), "the third router takes the place of the second")
+        office.wait_routed()
+    source = office.values(office.topic)
+    assert sum(map(len, source)) > 100
+    for partition, (found, due) in enumerate(zip(office.values(office.inbox("whole")), source, strict=True)):
+        wrong = {"lost": len(set(due) - set(found)), "twice": len(found) - len(set(found))}
+        assert (partition, wrong) == (partition, {"lost": 0, "twice": 0})
+        assert found == due
+    assert list(map(len, office.values(office.inbox("narrow")))) == list(map(len, source))
+
+
+def works(office: Office, instance: str) -> bool:
+    """Whether that router has routed records."""
+    name = f"{office.owner}.{instance}"
+    return any(entry.router == name and not entry.is_adoption for entry in office.entries())
+
+
+@contextmanager
+def going_on(office: Office) -> Iterator[None]:
+    """Publish all the time, until the block ends."""
+    stop = threading.Event()
+
+    def publish() -> None:
+        producer, count = office.producer(), 0
+        while not stop.wait(0.02):
+            for _ in range(20):
+                producer.produce(office.topic, value(cents=count), b"k", partition=count % PARTITIONS)
+                count += 1
+            producer.flush()
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,148 @@
+"""Routers on a real cluster: epochs published by hand, routers as threads, topics read by another client."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import Producer
+
+from exchange.bus import Cluster
+from exchange.bus.admin import Admin
+from exchange.bus.topics import publish, read_all
+from exchange.contract import epoch as epochs
+from exchange.contract import names
+from exchange.contract.model import Epoch, Grant
+from exchange.contract.topics import wanted
+from exchange.ledger.entry import Entry, decode
+from exchange.router.loop import Router
+from exchange.schema import wire
+from tests import router_rig
+from tests.fault import plain
+from tests.fault.plain import Read
+
+PARTITIONS = 2
+
+
+class Office:
+    """The subject `<owner>.income` on a cluster, with the routers that are asked for."""
+
+    def __init__(self, cluster: Cluster, owner: str) -> None:
+        self.cluster = cluster
+        self.owner = owner
+        self.subject = f"{owner}.income"
+        self.topic = names.subject_topic(self.subject)
+        self.epoch: Epoch
+
+    def grant(self, name: str, **changes: Any) -> Grant:
+        """A grant of the subject to the department `name`, always in force unless said otherwise."""
+        days = {"from": "2020-01-01", "until": "2099-12-31"}
+        return router_rig.grant(name, **({"subject": self.subject} | days | changes))
+
+    def adopt(self, *grants: Grant) -> Epoch:
+        """Make the topics and publish the next epoch with these grants."""
+        number = 1 + sum(1 for _ in read_all(self.cluster, names.CONTRACT))
+        self.epoch = router_rig.epoch(*grants, number=number, owner=self.owner)
+        with Admin(self.cluster) as admin:
+            there = admin.topics()
+            admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
+        publish(self.cluster, names.CONTRACT, [(epochs.key(number), epochs.encode(self.epoch))])
+        return self.epoch
+
+    @contextmanager
+    def router(self, instance: str = "1", *, clock: Callable[[], float] = time.time) -> Iterator[Router]:
+        """A router at work until the block ends, when it leaves its group."""
+        router = Router(self.cluster, f"{self.owner}.{instance}", router_rig.KEY, clock=clock)
+        stop = threading.Event()
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                router.run(stop)
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=run, name=instance, daemon=True)
+        thread.start()
+        try:
+            yield router
+        finally:
+            stop.set()
+            thread.join(60)
+        assert not thread.is_alive(), "the router does not stop"
+        assert not failed, failed
+
+    def publish(
+        self, values: Iterable[bytes | None], *, partition: int = 0, key: bytes | None = b"440101", **settings: Any
+    ) -> None:
+        """Append records to one source partition with librdkafka; returns when all are acknowledged."""
+        producer = self.producer(**settings)
+        for value in values:
+            producer.produce(self.topic, value, key, partition=partition)
+        assert producer.flush(60) == 0
+
+    def producer(self, **settings: Any) -> Producer:
+        """A client of librdkafka; names of settings have underscores for dots."""
+        named = {name.replace("_", "."): setting for name, setting in settings.items()}
+        return Producer({"bootstrap.servers": self.cluster.bootstrap_servers, "linger.ms": 5, **named})
+
+    def inbox(self, reader: str) -> str:
+        """The topic of that reader's deliveries."""
+        return names.inbox_topic(reader, self.subject)
+
+    def read(self, topic: str, isolation: str = "read_committed") -> list[list[Read]]:
+        """The topic's records, by partition."""
+        found: list[list[Read]] = [[] for _ in range(PARTITIONS)]
+        for record in plain.read(self.cluster.bootstrap_servers, topic, isolation=isolation):
+            found[record.partition].append(record)
+        return found
+
+    def values(self, topic: str) -> list[list[bytes | None]]:
+        """The topic's values, by partition."""
+        return [[record.value for record in records] for records in self.read(topic)]
+
+    def entries(self) -> list[Entry]:
+        """The committed ledger entries of the subject and of this office's routers' adoptions."""
+        found = []
+        for record in plain.read(self.cluster.bootstrap_servers, names.LEDGER):
+            entry = decode(bytes(wire.unpack(record.value or b"")[1]))
+            if entry.topic == self.topic or (entry.is_adoption and entry.router.startswith(self.owner)):
+                found.append(entry)
+        return found
+
+    def wait_routed(self, timeout_s: float = 60.0) -> None:
+        """Return when every committed source record is routed."""
+        source = self.read(self.topic)
+        ends = {(self.topic, p): records[-1].offset + 1 for p, records in enumerate(source) if records}
+
+        def done() -> bool:
+            at = plain.committed(self.cluster.bootstrap_servers, names.ROUTER_GROUP, ends)
+            return all(at.get(place, 0) >= end for place, end in ends.items())
+
+        plain.wait_until(done, "all records are routed", timeout_s)
+
+    def wait_adopted(self, routers: int = 1) -> None:
+        """Return when that many routers said in the ledger that they took the newest epoch."""
+
+        def done() -> bool:
+            return routers <= sum(e.is_adoption and e.epoch == self.epoch.number for e in self.entries())
+
+        plain.wait_until(done, "the routers take the epoch")
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self, now: str) -> None:
+        self.set(now)
+
+    def set(self, now: str) -> None:
+        """Move it to this ISO time."""
+        self.now = datetime.fromisoformat(now).astimezone(UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
