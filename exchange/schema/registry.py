@@ -133,7 +133,7 @@ class Registry:
                 self._take_level(head, body)
             elif kind == "DELETE_SUBJECT" and body is not None:
                 self._delete(body["subject"], int(body["version"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             message = "_schemas holds a record that is not a registry's"
             remedy = "find who writes there; publish a null value for its key to take it out"
             raise RegistryError(message, remedy=remedy) from error

@@ -128,6 +128,9 @@ def test_of_two_writers_the_first_keeps_the_id() -> None:
         (b'{"keytype":"SCHEMA","subject":"a-value","version":1,"magic":1}', b'{"id":1,"schema":"{"}'),
         (b'{"keytype":"CONFIG","subject":null,"magic":0}', b'{"compatibilityLevel":"SIDEWAYS"}'),
         (b"[]", b"{}"),
+        (b"[" * 100_000, b"{}"),
+        (b'{"keytype":"SCHEMA","subject":"a-value","version":Infinity,"magic":1}', b"{}"),
+        (b'{"keytype":"SCHEMA","subject":"a-value","version":1,"magic":1}', b"\xff"),
     ],
 )
 def test_what_is_no_registrys_record_stops(key: bytes, value: bytes) -> None:
