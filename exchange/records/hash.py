@@ -15,7 +15,9 @@ from exchange.records.memory import address, move, word
 
 DIGEST_BYTES = 32
 TAG_BYTES = 16
-PERSON = b"exchange.tag\0\0\0\0"
+# BLAKE2's personalisation: equal keys give unrelated digests for each use.
+TAG = b"exchange.tag\0\0\0\0"
+PSEUDONYM = b"exchange.pseudo\0"
 
 # The first word of the parameter block: digest length, key length, fanout 1, depth 1.
 _PLAIN_256 = np.uint64(IV[0] ^ 0x01010000 ^ DIGEST_BYTES)
@@ -195,22 +197,21 @@ def leaves(
     return out
 
 
-def tag_state(ledger_key: bytes) -> np.ndarray:
-    """The hash state after the key block of `ledger_key` (32 bytes), for `tags`."""
-    if len(ledger_key) != 32:
-        raise ValueError("the ledger key must have 32 bytes")
+def tag_state(key: bytes, person: bytes = TAG) -> np.ndarray:
+    """The hash state after the key block of a key (32 bytes), for `tags`; `person` (16 bytes) tells uses apart."""
+    if len(key) != 32:
+        raise ValueError("the key must have 32 bytes")
     state = np.empty(10, np.uint64)
     h = np.empty(8 * LANES, np.uint64)
     m = np.zeros((16, LANES), np.uint64)
-    person = np.frombuffer(PERSON, "<u8")
-    first = np.uint64(IV[0] ^ 0x01010000 ^ (len(ledger_key) << 8) ^ TAG_BYTES)
-    start(h, first, person[0], person[1])
-    m[:4] = np.frombuffer(ledger_key, "<u8")[:, None]
+    first = np.uint64(IV[0] ^ 0x01010000 ^ (len(key) << 8) ^ TAG_BYTES)
+    start(h, first, *np.frombuffer(person, "<u8"))
+    m[:4] = np.frombuffer(key, "<u8")[:, None]
     words = np.zeros(LANES, np.uint64)
     compress(h, m.reshape(-1), words + np.uint64(BLOCK), words, ~words)
     state[:8] = h[::LANES]
     # The key block of an empty message is its last block: another state altogether.
-    empty = hashlib.blake2b(b"", digest_size=TAG_BYTES, key=ledger_key, person=PERSON)
+    empty = hashlib.blake2b(b"", digest_size=TAG_BYTES, key=key, person=person)
     state[8:] = np.frombuffer(empty.digest(), "<u8")
     return state
 
@@ -218,8 +219,8 @@ def tag_state(ledger_key: bytes) -> np.ndarray:
 def tags(buf: np.ndarray, key_start: np.ndarray, key_len: np.ndarray, state: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Write into `out` (uint8[n, 16], contiguous) the tag of every key, and return it.
 
-    tag = BLAKE2b-128 keyed with the ledger key (`state` is from `tag_state`), person
-    `exchange.tag`; a null key (length -1) gives 16 zero bytes.
+    tag = BLAKE2b-128 keyed with the ledger key and person `exchange.tag` (`state` is from
+    `tag_state`); a null key (length -1) gives 16 zero bytes.
     """
     _tags(buf, key_start, key_len, state, out.view(np.uint64))
     return out

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from exchange.contract.masks import Mask, masked_type
 from exchange.errors import ConfigError, RecordError
 from exchange.records.locate import Located
+from exchange.records.mask import FieldMask, Pieces, compile_mask, fixed_mask
 from exchange.records.memory import address, move
 from exchange.records.reference import on_base
 from exchange.schema.avro import Schema, encode, parse
@@ -23,66 +26,102 @@ class InconvertibleError(ConfigError):
     code = "inconvertible"
 
 
+FIELDS = 0
+CONSTANT = 1
+MASKED = 2
+
+
 @dataclass(frozen=True, eq=False)
 class Projection:
     """What to write for each record: `pieces` is int32[m, 3] of (source, from, to).
 
     Source FIELDS copies the bytes of the writer's fields from ≤ f < to, source CONSTANT the bytes
-    constant[from:to]; the first piece is the wire header with the view's schema id.
+    constant[from:to], source MASKED what `masks[from]` makes of its field. The first piece is the
+    wire header with the view's schema id.
     """
 
     pieces: np.ndarray
     constant: np.ndarray
+    masks: tuple[FieldMask, ...]
 
-    def sizes(self, located: Located) -> np.ndarray:
-        """int64[n]: bytes of each projected value."""
-        size = np.empty(len(located.start), np.int64)
-        _sizes(located.marks, self.pieces, size)
+    def draft(self, located: Located) -> Draft:
+        """The values that the view makes of these bodies, not yet written."""
+        masked = [mask.pieces(located) for mask in self.masks]
+        shape = (len(masked), len(located.start))
+        at, size = np.empty(shape, np.int64), np.empty(shape, np.int64)
+        for i, pieces in enumerate(masked):
+            at[i], size[i] = pieces.start + pieces.buf.ctypes.data, pieces.size
+        return Draft(self, located, masked, at, size)
+
+
+class Draft(NamedTuple):
+    """Values to be written: `masked_at` and `masked_size` (int64[masks, n]) are addresses into `masked`."""
+
+    projection: Projection
+    located: Located
+    masked: list[Pieces]
+    masked_at: np.ndarray
+    masked_size: np.ndarray
+
+    def sizes(self) -> np.ndarray:
+        """int64[n]: bytes of each value."""
+        size = np.empty(len(self.located.start), np.int64)
+        _sizes(self.located.marks, self.projection.pieces, self.masked_size, size)
         return size
 
-    def write(self, located: Located, out: np.ndarray, at: np.ndarray) -> None:
-        """Write each projected value to `out` (uint8[]) from its `at`, where `sizes` bytes must be free."""
-        _write(located.buf, located.start, located.marks, self.pieces, self.constant, out, at)
+    def write(self, out: np.ndarray, at: np.ndarray) -> None:
+        """Write each value to `out` (uint8[]) from its `at`, where `sizes` bytes must be free."""
+        buf, start, marks, _ = self.located
+        pieces, constant = self.projection.pieces, self.projection.constant
+        _write(buf, start, marks, pieces, constant, self.masked_at, self.masked_size, out, at)
 
 
-FIELDS = 0
-CONSTANT = 1
-
-
-def compile_projection(writer: Schema, view: Schema, view_id: int) -> Projection:
+def compile_projection(
+    writer: Schema, view: Schema, view_id: int, masks: Mapping[str, Mask], pseudonym_key: bytes
+) -> Projection:
     """The projection from a writer's schema to a view's.
 
     A field that the writer does not have yet is written with its default. Raises InconvertibleError
-    where a field's type differs in more than names and documentation.
+    where a field's type differs in more than names and documentation, or is not its mask's.
     """
-    index = {field["name"]: (i, field["type"]) for i, field in enumerate(writer.definition["fields"])}
+    index = {name: i for i, name in enumerate(writer.fields)}
     constant = pack(view_id, b"")
     pieces = [[CONSTANT, 0, len(constant)]]
+    field_masks: list[FieldMask] = []
     for field in view.definition["fields"]:
-        if field["name"] not in index:
-            default = _default(view, field)
-            pieces.append([CONSTANT, len(constant), len(constant) + len(default)])
-            constant += default
-            continue
-        i, kind = index[field["name"]]
-        if _shape(kind, writer) != _shape(field["type"], view):
-            raise InconvertibleError(f"the type of field {field['name']} changed")
-        if pieces[-1][0] == FIELDS and pieces[-1][2] == i:
-            pieces[-1][2] = i + 1
+        name, mask = field["name"], masks.get(field["name"])
+        if name not in writer.fields:
+            fixed: bytes | None = _default(view, field)
         else:
-            pieces.append([FIELDS, i, i + 1])
-    return Projection(np.array(pieces, np.int32), np.frombuffer(constant, np.uint8))
+            given = writer.fields[name].type if mask is None else masked_type(mask, writer.fields[name])
+            if _shape(given, writer) != _shape(field["type"], view):
+                raise InconvertibleError(f"the type of field {name} changed")
+            fixed = None if mask is None else fixed_mask(mask, field["type"])
+        if fixed is not None:
+            pieces.append([CONSTANT, len(constant), len(constant) + len(fixed)])
+            constant += fixed
+        elif mask is not None:
+            pieces.append([MASKED, len(field_masks), 0])
+            field_masks.append(compile_mask(writer, name, mask, pseudonym_key))
+        elif pieces[-1][0] == FIELDS and pieces[-1][2] == index[name]:
+            pieces[-1][2] += 1
+        else:
+            pieces.append([FIELDS, index[name], index[name] + 1])
+    return Projection(np.array(pieces, np.int32), np.frombuffer(constant, np.uint8), tuple(field_masks))
 
 
 def _default(view: Schema, field: dict[str, Any]) -> bytes:
     """The bytes of a field's default."""
+    if "default" not in field:
+        raise InconvertibleError(f"field {field['name']} has no default")
+    value, base = field["default"], view.fields[field["name"]].base
+    if base in ("bytes", "fixed") and value is not None:
+        value = value.encode("latin-1")
     try:
         alone = on_base(parse(json.dumps({**view.definition, "fields": [field]})))
-        base, value = alone.fields[field["name"]].base, field["default"]
-        text_of_bytes = base in ("bytes", "fixed") and isinstance(value, str)
-        return encode(alone, {field["name"]: value.encode("latin-1") if text_of_bytes else value})
-    except (ConfigError, RecordError, KeyError) as error:
-        raise InconvertibleError(f"field {field['name']} has no default of its own") from error
+        return encode(alone, {field["name"]: value})
+    except (ConfigError, RecordError) as error:
+        raise InconvertibleError(f"the default of field {field['name']} does not stand alone") from error
 
 
 def _shape(node: Any, schema: Schema) -> Any:
@@ -102,26 +141,32 @@ def _shape(node: Any, schema: Schema) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _sizes(marks, pieces, size):
+def _sizes(marks, pieces, masked_size, size):
     for i in range(size.size):
         total = 0
         for p in range(pieces.shape[0]):
             low, high = pieces[p, 1], pieces[p, 2]
-            total += marks[i, high] - marks[i, low] if pieces[p, 0] == FIELDS else high - low
+            if pieces[p, 0] == FIELDS:
+                total += marks[i, high] - marks[i, low]
+            else:
+                total += high - low if pieces[p, 0] == CONSTANT else masked_size[low, i]
         size[i] = total
 
 
 @njit(nogil=True, cache=True)
-def _write(buf, start, marks, pieces, constant, out, at):
+def _write(buf, start, marks, pieces, constant, masked_at, masked_size, out, at):
     source, fixed, target = address(buf), address(constant), address(out)
     for i in range(start.size):
         to = target + at[i]
         for p in range(pieces.shape[0]):
             low, high = pieces[p, 1], pieces[p, 2]
             if pieces[p, 0] == FIELDS:
-                size = marks[i, high] - marks[i, low]
+                size = np.int64(marks[i, high] - marks[i, low])
                 move(to, source + start[i] + marks[i, low], size)
-            else:
-                size = high - low
+            elif pieces[p, 0] == CONSTANT:
+                size = np.int64(high - low)
                 move(to, fixed + low, size)
+            else:
+                size = masked_size[low, i]
+                move(to, masked_at[low, i], size)
             to += size

@@ -25,14 +25,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from hashlib import blake2b
 from math import isnan
 from typing import Any, Literal
 
 from exchange.contract.conditions import NUMBERS, OPERATORS, kind_of
+from exchange.contract.masks import REDACTED, Mask
 from exchange.contract.model import Condition
 from exchange.contract.period import CITY_TIME
 from exchange.errors import ConfigError, RecordError
+from exchange.records.hash import PSEUDONYM, TAG_BYTES
 from exchange.schema.avro import Field, Schema, decode, encode, parse
+from exchange.schema.resolve import SchemaError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -89,7 +93,7 @@ def operands(schema: Schema, name: str, condition: Condition) -> dict[str, Any]:
         raise UnevaluableError(f"{schema.name} has no field {name}")
     field = schema.fields[name]
     kind = kind_of(field)
-    scale = _scale(schema, field)
+    scale = scale_of(schema, field)
     made: dict[str, Any] = {}
     for op, value in condition.operators().items():
         if op == "is_null" and isinstance(value, bool):
@@ -103,7 +107,8 @@ def operands(schema: Schema, name: str, condition: Condition) -> dict[str, Any]:
     return made
 
 
-def _scale(schema: Schema, field: Field) -> int:
+def scale_of(schema: Schema, field: Field) -> int:
+    """The scale of a decimal field; 0 for any other."""
     for branch in field.type if isinstance(field.type, list) else [field.type]:
         solid = schema.names.get(branch) if isinstance(branch, str) else branch
         if isinstance(solid, dict) and solid.get("logicalType") == "decimal":
@@ -129,27 +134,42 @@ def holds(name: str, value: Any, wanted: Any) -> bool:
 class Reference:
     """One view over the records of one writer's schema."""
 
-    def __init__(self, writer: Schema, view: Schema | None, where: Mapping[str, Condition]) -> None:
+    def __init__(
+        self,
+        writer: Schema,
+        view: Schema | None,
+        where: Mapping[str, Condition],
+        masks: Mapping[str, Mask] | None = None,
+        pseudonym_key: bytes = b"",
+    ) -> None:
         """Raises UnevaluableError where a condition cannot be evaluated on the writer's fields."""
         self.writer = on_base(writer)
+        self.fields = writer.fields
+        self.where = {name: operands(writer, name, condition) for name, condition in where.items()}
+        self.scales = {name: scale_of(writer, f) for name, f in self.fields.items() if kind_of(f) == "decimal"}
         # Resolution goes by name, and a view has its own.
         self.view = on_base(view, name=writer.name) if view is not None else None
-        self.where = {name: operands(writer, name, condition) for name, condition in where.items()}
-        self.decimals = {name for name in where if kind_of(writer.fields[name]) == "decimal"}
+        self.masks = {
+            n: m for n, m in (masks or {}).items() if self.view and n in self.view.fields and n in self.fields
+        }
+        self.unmasked = _without(self.view, self.masks) if self.view is not None else None
+        self.pseudonym_key = pseudonym_key
 
     def keeps(self, body: bytes) -> bool:
         """Whether every condition holds; DecodeError where the body is not a record."""
-        record = decode(self.writer, body)
-        for name in self.decimals:
-            if record[name] is not None:
-                record[name] = int.from_bytes(record[name], "big", signed=True)
+        record = self._numbers(decode(self.writer, body))
         return all(holds(op, record[name], wanted) for name, made in self.where.items() for op, wanted in made.items())
 
     def project(self, body: bytes) -> bytes:
         """The body as the view gives it; a RecordError where the schemas do not resolve."""
         if self.view is None:
             return body
-        return encode(self.view, decode(self.writer, body, self.view))
+        given = decode(self.writer, body, self.unmasked) if self.unmasked is not None else {}
+        if self.masks:
+            record = self._numbers(decode(self.writer, body))
+            for name, mask in self.masks.items():
+                given[name] = mask_value(mask, record[name], self.scales.get(name, 0), self.pseudonym_key)
+        return encode(self.view, given)
 
     def evaluate(self, body: bytes) -> bytes | Literal[False] | None:
         """The delivered body, False where a condition does not hold, None where the body cannot be evaluated."""
@@ -157,6 +177,43 @@ class Reference:
             return self.project(body) if self.keeps(body) else False
         except RecordError:
             return None
+
+    def _numbers(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record with decimals as unscaled integers."""
+        numbers = {n: int.from_bytes(record[n], "big", signed=True) for n in self.scales if record[n] is not None}
+        return {**record, **numbers}
+
+
+def mask_value(mask: Mask, value: Any, scale: int, pseudonym_key: bytes) -> Any:
+    """What the mask gives of a value on its base; decimals come as unscaled integers of that scale."""
+    if mask.kind == "redact":
+        return REDACTED
+    if mask.kind == "null" or value is None:
+        return None
+    if mask.kind == "partial":
+        return _partial(value, mask.first, mask.last)
+    if mask.kind == "pseudonym":
+        return blake2b(value.encode(), digest_size=TAG_BYTES, key=pseudonym_key, person=PSEUDONYM).hexdigest()
+    if mask.kind == "range":
+        bounds = [Fraction(Decimal(str(bound))) * 10**scale if scale else bound for bound in mask.bounds]
+        return "unknown" if value != value else mask.labels()[sum(value >= bound for bound in bounds)]  # noqa: PLR0124
+    day = date.fromordinal(value + _EPOCH.toordinal())
+    return day.year if mask.kind == "year" else f"{day.year:04}-{day.month:02}"
+
+
+def _partial(text: str, first: int, last: int) -> str:
+    hidden = len(text) - first - last
+    if hidden <= 0:
+        return "*" * len(text)
+    return text[:first] + "*" * hidden + text[len(text) - last :]
+
+
+def _without(view: Schema, masks: Mapping[str, Mask]) -> Schema | None:
+    fields = [field for field in view.definition["fields"] if field["name"] not in masks]
+    try:
+        return parse(json.dumps({**view.definition, "fields": fields})) if fields else None
+    except SchemaError as error:
+        raise UnevaluableError("a type is defined in a masked field only") from error
 
 
 def on_base(schema: Schema, name: str = "") -> Schema:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from exchange.contract.masks import Mask
 from exchange.contract.model import Condition
 from exchange.records.avro_plan import Plan, compile_plan
 from exchange.records.filter import Filter, compile_filter
-from exchange.records.locate import Located, locate
-from exchange.records.project import InconvertibleError, Projection, compile_projection
+from exchange.records.locate import locate
+from exchange.records.project import Draft, InconvertibleError, Projection, compile_projection
 from exchange.records.reference import Reference, UnevaluableError
 from exchange.schema.avro import Schema
 from exchange.schema.wire import HEADER_BYTES, pack
@@ -64,7 +65,7 @@ class View:
         """
         n = len(start)
         keep, unevaluable = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-        made: list[tuple[np.ndarray, Projection, Located]] = []
+        made: list[tuple[np.ndarray, Draft]] = []
         slow: dict[int, bytes] = {}
         for schema_id in np.unique(ids[rows]).tolist():
             of_writer = rows[ids[rows] == schema_id]
@@ -85,7 +86,7 @@ class View:
                     of_writer, located = of_writer[mask], located.cut(mask)
                 keep[of_writer] = True
                 if way.projection is not None:
-                    made.append((of_writer, way.projection, located))
+                    made.append((of_writer, way.projection.draft(located)))
         if self.schema_id is None:
             return Evaluated(keep, unevaluable, buf, start, np.where(keep, length, -1))
         return Evaluated(keep, unevaluable, *_written(n, made, slow))
@@ -112,42 +113,50 @@ class View:
 
 
 def compile_view(
-    writers: Mapping[int, Schema], view: tuple[int, Schema] | None, where: Mapping[str, Condition]
+    writers: Mapping[int, Schema],
+    view: tuple[int, Schema] | None,
+    where: Mapping[str, Condition],
+    masks: Mapping[str, Mask] | None = None,
+    pseudonym_key: bytes = b"",
 ) -> View:
     """The view of a grant: `writers` are the subject's schemas by id, `view` the id and schema of what
     is delivered, or None for whole records. PlanError where a schema is too large.
+
+    `masks` are by field; conditions look at what is behind them. `pseudonym_key` is the reader's (32 bytes).
     """
-    return View(view[0] if view else None, {i: _way(writer, view, where) for i, writer in writers.items()})
 
-
-def _way(writer: Schema, view: tuple[int, Schema] | None, where: Mapping[str, Condition]) -> Way:
-    plan = compile_plan(writer)
-    try:
-        conditions = compile_filter(writer, where)
-        if view is None:
-            return Kernels(plan, conditions, None)
+    def way(writer: Schema) -> Way:
+        plan = compile_plan(writer)
         try:
-            return Kernels(plan, conditions, compile_projection(writer, view[1], view[0]))
-        except InconvertibleError:
-            return Reference(writer, view[1], where)
-    except UnevaluableError:
-        return None
+            conditions = compile_filter(writer, where)
+            if view is None:
+                return Kernels(plan, conditions, None)
+            try:
+                return Kernels(
+                    plan, conditions, compile_projection(writer, view[1], view[0], masks or {}, pseudonym_key)
+                )
+            except InconvertibleError:
+                return Reference(writer, view[1], where, masks or {}, pseudonym_key)
+        except UnevaluableError:
+            return None
+
+    return View(view[0] if view else None, {schema_id: way(writer) for schema_id, writer in writers.items()})
 
 
 def _written(
-    n: int, made: list[tuple[np.ndarray, Projection, Located]], slow: Mapping[int, bytes]
+    n: int, made: list[tuple[np.ndarray, Draft]], slow: Mapping[int, bytes]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All projected values one after the other, in row order: their buffer, starts and lengths."""
     length = np.full(n, -1, np.int64)
-    for rows, projection, located in made:
-        length[rows] = projection.sizes(located)
+    for rows, draft in made:
+        length[rows] = draft.sizes()
     for row, value in slow.items():
         length[row] = len(value)
     end = np.cumsum(np.maximum(length, 0))
     start = end - np.maximum(length, 0)
     out = np.empty(int(end[-1]) if n else 0, np.uint8)
-    for rows, projection, located in made:
-        projection.write(located, out, start[rows])
+    for rows, draft in made:
+        draft.write(out, start[rows])
     for row, value in slow.items():
         out[start[row] : start[row] + len(value)] = np.frombuffer(value, np.uint8)
     out.flags.writeable = False
@@ -164,4 +173,5 @@ def warm_up(view: View) -> None:
             located.marks[:] = 0
             way.filter.mask(located)
             if way.projection is not None:
-                way.projection.write(located, np.empty(way.projection.sizes(located)[0], np.uint8), column)
+                draft = way.projection.draft(located)
+                draft.write(np.empty(draft.sizes()[0], np.uint8), column)

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from exchange.contract.conditions import OPERATORS, kind_of
+from exchange.contract.masks import Mask, faults
 from exchange.contract.model import Condition
 from exchange.schema.avro import Field, Schema, parse
 
@@ -157,3 +158,10 @@ def conditions(draw: st.DrawFn, field: Field) -> Condition:
         else:
             made[op] = draw(value | st.none() if op in ("eq", "ne") else value)
     return Condition.model_validate(made)
+
+
+def masks_of(field: Field) -> st.SearchStrategy[Mask]:
+    """A mask that the field can have."""
+    some = [Mask(kind="partial", first=1, last=2), Mask(kind="range", bounds=(-1, 0, 0.5, 1e6))]
+    some += [Mask(kind=kind) for kind in ("null", "redact", "partial", "year", "month", "pseudonym")]
+    return st.sampled_from([mask for mask in some if not list(faults(mask, field))])
