@@ -2,151 +2,168 @@
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
-import sys
-import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import itertools
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from exchange.broker import LocalBroker
-from exchange.bus import Cluster
-from exchange.bus.admin import Admin
-from exchange.contract import names
-from exchange.contract.topics import Topic
-from exchange.settings import Settings
-from tests.bench import measure, workload
-from tests.bench.workload import Workload
-from tests.kafka_fixtures import free_port
+from tests.bench import curves, latency, measure, results, table
+from tests.bench.candidates import CANDIDATES
+from tests.bench.measure import CandidateFailedError
+from tests.bench.results import Run
+from tests.bench.rig import Rig, rig
+from tests.bench.workload import VIEWS, Source, Task
 
-ROUTER, WITHOUT_LEDGER, CONFLUENT = "router", "router without ledger", "confluent-kafka copy"
+EXTRAS = ("latency", "readers", "subjects")
+SLOW = ("mirrormaker", "quix", "kafka-python")
+"""Run once, and in the quick form only at the first case: their figure decides nothing."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """One measured run, as it stands in build/bench.json."""
+class Choice:
+    """What to run. A window ends after `seconds`, so that slow candidates count fewer records."""
 
-    workload: str
-    record_bytes: int
-    batch_kb: int
-    codec: str
-    readers: int
-    candidate: str
-    records_per_s: float
-    cpu_s_per_million: float
-    round: int
-
-
-def router(module: str) -> Callable[[Cluster, Workload, str], list[str]]:
-    """The command of our router, whose code is in that module."""
-    return lambda cluster, w, group: [sys.executable, "-m", module, "router", "run", "--instance", group]
+    only: Sequence[str]
+    candidates: Sequence[str]
+    sizes: Sequence[int]
+    batches: Sequence[int]
+    codecs: Sequence[str]
+    rounds: int
+    records: int
+    seconds: float
+    quick: bool
 
 
-def confluent(cluster: Cluster, w: Workload, group: str) -> list[str]:
-    """The command of the confluent-kafka loop."""
-    command = [sys.executable, "-m", "tests.bench.copy_confluent"]
-    return [*command, cluster.bootstrap_servers, group, workload.SOURCE, *w.inboxes]
+def _listed(kind: Callable[[str], Any] = str, allowed: Sequence[Any] = ()) -> Callable[..., Any]:
+    def parse(_context: click.Context, _option: click.Parameter, text: str | None) -> Sequence[Any]:
+        chosen = [kind(word) for word in text.split(",")] if text else list(allowed)
+        if unknown := [str(word) for word in chosen if word not in allowed]:
+            raise click.BadParameter(f"{', '.join(unknown)}: not of {', '.join(map(str, allowed))}")
+        return chosen
 
-
-CANDIDATES = {
-    ROUTER: router("exchange"),
-    WITHOUT_LEDGER: router("tests.bench.route_without_ledger"),
-    CONFLUENT: confluent,
-}
+    return parse
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer records and rounds.")
-@click.option("--rounds", type=click.IntRange(1), help="How often each candidate runs. [default: 5, quick 3]")
-@click.option(
-    "--records", type=click.IntRange(10_000), help="Records of each source. [default: 2,000,000, quick 600,000]"
-)
-def main(quick: bool, rounds: int | None, records: int | None) -> None:
-    """Measure the router beside its peers."""
-    rounds = rounds or (3 if quick else 5)
-    records = records or (600_000 if quick else 2_000_000)
+@click.option("--quick", is_flag=True, help="The main cases only, once, in under 5 minutes.")
+@click.option("--only", callback=_listed(allowed=(*VIEWS, *EXTRAS)), help="Workloads, as W0,W3,latency.")
+@click.option("--candidates", callback=_listed(allowed=tuple(CANDIDATES)), help="Candidates, as router,streams.")
+@click.option("--sizes", callback=_listed(int, (200, 1000)), help="Record bytes, as 200,1000.")
+@click.option("--batches", callback=_listed(int, (16, 256)), help="KB of a source batch, as 16,256.")
+@click.option("--codecs", callback=_listed(allowed=("none", "lz4")), help="Codecs of source batches, as none,lz4.")
+@click.option("--rounds", type=click.IntRange(1), help="How often each candidate runs. [default: 3, quick 1]")
+@click.option("--records", type=click.IntRange(1000), help="Of each source. [default: 2,000,000, quick 1,000,000]")
+@click.option("--seconds", type=click.FloatRange(0.5), help="Longest window of one run. [default: 10, quick 3]")
+def main(quick: bool, rounds: int | None, records: int | None, seconds: float | None, **lists: Any) -> None:
+    """Measure the router beside its peers, all on one broker, in interleaved rounds."""
+    if quick:
+        lists |= {"sizes": lists["sizes"][:1], "codecs": lists["codecs"][:1]}
+    choice = Choice(
+        **lists,
+        rounds=rounds or (1 if quick else 3),
+        records=records or (1_000_000 if quick else 2_000_000),
+        seconds=seconds or (3.0 if quick else 10.0),
+        quick=quick,
+    )
+    # An end from outside must still stop the broker and the candidates.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     runs: list[Run] = []
-    for batch_kb in (16, 256):
-        w = Workload("W3", 200, batch_kb, "none", 1, records)
-        with tempfile.TemporaryDirectory() as folder:
-            runs += run_workload(Path(folder), w, rounds)
-    out = Path("build/bench.json")
-    out.parent.mkdir(exist_ok=True)
-    out.write_text("".join(json.dumps(asdict(run)) + "\n" for run in runs))
+    began = time.monotonic()
+    results.OUT.parent.mkdir(exist_ok=True)
+    with results.OUT.open("w") as out, rig() as broker:
+        for run in measured(broker, choice, ready(choice.candidates)):
+            runs.append(run)
+            out.write(run.as_json() + "\n")
+            out.flush()
     report(runs)
-    click.echo(f"every run: {out}")
+    click.echo(f"\n{len(runs)} runs in {(time.monotonic() - began) / 60:.1f} minutes; every run: {results.OUT}")
+    click.echo(f"as Markdown: python -m tests.bench.table {results.OUT}")
 
 
-def run_workload(home: Path, w: Workload, rounds: int) -> list[Run]:
-    """All candidates in turn, `rounds` times, on one broker that is loaded once."""
-    settings = Settings()
-    jars = settings.home.resolve() / "broker" / "jars"
-    broker = LocalBroker(home, free_port(), java=settings.java, maven=settings.maven, jars=jars)
-    broker.start()
-    try:
-        cluster = Cluster(broker.bootstrap_servers, "bench")
-        with Admin(cluster) as admin:
-            large = {"max.message.bytes": str(8 << 20)}
-            admin.create({topic: Topic(1, 1, large if topic == names.LEDGER else {}) for topic in w.topics()})
-        loaded = workload.load(cluster, w)
-        workload.publish_contract(cluster, w)
-        env = {"EXCHANGE_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "EXCHANGE_HOME": str(home)}
-        env |= {"NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", "")} if "NUMBA_CACHE_DIR" in os.environ else {}
-        runs = []
-        for number in range(1, rounds + 1):
-            for candidate, command in CANDIDATES.items():
-                with Admin(cluster) as admin:
-                    admin.delete_group(names.ROUTER_GROUP)
-                group = f"bench.{number}.{len(runs)}"
-                got = measure.run(cluster, command(cluster, w, group), env, w.inboxes, loaded)
-                click.echo(
-                    f"{w.name} {w.batch_kb:>4} KB round {number}: {candidate:<22} {got.records_per_s:>10,.0f} records/s"
-                )
-                runs.append(
-                    Run(
-                        w.name,
-                        w.record_bytes,
-                        w.batch_kb,
-                        w.codec,
-                        w.readers,
-                        candidate,
-                        round(got.records_per_s),
-                        round(got.cpu_s_per_million, 2),
-                        number,
-                    )
-                )
-        return runs
-    finally:
-        broker.stop()
+def ready(candidates: Sequence[str]) -> list[str]:
+    """Build and install what they need; those that cannot be are reported and left out."""
+    made = []
+    for candidate in candidates:
+        try:
+            CANDIDATES[candidate].prepare()
+            made.append(candidate)
+        except Exception as error:
+            click.echo(f"{candidate} is left out: {error}", err=True)
+    return made
 
 
-def report(runs: list[Run]) -> None:
-    """Medians over the rounds, and their ratio to the peer."""
-    table = Table("workload", "batches", "candidate", "records/s", "× confluent", "CPU s per million")
-    for batch_kb in sorted({run.batch_kb for run in runs}):
-        here = [run for run in runs if run.batch_kb == batch_kb]
-        rate = {c: statistics.median(r.records_per_s for r in here if r.candidate == c) for c in CANDIDATES}
-        cpu = {c: statistics.median(r.cpu_s_per_million for r in here if r.candidate == c) for c in CANDIDATES}
-        for candidate in CANDIDATES:
-            ratio = rate[candidate] / rate[CONFLUENT]
-            table.add_row(
-                here[0].workload,
-                f"{batch_kb} KB",
-                candidate,
-                f"{rate[candidate]:,.0f}",
-                f"{ratio:.2f}",
-                f"{cpu[candidate]:.2f}",
-            )
-        cost = 1 - rate[ROUTER] / rate[WITHOUT_LEDGER]
-        table.add_section()
-        click.echo(f"{batch_kb} KB batches: the ledger costs {cost:.0%} of the throughput")
-    Console().print(table)
+def measured(broker: Rig, choice: Choice, candidates: Sequence[str]) -> Iterator[Run]:
+    """Every run in turn; a failure is reported and the next one goes on."""
+    plan = list(cases(choice, candidates))
+    for number, (turn, source, workload, candidate) in enumerate(plan, 1):
+        records = choice.records if source.record_bytes < 1000 else choice.records // 2
+        [loaded] = broker.load([source], records)
+        task = Task(workload, loaded, VIEWS[workload])
+        where = f"[{number}/{len(plan)}] round {turn} {table.name(results.Case(workload, *_case(task)))}: {candidate}"
+        try:
+            got = broker.run(CANDIDATES[candidate], [task], candidate, measure.Limits(choice.seconds))
+        except Exception as error:
+            click.echo(f"{where} FAILED: {_reason(error)}", err=True)
+            continue
+        click.echo(f"{where} {got.records_per_s:,.0f} records/s (over {got.counted:,} records)", err=True)
+        yield Run(workload, *_case(task), candidate, round(got.records_per_s), round(got.cpu_s_per_million, 2), turn)
+    if "latency" in choice.only:
+        yield from latency.measured(broker, candidates, rounds=choice.rounds, seconds=8 if choice.quick else 20)
+    if "readers" in choice.only:
+        yield from curves.readers(broker, candidates, choice.records, choice.seconds, quick=choice.quick)
+    if "subjects" in choice.only:
+        yield from curves.subjects(broker, candidates, choice.records, choice.seconds, quick=choice.quick)
+
+
+def _case(task: Task) -> tuple[int, int, str, int]:
+    return task.source.record_bytes, task.source.batch_kb, task.source.codec, task.readers
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, CandidateFailedError) else f"{type(error).__name__}: {error}"
+
+
+def cases(choice: Choice, candidates: Sequence[str]) -> Iterator[tuple[int, Source, str, str]]:
+    """Round, source, workload and candidate of each run: rounds are the outermost."""
+    sources = [
+        Source(size, batch, codec)
+        for size, codec, batch in itertools.product(choice.sizes, choice.codecs, choice.batches)
+    ]
+    for turn in range(1, choice.rounds + 1):
+        for source in sources:
+            for workload in VIEWS:
+                for candidate in candidates:
+                    if workload not in choice.only or workload not in CANDIDATES[candidate].workloads:
+                        continue
+                    first = workload == "W0" and source == sources[-1]
+                    if candidate in SLOW and (turn > 1 or (choice.quick and not first)):
+                        continue
+                    yield turn, source, workload, candidate
+
+
+def report(runs: Sequence[Run]) -> None:
+    """Medians over the rounds and their ratios, in the terminal."""
+    rows = results.rows(runs)
+    costs = [[table.name(case), f"{share:.0%}"] for case, share in results.ledger_costs(rows)]
+    for header, lines in (
+        (table.THROUGHPUT, table.throughput(rows)),
+        (table.TARGETS, table.targets(rows)),
+        (("workload", "the ledger costs"), costs),
+        (("latency", "records/s", "p50 ms", "p99 ms"), table.latency(runs)),
+        (("readers' curve", "readers", "records/s", "CPU s per million"), table.curve(runs, "readers")),
+        (("subjects' curve", "subjects", "records/s", "CPU s per million"), table.curve(runs, "subjects")),
+    ):
+        shown = Table(*header)
+        for line in lines:
+            shown.add_row(*line)
+        if shown.row_count:
+            Console(width=140).print(shown)
 
 
 if __name__ == "__main__":

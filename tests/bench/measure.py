@@ -6,14 +6,30 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-DEADLINE_S = 300.0
+START_DEADLINE_S = 90.0
+STALL_S = 30.0
+WARM_UP_SHARE, WARM_UP_S = 0.2, 3.0
+
+
+class CandidateFailedError(Exception):
+    """A candidate ended or stalled; the message says where its log is."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a measurement stops: `share` of all records is readable, or `seconds` after the warm-up."""
+
+    seconds: float
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -22,46 +38,77 @@ class Measured:
 
     records_per_s: float
     cpu_s_per_million: float
+    counted: int
+    """Records of the source in the measured window: fewer than all where time was up first."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far (Linux's /proc)."""
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
+    """User and system time of a process and its threads so far (Linux's /proc)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def run(
-    cluster: Cluster, command: Sequence[str], env: dict[str, str], inboxes: Sequence[str], records: int
-) -> Measured:
-    """Start the command; measure from its first readable delivery until every inbox holds all `records`.
-
-    The offsets of read_committed ends are polled, so that only what a reader can read counts;
-    markers are a few hundred offsets among millions. Start-up and compilation are left out.
-    """
-    places = [(inbox, 0) for inbox in inboxes]
-    with Consumer(cluster, assignment=dict.fromkeys(places, 0)) as watcher:
-        start = watcher.end_offsets(places)
-        process = subprocess.Popen(command, env=os.environ | env, stdout=subprocess.DEVNULL)
+@contextmanager
+def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command as a process, output to `log`; asked to stop at the end, killed where it does not."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
         try:
-            first: tuple[float, float, int] | None = None
-            deadline = time.monotonic() + DEADLINE_S
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def run(
+    cluster: Cluster,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    expected: Mapping[str, int],
+    records: int,
+    limits: Limits,
+) -> Measured:
+    """Start the command and measure what it makes readable in the topics of `expected`, which are empty.
+
+    The window begins once a fifth is readable, or 3 s after the first record: start-up, compilation
+    and most of the JVM's warming up are left out for all. It ends as `limits` say. Only
+    read_committed ends count, so that it is what a reader can read; a transaction's marker counts as
+    a record there, which are a few hundred among millions. Several partitions are looked at together.
+    """
+    total = sum(expected.values())
+    enough = limits.share * total
+    with Consumer(cluster) as watcher:
+        places = [(topic, partition) for topic in expected for partition in watcher.partitions(topic)]
+        with running(command, env, log) as process:
+            first: float | None = None
+            opened: tuple[float, float, int] | None = None
+            moved, last = time.monotonic() + START_DEADLINE_S - STALL_S, 0
             while True:
+                asked = time.monotonic()
                 ends = watcher.end_offsets(places)
-                done = min(ends[place] - start[place] for place in places)
-                now, cpu = time.monotonic(), cpu_seconds(process.pid)
-                if first is None and done > 0:
-                    first = (now, cpu, done)
-                if done >= records and first is not None:
-                    took, used, counted = now - first[0], cpu - first[1], done - first[2]
-                    return Measured(counted / took, used / counted * 1e6)
-                if process.poll() is not None or now > deadline:
-                    raise RuntimeError(f"{command} ended or stalled at {done} of {records} records")
-                time.sleep(0.02)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                done, now = sum(ends.values()), time.monotonic()
+                if process.poll() is not None:
+                    raise CandidateFailedError(f"ended with status {process.returncode}, see {log}")
+                cpu = cpu_seconds(process.pid)
+                if done > last:
+                    last, moved, first = done, max(now, moved), first or now
+                if (
+                    opened is None
+                    and first
+                    and (done >= WARM_UP_SHARE * limits.share * total or now > first + WARM_UP_S)
+                ):
+                    opened = (now, cpu, done)
+                    if done >= enough:
+                        raise CandidateFailedError("wrote everything at once: too few records to measure")
+                elif opened is not None and (done >= enough or now > opened[0] + limits.seconds):
+                    counted = (done - opened[2]) * records / total
+                    if counted > 0:
+                        return Measured(counted / (now - opened[0]), (cpu - opened[1]) / counted * 1e6, int(counted))
+                if now > moved + STALL_S:
+                    raise CandidateFailedError(f"stalled at {done:,} of {total:,} records, see {log}")
+                time.sleep(max(0.02, 4 * (now - asked)))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import lz4.frame
@@ -241,8 +242,8 @@ class Task:
             for i, view in enumerate(self.views)
         ]
 
-    def as_json(self, servers: str, name: str) -> str:
-        """All that a peer is told; `name` is its group and transactional id."""
+    def as_json(self, servers: str, name: str, folder: Path) -> str:
+        """All that a peer is told; `name` is its group and transactional id, `folder` for what it keeps."""
         views = []
         for view, inboxes, schema in zip(self.views, self.inboxes, self.view_schemas(), strict=True):
             told: dict[str, Any] = {"inboxes": inboxes}
@@ -256,6 +257,7 @@ class Task:
             {
                 "servers": servers,
                 "name": name,
+                "folder": str(folder),
                 "source": self.source.topic,
                 "schema_id": SCHEMA_ID,
                 "schema": json.dumps(SCHEMA),

@@ -1,23 +1,19 @@
-"""The peer: confluent-kafka, tuned, in a transactional loop that only copies records to the readers.
-
-Tuning: 1 MB batches, 2 ms linger, 64 MB of fetch queue, consume() in lists of up to 20,000, one
-transaction per 20,000 records; headers and timestamps are not read. It checks nothing and logs nothing.
-"""
+"""confluent-kafka (librdkafka) in a transactional loop, with fastavro for projecting views."""
 
 from __future__ import annotations
 
-import sys
-
 from confluent_kafka import Consumer, Producer, TopicPartition
+
+from tests.bench.peers.task import Task
 
 PER_TRANSACTION = 20_000
 
 
-def main(servers: str, group: str, source: str, inboxes: list[str]) -> None:
+def main(task: Task) -> None:
     consumer = Consumer(
         {
-            "bootstrap.servers": servers,
-            "group.id": group,
+            "bootstrap.servers": task.servers,
+            "group.id": task.name,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -29,8 +25,8 @@ def main(servers: str, group: str, source: str, inboxes: list[str]) -> None:
     )
     producer = Producer(
         {
-            "bootstrap.servers": servers,
-            "transactional.id": group,
+            "bootstrap.servers": task.servers,
+            "transactional.id": task.name,
             "linger.ms": 2,
             "batch.size": 1_000_000,
             "batch.num.messages": 100_000,
@@ -39,22 +35,22 @@ def main(servers: str, group: str, source: str, inboxes: list[str]) -> None:
         }
     )
     producer.init_transactions()
-    consumer.subscribe([source])
+    consumer.subscribe([task.source])
+    deliver, produce = task.deliver(), producer.produce
     while True:
         messages = consumer.consume(PER_TRANSACTION, timeout=0.1)
         if not messages:
             continue
         producer.begin_transaction()
-        produce = producer.produce
         for message in messages:
-            key, value = message.key(), message.value()
-            for inbox in inboxes:
-                produce(inbox, value, key, 0)
+            for inboxes, key, value in deliver(message.key(), message.value()):
+                for inbox in inboxes:
+                    produce(inbox, value, key, 0)
         last = messages[-1]
-        position = [TopicPartition(source, last.partition(), last.offset() + 1)]
+        position = [TopicPartition(task.source, last.partition(), last.offset() + 1)]
         producer.send_offsets_to_transaction(position, consumer.consumer_group_metadata())
         producer.commit_transaction()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
+    main(Task.from_arguments())
