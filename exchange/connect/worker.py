@@ -18,7 +18,8 @@ from exchange.errors import CorruptionError, ExchangeError, TransientError
 
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
-SINK_IDLE_S = 0.2
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # of a sink that finds nothing: a fetch costs 0.5 ms of a core
+POLL_S = 0.03  # longer than the broker holds back an empty answer
 SWEEP_SHARE = 10  # a sweep that found nothing is followed by a pause of so many times its duration
 _log = logging.getLogger("exchange.connect")
 
@@ -139,15 +140,17 @@ class SinkWorker(Worker):
 
     def attempt(self) -> None:
         sink = self._make()
+        pause_s = FIRST_PAUSE_S
         try:
             while not self._stop_asked.is_set():
-                applied, rejected = sink.step(0.5 if self._attempt else 0.1)
+                applied, rejected = sink.step(POLL_S)
                 self.count("applied", applied)
                 self.count("rejected", rejected)
                 lag = sink.lag()
                 metrics.LAG_RECORDS.labels(self.subject).set(lag or 0)
                 self.succeeded(idle=lag == 0)
+                pause_s = FIRST_PAUSE_S if applied + rejected else min(LAST_PAUSE_S, 2 * pause_s)
                 if applied + rejected == 0:
-                    self._stop_asked.wait(SINK_IDLE_S)
+                    self._stop_asked.wait(pause_s if lag == 0 else FIRST_PAUSE_S)
         finally:
             sink.close()
