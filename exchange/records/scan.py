@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from typing_extensions import Buffer
 
 from exchange.errors import CorruptionError
 from exchange.records import codec
@@ -111,7 +110,7 @@ def _place(sections: Sequence[bytes | memoryview | None]) -> tuple[np.ndarray, l
     """
     views = [section for section in sections if isinstance(section, memoryview)]
     if len(views) == len(sections) and len({id(view.obj) for view in views}) == 1:
-        buf = read_only(views[0].obj)
+        buf = read_only(memoryview(views[0].obj))
         starts = [_address(read_only(view)) - _address(buf) if view else 0 for view in views]
         return buf, [(start, start + len(view)) for start, view in zip(starts, views, strict=True)]
     ends = list(itertools.accumulate(len(section or b"") for section in sections))
@@ -123,9 +122,9 @@ def _address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
-def read_only(data: Buffer) -> np.ndarray:
+def read_only(data: bytes | bytearray | memoryview) -> np.ndarray:
     """The bytes as uint8[n], never writable: kernels then compile for one array type only."""
-    array: np.ndarray = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
+    array: np.ndarray = np.frombuffer(data, np.uint8)
     array.flags.writeable = False
     return array
 
