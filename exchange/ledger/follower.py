@@ -107,9 +107,8 @@ class Follower:
             if not batches:
                 break
         if step.positions:
-            self._store.apply(step)
-            for state in ("open", "committed", "aborted"):
-                metrics.LEDGER_ENTRIES.labels(state).inc(sum(placed.state == state for placed in step.entries))
+            for state, count in self._store.apply(step).items():
+                metrics.LEDGER_ENTRIES.labels(state).inc(count)
             _log.debug("taken in", extra={"entries": len(step.entries), "records": step.records})
         self._report_lag(consumer, last_ms)
         return bool(step.positions)

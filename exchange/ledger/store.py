@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day
 from exchange.errors import ConfigError, CorruptionError, TransientError
 from exchange.ledger import tables
-from exchange.ledger.step import Placed, Step
+from exchange.ledger.step import Placed, State, Step
 from exchange.settings import Settings
 
 GENERATION_ROWS = 4_000_000
@@ -89,18 +90,20 @@ class Store:
         with translated(), self.engine.connect() as connection:
             return list(connection.execute(query))
 
-    def apply(self, step: Step) -> None:
-        """Bring in the step as a whole, or nothing of it.
+    def apply(self, step: Step) -> Counter[State]:
+        """Bring in the step as a whole, or nothing of it; return how many entries it decided, and how.
 
         StoreUnavailableError: nothing was brought in; go on from `positions()`. An entry that is already
         there is left as it is; LedgerContradictionError where it differs.
         """
         with translated(), self.engine.begin() as connection:
             _advance(connection, step)
-            _decide(connection, step)
-            _write(connection, _unknown(connection, step.entries))
+            decided = _decide(connection, step)
+            unknown = _unknown(connection, step.entries)
+            _write(connection, unknown)
             for epoch in step.epochs:
                 _write_epoch(connection, epoch)
+        return decided + Counter(placed.state for placed in unknown if placed.state != "open")
 
     def close(self) -> None:
         """Disconnect."""
@@ -138,15 +141,19 @@ def _advance(connection: Connection, step: Step) -> None:
             raise StoreUnavailableError("another follower moved the position", remedy=remedy) from error
 
 
-def _decide(connection: Connection, step: Step) -> None:
+def _decide(connection: Connection, step: Step) -> Counter[State]:
+    """Decide what earlier steps brought in as open."""
     t = tables.entries
+    decided: Counter[State] = Counter()
     for marker in step.markers:
-        connection.execute(
+        updated = connection.execute(
             update(t)
             .where(t.c.ledger_partition == marker.partition, t.c.producer_id == marker.producer_id)
             .where(t.c.state == "open", t.c.ledger_offset < marker.offset)
             .values(state=marker.state)
         )
+        decided[marker.state] += updated.rowcount
+    return decided
 
 
 def _unknown(connection: Connection, placed: Sequence[Placed]) -> list[Placed]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from exchange.ledger.audit import (
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
 from exchange.ledger.reconcile import behind, reconcile
+from exchange.ledger.step import State, Step
 from exchange.ledger.store import Store
 from exchange.ledger.verifier import Verification, verify
 from tests.ledger_rig import KEY, Pair, Rig, send_entry
@@ -116,10 +118,11 @@ def test_an_entry_is_open_until_its_marker_comes(rig: Rig, store: Store) -> None
     stop = Event()
 
     class Watched(Store):
-        def apply(self, step):  # type: ignore[no-untyped-def]
-            super().apply(step)
+        def apply(self, step: Step) -> Counter[State]:
+            decided = super().apply(step)
             if self.open_entries():
                 stop.set()
+            return decided
 
     watched = Watched(store.engine.url.render_as_string(hide_password=False))
     with rig.producer.transaction() as transaction:

@@ -91,13 +91,13 @@ def test_an_entry_that_is_there_already_must_be_the_same(store: Store) -> None:
 def test_markers_decide_earlier_open_entries_of_their_producer(store: Store) -> None:
     store.apply(step(0, placed(0, entry(0, [b"ann"]), "open"), placed(1, entry(1, [b"bob"]), "open")))
     assert store.open_entries() == 2
-    store.apply(
-        step(2, markers=[Marker(0, 1, 7, "aborted"), Marker(1, 9, 7, "committed"), Marker(0, 9, 8, "committed")])
-    )
+    others = Marker(1, 9, 7, "committed"), Marker(0, 9, 8, "committed")
+    assert store.apply(step(2, markers=[Marker(0, 1, 7, "aborted"), *others]))["aborted"] == 1
     assert store.open_entries() == 1
-    store.apply(step(3, markers=[Marker(0, 3, 7, "committed")]))
+    third = placed(3, entry(3, [b"cai"]))
+    assert store.apply(step(3, third, markers=[Marker(0, 3, 7, "committed")]))["committed"] == 2
     states = store.rows(select(tables.entries.c.state).order_by(tables.entries.c.id))
-    assert [row[0] for row in states] == ["aborted", "committed"]
+    assert [row[0] for row in states] == ["aborted", "committed", "committed"]
 
 
 def test_a_person_is_found_in_every_generation_of_the_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
