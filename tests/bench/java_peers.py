@@ -61,6 +61,7 @@ def mirror_properties(servers: str, alias: str, topic: str) -> str:
         f"{flow}.consumer.max.partition.fetch.bytes": str(8 << 20),
         "target.producer.batch.size": str(512 << 10),
         "target.producer.linger.ms": "5",
+        "target.producer.retry.backoff.ms": "5",
         "target.producer.buffer.memory": str(256 << 20),
         "target.producer.max.request.size": str(8 << 20),
         "emit.heartbeats.enabled": "false",

@@ -54,7 +54,7 @@ _MEGABYTES_PER_TRANSACTION = 32
 class View:
     """What some readers get: `fields` (None: whole records) where `column` is at least `at_least`.
 
-    `masked` is a string field of which only the first `keeps` characters are shown.
+    `masked` is a string field of which only the first `keeps` characters are shown (the mask `partial`).
     """
 
     readers: int
@@ -230,7 +230,7 @@ class Task:
                 if view.column is not None:
                     grant["where"] = {view.column: {"ge": view.at_least}}
                 if view.masked is not None:
-                    grant["masks"] = {view.masked: {"partial": {"first": view.keeps}}}
+                    grant["masks"] = {view.masked: {"kind": "partial", "first": view.keeps}}
                 made.append(Grant.model_validate(grant))
         return made
 

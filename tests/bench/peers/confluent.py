@@ -28,6 +28,7 @@ def main(task: Task) -> None:
             "bootstrap.servers": task.servers,
             "transactional.id": task.name,
             "linger.ms": 2,
+            "retry.backoff.ms": 5,
             "batch.size": 1_000_000,
             "batch.num.messages": 100_000,
             "queue.buffering.max.messages": 1_000_000,

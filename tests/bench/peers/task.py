@@ -94,7 +94,8 @@ def encoder(view: dict[str, Any]) -> Callable[[dict[str, Any]], bytes]:
     def encode(record: dict[str, Any]) -> bytes:
         if masked is not None:
             text = record[masked]
-            record = record | {masked: text[:keeps] + "*" * (len(text) - keeps)}
+            shown = text[:keeps] if len(text) > keeps else ""
+            record = record | {masked: shown.ljust(len(text), "*")}
         out = io.BytesIO(head)
         out.seek(WIRE_BYTES)
         write(out, schema, record)  # takes the schema's fields and leaves the others

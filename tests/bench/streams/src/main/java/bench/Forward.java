@@ -70,6 +70,8 @@ public final class Forward {
         // Batches near the broker's default limit; they are full long before they linger.
         set.put("producer.batch.size", String.valueOf(512 << 10));
         set.put("producer.linger.ms", "5");
+        // A commit's end is not awaited: the next transaction's first request is refused until it is there.
+        set.put("producer.retry.backoff.ms", "5");
         set.put("producer.buffer.memory", String.valueOf(256 << 20));
         set.put("producer.max.request.size", String.valueOf(8 << 20));
         set.put("producer.send.buffer.bytes", String.valueOf(1 << 20));
@@ -187,7 +189,7 @@ public final class Forward {
         }
 
         private String mask(String text) {
-            int shown = Math.min(keeps, text.length());
+            int shown = text.length() > keeps ? keeps : 0;
             return text.substring(0, shown) + "*".repeat(text.length() - shown);
         }
     }
