@@ -12,6 +12,7 @@ import numpy as np
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.coerce import RowRejectedError
+from exchange.connect.encode import encoder
 from exchange.connect.rejects import RejectFile
 from exchange.connect.source import Bad, Page, Row
 from exchange.contract.model import Subject
@@ -19,7 +20,7 @@ from exchange.contract.names import cursor_topic, subject_topic
 from exchange.errors import RecordError
 from exchange.records.build import Values, join, pack
 from exchange.records.partition import partitions
-from exchange.schema import avro, wire
+from exchange.schema import wire
 from exchange.schema.avro import Schema
 
 MAX_RECORD_BYTES = 900_000  # a batch with it stays below the broker's default message.max.bytes
@@ -49,7 +50,7 @@ class Encoder:
     ) -> None:
         self._entity = subject.entity.field
         self._schema_id = schema_id
-        self._schema = schema
+        self._encode = encoder(schema.definition, schema.names)
         self._convert = convert
         self._transform = transform
 
@@ -76,7 +77,7 @@ class Encoder:
                 return None
             row = mapped
         record = self._convert(row)
-        body = avro.encode(self._schema, record)
+        body = self._encode(record)
         if len(body) > MAX_RECORD_BYTES:
             raise RowRejectedError(f"a record of more than {MAX_RECORD_BYTES} bytes")
         entity = record.get(self._entity)
