@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import RetriableError
 
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.contract.topics import Topic
@@ -91,13 +92,26 @@ class Admin:
                     raise BusUnavailableError(f"{len(left)} deleted topics were still there after {timeout_s:.0f} s")
                 time.sleep(_POLL_S)
 
-    def clients(self, group: str) -> set[str]:
-        """The client ids of a group's members; empty where there is no such group."""
+    def clients(self, group: str, *, timeout_s: float = 30.0) -> set[str]:
+        """The client ids of a group's members; empty where there is no such group.
+
+        Waits while the group's coordinator is being elected or loaded, as after a broker's start.
+        """
+        deadline = time.monotonic() + timeout_s
         with translated(f"describe group {group}"):
-            # Asking for a group that nobody has joined makes a new cluster look for a coordinator first.
-            if all(known["group_id"] != group for known in self._client.list_groups()):
-                return set()
-            described = self._client.describe_groups([group])
+            while True:
+                try:
+                    return self._members(group)
+                except RetriableError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_POLL_S)
+
+    def _members(self, group: str) -> set[str]:
+        # To describe a group that nobody ever joined would make a new cluster create its offsets topic first.
+        if all(known["group_id"] != group for known in self._client.list_groups()):
+            return set()
+        described = self._client.describe_groups([group])
         return {member["client_id"] for member in described[group]["members"]}
 
     def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
