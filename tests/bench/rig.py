@@ -105,7 +105,7 @@ class Rig:
 
     def _forget_group(self) -> None:
         """Delete the routers' group, once the last one has left it, so that the next starts at the beginning."""
-        admin = AdminClient({"bootstrap.servers": self.cluster.bootstrap_servers})
+        admin = AdminClient({"bootstrap.servers": self.cluster.bootstrap_servers, "log_level": 3})
         deadline = time.monotonic() + _GROUP_PATIENCE_S
         while True:
             try:

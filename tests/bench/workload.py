@@ -118,7 +118,7 @@ def distinct_records(record_bytes: int, seed: int = 1) -> list[dict[str, Any]]:
     schema = avro.parse(json.dumps(SCHEMA))
     made = []
     for i in range(_DISTINCT):
-        record = {
+        record: dict[str, Any] = {
             "resident_id": f"4401{rng.integers(0, 10**14):014d}",
             "district": f"4401{rng.integers(3, 18):02d}",
             "year": 2020 + int(rng.integers(6)),
@@ -157,7 +157,7 @@ def _lz4(batch: Batch) -> Batch:
     data = bytearray(batch.data[:HEADER_BYTES]) + lz4.frame.compress(bytes(batch.data[HEADER_BYTES:]))
     data[8:12] = (len(data) - 12).to_bytes(4, "big")
     data[22] |= LZ4
-    return Batch(data, batch.records)
+    return Batch(memoryview(data), batch.records)
 
 
 def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Loaded]:
@@ -172,14 +172,9 @@ def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Load
             for done in range(0, repeats, at_once):
                 with producer.transaction() as transaction:
                     for _ in range(min(at_once, repeats - done)):
-                        transaction.send(source.topic, 0, copies(made))
+                        transaction.send(source.topic, 0, [batch.twin() for batch in made])
             loaded.append(Loaded(source, repeats * len(distinct), distinct))
     return loaded
-
-
-def copies(made: Sequence[Batch]) -> list[Batch]:
-    """The batches again, for a producer to stamp."""
-    return [batch.twin() for batch in made]
 
 
 @dataclass(frozen=True)
@@ -286,7 +281,7 @@ def publish_contract(cluster: Cluster, tasks: Sequence[Task]) -> None:
     )
     grants = [grant for task in tasks for grant in task.grants()]
     schemas = {SCHEMA_ID: json.dumps(SCHEMA)}
-    views = {}
+    views: dict[str, int] = {}
     for task in tasks:
         of_reader = {
             inbox.split(".")[1]: schema

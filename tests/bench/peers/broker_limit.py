@@ -7,7 +7,7 @@ import sys
 from exchange.bus import Cluster
 from exchange.bus.produce import Producer
 from tests.bench.peers.task import Task
-from tests.bench.workload import batches, copies, distinct_records
+from tests.bench.workload import batches, distinct_records
 
 BATCH_KB = 880  # what the router's own batches have
 TRANSACTION_BYTES = 16 << 20
@@ -20,7 +20,7 @@ def main(task: Task, record_bytes: int) -> None:
         while True:
             with producer.transaction() as transaction:
                 for inbox in task.inboxes:
-                    transaction.send(inbox, 0, copies(ready))
+                    transaction.send(inbox, 0, [batch.twin() for batch in ready])
 
 
 if __name__ == "__main__":

@@ -44,11 +44,10 @@ def main(task: Task) -> None:
             continue
         producer.begin_transaction()
         for message in messages:
-            for inboxes, key, value in deliver(message.key(), message.value()):
+            for inboxes, key, value in deliver(message.key(), message.value() or b""):
                 for inbox in inboxes:
                     produce(inbox, value, key, 0)
-        last = messages[-1]
-        position = [TopicPartition(task.source, last.partition(), last.offset() + 1)]
+        position = [TopicPartition(task.source, 0, (messages[-1].offset() or 0) + 1)]
         producer.send_offsets_to_transaction(position, consumer.consumer_group_metadata())
         producer.commit_transaction()
 

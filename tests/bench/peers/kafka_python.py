@@ -28,7 +28,6 @@ def main(task: Task) -> None:
         acks="all",
         linger_ms=5,
         batch_size=512 << 10,
-        buffer_memory=256 << 20,
         retry_backoff_ms=5,
         metrics_enabled=False,
     )
