@@ -1,0 +1,210 @@
+"""The whole exchange on a small city: the demo's own verdict, and no identifier by the back door.
+
+Deliveries are read with another Kafka client and judged by the contract file alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from exchange.bus import Cluster
+from exchange.city.plant import CANARY, canary_fields
+from exchange.contract.load import Loaded, load
+from exchange.contract.model import Grant
+from exchange.contract.names import inbox_topic, quarantine_topic
+from exchange.contract.period import in_force
+
+ROOT = Path(__file__).parents[2]
+RECORDS = 6_000
+pytestmark = pytest.mark.timeout(900)
+_PERSON = re.compile(rb"\d{17}[0-9X]")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo that was run with --keep."""
+
+    bootstrap_servers: str
+    environment: Mapping[str, str]
+    output: str
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return _exchange(self.environment, *arguments)
+
+
+def _exchange(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "exchange", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    return load(ROOT / "topics.yaml", date.today())
+
+
+@pytest.fixture(scope="module")
+def demo(fresh_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    home = tmp_path_factory.mktemp("home")
+    servers = fresh_cluster.bootstrap_servers
+    environment = {**os.environ, "EXCHANGE_HOME": str(home), "EXCHANGE_BOOTSTRAP_SERVERS": servers}
+    try:
+        done = _exchange(environment, "demo", "--keep", "--records", str(RECORDS))
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield Demo(servers, environment, done.stdout)
+    finally:
+        _exchange(environment, "down")
+
+
+@pytest.fixture(scope="module")
+def deliveries(demo: Demo, loaded: Loaded) -> dict[str, list[Message]]:
+    """Every record on every inbox, by topic."""
+    consumer = Consumer({"bootstrap.servers": demo.bootstrap_servers, "group.id": "test", "enable.partition.eof": True})
+    try:
+        topics = [name for name in consumer.list_topics().topics if name.startswith("inbox.")]
+        return {topic: _all(consumer, topic) for topic in topics}
+    finally:
+        consumer.close()
+
+
+@pytest.fixture(scope="module")
+def schemas(demo: Demo) -> dict[int, dict[str, Any]]:
+    """Every registered schema, by id."""
+    consumer = Consumer({"bootstrap.servers": demo.bootstrap_servers, "group.id": "test", "enable.partition.eof": True})
+    try:
+        values = [json.loads(m.value()) for m in _all(consumer, "_schemas") if m.value()]
+    finally:
+        consumer.close()
+    return {value["id"]: json.loads(value["schema"]) for value in values if "schema" in value}
+
+
+def _all(consumer: Consumer, topic: str) -> list[Message]:
+    partitions = consumer.list_topics(topic).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
+    found, ended = [], set()
+    while len(ended) < len(partitions):
+        for message in consumer.consume(1000, timeout=5):
+            if message.error() is None:
+                found.append(message)
+            else:
+                assert message.error().code() == KafkaError._PARTITION_EOF
+                ended.add(message.partition())
+    return found
+
+
+def _granted(loaded: Loaded) -> Iterator[tuple[Grant, str, set[str]]]:
+    """Each grant in force with its inbox and the fields that it names."""
+    for grant in in_force(loaded.contract, datetime.now(UTC)):
+        fields = set(loaded.schemas[grant.subject].fields) if grant.fields == "all" else set(grant.fields)
+        yield grant, inbox_topic(grant.reader, grant.subject), fields
+
+
+def test_the_demo_says_what_came_of_it(demo: Demo) -> None:
+    for words in ("Published", "Delivered", "Who received records of resident", "Ledger", "everything is where"):
+        assert words in demo.output
+
+
+def test_nobody_got_anything_without_a_grant(deliveries: dict[str, list[Message]], loaded: Loaded) -> None:
+    with_grant = {topic for _, topic, _ in _granted(loaded)}
+    assert {topic for topic, messages in deliveries.items() if messages} <= with_grant
+    assert sum(map(len, deliveries.values())) > RECORDS
+
+
+def test_schemas_of_deliveries_have_only_granted_fields(
+    deliveries: dict[str, list[Message]], schemas: dict[int, dict[str, Any]], loaded: Loaded
+) -> None:
+    for grant, topic, fields in _granted(loaded):
+        ids = {int.from_bytes(m.value()[1:5], "big") for m in deliveries[topic]}
+        for schema_id in ids:
+            assert {f["name"] for f in schemas[schema_id]["fields"]} == fields, grant.id
+
+
+def test_keys_and_headers_tell_nothing_that_is_not_granted(
+    deliveries: dict[str, list[Message]], loaded: Loaded
+) -> None:
+    for grant, topic, fields in _granted(loaded):
+        entity = loaded.contract.subject(grant.subject).entity.field
+        messages = deliveries[topic]
+        assert all((m.key() is None) == (entity not in fields) for m in messages), grant.id
+        assert grant.fields == "all" or not any(m.headers() for m in messages), grant.id
+
+
+def test_no_canary_is_found_where_its_field_is_not_granted(
+    deliveries: dict[str, list[Message]], loaded: Loaded
+) -> None:
+    seen = 0
+    for grant, topic, fields in _granted(loaded):
+        subject = loaded.contract.subject(grant.subject)
+        known = {
+            f"{CANARY}:{subject.id}:{name}:".encode()
+            for name in canary_fields(subject, loaded.schemas[subject.id])
+            if name in fields
+        }
+        for message in deliveries[topic]:
+            data = (message.key() or b"") + message.value() + repr(message.headers()).encode()
+            found = set(re.findall(rb"CANARY:[^:]+:[^:]+:", data))
+            assert found <= known, grant.id
+            seen += len(found)
+    assert seen > 0, "whole-record grants do deliver canaries, so that they can be found at all"
+
+
+def test_no_resident_id_is_found_where_none_is_granted(deliveries: dict[str, list[Message]], loaded: Loaded) -> None:
+    names = {"resident_id", "legal_rep_id", "shareholders"}
+    checked = 0
+    for grant, topic, fields in _granted(loaded):
+        if fields & names:
+            continue
+        for message in deliveries[topic]:
+            assert not _PERSON.search((message.key() or b"") + message.value()), grant.id
+            checked += 1
+    assert checked > 0
+
+
+def test_what_a_misbehaving_publisher_wrote_is_in_quarantine(demo: Demo, loaded: Loaded) -> None:
+    consumer = Consumer({"bootstrap.servers": demo.bootstrap_servers, "group.id": "test", "enable.partition.eof": True})
+    try:
+        counts = {s.id: len(_all(consumer, quarantine_topic(s.id))) for s in loaded.contract.subjects}
+    finally:
+        consumer.close()
+    assert {subject: n for subject, n in counts.items() if n} == {
+        "tax.arrears": 4,
+        "market.permit": 4,
+        "credit.rating": 4,
+    }
+
+
+def test_a_killed_daemon_is_seen_and_started_again_by_the_next_demo(
+    demo: Demo, deliveries: dict[str, list[Message]]
+) -> None:
+    assert demo.run("status").returncode == 0
+    line = next(line for line in demo.run("status").stdout.splitlines() if "connector-police" in line)
+    os.kill(int(re.search(r"pid (\d+)", line)[1]), signal.SIGKILL)  # type: ignore[index]
+    assert demo.run("status").returncode == 3
+
+    again = demo.run("demo", "--records", str(RECORDS))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "nothing new to publish, and nothing was delivered again" in again.stdout or "0 published" in again.stderr
+
+    consumer = Consumer({"bootstrap.servers": demo.bootstrap_servers, "group.id": "test", "enable.partition.eof": True})
+    try:
+        assert {topic: len(_all(consumer, topic)) for topic in deliveries} == {t: len(m) for t, m in deliveries.items()}
+    finally:
+        consumer.close()
+
+
+def test_down_stops_everything(demo: Demo) -> None:
+    assert demo.run("down").returncode == 0
+    assert demo.run("status").returncode == 3
+    assert "pid" not in demo.run("status").stdout
