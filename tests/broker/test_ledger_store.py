@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,30 @@ def test_the_identifier_reaches_neither_log_nor_database(
     assert canary not in answer.output + shown + caplog.text
     for table in tables.metadata.sorted_tables:
         assert canary not in str(store.rows(select(table)))
+
+
+@pytest.mark.parametrize(
+    ("grants", "balanced", "unauthorised"),
+    [
+        (("dept.readera", "dept.readerb"), True, 0),
+        (("dept.readera",), False, 0),
+        (("dept.readera", "dept.readerb", "dept.expired"), False, 2),
+    ],
+)
+def test_the_exit_status_says_whether_it_balances(
+    grants: tuple[str, ...], balanced: bool, unauthorised: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXCHANGE_HOME", str(tmp_path))
+    store = Store(f"sqlite:///{tmp_path / 'ledger.db'}")
+    made = replace(entry(0, [b"ann", b"bob"]), outcomes=(Outcome(grants, 2, 0, bytes(32), ()),))
+    store.apply(step(0, placed(0, made), epochs=[one_epoch(1, "dept")]))
+    store.close()
+    answer = CliRunner().invoke(audit, ["balance", "--output", "json"])
+    assert answer.exit_code == (0 if balanced else 1)
+    found = json.loads(answer.stdout)
+    assert found["balanced"] is balanced
+    assert found["partitions"][0]["unauthorised"] == unauthorised
+    assert CliRunner().invoke(audit, ["balance"]).exit_code == answer.exit_code
 
 
 def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> None:
