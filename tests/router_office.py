@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
@@ -23,6 +24,7 @@ from exchange.router.loop import Router
 from exchange.schema import wire
 from tests import router_rig
 from tests.fault import plain
+from tests.fault.place import Place
 from tests.fault.plain import Read
 
 PARTITIONS = 2
@@ -75,6 +77,10 @@ class Office:
             thread.join(60)
         assert not thread.is_alive(), "the router does not stop"
         assert not failed, failed
+
+    def place(self, folder: Path) -> Place:
+        """A folder in which the command `exchange` runs routers of this cluster."""
+        return Place(folder, self.cluster.bootstrap_servers)
 
     def publish(
         self, values: Iterable[bytes | None], *, partition: int = 0, key: bytes | None = b"440101", **settings: Any

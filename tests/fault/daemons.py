@@ -9,8 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from tests.fault.place import Place
 from tests.fault.plain import wait_until
-from tests.fault.town import Town
 
 STOP_S = 30.0
 STAGGER_S = 2.0
@@ -19,12 +19,12 @@ STAGGER_S = 2.0
 class Daemon:
     """One daemon, `exchange` with these arguments, or another Python module given as `module`."""
 
-    def __init__(self, town: Town, name: str, arguments: Sequence[str], module: str = "exchange") -> None:
+    def __init__(self, place: Place, name: str, arguments: Sequence[str], module: str = "exchange") -> None:
         self.name = name
         self.kills = 0
-        self._town = town
+        self._place = place
         self._command = [sys.executable, "-m", module, *arguments]
-        self._log = town.folder / f"{name}.log"
+        self._log = place.folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._began_at = 0
 
@@ -33,7 +33,7 @@ class Daemon:
         with self._log.open("ab") as log:
             self._began_at = log.tell()
             self._process = subprocess.Popen(
-                self._command, env=self._town.environment, cwd=self._town.folder, stdout=log, stderr=log
+                self._command, env=self._place.environment, cwd=self._place.folder, stdout=log, stderr=log
             )
 
     def kill(self) -> None:

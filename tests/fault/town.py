@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,7 +12,8 @@ from typing import Any
 
 from stdnum.cn import uscc
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.fault.place import Place
+
 OWNER = "registry"
 READERS = ("tax", "civil", "credit")
 KINDS = ("car", "bus", "truck", "van")
@@ -78,33 +76,14 @@ def avro_schema(subject: str) -> dict[str, Any]:
     return {"type": "record", "name": subject.title(), "namespace": OWNER, "fields": fields}
 
 
-class Town:
-    """A project folder and its settings; `exchange` is run in it as a user would."""
+class Town(Place):
+    """A place with a contract, a connector and the publishing department's database."""
 
     def __init__(self, folder: Path, bootstrap_servers: str) -> None:
-        self.folder = folder
-        self.bootstrap_servers = bootstrap_servers
-        self.home = folder / "home"
+        super().__init__(folder, bootstrap_servers)
         self.database = folder / "registry.db"
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "EXCHANGE_BOOTSTRAP_SERVERS": bootstrap_servers,
-            "EXCHANGE_HOME": str(self.home),
-            "EXCHANGE_CONTRACT": str(folder / "topics.yaml"),
-            "EXCHANGE_CONNECTORS": str(folder / "connectors"),
-        }
         self._write_contract()
         self._write_connector()
-
-    def exchange(self, *arguments: str, timeout_s: float = 120) -> str:
-        """Run one command to its end; AssertionError with its output where it fails."""
-        done = subprocess.run(
-            [sys.executable, "-m", "exchange", *arguments],
-            env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=timeout_s, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"exchange {' '.join(arguments)}: {done.stdout}\n{done.stderr}"
-        return done.stdout
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -155,7 +134,6 @@ class Town:
                 for id_, grant in GRANTS.items()
             ],
         }  # fmt: skip
-        self.folder.mkdir(parents=True, exist_ok=True)
         for name in FIELDS:
             (self.folder / f"{name}.avsc").write_text(json.dumps(avro_schema(name)))
         (self.folder / "topics.yaml").write_text(json.dumps(contract, ensure_ascii=False))
