@@ -17,6 +17,8 @@ from exchange.connect.config import Database
 from exchange.errors import ConfigError, TransientError
 
 BUSY_TIMEOUT_S = 30
+# UTC, so that the cursor's timestamps are written the same way every time; an end for a connection that went dead.
+POSTGRESQL = {"connect_timeout": 10, "options": "-c timezone=UTC", "keepalives_idle": 30, "tcp_user_timeout": 60_000}
 
 
 class DatabaseConfigError(ConfigError):
@@ -94,12 +96,10 @@ def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     if target.get_backend_name() == "sqlite":
         if writes and target.database:
             Path(target.database).parent.mkdir(parents=True, exist_ok=True)
-        made = sqlalchemy.create_engine(target, connect_args={"timeout": BUSY_TIMEOUT_S})
+        made = sqlalchemy.create_engine(target, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(made, "connect", _sqlite_writer if writes else _sqlite_reader)
         return made
-    return sqlalchemy.create_engine(
-        target, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"}
-    )
+    return sqlalchemy.create_engine(target, hide_parameters=True, pool_pre_ping=True, connect_args=POSTGRESQL)
 
 
 def _sqlite_reader(connection: Any, _record: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from exchange.contract.names import inbox_topic
 from exchange.errors import ConfigError
 
 WATCH_S = 0.1
+STOP_S = 20.0
 
 
 class NotInContractError(ConfigError):
@@ -53,8 +55,10 @@ class Running:
             ended = [w for w in self.workers if not w.is_alive()]
             if len(ended) == len(self.workers) or (until_idle and all(w.idle or w in ended for w in self.workers)):
                 self.stop.set()
+        deadline = time.monotonic() + STOP_S
         for worker in self.workers:
-            worker.join()
+            # One that hangs in its database ends with the process, which is as safe as a kill.
+            worker.join(max(0.0, deadline - time.monotonic()))
         for worker in self.workers:
             if worker.ended_with is not None:
                 raise worker.ended_with
