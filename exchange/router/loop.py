@@ -133,7 +133,7 @@ class Router:
         assert published is not None
         self._settle()
         ready = {s.id: make_ready(published.epoch, s.id, self._now()) for s in published.epoch.contract.subjects}
-        entry = ledger.adoption(published.epoch.number, self.instance, self._now_ms(), published.offset)
+        entry = ledger.adoption(published.epoch.number, self.instance, _ms(self._now()), published.offset)
         self._writer.entry(entry, published.epoch.ledger)
         if ready.keys() != self._ready.keys():
             source.subscribe([names.subject_topic(subject) for subject in ready])
@@ -145,10 +145,10 @@ class Router:
         assert self._current is not None
         topic, partition = place
         subject_id = names.subject_of(topic)
-        ready = self._ready[subject_id]
-        if self._now() >= ready.valid_until:
-            ready = self._ready[subject_id] = make_ready(self._current.epoch, subject_id, self._now())
-        source = Source(topic, partition, self._current.epoch.number, self.instance, self._now_ms())
+        ready, now = self._ready[subject_id], self._now()  # one moment for the grants and for the entry
+        if now >= ready.valid_until:
+            ready = self._ready[subject_id] = make_ready(self._current.epoch, subject_id, now)
+        source = Source(topic, partition, self._current.epoch.number, self.instance, _ms(now))
         return step(scan(batches), ready, source, self._tag_state)
 
     def _write(self, gathered: Gathered, steps: Sequence[Step]) -> None:
@@ -157,11 +157,12 @@ class Router:
         self._writer.decided(Decided(steps, gathered.offsets(), gathered.membership), self._current.epoch.ledger)
         report.committed(steps, gathered, self._clock())
 
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
-
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _done() -> Future[None]:
