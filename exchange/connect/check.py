@@ -79,6 +79,10 @@ class _Check:
         if unordered := source.without_cursor():
             message = f"{unordered} rows have no {source.cursor.time} or no {source.cursor.id} and are never published"
             self._add(path, message, "fill these columns", "warning")
+        if not source.has_index():
+            message = f"no index begins with {source.cursor.time}: every look sorts the whole table"
+            remedy = f"create an index on ({source.cursor.time}, {source.cursor.id})"
+            self._add(path, message, remedy, "warning")
         page = next(source.pages(), None)
         if page is None:
             return

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import FromClause, Select, bindparam, column, func, select, table, text, tuple_
+from sqlalchemy import FromClause, Select, bindparam, column, func, inspect, select, table, text, tuple_
 from sqlalchemy.engine import Engine
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType
@@ -19,6 +19,7 @@ from exchange.connect.source import Page, Progress, Source
 from exchange.connect.window import Window, before, instant, latest, row_hash
 
 RAW = NullType()  # values as the driver gives and takes them: SQLAlchemy would round SQLite's decimals
+FETCH_ROWS = 20_000  # at a time: without an index, each fetch sorts the whole table
 ODD_TIMES = 20  # how many rows of a time that is none or in the future may stand before the newest
 
 
@@ -45,6 +46,7 @@ class SqlSource(Source):
         columns: Sequence[str] | None,
         required: Sequence[str] = (),
         *,
+        fetch_rows: int | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,6 +57,7 @@ class SqlSource(Source):
         self._engine = engine
         self._columns = columns
         self._required = required
+        self._fetch_rows = fetch_rows or max(FETCH_ROWS, config.page_rows)
         self.names: list[str] = []
         self._clock = clock
         self._monotonic = monotonic
@@ -92,10 +95,11 @@ class SqlSource(Source):
                     f"{self._config.subject}: rows with the same {self.cursor.time} and {self.cursor.id}",
                     remedy="name a column as cursor.id that tells the rows apart",
                 )
-            fresh = np.flatnonzero(~np.isin(hashes, known)).tolist() if len(known) else range(len(rows))
-            if fresh:
-                yield self._page([rows[i] for i in fresh], [moments[i] for i in fresh], hashes[fresh], newest)
-            if len(rows) < self._config.page_rows:
+            fresh = np.flatnonzero(~np.isin(hashes, known)).tolist()
+            for at in range(0, len(fresh), self._config.page_rows):
+                some = fresh[at : at + self._config.page_rows]
+                yield self._page([rows[i] for i in some], [moments[i] for i in some], hashes[some], newest)
+            if len(rows) < self._fetch_rows:
                 break
             # What came since the sweep began is for the next one, which looks back again.
             if newest is not None and before(newest, moments[-1]):
@@ -105,6 +109,16 @@ class SqlSource(Source):
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def has_index(self) -> bool:
+        """Whether the table has an index that begins with the cursor's time; yes for what is not a table."""
+        schema, _, name = (self._config.table or "").rpartition(".")
+        with translated(f"look at {self._config.subject}"):
+            there = inspect(self._engine)
+            if not there.has_table(name, schema or None) or name in there.get_view_names(schema or None):
+                return True
+            indexes = there.get_indexes(name, schema or None)
+        return any(index["column_names"][:1] == [self.cursor.time] for index in indexes)
 
     def without_cursor(self) -> int:
         """How many rows have no timestamp or no id: they are never published."""
@@ -150,7 +164,7 @@ class SqlSource(Source):
             )
         elif low is not None:
             query = query.where(when >= _bind(low))
-        return self._rows(query.order_by(when, row_id).limit(self._config.page_rows))
+        return self._rows(query.order_by(when, row_id).limit(self._fetch_rows))
 
     def _rows(self, query: Select[Any]) -> list[Sequence[Any]]:
         with translated(f"read {self._config.subject}"), self._engine.connect() as connection:

@@ -71,7 +71,14 @@ class World(Origin):
         )
         made = engine(Database(url=f"sqlite:///{self._path}"), Paths(self._path.parent, self._path.parent))
         start = START.replace(tzinfo=UTC).timestamp()
-        return SqlSource(config, made, None, clock=lambda: start + self.now_s, monotonic=lambda: float(self.now_s))
+        return SqlSource(
+            config,
+            made,
+            None,
+            fetch_rows=2,
+            clock=lambda: start + self.now_s,
+            monotonic=lambda: float(self.now_s),
+        )
 
     def add(self, serials: object) -> None:
         raise NotImplementedError

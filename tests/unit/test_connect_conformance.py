@@ -26,9 +26,10 @@ HOSTILE = 'a "quoted"; DROP TABLE rows --'
 class TableOrigin(Origin):
     """A SQLite table whose names would break any statement that does not quote them."""
 
-    def __init__(self, folder: Path, *, step_s: float = 10.0, query: bool = False) -> None:
+    def __init__(self, folder: Path, *, step_s: float = 10.0, query: bool = False, fetch_rows: int = 10) -> None:
         self.path = folder / "source.db"
         self._step_s = step_s
+        self.fetch_rows = fetch_rows
         self._connection = sqlite3.connect(self.path)
         name = HOSTILE.replace('"', '""')
         self._connection.execute(f'CREATE TABLE "{name}" ("select" INTEGER, "{name}" TEXT, "now()" TEXT)')
@@ -40,7 +41,7 @@ class TableOrigin(Origin):
 
     def source(self) -> Source:
         made = engine(Database(url=f"sqlite:///{self.path}"), Paths(self.path.parent, self.path.parent))
-        return SqlSource(self._config, made, None)
+        return SqlSource(self._config, made, None, fetch_rows=self.fetch_rows)
 
     def add(self, serials: Iterable[int]) -> None:
         start = datetime(2025, 1, 1)
@@ -128,6 +129,12 @@ class TestTableOfOneTimestamp(SourceConformance):
     @pytest.fixture
     def origin(self, tmp_path: Path) -> Origin:
         return TableOrigin(tmp_path, step_s=0)
+
+
+class TestTableFetchedInLargeParts(SourceConformance):
+    @pytest.fixture
+    def origin(self, tmp_path: Path) -> Origin:
+        return TableOrigin(tmp_path, fetch_rows=35)
 
 
 class TestQuery(SourceConformance):

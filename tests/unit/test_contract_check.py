@@ -103,6 +103,22 @@ grants:
       filed_on: {ge: yesterday}                #! grants[2].where.filed_on.ge | is a date
       amount: {like: 5}                        #! grants[2].where.amount.like | not known
       resident_id: {}                          #! grants[2].where.resident_id | no operator
+      any: {year: {ge: 2024}}                  #! grants[2].where.any | a list of conditions
+      not:
+        yeer: {eq: 2024}                       #! grants[2].where.not.yeer | not in the schema
+        any:
+          - year: {prefix: "20"}               #! grants[2].where.not.any[0].year.prefix | does not apply
+          - {}                                 #! grants[2].where.not.any[1] | no condition
+          - {status: [{year: {eq: 1}}]}        #! grants[2].where.not.any[2].status | not a condition
+        all: []                                #! grants[2].where.not.all | no condition
+      all:
+        - {year: {like: 5}}                    #! grants[2].where.all[0].year.like | not known
+    masks:
+      resident_id: {kind: partial, bounds: [1]}  #! grants[2].masks.resident_id | no `bounds`
+      amount: null                             #! grants[2].masks.amount | masked, but not given
+      amuont: pseudonym                        #! grants[2].masks.amuont | not in the schema
+      status: hidden                           #! grants[2].masks.status.kind | 'null', 'redact'
+      year: {kind: range, bounds: [.inf]}      #! grants[2].masks.year.bounds[0] | finite
     from: 2020-01-01
     until: 2024-12-31                          #! grants[2].until | expired on 2024-12-31
   - id: g3

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from exchange.cli.contract import schema, validate
 from exchange.contract.json_schema import contract_schema
-from tests.unit.contract_files import CONTRACT, write
+from tests.unit.contract_files import CONTRACT, INCOME, write
 
 
 @pytest.fixture
@@ -27,6 +27,18 @@ def _validate(*options: str) -> Result:
 def test_a_right_contract(contract: Path) -> None:
     result = _validate()
     assert (result.exit_code, result.output) == (0, "2 departments, 1 subjects, 1 grants: in order\n")
+
+
+def test_readers_that_a_schema_change_touches(contract: Path, tmp_path: Path) -> None:
+    before = write(tmp_path / "before", contract.read_text())
+    contract.write_text(contract.read_text().replace("[resident_id, amount]", "all"))
+    note = {"name": "note", "type": "string", "default": ""}
+    write(contract.parent, contract.read_text(), [*(f for f in INCOME if f["name"] != "filed_on"), note])
+    result = _validate("--against", str(before))
+    assert result.exit_code == 0
+    assert f"{contract}:17 grants[0]: warning: grant g1 does not give civil the new field note" in result.output
+    assert "civil no longer gets field filed_on of tax.income" in result.output
+    assert json.loads(_validate("--against", str(contract), "--output", "json").stdout) == []
 
 
 def test_mistakes_as_text(contract: Path) -> None:

@@ -29,6 +29,16 @@ from tests.unit.contract_files import CONTRACT, loaded
         ),
         (
             "until: 2026-12-31",
+            "until: 2026-12-31\n    where: {any: [{year: {ge: 2024}}, {status: {eq: late}}], not: {year: {eq: 2020}}}",
+            "where nothing → (year ge 2024 or status eq late) and not (year eq 2020)",
+        ),
+        (
+            "until: 2026-12-31",
+            "until: 2026-12-31\n    masks: {resident_id: {kind: partial, last: 4}, amount: null}",
+            "gains a mask: resident_id by partial (first 0, last 4); gains a mask: amount by null",
+        ),
+        (
+            "until: 2026-12-31",
             "until: 2026-12-31\n    quota: {records_per_day: 5}",
             "quota.records_per_day None → 5",
         ),
@@ -44,6 +54,15 @@ def test_all_fields_become_few(tmp_path: Path) -> None:
     before = loaded(tmp_path / "a", CONTRACT.replace("[resident_id, amount]", "all")).contract
     after = loaded(tmp_path / "b", CONTRACT).contract
     assert differences(before, after) == ["grant g1: loses all fields but resident_id, amount"]
+
+
+def test_masks_that_change_and_go(tmp_path: Path) -> None:
+    masked = CONTRACT + "    masks: {resident_id: pseudonym, amount: {kind: range, bounds: [0, 9.5]}}\n"
+    before = loaded(tmp_path / "a", masked).contract
+    after = loaded(tmp_path / "b", CONTRACT + "    masks: {resident_id: redact}\n").contract
+    assert differences(before, after) == [
+        "grant g1: mask of resident_id pseudonym → redact; loses the mask of amount",
+    ]
 
 
 def test_subjects_and_departments(tmp_path: Path) -> None:

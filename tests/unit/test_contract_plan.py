@@ -147,17 +147,56 @@ def test_only_configs_of_the_contract_are_changed(cluster: Cluster, tmp_path: Pa
     assert change.before == {"retention.ms": "5", "cleanup.policy": None}
 
 
-def test_a_compatible_schema_becomes_a_version_and_touches_whole_record_readers(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    whole = CONTRACT.replace("fields: [resident_id, amount]", "fields: all")
-    cluster.apply(loaded(tmp_path, whole))
-    plan = cluster.apply(loaded(tmp_path, whole, _grown({"name": "note", "type": "string", "default": ""})))
-    [registered] = [c for c in plan.changes if isinstance(c, RegisterSchema)]
-    assert (registered.version, registered.gained) == (2, ("note",))
-    assert plan.notices == ["grant g1 gives whole records: civil gains note of tax.income"]
+WHOLE = CONTRACT.replace("fields: [resident_id, amount]", "fields: all")
+NOTE = {"name": "note", "type": "string", "default": ""}
+
+
+def test_all_is_what_the_subject_had_when_the_grant_was_made(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.apply(loaded(tmp_path, WHOLE))
     assert cluster.epoch is not None
+    had = tuple(field["name"] for field in INCOME)
+    assert cluster.epoch.pinned == {"g1": had}
+    assert cluster.epoch.views == {}
+
+    plan = cluster.apply(loaded(tmp_path, WHOLE, _grown(NOTE)))
+    writer, view = [c for c in plan.changes if isinstance(c, RegisterSchema)]
+    assert (writer.version, writer.gained) == (2, ("note",))
+    assert plan.notices == [
+        "grant g1 does not give civil the new field note of tax.income: "
+        "list its fields with it, or publish another grant"
+    ]
     assert len(cluster.epoch.writers["tax.income"]) == 2
+    assert cluster.epoch.pinned == {"g1": had}
+    assert cluster.epoch.views == {"g1": view.id}
+    assert tuple(avro.parse(cluster.epoch.schemas[view.id]).fields) == had
+    # Nothing but time and people can widen it: not another change of the grant either.
+    cluster.apply(loaded(tmp_path, WHOLE.replace("until: 2026-12-31", "until: 2027-12-31"), _grown(NOTE)))
+    assert cluster.epoch.pinned == {"g1": had}
+    cluster.apply(loaded(tmp_path, WHOLE.replace("id: g1", "id: g2"), _grown(NOTE)))
+    assert cluster.epoch.pinned == {"g2": (*had, "note")}
+    assert cluster.epoch.views == {}
+
+
+def test_a_reader_that_names_the_new_field_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.apply(loaded(tmp_path))
+    wider = CONTRACT.replace("fields: [resident_id, amount]", "fields: [resident_id, amount, note]")
+    plan = cluster.apply(loaded(tmp_path, wider, _grown(NOTE)))
+    assert plan.notices == ["grant g1: civil gains the new field note of tax.income"]
+
+
+def test_masked_fields_have_their_own_types(cluster: Cluster, tmp_path: Path) -> None:
+    masks = "masks: {resident_id: pseudonym, amount: {kind: range, bounds: [0, 1000]}, filed_on: year, year: null}"
+    cluster.apply(loaded(tmp_path, WHOLE.replace("fields: all", f"fields: all\n    {masks}")))
+    assert cluster.epoch is not None
+    view = avro.parse(cluster.epoch.schemas[cluster.epoch.views["g1"]])
+    types = {name: field.type for name, field in view.fields.items() if name != "status"}
+    assert types == {
+        "resident_id": "string",
+        "year": ["null", "int"],
+        "amount": "string",
+        "filed_on": ["null", "int"],
+    }
+    assert view.definition["fields"][4]["default"] is None
 
 
 def test_a_new_field_does_not_reach_a_grant_that_does_not_name_it(cluster: Cluster, tmp_path: Path) -> None:

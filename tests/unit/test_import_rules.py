@@ -24,6 +24,7 @@ ROOMS = {
     "settings": set(),
     "metrics": {"errors"},
     "logs": {"errors"},
+    "keys": {"errors", "settings"},
     "schema": _BASE,
     "contract": _BASE | {"schema"},
     "records": _MODELS,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exchange.contract.masks import Mask, faults, masked_type
-from exchange.contract.model import Condition
+from exchange.contract.masks import faults, masked_type
+from exchange.contract.model import Condition, Mask
 from exchange.records.reference import Reference, on_base
 from exchange.records.view import Kernels, compile_view
 from exchange.schema import wire

@@ -1,4 +1,4 @@
-"""The ledger's key is made once, kept private, and never replaced."""
+"""A key is made once, kept private, and never replaced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from exchange.ledger.key import LedgerKeyError, load, load_key, load_or_create
+from exchange.keys import KeyFileError, ledger_key, load, load_or_create, pseudonym_key
 from exchange.settings import Settings
 
 
@@ -39,7 +39,7 @@ def test_a_file_that_is_no_key_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "ledger.key"
     path.write_bytes(bytes(size))
     path.chmod(0o600)
-    with pytest.raises(LedgerKeyError):
+    with pytest.raises(KeyFileError):
         load_or_create(path)
     assert path.read_bytes() == bytes(size)
 
@@ -48,12 +48,17 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.key"
     load_or_create(path)
     path.chmod(0o640)
-    with pytest.raises(LedgerKeyError):
+    with pytest.raises(KeyFileError):
         load(path)
 
 
 def test_a_named_file_is_never_made(tmp_path: Path) -> None:
-    with pytest.raises(LedgerKeyError):
-        load_key(Settings(home=tmp_path, ledger_key_file=tmp_path / "elsewhere"))
+    with pytest.raises(KeyFileError):
+        ledger_key(Settings(home=tmp_path, ledger_key_file=tmp_path / "elsewhere"))
     assert not list(tmp_path.iterdir())
-    assert load_key(Settings(home=tmp_path)) == load(tmp_path / "ledger.key")
+    with pytest.raises(KeyFileError):
+        pseudonym_key(Settings(home=tmp_path, pseudonym_key_file=tmp_path / "elsewhere"))
+    assert not list(tmp_path.iterdir())
+    assert ledger_key(Settings(home=tmp_path)) == load(tmp_path / "ledger.key")
+    assert pseudonym_key(Settings(home=tmp_path)) == load(tmp_path / "pseudonym.key")
+    assert load(tmp_path / "ledger.key") != load(tmp_path / "pseudonym.key")
