@@ -51,7 +51,8 @@ class Consumer:
 
     `isolation` is read_committed or read_uncommitted. With `control`, transaction markers come too.
     A group starts at the committed offset, else at the earliest; `on_revoked` is called, inside of
-    `poll`, with the partitions that the group takes away.
+    `poll`, with the partitions that the group takes away; those that come back start at their
+    committed offsets again, so that what was polled of them has to be dropped.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Consumer:
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Read these topics as a member of the group from now on."""
-        self._consumer.subscribe(topics=list(topics), listener=_Listener(self._on_revoked))
+        self._consumer.subscribe(topics=list(topics), listener=_Listener(self._consumer, self._on_revoked))
 
     def poll(self, timeout_s: float) -> list[RawBatch]:
         """The next batches, in order per partition; empty after the timeout. TransientError: try again."""
@@ -157,11 +158,13 @@ class Consumer:
 
 
 class _Listener(ConsumerRebalanceListener):
-    def __init__(self, on_revoked: Callable[[set[tuple[str, int]]], None]) -> None:
+    def __init__(self, consumer: KafkaConsumer, on_revoked: Callable[[set[tuple[str, int]]], None]) -> None:
+        self._consumer = consumer
         self._on_revoked = on_revoked
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._on_revoked({(tp.topic, tp.partition) for tp in revoked})
+        raw.forget_assignment(self._consumer)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Nothing to do: the group's committed offsets are taken up by the client."""

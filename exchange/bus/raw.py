@@ -85,6 +85,15 @@ def fetch_raw(consumer: KafkaConsumer, *, control: bool) -> None:
     consumer._fetcher.PartitionRecords = _RawAndControl if control else _RawRecords
 
 
+def forget_assignment(consumer: KafkaConsumer) -> None:
+    """Have no partitions, until the group assigns some: each then starts at its committed offset.
+
+    kafka-python keeps the position of a partition that a member gets again, which would skip what was
+    polled but not committed when the group began to rebalance. Java's client forgets it likewise.
+    """
+    consumer._subscription.assign_from_subscribed([])
+
+
 class _Ready:
     """A finished batch in the place of kafka-python's MemoryRecordsBuilder."""
 
