@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     connectors: Path = Field(Path("connectors"), description="Folder with one connector folder per department.")
     ledger_url: str = Field("", description="SQL database of the ledger follower; empty: SQLite in the home folder.")
     ledger_key_file: Path | None = Field(None, description="32-byte key of the ledger's tags; absent: made at home.")
+    pseudonym_key_file: Path | None = Field(None, description="32-byte key of pseudonyms; absent: made at home.")
     metrics_host: str = Field("127.0.0.1", description="Address on which daemons serve /metrics and /healthz.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     java: str = Field("java", description="Java 17 or newer, for the local broker.")

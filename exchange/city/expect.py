@@ -22,7 +22,7 @@ from exchange.city.make import Manifest, offices
 from exchange.connect.database import Paths, engine, translated
 from exchange.connect.load import load
 from exchange.contract.load import Loaded
-from exchange.contract.model import Condition, Grant
+from exchange.contract.model import Condition, Grant, Where
 from exchange.contract.period import in_force
 from exchange.errors import ConfigError
 from exchange.schema.avro import Field
@@ -126,12 +126,10 @@ class Expectations:
         return [field for name, field in fields.items() if grant.fields == "all" or name in grant.fields]
 
     def _due(self, grant: Grant) -> sa.Select[Any]:
-        columns = self._desks[grant.subject][1].table.c
+        table = self._desks[grant.subject][1].table
         bad = self._manifest.registers[grant.subject].bad
-        query = sa.select(*(columns[field.name] for field in self._fields(grant))).where(columns.id.not_in(bad))
-        for name, condition in grant.where.items():
-            query = query.where(*_clauses(columns[name], condition))
-        return query
+        query = sa.select(*(table.c[field.name] for field in self._fields(grant))).where(table.c.id.not_in(bad))
+        return query.where(_holds(table, grant.where))
 
     def _table(self, grant: Grant) -> tuple[sa.Engine, sa.TableClause | None]:
         """The reader's database, and its table with the granted fields; None where there is no table yet."""
@@ -154,6 +152,20 @@ def _sink(connectors: Path, home: Path, grant: Grant) -> tuple[sa.Engine, str]:
             f"{grant.reader} does not take in {grant.subject}", remedy=f"add a sink in {connector.folder}"
         )
     return engine(database, Paths(connector.folder, home)), sink.table_name
+
+
+def _holds(table: sa.Table, where: Where) -> sa.ColumnElement[bool]:
+    """The grant's conditions on the office's own table; what is unknown, for a null, does not hold."""
+    clauses: list[sa.ColumnElement[bool]] = []
+    for name, part in where.items():
+        if isinstance(part, Condition):
+            clauses += [sa.func.coalesce(clause, sa.false()) for clause in _clauses(table.c[name], part)]
+        elif isinstance(part, tuple):
+            joint = sa.or_ if name == "any" else sa.and_
+            clauses.append(joint(*(_holds(table, each) for each in part)))
+        else:
+            clauses.append(sa.not_(_holds(table, part)))
+    return sa.and_(sa.true(), *clauses)
 
 
 def _clauses(column: sa.ColumnElement[Any], condition: Condition) -> Iterator[sa.ColumnElement[bool]]:

@@ -38,18 +38,25 @@ _delete = click.option(
 
 @click.command()
 @_output
-def validate(output: str) -> None:
+@click.option(
+    "--against",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The contract file as it was, with its schemas beside it: warn of every reader that a schema change touches.",
+)
+def validate(output: str, against: Path | None) -> None:
     """Check the contract and its schemas: every mistake with its line, path and remedy.
 
     The exit status is 0 where there is no error; warnings do not count.
     """
     settings = Settings()
-    check = examine(settings.contract, city_day(datetime.now(UTC)))
+    today = city_day(datetime.now(UTC))
+    check = examine(settings.contract, today)
     errors = sum(problem.severity == "error" for problem in check.problems)
+    problems = check.problems + (check.changes(examine(against, today)) if against else [])
     if output == "json":
-        click.echo(json.dumps([vars(problem) for problem in check.problems], ensure_ascii=False, indent=2))
+        click.echo(json.dumps([vars(problem) for problem in problems], ensure_ascii=False, indent=2))
     else:
-        _show_problems(settings.contract, check.problems)
+        _show_problems(settings.contract, problems)
         if check.contract:
             c = check.contract
             click.echo(

@@ -19,6 +19,7 @@ from rich.table import Table
 from exchange.bus import Cluster
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.contract.period import CITY_TIME
+from exchange.keys import ledger_key_file, load
 from exchange.ledger.audit import (
     GrantBalance,
     PartitionBalance,
@@ -30,7 +31,6 @@ from exchange.ledger.audit import (
 )
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
-from exchange.ledger.key import key_file, load
 from exchange.ledger.reconcile import Comparison, behind, reconcile
 from exchange.ledger.store import Store, ledger_url
 from exchange.ledger.verifier import verify as verify_ledger
@@ -69,7 +69,7 @@ def verify(subject: str | None, output: str) -> None:
     settings = Settings()
     cluster = Cluster(settings.bootstrap_servers, "exchange.ledger.verifier")
     with _progress() as report:
-        found = verify_ledger(cluster, load(key_file(settings)), subject, report)
+        found = verify_ledger(cluster, load(ledger_key_file(settings)), subject, report)
     if output == "json":
         click.echo(json.dumps(asdict(found)))
     else:
@@ -195,7 +195,7 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
     settings = Settings()
     if identifier == "-":
         identifier = sys.stdin.readline()
-    wanted = tag(identifier.strip().encode(), load(key_file(settings)))
+    wanted = tag(identifier.strip().encode(), load(ledger_key_file(settings)))
     with closing(_store()) as store:
         found = list(disclosures(store, wanted, selection, include_aborted=include_aborted))
     if output == "json":

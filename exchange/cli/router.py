@@ -6,7 +6,7 @@ import click
 
 from exchange.bus import Cluster
 from exchange.cli.daemon import daemon, metrics_port_option
-from exchange.ledger import key
+from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
 from exchange.router.loop import Limits, Router
 from exchange.settings import Settings
 
@@ -32,7 +32,8 @@ def run(instance: str, gather_ms: float, metrics_port: int) -> None:
     """Run one router until it is stopped; start several, with different names, to share the work."""
     settings = Settings()
     cluster = Cluster(settings.bootstrap_servers, f"exchange.router.{instance}")
-    ledger_key = key.load_or_create(settings.ledger_key_file or settings.home / "ledger.key")
-    worker = Router(cluster, instance, ledger_key, limits=Limits(max_wait_s=gather_ms / 1000))
+    ledger_key = load_or_create(ledger_key_file(settings))
+    limits = Limits(max_wait_s=gather_ms / 1000)
+    worker = Router(cluster, instance, ledger_key, pseudonym_key=pseudonym_key(settings), limits=limits)
     with daemon(settings, metrics_port, worker.health) as stop:
         worker.run(stop)

@@ -16,10 +16,10 @@ from exchange.city.expect import Expectations, Verdict
 from exchange.city.make import Manifest
 from exchange.cli.rig import Flow
 from exchange.contract.load import Loaded
+from exchange.keys import ledger_key
 from exchange.ledger import audit
 from exchange.ledger.audit import Disclosure, Exchanged, PartitionBalance, Selection
 from exchange.ledger.entry import tag
-from exchange.ledger.key import load_key
 from exchange.ledger.reconcile import Comparison, reconcile
 from exchange.ledger.store import Store, ledger_url
 from exchange.settings import Settings
@@ -91,7 +91,7 @@ def gather(
         report("ledger")
         everything = Selection()
         cluster = Cluster(settings.bootstrap_servers, "exchange.demo.audit")
-        witness = tag(manifest.witness.encode(), load_key(settings))
+        witness = tag(manifest.witness.encode(), ledger_key(settings))
         return Facts(
             manifest=manifest,
             planted=planted,

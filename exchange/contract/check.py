@@ -11,10 +11,12 @@ from stdnum.exceptions import ValidationError
 
 from exchange.contract.conditions import faults
 from exchange.contract.document import Document
-from exchange.contract.model import Contract, Department, Grant, Subject
+from exchange.contract.masks import faults as mask_faults
+from exchange.contract.model import GROUPS, Condition, Contract, Department, Grant, Mask, Subject, Where
 from exchange.contract.nearest import nearest
 from exchange.contract.problem import Path, Problem, Severity, dotted
 from exchange.contract.shape import Shape
+from exchange.contract.touch import touched
 from exchange.schema.avro import Schema, SchemaError
 
 # Principals, groups and transactional ids start with `<department>.`: this prefix is the exchange's own.
@@ -50,6 +52,16 @@ class Check:
         """The contract; None where any problem is an error."""
         wrong = any(problem.severity == "error" for problem in self._problems)
         return None if wrong or not self._shape else self._shape.complete
+
+    def changes(self, before: Check) -> list[Problem]:
+        """A warning for each reader that schemas touch which are not as `before`, by line."""
+        grants = self._shape.grants if self._shape else {}
+        return sorted(
+            Problem(self._document.line(path), dotted(path), message, severity="warning")
+            for path, grant in grants.items()
+            if grant.fields and (new := self.schemas.get(grant.subject)) and (old := before.schemas.get(grant.subject))
+            for message in touched(grant, old, new)
+        )
 
     def _add(self, path: Path, message: str, remedy: str = "", severity: Severity = "error") -> None:
         self._problems.append(Problem(self._document.line(path), dotted(path), message, remedy, severity))
@@ -165,11 +177,42 @@ class Check:
     def _grant_fields(self, path: Path, grant: Grant, schema: Schema | None) -> None:
         if isinstance(grant.fields, tuple):
             self._fields(path, grant.fields, schema)
-        for name, condition in (grant.where or {}).items():
-            place: Path = (*path, "where", name)
-            if schema and self._field(place, name, schema):
-                for operator, message, remedy in faults(condition, schema.fields[name]):
+        if schema:
+            self._where((*path, "where"), grant.where or {}, schema)
+            self._masks((*path, "masks"), grant.masks or {}, grant.fields, schema)
+
+    def _where(self, path: Path, where: Where, schema: Schema) -> None:
+        for name, part in where.items():
+            place: Path = (*path, name)
+            if name in GROUPS:
+                self._group(place, name, part, schema)
+            elif not isinstance(part, Condition):
+                self._add(place, f"what field '{name}' must be is not a condition", "give one, such as `eq: …`")
+            elif self._field(place, name, schema):
+                for operator, message, remedy in faults(part, schema.fields[name]):
                     self._add((*place, operator) if operator else place, message, remedy)
+
+    def _group(self, path: Path, word: str, part: object, schema: Schema) -> None:
+        wheres = {(*path, i): w for i, w in enumerate(part)} if isinstance(part, tuple) else {path: part}
+        if isinstance(part, tuple) == (word == "not") or any(isinstance(w, Condition) for w in wheres.values()):
+            form = "conditions by field" if word == "not" else "a list of conditions by field"
+            self._add(path, f"'{word}' has {form}, this is not", "such as `{year: {ge: 2024}}`")
+            return
+        if not wheres:
+            self._add(path, f"'{word}' has no condition", "give one, or remove it")
+        for place, where in wheres.items():
+            if not where:
+                self._add(place, "there is no condition", "give one, or remove it")
+            self._where(place, where, schema)  # type: ignore[arg-type]
+
+    def _masks(self, path: Path, masks: Mapping[str, Mask], fields: object, schema: Schema) -> None:
+        for name, mask in masks.items():
+            place: Path = (*path, name)
+            if isinstance(fields, tuple) and name not in fields:
+                self._add(place, f"field '{name}' is masked, but not given", "name it in `fields`, or remove the mask")
+            elif self._field(place, name, schema):
+                for message, remedy in mask_faults(mask, schema.fields[name]):
+                    self._add(place, message, remedy)
 
     def _fields(self, path: Path, fields: tuple[str, ...], schema: Schema | None) -> None:
         if not fields:

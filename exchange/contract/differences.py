@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from exchange.contract.model import Contract, Department, Grant, Model, Subject
+from exchange.contract.model import Condition, Contract, Department, Grant, Mask, Model, Part, Subject, Where
 
 ITEM = TypeVar("ITEM", Department, Subject, Grant)
 
@@ -40,9 +40,10 @@ def _grant_text(item: Department | Subject | Grant) -> str:
     if not isinstance(item, Grant):
         return ""
     what = "all fields" if item.fields == "all" else f"{len(item.fields)} fields ({', '.join(item.fields)})"
-    where = f" where {_conditions(item)}" if item.where else ""
+    where = f" where {_conditions(item.where)}" if item.where else ""
+    masked = "".join(f", {name} masked by {_mask(mask)}" for name, mask in item.masks.items())
     period = f"from {item.from_} until {item.until}"
-    return f": {item.reader} gets {what} of {item.subject}{where}, {period}, for {item.purpose.code}"
+    return f": {item.reader} gets {what} of {item.subject}{where}{masked}, {period}, for {item.purpose.code}"
 
 
 def _withdrawal(item: Department | Subject | Grant) -> str:
@@ -57,7 +58,9 @@ def _changes(old: Model, new: Model) -> Iterator[str]:
         if isinstance(old, Grant) and isinstance(new, Grant) and name == "fields":
             yield from _fields(old, new)
         elif isinstance(old, Grant) and isinstance(new, Grant) and name == "where":
-            yield f"where {_conditions(old) or 'nothing'} → {_conditions(new) or 'nothing'}"
+            yield f"where {_conditions(old.where) or 'nothing'} → {_conditions(new.where) or 'nothing'}"
+        elif isinstance(old, Grant) and isinstance(new, Grant) and name == "masks":
+            yield from _masks(old, new)
         elif isinstance(now, Model):
             yield from (f"{name}.{text}" for text in _changes(was, now))
         else:
@@ -79,10 +82,39 @@ def _fields(old: Grant, new: Grant) -> Iterator[str]:
             yield "names its fields in another order"
 
 
-def _conditions(grant: Grant) -> str:
-    return " and ".join(
-        f"{name} {operator} {value}" for name, c in grant.where.items() for operator, value in c.operators().items()
-    )
+def _masks(old: Grant, new: Grant) -> Iterator[str]:
+    for name, mask in new.masks.items():
+        if name not in old.masks:
+            yield f"gains a mask: {name} by {_mask(mask)}"
+        elif old.masks[name] != mask:
+            yield f"mask of {name} {_mask(old.masks[name])} → {_mask(mask)}"
+    for name in old.masks:
+        if name not in new.masks:
+            yield f"loses the mask of {name}"
+
+
+def _mask(mask: Mask) -> str:
+    return f"{mask.kind} ({', '.join(details)})" if (details := list(_details(mask))) else mask.kind
+
+
+def _details(mask: Mask) -> Iterator[str]:
+    if mask.kind == "partial":
+        yield from (f"first {mask.first}", f"last {mask.last}")
+    yield from map(str, mask.bounds)
+
+
+def _conditions(where: Where) -> str:
+    return " and ".join(text for name, part in where.items() for text in _condition(name, part))
+
+
+def _condition(name: str, part: Part) -> Iterator[str]:
+    if isinstance(part, Condition):
+        yield from (f"{name} {operator} {value}" for operator, value in part.operators().items())
+    elif isinstance(part, tuple):
+        joint = " or " if name == "any" else " and "
+        yield f"({joint.join(_conditions(where) for where in part)})"
+    else:
+        yield f"not ({_conditions(part)})"
 
 
 def _short(value: object) -> str:

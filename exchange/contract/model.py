@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    Tag,
+    model_serializer,
+)
+from typing_extensions import TypeAliasType
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=63)]
 SubjectId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*$", max_length=127)]
@@ -39,6 +49,9 @@ class Department(Model):
     id: Name
     title: Title
     credit_code: str = Field(description="Unified social credit code (GB 32100), 18 characters with check digit.")
+    pseudonym_rotation: int = Field(
+        default=0, ge=0, description="Raise it to give this reader new pseudonyms, from the next epoch on."
+    )
 
 
 class Entity(Model):
@@ -98,6 +111,65 @@ class Condition(Model):
         return {alias: getattr(self, name) for name, alias in written if name in self.model_fields_set}
 
 
+def _part(value: Any) -> str:
+    """Which part of a `where` this is: a list under `all` or `any`, what is under `not`, or a condition."""
+    if isinstance(value, list | tuple):
+        return "[list]"
+    nested = isinstance(value, Mapping) and any(
+        name in GROUPS or isinstance(part, Mapping | Condition) for name, part in value.items()
+    )
+    return "[where]" if nested else "[condition]"
+
+
+GROUPS = ("all", "any", "not")
+"""Words of a `where` that are no fields: `all` and `any` have a list of wheres, `not` has one."""
+
+Part = Annotated[
+    Annotated[Condition, Tag("[condition]")]
+    | Annotated[tuple["Where", ...], Tag("[list]")]
+    | Annotated["Where", Tag("[where]")],
+    Discriminator(_part),
+]
+Where = TypeAliasType("Where", Mapping[str, Part])
+"""All of it must hold: conditions by field, and groups by their word."""
+
+MaskKind = Literal["null", "redact", "partial", "year", "month", "range", "pseudonym"]
+
+
+class Mask(Model):
+    """One field's mask. A null stays null, except that `redact` hides this too.
+
+    null: nothing. redact: `***`. partial: the first and last characters, every other one as `*`; all as
+    `*` where the text is not longer than what would be kept. year, month: of a date, `2024` as a number
+    and `2024-03` as text. range: the bucket of a number, as `<0`, `0..1000`, `>=1000` (lower bound
+    included). pseudonym: 32 hexadecimal digits, the same for one value in all that one reader gets.
+    """
+
+    # YAML reads a plain `null` as no value.
+    kind: Annotated[
+        MaskKind, BeforeValidator(lambda v: "null" if v is None else v, json_schema_input_type=MaskKind | None)
+    ]
+    first: int = Field(default=0, ge=0, description="Characters that partial keeps at the start.")
+    last: int = Field(default=0, ge=0, description="Characters that partial keeps at the end.")
+    bounds: tuple[int | FiniteFloat, ...] = Field(default=(), description="Bounds of range's buckets, ascending.")
+
+    def labels(self) -> tuple[str, ...]:
+        """The names of range's buckets, from the lowest.
+
+        >>> Mask(kind="range", bounds=(0, 1000, 2500.5)).labels()
+        ('<0', '0..1000', '1000..2500.5', '>=2500.5')
+        """
+        inner = (f"{low}..{high}" for low, high in zip(self.bounds, self.bounds[1:], strict=False))
+        return (f"<{self.bounds[0]}", *inner, f">={self.bounds[-1]}")
+
+
+# A mask that needs nothing else is written as its kind alone.
+_by_kind = BeforeValidator(
+    lambda value: value if isinstance(value, Mapping | Mask) else {"kind": value},
+    json_schema_input_type=Mask | MaskKind | None,
+)
+
+
 class Purpose(Model):
     """Why the reader may have the records, and on what legal basis."""
 
@@ -121,7 +193,10 @@ class Grant(Model):
     reader: Name
     purpose: Purpose
     fields: Literal["all"] | tuple[str, ...]
-    where: Mapping[str, Condition] = Field(default_factory=dict)
+    where: Where = Field(default_factory=dict, description="Conditions by field, and `all`, `any`, `not`.")
+    masks: Mapping[str, Annotated[Mask, _by_kind]] = Field(
+        default_factory=dict, description="Fields that are given masked, and how."
+    )
     from_: date = Field(alias="from", description="First day of the grant (inclusive, Asia/Shanghai).")
     until: date = Field(description="Last day of the grant (inclusive, Asia/Shanghai).")
     quota: Quota = Quota()
@@ -148,8 +223,9 @@ class Epoch(Model):
 
     `writers` gives the schema ids that a subject's records may carry, newest last; `views`
     the schema id of what a projecting grant delivers (whole-record grants are absent: their
-    records keep the writer's id); `schemas` the Avro text of every id named; `ledger` the schema
-    id of ledger entries.
+    records keep the writer's id); `pinned` the fields of each grant with `fields: all`, which are
+    those that the subject had when the grant was first published; `schemas` the Avro text of every
+    id named; `ledger` the schema id of ledger entries.
     """
 
     number: int = Field(ge=1)
@@ -157,5 +233,6 @@ class Epoch(Model):
     contract: Contract
     writers: Mapping[str, tuple[int, ...]]
     views: Mapping[str, int]
+    pinned: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     schemas: Mapping[int, str]
     ledger: int

@@ -21,8 +21,10 @@ from exchange.contract.changes import (
 from exchange.contract.differences import differences
 from exchange.contract.epoch import same_content
 from exchange.contract.load import Loaded
-from exchange.contract.model import Epoch
+from exchange.contract.masks import masked_type
+from exchange.contract.model import Epoch, Grant
 from exchange.contract.topics import PREFIXES, Topic, wanted
+from exchange.contract.touch import touched
 from exchange.schema.avro import Schema
 from exchange.schema.compatibility import Level, incompatibilities
 from exchange.schema.project import project
@@ -120,10 +122,13 @@ class _Schemas:
             self._plan.changes.append(SetCompatibility("", level, tuple(self._registry.set_compatibility(None, level))))
         ledger = self._register(names.value_subject(names.LEDGER), self._ledger)
         current = {s: self._writer(s, schema) for s, schema in self._loaded.schemas.items()}
-        views = dict(self._views())
+        writers = {s: self._writer_ids(s, schema_id) for s, schema_id in current.items()}
         if self._plan.refusals:
             return
-        writers = {s: self._writer_ids(s, schema_id) for s, schema_id in current.items()}
+        pinned = dict(self._pinned(writers))
+        views = dict(self._views(writers, pinned))
+        if self._plan.refusals:
+            return
         ids = sorted({ledger, *views.values(), *(i for each in writers.values() for i in each)})
         last = self._actual.epoch
         epoch = Epoch(
@@ -132,6 +137,7 @@ class _Schemas:
             contract=self._loaded.contract,
             writers=writers,
             views=views,
+            pinned=pinned,
             schemas={i: self._registry.text(i) for i in ids},
             ledger=ledger,
         )
@@ -171,32 +177,53 @@ class _Schemas:
 
     def _writer(self, subject_id: str, schema: Schema) -> int:
         subject = names.value_subject(names.subject_topic(subject_id))
-        steps = len(self._plan.changes)
+        before, steps = self._registry.versions(subject), len(self._plan.changes)
         schema_id = self._register(subject, schema)
-        for step in self._plan.changes[steps:]:
-            if isinstance(step, RegisterSchema) and step.gained:
-                self._tell_readers(subject_id, step.gained)
+        if before and any(isinstance(step, RegisterSchema) for step in self._plan.changes[steps:]):
+            old = self._registry.schema(before[-1].id)
+            for grant in self._loaded.contract.grants:
+                if grant.subject == subject_id:
+                    self._plan.notices += touched(grant, old, schema)
         return schema_id
-
-    def _tell_readers(self, subject_id: str, gained: tuple[str, ...]) -> None:
-        for grant in self._loaded.contract.grants:
-            if grant.subject == subject_id and grant.fields == "all":
-                self._plan.notices.append(
-                    f"grant {grant.id} gives whole records: {grant.reader} gains {', '.join(gained)} of {subject_id}"
-                )
 
     def _writer_ids(self, subject_id: str, current: int) -> tuple[int, ...]:
         """Every version's id, the contract's own last: it can be an older one that was returned to."""
         ids = self._registry.ids(names.value_subject(names.subject_topic(subject_id)))
         return (*(i for i in ids if i != current), current)
 
-    def _views(self) -> Iterator[tuple[str, int]]:
+    def _pinned(self, writers: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What `all` means for each grant that says it: the fields when the grant was first published."""
+        last = self._actual.epoch
+        before = {g.id: g for g in last.contract.grants} if last else {}
         for grant in self._loaded.contract.grants:
-            if isinstance(grant.fields, str):
+            if grant.fields != "all":
                 continue
+            old = before.get(grant.id)
+            if last and old and (old.subject, old.reader) == (grant.subject, grant.reader) and grant.id in last.pinned:
+                yield grant.id, last.pinned[grant.id]
+            else:
+                schemas = (self._registry.schema(schema_id) for schema_id in writers[grant.subject])
+                yield grant.id, tuple(dict.fromkeys(name for schema in schemas for name in schema.fields))
+
+    def _is_whole(self, grant: Grant, writers: tuple[int, ...], pinned: Collection[str]) -> bool:
+        """Whether whatever a record may carry is given as it is."""
+        return not grant.masks and all(self._registry.schema(i).fields.keys() <= set(pinned) for i in writers)
+
+    def _views(
+        self, writers: Mapping[str, tuple[int, ...]], pinned: Mapping[str, tuple[str, ...]]
+    ) -> Iterator[tuple[str, int]]:
+        for grant in self._loaded.contract.grants:
+            schema = self._loaded.schemas[grant.subject]
+            if grant.fields == "all":
+                if self._is_whole(grant, writers[grant.subject], pinned[grant.id]):
+                    continue
+                given = tuple(name for name in schema.fields if name in pinned[grant.id])
+            else:
+                given = grant.fields
+            types = {name: masked_type(mask, schema.fields[name]) for name, mask in grant.masks.items()}
             subject = names.value_subject(names.inbox_topic(grant.reader, grant.subject))
             if subject not in self._registry.configured:
                 # What a view gives is the city's decision, not a matter of compatibility.
                 records = tuple(self._registry.set_compatibility(subject, Level.NONE))
                 self._plan.changes.append(SetCompatibility(subject, Level.NONE, records))
-            yield grant.id, self._register(subject, project(self._loaded.schemas[grant.subject], grant.fields))
+            yield grant.id, self._register(subject, project(schema, given, types))

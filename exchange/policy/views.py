@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from exchange.contract.model import Condition, Contract, Epoch, Grant
+from exchange.contract.model import Contract, Department, Epoch, Grant, Mask, Where
 from exchange.contract.period import CITY_TIME, in_force
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -18,13 +18,18 @@ class GrantedView:
     """What one or more grants give: `fields` (None: whole records), of the records where `where` holds.
 
     `schema_id` is that of projected values, None for whole records. Only where `keeps_key`, because
-    the entity's field is given in clear, may a delivered record carry the source record's key.
+    the entity's field is given in clear, may a delivered record carry the source record's key; where
+    the field is given as pseudonym, `key_is_pseudonym`. Pseudonyms are those of `reader` and its
+    `rotation`; None for a view without any.
     """
 
     fields: tuple[str, ...] | None
-    where: Mapping[str, Condition]
+    where: Where
+    masks: Mapping[str, Mask]
     schema_id: int | None
     keeps_key: bool
+    key_is_pseudonym: bool
+    reader: tuple[str, int] | None
     grants: tuple[Grant, ...]
 
 
@@ -44,34 +49,62 @@ class SubjectPlan:
 def plan_subject(epoch: Epoch, subject_id: str, now: datetime) -> SubjectPlan:
     """The plan of a subject at `now` (with time zone); KeyError where the epoch has no such subject.
 
-    Grants are equal in view where fields, conditions and schema are, in any order of writing.
-    Periods are whole days in Asia/Shanghai.
+    Grants are equal in view where fields, conditions, masks and schema are, in any order of writing;
+    pseudonyms are of one reader only. Periods are whole days in Asia/Shanghai.
     """
     subject = epoch.contract.subject(subject_id)
     shared: dict[tuple[object, ...], list[Grant]] = {}
     for grant in in_force(epoch.contract, now):
         if grant.subject == subject_id:
-            shared.setdefault(_key(grant, epoch.views), []).append(grant)
+            shared.setdefault(_key(grant, epoch), []).append(grant)
     return SubjectPlan(
         subject_id=subject_id,
         allowed=tuple(epoch.writers.get(subject_id, ())),
-        views=tuple(_view(grants, epoch.views, subject.entity.field) for grants in shared.values()),
+        views=tuple(_view(grants, epoch, subject.entity.field) for grants in shared.values()),
         valid_until=_valid_until(epoch.contract, subject_id, now),
     )
 
 
-def _key(grant: Grant, schema_ids: Mapping[str, int]) -> tuple[object, ...]:
-    where = {name: condition.operators() for name, condition in grant.where.items()}
-    fields = None if grant.fields == "all" else frozenset(grant.fields)
-    return fields, json.dumps(where, sort_keys=True), None if fields is None else schema_ids[grant.id]
+def _key(grant: Grant, epoch: Epoch) -> tuple[object, ...]:
+    fields = _fields(grant, epoch)
+    said = grant.model_dump(mode="json", include={"where", "masks"})
+    return (
+        None if fields is None else frozenset(fields),
+        json.dumps(said, sort_keys=True),
+        None if fields is None else epoch.views[grant.id],
+        _reader(grant, epoch.contract.departments),
+    )
 
 
-def _view(grants: list[Grant], schema_ids: Mapping[str, int], entity_field: str) -> GrantedView:
+def _fields(grant: Grant, epoch: Epoch) -> tuple[str, ...] | None:
+    """The fields that are given; None for whole records, which no mask and no newer schema makes partial."""
+    if grant.fields != "all":
+        return grant.fields
+    return None if not grant.masks and grant.id not in epoch.views else epoch.pinned[grant.id]
+
+
+def _reader(grant: Grant, departments: Iterable[Department]) -> tuple[str, int] | None:
+    """Whose pseudonyms the grant gives."""
+    if not any(mask.kind == "pseudonym" for mask in grant.masks.values()):
+        return None
+    return grant.reader, next((d.pseudonym_rotation for d in departments if d.id == grant.reader), 0)
+
+
+def _view(grants: list[Grant], epoch: Epoch, entity_field: str) -> GrantedView:
     first = grants[0]
-    if first.fields == "all":
-        return GrantedView(None, first.where, None, True, tuple(grants))
-    keeps_key = entity_field in first.fields
-    return GrantedView(first.fields, first.where, schema_ids[first.id], keeps_key, tuple(grants))
+    fields = _fields(first, epoch)
+    given = fields is None or entity_field in fields
+    mask = first.masks.get(entity_field)
+    return GrantedView(
+        fields=fields,
+        where=first.where,
+        masks=first.masks,
+        schema_id=None if fields is None else epoch.views[first.id],
+        keeps_key=given and mask is None,
+        key_is_pseudonym=given and mask is not None and mask.kind == "pseudonym",
+        reader=_reader(first, epoch.contract.departments),
+        grants=tuple(grants),
+    )
 
 
 def _valid_until(contract: Contract, subject_id: str, now: datetime) -> datetime:

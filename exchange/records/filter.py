@@ -4,29 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from exchange.contract.model import Condition
+from exchange.contract.model import Condition, Where
 from exchange.records.columns import Column, Reader, compile_reader
 from exchange.records.locate import Located
-from exchange.records.reference import operands
+from exchange.records.reference import UnevaluableError, operands
 from exchange.schema.avro import Schema
+
+
+class Test(Protocol):
+    """A condition, or conditions put together."""
+
+    def mask(self, located: Located) -> np.ndarray:
+        """bool[n]: for which bodies it holds; all must have status 0."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Conditions on one writer's schema, ready to run."""
+    """All of its conditions must hold, on one writer's schema."""
 
-    conditions: tuple[FieldCondition, ...]
+    conditions: tuple[Test, ...]
 
     def mask(self, located: Located) -> np.ndarray:
-        """bool[n]: for which bodies every condition holds; all must have status 0."""
         mask = np.ones(len(located.start), np.bool_)
         for condition in self.conditions:
             mask &= condition.mask(located)
         return mask
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one must hold."""
+
+    filters: tuple[Filter, ...]
+
+    def mask(self, located: Located) -> np.ndarray:
+        mask = np.zeros(len(located.start), np.bool_)
+        for one in self.filters:
+            mask |= one.mask(located)
+        return mask
+
+
+@dataclass(frozen=True)
+class Not:
+    """Holds where the other does not, whatever is null."""
+
+    filter: Filter
+
+    def mask(self, located: Located) -> np.ndarray:
+        return ~self.filter.mask(located)
 
 
 @dataclass(frozen=True)
@@ -62,7 +91,18 @@ def _equal(column: Column, null: np.ndarray, wanted: tuple[Any, ...]) -> np.ndar
     return equal
 
 
-def compile_filter(schema: Schema, where: Mapping[str, Condition]) -> Filter:
+def compile_filter(schema: Schema, where: Where) -> Filter:
     """The filter of a grant's `where` on records of that writer's schema; UnevaluableError as `operands`."""
-    made = {name: operands(schema, name, condition) for name, condition in where.items()}
-    return Filter(tuple(FieldCondition(compile_reader(schema, name), ops) for name, ops in made.items()))
+
+    def test(name: str, part: Any) -> Test:
+        if isinstance(part, Condition):
+            made = operands(schema, name, part)
+            return FieldCondition(compile_reader(schema, name), made)
+        if name == "not" and isinstance(part, Mapping):
+            return Not(compile_filter(schema, part))
+        if name in ("all", "any") and isinstance(part, tuple):
+            filters = tuple(compile_filter(schema, each) for each in part)
+            return AnyOf(filters) if name == "any" else Filter(filters)
+        raise UnevaluableError(f"'{name}' is not a condition")
+
+    return Filter(tuple(test(name, part) for name, part in where.items()))

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from exchange.contract.masks import REDACTED, Mask
+from exchange.contract.masks import REDACTED
+from exchange.contract.model import Mask
 from exchange.records import hash
+from exchange.records.build import Values
 from exchange.records.columns import Column, Reader, Reals, Texts, compile_reader
 from exchange.records.locate import Located
 from exchange.records.memory import address, byte, move
@@ -73,6 +75,20 @@ def compile_mask(schema: Schema, name: str, mask: Mask, pseudonym_key: bytes) ->
     if mask.kind == "range":
         return FieldMask(reader, _range(mask, scale_of(schema, schema.fields[name]), solid))
     return FieldMask(reader, _calendar(mask.kind, solid))
+
+
+def pseudonyms(key: bytes, texts: Values, rows: np.ndarray) -> Values:
+    """The pseudonyms of the texts in `rows` (indexes), as `pseudonym` gives them; null for null and all other rows."""
+    start, size = texts.start[rows], texts.length[rows]
+    digest = hash.tags(
+        texts.buf, start, size, hash.tag_state(key, hash.PSEUDONYM), np.empty((len(rows), hash.TAG_BYTES), np.uint8)
+    )
+    made = Values.nulls(len(texts.start))
+    made.start[rows] = np.arange(len(rows)) * 2 * hash.TAG_BYTES
+    made.length[rows] = np.where(size < 0, -1, 2 * hash.TAG_BYTES)
+    hexadecimal = np.ascontiguousarray(_HEX[digest]).reshape(-1)
+    hexadecimal.flags.writeable = False
+    return made._replace(buf=hexadecimal)
 
 
 def _partial(first: int, last: int, solid: bytes) -> Encode:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from exchange.contract.masks import Mask, masked_type
+from exchange.contract.masks import masked_type
+from exchange.contract.model import Mask
 from exchange.errors import ConfigError, RecordError
 from exchange.records.locate import Located
 from exchange.records.mask import FieldMask, Pieces, compile_mask, fixed_mask

@@ -15,6 +15,7 @@ What a condition means (`holds`):
   city's, for local timestamps it is local.
 - Where an operator does not apply to the field, or the writer's schema has no such field, the
   condition cannot be evaluated: no record of that schema passes.
+- `all`, `any` and `not` mean what they say of what holds: `not` of a condition that does not hold for a null holds.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from math import isnan
 from typing import Any, Literal
 
 from exchange.contract.conditions import NUMBERS, OPERATORS, kind_of
-from exchange.contract.masks import REDACTED, Mask
-from exchange.contract.model import Condition
+from exchange.contract.masks import REDACTED
+from exchange.contract.model import Condition, Mask, Where
 from exchange.contract.period import CITY_TIME
 from exchange.errors import ConfigError, RecordError
 from exchange.records.hash import PSEUDONYM, TAG_BYTES
@@ -131,6 +132,28 @@ def holds(name: str, value: Any, wanted: Any) -> bool:
     return value.startswith(wanted) if name == "prefix" else _ORDER[name](value, wanted)
 
 
+Test = Callable[[Mapping[str, Any]], bool]
+
+
+def _tests(schema: Schema, where: Where) -> list[Test]:
+    return [_test(schema, name, part) for name, part in where.items()]
+
+
+def _test(schema: Schema, name: str, part: Any) -> Test:
+    """Whether one part of a `where` holds for a record."""
+    if isinstance(part, Condition):
+        made = operands(schema, name, part)
+        return lambda record: all(holds(op, record[name], wanted) for op, wanted in made.items())
+    if name == "not" and isinstance(part, Mapping):
+        inner = _tests(schema, part)
+        return lambda record: not all(test(record) for test in inner)
+    if name in ("all", "any") and isinstance(part, tuple):
+        groups = [_tests(schema, each) for each in part]
+        some = any if name == "any" else all
+        return lambda record: some(all(test(record) for test in group) for group in groups)
+    raise UnevaluableError(f"'{name}' is not a condition")
+
+
 class Reference:
     """One view over the records of one writer's schema."""
 
@@ -138,14 +161,14 @@ class Reference:
         self,
         writer: Schema,
         view: Schema | None,
-        where: Mapping[str, Condition],
+        where: Where,
         masks: Mapping[str, Mask] | None = None,
         pseudonym_key: bytes = b"",
     ) -> None:
         """Raises UnevaluableError where a condition cannot be evaluated on the writer's fields."""
         self.writer = on_base(writer)
         self.fields = writer.fields
-        self.where = {name: operands(writer, name, condition) for name, condition in where.items()}
+        self.where = _tests(writer, where)
         self.scales = {name: scale_of(writer, f) for name, f in self.fields.items() if kind_of(f) == "decimal"}
         # Resolution goes by name, and a view has its own.
         self.view = on_base(view, name=writer.name) if view is not None else None
@@ -158,7 +181,7 @@ class Reference:
     def keeps(self, body: bytes) -> bool:
         """Whether every condition holds; DecodeError where the body is not a record."""
         record = self._numbers(decode(self.writer, body))
-        return all(holds(op, record[name], wanted) for name, made in self.where.items() for op, wanted in made.items())
+        return all(test(record) for test in self.where)
 
     def project(self, body: bytes) -> bytes:
         """The body as the view gives it; a RecordError where the schemas do not resolve."""

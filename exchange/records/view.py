@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from exchange.contract.masks import Mask
-from exchange.contract.model import Condition
+from exchange.contract.model import Mask, Where
 from exchange.records.avro_plan import Plan, compile_plan
 from exchange.records.filter import Filter, compile_filter
 from exchange.records.locate import locate
@@ -115,7 +114,7 @@ class View:
 def compile_view(
     writers: Mapping[int, Schema],
     view: tuple[int, Schema] | None,
-    where: Mapping[str, Condition],
+    where: Where,
     masks: Mapping[str, Mask] | None = None,
     pseudonym_key: bytes = b"",
 ) -> View:

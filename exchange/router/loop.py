@@ -43,7 +43,7 @@ class Router:
     """One router of the group `exchange.router`; several share the work by partitions.
 
     `instance` names it and its transactional id: two processes must not have the same, the second
-    fences the first. `clock` gives seconds since 1970.
+    fences the first. `pseudonym_key` may be left out where no grant gives pseudonyms. `clock` gives seconds since 1970.
     """
 
     def __init__(
@@ -52,12 +52,14 @@ class Router:
         instance: str,
         ledger_key: bytes,
         *,
+        pseudonym_key: bytes = b"",
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.instance = instance
         self._cluster = cluster
         self._tag_state = hash.tag_state(ledger_key)
+        self._pseudonym_key = pseudonym_key
         self._limits = limits
         self._clock = clock
         self._current: Published | None = None
@@ -132,14 +134,15 @@ class Router:
         """Take a new epoch, between transactions, and say so in the ledger."""
         assert published is not None
         self._settle()
-        ready = {s.id: make_ready(published.epoch, s.id, self._now()) for s in published.epoch.contract.subjects}
-        entry = ledger.adoption(published.epoch.number, self.instance, _ms(self._now()), published.offset)
-        self._writer.entry(entry, published.epoch.ledger)
+        epoch, now = published.epoch, self._now()
+        ready = {s.id: make_ready(epoch, s.id, now, self._pseudonym_key) for s in epoch.contract.subjects}
+        entry = ledger.adoption(epoch.number, self.instance, _ms(now), published.offset)
+        self._writer.entry(entry, epoch.ledger)
         if ready.keys() != self._ready.keys():
             source.subscribe([names.subject_topic(subject) for subject in ready])
         self._current, self._ready = published, ready
-        report.adopted(published.epoch)
-        _log.info("took an epoch", extra={"epoch": published.epoch.number})
+        report.adopted(epoch)
+        _log.info("took an epoch", extra={"epoch": epoch.number})
 
     def _step(self, place: tuple[str, int], batches: Sequence[SourceBatch]) -> Step:
         assert self._current is not None
@@ -147,7 +150,7 @@ class Router:
         subject_id = names.subject_of(topic)
         ready, now = self._ready[subject_id], self._now()  # one moment for the grants and for the entry
         if now >= ready.valid_until:
-            ready = self._ready[subject_id] = make_ready(self._current.epoch, subject_id, now)
+            ready = self._ready[subject_id] = make_ready(self._current.epoch, subject_id, now, self._pseudonym_key)
         source = Source(topic, partition, self._current.epoch.number, self.instance, _ms(now))
         return step(scan(batches), ready, source, self._tag_state)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from exchange.contract import names
 from exchange.contract.model import Epoch
+from exchange.policy.pseudonyms import reader_key
 from exchange.policy.views import GrantedView, plan_subject
 from exchange.records.avro_plan import Plan, compile_plan
 from exchange.records.view import View, compile_view, warm_up
@@ -17,13 +18,17 @@ from exchange.schema.avro import Schema
 
 @dataclass(frozen=True)
 class ReadyView:
-    """One distinct view: who shares it, and the kernels that make it."""
+    """One distinct view: who shares it, and the kernels that make it.
+
+    `key_of_pseudonyms` is the reader's where delivered records have a pseudonym for a key.
+    """
 
     grants: tuple[str, ...]
     topics: tuple[str, ...]
     is_whole: bool
     is_filtered: bool
     keeps_key: bool
+    key_of_pseudonyms: bytes | None
     kernels: View
 
     @property
@@ -41,20 +46,26 @@ class ReadySubject:
     valid_until: datetime
 
 
-def make_ready(epoch: Epoch, subject_id: str, now: datetime) -> ReadySubject:
-    """Compile the checks of every writer schema and the views in force at `now`."""
+def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: bytes = b"") -> ReadySubject:
+    """Compile the checks of every writer schema and the views in force at `now`.
+
+    `pseudonym_key` (32 bytes) is that of all readers; NoPseudonymKeyError where a view needs it and it is empty.
+    """
     plan = plan_subject(epoch, subject_id, now)
     writers = {schema_id: avro.parse(epoch.schemas[schema_id]) for schema_id in plan.allowed}
     checks = {schema_id: compile_plan(schema) for schema_id, schema in writers.items()}
-    views = tuple(_ready(epoch, subject_id, view, writers) for view in plan.views)
+    views = tuple(_ready(epoch, subject_id, view, writers, pseudonym_key) for view in plan.views)
     return ReadySubject(checks, views, plan.valid_until)
 
 
-def _ready(epoch: Epoch, subject_id: str, view: GrantedView, writers: Mapping[int, Schema]) -> ReadyView:
+def _ready(
+    epoch: Epoch, subject_id: str, view: GrantedView, writers: Mapping[int, Schema], pseudonym_key: bytes
+) -> ReadyView:
     delivered = None
     if view.schema_id is not None:
         delivered = (view.schema_id, avro.parse(epoch.schemas[view.schema_id]))
-    kernels = compile_view(writers, delivered, view.where)
+    key = reader_key(pseudonym_key, *view.reader) if view.reader else b""
+    kernels = compile_view(writers, delivered, view.where, view.masks, key)
     warm_up(kernels)
     return ReadyView(
         grants=tuple(grant.id for grant in view.grants),
@@ -62,5 +73,6 @@ def _ready(epoch: Epoch, subject_id: str, view: GrantedView, writers: Mapping[in
         is_whole=delivered is None,
         is_filtered=bool(view.where),
         keeps_key=view.keeps_key,
+        key_of_pseudonyms=key if view.key_is_pseudonym else None,
         kernels=kernels,
     )

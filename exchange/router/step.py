@@ -15,6 +15,7 @@ from exchange.records import build, hash, wire_ids
 from exchange.records.build import Batch, Values
 from exchange.records.check import REASONS as CHECK_REASONS
 from exchange.records.check import check
+from exchange.records.mask import pseudonyms
 from exchange.records.scan import Columns
 from exchange.records.scan import Run as Records
 from exchange.router.plan import ReadySubject, ReadyView
@@ -126,7 +127,10 @@ def _decide(
     for rows in withheld.values():
         keep &= ~rows
     rows = np.flatnonzero(keep)
-    keys = Values(run.buf, columns.key, columns.key_len) if view.keeps_key else Values.nulls(run.rows)
+    keys = Values(run.buf, columns.key, columns.key_len)
+    if not view.keeps_key:
+        made_up = view.key_of_pseudonyms
+        keys = pseudonyms(made_up, keys, rows) if made_up else Values.nulls(run.rows)
     if view.is_whole:
         batches = build.copy(run.buf, columns, rows)
         digest = root if len(rows) == run.rows else hash.merkle_root(leaves[rows])

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from exchange.schema.avro import Schema, parse
 from exchange.schema.resolve import SchemaError
 
 
-def project(schema: Schema, fields: Collection[str]) -> Schema:
-    """The schema of a view that gives these top-level fields.
+def project(schema: Schema, fields: Collection[str], types: Mapping[str, Any] = MappingProxyType({})) -> Schema:
+    """The schema of a view that gives these top-level fields, those in `types` with another type (as masked).
 
     Its record is called `<Name>View`, for every view of the subject: a reader can then resolve what
     it got under an earlier grant. Fields keep their order, type, default and doc; a named type
-    whose definition stood in a dropped field is defined at its first use. Equal fields give equal
-    text, so that readers share the view. SchemaError where a field is not in the schema.
+    whose definition stood in a dropped field is defined at its first use. A field with another type
+    keeps no default but null. Equal fields give equal text, so that readers share the view.
+    SchemaError where a field is not in the schema.
     """
     missing = sorted(set(fields) - schema.fields.keys())
     if missing:
@@ -28,9 +30,19 @@ def project(schema: Schema, fields: Collection[str]) -> Schema:
         "type": "record",
         "name": _distinct(schema),
         "doc": f"A view of {schema.name}.",
-        "fields": [{**f, "type": _define(f["type"], schema.names, defined)} for f in kept],
+        "fields": [
+            {**f, "type": _define(f["type"], schema.names, defined)} for f in (_retyped(f, types) for f in kept)
+        ],
     }
     return parse(json.dumps(view, ensure_ascii=False))
+
+
+def _retyped(field: Mapping[str, Any], types: Mapping[str, Any]) -> Mapping[str, Any]:
+    if field["name"] not in types:
+        return field
+    other = types[field["name"]]
+    fits = field.get("default", "") is None and isinstance(other, list) and other[0] == "null"
+    return {k: v for k, v in field.items() if k != "default" or fits} | {"type": other}
 
 
 def _distinct(schema: Schema) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from exchange.contract.conditions import OPERATORS, kind_of
-from exchange.contract.masks import Mask, faults
-from exchange.contract.model import Condition
+from exchange.contract.masks import faults
+from exchange.contract.model import Condition, Mask
 from exchange.schema.avro import Field, Schema, parse
 
 INT = st.integers(-(1 << 31), (1 << 31) - 1) | st.sampled_from([0, 1, -1, 63, 64, -64, -65])

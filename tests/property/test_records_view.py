@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from exchange.contract.masks import Mask, masked_type
-from exchange.contract.model import Condition
+from exchange.contract.masks import masked_type
+from exchange.contract.model import Condition, Mask
 from exchange.records.avro_plan import compile_plan
 from exchange.records.check import check
 from exchange.records.reference import Reference, UnevaluableError, on_base

@@ -1,4 +1,4 @@
-"""The 32-byte key of the ledger's tags: kept in a file, made once."""
+"""The 32-byte keys of the ledger's tags and of pseudonyms: each kept in a file, made once."""
 
 from __future__ import annotations
 
@@ -13,41 +13,49 @@ from exchange.settings import Settings
 KEY_BYTES = 32
 
 
-class LedgerKeyError(ConfigError):
-    """The file of the ledger's key cannot be used."""
+class KeyFileError(ConfigError):
+    """The file of a key cannot be used."""
 
-    code = "ledger-key"
+    code = "key-file"
 
 
-def load_key(settings: Settings) -> bytes:
-    """The routers' key: in the file that the settings name, else in `ledger.key` of the home folder, made if missing.
+def ledger_key(settings: Settings) -> bytes:
+    """The key of tags: in the file that the settings name, else in `ledger.key` of the home folder, made if missing.
 
     A file that is named is not made: a typing error would give one router a key of its own.
     """
     if settings.ledger_key_file:
         return load(settings.ledger_key_file)
-    return load_or_create(key_file(settings))
+    return load_or_create(ledger_key_file(settings))
 
 
-def key_file(settings: Settings) -> Path:
-    """Where the key is kept."""
+def ledger_key_file(settings: Settings) -> Path:
+    """Where the key of tags is kept."""
     return settings.ledger_key_file or settings.home / "ledger.key"
 
 
+def pseudonym_key(settings: Settings) -> bytes:
+    """The key from which readers' pseudonyms come; found and made as the ledger's, `pseudonym.key` at home."""
+    if settings.pseudonym_key_file:
+        return load(settings.pseudonym_key_file)
+    return load_or_create(settings.home / "pseudonym.key")
+
+
 def load(path: Path) -> bytes:
-    """The key in that file; LedgerKeyError where it is missing, no key, or readable by others."""
+    """The key in that file; KeyFileError where it is missing, no key, or readable by others."""
     try:
         mode = path.stat().st_mode
         key = path.read_bytes()
     except OSError as error:
-        raise LedgerKeyError(
+        raise KeyFileError(
             f"{path}: cannot be read: {error.strerror}",
-            remedy="name the routers' key file by EXCHANGE_LEDGER_KEY_FILE; 32 random bytes, mode 0600, make a new one",
+            remedy="name the file that all routers have (EXCHANGE_LEDGER_KEY_FILE, EXCHANGE_PSEUDONYM_KEY_FILE); "
+            "32 random bytes, mode 0600, make a new one",
         ) from error
     if mode & 0o077:
-        raise LedgerKeyError(f"{path}: others may read the key", remedy=f"chmod 600 {path}")
+        raise KeyFileError(f"{path}: others may read the key", remedy=f"chmod 600 {path}")
     if len(key) != KEY_BYTES:
-        raise LedgerKeyError(f"{path}: holds {len(key)} bytes, not {KEY_BYTES}", remedy="restore it from a backup")
+        raise KeyFileError(f"{path}: holds {len(key)} bytes, not {KEY_BYTES}", remedy="restore it from a backup")
     return key
 
 
@@ -55,13 +63,13 @@ def load_or_create(path: Path, random: Callable[[int], bytes] = os.urandom) -> b
     """The key in that file, which is made (mode 0600) where it is missing.
 
     Of processes that make it at once, all return the one key that is kept. Losing the file makes
-    every tag in the ledger unanswerable, so it is never replaced.
+    every tag in the ledger unanswerable and every pseudonym another, so it is never replaced.
     """
     if not path.exists():
         try:
             _create(path, random(KEY_BYTES))
         except OSError as error:
-            raise LedgerKeyError(f"{path}: cannot be made: {error.strerror}", remedy="check the folder") from error
+            raise KeyFileError(f"{path}: cannot be made: {error.strerror}", remedy="check the folder") from error
     return load(path)
 
 

@@ -1,0 +1,29 @@
+"""Each reader's own key of pseudonyms, made from the exchange's one."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from exchange.errors import ConfigError
+
+_READER = b"exchange.reader\0"
+
+
+class NoPseudonymKeyError(ConfigError):
+    """A grant gives pseudonyms, and the router has no key to make them."""
+
+    code = "no-pseudonym-key"
+
+
+def reader_key(master: bytes, reader: str, rotation: int) -> bytes:
+    """The 32-byte key of a reader: BLAKE2b-256 of `<reader>/<rotation>`, keyed with the 32 bytes of `master`.
+
+    A person has one pseudonym in all subjects of a reader, another one for every other reader, and
+    another one again after a rotation.
+
+    >>> reader_key(bytes(32), "tax", 0) == reader_key(bytes(32), "tax", 1)
+    False
+    """
+    if len(master) != 32:
+        raise NoPseudonymKeyError("a grant gives pseudonyms, but there is no key", remedy="give the router its key")
+    return blake2b(f"{reader}/{rotation}".encode(), digest_size=32, key=master, person=_READER).digest()
