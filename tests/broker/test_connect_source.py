@@ -15,15 +15,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import fastavro
 import pytest
+import sqlalchemy as sa
 from confluent_kafka import Consumer, TopicPartition
 
 from exchange.bus import Cluster
 from exchange.connect import load, runner
+from exchange.connect.database import DatabaseConfigError
 from exchange.contract.names import subject_topic
 from tests.connect_project import INCOME, Project
 
@@ -106,7 +109,7 @@ def published(project: Project) -> list[tuple[int, bytes | None, dict[str, Any] 
     consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
     found: list[tuple[int, bytes | None, dict[str, Any] | None]] = []
     ended: set[int] = set()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while len(ended) < len(partitions):
         assert time.monotonic() < deadline
         message = consumer.poll(1.0)
@@ -164,6 +167,101 @@ def test_rows_that_do_not_fit_go_to_the_reject_file_once(project: Project, datab
     assert "44010619900101" not in "".join(lines)
 
 
+def test_several_sources_and_a_failing_one_side_by_side(project: Project, database: sqlite3.Connection) -> None:
+    subjects = ("income", "other", "broken")
+    project.apply(subjects=subjects)
+    cursor = {"time": "updated_at", "id": "serial"}
+    columns = {"resident_id": "id_no", "recorded_at": "updated_at"}
+    tables = {"income": "income", "other": "income", "broken": "missing"}
+    project.connector(
+        project.owner,
+        database=f"sqlite:///{project.folder}/source.db",
+        sources=[
+            {"subject": f"{project.owner}.{name}", "table": tables[name], "cursor": cursor, "columns": columns}
+            for name in subjects
+        ],
+    )
+    insert(database, range(100))
+    with pytest.raises(DatabaseConfigError):
+        drain(project)
+    assert serials(project) == Counter(range(100))
+    project.subject = f"{project.owner}.other"
+    assert serials(project) == Counter(range(100))
+
+
+def test_a_table_on_postgresql(project: Project, postgres_database: str) -> None:
+    engine = sa.create_engine(postgres_database)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA tax"))
+        connection.execute(
+            sa.text(
+                'CREATE TABLE tax."Income" (serial uuid PRIMARY KEY, resident_id text, year smallint, '
+                "amount numeric(14, 4), paid_on date, recorded_at timestamptz, no serial)"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO tax.\"Income\" SELECT gen_random_uuid(), i % 7, 2024, i + 0.5, date '2025-02-28', "
+                "timestamptz '2025-03-01 08:00+08' + i / 3 * interval '1 ms', i FROM generate_series(1, 200) i"
+            )
+        )
+    project.connector(
+        project.owner,
+        database=postgres_database,
+        sources=[
+            {
+                "subject": project.subject,
+                "table": "tax.Income",
+                "cursor": {"time": "recorded_at", "id": "serial"},
+                "page_rows": 30,
+                "columns": {"serial": "no"},
+            }
+        ],
+    )
+    drain(project)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE tax.\"Income\" SET recorded_at = recorded_at + interval '1 s' WHERE no = 5"))
+    drain(project)
+    engine.dispose()
+    assert serials(project) == Counter([*range(1, 201), 5])
+    record = next(record for _, _, record in published(project) if record and record["serial"] == 30)
+    assert record["amount"] == Decimal("30.50")
+    assert record["recorded_at"] == datetime(2025, 3, 1, 0, 0, 0, 10_000, tzinfo=UTC)
+
+
+def test_dropped_files_under_kills(project: Project) -> None:
+    random.seed(5)
+    folder = project.folder / "drop"
+    folder.mkdir()
+    project.connector(
+        project.owner,
+        sources=[
+            {"subject": project.subject, "csv": {"folder": str(folder), "settle_s": 0}, "page_rows": 25, "poll_s": 0.05}
+        ],
+    )
+    header = "resident_id,employer,year,amount,paid_on,recorded_at,serial\n"
+    done = 0
+    for number in range(6):
+        lines = [f"4401{s % 9:014d},,2024,{s}.5,2025-02-28,2025-03-01 08:00:00,{s}\n" for s in range(done, done + 200)]
+        done += 200
+        (folder / "x.part").write_text(header + "bad line\n" + "".join(lines))
+        (folder / "x.part").rename(folder / f"{number}.csv")
+    for _ in range(3):
+        process = command(project)
+        target = serials(project).total() + random.randint(1, 250)
+        deadline = time.monotonic() + 180
+        while serials(project).total() < min(target, done) and time.monotonic() < deadline:
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    drain(project)
+    assert serials(project) == Counter(range(done))
+    assert len(list((folder / "done").iterdir())) == 6
+    assert not list((folder / "taken").iterdir())
+    lines = (project.home / "rejects" / f"{project.subject}.jsonl").read_text().splitlines()
+    assert len({line.split('"place"')[1] for line in lines}) == 6
+
+
 def command(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **project.environment()}
     log = (project.folder / "log").open("ab")
@@ -181,7 +279,7 @@ def test_kills_neither_lose_nor_repeat(project: Project, database: sqlite3.Conne
     done, kills = 500, 0
     while kills < 5:
         process = command(project)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         target = serials(project).total() + random.randint(1, 300)
         while serials(project).total() < target and time.monotonic() < deadline:
             insert(database, range(done, done + 60))
