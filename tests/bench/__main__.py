@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,8 @@ class Choice:
     rounds: int
     records: int
     seconds: float
+    ends: float
+    """On the monotonic clock: no run begins after it."""
     quick: bool
 
 
@@ -60,21 +63,30 @@ def _listed(kind: Callable[[str], Any] = str, allowed: Sequence[Any] = ()) -> Ca
 @click.option("--rounds", type=click.IntRange(1), help="How often each candidate runs. [default: 3, quick 1]")
 @click.option("--records", type=click.IntRange(1000), help="Of each source. [default: 2,000,000, quick 1,000,000]")
 @click.option("--seconds", type=click.FloatRange(0.5), help="Longest window of one run. [default: 10, quick 3]")
-def main(quick: bool, rounds: int | None, records: int | None, seconds: float | None, **lists: Any) -> None:
+@click.option("--minutes", type=click.FloatRange(0.5), help="No run begins after these. [default: none, quick 4.5]")
+def main(
+    quick: bool,
+    rounds: int | None,
+    records: int | None,
+    seconds: float | None,
+    minutes: float | None,
+    **lists: Any,
+) -> None:
     """Measure the router beside its peers, all on one broker, in interleaved rounds."""
     if quick:
         lists |= {"sizes": lists["sizes"][:1], "codecs": lists["codecs"][:1]}
+    began = time.monotonic()
     choice = Choice(
         **lists,
         rounds=rounds or (1 if quick else 3),
         records=records or (1_000_000 if quick else 2_000_000),
         seconds=seconds or (3.0 if quick else 10.0),
+        ends=began + 60 * (minutes or (4.5 if quick else math.inf)),
         quick=quick,
     )
     # An end from outside must still stop the broker and the candidates.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     runs: list[Run] = []
-    began = time.monotonic()
     results.OUT.parent.mkdir(exist_ok=True)
     with results.OUT.open("w") as out, rig() as broker:
         for run in measured(broker, choice, ready(choice.candidates)):
@@ -102,6 +114,9 @@ def measured(broker: Rig, choice: Choice, candidates: Sequence[str]) -> Iterator
     """Every run in turn; a failure is reported and the next one goes on."""
     plan = list(cases(choice, candidates))
     for number, (turn, source, workload, candidate) in enumerate(plan, 1):
+        if time.monotonic() > choice.ends:
+            click.echo(f"time is up: {len(plan) + 1 - number} runs of {len(plan)} are left out", err=True)
+            break
         records = choice.records if source.record_bytes < 1000 else choice.records // 2
         [loaded] = broker.load([source], records)
         task = Task(workload, loaded, VIEWS[workload])
@@ -113,11 +128,11 @@ def measured(broker: Rig, choice: Choice, candidates: Sequence[str]) -> Iterator
             continue
         click.echo(f"{where} {got.records_per_s:,.0f} records/s (over {got.counted:,} records)", err=True)
         yield Run(workload, *_case(task), candidate, round(got.records_per_s), round(got.cpu_s_per_million, 2), turn)
-    if "latency" in choice.only:
+    if "latency" in choice.only and time.monotonic() < choice.ends:
         yield from latency.measured(broker, candidates, rounds=choice.rounds, seconds=8 if choice.quick else 20)
-    if "readers" in choice.only:
+    if "readers" in choice.only and time.monotonic() < choice.ends:
         yield from curves.readers(broker, candidates, choice.records, choice.seconds, quick=choice.quick)
-    if "subjects" in choice.only:
+    if "subjects" in choice.only and time.monotonic() < choice.ends:
         yield from curves.subjects(broker, candidates, choice.records, choice.seconds, quick=choice.quick)
 
 

@@ -88,7 +88,8 @@ def _prepare_quix() -> None:
 ROUTER, WITHOUT_LEDGER, LIMIT = "router", "router-no-ledger", "limit"
 STREAMS, CONFLUENT = "streams", "confluent"
 CANDIDATES = {
-    ROUTER: Candidate("router", ALL, _router("exchange")),
+    # W1 with the ledger on is W3.
+    ROUTER: Candidate("router", ("W0", "W2", "W3"), _router("exchange")),
     WITHOUT_LEDGER: Candidate("router without ledger", ("W0", "W1", "W2"), _router("tests.bench.route_without_ledger")),
     STREAMS: Candidate("Kafka Streams", ALL, _streams, java_peers.build),
     "mirrormaker": Candidate("MirrorMaker 2", ("W0",), _mirror, java_peers.build, _mirrored),
