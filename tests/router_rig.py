@@ -13,6 +13,7 @@ import fastavro
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
 from exchange.contract import names
+from exchange.contract.masks import masked_type
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title, TopicSettings
 from exchange.ledger.entry import validate_entry
 from exchange.records import hash, header
@@ -24,6 +25,7 @@ from exchange.schema import avro
 from exchange.schema.project import project
 
 KEY = bytes(range(32))
+PSEUDONYM_KEY = bytes(range(32, 64))
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SUBJECT = "office.income"
 OLD, NEW, FIRST_VIEW = 3, 5, 40
@@ -51,10 +53,25 @@ def grant(name: str, **changes: Any) -> Grant:
     return Grant.model_validate({**base, "from": date(2026, 1, 1), "until": date(2026, 12, 31), **changes})
 
 
-def epoch(*grants: Grant, number: int = 7, owner: str = "office", ledger: int = 1) -> Epoch:
-    """An epoch with these grants; view schemas are numbered from FIRST_VIEW."""
+def view_schema(given: Grant, known: tuple[str, ...]) -> avro.Schema:
+    """The schema of what a projecting grant gives; `all` are the `known` fields."""
+    fields = SCHEMAS[NEW].fields
+    types = {name: masked_type(mask, fields[name]) for name, mask in given.masks.items()}
+    return project(SCHEMAS[NEW], known if given.fields == "all" else given.fields, types)
+
+
+def epoch(
+    *grants: Grant,
+    number: int = 7,
+    owner: str = "office",
+    ledger: int = 1,
+    known: tuple[str, ...] = tuple(SCHEMAS[NEW].fields),
+    rotation: int = 0,
+) -> Epoch:
+    """An epoch with these grants; view schemas are numbered from FIRST_VIEW, and `all` are the `known` fields."""
     title = Title(zh="测试", en="Test")
-    projected = {g.id: project(SCHEMAS[NEW], g.fields) for g in grants if g.fields != "all"}
+    is_new = known != tuple(SCHEMAS[NEW].fields)
+    projected = {g.id: view_schema(g, known) for g in grants if g.fields != "all" or g.masks or is_new}
     ids = {name: FIRST_VIEW + i for i, name in enumerate(projected)}
     texts = {i: schema.text for i, schema in SCHEMAS.items()} | {ids[n]: s.text for n, s in projected.items()}
     return Epoch(
@@ -63,7 +80,7 @@ def epoch(*grants: Grant, number: int = 7, owner: str = "office", ledger: int = 
         contract=Contract(
             version=1,
             departments=tuple(
-                Department(id=id_, title=title, credit_code="11440100MBX01FA1XW")
+                Department(id=id_, title=title, credit_code="11440100MBX01FA1XW", pseudonym_rotation=rotation)
                 for id_ in (owner, *(g.reader for g in grants))
             ),
             subjects=(
@@ -74,6 +91,7 @@ def epoch(*grants: Grant, number: int = 7, owner: str = "office", ledger: int = 
         ),
         writers={f"{owner}.income": (OLD, NEW)},
         views=ids,
+        pinned={g.id: known for g in grants if g.fields == "all"},
         schemas=texts,
         ledger=ledger,
     )  # fmt: skip
@@ -139,7 +157,7 @@ def route(under: Epoch, batches: Sequence[SourceBatch], now: datetime = NOW) -> 
     """Run one step over batches of partition 1."""
     [subject] = under.contract.subjects
     source = Source(names.subject_topic(subject.id), 1, under.number, "r1", int(now.timestamp() * 1000))
-    made = step(scan(batches), make_ready(under, subject.id, now), source, hash.tag_state(KEY))
+    made = step(scan(batches), make_ready(under, subject.id, now, PSEUDONYM_KEY), source, hash.tag_state(KEY))
     validate_entry(made.entry)
     inboxes = {topic: unpack(batches) for topics, batches in made.deliveries for topic in topics}
     return Routed(made, inboxes, unpack(made.quarantined))

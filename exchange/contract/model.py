@@ -236,3 +236,9 @@ class Epoch(Model):
     pinned: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     schemas: Mapping[int, str]
     ledger: int
+
+    def given(self, grant: Grant) -> tuple[str, ...] | None:
+        """The fields that a grant of the contract gives; None where it gives records as they are."""
+        if grant.fields != "all":
+            return grant.fields
+        return None if not grant.masks and grant.id not in self.views else self.pinned[grant.id]

@@ -303,13 +303,13 @@ def _write_epoch(connection: Connection, epoch: Epoch) -> None:
     t = tables.grants
     if connection.scalar(select(func.count()).select_from(t).where(t.c.epoch == epoch.number)):
         return
-    _insert(connection, t, [_grant_row(epoch.number, grant) for grant in epoch.contract.grants])
+    _insert(connection, t, [_grant_row(epoch, grant) for grant in epoch.contract.grants])
 
 
-def _grant_row(epoch: int, grant: Grant) -> dict[str, Any]:
+def _grant_row(epoch: Epoch, grant: Grant) -> dict[str, Any]:
     written = grant.model_dump(mode="json", by_alias=True)
     return {
-        "epoch": epoch,
+        "epoch": epoch.number,
         "id": grant.id,
         "subject": grant.subject,
         "topic": names.subject_topic(grant.subject),
@@ -317,8 +317,16 @@ def _grant_row(epoch: int, grant: Grant) -> dict[str, Any]:
         "purpose": grant.purpose.code,
         "basis": grant.purpose.basis,
         "text": grant.purpose.text,
-        "fields": json.dumps(written["fields"]),
+        "fields": json.dumps(_fields(epoch, grant)),
         "filter": json.dumps(written["where"]),
         "from_day": grant.from_.isoformat(),
         "until_day": grant.until.isoformat(),
     }
+
+
+def _fields(epoch: Epoch, grant: Grant) -> str | list[str]:
+    """The fields that were given, those that were masked with their mask."""
+    given = epoch.given(grant)
+    if given is None:
+        return "all"
+    return [f"{name} ({grant.masks[name].kind})" if name in grant.masks else name for name in given]

@@ -134,7 +134,7 @@ grants = Table(
     Column("purpose", Text, nullable=False),
     Column("basis", Text, nullable=False),
     Column("text", Text, nullable=False),
-    Column("fields", Text, nullable=False, comment="JSON: all, or the names."),
+    Column("fields", Text, nullable=False, comment="JSON: all, or the names, with masks."),
     Column("filter", Text, nullable=False, comment="JSON: the grant's where."),
     Column("from_day", Text, nullable=False),
     Column("until_day", Text, nullable=False),

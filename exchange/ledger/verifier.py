@@ -15,7 +15,8 @@ from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.ledger.reread import Place, PlainRecord, Report, Reread, plain_records
 from exchange.schema import wire
 
-Grants = Mapping[tuple[int, str], Grant]
+Grants = Mapping[tuple[int, str], tuple[Grant, bool]]
+"""By epoch and id, each with whether it gives records as they are."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
 def _grants(cluster: Cluster) -> Grants:
     """Every grant by epoch and id."""
     return {
-        (published.number, grant.id): grant
+        (published.number, grant.id): (grant, published.given(grant) is None)
         for batch in Reread(cluster, [names.CONTRACT])
         for published in (epoch.decode(record.value or b"") for record in plain_records(batch))
         for grant in published.contract.grants
@@ -169,7 +170,7 @@ def _end(entry: Entry) -> int:
 
 def _whole(grants: Grants, entry: Entry, outcome: Outcome) -> bool:
     found = [grants.get((entry.epoch, id_)) for id_ in outcome.grants]
-    return all(grant is not None and grant.fields == "all" for grant in found)
+    return all(each is not None and each[1] for each in found)
 
 
 def _deliveries(
@@ -180,7 +181,7 @@ def _deliveries(
     for (_, partition), some in proofs.items():
         for place, entry in some:
             for outcome, id_ in ((each, id_) for each in entry.outcomes for id_ in each.grants):
-                grant = grants.get((entry.epoch, id_))
+                grant, _ = grants.get((entry.epoch, id_), (None, False))
                 if grant is None:
                     found.mismatches.append(Mismatch(place, f"epoch {entry.epoch} has no grant {id_}"))
                     continue

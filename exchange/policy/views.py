@@ -66,7 +66,7 @@ def plan_subject(epoch: Epoch, subject_id: str, now: datetime) -> SubjectPlan:
 
 
 def _key(grant: Grant, epoch: Epoch) -> tuple[object, ...]:
-    fields = _fields(grant, epoch)
+    fields = epoch.given(grant)
     said = grant.model_dump(mode="json", include={"where", "masks"})
     return (
         None if fields is None else frozenset(fields),
@@ -74,13 +74,6 @@ def _key(grant: Grant, epoch: Epoch) -> tuple[object, ...]:
         None if fields is None else epoch.views[grant.id],
         _reader(grant, epoch.contract.departments),
     )
-
-
-def _fields(grant: Grant, epoch: Epoch) -> tuple[str, ...] | None:
-    """The fields that are given; None for whole records, which no mask and no newer schema makes partial."""
-    if grant.fields != "all":
-        return grant.fields
-    return None if not grant.masks and grant.id not in epoch.views else epoch.pinned[grant.id]
 
 
 def _reader(grant: Grant, departments: Iterable[Department]) -> tuple[str, int] | None:
@@ -92,7 +85,7 @@ def _reader(grant: Grant, departments: Iterable[Department]) -> tuple[str, int] 
 
 def _view(grants: list[Grant], epoch: Epoch, entity_field: str) -> GrantedView:
     first = grants[0]
-    fields = _fields(first, epoch)
+    fields = epoch.given(first)
     given = fields is None or entity_field in fields
     mask = first.masks.get(entity_field)
     return GrantedView(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exchange.contract.conditions import OPERATORS, kind_of
 from exchange.contract.masks import faults
-from exchange.contract.model import Condition, Mask
+from exchange.contract.model import Condition, Mask, Where
 from exchange.schema.avro import Field, Schema, parse
 
 INT = st.integers(-(1 << 31), (1 << 31) - 1) | st.sampled_from([0, 1, -1, 63, 64, -64, -65])
@@ -158,6 +158,21 @@ def conditions(draw: st.DrawFn, field: Field) -> Condition:
         else:
             made[op] = draw(value | st.none() if op in ("eq", "ne") else value)
     return Condition.model_validate(made)
+
+
+@st.composite
+def groups(draw: st.DrawFn, schema: Schema, word: str, depth: int) -> Any:
+    """What stands under `all`, `any` or `not` in a `where`, nested at most so deep."""
+
+    def where() -> Where:
+        names = draw(st.lists(st.sampled_from(list(schema.fields)), unique=True, min_size=1, max_size=2))
+        made: dict[str, Any] = {name: draw(conditions(schema.fields[name])) for name in names}
+        if depth and draw(st.booleans()):
+            inner = draw(st.sampled_from(["all", "any", "not"]))
+            made[inner] = draw(groups(schema, inner, depth - 1))
+        return made
+
+    return where() if word == "not" else tuple(where() for _ in range(draw(st.integers(1, 3))))
 
 
 def masks_of(field: Field) -> st.SearchStrategy[Mask]:

@@ -10,7 +10,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from exchange.contract.masks import masked_type
-from exchange.contract.model import Condition, Mask
+from exchange.contract.model import Mask, Where
 from exchange.records.avro_plan import compile_plan
 from exchange.records.check import check
 from exchange.records.reference import Reference, UnevaluableError, on_base
@@ -19,7 +19,7 @@ from exchange.schema import wire
 from exchange.schema.avro import Schema, describe, encode, parse
 from exchange.schema.project import project
 from exchange.schema.resolve import SchemaError
-from tests.property.avro_examples import conditions, masks_of, schemas
+from tests.property.avro_examples import conditions, groups, masks_of, schemas
 
 WRITER, VIEW = 7, 9
 KEY = bytes(range(32))
@@ -34,7 +34,7 @@ def columns(values: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 class Case(NamedTuple):
     writer: Schema
     view: Schema | None
-    where: dict[str, Condition]
+    where: Where
     masks: dict[str, Mask]
     bodies: list[bytes]
 
@@ -44,7 +44,9 @@ def cases(draw: st.DrawFn) -> Case:
     writer, records = draw(schemas())
     names = draw(st.lists(st.sampled_from(list(writer.fields)), unique=True))
     filtered = draw(st.lists(st.sampled_from(list(writer.fields)), unique=True, max_size=2))
-    where = {name: draw(conditions(writer.fields[name])) for name in filtered}
+    where: Where = {name: draw(conditions(writer.fields[name])) for name in filtered}
+    for word in draw(st.lists(st.sampled_from(["all", "any", "not"]), unique=True, max_size=2)):
+        where = {**where, word: draw(groups(writer, word, 2))}
     masks = {name: draw(masks_of(writer.fields[name])) for name in names if draw(st.integers(0, 3)) == 0}
     base = on_base(writer)
     bodies = [encode(base, record) for record in draw(st.lists(records, min_size=1, max_size=5))]

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import io
+from hashlib import blake2b
 from typing import Any
 
 import fastavro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.contract.model import Grant
+from exchange.contract.model import Condition, Grant, Mask
 from exchange.ledger.entry import tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from exchange.schema.project import project
-from tests.router_rig import KEY, NEW, OLD, SCHEMAS, Headers, Written, batch, epoch, grant, route, value, wire
+from tests.router_rig import (
+    KEY,
+    NEW,
+    OLD,
+    PSEUDONYM_KEY,
+    SCHEMAS,
+    Written,
+    batch,
+    epoch,
+    grant,
+    route,
+    value,
+    view_schema,
+    wire,
+)
 
 DISTRICTS = ["4401", "440106", "44", "3100", "", None]
 FIELDS = ["id", "year", "district", "cents"]
+MASKS: dict[str, list[Any]] = {
+    "id": ["pseudonym", "pseudonym", {"kind": "partial", "last": 2}, None],
+    "district": ["redact", "pseudonym", {"kind": "partial", "first": 2}],
+    "cents": [{"kind": "range", "bounds": [0, 100]}],
+}
 HEADERS = st.lists(st.tuples(st.text(max_size=3), st.binary(max_size=3)), max_size=2)
 
 
@@ -44,12 +63,24 @@ def grants(draw: st.DrawFn) -> list[Grant]:
             where["year"] = {"ge": draw(st.integers(2020, 2026))}
         if draw(st.booleans()):
             where["district"] = draw(st.sampled_from([{"prefix": "4401"}, {"in": ["44", None]}, {"is_null": True}]))
-        made.append(grant(f"g{i}", fields=fields, where=where))
+        if draw(st.booleans()):
+            where["any"] = [{"cents": {"ge": 0}}, {"not": {"district": {"prefix": "4401"}}}]
+        masks = {
+            name: draw(st.sampled_from(options))
+            for name, options in MASKS.items()
+            if (fields == "all" or name in fields) and not draw(st.integers(0, 3))
+        }
+        made.append(grant(f"g{i}", fields=fields, where=where, masks=masks))
     return made
 
 
 def holds(record: dict[str, Any], given: Grant) -> bool:
     for name, condition in given.where.items():
+        if name == "any":
+            if record["cents"] < 0 and (record["district"] or "-").startswith("4401"):
+                return False
+            continue
+        assert isinstance(condition, Condition)
         [(operator, operand)] = condition.operators().items()
         found = record[name]
         if operator == "ge" and found < operand:
@@ -79,24 +110,51 @@ def decode(raw: bytes) -> tuple[int, dict[str, Any]] | None:
 def deliver(record: Written, given: Grant, view_id: int | None) -> Written | str:
     """What a valid record becomes for a grant, or why it is withheld."""
     timestamp, key, raw, headers = record
-    keeps_key = given.fields == "all" or "id" in given.fields
+    is_whole = given.fields == "all" and not given.masks
+    names = tuple(SCHEMAS[NEW].fields) if given.fields == "all" else given.fields
+    mask = given.masks.get("id")
+    keeps_key = "id" in names and mask is None
     if raw is None:
         if given.where or not keeps_key:
             return "tombstone"
-        return timestamp, key, None, _kept(headers, given)
+        return timestamp, key, None, headers if is_whole else []
     decoded = decode(raw)
     assert decoded is not None
     if not holds(decoded[1], given):
         return "filter"
-    if given.fields == "all":
+    if is_whole:
         return record
     assert view_id is not None
-    kept = {name: decoded[1][name] for name in given.fields}
-    return timestamp, key if keeps_key else None, wire(view_id, kept, project(SCHEMAS[NEW], given.fields)), []
+    whole = {"note": "none"} | decoded[1]
+    kept = {name: masked(given, given.masks.get(name), whole[name]) for name in names}
+    if not keeps_key:
+        known = key is not None and "id" in names and mask is not None and mask.kind == "pseudonym"
+        key = pseudonym(given, key or b"").encode() if known else None
+    return timestamp, key, wire(view_id, kept, view_schema(given, names)), []
 
 
-def _kept(headers: Headers, given: Grant) -> Headers:
-    return headers if given.fields == "all" else []
+def pseudonym(given: Grant, value: bytes) -> str:
+    """Made from the documented recipe alone."""
+    ours = blake2b(
+        f"{given.reader}/0".encode(), digest_size=32, key=PSEUDONYM_KEY, person=b"exchange.reader\0"
+    ).digest()
+    return blake2b(value, digest_size=16, key=ours, person=b"exchange.pseudo\0").hexdigest()
+
+
+def masked(given: Grant, mask: Mask | None, value: Any) -> Any:
+    if mask is None:
+        return value
+    if mask.kind == "redact":
+        return "***"
+    if mask.kind == "null" or value is None:
+        return None
+    if mask.kind == "pseudonym":
+        return pseudonym(given, value.encode())
+    if mask.kind == "range":
+        return "<0" if value < 0 else "0..100" if value < 100 else ">=100"
+    shown = mask.first + mask.last
+    hidden = "*" * (len(value) - shown)
+    return value[: mask.first] + hidden + value[len(value) - mask.last :] if hidden else "*" * len(value)
 
 
 @given(st.lists(RECORDS.filter(bool), min_size=1, max_size=3), grants(), st.integers(0, 4))

@@ -75,6 +75,47 @@ def test_only_a_view_with_the_entity_field_keeps_the_key() -> None:
     assert [view.keeps_key for view in plan_subject(asked, "tax.income", NOW).views] == [True, True, False]
 
 
+def test_masks_and_pseudonyms_make_views_of_their_own() -> None:
+    def given(id_: str, **masks: Any) -> dict[str, Any]:
+        return grant(id_, reader=id_[:-1], fields=["year", "name"], masks=masks)
+
+    plan = plan_subject(
+        epoch(
+            given("a1"),
+            given("a2", name="redact"),
+            given("b1", name={"kind": "redact"}),
+            given("a3", name={"kind": "partial", "first": 1}),
+            given("a4", name="pseudonym"),
+            given("a5", name="pseudonym"),
+            given("b2", name="pseudonym"),
+        ),
+        "tax.income",
+        NOW,
+    )
+    shared = [[g.id for g in view.grants] for view in plan.views]
+    assert shared == [["a1"], ["a2", "b1"], ["a3"], ["a4", "a5"], ["b2"]]
+    assert [view.reader for view in plan.views] == [None, None, None, ("a", 0), ("b", 0)]
+
+
+def test_the_key_is_what_the_view_gives() -> None:
+    fields = ["resident_id", "year"]
+    masks = [{}, {"resident_id": "pseudonym"}, {"resident_id": {"kind": "partial", "last": 4}}, {"year": "pseudonym"}]
+    asked = [grant(f"g{i}", fields=fields, masks=mask) for i, mask in enumerate(masks)]
+    asked.append(grant("g5", fields=["year"]))
+    views = plan_subject(epoch(*asked), "tax.income", NOW).views
+    assert [view.keeps_key for view in views] == [True, False, False, True, False]
+    assert [view.key_is_pseudonym for view in views] == [False, True, False, False, False]
+
+
+def test_all_is_what_is_pinned_where_the_subject_has_more() -> None:
+    under = epoch(grant("whole"), grant("pinned")).model_copy(
+        update={"pinned": {"whole": ("resident_id", "year"), "pinned": ("year",)}, "views": {"pinned": 41}}
+    )
+    whole, pinned = plan_subject(under, "tax.income", NOW).views
+    assert (whole.fields, whole.schema_id, whole.keeps_key) == (None, None, True)
+    assert (pinned.fields, pinned.schema_id, pinned.keeps_key) == (("year",), 41, False)
+
+
 @pytest.mark.parametrize(
     ("now", "active", "until"),
     [

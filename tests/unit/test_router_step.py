@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
 
 import pytest
 
 from exchange.ledger.entry import NULL_TAG, Run, tag
 from exchange.ledger.merkle import EMPTY_ROOT, digest_leaf, merkle_root
+from exchange.policy.pseudonyms import NoPseudonymKeyError, reader_key
+from exchange.records.hash import PSEUDONYM
+from exchange.router.plan import make_ready
 from exchange.router.step import MAX_RECORD_BYTES
 from exchange.schema.avro import Schema
 from exchange.schema.project import project
@@ -15,7 +19,9 @@ from tests.router_rig import (
     FIRST_VIEW,
     KEY,
     NEW,
+    NOW,
     OLD,
+    PSEUDONYM_KEY,
     SCHEMAS,
     Written,
     batch,
@@ -23,6 +29,7 @@ from tests.router_rig import (
     grant,
     route,
     value,
+    view_schema,
     wire,
 )
 
@@ -63,6 +70,62 @@ def test_a_projecting_view_has_no_headers_and_no_key_that_it_does_not_give() -> 
     }
     for outcome, delivered in zip(routed.step.entry.outcomes, routed.inboxes.values(), strict=True):
         assert outcome.digest == root(delivered)
+
+
+def test_pseudonyms_stand_for_the_person_in_field_and_key() -> None:
+    masks = {"id": "pseudonym", "district": {"kind": "partial", "first": 2}}
+    here, there = (grant(name, fields=("id", "district"), masks=masks) for name in ("here", "there"))
+    given = records(value(OLD), value(NEW, district=None), key=b"440101") + records(value(id="440102"), key=b"440102")
+    given += records(value(), key=None) + records(None)
+    under = epoch(here, there)
+    routed = route(under, [batch(given)])
+    seen = []
+    for reader in ("here", "there"):
+        key = reader_key(PSEUDONYM_KEY, reader, 0)
+        first, second = (
+            blake2b(p, digest_size=16, key=key, person=PSEUDONYM).hexdigest() for p in (b"440101", b"440102")
+        )
+        rows = [(first, "44**"), (first, None), (second, "44**"), (first, "44**")]
+        schema = view_schema(here, ())
+        due = [wire(under.views[reader], {"id": i, "district": d}, schema) for i, d in rows]
+        keys = [first.encode(), first.encode(), second.encode(), None]
+        inbox = routed.inboxes[f"inbox.{reader}.office.income"]
+        assert [(k, v) for _, k, v, _ in inbox] == list(zip(keys, due, strict=True))
+        assert routed.outcome(reader) == {4: "tombstone"}
+        [outcome] = [o for o in routed.step.entry.outcomes if reader in o.grants]
+        assert outcome.digest == root(inbox)
+        seen.append(first)
+    assert seen[0] != seen[1]
+    rotated = route(epoch(here, rotation=1), [batch(given)]).inboxes["inbox.here.office.income"]
+    assert rotated[0][1] not in (seen[0].encode(), None)
+
+
+def test_a_masked_entity_leaves_no_key() -> None:
+    masked = grant("masked", masks={"id": {"kind": "partial", "last": 2}})
+    [record] = route(epoch(masked), [batch([(5, b"440101", value(), [("h", b"440101")])])]).inboxes.popitem()[1]
+    assert record[1] is None
+    assert record[3] == []
+    assert b"440101" not in (record[2] or b"")
+
+
+def test_pseudonyms_without_a_key_are_refused() -> None:
+    under = epoch(grant("here", masks={"id": "pseudonym"}))
+    with pytest.raises(NoPseudonymKeyError):
+        make_ready(under, "office.income", NOW)
+
+
+def test_a_new_field_waits_until_a_grant_names_it() -> None:
+    before = tuple(SCHEMAS[OLD].fields)
+    named = grant("named", fields=(*before, "note"))
+    given = [(5, b"k", value(OLD), [("h", b"")]), (6, b"k", value(NEW, note="secret"), [("h", b"")])]
+    under = epoch(WHOLE, named, known=before)
+    routed = route(under, [batch(given)])
+    person = {"id": "440101", "year": 2025, "district": "4401", "cents": 7}
+    old = wire(under.views["whole"], person, _view(*before))
+    assert routed.inboxes["inbox.whole.office.income"] == [(5, b"k", old, []), (6, b"k", old, [])]
+    notes = [person | {"note": note} for note in ("none", "secret")]
+    due = [wire(under.views["named"], each, _view(*before, "note")) for each in notes]
+    assert [v for _, _, v, _ in routed.inboxes["inbox.named.office.income"]] == due
 
 
 def _view(*fields: str) -> Schema:
