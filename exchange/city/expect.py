@@ -1,7 +1,7 @@
 """What each reader must hold, computed from the departments' own rows, and what it does hold.
 
-Nothing here is shared with the router: filters are SQL over the source tables, and rows are
-compared as sets of texts.
+Nothing here is shared with the router: filters are SQL over the source tables, masks work on
+texts, and rows are compared as sets of texts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from exchange.city.make import Manifest, offices
 from exchange.connect.database import Paths, engine, translated
 from exchange.connect.load import load
 from exchange.contract.load import Loaded
-from exchange.contract.model import Condition, Grant, Where
+from exchange.contract.model import Condition, Grant, Mask, Where
 from exchange.contract.period import in_force
 from exchange.errors import ConfigError
 from exchange.schema.avro import Field
 
 _PAGE_ROWS = 5_000
+Form = Callable[[Any], Any]
+"""A value as it is compared."""
 
 # How an office's own form of a nested field is read, where it is not JSON.
 _NESTED: Mapping[tuple[str, str], Callable[[str], Any]] = {
@@ -86,7 +89,17 @@ class Verdict:
 class Expectations:
     """What the grants in force allow, and what the readers' databases hold."""
 
-    def __init__(self, loaded: Loaded, connectors: Path, home: Path, manifest: Manifest, now: datetime) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        connectors: Path,
+        home: Path,
+        manifest: Manifest,
+        now: datetime,
+        pseudonym_key: bytes = b"",
+    ) -> None:
+        self._rotation = {d.id: d.pseudonym_rotation for d in loaded.contract.departments}
+        self._pseudonym_key = pseudonym_key
         self.grants = in_force(loaded.contract, now)
         self._schemas = loaded.schemas
         self._sinks = {grant.id: _sink(connectors, home, grant) for grant in self.grants}
@@ -113,13 +126,33 @@ class Expectations:
         office, desk = self._desks[grant.subject]
         fields = self._fields(grant)
         zone = ZoneInfo(desk.timezone)
-        forms = [_form(field, zone, _NESTED.get((desk.subject, field.name), json.loads)) for field in fields]
+        forms = [
+            self._masked(grant, field.name, _form(field, zone, _NESTED.get((desk.subject, field.name), json.loads)))
+            for field in fields
+        ]
         due = Tally.of(_rows(office.engine, self._due(grant), forms))
         made, table = self._table(grant)
         if table is None:
             return Verdict(grant, due, Tally())
-        forms = [_form(field, UTC) for field in fields]
+        forms = [str if field.name in grant.masks else _form(field, UTC) for field in fields]
+        forms = [_or_none(form) for form in forms]
         return Verdict(grant, due, Tally.of(_rows(made, sa.select(*table.c), forms)))
+
+    def _masked(self, grant: Grant, name: str, form: Form) -> Form:
+        """The form of a field as the grant gives it, for values of the office's own."""
+        mask = grant.masks.get(name)
+        if mask is None:
+            return _or_none(form)
+        if mask.kind == "redact":
+            return lambda _: "***"
+        if mask.kind == "null":
+            return lambda _: None
+        if mask.kind == "pseudonym":
+            ours = f"{grant.reader}/{self._rotation[grant.reader]}".encode()
+            key = blake2b(ours, digest_size=32, key=self._pseudonym_key, person=b"exchange.reader\0").digest()
+            secret = partial(blake2b, digest_size=16, key=key, person=b"exchange.pseudo\0")
+            return _or_none(lambda value: secret(form(value).encode()).hexdigest())
+        return _or_none(lambda value: _mask(mask, str(form(value))))
 
     def _fields(self, grant: Grant) -> list[Field]:
         fields = self._schemas[grant.subject].fields
@@ -178,13 +211,30 @@ def _as_dates(value: Any) -> Any:
     return date.fromisoformat(value) if isinstance(value, str) else [date.fromisoformat(v) for v in value]
 
 
-def _rows(made: sa.Engine, query: sa.Select[Any], forms: Sequence[Callable[[Any], Any]]) -> Iterator[tuple[Any, ...]]:
+def _rows(made: sa.Engine, query: sa.Select[Any], forms: Sequence[Form]) -> Iterator[tuple[Any, ...]]:
     with made.connect().execution_options(stream_results=True, yield_per=_PAGE_ROWS) as connection:
         for row in connection.execute(query):
-            yield tuple(form(value) if value is not None else None for form, value in zip(forms, row, strict=True))
+            yield tuple(form(value) for form, value in zip(forms, row, strict=True))
 
 
-def _form(field: Field, zone: tzinfo, own: Callable[[str], Any] = json.loads) -> Callable[[Any], Any]:
+def _or_none(form: Form) -> Form:
+    return lambda value: None if value is None else form(value)
+
+
+def _mask(mask: Mask, text: str) -> str:
+    """A value's text as year, month, range or partial give it."""
+    if mask.kind == "year":
+        return str(int(text[:4]))
+    if mask.kind == "month":
+        return text[:7]
+    if mask.kind == "range":
+        bounds = [Decimal(str(bound)) for bound in mask.bounds]
+        return mask.labels()[sum(Decimal(text) >= bound for bound in bounds)]
+    hidden = max(0, len(text) - mask.first - mask.last)
+    return text[: mask.first] + "*" * hidden + text[len(text) - mask.last :] if hidden else "*" * len(text)
+
+
+def _form(field: Field, zone: tzinfo, own: Callable[[str], Any] = json.loads) -> Form:
     """How a value of the field is written, whatever the database gave it as; times without zone are in `zone`."""
     if field.base in ("array", "map", "record"):
         return lambda v: json.dumps(own(v) if isinstance(v, str) else v, sort_keys=True, ensure_ascii=False)
@@ -194,7 +244,7 @@ def _form(field: Field, zone: tzinfo, own: Callable[[str], Any] = json.loads) ->
         return lambda v: str(v)[:10]
     if field.logical == "timestamp-millis":
         return lambda v: _instant(v, zone)
-    forms: Mapping[str, Callable[[Any], Any]] = {"boolean": bool, "int": int, "long": int, "double": float}
+    forms: Mapping[str, Form] = {"boolean": bool, "int": int, "long": int, "double": float}
     return forms.get(field.base, str)
 
 

@@ -15,6 +15,7 @@ from exchange.cli.broker import local
 from exchange.cli.city import RECORDS, SEED
 from exchange.cli.processes import Processes
 from exchange.cli.rig import Rig
+from exchange.keys import pseudonym_key
 from exchange.settings import Settings
 
 DIFFERS_STATUS = 1
@@ -42,7 +43,9 @@ def demo(records: int, seed: int, keep: bool) -> None:
         rig.apply()
         planted = rig.plant()
         started = rig.start_daemons()
-        expectations = Expectations(rig.loaded, rig.settings.connectors, rig.settings.home, manifest, datetime.now(UTC))
+        settings, now = rig.settings, datetime.now(UTC)
+        key = pseudonym_key(settings)
+        expectations = Expectations(rig.loaded, settings.connectors, settings.home, manifest, now, key)
         flow = rig.wait_until_drained(expectations)
         with rig.step("check"), rig.console.status("checking …") as status:
             facts = summary.gather(rig.settings, rig.loaded, manifest, planted, expectations, status.update)

@@ -11,6 +11,7 @@ from stdnum.cn import uscc
 from exchange.connect.load import departments
 from exchange.connect.load import load as load_connector
 from exchange.contract.load import Loaded, load
+from exchange.contract.model import GROUPS, Condition
 from exchange.contract.period import in_force
 
 ROOT = Path(__file__).parents[2]
@@ -38,18 +39,19 @@ def test_the_contract_is_large_enough(loaded: Loaded) -> None:
 def test_every_field_that_a_grant_names_exists(loaded: Loaded) -> None:
     for grant in loaded.contract.grants:
         fields = loaded.schemas[grant.subject].fields
-        assert set(grant.where) <= set(fields), grant.id
+        assert set(grant.where) <= {*fields, *GROUPS}, grant.id
         assert grant.fields == "all" or set(grant.fields) <= set(fields), grant.id
 
 
 def test_grants_are_of_every_kind(loaded: Loaded) -> None:
     grants = loaded.contract.grants
     entity = {s.id: s.entity.field for s in loaded.contract.subjects}
-    operators = {op for g in grants for c in g.where.values() for op in c.operators()}
+    operators = {op for g in grants for c in g.where.values() if isinstance(c, Condition) for op in c.operators()}
     views = [(g.subject, g.fields) for g in grants if g.fields != "all"]
     assert any(g.fields == "all" for g in grants)
     assert any(g.fields != "all" and entity[g.subject] not in g.fields for g in grants)
     assert operators >= {"eq", "ne", "in", "prefix", "ge", "is_null"}
+    assert {mask.kind for g in grants for mask in g.masks.values()} >= {"pseudonym", "partial", "year", "month"}
     assert len(set(views)) < len(views), "some readers share a view"
     assert any(g.until < DAY for g in grants)
     assert any(g.from_ > DAY for g in grants)
