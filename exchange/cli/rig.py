@@ -64,6 +64,7 @@ class Rig:
         self.console = console
         self.processes = Processes(settings.home, settings.metrics_host)
         self.loaded: Loaded = load(settings.contract, city_day(datetime.now(UTC)))
+        self._before: dict[str, dict[str, float]] = {}
         self.cluster = Cluster(settings.bootstrap_servers, "exchange.demo")
 
     @property
@@ -112,6 +113,7 @@ class Rig:
         """
         core, connectors = self.daemons[: ROUTERS + 1], self.daemons[ROUTERS + 1 :]
         started: list[str] = []
+        self._before = {name: self.processes.samples(name) for name in self.processes.running()}
         with self.step("daemons") as say:
             for group in (core, connectors):
                 started += self.processes.start(group)
@@ -140,8 +142,8 @@ class Rig:
                 self._restart_dead(flow, restart)
                 held = {grant.id: expectations.held_rows(grant) for grant in expectations.grants}
                 samples = {daemon.name: self.processes.samples(daemon.name) for daemon in self.daemons}
-                flow.published = _total(samples, "connector-", "exchange_connector_rows_total:published")
-                flow.delivered = _total(samples, "router-", "exchange_records_total:delivered")
+                flow.published = self._new(samples, "connector-", "exchange_connector_rows_total:published")
+                flow.delivered = self._new(samples, "router-", "exchange_records_total:delivered")
                 lag = sum(_total(samples, "", name) for name in LAGS)
                 now = (flow.published, flow.delivered, lag, *held.values())
                 if now != before:
@@ -192,6 +194,10 @@ class Rig:
                 self.console.print(self.processes.tail(name), markup=False)
                 raise StepFailedError(f"{name} did not start", remedy=f"see {self.processes.log(name)}")
             time.sleep(_POLL_S)
+
+    def _new(self, samples: dict[str, dict[str, float]], prefix: str, name: str) -> int:
+        """What was counted since `start_daemons`, by daemons that ran before too."""
+        return max(0, _total(samples, prefix, name) - _total(self._before, prefix, name))
 
     def _all_idle(self) -> bool:
         facts = [self.processes.facts(daemon.name) for daemon in self.daemons]
