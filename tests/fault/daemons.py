@@ -64,6 +64,11 @@ class Daemon:
         finally:
             self.end()
 
+    def status(self) -> int | None:
+        """Its exit status, that of a signal negative; None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
     def has_started(self) -> bool:
         """Whether it said so in its log."""
         return b'"started"' in self._log.read_bytes()[self._began_at :]

@@ -21,7 +21,7 @@ from tests.fault.town import FIELDS, OWNER, SHARE, Town, slices
 
 ROWS = 1_000_000
 KILLS = 10
-FEED_S = 100.0
+FEED_S = 80.0
 """The time over which rows come into the database, so that every kill hits daemons at work."""
 SEED = 20_251_122
 
@@ -79,7 +79,7 @@ def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
         return all(daemon.kills >= kills for daemon in daemons) and not feeder.is_alive()
 
     killers = [
-        Killer(begun.routers, (0.0, 16.0), random.Random(chance.random()), enough),
+        Killer(begun.routers, (0.0, 12.0), random.Random(chance.random()), enough),
         Killer([begun.connector], (0.0, 10.0), random.Random(chance.random()), enough),
         Killer([begun.follower], (0.0, 10.0), random.Random(chance.random()), enough),
     ]
