@@ -105,6 +105,9 @@ class _Check:
             for i, field in enumerate(config.key):
                 if field not in given:
                     self._add((*path, "key", i), f"grant {grant.id} does not give {field}", nearest(field, given))
+                elif field in grant.masks and grant.masks[field].kind != "pseudonym":
+                    message = f"grant {grant.id} gives {field} masked: the rows of different records would be one"
+                    self._add((*path, "key", i), message, "choose another key")
         with self._noted((*path, "table") if config.table else path):
             subject = contract.subject(config.subject)
             with closing(self._parts.table(config, subject)) as table:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from stdnum.cn import ric
 
 from exchange.bus import Cluster
 from exchange.city.plant import CANARY, canary_fields
@@ -30,7 +31,7 @@ from exchange.contract.period import in_force
 ROOT = Path(__file__).parents[2]
 RECORDS = 6_000
 pytestmark = pytest.mark.timeout(900)
-_PERSON = re.compile(rb"\d{17}[0-9X]")
+_PERSON = re.compile(rb"(?=(\d{17}[0-9X]))")
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def test_no_canary_is_found_where_its_field_is_not_granted(
         known = {
             f"{CANARY}:{subject.id}:{name}:".encode()
             for name in canary_fields(subject, loaded.schemas[subject.id])
-            if name in fields
+            if name in fields - grant.masks.keys()
         }
         for message in deliveries[topic]:
             data = (message.key() or b"") + message.value() + repr(message.headers()).encode()
@@ -167,10 +168,12 @@ def test_no_resident_id_is_found_where_none_is_granted(deliveries: dict[str, lis
     names = {"resident_id", "legal_rep_id", "shareholders"}
     checked = 0
     for grant, topic, fields in _granted(loaded):
-        if fields & names:
+        if (fields - grant.masks.keys()) & names:
             continue
         for message in deliveries[topic]:
-            assert not _PERSON.search((message.key() or b"") + message.value()), grant.id
+            # Digits of a pseudonym can look like an identifier, but hardly with a birthday and the check digit.
+            found = _PERSON.findall((message.key() or b"") + message.value())
+            assert not any(ric.is_valid(digits.decode()) for digits in found), grant.id
             checked += 1
     assert checked > 0
 

@@ -14,11 +14,11 @@ from sqlalchemy import select
 
 from exchange.cli.ledger import audit
 from exchange.contract import names
+from exchange.keys import load_or_create
 from exchange.ledger import store as store_module
 from exchange.ledger import tables
 from exchange.ledger.audit import Selection, disclosures
 from exchange.ledger.entry import Entry, Outcome, Run, encode, tag
-from exchange.keys import load_or_create
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
 from exchange.ledger.store import LedgerContradictionError, Store, StoreConfigError, StoreUnavailableError

@@ -55,7 +55,8 @@ CONTRACT = Contract.model_validate(
                 "subject": "civil.income",
                 "reader": "tax",
                 "purpose": {"code": "p", "basis": "b", "text": "t"},
-                "fields": ["resident_id"],
+                "fields": ["resident_id", "note"],
+                "masks": {"note": {"kind": "partial", "first": 1}},
                 "from": date(2025, 1, 1),
                 "until": date(2025, 12, 31),
             }
@@ -124,7 +125,7 @@ sources:
     transform: transform.py:income
 sinks:
   - subject: civil.income
-    key: [yaer]
+    key: [yaer, note]
   - subject: civil.house
 """,
     )
@@ -138,6 +139,7 @@ sinks:
             f"{tmp_path.resolve()}/tax/transform.py is not a file of the connector's folder",
         ),
         (14, "sinks[0].key[0]", "grant g1 does not give yaer"),
+        (14, "sinks[0].key[1]", "grant g1 gives note masked: the rows of different records would be one"),
         (15, "sinks[1].subject", "tax has no grant for civil.house"),
     ]
     assert found[0].remedy == "did you mean tax.income?"
