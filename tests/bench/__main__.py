@@ -63,7 +63,7 @@ def _listed(kind: Callable[[str], Any] = str, allowed: Sequence[Any] = ()) -> Ca
 @click.option("--rounds", type=click.IntRange(1), help="How often each candidate runs. [default: 3, quick 1]")
 @click.option("--records", type=click.IntRange(1000), help="Of each source. [default: 2,000,000, quick 1,000,000]")
 @click.option("--seconds", type=click.FloatRange(0.5), help="Longest window of one run. [default: 10, quick 3]")
-@click.option("--minutes", type=click.FloatRange(0.5), help="No run begins after these. [default: none, quick 4.5]")
+@click.option("--minutes", type=click.FloatRange(0.5), help="No run begins after these. [default: none, quick 4]")
 def main(
     quick: bool,
     rounds: int | None,
@@ -81,7 +81,7 @@ def main(
         rounds=rounds or (1 if quick else 3),
         records=records or (1_000_000 if quick else 2_000_000),
         seconds=seconds or (3.0 if quick else 10.0),
-        ends=began + 60 * (minutes or (4.5 if quick else math.inf)),
+        ends=began + 60 * (minutes or (4.0 if quick else math.inf)),
         quick=quick,
     )
     # An end from outside must still stop the broker and the candidates.

@@ -104,9 +104,18 @@ def document(runs: Sequence[Run]) -> str:
 
 @click.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=results.OUT)
-def main(path: Path) -> None:
-    """Print the results of PATH as Markdown."""
-    click.echo(document(results.read(path)))
+@click.option("--into", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Page with the bench marks.")
+def main(path: Path, into: Path | None) -> None:
+    """Print the results of PATH as Markdown, or put them between the marks of a page."""
+    made = document(results.read(path))
+    if into is None:
+        click.echo(made)
+        return
+    before, begin, rest = into.read_text().partition("<!-- bench: begin -->\n")
+    _, end, after = rest.partition("<!-- bench: end -->")
+    if not end:
+        raise click.ClickException(f"{into} has no bench marks")
+    into.write_text(f"{before}{begin}{made}{end}{after}")
 
 
 if __name__ == "__main__":

@@ -67,9 +67,9 @@ public final class Forward {
         set.put("consumer.fetch.max.bytes", String.valueOf(50 << 20));
         set.put("consumer.max.partition.fetch.bytes", String.valueOf(8 << 20));
         set.put("consumer.receive.buffer.bytes", String.valueOf(1 << 20));
-        // Batches near the broker's default limit; they are full long before they linger.
+        // Large batches; a commit sends what still lingers.
         set.put("producer.batch.size", String.valueOf(512 << 10));
-        set.put("producer.linger.ms", "5");
+        set.put("producer.linger.ms", "20");
         // A commit's end is not awaited: the next transaction's first request is refused until it is there.
         set.put("producer.retry.backoff.ms", "5");
         set.put("producer.buffer.memory", String.valueOf(256 << 20));

@@ -1,0 +1,46 @@
+"""Tables of the benchmark are medians and ratios of the runs in its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench import results, table
+from tests.bench.results import Run
+
+
+def run(workload: str, candidate: str, rate: float, turn: int = 1) -> Run:
+    return Run(workload, 200, 256, "none", 3, candidate, rate, 2.5, turn)
+
+
+def test_a_run_has_the_promised_fields() -> None:
+    line = run("W1", "streams", 100_000).as_json()
+    wanted = ("workload", "record_bytes", "batch_kb", "codec", "readers", "candidate", "records_per_s")
+    assert all(f'"{name}"' in line for name in (*wanted, "cpu_s_per_million", "round"))
+    assert "p99_ms" not in line
+    assert "subjects" not in line
+
+
+def test_runs_survive_the_file(tmp_path: Path) -> None:
+    runs = [run("W3", "router", 1), Run("latency", 200, 256, "none", 1, "router", 10_000, 9, 1, 1, 20.5, 71.0)]
+    path = tmp_path / "bench.json"
+    path.write_text("".join(one.as_json() + "\n" for one in runs))
+    assert results.read(path) == runs
+
+
+def test_ratios_are_of_medians() -> None:
+    runs = [run("W3", "router", rate, turn) for turn, rate in enumerate((300, 290, 9_000), 1)]
+    runs += [run("W3", "streams", rate, turn) for turn, rate in enumerate((100, 1, 110), 1)]
+    [verdict] = results.verdicts(results.rows(runs))
+    assert verdict.got == pytest.approx(3.0)
+    assert "| W3, 200 B, 256 KB | router ÷ Kafka Streams | 2.50 | 3.00 | yes |" in table.document(runs)
+
+
+def test_the_ledgers_cost_is_a_share_of_the_throughput() -> None:
+    runs = [run("W0", "router", 75), run("W0", "router-no-ledger", 100)]
+    assert [share for _, share in results.ledger_costs(results.rows(runs))] == [0.25]
+
+
+def test_nothing_measured_gives_no_table() -> None:
+    assert table.document([]) == ""
