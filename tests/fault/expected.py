@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.fault import plain
 from tests.fault.plain import Read, Registry
-from tests.fault.town import ENTITY, FIELDS, GRANTS, OWNER, PARTITIONS, READERS, row
+from tests.fault.town import ENTITY, FIELDS, GRANTS, OWNER, PARTITIONS, PSEUDONYM_KEY, READERS, row
 
 Delivered = tuple[bytes | None, Any, tuple[tuple[str, bytes | None], ...]]
 
@@ -65,8 +65,28 @@ def due(grant: dict[str, Any], record: Read, decoded: dict[str, Any]) -> Deliver
         return None
     if grant["fields"] == "all":
         return record.key, record.value, record.headers
-    key = record.key if ENTITY[grant["subject"]] in grant["fields"] else None
-    return key, tuple((name, decoded[name]) for name in grant["fields"]), ()
+    entity, masks = ENTITY[grant["subject"]], grant.get("masks", {})
+    given = {name: _masked(masks.get(name), decoded[name], grant["reader"]) for name in grant["fields"]}
+    # The entity's field is given in clear or as pseudonym, or not at all: its key is what the field gives.
+    key = given[entity].encode() if entity in given else None
+    return key, tuple(given.items()), ()
+
+
+def _masked(mask: Any, value: Any, reader: str) -> Any:
+    if mask is None:
+        return value
+    if mask == "pseudonym":
+        own = hashlib.blake2b(f"{reader}/0".encode(), digest_size=32, key=PSEUDONYM_KEY, person=b"exchange.reader\0")
+        person = hashlib.blake2b(value.encode(), digest_size=16, key=own.digest(), person=b"exchange.pseudo\0")
+        return person.hexdigest()
+    low, *inner = mask["bounds"]
+    if value < low:
+        return f"<{low}"
+    for high in inner:
+        if value < high:
+            return f"{low}..{high}"
+        low = high
+    return f">={low}"
 
 
 def _holds(value: Any, asked: dict[str, Any]) -> bool:

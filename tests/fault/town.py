@@ -41,10 +41,12 @@ ENTITY = {"income": "resident_id", "vehicle": "owner_id", "visit": "patient_id"}
 SHARE = {"income": 0.5, "vehicle": 0.3, "visit": 0.2}
 """Of all rows, how many are of each subject."""
 
+PSEUDONYM_KEY = bytes(range(32))
 GRANTS: dict[str, dict[str, Any]] = {
     "income-tax": {"subject": "income", "reader": "tax", "fields": "all"},
     "income-civil": {
         "subject": "income", "reader": "civil", "fields": ["year", "cents"], "where": {"district": {"prefix": "4401"}},
+        "masks": {"cents": {"kind": "range", "bounds": [0, 250_000, 500_000]}},
     },
     "income-credit": {"subject": "income", "reader": "credit", "fields": ["resident_id", "year"]},
     "vehicle-tax": {
@@ -54,7 +56,9 @@ GRANTS: dict[str, dict[str, Any]] = {
         "subject": "vehicle", "reader": "civil", "fields": ["owner_id", "kind"], "where": {"axles": {"ge": 3}},
     },
     "visit-civil": {"subject": "visit", "reader": "civil", "fields": "all"},
-    "visit-credit": {"subject": "visit", "reader": "credit", "fields": ["days"]},
+    "visit-credit": {
+        "subject": "visit", "reader": "credit", "fields": ["patient_id", "days"], "masks": {"patient_id": "pseudonym"},
+    },
     "visit-tax-later": {"subject": "visit", "reader": "tax", "fields": "all", "from": "2090-01-01"},
 }  # fmt: skip
 
@@ -82,6 +86,10 @@ class Town(Place):
     def __init__(self, folder: Path, bootstrap_servers: str) -> None:
         super().__init__(folder, bootstrap_servers)
         self.database = folder / "registry.db"
+        self.home.mkdir(exist_ok=True)
+        key = self.home / "pseudonym.key"
+        key.write_bytes(PSEUDONYM_KEY)
+        key.chmod(0o600)
         self._write_contract()
         self._write_connector()
 
