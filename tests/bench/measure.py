@@ -17,7 +17,7 @@ from exchange.bus.consume import Consumer
 _TICKS = os.sysconf("SC_CLK_TCK")
 START_DEADLINE_S = 90.0
 STALL_S = 30.0
-WARM_UP_SHARE, WARM_UP_S = 0.2, 3.0
+WARM_UP_SHARE, WARM_UP_S = 0.2, 5.0
 
 
 class CandidateFailedError(Exception):
@@ -75,7 +75,7 @@ def run(
 ) -> Measured:
     """Start the command and measure what it makes readable in the topics of `expected`, which are empty.
 
-    The window begins once a fifth is readable, or 3 s after the first record: start-up, compilation
+    The window begins once a fifth is readable, or 5 s after the first record: start-up, compilation
     and most of the JVM's warming up are left out for all. It ends as `limits` say. Only
     read_committed ends count, so that it is what a reader can read; a transaction's marker counts as
     a record there, which are a few hundred among millions. Several partitions are looked at together.
