@@ -135,7 +135,7 @@ class Rig:
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with self.step("records") as say, Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task("records into the readers' databases", total=sum(due.values()), note="")
             before: tuple[int, ...] = ()
             while settled < SETTLED_POLLS:
@@ -155,9 +155,8 @@ class Rig:
                 note = f"{sum(held.values()):,} of {sum(due.values()):,}; published {flow.published:,}, lag {lag:,}"
                 progress.update(task, completed=sum(held.values()), note=note)
                 time.sleep(_POLL_S)
+            say(f"{flow.published:,} published, {flow.delivered:,} delivered")
         flow.seconds = moved - started
-        with self.step("records") as say:
-            say(f"{flow.published:,} published, {flow.delivered:,} delivered in {flow.seconds:.1f} s")
         return flow
 
     def stop_daemons(self, names: list[str]) -> None:

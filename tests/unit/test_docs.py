@@ -19,23 +19,23 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 
 
-def commands(text: str) -> Iterator[str]:
-    """Lines of shell blocks, and `exchange …` or `make …` between backticks."""
+def commands(text: str) -> Iterator[tuple[str, bool]]:
+    """Lines of shell blocks, which have to be whole, and `exchange …` or `make …` between backticks, which name one."""
     for language, body in _BLOCK.findall(text):
         if language in ("sh", "bash", "console"):
-            yield from (line.removeprefix("$ ") for line in body.splitlines())
-    yield from re.findall(r"`((?:exchange|make) [^`…<]+)`", _BLOCK.sub("", text))
+            yield from ((line.removeprefix("$ "), True) for line in body.splitlines())
+    yield from ((mention, False) for mention in re.findall(r"`((?:exchange|make) [^`…<]+)`", _BLOCK.sub("", text)))
 
 
-def examples() -> list[tuple[str, list[str]]]:
+def examples() -> list[tuple[str, list[str], bool]]:
     found = []
     for page in PAGES:
-        for command in commands(page.read_text()):
+        for command, whole in commands(page.read_text()):
             words = shlex.split(command, comments=True)
             while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
                 words = words[1:]
             if words and words[0].rpartition("/")[2] in ("exchange", "make"):
-                found.append((page.name, words))
+                found.append((page.name, words, whole))
     return found
 
 
@@ -53,15 +53,16 @@ def parse(words: list[str]) -> None:
         command.parse_args(context, list(rest))
 
 
-@pytest.mark.parametrize(
-    ("page", "words"), examples(), ids=lambda value: value if isinstance(value, str) else " ".join(value)
-)
-def test_command_parses(page: str, words: list[str]) -> None:
+@pytest.mark.parametrize(("page", "words", "whole"), examples(), ids=lambda value: str(value))
+def test_command_parses(page: str, words: list[str], whole: bool) -> None:
     if words[0].endswith("make"):
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert {w for w in words[1:] if "=" not in w} <= set(targets)
-    else:
+        return
+    try:
         parse(words)
+    except click.MissingParameter:
+        assert not whole
 
 
 def test_examples_are_found() -> None:
