@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -181,6 +182,24 @@ def test_no_resident_id_is_found_where_none_is_granted(deliveries: dict[str, lis
 def test_what_a_misbehaving_publisher_wrote_is_in_quarantine(demo: Demo) -> None:
     found = counts(read(demo, "quarantine."))
     assert found == {quarantine_topic(subject): 4 for subject in ("tax.arrears", "market.permit", "credit.rating")}
+
+
+def test_nothing_of_a_record_is_in_logs_ledger_metrics_or_reports(demo: Demo) -> None:
+    home = Path(demo.environment["EXCHANGE_HOME"])
+    logs = list(home.glob("run/*.log"))
+    texts = {file.name: file.read_bytes() for file in [*logs, *home.glob("rejects/*"), *home.glob("ledger.db*")]}
+    assert {"router-1.log", "ledger.db"} < texts.keys()
+    assert len(texts) > len(logs) + 2
+    for log in logs:
+        address = json.loads(re.findall(rb'.*"message": "started".*', texts[log.name])[-1])["address"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+            texts[f"metrics of {log.stem}"] = page.read()
+    for topic, messages in (read(demo, "exchange.ledger") | read(demo, "quarantine.")).items():
+        content = [m.value() if topic == "exchange.ledger" else repr(m.headers()).encode() for m in messages]
+        texts[topic] = b"".join(content)
+    for place, text in texts.items():
+        assert CANARY.encode() not in text, place
+        assert not any(ric.is_valid(digits.decode()) for digits in _PERSON.findall(text)), place
 
 
 def test_a_killed_daemon_is_seen_and_started_again_by_the_next_demo(
