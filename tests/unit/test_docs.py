@@ -53,7 +53,7 @@ def parse(words: list[str]) -> None:
         command.parse_args(context, list(rest))
 
 
-@pytest.mark.parametrize(("page", "words", "whole"), examples(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("page", "words", "whole"), examples(), ids=str)
 def test_command_parses(page: str, words: list[str], whole: bool) -> None:
     if words[0].endswith("make"):
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
