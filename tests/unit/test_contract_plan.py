@@ -169,7 +169,8 @@ def test_all_is_what_the_subject_had_when_the_grant_was_made(cluster: Cluster, t
     assert cluster.epoch.pinned == {"g1": had}
     assert cluster.epoch.views == {"g1": view.id}
     assert tuple(avro.parse(cluster.epoch.schemas[view.id]).fields) == had
-    # Nothing but time and people can widen it: not another change of the grant either.
+    assert cluster.plan(loaded(tmp_path, WHOLE, _grown(NOTE))).is_empty
+    # Another change of the grant does not widen it; another grant does.
     cluster.apply(loaded(tmp_path, WHOLE.replace("until: 2026-12-31", "until: 2027-12-31"), _grown(NOTE)))
     assert cluster.epoch.pinned == {"g1": had}
     cluster.apply(loaded(tmp_path, WHOLE.replace("id: g1", "id: g2"), _grown(NOTE)))

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from exchange.contract.model import Condition
+from exchange.contract.masks import masked_type
+from exchange.contract.model import Condition, Mask
 from exchange.records.reference import Reference
 from exchange.records.view import Evaluated, Kernels, View, compile_view, warm_up
 from exchange.schema import wire
 from exchange.schema.avro import Schema, decode, encode, parse
+from exchange.schema.project import project
 
 OLD, NEW, VIEW = 3, 5, 9
 
@@ -62,6 +64,19 @@ def test_writers_of_several_versions_flow_through_one_view() -> None:
         None,
         {"name": "d", "district": None},
     ]
+
+
+def test_a_masked_field_that_came_later() -> None:
+    nullable = {"type": ["null", "string"], "default": None}
+    old, new = schema(name="string"), schema(name="string", phone=nullable, place={"type": "string", "default": "x"})
+    records = [wire.pack(OLD, encode(old, {"name": "a"}))]
+    records.append(wire.pack(NEW, encode(new, {"name": "b", "phone": "13800138000", "place": "y"})))
+    for field, given, unevaluable in (("phone", [None, "138********"], 0), ("place", ["*"], 1)):
+        mask = Mask(kind="partial", first=3)
+        view = project(new, ["name", field], {field: masked_type(mask, new.fields[field])})
+        result = run(compile_view({OLD: old, NEW: new}, (VIEW, view), {}, {field: mask}), records)
+        assert [made[field] for made in delivered(result, view) if made is not None] == given
+        assert result.unevaluable.sum() == unevaluable
 
 
 def test_a_field_that_changed_its_type_is_converted_by_the_library() -> None:
