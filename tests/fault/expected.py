@@ -7,15 +7,20 @@ projections are written again in the slowest and plainest way.
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import ne
 from typing import Any
 
 from tests.fault import plain
 from tests.fault.plain import Read, Registry
-from tests.fault.town import ENTITY, FIELDS, GRANTS, OWNER, PARTITIONS, PSEUDONYM_KEY, READERS, row
+from tests.fault.town import ENTITY, GRANTS, OWNER, PARTITIONS, PSEUDONYM_KEY, READERS, row
 
+KINDS = ("lost", "twice", "unauthorised", "disordered", "not_in_ledger")
 Delivered = tuple[bytes | None, Any, tuple[tuple[str, bytes | None], ...]]
 
 
@@ -33,35 +38,48 @@ class Verdict:
 
     def faults(self) -> dict[str, dict[str, int]]:
         """Everything that is not as it has to be; empty where all is well."""
-        kinds = ("lost", "twice", "unauthorised", "disordered", "not_in_ledger")
-        return {kind: dict(counts) for kind in kinds if (counts := +getattr(self, kind))}
+        return {kind: dict(counts) for kind in KINDS if (counts := +getattr(self, kind))}
+
+    def add(self, other: Verdict) -> None:
+        """Take in the verdict on another part."""
+        for kind in KINDS:
+            getattr(self, kind).update(getattr(other, kind))
+        self.published += other.published
+        self.delivered += other.delivered
 
 
 def check(bootstrap_servers: str, rows: dict[str, int]) -> Verdict:
     """Compare everything on Kafka with what the first `rows[subject]` rows and the grants make due."""
-    registry = Registry(bootstrap_servers)
     verdict = Verdict()
-    ledger: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for entry in plain.entries(bootstrap_servers, registry):
-        ledger.setdefault((entry["topic"], entry["partition"]), []).append(entry)
-    for subject in FIELDS:
-        source = _by_partition(bootstrap_servers, f"subject.{OWNER}.{subject}")
-        decoded = [[registry.decode(record.value)[1] for record in records if record.value] for records in source]
-        verdict.published += sum(map(len, decoded))
-        _check_source(subject, rows[subject], source, decoded, verdict)
-        for grant_id, grant in GRANTS.items():
-            if grant["subject"] == subject:
-                _check_grant(bootstrap_servers, registry, grant_id, source, decoded, verdict)
-        for partition, records in enumerate(source):
-            place = (f"subject.{OWNER}.{subject}", partition)
-            _check_ledger(ledger.get(place, []), subject, records, decoded[partition], verdict)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for part in pool.map(check_subject, repeat(bootstrap_servers), rows, rows.values()):
+            verdict.add(part)
     _check_no_other_inbox(bootstrap_servers, verdict)
+    return verdict
+
+
+def check_subject(bootstrap_servers: str, subject: str, rows: int) -> Verdict:
+    """The verdict on one subject: its source topic, its grants' inboxes, its ledger entries."""
+    registry = Registry(bootstrap_servers)
+    source = _by_partition(bootstrap_servers, f"subject.{OWNER}.{subject}")
+    decoded = [[registry.decode(record.value)[1] for record in records if record.value] for records in source]
+    verdict = Verdict(published=sum(map(len, decoded)))
+    _check_source(subject, rows, source, decoded, verdict)
+    for grant_id, grant in GRANTS.items():
+        if grant["subject"] == subject:
+            _check_grant(bootstrap_servers, registry, grant_id, source, decoded, verdict)
+    ledger: list[list[dict[str, Any]]] = [[] for _ in range(PARTITIONS)]
+    for entry in plain.entries(bootstrap_servers, registry):
+        if entry["topic"] == f"subject.{OWNER}.{subject}":
+            ledger[entry["partition"]].append(entry)
+    for entries, records, values in zip(ledger, source, decoded, strict=True):
+        _check_ledger(entries, subject, records, values, verdict)
     return verdict
 
 
 def due(grant: dict[str, Any], record: Read, decoded: dict[str, Any]) -> Delivered | None:
     """What the grant's reader gets for a source record; None where it gets nothing."""
-    if "from" in grant or not all(_holds(decoded[name], asked) for name, asked in grant.get("where", {}).items()):
+    if not _is_due(grant, decoded):
         return None
     if grant["fields"] == "all":
         return record.key, record.value, record.headers
@@ -70,6 +88,11 @@ def due(grant: dict[str, Any], record: Read, decoded: dict[str, Any]) -> Deliver
     # The entity's field is given in clear or as pseudonym, or not at all: its key is what the field gives.
     key = given[entity].encode() if entity in given else None
     return key, tuple(given.items()), ()
+
+
+def _is_due(grant: dict[str, Any], decoded: dict[str, Any]) -> bool:
+    where = grant.get("where", {})
+    return "from" not in grant and all(_holds(decoded[name], asked) for name, asked in where.items())
 
 
 def _masked(mask: Any, value: Any, reader: str) -> Any:
@@ -90,12 +113,12 @@ def _masked(mask: Any, value: Any, reader: str) -> Any:
 
 
 def _holds(value: Any, asked: dict[str, Any]) -> bool:
-    [(operator, operand)] = asked.items()
-    if operator == "prefix":
+    [(name, operand)] = asked.items()
+    if name == "prefix":
         return str(value).startswith(operand)
-    if operator == "in":
+    if name == "in":
         return value in operand
-    assert operator == "ge"
+    assert name == "ge"
     return bool(value >= operand)
 
 
@@ -173,9 +196,9 @@ def _check_ledger(
         for grant_id, grant in GRANTS.items():
             if grant["subject"] != subject or "from" in grant:
                 continue
-            given = [due(grant, records[at], decoded[at]) for at in rows]
+            given = [_is_due(grant, decoded[at]) for at in rows]
             said = [why is None for why in plain.withheld(entry, outcomes[grant_id])]
-            verdict.not_in_ledger[grant_id] += sum(a != (b is not None) for a, b in zip(said, given, strict=True))
+            verdict.not_in_ledger[grant_id] += sum(map(ne, said, given))
         if entry["partition"] == 0:
             leaves = [leaf(records[at].key, records[at].value) for at in rows]
             verdict.not_in_ledger[f"digests of {subject}"] += entry["root"] != root(leaves)
