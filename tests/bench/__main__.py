@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import curves, latency, measure, results, table
+from tests.bench import curves, latency, results, table
 from tests.bench.candidates import CANDIDATES
 from tests.bench.measure import CandidateFailedError
 from tests.bench.results import Run
@@ -122,7 +122,7 @@ def measured(broker: Rig, choice: Choice, candidates: Sequence[str]) -> Iterator
         task = Task(workload, loaded, VIEWS[workload])
         where = f"[{number}/{len(plan)}] round {turn} {table.name(results.Case(workload, *_case(task)))}: {candidate}"
         try:
-            got = broker.run(CANDIDATES[candidate], [task], candidate, measure.Limits(choice.seconds))
+            got = broker.run(CANDIDATES[candidate], [task], candidate, choice.seconds)
         except Exception as error:
             click.echo(f"{where} FAILED: {_reason(error)}", err=True)
             continue

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import click
 
 from tests.bench.candidates import CANDIDATES, LIMIT, ROUTER
-from tests.bench.measure import Limits
 from tests.bench.results import Run
 from tests.bench.rig import Rig
 from tests.bench.workload import Source, Task, View
@@ -22,7 +21,7 @@ def readers(broker: Rig, candidates: Sequence[str], records: int, seconds: float
     for count in (1, 30) if quick else READERS:
         task = Task("readers", loaded, (View(count),))
         for candidate in (c for c in (ROUTER, LIMIT) if c in candidates):
-            yield from _one(broker, candidate, [task], Limits(seconds))
+            yield from _one(broker, candidate, [task], seconds)
 
 
 def subjects(broker: Rig, candidates: Sequence[str], records: int, seconds: float, *, quick: bool) -> Iterator[Run]:
@@ -32,15 +31,15 @@ def subjects(broker: Rig, candidates: Sequence[str], records: int, seconds: floa
     for count in (1, 100) if quick else SUBJECTS:
         sources = [Source(suffix=f"-of{count}-{i}") for i in range(count)]
         loaded = broker.load(sources, records // count)
-        yield from _one(broker, ROUTER, [Task("subjects", one, (View(1),)) for one in loaded], Limits(seconds))
+        yield from _one(broker, ROUTER, [Task("subjects", one, (View(1),)) for one in loaded], seconds)
         broker.forget(loaded)
 
 
-def _one(broker: Rig, candidate: str, tasks: Sequence[Task], limits: Limits) -> Iterator[Run]:
+def _one(broker: Rig, candidate: str, tasks: Sequence[Task], seconds: float) -> Iterator[Run]:
     first = tasks[0]
     what = f"{first.name}: {candidate}, {first.readers} readers, {len(tasks)} subjects"
     try:
-        got = broker.run(CANDIDATES[candidate], tasks, f"{first.name}-{candidate}", limits)
+        got = broker.run(CANDIDATES[candidate], tasks, f"{first.name}-{candidate}", seconds)
     except Exception as error:
         click.echo(f"{what} FAILED: {error}", err=True)
         return

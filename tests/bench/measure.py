@@ -25,14 +25,6 @@ class CandidateFailedError(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Where a measurement stops: `share` of all records is readable, or `seconds` after the warm-up."""
-
-    seconds: float
-    share: float = 1.0
-
-
-@dataclass(frozen=True)
 class Measured:
     """One run: records per second of the source, and CPU seconds of the candidate per million of them."""
 
@@ -71,17 +63,16 @@ def run(
     log: Path,
     expected: Mapping[str, int],
     records: int,
-    limits: Limits,
+    seconds: float,
 ) -> Measured:
     """Start the command and measure what it makes readable in the topics of `expected`, which are empty.
 
     The window begins once a fifth is readable, or 5 s after the first record: start-up, compilation
-    and most of the JVM's warming up are left out for all. It ends as `limits` say. Only
+    and most of the JVM's warming up are left out for all. It ends when all is, or after `seconds`. Only
     read_committed ends count, so that it is what a reader can read; a transaction's marker counts as
     a record there, which are a few hundred among millions. Several partitions are looked at together.
     """
     total = sum(expected.values())
-    enough = limits.share * total
     with Consumer(cluster) as watcher:
         places = [(topic, partition) for topic in expected for partition in watcher.partitions(topic)]
         with running(command, env, log) as process:
@@ -97,15 +88,11 @@ def run(
                 cpu = cpu_seconds(process.pid)
                 if done > last:
                     last, moved, first = done, max(now, moved), first or now
-                if (
-                    opened is None
-                    and first
-                    and (done >= WARM_UP_SHARE * limits.share * total or now > first + WARM_UP_S)
-                ):
+                if opened is None and first and (done >= WARM_UP_SHARE * total or now > first + WARM_UP_S):
                     opened = (now, cpu, done)
-                    if done >= enough:
+                    if done >= total:
                         raise CandidateFailedError("wrote everything at once: too few records to measure")
-                elif opened is not None and (done >= enough or now > opened[0] + limits.seconds):
+                elif opened is not None and (done >= total or now > opened[0] + seconds):
                     counted = (done - opened[2]) * records / total
                     if counted > 0:
                         return Measured(counted / (now - opened[0]), (cpu - opened[1]) / counted * 1e6, int(counted))

@@ -96,12 +96,12 @@ class Rig:
         finally:
             self.drop(sinks)
 
-    def run(self, candidate: Candidate, tasks: Sequence[Task], label: str, limits: measure.Limits) -> measure.Measured:
+    def run(self, candidate: Candidate, tasks: Sequence[Task], label: str, seconds: float) -> measure.Measured:
         """One measured run of a candidate on these tasks (peers know only one); CandidateFailedError where it fails."""
         with self.prepared(candidate, tasks, label) as (start, sinks):
             records = sum(task.loaded.records for task in tasks)
             log = LOGS / f"{start.name}.log"
-            return measure.run(self.cluster, candidate.command(start), self.environment(), log, sinks, records, limits)
+            return measure.run(self.cluster, candidate.command(start), self.environment(), log, sinks, records, seconds)
 
     def _forget_group(self) -> None:
         """Delete the routers' group, once the last one has left it, so that the next starts at the beginning."""
