@@ -28,6 +28,7 @@ from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
+REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Router:
         self._failures = 0
 
     def _revoked(self, partitions: set[tuple[str, int]]) -> None:
-        """The group takes partitions away: let the last transaction end before another router starts."""
-        wait([self._writing])
+        """The group takes partitions away: let the last transaction end, if it does soon."""
+        wait([self._writing], timeout=REVOKE_S)
         self._gatherer.revoked(partitions)
 
     def _adopt(self, published: Published | None, source: Consumer) -> None:
