@@ -18,6 +18,7 @@ from exchange.records.scan import SourceBatch, scan, varint
 
 FETCH_PARTITION_BYTES = 4 << 20
 FETCH_BYTES = 32 << 20
+JOIN_S = 5.0
 
 
 class NotInGroupError(TransientError):
@@ -102,8 +103,12 @@ class Consumer:
         self._consumer.subscribe(topics=list(topics), listener=_Listener(self._consumer, self._on_revoked))
 
     def poll(self, timeout_s: float) -> list[RawBatch]:
-        """The next batches, in order per partition; empty after the timeout. TransientError: try again."""
+        """The next batches, in order per partition; empty after the timeout. TransientError: try again.
+
+        Takes up to `JOIN_S` longer while the group shares out its partitions.
+        """
         with translated("fetch"):
+            raw.join(self._consumer, JOIN_S)
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
         return [batch for batches in polled.values() for batch in batches]
 

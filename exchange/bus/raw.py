@@ -94,6 +94,21 @@ def forget_assignment(consumer: KafkaConsumer) -> None:
     consumer._subscription.assign_from_subscribed([])
 
 
+def join(consumer: KafkaConsumer, timeout_s: float) -> None:
+    """Join the group where that is due, with more patience than one poll has.
+
+    kafka-python loses a join that outlives its poll: where only new metadata asked for it, the member has no
+    partitions and sends no heartbeats from then on; else what came of it is thrown away and it begins again.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.group_id is None:
+        return
+    if coordinator.rejoining:
+        coordinator.request_rejoin()
+    if coordinator.need_rejoin():
+        coordinator.ensure_active_group(timeout_ms=timeout_s * 1000)
+
+
 class _Ready:
     """A finished batch in the place of kafka-python's MemoryRecordsBuilder."""
 
