@@ -13,6 +13,7 @@ from kafka.structs import TopicPartition
 from exchange.bus import raw
 from exchange.bus.connection import Cluster, translated
 from exchange.bus.raw import RawBatch
+from exchange.bus.transport import RECEIVE_BYTES, NetClient
 from exchange.errors import TransientError
 from exchange.records.scan import SourceBatch, scan, varint
 
@@ -72,6 +73,8 @@ class Consumer:
         with translated("connect to Kafka"):
             self._consumer = KafkaConsumer(
                 **cluster.config(),
+                kafka_client=NetClient,
+                receive_buffer_bytes=RECEIVE_BYTES,
                 group_id=group,
                 isolation_level=isolation,
                 enable_auto_commit=False,

@@ -15,6 +15,7 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Membership
+from exchange.bus.transport import NetClient
 from exchange.errors import TransientError
 from exchange.records.build import Batch
 
@@ -47,6 +48,7 @@ class Producer:
         with translated("open a transactional producer"):
             client = KafkaProducer(
                 **self._cluster.config(),
+                kafka_client=NetClient,
                 transactional_id=self.transactional_id,
                 transaction_timeout_ms=timeout_ms,
                 acks="all",

@@ -19,7 +19,7 @@ from exchange.bus.topics import publish, read_all
 from exchange.contract.topics import Topic
 from exchange.records.build import Batch, pack
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 @pytest.fixture
