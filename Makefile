@@ -18,7 +18,7 @@ demo: tools $(INSTALLED) ## Run the whole exchange once on a small city, and say
 	@$(BIN)/exchange demo
 
 test: tools $(INSTALLED) ## Run all tests, on a real Kafka and a real PostgreSQL
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## Check style, format and types
 	@$(BIN)/ruff check .

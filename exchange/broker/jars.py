@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -45,10 +46,16 @@ def resolve(folder: Path, maven: str, progress: Callable[[str], None]) -> Path:
     """
     pom = files("exchange.broker").joinpath("pom.xml").read_bytes()
     stamp = folder / "pom.xml"
-    if stamp.exists() and stamp.read_bytes() == pom:
-        return folder
-    progress("fetching the broker's jars with Maven (43 MB, once)")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / "jars.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several that start at once, one fetches
+        if not (stamp.exists() and stamp.read_bytes() == pom):
+            progress("fetching the broker's jars with Maven (43 MB, once)")
+            _fetch(folder, pom, maven)
+    return folder
+
+
+def _fetch(folder: Path, pom: bytes, maven: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="jars-") as scratch:
         fresh = Path(scratch) / "jars"
         fresh.mkdir()
@@ -58,7 +65,6 @@ def resolve(folder: Path, maven: str, progress: Callable[[str], None]) -> Path:
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
-    return folder
 
 
 def _copy_dependencies(folder: Path, maven: str) -> None:
