@@ -88,8 +88,9 @@ class Killer(threading.Thread):
     """Kills daemons at random and starts them again, until `enough`.
 
     A turn begins when all of them have started and a pause of random length has passed; then some
-    of them are killed, at most `STAGGER_S` one after the other. `fault` is what went wrong in a
-    daemon before it was killed.
+    of them are killed, at most `STAGGER_S` one after the other. Every second kill first waits for the
+    `moment`, which may be given: randomness alone seldom finds the few milliseconds that matter.
+    `fault` is what went wrong in a daemon before it was killed.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Killer(threading.Thread):
         pause_s: tuple[float, float],
         chance: random.Random,
         enough: Callable[[Sequence[Daemon]], bool],
+        moment: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name=f"killer-{daemons[0].name}", daemon=True)
         self.fault: AssertionError | None = None
@@ -105,6 +107,7 @@ class Killer(threading.Thread):
         self._pause_s = pause_s
         self._chance = chance
         self._enough = enough
+        self._moment = moment
         self._cancelled = threading.Event()
 
     def run(self) -> None:
@@ -123,6 +126,8 @@ class Killer(threading.Thread):
 
     def _turn(self) -> None:
         for daemon in self._chance.sample(self._daemons, self._chance.randint(1, len(self._daemons))):
+            if daemon.kills % 2:
+                self._moment()
             daemon.kill()
             daemon.start()
             self._cancelled.wait(self._chance.uniform(0, STAGGER_S))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
 from exchange.broker import LocalBroker
 from tests.fault import plain
@@ -70,6 +71,25 @@ def feed(town: Town, rows: int, seconds: float) -> None:
             time.sleep(left)
 
 
+class OpenTransaction:
+    """The moment at which a router has written to the ledger and not yet committed; at most `PATIENCE_S` away."""
+
+    PATIENCE_S = 3.0
+
+    def __init__(self, town: Town) -> None:
+        levels = ("read_uncommitted", "read_committed")
+        servers = town.bootstrap_servers
+        self._watchers = [KafkaConsumer(bootstrap_servers=servers, isolation_level=level) for level in levels]
+        self._places = [TopicPartition("exchange.ledger", p) for p in range(plain.topics(servers)["exchange.ledger"])]
+
+    def __call__(self) -> None:
+        deadline = time.monotonic() + self.PATIENCE_S
+        while time.monotonic() < deadline:
+            stable, written = (watcher.end_offsets(self._places) for watcher in reversed(self._watchers))
+            if any(written[place] > stable[place] for place in self._places):
+                return
+
+
 def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
     """Kill every daemon at random until each was killed that often and all rows are in the database."""
     chance = random.Random(SEED)
@@ -79,7 +99,7 @@ def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
         return all(daemon.kills >= kills for daemon in daemons) and not feeder.is_alive()
 
     killers = [
-        Killer(begun.routers, (0.0, 12.0), random.Random(chance.random()), enough),
+        Killer(begun.routers, (0.0, 12.0), random.Random(chance.random()), enough, OpenTransaction(begun.town)),
         Killer([begun.connector], (0.0, 10.0), random.Random(chance.random()), enough),
         Killer([begun.follower], (0.0, 10.0), random.Random(chance.random()), enough),
     ]
