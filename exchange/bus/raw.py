@@ -6,7 +6,6 @@ exactly; ``tests/broker/test_bus_raw.py`` fails when a new version moves them.
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -198,7 +197,6 @@ def discard(producer: KafkaProducer) -> None:
     producer._unregister_cleanup()
     producer._sender.force_close()
     producer._closed = True
-    atexit.unregister(producer.close)
 
 
 def high_watermarks(consumer: KafkaConsumer) -> dict[TopicPartition, tuple[int, int]]:

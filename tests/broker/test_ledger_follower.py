@@ -49,20 +49,6 @@ def rig(fresh_cluster: Cluster, unique: str) -> Iterator[Rig]:
     made.close()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.db'}"
-    return str(request.getfixturevalue("postgres_database"))
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    made = Store(url)
-    yield made
-    made.close()
-
-
 def follow(cluster: Cluster, store: Store) -> None:
     Follower(cluster, store).follow(Event(), until_idle=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,20 +24,6 @@ from exchange.ledger.store import LedgerContradictionError, Store, StoreConfigEr
 from tests.ledger_rig import KEY, TIME_MS, one_epoch
 
 LEDGER = (names.LEDGER, 0)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.db'}"
-    return str(request.getfixturevalue("postgres_database"))
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    made = Store(url)
-    yield made
-    made.close()
 
 
 def entry(first: int, people: list[bytes | None], key: bytes = KEY) -> Entry:
