@@ -24,6 +24,7 @@ _COMMANDS = {
     "connector": ("exchange.cli.connect:connector", "Move a department's records between its databases and Kafka."),
     "demo": ("exchange.cli.demo:demo", "Run the whole exchange once, and say what came of it."),
     "down": ("exchange.cli.demo:down", "Stop what `exchange up` started."),
+    "grant": ("exchange.cli.grant:grant", "Request, decide, renew and revoke grants; replay, simulate, explain."),
     "ledger": ("exchange.cli.ledger:ledger", "Keep the ledger in SQL."),
     "plan": ("exchange.cli.contract:plan", "Show the difference between the contract and the cluster."),
     "router": ("exchange.cli.router:router", "Deliver records to the readers that have a grant."),
