@@ -5,6 +5,7 @@ from __future__ import annotations
 LEDGER = "exchange.ledger"
 CONTRACT = "exchange.contract"
 SCHEMAS = "_schemas"
+QUOTA = "exchange.quota"
 ROUTER_GROUP = "exchange.router"
 
 
