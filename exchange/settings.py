@@ -17,9 +17,18 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".exchange"), description="Folder for the local broker, databases, logs and keys.")
     contract: Path = Field(Path("topics.yaml"), description="The contract file.")
     connectors: Path = Field(Path("connectors"), description="Folder with one connector folder per department.")
+    credentials: Path | None = Field(
+        None, description="Credential file for Kafka; absent: the principal's own at home."
+    )
     ledger_url: str = Field("", description="SQL database of the ledger follower; empty: SQLite in the home folder.")
     ledger_key_file: Path | None = Field(None, description="32-byte key of the ledger's tags; absent: made at home.")
     pseudonym_key_file: Path | None = Field(None, description="32-byte key of pseudonyms; absent: made at home.")
+    grants_url: str = Field("", description="SQL database of grant requests; empty: SQLite in the home folder.")
+    authority: str = Field("data-services", description="Department that reviews and decides on grant requests.")
+    department: str = Field(
+        "", description="Department for which `exchange grant` acts; `--department` goes before it."
+    )
+    operator: str = Field("", description="Person who acts in `exchange grant`; empty: the system's user name.")
     metrics_host: str = Field("127.0.0.1", description="Address on which daemons serve /metrics and /healthz.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     java: str = Field("java", description="Java 17 or newer, for the local broker.")

@@ -1,0 +1,1 @@
+"""The life of a grant: requested, reviewed, answered, decided, renewed, revoked; who did what, when and why."""

@@ -1,0 +1,228 @@
+"""What can become of a request for a grant, who may do it, and by when; pure.
+
+    requested ─review─▶ reviewed ─agree─▶ agreed ─approve─▶ approved
+                            └──refuse──▶ rejected ◀──reject── (at any moment before)
+
+The data authority reviews and decides, the provider agrees or refuses. A provider is asked for a
+conditional subject, and for whatever the authority wants to read itself; else the authority
+approves what it has been sent or has reviewed. Requester, provider and decider are three persons.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Literal, get_args
+
+from exchange.contract.model import Grant
+from exchange.contract.period import city_day
+from exchange.errors import ConfigError
+from exchange.grants.days import LAST_KNOWN_DAY, due_day
+
+State = Literal["requested", "reviewed", "agreed", "approved", "rejected"]
+Act = Literal["review", "agree", "refuse", "approve", "reject"]
+Share = Literal["open", "conditional", "closed"]
+
+OPEN: tuple[State, ...] = ("requested", "reviewed", "agreed")
+STATES: tuple[State, ...] = get_args(State)
+REVIEW_DAYS, ANSWER_DAYS, ALL_DAYS = 2, 5, 7
+TEXT_LENGTH = 2000
+
+
+class WrongStateError(ConfigError):
+    """The request is not at the point where this can be done."""
+
+    code = "grant-state"
+
+
+class WrongActorError(ConfigError):
+    """It is for someone else to do this."""
+
+    code = "grant-actor"
+
+
+class TextError(ConfigError):
+    """A reason, purpose or name is missing, or holds what cannot be shown."""
+
+    code = "grant-text"
+
+
+class ClosedSubjectError(ConfigError):
+    """The subject is not shared at all."""
+
+    code = "grant-closed"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: a person, for a department."""
+
+    person: str
+    department: str
+
+    def __post_init__(self) -> None:
+        plain(self.person, "the person who acts", length=64)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A department's wish for `grant`; `renews`: the grant is there, and this is about its new form.
+
+    `conditional`: the provider has to agree. `answered_by` is the person who did.
+    """
+
+    number: int
+    grant: Grant
+    conditional: bool
+    requester: Actor
+    submitted: datetime
+    renews: bool = False
+    state: State = "requested"
+    reviewed: datetime | None = None
+    answered_by: str = ""
+
+    @property
+    def provider(self) -> str:
+        """The department that owns the subject."""
+        return self.grant.subject.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Whom the request waits for, and until when; a day is None where public holidays are not yet known.
+
+    `overdue` is None where that makes it impossible to say.
+    """
+
+    waits_for: str
+    due: date | None
+    due_in_all: date | None
+    overdue: bool | None
+
+
+@dataclass(frozen=True)
+class Office:
+    """What decides about the rules besides the request: who the data authority is, how the subject is shared now."""
+
+    authority: str
+    share: Share
+
+
+def needs_answer(grant: Grant, office: Office) -> bool:
+    """Whether the provider has to agree. The authority's own requests are nobody's to wave through."""
+    return office.share == "conditional" or grant.reader == office.authority
+
+
+def submit(number: int, grant: Grant, actor: Actor, now: datetime, office: Office, *, renews: bool = False) -> Request:
+    """The request as it begins; ClosedSubjectError, or WrongActorError where the actor is not the reader's."""
+    if office.share == "closed":
+        message = f"{grant.subject} is closed: its owner shares it with nobody, so there is nothing to decide"
+        raise ClosedSubjectError(message, remedy="ask the owner for figures instead, or for another subject")
+    _must_be(actor, grant.reader, "ask for a grant of its own")
+    plain(grant.purpose.basis, "the legal basis")
+    plain(grant.purpose.text, "the purpose")
+    return Request(number, grant, needs_answer(grant, office), actor, now, renews)
+
+
+def step(request: Request, act: Act, actor: Actor, now: datetime, office: Office, reason: str = "") -> Request:
+    """The request after that act.
+
+    WrongStateError where it is not its turn, WrongActorError where it is not the actor's to do,
+    TextError where a refusal gives no reason.
+    """
+    asked = request.conditional or needs_answer(request.grant, office)
+    if request.state not in OPEN:
+        raise WrongStateError(
+            f"request {request.number} is {request.state}: nothing more can be decided",
+            remedy="file a new request, or `exchange grant renew` or `revoke` the grant",
+        )
+    if act in ("agree", "refuse"):
+        _must_be(actor, request.provider, f"answer for {request.grant.subject}")
+    else:
+        _must_be(actor, office.authority, f"{act} requests", setting="EXCHANGE_AUTHORITY")
+    _must_not_be(actor, request, act)
+    if act in ("refuse", "reject"):
+        plain(reason, "the reason", remedy="give it with --reason: the requester has a right to it")
+    elif reason:
+        plain(reason, "the note")
+    _must_be_time(request, act, asked)
+    after: dict[Act, State] = {
+        "review": "reviewed",
+        "agree": "agreed",
+        "refuse": "rejected",
+        "approve": "approved",
+        "reject": "rejected",
+    }
+    done = replace(request, state=after[act], conditional=asked)
+    if act == "review":
+        done = replace(done, reviewed=now)
+    return replace(done, answered_by=actor.person) if act == "agree" else done
+
+
+def clock(request: Request, authority: str, today: date) -> Clock | None:
+    """How the time runs on that day, by the city's working days; None where the request is decided.
+
+    The day of submission, or of the step before, is not counted.
+    """
+    if request.state not in OPEN:
+        return None
+    submitted = city_day(request.submitted)
+    in_all = due_day(submitted, ALL_DAYS)
+    if request.state == "requested":
+        waits_for, due = authority, due_day(submitted, REVIEW_DAYS)
+    elif request.state == "reviewed" and request.conditional:
+        assert request.reviewed is not None
+        waits_for, due = request.provider, due_day(city_day(request.reviewed), ANSWER_DAYS)
+    else:
+        waits_for, due = authority, in_all
+    passed = any(day is not None and day < today for day in (due, in_all))
+    unknown = None in (due, in_all) and today > LAST_KNOWN_DAY
+    return Clock(waits_for, due, in_all, overdue=True if passed else None if unknown else False)
+
+
+def plain(text: str, what: str, *, length: int = TEXT_LENGTH, remedy: str = "") -> str:
+    """The text, where it is some and can be shown on one line; TextError otherwise."""
+    if not text.strip():
+        raise TextError(f"{what} is missing", remedy=remedy or "say it in a sentence")
+    if len(text) > length:
+        raise TextError(f"{what} is longer than {length} characters", remedy="shorten it, and name the document")
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for character in text):
+        remedy = "write it on one line, without control characters"
+        raise TextError(f"{what} holds characters that cannot be shown", remedy=remedy)
+    return text
+
+
+def _must_be(actor: Actor, department: str, doing: str, setting: str = "EXCHANGE_DEPARTMENT") -> None:
+    if actor.department != department:
+        acts = f"{actor.person} acts for {actor.department}" if actor.department else f"{actor.person} names none"
+        remedy = f"let someone of {department} do it (--department), or see what {setting} says"
+        raise WrongActorError(f"only {department} may {doing}; {acts}", remedy=remedy)
+
+
+def _must_not_be(actor: Actor, request: Request, act: Act) -> None:
+    if actor.person == request.requester.person:
+        message = f"request {request.number} is {actor.person}'s own: nobody decides on what they asked for"
+        raise WrongActorError(message, remedy="let a colleague do it")
+    if act == "approve" and actor.person == request.answered_by:
+        message = f"{actor.person} agreed to request {request.number} for the provider, and cannot approve it too"
+        raise WrongActorError(message, remedy="let a colleague do it")
+
+
+def _must_be_time(request: Request, act: Act, asked: bool) -> None:
+    number, state = request.number, request.state
+    if act == "review" and state != "requested":
+        raise WrongStateError(f"request {number} is already {state}", remedy="approve or reject it when it is complete")
+    if act in ("agree", "refuse"):
+        if not asked:
+            message = f"{request.grant.subject} is open: the authority decides alone"
+            raise WrongStateError(message, remedy="tell the authority what speaks against it")
+        if state != "reviewed":
+            why = "not yet reviewed" if state == "requested" else "already answered"
+            raise WrongStateError(f"request {number} is {why}", remedy="see `exchange grant show` for whose turn it is")
+    if act == "approve" and asked and state != "agreed":
+        message = f"request {number} needs the answer of {request.provider} before it can be approved"
+        remedy = (
+            "review it first" if state == "requested" else f"wait for `exchange grant answer` of {request.provider}"
+        )
+        raise WrongStateError(message, remedy=remedy)

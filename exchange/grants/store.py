@@ -1,0 +1,241 @@
+"""Requests and what was done to them, in SQL: one writer at a time, and nothing without its event."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from exchange.contract.model import Grant
+from exchange.errors import ConfigError, TransientError
+from exchange.grants import tables
+from exchange.grants.history import START, Event, digest, verify
+from exchange.grants.life import OPEN, Actor, Request
+from exchange.settings import Settings
+
+
+class GrantStoreUnavailableError(TransientError):
+    """The grants' database does not answer, or is busy for too long."""
+
+    code = "grant-store-unavailable"
+
+
+class GrantStoreConfigError(ConfigError):
+    """The grants' database cannot be used as it is named."""
+
+    code = "grant-store-config"
+
+
+class NoRequestError(ConfigError):
+    """There is no such request."""
+
+    code = "grant-unknown"
+
+
+def grants_url(settings: Settings) -> str:
+    """The database that the settings name; else SQLite in the home folder, which is made."""
+    if settings.grants_url:
+        return settings.grants_url
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{settings.home / 'grants.db'}"
+
+
+class Store:
+    """The grants' database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.engine = create_engine(url)
+        except (SQLAlchemyError, ImportError) as error:
+            raise GrantStoreConfigError("EXCHANGE_GRANTS_URL names no usable database", remedy="see README") from error
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _tune_sqlite)
+        with _translated():
+            try:
+                self._create()
+            except DBAPIError:  # another process made one at the same moment
+                self._create()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """One transaction, which begins when those before it have ended; an exception undoes all of it."""
+        with _translated(), self.engine.begin() as connection:
+            # Taking the row takes the turn, on both databases: what is read from here on is the last word.
+            connection.execute(update(tables.head).values(id=1))
+            yield Writer(connection)
+
+    def requests(
+        self, *, states: Collection[str] = (), reader: str = "", subject: str = "", grant_id: str = ""
+    ) -> list[Request]:
+        """The requests that match whatever is given, in the order of their numbers."""
+        t = tables.requests
+        query = select(t).order_by(t.c.number)
+        if states:
+            query = query.where(t.c.state.in_(states))
+        for column, wanted in ((t.c.reader, reader), (t.c.subject, subject), (t.c.grant_id, grant_id)):
+            if wanted:
+                query = query.where(column == wanted)
+        with _translated(), self.engine.connect() as connection:
+            return [_request(row) for row in connection.execute(query)]
+
+    def request(self, number: int) -> Request:
+        """The request of that number; NoRequestError where there is none."""
+        with _translated(), self.engine.connect() as connection:
+            return _load(connection, number)
+
+    def events(self, grant_id: str) -> list[Event]:
+        """All that was done to the grant and to requests for it, in order."""
+        t = tables.events
+        with _translated(), self.engine.connect() as connection:
+            rows = connection.execute(select(t).where(t.c.grant_id == grant_id).order_by(t.c.seq))
+            return [_event(row) for row in rows]
+
+    def verify(self) -> int:
+        """How many events the history has; HistoryError where one was changed, removed or put in."""
+        with _translated(), self.engine.begin() as connection:
+            connection.execute(update(tables.head).values(id=1))  # no writer meanwhile
+            [(seq, ended)] = connection.execute(select(tables.head.c.seq, tables.head.c.digest))
+            rows = connection.execute(select(tables.events).order_by(tables.events.c.seq))
+            return verify(((row.seq, _event(row), bytes(row.digest)) for row in rows), (seq, bytes(ended)))
+
+    def _create(self) -> None:
+        tables.metadata.create_all(self.engine)
+        with self.engine.begin() as connection:
+            if connection.scalar(select(func.count()).select_from(tables.head)) == 0:
+                connection.execute(insert(tables.head).values(id=1, seq=0, digest=START))
+
+
+class Writer:
+    """What can be done within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def next_number(self) -> int:
+        """The number of the next request."""
+        return (self._connection.scalar(select(func.max(tables.requests.c.number))) or 0) + 1
+
+    def request(self, number: int) -> Request:
+        """The request as the writer before left it; NoRequestError where there is none."""
+        return _load(self._connection, number)
+
+    def open_request(self, reader: str, subject: str) -> Request | None:
+        """A request for that subject by that reader which is not decided."""
+        t = tables.requests
+        query = select(t).where(t.c.reader == reader, t.c.subject == subject, t.c.state.in_(OPEN))
+        row = self._connection.execute(query).first()
+        return _request(row) if row else None
+
+    def put(self, request: Request, done: Event) -> None:
+        """Write the request as it is after the event."""
+        t, values = tables.requests, _row(request)
+        changed = self._connection.execute(update(t).where(t.c.number == request.number).values(values))
+        if not changed.rowcount:
+            self._connection.execute(insert(t).values(values))
+        self.record(done)
+
+    def record(self, done: Event) -> None:
+        """Add the event to the history."""
+        connection, t = self._connection, tables.head
+        [(last, before)] = connection.execute(select(t.c.seq, t.c.digest))
+        seq, sealed = last + 1, digest(bytes(before), last + 1, done)
+        connection.execute(
+            insert(tables.events).values(
+                seq=seq,
+                time_ms=_ms(done.time),
+                person=done.actor.person,
+                department=done.actor.department,
+                act=done.act,
+                grant_id=done.grant_id,
+                request=done.request,
+                reason=done.reason,
+                body=done.body,
+                digest=sealed,
+            )
+        )
+        connection.execute(update(t).values(seq=seq, digest=sealed))
+
+    def notice(self, grant_id: str, until: date, days: int, now: datetime) -> bool:
+        """Note that the notice is given; False where it was given before."""
+        t = tables.notices
+        key = {"grant_id": grant_id, "until_day": until.isoformat(), "days": days}
+        given = select(func.count()).select_from(t).filter_by(**key)
+        if self._connection.scalar(given):
+            return False
+        self._connection.execute(insert(t).values(**key, time_ms=_ms(now)))
+        return True
+
+
+def _load(connection: Connection, number: int) -> Request:
+    row = connection.execute(select(tables.requests).where(tables.requests.c.number == number)).first()
+    if row is None:
+        raise NoRequestError(f"there is no request {number}", remedy="see `exchange grant list`")
+    return _request(row)
+
+
+def _request(row: Any) -> Request:
+    return Request(
+        number=row.number,
+        grant=Grant.model_validate_json(row.body),
+        conditional=row.conditional,
+        requester=Actor(row.person, row.department),
+        submitted=_time(row.submitted_ms),
+        renews=row.renews,
+        state=row.state,
+        reviewed=None if row.reviewed_ms is None else _time(row.reviewed_ms),
+        answered_by=row.answered_by,
+    )
+
+
+def _row(request: Request) -> dict[str, Any]:
+    return {
+        "number": request.number,
+        "state": request.state,
+        "grant_id": request.grant.id,
+        "subject": request.grant.subject,
+        "reader": request.grant.reader,
+        "body": request.grant.model_dump_json(by_alias=True),
+        "conditional": request.conditional,
+        "renews": request.renews,
+        "person": request.requester.person,
+        "department": request.requester.department,
+        "submitted_ms": _ms(request.submitted),
+        "reviewed_ms": None if request.reviewed is None else _ms(request.reviewed),
+        "answered_by": request.answered_by,
+    }
+
+
+def _event(row: Any) -> Event:
+    actor = Actor(row.person, row.department)
+    return Event(_time(row.time_ms), actor, row.act, row.grant_id, row.request, row.reason, row.body)
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise SQLAlchemy's errors as the exchange's."""
+    try:
+        yield
+    except DBAPIError as error:
+        remedy = "see that the database of EXCHANGE_GRANTS_URL is up and lets you in; nothing was changed"
+        raise GrantStoreUnavailableError("the grants' database does not answer", remedy=remedy) from error
+
+
+def _tune_sqlite(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000"):
+        connection.execute(f"PRAGMA {pragma}")
