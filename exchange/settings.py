@@ -25,9 +25,7 @@ class Settings(BaseSettings):
     pseudonym_key_file: Path | None = Field(None, description="32-byte key of pseudonyms; absent: made at home.")
     grants_url: str = Field("", description="SQL database of grant requests; empty: SQLite in the home folder.")
     authority: str = Field("data-services", description="Department that reviews and decides on grant requests.")
-    department: str = Field(
-        "", description="Department for which `exchange grant` acts; `--department` goes before it."
-    )
+    department: str = Field("", description="Department that `exchange grant` acts for, without `--department`.")
     operator: str = Field("", description="Person who acts in `exchange grant`; empty: the system's user name.")
     metrics_host: str = Field("127.0.0.1", description="Address on which daemons serve /metrics and /healthz.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")

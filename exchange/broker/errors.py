@@ -29,6 +29,12 @@ class BrokerBusyError(ConfigError):
     code = "broker_busy"
 
 
+class InsecureDataError(ConfigError):
+    """The data is that of a broker without security, or its administrator's credentials are lost."""
+
+    code = "insecure_data"
+
+
 class BrokerDiedError(TransientError):
     """The broker's process ended, or never became reachable."""
 

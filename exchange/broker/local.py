@@ -9,15 +9,20 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-from exchange.broker.errors import BrokerBusyError, BrokerDiedError, PortTakenError
+from exchange import credentials
+from exchange.broker.certificates import Certificates
+from exchange.broker.errors import BrokerBusyError, BrokerDiedError, InsecureDataError, PortTakenError
 from exchange.broker.jars import java_version, resolve
 from exchange.broker.process import ProcessFile
-from exchange.broker.properties import server_properties
-from exchange.bus import Cluster
+from exchange.broker.properties import BROKER, Ports, server_properties
+from exchange.bus import Cluster, users
 from exchange.bus.probe import cluster_id
+from exchange.credentials import Security
 
 HEAP = "512m"
 _HOST = "127.0.0.1"
@@ -38,14 +43,24 @@ class BrokerStatus:
 class LocalBroker:
     """The Kafka of one home folder: at most one runs per home, any number side by side on different ports.
 
-    Everything lives in `<home>/broker`: jars, data (kept between runs), log and pid file.
-    `jars` names another folder to share them between homes.
+    Everything lives in `<home>/broker`: jars, data (kept between runs), certificates, log and pid file.
+    `jars` names another folder to share them between homes. The services' credential files are made
+    in `<home>/credentials` on the first start. One that is not `secure` has no such files, and lets
+    everybody on this machine do everything: it is there to be measured against others.
     """
 
     def __init__(
-        self, home: Path, port: int = 9092, *, java: str = "java", maven: str = "mvn", jars: Path | None = None
+        self,
+        home: Path,
+        port: int = 9092,
+        *,
+        java: str = "java",
+        maven: str = "mvn",
+        jars: Path | None = None,
+        secure: bool = False,
     ) -> None:
-        self._folder = home.resolve() / "broker"
+        self._home = home.resolve()
+        self._folder = self._home / "broker"
         self._port = port
         self._java = java
         self._maven = maven
@@ -53,6 +68,7 @@ class LocalBroker:
         self._data = self._folder / "data"
         self._log = self._folder / "broker.log"
         self._properties = self._folder / "server.properties"
+        self._certificates = Certificates(self._folder / "tls", BROKER) if secure else None
         self._process = ProcessFile(self._folder / "broker.pid")
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -60,6 +76,10 @@ class LocalBroker:
     def bootstrap_servers(self) -> str:
         """Where clients connect."""
         return f"{_HOST}:{self._port}"
+
+    def cluster(self, client_id: str, principal: str = credentials.ADMIN) -> Cluster:
+        """The cluster as this principal sees it; CredentialsError where it has no credential file."""
+        return Cluster(self.bootstrap_servers, client_id, self._security(principal) if self._certificates else None)
 
     def status(self) -> BrokerStatus:
         """What runs now, asked of the process and of the broker itself."""
@@ -74,9 +94,10 @@ class LocalBroker:
         """Return once a client can connect; a broker that already runs is left alone.
 
         Data of an earlier run is used again, also when that run was killed.
-        Raises `JavaError`, `MavenError`, `PortTakenError`, `BrokerBusyError` or `BrokerDiedError`.
+        Raises `JavaError`, `MavenError`, `PortTakenError`, `BrokerBusyError`, `BrokerDiedError` or `InsecureDataError`.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._require_secure_data()
         deadline = time.monotonic() + timeout_s
         while True:
             running = self._process.running()
@@ -88,6 +109,7 @@ class LocalBroker:
             ours = self._spawn(progress) if running is None else False
             status = self._wait_until_reachable(deadline)
             if status.state == "running":
+                self._issue_services()
                 return status
             if ours or status.state == "starting":
                 what = (
@@ -106,8 +128,12 @@ class LocalBroker:
 
     def _answers(self, address: str) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(_split(address), timeout=1.0):
-            return cluster_id(Cluster(address, "exchange.broker")) == self._cluster_id()
+            found = replace(self.cluster("exchange.broker"), bootstrap_servers=address)
+            return cluster_id(found) == self._cluster_id()
         return False
+
+    def _security(self, principal: str) -> Security:
+        return credentials.load(credentials.file_of(self._home, principal))
 
     def _cluster_id(self) -> str | None:
         with contextlib.suppress(FileNotFoundError):
@@ -138,24 +164,63 @@ class LocalBroker:
         self._child = self._process.spawn(command, self._port, self._log)
         return self._child is not None
 
+    def _require_secure_data(self) -> None:
+        admin = credentials.file_of(self._home, credentials.ADMIN)
+        if self._certificates is None or self._cluster_id() is None or admin.exists():
+            return
+        if self._certificates.authority.exists():
+            raise InsecureDataError(f"{admin} is lost", remedy="restore it from a backup")
+        raise InsecureDataError(
+            f"{self._data} is of a broker without security, which this version does not start",
+            remedy=f"stop that broker with the version that started it, move {self._data} out of the way, "
+            "start again, and `exchange apply`: connectors publish anew what their databases hold",
+        )
+
     def _configure(self, progress: Callable[[str], None]) -> None:
         """Write server.properties for this run, and format the data folder before the first."""
-        self._properties.write_text(server_properties(self._data, self._port, _free_port()))
-        if self._cluster_id() is not None:
-            return
-        progress("formatting the broker's storage")
+        if self._certificates is not None:
+            self._secure(self._certificates, progress)
+        ports = Ports(self._port, *_free_ports(2))
+        self._properties.write_text(server_properties(self._data, ports, self._certificates))
+        if self._cluster_id() is None:
+            progress("formatting the broker's storage")
+            self._format()
+
+    def _secure(self, certificates: Certificates, progress: Callable[[str], None]) -> None:
+        """Certificates that last for a while, the authority's beside the credential files, and the administrator's."""
+        if certificates.renew():
+            progress("making the broker's certificate")
+        admin = credentials.file_of(self._home, credentials.ADMIN)
+        authority = admin.parent / "ca.pem"
+        if not admin.exists():
+            security = Security(username=credentials.ADMIN, password=users.new_password(), ca=authority)
+            credentials.save(admin, security)
+        authority.write_bytes(certificates.authority.read_bytes())
+
+    def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = self._java_command(
-            "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--ignore-formatted"
-        )
-        answer = subprocess.run(
-            [*command, "--config", str(self._properties)], capture_output=True, text=True, check=False
-        )
+        arguments = [f"--cluster-id={cluster}", "--ignore-formatted", "--config", str(self._properties)]
+        if self._certificates is not None:
+            admin = self._security(credentials.ADMIN)
+            arguments += ["--add-scram", f"{admin.mechanism}=[name={admin.username},password={admin.password}]"]
+        # In a file, one a line, because everybody on the machine can read a command line.
+        with NamedTemporaryFile("w", dir=self._folder, prefix="format.") as file:
+            file.write("\n".join(arguments))
+            file.flush()
+            command = self._java_command("kafka.tools.StorageTool", "format", f"@{file.name}")
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode != 0:
             raise BrokerDiedError(
                 f"Kafka could not format {self._data}: {(answer.stderr or answer.stdout).strip().splitlines()[-1]}",
                 remedy="check the folder's rights and free space",
             )
+
+    def _issue_services(self) -> None:
+        if self._certificates is not None:
+            for service in (credentials.ROUTER, credentials.LEDGER):
+                path = credentials.file_of(self._home, service)
+                if not path.exists():
+                    users.issue(self.cluster("exchange.broker"), service, path)
 
     def _wait_until_reachable(self, deadline: float) -> BrokerStatus:
         while (status := self.status()).state == "starting" and time.monotonic() < deadline:
@@ -181,7 +246,9 @@ def _split(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((_HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import NamedTuple
+
+from exchange.broker.certificates import Certificates
+from exchange.credentials import ADMIN
+
+BROKER = "exchange.broker"
+"""The principal of the broker itself."""
+
+
+class Ports(NamedTuple):
+    """Where the node listens: for clients, for itself as a broker, and for itself as a controller."""
+
+    clients: int
+    broker: int
+    controller: int
+
 
 ONE_NODE = {
     # Topics come from the contract, never from a typing error.
@@ -35,17 +52,51 @@ ONE_NODE = {
 """What a Kafka of one node needs set, wherever it runs."""
 
 
-def server_properties(data: Path, port: int, controller_port: int) -> str:
-    """The file for one node that is broker and controller, reachable from this machine only."""
+REAUTHENTICATION_MS = 15 * 60 * 1000
+"""How long a connection lives on, at most, after its password was replaced."""
+
+
+def server_properties(data: Path, ports: Ports, certificates: Certificates | None) -> str:
+    """The file for one node that is broker and controller, reachable from this machine only.
+
+    Without certificates it is open to every program on the machine.
+    """
+    protocols = ("SASL_SSL", "SSL", "SSL") if certificates else ("PLAINTEXT",) * 3
+    names = ("CLIENTS", "BROKER", "CONTROLLER")
+    listeners = [f"{name}://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)]
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.quorum.voters": f"1@127.0.0.1:{ports.controller}",
+        "listeners": ",".join(listeners),
+        "advertised.listeners": ",".join(listeners[:2]),
+        "inter.broker.listener.name": "BROKER",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(f"{n}:{p}" for n, p in zip(names, protocols, strict=True)),
         "log.dirs": str(data),
         **ONE_NODE,
+        **(_security(certificates) if certificates else {}),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _security(certificates: Certificates) -> dict[str, str]:
+    return {
+        # Clients log in by a password over TLS; the broker reaches itself by its certificate, and nobody else does.
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(certificates.broker),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(certificates.authority),
+        "ssl.client.auth": "required",
+        "ssl.principal.mapping.rules": f"RULE:^CN=({re.escape(BROKER)})$/$1/".replace("\\", "\\\\"),
+        "listener.name.clients.ssl.client.auth": "none",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.clients.scram-sha-512.sasl.jaas.config": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        ),
+        "connections.max.reauth.ms": str(REAUTHENTICATION_MS),
+        # Whom no rule of the contract lets in stays out.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "false",
+        "super.users": f"User:{BROKER};User:{ADMIN}",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any
 
 import kafka.errors
 
+from exchange.bus.transport import NetClient, UntrustedBrokerError
+from exchange.credentials import Security
 from exchange.errors import ConfigError, TransientError
 
 
@@ -24,26 +27,76 @@ class BusForbiddenError(ConfigError):
     code = "bus-forbidden"
 
 
+class BusLoginError(ConfigError):
+    """Kafka does not let this principal in."""
+
+    code = "bus-login"
+
+
+class BusUntrustedError(ConfigError):
+    """What answers is not the broker that the certificate authority vouches for."""
+
+    code = "bus-untrusted"
+
+
 @dataclass(frozen=True)
 class Cluster:
-    """A Kafka cluster as one client sees it; `client_id` names the client in the broker's logs."""
+    """A Kafka cluster as one client sees it; `client_id` names the client in the broker's logs.
+
+    Without `security` nothing is encrypted and nobody logs in: for a Kafka whose owner wants that.
+    """
 
     bootstrap_servers: str
     client_id: str = "exchange"
+    security: Security | None = None
 
     def config(self) -> dict[str, Any]:
-        """The keyword arguments that every kafka-python client takes."""
-        return {"bootstrap_servers": self.bootstrap_servers.split(","), "client_id": self.client_id}
+        """The keyword arguments that every kafka-python client takes.
+
+        BusUntrustedError where the file of the authority is missing or holds no certificate.
+        """
+        shared: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers.split(","),
+            "client_id": self.client_id,
+            "kafka_client": NetClient,
+        }
+        if self.security is None:
+            return shared
+        return shared | {
+            "security_protocol": self.security.protocol,
+            "sasl_mechanism": self.security.mechanism,
+            "sasl_plain_username": self.security.username,
+            "sasl_plain_password": self.security.password,
+            "ssl_context": _trust(self.security),
+        }
+
+
+def _trust(security: Security) -> ssl.SSLContext:
+    """TLS 1.2 or newer, the host's name checked, as by `ssl.create_default_context`."""
+    try:
+        return ssl.create_default_context(cafile=security.ca)
+    except (OSError, ssl.SSLError) as error:
+        remedy = f"put the broker's CA certificate (PEM) there: it comes with the credentials of {security.username}"
+        raise BusUntrustedError(f"{security.ca}: cannot be used: {error.strerror}", remedy=remedy) from error
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raise kafka-python's errors as the exchange's: refused → BusForbiddenError, else BusUnavailableError."""
+    """Raise kafka-python's errors as the exchange's; what is no refusal of any kind becomes BusUnavailableError."""
     try:
         yield
     except kafka.errors.AuthorizationError as error:
         remedy = "give this principal the access, or run `exchange apply`"
         raise BusForbiddenError(f"Kafka refuses to {doing}: {type(error).__name__}", remedy=remedy) from error
+    except kafka.errors.SaslAuthenticationFailedError as error:
+        remedy = "take the newest credential file; a lost one: exchange department rotate-credential"
+        raise BusLoginError(f"cannot {doing}: {error.args[0]}", remedy=remedy) from error
+    except UntrustedBrokerError as error:
+        remedy = "see that EXCHANGE_BOOTSTRAP_SERVERS names the TLS port, and `ca` in the credential file its authority"
+        raise BusUntrustedError(f"cannot {doing}: {error.args[0]}", remedy=remedy) from error
     except kafka.errors.KafkaError as error:
-        remedy = "see that the cluster is up (`exchange broker status`) and EXCHANGE_BOOTSTRAP_SERVERS is right"
+        remedy = (
+            "see that the cluster is up (`exchange broker status`), EXCHANGE_BOOTSTRAP_SERVERS is right, and that a "
+            "broker that wants TLS and a login gets them (EXCHANGE_CREDENTIALS)"
+        )
         raise BusUnavailableError(f"cannot {doing}: {type(error).__name__}", remedy=remedy) from error

@@ -13,7 +13,7 @@ from kafka.structs import TopicPartition
 from exchange.bus import raw
 from exchange.bus.connection import Cluster, translated
 from exchange.bus.raw import RawBatch
-from exchange.bus.transport import RECEIVE_BYTES, NetClient
+from exchange.bus.transport import RECEIVE_BYTES
 from exchange.errors import TransientError
 from exchange.records.scan import SourceBatch, scan, varint
 
@@ -73,7 +73,6 @@ class Consumer:
         with translated("connect to Kafka"):
             self._consumer = KafkaConsumer(
                 **cluster.config(),
-                kafka_client=NetClient,
                 receive_buffer_bytes=RECEIVE_BYTES,
                 group_id=group,
                 isolation_level=isolation,
@@ -91,11 +90,12 @@ class Consumer:
             )
         raw.fetch_raw(self._consumer, control=control)
         if assignment is not None:
-            self._assign(assignment)
+            self.assign(assignment)
         elif topics:
             self.subscribe(topics)
 
-    def _assign(self, assignment: Mapping[tuple[str, int], int]) -> None:
+    def assign(self, assignment: Mapping[tuple[str, int], int]) -> None:
+        """Read these partitions, from these offsets, instead of what was read before."""
         partitions = {TopicPartition(*tp): offset for tp, offset in assignment.items()}
         self._consumer.assign(list(partitions))
         for tp, offset in partitions.items():

@@ -5,15 +5,19 @@ from __future__ import annotations
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from exchange.bus.connection import Cluster
+from exchange.bus.connection import BusUnavailableError, Cluster, translated
 
 
 def cluster_id(cluster: Cluster, *, timeout_s: float = 5.0) -> str | None:
-    """The id of the cluster once it answers a client with at least one broker in it; else None."""
+    """The id of the cluster once it answers a client with at least one broker in it; else None.
+
+    BusLoginError and BusUntrustedError where something answers that will not have this client, or is not the cluster.
+    """
     timeout_ms = int(timeout_s * 1000)
     try:
-        admin = KafkaAdminClient(**cluster.config(), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms)
-    except (KafkaError, OSError, ValueError):
+        with translated("reach the cluster"):
+            admin = KafkaAdminClient(**cluster.config(), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms)
+    except (BusUnavailableError, OSError, ValueError):
         return None
     try:
         answer = admin.describe_cluster()

@@ -15,7 +15,6 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Membership
-from exchange.bus.transport import NetClient
 from exchange.errors import TransientError
 from exchange.records.build import Batch
 
@@ -26,6 +25,12 @@ class TransactionDoubtError(TransientError):
     """Whether the transaction took effect is not certain: it is thrown away and replayed."""
 
     code = "transaction-doubt"
+
+
+class FencedError(TransientError):
+    """Someone opened a producer with the same transactional id: what this one has not committed is aborted."""
+
+    code = "fenced"
 
 
 class Producer:
@@ -48,7 +53,6 @@ class Producer:
         with translated("open a transactional producer"):
             client = KafkaProducer(
                 **self._cluster.config(),
-                kafka_client=NetClient,
                 transactional_id=self.transactional_id,
                 transaction_timeout_ms=timeout_ms,
                 acks="all",
@@ -83,8 +87,11 @@ class Producer:
                 transaction.begin()
                 yield transaction
                 transaction.commit()
-        except BaseException:
+        except BaseException as error:
+            is_fenced = isinstance(error, TransientError) and raw.is_fenced(self._client)
             self.discard()
+            if is_fenced:
+                raise FencedError(f"{self.transactional_id} was taken over by another producer") from error
             raise
 
     def renew(self) -> None:
@@ -145,9 +152,10 @@ class Transaction:
             raw.wait_for_topic(self._client, topic, self._left())
             self._known.add(topic)
 
-    def flush(self) -> None:
-        """Wait until the broker has acknowledged every batch sent so far.
+    def flush(self) -> list[int]:
+        """Wait until the broker has acknowledged every batch sent so far; return when it appended each.
 
+        Times are the broker's, in ms since 1970; -1 where the topic has no LogAppendTime.
         BusUnavailableError where one failed: a failed batch would otherwise be lost although the
         commit succeeds.
         """
@@ -155,8 +163,12 @@ class Transaction:
             if not batch.produce_future.wait(self._left()):
                 raise BusUnavailableError(f"{_place(batch)} was not acknowledged in {self._timeout_s} s")
             if not raw.acknowledged(batch):
+                if raw.is_of_old_producer(batch):
+                    raise FencedError(f"{_place(batch)} was refused: its transactional id has a newer producer")
                 raise BusUnavailableError(f"{_place(batch)} was refused")
+        times = [raw.append_time_ms(batch) for batch in self._sent]
         self._sent.clear()
+        return times
 
     def send_offsets(self, offsets: Mapping[tuple[str, int], int], membership: Membership) -> None:
         """Commit these next offsets of the group with the transaction, under its generation (KIP-447)."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from exchange.bus import Cluster
+from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.connect import check as checks
 from exchange.connect import load, runner
@@ -38,7 +38,7 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
     """Run all sources and sinks of DEPARTMENT until SIGTERM."""
     settings = Settings()
     found = load.load(settings.connectors, department)
-    cluster = Cluster(settings.bootstrap_servers, f"{department}.connector")
+    cluster = connect(settings, f"{department}.connector", department)
     running: list[runner.Running] = []
 
     def health() -> Health:

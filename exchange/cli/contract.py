@@ -12,10 +12,12 @@ from typing import Any
 import click
 from rich.console import Console
 
+from exchange import credentials
 from exchange.bus import Cluster
 from exchange.bus.cluster import apply as apply_plan
 from exchange.bus.cluster import read_actual
 from exchange.cli.adoption import Adoption
+from exchange.cli.connection import connect
 from exchange.contract.changes import Change, DeleteTopic, PublishEpoch
 from exchange.contract.json_schema import contract_schema
 from exchange.contract.load import examine, load
@@ -143,7 +145,7 @@ def _require_all(missing: set[str], number: int) -> None:
 
 
 def _cluster(settings: Settings) -> Cluster:
-    return Cluster(settings.bootstrap_servers, "exchange.apply")
+    return connect(settings, "exchange.apply", credentials.ADMIN)
 
 
 def _plan(settings: Settings, delete: Sequence[str]) -> Plan:

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from exchange.bus import Cluster
+from exchange import credentials
+from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.contract.period import CITY_TIME
 from exchange.keys import ledger_key_file, load
@@ -53,7 +54,7 @@ def follow(until_idle: bool, metrics_port: int) -> None:
     """Follow the ledger into the database of EXCHANGE_LEDGER_URL until stopped. Safe to kill at any moment."""
     settings = Settings()
     with closing(Store(ledger_url(settings))) as store:
-        follower = Follower(Cluster(settings.bootstrap_servers, "exchange.ledger.follower"), store)
+        follower = Follower(connect(settings, "exchange.ledger.follower", credentials.LEDGER), store)
         with daemon(settings, metrics_port, follower.health) as stop:
             follower.follow(stop, until_idle=until_idle)
 
@@ -67,7 +68,7 @@ def verify(subject: str | None, output: str) -> None:
     Does not use the ledger's database. Exit status 1 where something differs.
     """
     settings = Settings()
-    cluster = Cluster(settings.bootstrap_servers, "exchange.ledger.verifier")
+    cluster = connect(settings, "exchange.ledger.verifier", credentials.LEDGER)
     with _progress() as report:
         found = verify_ledger(cluster, load(ledger_key_file(settings)), subject, report)
     if output == "json":
@@ -122,9 +123,9 @@ def list_(selection: Selection, output: str) -> None:
         click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))
         return
     _table(
-        ("day", "subject", "reader", "grant", "purpose", "records", "delivered", "withheld", "quarantined"),
+        ("day", "subject", "reader", "grant", "replay", "purpose", "records", "delivered", "withheld", "quarantined"),
         [
-            (one.day, one.subject, one.reader, one.grant, one.purpose, one.records, one.delivered,
+            (one.day, one.subject, one.reader, one.grant, one.replay or "", one.purpose, one.records, one.delivered,
              ", ".join(f"{count:,} {reason}" for reason, count in one.withheld.items()), one.quarantined)
             for one in found
         ],
@@ -147,7 +148,7 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
         counts: list[Comparison] = []
         late, undecided = 0, store.open_entries()
         if against_kafka:
-            cluster = Cluster(settings.bootstrap_servers, "exchange.ledger.audit")
+            cluster = connect(settings, "exchange.ledger.audit", credentials.LEDGER)
             late = behind(cluster, store)
             with _progress() as report:
                 counts = reconcile(cluster, store, selection.subject, report)
@@ -158,11 +159,32 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
         click.echo(json.dumps({"balanced": balanced, "undecided_entries": undecided, "behind": late, **lists}))
     else:
         _table(
-            ("subject", "partition", "grant", "reader", "records", "delivered", "withheld", "quarantined", "balanced"),
-            [(*asdict(one).values(), _yes(one.balanced)) for one in grants],
+            (
+                "subject",
+                "partition",
+                "grant",
+                "reader",
+                "records",
+                "delivered",
+                "withheld",
+                "quarantined",
+                "replay",
+                "balanced",
+            ),
+            [(*(asdict(one) | {"replay": one.replay or ""}).values(), _yes(one.balanced)) for one in grants],
         )
         _table(
-            ("subject", "partition", "entries", "records", "quarantined", "twice", "unauthorised", "balanced"),
+            (
+                "subject",
+                "partition",
+                "entries",
+                "records",
+                "quarantined",
+                "replayed",
+                "twice",
+                "unauthorised",
+                "balanced",
+            ),
             [(*asdict(one).values(), _yes(one.balanced)) for one in partitions],
         )
         if counts:
@@ -203,10 +225,11 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
     _table(
-        ("time", "reader", "subject", "records", "fields", "grant", "purpose", "legal basis", "state", "proof"),
+        ("time", "reader", "subject", "records", "fields", "grant", "purpose", "legal basis", "state", "replay",
+         "proof"),
         [
             (_time(d.time_ms), d.reader, d.subject, d.records, d.fields if isinstance(d.fields, str) else
-             ", ".join(d.fields), d.grant, d.purpose, d.basis, d.state, d.entry)
+             ", ".join(d.fields), d.grant, d.purpose, d.basis, d.state, d.replay or "", d.entry)
             for d in found
         ],
     )  # fmt: skip

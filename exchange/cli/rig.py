@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from exchange import credentials
 from exchange.bus import Cluster
 from exchange.bus.probe import cluster_id
 from exchange.city.expect import Expectations
@@ -20,6 +21,7 @@ from exchange.city.make import Manifest
 from exchange.cli import legacy
 from exchange.cli.broker import local
 from exchange.cli.city import build
+from exchange.cli.connection import connect
 from exchange.cli.processes import TAIL_LINES, Daemon, Processes
 from exchange.contract.load import Loaded, load
 from exchange.contract.period import city_day
@@ -65,7 +67,11 @@ class Rig:
         self.processes = Processes(settings.home, settings.metrics_host)
         self.loaded: Loaded = load(settings.contract, city_day(datetime.now(UTC)))
         self._before: dict[str, dict[str, float]] = {}
-        self.cluster = Cluster(settings.bootstrap_servers, "exchange.demo")
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster as the administrator sees it."""
+        return connect(self.settings, "exchange.demo", credentials.ADMIN)
 
     @property
     def daemons(self) -> list[Daemon]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from exchange.bus import Cluster
+from exchange import credentials
+from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
 from exchange.router.loop import Limits, Router
@@ -31,7 +32,7 @@ def router() -> None:
 def run(instance: str, gather_ms: float, metrics_port: int) -> None:
     """Run one router until it is stopped; start several, with different names, to share the work."""
     settings = Settings()
-    cluster = Cluster(settings.bootstrap_servers, f"exchange.router.{instance}")
+    cluster = connect(settings, f"exchange.router.{instance}", credentials.ROUTER)
     ledger_key = load_or_create(ledger_key_file(settings))
     limits = Limits(max_wait_s=gather_ms / 1000)
     worker = Router(cluster, instance, ledger_key, pseudonym_key=pseudonym_key(settings), limits=limits)

@@ -11,9 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from exchange.bus import Cluster
+from exchange import credentials
 from exchange.city.expect import Expectations, Verdict
 from exchange.city.make import Manifest
+from exchange.cli.connection import connect
 from exchange.cli.rig import Flow
 from exchange.contract.load import Loaded
 from exchange.keys import ledger_key
@@ -90,7 +91,7 @@ def gather(
     try:
         report("ledger")
         everything = Selection()
-        cluster = Cluster(settings.bootstrap_servers, "exchange.demo.audit")
+        cluster = connect(settings, "exchange.demo.audit", credentials.LEDGER)
         witness = tag(manifest.witness.encode(), ledger_key(settings))
         return Facts(
             manifest=manifest,

@@ -1,0 +1,116 @@
+"""Credential files: as whom a client logs in to Kafka, kept where only its owner can read it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from exchange.errors import ConfigError
+from exchange.settings import Settings
+
+ADMIN = "exchange.admin"
+ROUTER = "exchange.router"
+LEDGER = "exchange.ledger"
+SERVICES = (ADMIN, ROUTER, LEDGER)
+"""The principals that are no department; a department's id has no dot, so that none can have such a name."""
+
+FOLDER = "credentials"
+MAX_BYTES = 64 << 10
+
+
+class CredentialsError(ConfigError):
+    """A file of credentials cannot be used."""
+
+    code = "credentials"
+
+
+class Security(BaseModel):
+    """How a client logs in, and by which authority it knows the broker; also the contents of a credential file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    username: str = Field(min_length=1, description="The principal: a department's id, or a service.")
+    password: str = Field(min_length=1, repr=False)
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
+    protocol: Literal["SASL_SSL"] = "SASL_SSL"
+    ca: Path | None = Field(None, description="PEM file of the broker's authority; absent: the system's authorities.")
+
+
+def find(settings: Settings, principal: str) -> Security | None:
+    """The credentials of the settings' file, else the principal's of the home folder; None where there are none.
+
+    None means a Kafka without security, which only its owner may choose. CredentialsError where a
+    file is named or there, and cannot be used.
+    """
+    if settings.credentials:
+        return load(settings.credentials)
+    path = file_of(settings.home, principal)
+    return load(path) if path.exists() else None
+
+
+def file_of(home: Path, principal: str) -> Path:
+    """Where that principal's credentials are kept; CredentialsError for a name that could lead elsewhere."""
+    if not re.fullmatch(r"\w[\w.-]*", principal, re.ASCII):
+        raise CredentialsError(
+            f"{principal!r} is no principal", remedy="name a department of the contract or a service"
+        )
+    return home / FOLDER / f"{principal}.yaml"
+
+
+def load(path: Path) -> Security:
+    """The credentials in that file; `ca` is relative to its folder.
+
+    CredentialsError where it is missing, readable by others, or holds something else. No message
+    repeats anything of the file's contents.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(MAX_BYTES)
+    except OSError as error:
+        remedy = "name the file that `exchange department add` wrote (EXCHANGE_CREDENTIALS)"
+        raise CredentialsError(f"{path}: cannot be read: {error.strerror}", remedy=remedy) from error
+    if mode & 0o077:
+        raise CredentialsError(f"{path}: others may read the password", remedy=f"chmod 600 {path}")
+    try:
+        security = Security.model_validate(YAML(typ="safe", pure=True).load(text))
+    except ValidationError as error:
+        wrong = {str(place) for fault in error.errors() for place in fault["loc"]}
+        told = ", ".join(sorted(wrong & set(Security.model_fields))) or "a key that is none of a credential file's"
+        raise CredentialsError(f"{path}: wrong or missing: {told}", remedy=_REMEDY) from None
+    except (YAMLError, UnicodeDecodeError):  # its message quotes the file
+        raise CredentialsError(f"{path}: is no YAML", remedy=_REMEDY) from None
+    return security.model_copy(update={"ca": path.parent / security.ca}) if security.ca else security
+
+
+_REMEDY = "have it written anew: exchange department rotate-credential"
+
+
+def save(path: Path, security: Security) -> None:
+    """Write the credentials, whole or not at all, for nobody but this user (file 0600, a new folder 0700)."""
+    content: dict[str, Any] = security.model_dump(exclude_none=True)
+    if security.ca:
+        beside = security.ca.parent == path.parent
+        content["ca"] = security.ca.name if beside else str(security.ca.resolve())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                yaml = YAML(typ="safe", pure=True)
+                yaml.default_flow_style = False
+                yaml.dump(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise CredentialsError(f"{path}: cannot be written: {error.strerror}", remedy="check the folder") from error
