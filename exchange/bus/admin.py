@@ -1,4 +1,4 @@
-"""Topics of the cluster: describe, create, grow, configure, delete by name."""
+"""What an administrator does on the cluster: topics, access rules, byte rates, members of groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any, Self
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import RetriableError
 
+from exchange.bus import acls, client_quotas
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
+from exchange.contract.access import Rule
+from exchange.contract.rates import ByteRates
 from exchange.contract.topics import Topic
 from exchange.errors import ConfigError
 
@@ -91,6 +94,31 @@ class Admin:
                 if time.monotonic() > deadline:
                     raise BusUnavailableError(f"{len(left)} deleted topics were still there after {timeout_s:.0f} s")
                 time.sleep(_POLL_S)
+
+    def access(self) -> frozenset[Rule] | None:
+        """Every access rule of the cluster, others' included; None where it has no authorizer."""
+        with translated("describe access rules"):
+            return acls.describe(self._client)
+
+    def allow(self, rules: Collection[Rule]) -> None:
+        """Add access rules; AccessRefusedError where Kafka will not have one."""
+        with translated("add access rules"):
+            acls.create(self._client, rules)
+
+    def withdraw(self, rules: Collection[Rule]) -> None:
+        """Remove exactly these access rules."""
+        with translated("remove access rules"):
+            acls.delete(self._client, rules)
+
+    def rates(self) -> dict[str, ByteRates]:
+        """Bytes per second by user and key (`producer_byte_rate`, `consumer_byte_rate`)."""
+        with translated("describe byte rates"):
+            return client_quotas.describe(self._client)
+
+    def set_rates(self, wanted: Mapping[str, Mapping[str, int | None]]) -> None:
+        """Set byte rates of users, or remove those that are None."""
+        with translated("set byte rates"):
+            client_quotas.alter(self._client, wanted)
 
     def clients(self, group: str, *, timeout_s: float = 30.0) -> set[str]:
         """The client ids of a group's members; empty where there is no such group.

@@ -8,19 +8,23 @@ from typing import TypeVar
 
 from exchange.bus.admin import Admin
 from exchange.bus.connection import Cluster
+from exchange.bus.contract_topic import epochs as every_epoch
 from exchange.bus.contract_topic import latest_epoch
 from exchange.bus.topics import publish, read_all
 from exchange.contract import epoch as epochs
 from exchange.contract import names
 from exchange.contract.changes import (
     AddPartitions,
+    AllowAccess,
     AlterConfigs,
     Change,
     CreateTopic,
     DeleteTopic,
     PublishEpoch,
     RegisterSchema,
+    RemoveAccess,
     SetCompatibility,
+    SetRates,
 )
 from exchange.contract.plan import Actual, Plan
 from exchange.contract.topics import CONTRACT_MESSAGE_BYTES
@@ -48,10 +52,11 @@ class ConcurrentApplyError(TransientError):
 def read_actual(cluster: Cluster) -> Actual:
     """The cluster as it is now."""
     with Admin(cluster) as admin:
-        topics = admin.topics()
-    found = latest_epoch(cluster) if names.CONTRACT in topics else None
+        topics, access, rates = admin.topics(), admin.access(), admin.rates()
+    published = [epoch for epoch, _ in every_epoch(cluster)] if names.CONTRACT in topics else []
     registry = _registry(cluster) if names.SCHEMAS in topics else Registry()
-    return Actual(topics, registry, found[0] if found else None)
+    departments = frozenset(d.id for epoch in published for d in epoch.contract.departments)
+    return Actual(topics, registry, published[-1] if published else None, departments, access, rates)
 
 
 def apply(cluster: Cluster, plan: Plan, progress: Callable[[Change], None] = lambda _: None) -> None:
@@ -71,8 +76,11 @@ def apply(cluster: Cluster, plan: Plan, progress: Callable[[Change], None] = lam
         for altered in _each(plan.changes, AlterConfigs, progress):
             admin.alter(altered.target, altered.after)
         _publish_schemas(cluster, plan.changes, progress)
+        admin.set_rates({limited.target: limited.after for limited in _each(plan.changes, SetRates, progress)})
+        admin.allow([rule for allowed in _each(plan.changes, AllowAccess, progress) for rule in allowed.rules])
         for published in _each(plan.changes, PublishEpoch, progress):
             _publish_epoch(cluster, published)
+        admin.withdraw([rule for removed in _each(plan.changes, RemoveAccess, progress) for rule in removed.rules])
         # Last: no router of the new epoch delivers to a topic that goes.
         deleted = [change.target for change in _each(plan.changes, DeleteTopic, progress)]
         if deleted:

@@ -1,24 +1,47 @@
-"""The newest epoch on `exchange.contract`."""
+"""The epochs on `exchange.contract`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from exchange.bus.connection import Cluster
-from exchange.bus.topics import read_all
+from exchange.bus.consume import Consumer
+from exchange.bus.topics import read, read_all
 from exchange.contract import names
 from exchange.contract.epoch import decode, takes_over
 from exchange.contract.model import Epoch
 
+_LAST = 4
 
-def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
-    """The epoch in force and its offset; None where none was ever published.
+
+def epochs(cluster: Cluster) -> Iterator[tuple[Epoch, int]]:
+    """Every epoch that came into force, with its offset, oldest first.
 
     EpochError where a record of the topic is not an epoch.
     """
-    newest: tuple[Epoch, int] | None = None
+    current: Epoch | None = None
     for record in read_all(cluster, names.CONTRACT):
         if record.value is None:
             continue
         epoch = decode(record.value)
-        if takes_over(epoch, newest[0] if newest else None):
-            newest = epoch, record.offset
-    return newest
+        if takes_over(epoch, current):
+            current = epoch
+            yield epoch, record.offset
+
+
+def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
+    """The epoch in force and its offset; None where none was ever published. Raises as `epochs` does.
+
+    Reads only the end of the topic. Each epoch has the number after the highest before it, so that none
+    before offset n has a higher number than n: a higher one from there on is the highest of all.
+    """
+    place = (names.CONTRACT, 0)
+    with Consumer(cluster, isolation="read_uncommitted") as consumer:
+        end = consumer.end_offsets([place])[place] if consumer.partitions(names.CONTRACT) else 0
+        start, newest = end, None
+        while start > 0 and (newest is None or newest[0].number <= start):
+            start, newest = max(0, end - max(_LAST, 4 * (end - start))), None
+            for record in read(consumer, {place: start}, {place: end}):
+                if record.value is not None and takes_over(epoch := decode(record.value), newest and newest[0]):
+                    newest = epoch, record.offset
+        return newest

@@ -37,14 +37,28 @@ class Rule:
     host: str = "*"
 
     @property
-    def text(self) -> str:
+    def resource(self) -> str:
         """
-        >>> Rule("User:tax", "topic", "subject.tax.", "prefixed", "write").text
-        'write topic subject.tax.…'
+        >>> Rule("User:tax", "topic", "subject.tax.", "prefixed", "write").resource
+        'subject.tax.…'
         """
-        end = "…" if self.pattern == "prefixed" else ""
-        host = "" if self.host == "*" else f" from {self.host}"
-        return f"{self.operation} {self.kind} {self.name}{end}{host}"
+        return self.name + ("…" if self.pattern == "prefixed" else "")
+
+
+def in_words(rules: Iterable[Rule]) -> str:
+    """What rules of one principal allow (or deny), by operation and kind of resource.
+
+    >>> in_words([Rule("User:tax", "topic", n, "literal", "read") for n in ("a", "b")])
+    'read topics a, b'
+    """
+    groups: dict[str, list[str]] = {}
+    for rule in sorted(rules, key=lambda r: (r.kind != "topic", r.kind, r.operation != "write", r.operation, r.name)):
+        never = "never " if rule.permission == "deny" else ""
+        host = "" if rule.host == "*" else f" from {rule.host}"
+        verb = "use" if rule.kind in ("group", "transactional-id") and rule.operation in ("read", "write") else None
+        what = f"{never}{verb or rule.operation} {rule.kind.replace('-', ' ')}s{host}"
+        groups.setdefault(what, []).append(rule.resource)
+    return "; ".join(f"{start} {', '.join(resources)}" for start, resources in groups.items())
 
 
 def principal(name: str) -> str:
@@ -91,9 +105,9 @@ def reaches(rule: Rule, principals: Collection[str]) -> bool:
     return _is_inside(rule, principals) or (rule.kind in _SHARED and (everything or covers))
 
 
-def principals(contracts: Iterable[Contract]) -> frozenset[str]:
-    """The principals of these contracts and of the exchange itself."""
-    return frozenset(principal(d.id) for c in contracts for d in c.departments) | {principal(ROUTER), principal(LEDGER)}
+def principals(departments: Iterable[str]) -> frozenset[str]:
+    """The principals of these departments and of the exchange itself, but for the administrator's."""
+    return frozenset(principal(name) for name in (*departments, ROUTER, LEDGER))
 
 
 def _is_inside(rule: Rule, principals: Collection[str]) -> bool:

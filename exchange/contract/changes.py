@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from exchange.contract.access import Rule, in_words
 from exchange.contract.model import Epoch
 from exchange.contract.topics import Topic
 from exchange.schema.compatibility import Level
@@ -85,6 +86,37 @@ class RegisterSchema(Change):
         parts += [f"new fields {', '.join(self.gained)}"] if self.gained else []
         parts += [f"without {', '.join(self.lost)}"] if self.lost else []
         return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class SetRates(Change):
+    """Of a department: bytes per second by Kafka's key; None where there is no limit."""
+
+    before: Mapping[str, int | None]
+    after: Mapping[str, int | None]
+
+    @property
+    def text(self) -> str:
+        parts = [f"{k} {self.before.get(k) or 'unlimited'} → {v or 'unlimited'}" for k, v in self.after.items()]
+        return f"limit the clients of {self.target}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class AllowAccess(Change):
+    rules: tuple[Rule, ...]
+
+    @property
+    def text(self) -> str:
+        return f"let {self.target} {in_words(self.rules)}"
+
+
+@dataclass(frozen=True)
+class RemoveAccess(Change):
+    rules: tuple[Rule, ...]
+
+    @property
+    def text(self) -> str:
+        return f"let {self.target} NO LONGER {in_words(self.rules)}"
 
 
 @dataclass(frozen=True)

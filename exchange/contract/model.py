@@ -43,6 +43,13 @@ class Title(Model):
     en: str
 
 
+class Rates(Model):
+    """The most bytes per second that a department's clients move at each broker; beyond it Kafka slows them down."""
+
+    producer_byte_rate: int | None = Field(default=None, ge=1, description="What they write.")
+    consumer_byte_rate: int | None = Field(default=None, ge=1, description="What they read.")
+
+
 class Department(Model):
     """A unit that publishes or reads; its id is its Kafka principal."""
 
@@ -52,6 +59,7 @@ class Department(Model):
     pseudonym_rotation: int = Field(
         default=0, ge=0, description="Raise it to give this reader new pseudonyms, from the next epoch on."
     )
+    rates: Rates = Field(default=Rates(), description="Byte rates, instead of the contract's.")
 
 
 class Entity(Model):
@@ -206,6 +214,7 @@ class Contract(Model):
     """The whole contract file."""
 
     version: Literal[1]
+    rates: Rates = Field(default=Rates(), description="Byte rates of every department that has none of its own.")
     departments: tuple[Department, ...]
     subjects: tuple[Subject, ...]
     grants: tuple[Grant, ...] = ()

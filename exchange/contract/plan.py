@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from exchange.contract import names
+from exchange.contract.access import Rule
 from exchange.contract.changes import (
     AddPartitions,
+    AllowAccess,
     AlterConfigs,
     Change,
     CreateTopic,
@@ -16,13 +18,17 @@ from exchange.contract.changes import (
     PublishEpoch,
     Refusal,
     RegisterSchema,
+    RemoveAccess,
     SetCompatibility,
+    SetRates,
 )
 from exchange.contract.differences import differences
 from exchange.contract.epoch import same_content
+from exchange.contract.guard import access_changes, rate_changes
 from exchange.contract.load import Loaded
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Epoch, Grant
+from exchange.contract.rates import ByteRates
 from exchange.contract.topics import PREFIXES, Topic, wanted
 from exchange.contract.touch import touched
 from exchange.schema.avro import Schema
@@ -32,16 +38,38 @@ from exchange.schema.registry import Registry
 from exchange.schema.resolve import SchemaError
 
 # A topic is there before its schema, and both before a router hears of them; what goes, goes last.
-ORDER = (CreateTopic, AddPartitions, AlterConfigs, SetCompatibility, RegisterSchema, PublishEpoch, DeleteTopic)
+ORDER = (
+    CreateTopic,
+    AddPartitions,
+    AlterConfigs,
+    SetCompatibility,
+    RegisterSchema,
+    SetRates,
+    AllowAccess,
+    PublishEpoch,
+    RemoveAccess,
+    DeleteTopic,
+)
+
+NO_AUTHORIZER = (
+    "the cluster has no authorizer: whoever can reach it can read and write everything; "
+    "set authorizer.class.name on its brokers and run `exchange apply` again"
+)
 
 
 @dataclass(frozen=True)
 class Actual:
-    """The cluster as it is; `registry` is changed by planning, so read it anew for every plan."""
+    """The cluster as it is; `registry` is changed by planning, so read it anew for every plan.
+
+    `departments` are those of every epoch so far; `access` is None where the cluster has no authorizer.
+    """
 
     topics: Mapping[str, Topic]
     registry: Registry
     epoch: Epoch | None
+    departments: frozenset[str] = frozenset()
+    access: frozenset[Rule] | None = None
+    rates: Mapping[str, ByteRates] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,6 +95,11 @@ def make_plan(loaded: Loaded, actual: Actual, ledger: Schema, now: datetime, *, 
     plan = Plan()
     _topics(plan, wanted(loaded.contract), actual, frozenset(delete))
     _Schemas(plan, loaded, actual, ledger).run(now)
+    plan.changes += rate_changes(loaded.contract, actual.departments, actual.rates)
+    if actual.access is None:
+        plan.notices.append(NO_AUTHORIZER)
+    else:
+        plan.changes += access_changes(loaded.contract, actual.departments, actual.access)
     plan.changes.sort(key=lambda change: ORDER.index(type(change)))
     return plan
 

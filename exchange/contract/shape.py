@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from exchange.contract.document import Document
-from exchange.contract.model import Contract, Department, Grant, Model, Subject
+from exchange.contract.model import Contract, Department, Grant, Model, Rates, Subject
 from exchange.contract.nearest import nearest
 from exchange.contract.problem import Path, Problem, dotted
 
@@ -38,6 +38,7 @@ class Shape:
             self._add((), "the file is not a mapping", "start with `version: 1`")
             root = {}
         self._head(root)
+        self._rates(root)
         self.departments = dict(self._items(root, "departments", Department))
         self.subjects = dict(self._items(root, "subjects", Subject))
         self.grants = dict(self._items(root, "grants", Grant))
@@ -60,6 +61,13 @@ class Shape:
         for key in ("departments", "subjects"):
             if key not in root:
                 self._add((key,), f"'{key}' is missing", f"give a list of {key}")
+
+    def _rates(self, root: Mapping[str, Any]) -> None:
+        rates = root.get("rates", {})
+        if isinstance(rates, dict):
+            self._salvage(Rates, rates, ("rates",))
+        else:
+            self._add(("rates",), "'rates' is not a mapping", "write `rates: {producer_byte_rate: 10000000}`")
 
     def _items(self, root: Mapping[str, Any], key: str, model: type[M]) -> Iterator[tuple[Path, M]]:
         items = root.get(key, [])

@@ -11,19 +11,24 @@ from typing import Any
 import pytest
 
 from exchange.contract import names
+from exchange.contract.access import Rule
 from exchange.contract.changes import (
     AddPartitions,
+    AllowAccess,
     AlterConfigs,
     Change,
     CreateTopic,
     DeleteTopic,
     PublishEpoch,
     RegisterSchema,
+    RemoveAccess,
     SetCompatibility,
+    SetRates,
 )
 from exchange.contract.load import Loaded
 from exchange.contract.model import Epoch
 from exchange.contract.plan import ORDER, Actual, Plan, make_plan
+from exchange.contract.rates import ByteRates
 from exchange.contract.topics import Topic, wanted
 from exchange.ledger.entry import SCHEMA_FILE
 from exchange.schema import avro
@@ -42,9 +47,13 @@ class Cluster:
         self.topics: dict[str, Topic] = {}
         self.schemas: list[KeyValue] = []
         self.epoch: Epoch | None = None
+        self.departments: frozenset[str] = frozenset()
+        self.access: frozenset[Rule] = frozenset()
+        self.rates: dict[str, ByteRates] = {}
 
     def plan(self, contract: Loaded, delete: Collection[str] = ()) -> Plan:
-        actual = Actual(self.topics, Registry.read(self.schemas), self.epoch)
+        registry = Registry.read(self.schemas)
+        actual = Actual(self.topics, registry, self.epoch, self.departments, self.access, self.rates)
         return make_plan(contract, actual, LEDGER, NOW, delete=delete)
 
     def apply(self, contract: Loaded) -> Plan:
@@ -64,8 +73,16 @@ class Cluster:
                 self.topics[target] = replace(self.topics[target], configs={**self.topics[target].configs, **after})
             case SetCompatibility() | RegisterSchema():
                 self.schemas += change.records
+            case SetRates(target, _, after):
+                kept = {**self.rates.get(target, {}), **after}
+                self.rates[target] = {key: rate for key, rate in kept.items() if rate is not None}
+            case AllowAccess():
+                self.access |= set(change.rules)
             case PublishEpoch():
                 self.epoch = change.epoch
+                self.departments |= {d.id for d in change.epoch.contract.departments}
+            case RemoveAccess():
+                self.access -= set(change.rules)
             case DeleteTopic(target):
                 del self.topics[target]
 

@@ -1,0 +1,50 @@
+"""Byte rates of users on the broker (KIP-546), for which kafka-python has the messages but no calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import kafka.errors
+from kafka.admin import KafkaAdminClient
+from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
+
+from exchange.contract.rates import KEYS, ByteRates
+
+_ANY_NAME = 2  # any entity of the type that has a name, in DescribeClientQuotas
+
+
+def describe(client: KafkaAdminClient) -> dict[str, ByteRates]:
+    """Bytes per second by user and key, of users with a byte rate of their own."""
+    request = DescribeClientQuotasRequest(components=[("user", _ANY_NAME, None)], strict=True)
+    response = _send(client, request)
+    _raise_for(response.error_code, response.error_message)
+    found: dict[str, ByteRates] = {}
+    for entry in response.entries or ():
+        rates = {value.key: int(value.value) for value in entry.values if value.key in KEYS}
+        if rates:
+            found[entry.entity[0].entity_name] = rates
+    return found
+
+
+def alter(client: KafkaAdminClient, wanted: Mapping[str, Mapping[str, int | None]]) -> None:
+    """Set these keys of these users, or remove those that are None; other keys stay as they are."""
+    entries: list[Any] = [
+        ([("user", user)], [(key, float(rate or 0), rate is None) for key, rate in rates.items()])
+        for user, rates in wanted.items()
+    ]
+    if not entries:
+        return
+    response = _send(client, AlterClientQuotasRequest(entries=entries, validate_only=False))
+    for entry in response.entries:
+        _raise_for(entry.error_code, entry.error_message)
+
+
+def _send(client: KafkaAdminClient, request: Any) -> Any:
+    manager = client._manager
+    return manager.run(manager.send, request)
+
+
+def _raise_for(code: int, message: str | None) -> None:
+    if code:
+        raise kafka.errors.for_code(code)(message)
