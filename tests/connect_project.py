@@ -12,6 +12,7 @@ from exchange.bus.cluster import apply, read_actual
 from exchange.contract.load import load
 from exchange.contract.plan import make_plan
 from exchange.schema import avro
+from tests.clients import environment
 
 LEDGER_SCHEMA = Path(__file__).parent.parent / "schemas" / "exchange" / "ledger_entry.avsc"
 
@@ -92,7 +93,7 @@ class Project:
     def environment(self) -> dict[str, str]:
         """The settings under which commands run here."""
         return {
-            "EXCHANGE_BOOTSTRAP_SERVERS": self.cluster.bootstrap_servers,
+            **environment(self.cluster, self.folder),
             "EXCHANGE_HOME": str(self.home),
             "EXCHANGE_CONTRACT": str(self.folder / "topics.yaml"),
             "EXCHANGE_CONNECTORS": str(self.folder / "connectors"),

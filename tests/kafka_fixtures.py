@@ -18,8 +18,10 @@ from exchange.broker import LocalBroker
 from exchange.broker.jars import resolve
 from exchange.broker.properties import ONE_NODE
 from exchange.bus import Cluster
+from exchange.credentials import load
 from exchange.settings import Settings
 
+CLIENT = "exchange.tests"
 _IMAGE = "confluentinc/cp-kafka:8.0.0"
 
 
@@ -31,23 +33,20 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def bootstrap_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The cluster that all tests share: `EXCHANGE_BOOTSTRAP_SERVERS`, else a container, else a local broker."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster that all tests share, as its administrator. Topics are never cleared: take names from `unique`.
+
+    That of `EXCHANGE_BOOTSTRAP_SERVERS` (with `EXCHANGE_CREDENTIALS` where it has security), else a
+    container, which has none, else a local broker.
+    """
     settings = Settings()
     with ExitStack() as stack:
         if "bootstrap_servers" in settings.model_fields_set:
-            yield settings.bootstrap_servers
+            yield Cluster(settings.bootstrap_servers, CLIENT, settings.credentials and load(settings.credentials))
         elif container := _container(stack):
-            yield container
+            yield Cluster(container, CLIENT)
         else:
-            broker = stack.enter_context(_running(tmp_path_factory.mktemp("kafka")))
-            yield broker.bootstrap_servers
-
-
-@pytest.fixture(scope="session")
-def cluster(bootstrap_servers: str) -> Cluster:
-    """The shared cluster. Topics are never cleared: take names from `unique`."""
-    return Cluster(bootstrap_servers, "exchange.tests")
+            yield stack.enter_context(_running(tmp_path_factory.mktemp("kafka"))).cluster(CLIENT)
 
 
 @pytest.fixture
@@ -66,8 +65,8 @@ def fresh_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBrok
 
 @pytest.fixture(scope="module")
 def fresh_cluster(fresh_broker: LocalBroker) -> Cluster:
-    """The empty cluster of one test module."""
-    return Cluster(fresh_broker.bootstrap_servers, "exchange.tests")
+    """The empty cluster of one test module, as its administrator."""
+    return fresh_broker.cluster(CLIENT)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from exchange.ledger.entry import Entry, decode
 from exchange.router.loop import Router
 from exchange.schema import wire
 from tests import router_rig
+from tests.clients import librdkafka
 from tests.fault import plain
 from tests.fault.place import Place
 from tests.fault.plain import Read
@@ -35,6 +36,7 @@ class Office:
 
     def __init__(self, cluster: Cluster, owner: str) -> None:
         self.cluster = cluster
+        self.kafka = librdkafka(cluster)
         self.owner = owner
         self.subject = f"{owner}.income"
         self.topic = names.subject_topic(self.subject)
@@ -80,7 +82,7 @@ class Office:
 
     def place(self, folder: Path) -> Place:
         """A folder in which the command `exchange` runs routers of this cluster."""
-        return Place(folder, self.cluster.bootstrap_servers)
+        return Place(folder, self.cluster)
 
     def publish(
         self, values: Iterable[bytes | None], *, partition: int = 0, key: bytes | None = b"440101", **settings: Any
@@ -94,7 +96,7 @@ class Office:
     def producer(self, **settings: Any) -> Producer:
         """A client of librdkafka; names of settings have underscores for dots."""
         named = {name.replace("_", "."): setting for name, setting in settings.items()}
-        return Producer({"bootstrap.servers": self.cluster.bootstrap_servers, "linger.ms": 5, **named})
+        return Producer({**self.kafka, "linger.ms": 5, **named})
 
     def inbox(self, reader: str) -> str:
         """The topic of that reader's deliveries."""
@@ -103,7 +105,7 @@ class Office:
     def read(self, topic: str, isolation: str = "read_committed") -> list[list[Read]]:
         """The topic's records, by partition."""
         found: list[list[Read]] = [[] for _ in range(PARTITIONS)]
-        for record in plain.read(self.cluster.bootstrap_servers, topic, isolation=isolation):
+        for record in plain.read(self.kafka, topic, isolation=isolation):
             found[record.partition].append(record)
         return found
 
@@ -114,7 +116,7 @@ class Office:
     def entries(self) -> list[Entry]:
         """The committed ledger entries of the subject and of this office's routers' adoptions."""
         found = []
-        for record in plain.read(self.cluster.bootstrap_servers, names.LEDGER):
+        for record in plain.read(self.kafka, names.LEDGER):
             entry = decode(bytes(wire.unpack(record.value or b"")[1]))
             if entry.topic == self.topic or (entry.is_adoption and entry.router.startswith(self.owner)):
                 found.append(entry)
@@ -126,7 +128,7 @@ class Office:
         ends = {(self.topic, p): records[-1].offset + 1 for p, records in enumerate(source) if records}
 
         def done() -> bool:
-            at = plain.committed(self.cluster.bootstrap_servers, names.ROUTER_GROUP, ends)
+            at = plain.committed(self.kafka, names.ROUTER_GROUP, ends)
             return all(at.get(place, 0) >= end for place, end in ends.items())
 
         plain.wait_until(done, "all records are routed", timeout_s)

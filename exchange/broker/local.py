@@ -57,7 +57,7 @@ class LocalBroker:
         java: str = "java",
         maven: str = "mvn",
         jars: Path | None = None,
-        secure: bool = False,
+        secure: bool = True,
     ) -> None:
         self._home = home.resolve()
         self._folder = self._home / "broker"
@@ -171,9 +171,9 @@ class LocalBroker:
         if self._certificates.authority.exists():
             raise InsecureDataError(f"{admin} is lost", remedy="restore it from a backup")
         raise InsecureDataError(
-            f"{self._data} is of a broker without security, which this version does not start",
-            remedy=f"stop that broker with the version that started it, move {self._data} out of the way, "
-            "start again, and `exchange apply`: connectors publish anew what their databases hold",
+            f"{self._data} is that of a broker without security: what is in it was open to every program here",
+            remedy=f"run `exchange down`, then move {self._home} out of the way: the ledger and the readers' databases "
+            "in it belong to that data; or stay with the version that made it",
         )
 
     def _configure(self, progress: Callable[[str], None]) -> None:

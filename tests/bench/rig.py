@@ -128,7 +128,7 @@ def rig() -> Iterator[Rig]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         home = Path(folder)
         jars = settings.home.resolve() / "broker" / "jars"
-        broker = LocalBroker(home, free_port(), java=settings.java, maven=settings.maven, jars=jars)
+        broker = LocalBroker(home, free_port(), java=settings.java, maven=settings.maven, jars=jars, secure=False)
         broker.start()
         try:
             cluster = Cluster(broker.bootstrap_servers, "bench")

@@ -13,9 +13,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from exchange import credentials
 from exchange.broker import LocalBroker
-from exchange.broker.errors import BrokerBusyError, BrokerDiedError, JavaError, MavenError, PortTakenError
-from exchange.bus import Cluster
+from exchange.broker.errors import (
+    BrokerBusyError,
+    BrokerDiedError,
+    InsecureDataError,
+    JavaError,
+    MavenError,
+    PortTakenError,
+)
 from exchange.bus.probe import cluster_id
 from exchange.cli.broker import broker
 from tests.kafka_fixtures import free_port
@@ -23,7 +30,7 @@ from tests.kafka_fixtures import free_port
 
 def test_clients_can_connect_when_start_returns(fresh_broker: LocalBroker) -> None:
     assert fresh_broker.status().state == "running"
-    assert cluster_id(Cluster(fresh_broker.bootstrap_servers)) is not None
+    assert cluster_id(fresh_broker.cluster("exchange.tests")) is not None
 
 
 def test_starting_and_stopping_twice_is_harmless(broker_of: Callable[[], LocalBroker]) -> None:
@@ -36,14 +43,14 @@ def test_starting_and_stopping_twice_is_harmless(broker_of: Callable[[], LocalBr
 
 def test_data_survives_a_kill_and_a_stale_pid_file(broker_of: Callable[[], LocalBroker]) -> None:
     local = broker_of()
-    before = cluster_id(Cluster(local.bootstrap_servers))
+    before = cluster_id(local.cluster("exchange.tests"))
     pid = local.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     after = local.start()
     assert after.state == "running"
     assert after.pid != pid
-    assert cluster_id(Cluster(local.bootstrap_servers)) == before
+    assert cluster_id(local.cluster("exchange.tests")) == before
 
 
 def test_another_port_while_it_runs_is_refused(fresh_broker: LocalBroker) -> None:
@@ -83,11 +90,17 @@ def test_jars_that_maven_cannot_fetch_leave_nothing_behind(tmp_path: Path) -> No
 
 
 def test_a_broker_that_dies_points_to_its_log(tmp_path: Path, shared_jars: Path) -> None:
-    data = tmp_path / "broker" / "data"
-    data.mkdir(parents=True)
-    (data / "meta.properties").write_text("cluster.id=nonsense\n")
+    _spoil(tmp_path)
+    admin = credentials.Security(username=credentials.ADMIN, password="x")
+    credentials.save(credentials.file_of(tmp_path, credentials.ADMIN), admin)
     with pytest.raises(BrokerDiedError, match=r"broker\.log"):
         LocalBroker(tmp_path, free_port(), jars=shared_jars).start()
+
+
+def test_data_of_a_broker_without_security_is_refused(tmp_path: Path) -> None:
+    _spoil(tmp_path)
+    with pytest.raises(InsecureDataError, match=f"move {tmp_path} out of the way"):
+        LocalBroker(tmp_path).start()
 
 
 def test_the_command_line_says_what_runs(fresh_broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +115,12 @@ def test_the_command_line_says_what_is_stopped(tmp_path: Path, monkeypatch: pyte
     assert CliRunner().invoke(broker, ["stop"]).exit_code == 0
     answer = CliRunner().invoke(broker, ["status"])
     assert (answer.exit_code, answer.output) == (3, f"stopped; data kept in {tmp_path}/broker/data\n")
+
+
+def _spoil(home: Path) -> None:
+    data = home / "broker" / "data"
+    data.mkdir(parents=True)
+    (data / "meta.properties").write_text("cluster.id=nonsense\n")
 
 
 def _home(local: LocalBroker) -> Path:

@@ -18,6 +18,7 @@ from exchange.bus.raw import RawBatch
 from exchange.bus.topics import publish, read_all
 from exchange.contract.topics import Topic
 from exchange.records.build import Batch, pack
+from tests.clients import librdkafka
 
 DEADLINE_S = 90.0
 
@@ -64,9 +65,7 @@ def test_the_pinned_version_is_installed() -> None:
 def test_another_client_reads_what_was_written_raw(cluster: Cluster, topic: str) -> None:
     with Producer(cluster, topic) as producer, producer.transaction() as transaction:
         transaction.send(topic, 1, [*values("a", "b"), *values("c")])
-    reader = ConfluentConsumer(
-        {"bootstrap.servers": cluster.bootstrap_servers, "group.id": topic, "auto.offset.reset": "earliest"}
-    )
+    reader = ConfluentConsumer({**librdkafka(cluster), "group.id": topic, "auto.offset.reset": "earliest"})
     reader.subscribe([topic])
     got: list[bytes | None] = []
     deadline = time.monotonic() + DEADLINE_S
@@ -78,7 +77,7 @@ def test_another_client_reads_what_was_written_raw(cluster: Cluster, topic: str)
 
 @pytest.mark.parametrize("codec", [None, "gzip", "snappy", "lz4", "zstd"])
 def test_records_of_another_client_are_read(cluster: Cluster, topic: str, codec: str | None) -> None:
-    client = KafkaProducer(bootstrap_servers=cluster.bootstrap_servers, compression_type=codec)
+    client = KafkaProducer(**cluster.config(), compression_type=codec)
     for i in range(100):
         client.send(topic, key=b"k", value=b"%d" % i, headers=[("h", b"x"), ("e", b"")], partition=0, timestamp_ms=i)
     client.flush()

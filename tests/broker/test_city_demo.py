@@ -22,12 +22,14 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 from stdnum.cn import ric
 
+from exchange import credentials
 from exchange.bus import Cluster
 from exchange.city.plant import CANARY, canary_fields
 from exchange.contract.load import Loaded, load
 from exchange.contract.model import Grant
 from exchange.contract.names import inbox_topic, quarantine_topic
 from exchange.contract.period import in_force
+from tests.clients import librdkafka
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 6_000
@@ -39,7 +41,7 @@ _PERSON = re.compile(rb"(?=(\d{17}[0-9X]))")
 class Demo:
     """A demo that was run with --keep."""
 
-    bootstrap_servers: str
+    cluster: Cluster
     environment: Mapping[str, str]
     output: str
 
@@ -62,10 +64,12 @@ def demo(fresh_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
     home = tmp_path_factory.mktemp("home")
     servers = fresh_cluster.bootstrap_servers
     environment = {**os.environ, "EXCHANGE_HOME": str(home), "EXCHANGE_BOOTSTRAP_SERVERS": servers}
+    if fresh_cluster.security:
+        credentials.save(credentials.file_of(home, credentials.ADMIN), fresh_cluster.security)
     try:
         done = _exchange(environment, "demo", "--keep", "--records", str(RECORDS))
         assert done.returncode == 0, done.stdout + done.stderr
-        yield Demo(servers, environment, done.stdout)
+        yield Demo(fresh_cluster, environment, done.stdout)
     finally:
         _exchange(environment, "down")
 
@@ -85,7 +89,7 @@ def schemas(demo: Demo) -> dict[int, dict[str, Any]]:
 
 def read(demo: Demo, prefix: str) -> dict[str, list[Message]]:
     """Every committed record of every topic whose name begins so."""
-    consumer = Consumer({"bootstrap.servers": demo.bootstrap_servers, "group.id": "test", "enable.partition.eof": True})
+    consumer = Consumer({**librdkafka(demo.cluster), "group.id": "test", "enable.partition.eof": True})
     try:
         topics = {n: t for n, t in consumer.list_topics().topics.items() if n.startswith(prefix)}
         places = [TopicPartition(name, p, OFFSET_BEGINNING) for name, topic in topics.items() for p in topic.partitions]

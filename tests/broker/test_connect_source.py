@@ -28,6 +28,7 @@ from exchange.bus import Cluster
 from exchange.connect import load, runner
 from exchange.connect.database import DatabaseConfigError
 from exchange.contract.names import subject_topic
+from tests.clients import librdkafka
 from tests.connect_project import INCOME, Project
 
 START = datetime(2025, 3, 1, 8, 0)
@@ -98,7 +99,7 @@ def published(project: Project) -> list[tuple[int, bytes | None, dict[str, Any] 
     topic = subject_topic(project.subject)
     consumer = Consumer(
         {
-            "bootstrap.servers": project.cluster.bootstrap_servers,
+            **librdkafka(project.cluster),
             "group.id": "check",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from exchange.contract.topics import Topic
 from exchange.ledger import entry as ledger
 from exchange.schema import avro, wire
 from exchange.schema.registry import Registry
+from tests.clients import environment
 from tests.unit.contract_files import CONTRACT, INCOME, loaded, write
 
 LEDGER = avro.load(ledger.SCHEMA_FILE)
@@ -213,7 +215,8 @@ def test_an_epoch_too_large_for_a_record_is_refused(
 @pytest.fixture
 def command(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.setenv("EXCHANGE_CONTRACT", str(write(tmp_path, CONTRACT.replace("2026-12-31", "2099-12-31"))))
-    monkeypatch.setenv("EXCHANGE_BOOTSTRAP_SERVERS", empty.bootstrap_servers)
+    for name, value in environment(empty, tmp_path).items():
+        monkeypatch.setenv(name, value)
     return lambda command, *options: CliRunner().invoke(command, options)
 
 
@@ -241,7 +244,7 @@ def test_apply_returns_when_every_router_has_taken_the_epoch(empty: Cluster, tmp
     apply(empty, _plan(empty, loaded(tmp_path)))
     watched = ("subject.tax.income",)
     client = f"{names.ROUTER_GROUP}.7"
-    router = Consumer(Cluster(empty.bootstrap_servers, client), topics=watched, group=names.ROUTER_GROUP)
+    router = Consumer(replace(empty, client_id=client), topics=watched, group=names.ROUTER_GROUP)
     with router, Adoption(empty) as adoption, Admin(empty) as admin:
         deadline = time.monotonic() + 60
         while admin.clients(names.ROUTER_GROUP) != {client} and time.monotonic() < deadline:

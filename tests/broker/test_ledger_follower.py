@@ -33,6 +33,7 @@ from exchange.ledger.reconcile import behind, reconcile
 from exchange.ledger.step import State, Step
 from exchange.ledger.store import Store
 from exchange.ledger.verifier import Verification, verify
+from tests.clients import environment
 from tests.ledger_rig import KEY, Pair, Rig, send_entry
 
 PEOPLE = [f"44010019800101{at:04}" for at in range(40)]
@@ -126,7 +127,7 @@ def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path)
         rig.exchange(at % 2, PEOPLE[at % 7 :], commit=at % 5 != 4)
     chance = random.Random(7)
     env = os.environ | {
-        "EXCHANGE_BOOTSTRAP_SERVERS": rig.cluster.bootstrap_servers,
+        **environment(rig.cluster, tmp_path),
         "EXCHANGE_LEDGER_URL": url,
         "EXCHANGE_HOME": str(tmp_path),
         "EXCHANGE_LOG_LEVEL": "WARNING",
@@ -189,6 +190,35 @@ def test_two_entries_for_one_record_are_found(rig: Rig, store: Store) -> None:
     (partition,) = balance_of_partitions(store, Selection(subject=rig.subject))
     assert (partition.twice, partition.balanced) == (4, False)
     assert check(rig).mismatches
+
+
+def test_a_replay_is_seen_as_one_and_disturbs_no_balance(rig: Rig, store: Store) -> None:
+    pairs: list[Pair] = [(person.encode(), b"\0\0\0\0\1v") for person in PEOPLE[:9]]
+    first = rig.publish(0, pairs)
+    rig.route(rig.entry(0, first, pairs), pairs)
+    rig.replay("again", 0, first + 2, pairs[2:7])
+    rig.exchange(0, PEOPLE[:3])
+    follow(rig.cluster, store)
+    mine = Selection(subject=rig.subject)
+    assert {(e.reader, e.replay): e.delivered for e in exchanged(store, mine)} == {
+        ("readera", None): 12, ("readera", "again"): 5, ("readerb", None): 7
+    }  # fmt: skip
+    assert all(g.balanced for g in balance_of_grants(store, mine))
+    [partition] = balance_of_partitions(store, mine)
+    assert (partition.balanced, partition.records, partition.replayed) == (True, 12, 5)
+    got = disclosures(store, tag(PEOPLE[4].encode(), KEY), Selection(subject=rig.subject, reader="readera"))
+    assert [d.replay for d in got] == [None, "again"]
+    assert all(c.balanced for c in reconcile(rig.cluster, store, rig.subject, silent))
+    found = check(rig)
+    assert (found.entries, found.records, found.deliveries) == (3, 17, 24)
+    assert not found.mismatches
+
+    rig.replay("again", 0, first + 2, pairs[2:4])
+    rig.replay("false", 0, first, pairs[1:3])
+    follow(rig.cluster, store)
+    [partition] = balance_of_partitions(store, mine)
+    assert (partition.twice, partition.balanced) == (2, False)
+    assert any("the Merkle root" in mismatch.fault for mismatch in check(rig).mismatches)
 
 
 def check(rig: Rig) -> Verification:

@@ -47,9 +47,7 @@ def test_sources_may_be_compressed(office: Office) -> None:
     with office.router():
         for i, codec in enumerate(("gzip", "snappy", "lz4", "zstd")):
             office.publish(given[200 * i : 200 * i + 100], compression_type=codec)
-            producer = KafkaProducer(
-                bootstrap_servers=office.cluster.bootstrap_servers, compression_type=codec, linger_ms=20
-            )
+            producer = KafkaProducer(**office.cluster.config(), compression_type=codec, linger_ms=20)
             for one in given[200 * i + 100 : 200 * i + 200]:
                 producer.send(office.topic, one, key=b"440101", partition=0)
             producer.close()

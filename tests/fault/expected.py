@@ -17,7 +17,7 @@ from operator import ne
 from typing import Any
 
 from tests.fault import plain
-from tests.fault.plain import Read, Registry
+from tests.fault.plain import Kafka, Read, Registry
 from tests.fault.town import ENTITY, GRANTS, OWNER, PARTITIONS, PSEUDONYM_KEY, READERS, row
 
 KINDS = ("lost", "twice", "unauthorised", "disordered", "not_in_ledger")
@@ -48,28 +48,28 @@ class Verdict:
         self.delivered += other.delivered
 
 
-def check(bootstrap_servers: str, rows: dict[str, int]) -> Verdict:
+def check(kafka: Kafka, rows: dict[str, int]) -> Verdict:
     """Compare everything on Kafka with what the first `rows[subject]` rows and the grants make due."""
     verdict = Verdict()
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        for part in pool.map(check_subject, repeat(bootstrap_servers), rows, rows.values()):
+        for part in pool.map(check_subject, repeat(kafka), rows, rows.values()):
             verdict.add(part)
-    _check_no_other_inbox(bootstrap_servers, verdict)
+    _check_no_other_inbox(kafka, verdict)
     return verdict
 
 
-def check_subject(bootstrap_servers: str, subject: str, rows: int) -> Verdict:
+def check_subject(kafka: Kafka, subject: str, rows: int) -> Verdict:
     """The verdict on one subject: its source topic, its grants' inboxes, its ledger entries."""
-    registry = Registry(bootstrap_servers)
-    source = _by_partition(bootstrap_servers, f"subject.{OWNER}.{subject}")
+    registry = Registry(kafka)
+    source = _by_partition(kafka, f"subject.{OWNER}.{subject}")
     decoded = [[registry.decode(record.value)[1] for record in records if record.value] for records in source]
     verdict = Verdict(published=sum(map(len, decoded)))
     _check_source(subject, rows, source, decoded, verdict)
     for grant_id, grant in GRANTS.items():
         if grant["subject"] == subject:
-            _check_grant(bootstrap_servers, registry, grant_id, source, decoded, verdict)
+            _check_grant(kafka, registry, grant_id, source, decoded, verdict)
     ledger: list[list[dict[str, Any]]] = [[] for _ in range(PARTITIONS)]
-    for entry in plain.entries(bootstrap_servers, registry):
+    for entry in plain.entries(kafka, registry):
         if entry["topic"] == f"subject.{OWNER}.{subject}":
             ledger[entry["partition"]].append(entry)
     for entries, records, values in zip(ledger, source, decoded, strict=True):
@@ -122,9 +122,9 @@ def _holds(value: Any, asked: dict[str, Any]) -> bool:
     return bool(value >= operand)
 
 
-def _by_partition(bootstrap_servers: str, topic: str) -> list[list[Read]]:
+def _by_partition(kafka: Kafka, topic: str) -> list[list[Read]]:
     found: list[list[Read]] = [[] for _ in range(PARTITIONS)]
-    for record in plain.read(bootstrap_servers, topic):
+    for record in plain.read(kafka, topic):
         found[record.partition].append(record)
     return found
 
@@ -144,7 +144,7 @@ def _check_source(
 
 
 def _check_grant(
-    bootstrap_servers: str,
+    kafka: Kafka,
     registry: Registry,
     grant_id: str,
     source: list[list[Read]],
@@ -153,7 +153,7 @@ def _check_grant(
 ) -> None:
     grant = GRANTS[grant_id]
     inbox = f"inbox.{grant['reader']}.{OWNER}.{grant['subject']}"
-    found = _by_partition(bootstrap_servers, inbox)
+    found = _by_partition(kafka, inbox)
     for partition, records in enumerate(source):
         pairs = zip(records, decoded[partition], strict=True)
         wanted = [given for record, value in pairs if (given := due(grant, record, value)) is not None]
@@ -204,12 +204,12 @@ def _check_ledger(
             verdict.not_in_ledger[f"digests of {subject}"] += entry["root"] != root(leaves)
 
 
-def _check_no_other_inbox(bootstrap_servers: str, verdict: Verdict) -> None:
+def _check_no_other_inbox(kafka: Kafka, verdict: Verdict) -> None:
     """Topics of readers hold nothing but what a grant in force puts there."""
     granted = {f"inbox.{g['reader']}.{OWNER}.{g['subject']}" for g in GRANTS.values() if "from" not in g}
-    for topic in plain.topics(bootstrap_servers):
+    for topic in plain.topics(kafka):
         if topic.startswith(tuple(f"inbox.{reader}." for reader in READERS)) and topic not in granted:
-            verdict.unauthorised[topic] += sum(1 for _ in plain.read(bootstrap_servers, topic))
+            verdict.unauthorised[topic] += sum(1 for _ in plain.read(kafka, topic))
 
 
 def leaf(key: bytes | None, value: bytes | None) -> bytes:

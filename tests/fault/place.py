@@ -7,20 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+from exchange.bus import Cluster
+from tests.clients import environment, librdkafka
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class Place:
     """A project folder and its settings; `exchange` is run in it as a user would."""
 
-    def __init__(self, folder: Path, bootstrap_servers: str) -> None:
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.folder = folder
-        self.bootstrap_servers = bootstrap_servers
+        self.cluster = cluster
+        self.kafka = librdkafka(cluster)
         self.home = folder / "home"
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "EXCHANGE_BOOTSTRAP_SERVERS": bootstrap_servers,
+            **environment(cluster, folder),
             "EXCHANGE_HOME": str(self.home),
             "EXCHANGE_CONTRACT": str(folder / "topics.yaml"),
             "EXCHANGE_CONNECTORS": str(folder / "connectors"),

@@ -7,7 +7,7 @@ import json
 import struct
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,6 +16,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 DEADLINE_S = 60.0
 _PASSING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+
+
+Kafka = Mapping[str, str]
+"""The settings under which librdkafka reaches a cluster."""
 
 
 class Read(NamedTuple):
@@ -28,11 +32,11 @@ class Read(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-def consumer(bootstrap_servers: str, *, isolation: str = "read_committed", group: str = "") -> Consumer:
+def consumer(kafka: Kafka, *, isolation: str = "read_committed", group: str = "") -> Consumer:
     """A client that commits nothing and tells where partitions end."""
     return Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **kafka,
             "group.id": group or f"plain-{uuid.uuid4().hex}",
             "isolation.level": isolation,
             "enable.auto.commit": False,
@@ -43,24 +47,24 @@ def consumer(bootstrap_servers: str, *, isolation: str = "read_committed", group
     )
 
 
-def topics(bootstrap_servers: str) -> dict[str, int]:
+def topics(kafka: Kafka) -> dict[str, int]:
     """Every topic, with the number of its partitions."""
-    client = consumer(bootstrap_servers)
+    client = consumer(kafka)
     try:
         return {name: len(topic.partitions) for name, topic in client.list_topics(timeout=30).topics.items()}
     finally:
         client.close()
 
 
-def read(bootstrap_servers: str, topic: str, *, isolation: str = "read_committed") -> Iterator[Read]:
+def read(kafka: Kafka, topic: str, *, isolation: str = "read_committed") -> Iterator[Read]:
     """Every record of the topic to its present end; nothing where the topic does not exist.
 
     Transactions that are open at the end are waited for: markers reach their partitions one by one,
     so that one may already be seen as committed elsewhere.
     """
-    client = consumer(bootstrap_servers, isolation=isolation)
+    client = consumer(kafka, isolation=isolation)
     try:
-        waiting = ends(bootstrap_servers, topic)
+        waiting = ends(kafka, topic)
         if waiting:
             client.assign([TopicPartition(topic, p, 0) for p in waiting])
         deadline = time.monotonic() + DEADLINE_S
@@ -77,9 +81,9 @@ def read(bootstrap_servers: str, topic: str, *, isolation: str = "read_committed
         client.close()
 
 
-def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
+def ends(kafka: Kafka, topic: str) -> dict[int, int]:
     """Where each partition ends, open transactions included."""
-    client = consumer(bootstrap_servers, isolation="read_uncommitted")
+    client = consumer(kafka, isolation="read_uncommitted")
     try:
         partitions = client.list_topics(topic, timeout=30).topics[topic].partitions
         return {p: client.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1] for p in partitions}
@@ -93,9 +97,9 @@ def as_read(message: Message) -> Read:
     return Read(message.partition(), message.offset(), message.key(), message.value(), headers)
 
 
-def committed(bootstrap_servers: str, group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+def committed(kafka: Kafka, group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """The group's committed offsets; absent where there is none, or where the broker cannot say for now."""
-    client = consumer(bootstrap_servers, group=group)
+    client = consumer(kafka, group=group)
     try:
         found = client.committed([TopicPartition(*place) for place in places], timeout=30)
         return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
@@ -110,10 +114,10 @@ def committed(bootstrap_servers: str, group: str, places: Iterable[tuple[str, in
 class Registry:
     """The schemas of `_schemas`, read as Confluent's registry writes them."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, kafka: Kafka) -> None:
         self.by_subject: dict[str, list[int]] = {}
         self._text: dict[int, str] = {}
-        for record in read(bootstrap_servers, "_schemas"):
+        for record in read(kafka, "_schemas"):
             if record.key and record.value and json.loads(record.key)["keytype"] == "SCHEMA":
                 value = json.loads(record.value)
                 self.by_subject.setdefault(value["subject"], []).append(value["id"])
@@ -138,11 +142,9 @@ def _parsed(text: str) -> Any:
     return fastavro.parse_schema(json.loads(text))
 
 
-def entries(
-    bootstrap_servers: str, registry: Registry, *, isolation: str = "read_committed"
-) -> Iterator[dict[str, Any]]:
+def entries(kafka: Kafka, registry: Registry, *, isolation: str = "read_committed") -> Iterator[dict[str, Any]]:
     """The ledger's entries as plain dictionaries."""
-    for record in read(bootstrap_servers, "exchange.ledger", isolation=isolation):
+    for record in read(kafka, "exchange.ledger", isolation=isolation):
         assert record.value is not None
         yield registry.decode(record.value)[1]
 

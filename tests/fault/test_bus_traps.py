@@ -105,7 +105,7 @@ def test_trap_b_offsets_of_a_refused_transaction_are_not_committed_by_the_next(c
         with pytest.raises(BusUnavailableError):
             run(producer, refused)
         run(producer, following)
-    with_offsets = KafkaConsumer(bootstrap_servers=cluster.bootstrap_servers, group_id=topic)
+    with_offsets = KafkaConsumer(**cluster.config(), group_id=topic)
     found = [with_offsets.committed(TopicPartition(topic, partition)) for partition in (0, 1)]
     with_offsets.close()
     assert found == [None, 1]
@@ -114,7 +114,7 @@ def test_trap_b_offsets_of_a_refused_transaction_are_not_committed_by_the_next(c
 
 def test_trap_c_commit_fails_where_a_delivery_was_not_acknowledged(broker_of: Callable[[], LocalBroker]) -> None:
     """Trap C: a delivery whose partition is gone past the delivery timeout."""
-    cluster = Cluster(broker_of().bootstrap_servers)
+    cluster = broker_of().cluster("exchange.tests")
     with Admin(cluster) as admin:
         admin.create({"kept": Topic(1, 1, {}), "gone": Topic(1, 1, {})})
 

@@ -78,9 +78,9 @@ class OpenTransaction:
 
     def __init__(self, town: Town) -> None:
         levels = ("read_uncommitted", "read_committed")
-        servers = town.bootstrap_servers
-        self._watchers = [KafkaConsumer(bootstrap_servers=servers, isolation_level=level) for level in levels]
-        self._places = [TopicPartition("exchange.ledger", p) for p in range(plain.topics(servers)["exchange.ledger"])]
+        self._watchers = [KafkaConsumer(**town.cluster.config(), isolation_level=level) for level in levels]
+        partitions = plain.topics(town.kafka)["exchange.ledger"]
+        self._places = [TopicPartition("exchange.ledger", p) for p in range(partitions)]
 
     def __call__(self) -> None:
         deadline = time.monotonic() + self.PATIENCE_S
@@ -123,10 +123,10 @@ def finish(begun: Siege, timeout_s: float = 120.0) -> Verdict:
     begun.connector.stop()
     town.exchange("connector", "run", OWNER, "--until-idle")
     topics = [f"subject.{OWNER}.{subject}" for subject in FIELDS]
-    ends = {(t, r.partition): r.offset + 1 for t in topics for r in plain.read(town.bootstrap_servers, t)}
+    ends = {(t, r.partition): r.offset + 1 for t in topics for r in plain.read(town.kafka, t)}
 
     def routed() -> bool:
-        done = plain.committed(town.bootstrap_servers, "exchange.router", ends)
+        done = plain.committed(town.kafka, "exchange.router", ends)
         return all(done.get(place, 0) >= end for place, end in ends.items())
 
     plain.wait_until(routed, "all records are routed", timeout_s)
@@ -136,13 +136,13 @@ def finish(begun: Siege, timeout_s: float = 120.0) -> Verdict:
     town.exchange("ledger", "follow", "--until-idle")
     with town.connection() as connection:
         rows = {s: connection.execute(f"SELECT count(*) FROM {s}").fetchone()[0] for s in FIELDS}
-    return check(town.bootstrap_servers, rows)
+    return check(town.kafka, rows)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_million_records_survive_the_kills(broker_of: Callable[[], LocalBroker], tmp_path: Path) -> None:
-    with siege(Town(tmp_path / "town", broker_of().bootstrap_servers)) as begun:
+    with siege(Town(tmp_path / "town", broker_of().cluster("exchange.tests"))) as begun:
         town = begun.town
         kill_while_fed(begun, ROWS, FEED_S, KILLS)
         verdict = finish(begun)
@@ -161,9 +161,9 @@ def test_a_million_records_survive_the_kills(broker_of: Callable[[], LocalBroker
 
 def aborted_entries(town: Town) -> int:
     """How many ledger entries were written in transactions that did not commit."""
-    registry = plain.Registry(town.bootstrap_servers)
+    registry = plain.Registry(town.kafka)
     count = {
-        isolation: sum(1 for _ in plain.entries(town.bootstrap_servers, registry, isolation=isolation))
+        isolation: sum(1 for _ in plain.entries(town.kafka, registry, isolation=isolation))
         for isolation in ("read_uncommitted", "read_committed")
     }
     return count["read_uncommitted"] - count["read_committed"]

@@ -68,13 +68,13 @@ class Watch(threading.Thread):
         self.join(30)
 
     def _reading(self, topics: list[str], partitions: int) -> Consumer:
-        client = plain.consumer(self._office.cluster.bootstrap_servers, isolation="read_uncommitted")
+        client = plain.consumer(self._office.kafka, isolation="read_uncommitted")
         client.assign([TopicPartition(topic, p, 0) for topic in topics for p in range(partitions)])
         return client
 
     def _catch_up(self, ledger: Consumer) -> None:
         """Read the ledger to where it ends now."""
-        ends = plain.ends(self._office.cluster.bootstrap_servers, names.LEDGER)
+        ends = plain.ends(self._office.kafka, names.LEDGER)
         while any(self._at[p] < end for p, end in ends.items()):
             for message in ledger.consume(1000, 0.05):
                 self._at[message.partition()] = message.offset() + (not message.error())

@@ -12,6 +12,7 @@ from typing import Any
 
 from stdnum.cn import uscc
 
+from exchange.bus import Cluster
 from tests.fault.place import Place
 
 OWNER = "registry"
@@ -83,8 +84,8 @@ def avro_schema(subject: str) -> dict[str, Any]:
 class Town(Place):
     """A place with a contract, a connector and the publishing department's database."""
 
-    def __init__(self, folder: Path, bootstrap_servers: str) -> None:
-        super().__init__(folder, bootstrap_servers)
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        super().__init__(folder, cluster)
         self.database = folder / "registry.db"
         self.home.mkdir(exist_ok=True)
         key = self.home / "pseudonym.key"
