@@ -21,9 +21,10 @@ PLAIN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float"
 
 @dataclass
 class Document:
-    """The values of a file; `lines` gives the line (from 1) of every path in it."""
+    """The values of a file; `lines` gives the line (from 1) of every path in it, `root` the places in its text."""
 
     value: Any = None
+    root: Node | None = None
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -73,6 +74,7 @@ def read(data: bytes) -> Document:
         _fault(document, 1, f"is not YAML: {str(error).splitlines()[0]}", "remove what is not text")
         return document
     if node is not None:
+        document.root = node
         document.value = _value(node, (), document, yaml)
     if document.value is None and not document.problems:
         _fault(document, 1, "the file is empty", "start with `version: 1`")
