@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from exchange.contract.access import Rule, in_words
 from exchange.contract.model import Epoch
+from exchange.contract.readers import AccessChange
 from exchange.contract.topics import Topic
 from exchange.schema.compatibility import Level
 from exchange.schema.registry import KeyValue
@@ -130,6 +131,7 @@ class DeleteTopic(Change):
 class PublishEpoch(Change):
     epoch: Epoch
     differences: tuple[str, ...]
+    access: tuple[AccessChange, ...] = ()
 
     @property
     def text(self) -> str:

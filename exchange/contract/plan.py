@@ -29,6 +29,7 @@ from exchange.contract.load import Loaded
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.rates import ByteRates
+from exchange.contract.readers import access_of_readers
 from exchange.contract.topics import PREFIXES, Topic, wanted
 from exchange.contract.touch import touched
 from exchange.schema.avro import Schema
@@ -176,7 +177,8 @@ class _Schemas:
         )
         if last is None or not same_content(last, epoch):
             told = tuple(differences(last.contract if last else None, self._loaded.contract))
-            self._plan.changes.append(PublishEpoch(names.CONTRACT, epoch, told))
+            readers = tuple(access_of_readers(last, epoch))
+            self._plan.changes.append(PublishEpoch(names.CONTRACT, epoch, told, readers))
 
     def _register(self, subject: str, schema: Schema) -> int:
         """The schema's id, compatible with the others; 0 where it is refused."""

@@ -271,8 +271,10 @@ def test_returning_to_an_older_schema_makes_it_the_newest_writer(cluster: Cluste
 def test_a_view_may_change_in_any_way(cluster: Cluster, tmp_path: Path) -> None:
     cluster.apply(loaded(tmp_path))
     plan = cluster.apply(loaded(tmp_path, CONTRACT.replace("[resident_id, amount]", "[resident_id, year, status]")))
-    [told] = [c.differences for c in plan.changes if isinstance(c, PublishEpoch)]
-    assert told == ("grant g1: gains 2 fields: year, status; loses 1 field: amount",)
+    [told] = [c.access for c in plan.changes if isinstance(c, PublishEpoch)]
+    assert [change.texts for change in told] == [
+        ("gains 2 fields of tax.income: year, status", "loses 1 field of tax.income: amount")
+    ]
 
 
 def test_readers_with_the_same_fields_share_one_schema(cluster: Cluster, tmp_path: Path) -> None:

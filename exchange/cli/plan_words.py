@@ -1,0 +1,75 @@
+"""A plan for people and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from enum import Enum
+from itertools import groupby
+from typing import Any
+
+import click
+
+from exchange.contract.changes import Change, DeleteTopic, PublishEpoch, RemoveAccess
+from exchange.contract.plan import Plan
+from exchange.contract.readers import AccessChange
+
+_LEFT_OUT = ("target", "records", "epoch")
+
+
+def show(plan: Plan) -> None:
+    """Every change on a line of its own, then what to know about them."""
+    for change in plan.changes:
+        click.secho(change.text, fg="red" if isinstance(change, DeleteTopic | RemoveAccess) else None)
+        if isinstance(change, PublishEpoch):
+            for line in in_words(change):
+                click.echo(f"    {line}")
+    for notice in plan.notices:
+        click.secho(f"note: {notice}", fg="yellow")
+    for orphan in plan.orphans:
+        click.secho(f"note: topic {orphan} is not in the contract; `--delete {orphan}` would remove it", fg="yellow")
+    for refusal in plan.refusals:
+        click.secho(f"refused: {refusal.target}: {refusal.message} — {refusal.remedy}", fg="red")
+    if plan.is_empty:
+        click.echo("No changes: the cluster is as the contract has it.")
+    elif not plan.refusals:
+        click.echo(f"{len(plan.changes)} changes.")
+
+
+def in_words(published: PublishEpoch) -> Iterable[str]:
+    """What an epoch changes: departments and subjects, then each reader's access under the reader's name."""
+    yield from published.differences
+    for reader, changes in groupby(published.access, lambda change: change.reader):
+        yield f"{reader}:"
+        yield from (f"    {line}" for change in changes for line in _lines(change))
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """All of the plan as JSON values."""
+    return {
+        "changes": [_facts(change) for change in plan.changes],
+        "refusals": [vars(refusal) for refusal in plan.refusals],
+        "notices": plan.notices,
+        "orphans": plan.orphans,
+    }
+
+
+def _lines(change: AccessChange) -> Iterable[str]:
+    return (f"{text} [grant {change.grant}]" for text in change.texts)
+
+
+def _facts(change: Change) -> dict[str, Any]:
+    facts: dict[str, Any] = {"kind": change.kind, "target": change.target, "text": change.text}
+    if isinstance(change, PublishEpoch):
+        facts["epoch"] = change.epoch.number
+    return facts | {f.name: _plain(getattr(change, f.name)) for f in fields(change) if f.name not in _LEFT_OUT}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return value.value if isinstance(value, Enum) else value
