@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import RetriableError
@@ -17,6 +17,7 @@ from exchange.contract.rates import ByteRates
 from exchange.contract.topics import Topic
 from exchange.errors import ConfigError
 
+ANSWER = TypeVar("ANSWER")
 _DESCRIBE_AT_ONCE = 200
 _CREATE_AT_ONCE = 50
 _READY_MS = 60_000
@@ -125,15 +126,18 @@ class Admin:
 
         Waits while the group's coordinator is being elected or loaded, as after a broker's start.
         """
-        deadline = time.monotonic() + timeout_s
         with translated(f"describe group {group}"):
-            while True:
-                try:
-                    return self._members(group)
-                except RetriableError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(_POLL_S)
+            return _patiently(lambda: self._members(group), timeout_s)
+
+    def transactional_ids(self, prefix: str, *, timeout_s: float = 30.0) -> set[str]:
+        """The transactional ids with that prefix under which a producer was opened in the last days (Kafka says: 7).
+
+        Also those without an open transaction. Waits while a coordinator is being elected or loads its part.
+        """
+        with translated("list transactions"):
+            listed = _patiently(self._client.list_transactions, timeout_s)
+        names = (one.transactional_id for listings in listed.values() for one in listings)
+        return {name for name in names if name.startswith(prefix)}
 
     def _members(self, group: str) -> set[str]:
         # To describe a group that nobody ever joined would make a new cluster create its offsets topic first.
@@ -149,6 +153,18 @@ class Admin:
             topic: {k: c["value"] for k, c in configs.items() if c["config_source"] == "DYNAMIC_TOPIC_CONFIG"}
             for topic, configs in described.items()
         }
+
+
+def _patiently(ask: Callable[[], ANSWER], timeout_s: float) -> ANSWER:
+    """The answer, asked for again while Kafka cannot say for now."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except RetriableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)
 
 
 def _slices(names: list[str], size: int) -> Iterable[list[str]]:

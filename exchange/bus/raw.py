@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, InvalidProducerEpochError, ProducerFencedError
 from kafka.producer.producer_batch import FinalState, ProducerBatch
 from kafka.protocol.consumer import IsolationLevel
 from kafka.structs import TopicPartition
@@ -185,6 +185,23 @@ def wait_for_topic(producer: KafkaProducer, topic: str, timeout_s: float) -> Non
 def acknowledged(batch: ProducerBatch) -> bool:
     """Whether the broker took the batch; a failed one also has its future 'succeeded'."""
     return batch.final_state is FinalState.SUCCEEDED
+
+
+def append_time_ms(batch: ProducerBatch) -> int:
+    """When the broker appended an acknowledged batch, in ms since 1970; -1 where the topic keeps producers' times."""
+    _, time_ms, _ = batch.produce_future.value
+    return int(time_ms)
+
+
+def is_of_old_producer(batch: ProducerBatch) -> bool:
+    """Whether the broker refused a batch because its producer is not the newest of its transactional id."""
+    _, _, error_of = batch.produce_future.value
+    return error_of is not None and isinstance(error_of(0), InvalidProducerEpochError | ProducerFencedError)
+
+
+def is_fenced(producer: KafkaProducer) -> bool:
+    """Whether the broker told this producer that its transactional id has a newer one."""
+    return isinstance(producer._transaction_manager.last_error, ProducerFencedError)
 
 
 def transactions(producer: KafkaProducer) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from kafka import KafkaProducer
 
@@ -21,22 +21,35 @@ def read_all(cluster: Cluster, topic: str, *, timeout_s: float = 60.0) -> Iterat
     Waits for transactions that are open at the end: records committed behind them would be missed.
     Nothing where the topic does not exist; BusUnavailableError where the end is not reached in time.
     """
-    deadline = time.monotonic() + timeout_s
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         partitions = [(topic, p) for p in consumer.partitions(topic)]
         if not partitions:
             return
         ends = consumer.end_offsets(partitions)
     starts = {tp: 0 for tp, end in ends.items() if end > 0}
-    with Consumer(cluster, assignment=starts) as consumer:
-        waiting = set(starts)
-        while waiting:
-            if time.monotonic() > deadline:
-                raise BusUnavailableError(f"the end of {topic} was not reached in {timeout_s:.0f} s")
-            for batch in consumer.poll(0.5):
-                yield from records(batch)
-            positions = consumer.positions()
-            waiting = {tp for tp in waiting if positions.get(tp, (0, 0))[0] < ends[tp]}
+    with Consumer(cluster) as consumer:
+        yield from read(consumer, starts, ends, timeout_s=timeout_s)
+
+
+def read(
+    consumer: Consumer,
+    starts: Mapping[tuple[str, int], int],
+    ends: Mapping[tuple[str, int], int],
+    *,
+    timeout_s: float = 60.0,
+) -> Iterator[Record]:
+    """The records of partitions from their start to before their end; BusUnavailableError where that takes longer."""
+    deadline = time.monotonic() + timeout_s
+    consumer.assign(starts)
+    waiting = {tp for tp, start in starts.items() if start < ends[tp]}
+    while waiting:
+        if time.monotonic() > deadline:
+            told = ", ".join(sorted({topic for topic, _ in waiting}))
+            raise BusUnavailableError(f"the end of {told} was not reached in {timeout_s:.0f} s")
+        for batch in consumer.poll(0.5):
+            yield from records(batch)
+        positions = consumer.positions()
+        waiting = {tp for tp in waiting if positions.get(tp, (0, 0))[0] < ends[tp]}
 
 
 def publish(

@@ -1,54 +1,106 @@
-"""Wait until every router works under a new epoch, as the ledger tells it."""
+"""The barrier behind a new epoch: every router has taken it, or cannot commit what it has begun."""
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer, records
+from exchange.bus.fence import fence
+from exchange.bus.raw import RawBatch
 from exchange.contract import names
 from exchange.ledger import entry as ledger
 from exchange.schema import wire
 
+ANSWER_S = 0.8
+_PREFIX = f"{names.ROUTER_GROUP}."
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Who works under the new epoch, who was at work but did not answer, and who was not at work: by transactional id.
+
+    The last two were fenced: if such a router goes on, it takes the new epoch first.
+    """
+
+    adopted: frozenset[str]
+    late: frozenset[str]
+    absent: frozenset[str]
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        told = [f"No record is released under the contract before: {len(self.adopted)} routers have taken the new one."]
+        if self.late:
+            told.append(f"Fenced, because they did not answer: {', '.join(sorted(self.late))}.")
+        if self.absent:
+            told.append(f"Fenced, because they are not at work: {', '.join(sorted(self.absent))}.")
+        return " ".join(told)
+
 
 class Adoption:
-    """Watches the ledger from the moment it is entered, which is before the epoch is published."""
+    """Watches the routers from the moment it is entered, which is before the epoch is published."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._open: dict[int, set[str]] = {}
+        self._clients = ExitStack()
 
     def __enter__(self) -> Self:
-        self._consumer = Consumer(self._cluster)
-        partitions = self._consumer.partitions(names.LEDGER)
-        self._start: dict[tuple[str, int], int] = {}
-        if partitions:
-            own = (names.LEDGER, ledger.ledger_partition(names.CONTRACT, 0, len(partitions)))
-            self._start = self._consumer.end_offsets([own])
+        self._admin = self._clients.enter_context(Admin(self._cluster))
+        # Uncommitted: the open transaction of a router that stands still must not hide what others committed.
+        self._consumer = self._clients.enter_context(
+            Consumer(self._cluster, isolation="read_uncommitted", control=True)
+        )
+        # Twice, before and after: one listing could miss ids that a coordinator hands over to another just then.
+        self._known = self._admin.transactional_ids(_PREFIX)
+        if partitions := self._consumer.partitions(names.LEDGER):
+            place = (names.LEDGER, ledger.ledger_partition(names.CONTRACT, 0, len(partitions)))
+            self._consumer.assign(self._consumer.end_offsets([place]))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._consumer.close()
+        self._clients.close()
 
-    def missing(self, epoch: int, timeout_s: float) -> set[str]:
-        """The routers that run and have not taken the epoch in time; empty as soon as all have.
+    def passed(self, epoch: int, *, answer_s: float = ANSWER_S) -> Passed:
+        """Return when no transaction of an epoch before `epoch`, which is published, can be committed any more.
 
-        A router runs while it is in the routers' group: one that died leaves it after 10 s.
+        A router opens its producer before it reads the contract's topic to its end. So one whose id is not
+        listed now will find the epoch. Of the others, those in the group have `answer_s` to say in the ledger
+        that they have taken it; the rest is fenced. TransientError where Kafka does not fence one: the
+        promise does not hold then.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + answer_s
+        known = self._known | self._admin.transactional_ids(_PREFIX)
+        at_work = known & self._admin.clients(names.ROUTER_GROUP)
+        absent = known - at_work
         adopted: set[str] = set()
-        with Admin(self._cluster) as admin, Consumer(self._cluster, assignment=self._start) as consumer:
-            while True:
-                left = admin.clients(names.ROUTER_GROUP) - adopted
-                if not left or time.monotonic() > deadline:
-                    return left
-                for batch in consumer.poll(0.5):
-                    for record in records(batch):
-                        assert record.value is not None
-                        entry = ledger.decode(wire.unpack(record.value)[1])
-                        if entry.is_adoption and entry.epoch >= epoch:
-                            adopted.add(f"{names.ROUTER_GROUP}.{entry.router}")
+        with ThreadPoolExecutor(1, "absent") as pool:
+            fenced = pool.submit(fence, self._cluster, absent)
+            while not at_work <= adopted and (left := deadline - time.monotonic()) > 0:
+                for batch in self._consumer.poll(left):
+                    adopted |= self._take(batch, epoch)
+            late = at_work - adopted
+            fence(self._cluster, late)
+            fenced.result()
+        return Passed(frozenset(at_work & adopted), frozenset(late), frozenset(absent))
+
+    def _take(self, batch: RawBatch, epoch: int) -> set[str]:
+        """The routers whose adoptions of that epoch, or a later one, the batch commits."""
+        if batch.header.is_control:
+            said = self._open.pop(batch.header.producer_id, set())
+            return said if batch.committed else set()
+        for record in records(batch):
+            if record.key == ledger.record_key(names.CONTRACT, 0) and record.value is not None:
+                entry = ledger.decode(wire.unpack(record.value)[1])
+                if entry.epoch >= epoch:
+                    self._open.setdefault(batch.header.producer_id, set()).add(_PREFIX + entry.router)
+        return set()

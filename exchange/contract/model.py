@@ -192,6 +192,11 @@ class Quota(Model):
     records_per_day: int | None = Field(default=None, ge=1)
     records_per_second: int | None = Field(default=None, ge=1)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit."""
+        return self != Quota()
+
 
 class Grant(Model):
     """One reader's right to some fields of some records of one subject, for one purpose."""

@@ -12,6 +12,7 @@ LEDGER_PARTITIONS = 8
 LEDGER_MESSAGE_BYTES = 8 << 20
 CONTRACT_MESSAGE_BYTES = 10 << 20
 DAY_MS = 24 * 60 * 60 * 1000
+_BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 PREFIXES = ("subject.", "inbox.", "quarantine.", "cursor.")
 
 
@@ -54,7 +55,7 @@ def _own(replication: int) -> dict[str, Topic]:
         names.SCHEMAS: Topic(1, replication, durable | {"cleanup.policy": "compact"}),
         names.CONTRACT: Topic(1, replication, for_ever | {"max.message.bytes": str(CONTRACT_MESSAGE_BYTES)}),
         names.LEDGER: Topic(
-            LEDGER_PARTITIONS, replication, for_ever | {"max.message.bytes": str(LEDGER_MESSAGE_BYTES)}
+            LEDGER_PARTITIONS, replication, for_ever | _BROKER_TIME | {"max.message.bytes": str(LEDGER_MESSAGE_BYTES)}
         ),
     }
 

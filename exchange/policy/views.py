@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from exchange.contract.model import Contract, Department, Epoch, Grant, Mask, Where
 from exchange.contract.period import CITY_TIME, in_force
 
+FROM_EVER = datetime.min.replace(tzinfo=UTC)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -35,7 +36,7 @@ class GrantedView:
 
 @dataclass(frozen=True)
 class SubjectPlan:
-    """What may be done with a subject's records until `valid_until`, when a grant begins or ends.
+    """What may be done with a subject's records from `valid_from` to before `valid_until`, when a grant begins or ends.
 
     `allowed` are the schema ids that records may carry, newest last.
     """
@@ -43,6 +44,7 @@ class SubjectPlan:
     subject_id: str
     allowed: tuple[int, ...]
     views: tuple[GrantedView, ...]
+    valid_from: datetime
     valid_until: datetime
 
 
@@ -50,9 +52,11 @@ def plan_subject(epoch: Epoch, subject_id: str, now: datetime) -> SubjectPlan:
     """The plan of a subject at `now` (with time zone); KeyError where the epoch has no such subject.
 
     Grants are equal in view where fields, conditions, masks and schema are, in any order of writing;
-    pseudonyms are of one reader only. Periods are whole days in Asia/Shanghai.
+    pseudonyms are of one reader only; a grant with a quota has a view of its own. Periods are whole
+    days in Asia/Shanghai.
     """
     subject = epoch.contract.subject(subject_id)
+    valid_from, valid_until = _validity(epoch.contract, subject_id, now)
     shared: dict[tuple[object, ...], list[Grant]] = {}
     for grant in in_force(epoch.contract, now):
         if grant.subject == subject_id:
@@ -61,7 +65,8 @@ def plan_subject(epoch: Epoch, subject_id: str, now: datetime) -> SubjectPlan:
         subject_id=subject_id,
         allowed=tuple(epoch.writers.get(subject_id, ())),
         views=tuple(_view(grants, epoch, subject.entity.field) for grants in shared.values()),
-        valid_until=_valid_until(epoch.contract, subject_id, now),
+        valid_from=valid_from,
+        valid_until=valid_until,
     )
 
 
@@ -73,6 +78,7 @@ def _key(grant: Grant, epoch: Epoch) -> tuple[object, ...]:
         json.dumps(said, sort_keys=True),
         None if fields is None else epoch.views[grant.id],
         _reader(grant, epoch.contract.departments),
+        grant.id if grant.quota.is_limited else None,
     )
 
 
@@ -100,15 +106,18 @@ def _view(grants: list[Grant], epoch: Epoch, entity_field: str) -> GrantedView:
     )
 
 
-def _valid_until(contract: Contract, subject_id: str, now: datetime) -> datetime:
+def _validity(contract: Contract, subject_id: str, now: datetime) -> tuple[datetime, datetime]:
+    """When a grant of the subject last began or ended, and when one next does."""
     changes = [
         midnight
         for grant in contract.grants
         if grant.subject == subject_id
         for midnight in (_midnight(grant.from_), _midnight(grant.until, after=True))
-        if midnight > now
     ]
-    return min(changes, default=FOR_EVER)
+    return (
+        max((midnight for midnight in changes if midnight <= now), default=FROM_EVER),
+        min((midnight for midnight in changes if midnight > now), default=FOR_EVER),
+    )
 
 
 def _midnight(day: date, *, after: bool = False) -> datetime:

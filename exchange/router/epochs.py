@@ -9,12 +9,20 @@ from typing import Self
 
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, records
+from exchange.bus.contract_topic import latest_epoch
 from exchange.contract import epoch as epochs
 from exchange.contract import names
 from exchange.contract.model import Epoch
 from exchange.errors import TransientError
 
 _log = logging.getLogger("exchange.router")
+CONTRACT = (names.CONTRACT, 0)
+
+
+class ContractUnreadError(TransientError):
+    """The router does not know which epoch is the newest."""
+
+    code = "contract-unread"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +40,8 @@ class EpochWatch:
         self.newest: Published | None = None
         self._cluster = cluster
         self._closing = threading.Event()
+        self._seen = threading.Condition()
+        self._position = 0
         self._thread = threading.Thread(target=self._follow, name="epochs", daemon=True)
 
     def __enter__(self) -> Self:
@@ -42,11 +52,19 @@ class EpochWatch:
         self._closing.set()
         self._thread.join(timeout=5)
 
+    def catch_up(self, end: int, timeout_s: float) -> None:
+        """Return when every epoch before offset `end` of the contract's topic has been seen."""
+        with self._seen:
+            if not self._seen.wait_for(lambda: self._position >= end, timeout_s):
+                raise ContractUnreadError(f"the contract's topic was not read to its end in {timeout_s:.0f} s")
+
     def _follow(self) -> None:
-        """Read the topic from its beginning, over and over where Kafka does not answer."""
+        """Begin with the epoch in force, over and over where Kafka does not answer."""
         while not self._closing.is_set():
             try:
-                with Consumer(self._cluster, assignment={(names.CONTRACT, 0): 0}) as consumer:
+                if found := latest_epoch(self._cluster):
+                    self._take(Published(*found))
+                with Consumer(self._cluster, assignment={CONTRACT: found[1] + 1 if found else 0}) as consumer:
                     self._read(consumer)
             except TransientError as error:
                 _log.warning("the contract topic cannot be read, will try again", extra={"code": error.code})
@@ -58,6 +76,9 @@ class EpochWatch:
                 for record in records(batch):
                     if record.value is not None:
                         self._take(Published(epochs.decode(record.value), record.offset))
+            with self._seen:
+                self._position, _ = consumer.positions().get(CONTRACT, (self._position, 0))
+                self._seen.notify_all()
 
     def _take(self, published: Published) -> None:
         if epochs.takes_over(published.epoch, self.newest.epoch if self.newest else None):

@@ -7,27 +7,30 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from exchange import metrics
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.produce import Producer
+from exchange.bus.produce import FencedError, Producer
 from exchange.contract import names
 from exchange.errors import TransientError
 from exchange.ledger import entry as ledger
 from exchange.records import hash
 from exchange.records.scan import SourceBatch, scan
 from exchange.router import report
-from exchange.router.epochs import EpochWatch, Published
+from exchange.router.clock import BrokerClock
+from exchange.router.epochs import CONTRACT, EpochWatch, Published
 from exchange.router.gather import Gathered, Gatherer
 from exchange.router.plan import ReadySubject, make_ready
+from exchange.router.rivals import Rivals
 from exchange.router.step import Source, Step, step
 from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
+IDLE_S = 0.1  # an epoch waits no longer to be taken where nothing flows
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
 
 
@@ -44,7 +47,8 @@ class Router:
     """One router of the group `exchange.router`; several share the work by partitions.
 
     `instance` names it and its transactional id: two processes must not have the same, the second
-    fences the first. `pseudonym_key` may be left out where no grant gives pseudonyms. `clock` gives seconds since 1970.
+    fences the first. `pseudonym_key` may be left out where no grant gives pseudonyms. `clock` gives
+    seconds since 1970; what counts for grants is the broker's time, see `BrokerClock`.
     """
 
     def __init__(
@@ -58,15 +62,18 @@ class Router:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.instance = instance
-        self._cluster = cluster
+        self._transactional_id = f"{names.ROUTER_GROUP}.{instance}"
+        # `apply` waits for the routers that it finds in the group by this name.
+        self._cluster = replace(cluster, client_id=self._transactional_id)
         self._tag_state = hash.tag_state(ledger_key)
         self._pseudonym_key = pseudonym_key
         self._limits = limits
-        self._clock = clock
+        self._clock = BrokerClock(clock)
         self._current: Published | None = None
         self._ready: dict[str, ReadySubject] = {}
         self._behind = report.Lag()
         self._failures = 0
+        self._rivals = Rivals(instance)
         self._writing = _done()
 
     def run(self, stop: threading.Event) -> None:
@@ -77,14 +84,13 @@ class Router:
                 stop.wait(0.1)
             if watch.newest is None:
                 return
-            transactional_id = f"{names.ROUTER_GROUP}.{self.instance}"
             with (
-                Producer(self._cluster, transactional_id, timeout_s=self._limits.timeout_s) as out,
+                Producer(self._cluster, self._transactional_id, timeout_s=self._limits.timeout_s) as out,
                 Consumer(self._cluster, group=names.ROUTER_GROUP, on_revoked=self._revoked) as source,
                 ThreadPoolExecutor(1, "writer") as self._pool,
             ):
                 self._gatherer = Gatherer(source, max_bytes=self._limits.max_bytes, max_wait_s=self._limits.max_wait_s)
-                self._writer = Writer(out, len(source.partitions(names.LEDGER)))
+                self._writer = Writer(out, len(source.partitions(names.LEDGER)), self._clock)
                 self._route(stop, watch, source, out)
 
     def health(self) -> metrics.Health:
@@ -93,16 +99,24 @@ class Router:
         return metrics.Health(number is not None and not self._failures, {"epoch": number, "failures": self._failures})
 
     def _route(self, stop: threading.Event, watch: EpochWatch, source: Consumer, out: Producer) -> None:
+        is_new = True
         while not stop.is_set():
             try:
                 if self._failures:
                     out.renew()
                     source.rewind()
+                    is_new = True
+                if is_new:
+                    # Whoever published an epoch before this producer was opened could not fence it.
+                    watch.catch_up(source.end_offsets([CONTRACT])[CONTRACT], self._limits.timeout_s)
+                    is_new = False
                 if watch.newest is not self._current:
                     self._adopt(watch.newest, source)
                 self._once(source)
             except TransientError as error:
                 self._failures += 1
+                if isinstance(error, FencedError):
+                    self._rivals.fenced(self._current)
                 metrics.TRANSACTION_FAILURES.labels(error.code).inc()
                 facts = {"code": error.code, "failures": self._failures}
                 _log.warning("transaction given up, will be replayed", extra=facts)
@@ -114,11 +128,15 @@ class Router:
 
     def _once(self, source: Consumer) -> None:
         """Gather and decide, while the transaction before is still being written; then start the next."""
-        gathered = self._gatherer.gather(idle_s=0.25)
-        steps = [self._step(place, batches) for place, batches in gathered.runs()]
+        gathered = self._gatherer.gather(IDLE_S)
+        plans: list[ReadySubject] = []
+        steps = [self._step(place, batches, plans) for place, batches in gathered.runs()]
         self._settle()
         if gathered.batches:
-            self._writing = self._pool.submit(self._write, gathered, [made for made in steps if made.entry.count])
+            assert gathered.membership is not None
+            made = [step for step in steps if step.entry.count]
+            decided = Decided(made, gathered.offsets(), gathered.membership, plans)
+            self._writing = self._pool.submit(self._write, gathered, decided)
         self._behind.show(source.positions(), self._clock())
 
     def _settle(self) -> None:
@@ -132,37 +150,35 @@ class Router:
         self._gatherer.revoked(partitions)
 
     def _adopt(self, published: Published | None, source: Consumer) -> None:
-        """Take a new epoch, between transactions, and say so in the ledger."""
+        """Take a new epoch, between transactions, and say so in the ledger: the one before ends with that."""
         assert published is not None
         self._settle()
-        epoch, now = published.epoch, self._now()
-        ready = {s.id: make_ready(epoch, s.id, now, self._pseudonym_key) for s in epoch.contract.subjects}
-        entry = ledger.adoption(epoch.number, self.instance, _ms(now), published.offset)
+        epoch = published.epoch
+        entry = ledger.adoption(epoch.number, self.instance, _ms(self._clock.now()), published.offset)
         self._writer.entry(entry, epoch.ledger)
+        now = self._clock.now()
+        ready = {s.id: make_ready(epoch, s.id, now, self._pseudonym_key) for s in epoch.contract.subjects}
         if ready.keys() != self._ready.keys():
             source.subscribe([names.subject_topic(subject) for subject in ready])
         self._current, self._ready = published, ready
         report.adopted(epoch)
         _log.info("took an epoch", extra={"epoch": epoch.number})
 
-    def _step(self, place: tuple[str, int], batches: Sequence[SourceBatch]) -> Step:
+    def _step(self, place: tuple[str, int], batches: Sequence[SourceBatch], plans: list[ReadySubject]) -> Step:
         assert self._current is not None
         topic, partition = place
         subject_id = names.subject_of(topic)
-        ready, now = self._ready[subject_id], self._now()  # one moment for the grants and for the entry
-        if now >= ready.valid_until:
+        ready, now = self._ready[subject_id], self._clock.now()  # one moment for the grants and for the entry
+        if not ready.holds_at(now):
             ready = self._ready[subject_id] = make_ready(self._current.epoch, subject_id, now, self._pseudonym_key)
+        plans.append(ready)
         source = Source(topic, partition, self._current.epoch.number, self.instance, _ms(now))
         return step(scan(batches), ready, source, self._tag_state)
 
-    def _write(self, gathered: Gathered, steps: Sequence[Step]) -> None:
+    def _write(self, gathered: Gathered, decided: Decided) -> None:
         assert self._current is not None
-        assert gathered.membership is not None
-        self._writer.decided(Decided(steps, gathered.offsets(), gathered.membership), self._current.epoch.ledger)
-        report.committed(steps, gathered, self._clock())
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
+        self._writer.decided(decided, self._current.epoch.ledger)
+        report.committed(decided.steps, gathered, self._clock())
 
 
 def _ms(moment: datetime) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exchange.contract import names
-from exchange.contract.model import Epoch
+from exchange.contract.model import Epoch, Quota
 from exchange.policy.pseudonyms import reader_key
 from exchange.policy.views import GrantedView, plan_subject
 from exchange.records.avro_plan import Plan, compile_plan
@@ -20,7 +20,8 @@ from exchange.schema.avro import Schema
 class ReadyView:
     """One distinct view: who shares it, and the kernels that make it.
 
-    `key_of_pseudonyms` is the reader's where delivered records have a pseudonym for a key.
+    `key_of_pseudonyms` is the reader's where delivered records have a pseudonym for a key. Only a view
+    of a single grant has a limited `quota`.
     """
 
     grants: tuple[str, ...]
@@ -29,6 +30,7 @@ class ReadyView:
     is_filtered: bool
     keeps_key: bool
     key_of_pseudonyms: bytes | None
+    quota: Quota
     kernels: View
 
     @property
@@ -39,11 +41,16 @@ class ReadyView:
 
 @dataclass(frozen=True)
 class ReadySubject:
-    """What the router does with a subject's records until `valid_until`."""
+    """What the router does with a subject's records from `valid_from` to before `valid_until`."""
 
     checks: Mapping[int, Plan]
     views: tuple[ReadyView, ...]
+    valid_from: datetime
     valid_until: datetime
+
+    def holds_at(self, now: datetime) -> bool:
+        """Whether no grant began or ended between this and the moment that it was made for."""
+        return self.valid_from <= now < self.valid_until
 
 
 def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: bytes = b"") -> ReadySubject:
@@ -55,7 +62,7 @@ def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: byte
     writers = {schema_id: avro.parse(epoch.schemas[schema_id]) for schema_id in plan.allowed}
     checks = {schema_id: compile_plan(schema) for schema_id, schema in writers.items()}
     views = tuple(_ready(epoch, subject_id, view, writers, pseudonym_key) for view in plan.views)
-    return ReadySubject(checks, views, plan.valid_until)
+    return ReadySubject(checks, views, plan.valid_from, plan.valid_until)
 
 
 def _ready(
@@ -74,5 +81,6 @@ def _ready(
         is_filtered=bool(view.where),
         keeps_key=view.keeps_key,
         key_of_pseudonyms=key if view.key_is_pseudonym else None,
+        quota=view.grants[0].quota,
         kernels=kernels,
     )

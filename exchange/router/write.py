@@ -4,48 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer, Transaction
 from exchange.contract import names
+from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records.build import pack
+from exchange.router.clock import BrokerClock
+from exchange.router.plan import ReadySubject
 from exchange.router.step import Step
 from exchange.schema import wire
+
+CLOCK_ERROR_MS = 60_000
+
+
+class WrongTimeError(TransientError):
+    """What was decided does not hold at the broker's time, which is known now: decide again."""
+
+    code = "wrong-time"
+
+
+class NoBrokerTimeError(ConfigError):
+    """The ledger's topic does not say when the broker appended an entry."""
+
+    code = "no-broker-time"
 
 
 @dataclass(frozen=True)
 class Decided:
-    """Steps that are to take effect together, and the source offsets that they end at."""
+    """Steps that are to take effect together, the plans that made them, and the source offsets that they end at."""
 
     steps: Sequence[Step]
     offsets: dict[tuple[str, int], int]
     membership: Membership
+    plans: Sequence[ReadySubject]
 
 
 class Writer:
-    """Writes through one transactional producer; `schema_id` is that of the ledger's entries."""
+    """Writes through one transactional producer; `schema_id` is that of the ledger's entries.
 
-    def __init__(self, out: Producer, ledger_partitions: int) -> None:
+    The time that counts is the broker's when it appended the entries; `clock` learns it.
+    """
+
+    def __init__(self, out: Producer, ledger_partitions: int, clock: BrokerClock) -> None:
         self._out = out
         self._ledger_partitions = ledger_partitions
+        self._clock = clock
 
     def entry(self, entry: ledger.Entry, schema_id: int) -> None:
-        """Write one ledger entry in a transaction of its own."""
+        """Write one ledger entry in a transaction of its own; WrongTimeError where its time is wrong by a minute."""
         with self._out.transaction() as transaction:
             self._send_entry(transaction, entry, schema_id)
+            [appended] = self._acknowledged(transaction)
+            if abs(appended.timestamp() * 1000 - entry.time_ms) > CLOCK_ERROR_MS:
+                raise WrongTimeError("this router's clock is not the broker's", remedy="keep clocks by NTP")
 
     def decided(self, decided: Decided, schema_id: int) -> None:
-        """Write entries, deliveries and quarantined records, and commit the source offsets with them."""
+        """Write entries, deliveries and quarantined records, and commit the source offsets with them.
+
+        WrongTimeError, and nothing is delivered, where a grant began or ended between decision and entry.
+        """
         with self._out.transaction() as transaction:
             transaction.enlist({place for made in decided.steps for place in self._places(made)})
             for made in decided.steps:
                 self._send_entry(transaction, made.entry, schema_id)
-            transaction.flush()  # ledger first: whatever can be read anywhere is in it
+            # Ledger first: whatever can be read anywhere is in it.
+            for appended in self._acknowledged(transaction):
+                if not all(plan.holds_at(appended) for plan in decided.plans):
+                    raise WrongTimeError("a grant began or ended since the records were decided")
             for made in decided.steps:
                 _deliver(transaction, made)
             transaction.flush()
             transaction.send_offsets(decided.offsets, decided.membership)
+
+    def _acknowledged(self, transaction: Transaction) -> list[datetime]:
+        """Wait for the entries' acknowledgement: when the broker appended each batch of them."""
+        times_ms = transaction.flush()
+        if any(time_ms < 0 for time_ms in times_ms):
+            message = f"{names.LEDGER} does not keep the broker's time"
+            raise NoBrokerTimeError(message, remedy="set its config as the contract has it: exchange apply")
+        if times_ms:
+            self._clock.learn(max(times_ms))
+        return [datetime.fromtimestamp(time_ms / 1000, UTC) for time_ms in times_ms]
 
     def _send_entry(self, transaction: Transaction, entry: ledger.Entry, schema_id: int) -> None:
         value = wire.pack(schema_id, ledger.encode(entry))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,6 +20,7 @@ from exchange.bus.admin import Admin, TopicRefusedError
 from exchange.bus.cluster import ConcurrentApplyError, PlanRefusedError, apply, read_actual
 from exchange.bus.consume import Consumer
 from exchange.bus.contract_topic import latest_epoch
+from exchange.bus.produce import FencedError, Producer, Transaction
 from exchange.bus.topics import publish, read_all
 from exchange.cli.adoption import Adoption
 from exchange.cli.contract import apply as apply_command
@@ -27,11 +30,13 @@ from exchange.contract import names
 from exchange.contract.changes import Change, PublishEpoch
 from exchange.contract.load import Loaded
 from exchange.contract.plan import Plan, make_plan
-from exchange.contract.topics import Topic
+from exchange.contract.topics import LEDGER_PARTITIONS, Topic
 from exchange.ledger import entry as ledger
+from exchange.records.build import pack
 from exchange.schema import avro, wire
 from exchange.schema.registry import Registry
 from tests.clients import environment
+from tests.fault.plain import wait_until
 from tests.unit.contract_files import CONTRACT, INCOME, loaded, write
 
 LEDGER = avro.load(ledger.SCHEMA_FILE)
@@ -240,33 +245,78 @@ def test_without_a_cluster_the_remedy_is_told(tmp_path: Path, monkeypatch: pytes
     assert "exchange broker status" in str(result.exception)
 
 
-def test_apply_returns_when_every_router_has_taken_the_epoch(empty: Cluster, tmp_path: Path) -> None:
+def test_who_has_not_taken_the_epoch_is_fenced(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
-    watched = ("subject.tax.income",)
-    client = f"{names.ROUTER_GROUP}.7"
-    router = Consumer(replace(empty, client_id=client), topics=watched, group=names.ROUTER_GROUP)
-    with router, Adoption(empty) as adoption, Admin(empty) as admin:
-        deadline = time.monotonic() + 60
-        while admin.clients(names.ROUTER_GROUP) != {client} and time.monotonic() < deadline:
-            router.poll(0.1)
-        assert adoption.missing(2, timeout_s=0.5) == {client}
-        for epoch in (1, 2):
-            assert adoption.missing(2, timeout_s=0.5) == {client}
-            _adopt(empty, epoch)
-        assert adoption.missing(2, timeout_s=30) == set()
+    with ExitStack() as routers, Adoption(empty) as adoption:
+        taken, silent, old = (routers.enter_context(_Router(empty, name)) for name in ("7", "8", "9"))
+        absent = routers.enter_context(Producer(empty, f"{names.ROUTER_GROUP}.10"))
+        for router in (taken, silent, old):
+            router.join()
+        old.adopt(1)
+        taken.adopt(2)
+        passed = adoption.passed(2)
+        assert passed.adopted == {taken.name}
+        assert passed.late == {silent.name, old.name}
+        assert passed.absent == {absent.transactional_id}
+        assert all(name in passed.text for name in (silent.name, old.name, absent.transactional_id))
+        taken.adopt(2)
+        for out in (silent.out, old.out, absent):
+            with pytest.raises(FencedError), out.transaction() as transaction:
+                transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+
+
+def test_an_adoption_that_is_not_committed_does_not_count(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    with Adoption(empty) as adoption, _Router(empty, "7") as router:
+        router.join()
+        with pytest.raises(FencedError), router.out.transaction() as transaction:  # noqa: PT012
+            router.say(transaction, 2)
+            transaction.flush()
+            assert adoption.passed(2).late == {router.name}
 
 
 def test_without_routers_there_is_nobody_to_wait_for(empty: Cluster) -> None:
     with Adoption(empty) as adoption:
-        assert adoption.missing(1, timeout_s=30) == set()
+        assert adoption.passed(1, answer_s=30).late == set()
 
 
-def _adopt(cluster: Cluster, epoch: int) -> None:
-    """Say what a router says when it takes an epoch."""
-    found = latest_epoch(cluster)
-    assert found is not None
-    with Admin(cluster) as admin:
-        partitions = admin.topics()[names.LEDGER].partitions
-    value = wire.pack(found[0].ledger, ledger.encode(ledger.adoption(epoch, "7", 0, found[1])))
-    partition = ledger.ledger_partition(names.CONTRACT, 0, partitions)
-    publish(cluster, names.LEDGER, [(ledger.record_key(names.CONTRACT, 0), value)], partition=partition)
+class _Router:
+    """What a router does for the barrier: it is in the group, has a producer and says that it takes an epoch."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.name = f"{names.ROUTER_GROUP}.{name}"
+        self._instance = name
+        self._cluster = replace(cluster, client_id=self.name)
+
+    def __enter__(self) -> Self:
+        self.out = Producer(self._cluster, self.name)
+        self._stop = threading.Event()
+        self._member = threading.Thread(target=self._poll, daemon=True)
+        self._member.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.out.discard()
+        self._stop.set()
+        self._member.join()
+
+    def _poll(self) -> None:
+        with Consumer(self._cluster, topics=["subject.tax.income"], group=names.ROUTER_GROUP) as consumer:
+            while not self._stop.is_set():
+                consumer.poll(0.1)
+
+    def join(self) -> None:
+        """Return when it is in the group."""
+        with Admin(self._cluster) as admin:
+            wait_until(lambda: self.name in admin.clients(names.ROUTER_GROUP), f"{self.name} joins")
+
+    def adopt(self, epoch: int) -> None:
+        """Say what a router says when it takes an epoch."""
+        with self.out.transaction() as transaction:
+            self.say(transaction, epoch)
+
+    def say(self, transaction: Transaction, epoch: int) -> None:
+        """The same, not yet committed."""
+        value = wire.pack(1, ledger.encode(ledger.adoption(epoch, self._instance, 0, 0)))
+        partition = ledger.ledger_partition(names.CONTRACT, 0, LEDGER_PARTITIONS)
+        transaction.send(names.LEDGER, partition, pack([ledger.record_key(names.CONTRACT, 0)], [value], [0]))

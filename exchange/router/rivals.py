@@ -1,0 +1,42 @@
+"""Notice that another process runs under this router's name, instead of fencing each other for ever."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from exchange.errors import ConfigError
+
+FENCED_AT_MOST = 5
+WITHIN_S = 60.0
+_log = logging.getLogger("exchange.router")
+
+
+class DuplicateInstanceError(ConfigError):
+    """Two routers run under one name."""
+
+    code = "duplicate-instance"
+
+
+class Rivals:
+    """Counts how often this router was fenced without a new contract, which `apply` fences for."""
+
+    def __init__(self, instance: str, since: Callable[[], float] = time.monotonic) -> None:
+        self._instance = instance
+        self._since = since
+        self._epoch: object = None
+        self._times: list[float] = []
+
+    def fenced(self, epoch: object) -> None:
+        """This router was fenced while `epoch` was in force here; DuplicateInstanceError where that is too often."""
+        now = self._since()
+        self._times = [at for at in self._times if epoch is self._epoch and now - at < WITHIN_S] + [now]
+        self._epoch = epoch
+        _log.warning(
+            "fenced: either `exchange apply` did not wait for this router, or another one runs under its name",
+            extra={"instance": self._instance, "times": len(self._times)},
+        )
+        if len(self._times) >= FENCED_AT_MOST:
+            message = f"another router runs under the name {self._instance}"
+            raise DuplicateInstanceError(message, remedy="give each router a name of its own (--instance)")
