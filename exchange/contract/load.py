@@ -9,7 +9,7 @@ from datetime import date
 from functools import cache
 
 from exchange.contract.check import Check
-from exchange.contract.document import read
+from exchange.contract.document import Document, read
 from exchange.contract.model import Contract
 from exchange.contract.problem import ContractError, Problem
 from exchange.errors import ConfigError
@@ -36,13 +36,21 @@ def load(path: pathlib.Path, today: date) -> Loaded:
     return Loaded(contract, check.schemas, tuple(check.problems))
 
 
-def examine(path: pathlib.Path, today: date) -> Check:
-    """Every mistake in that file and its schemas; ConfigError only where the file cannot be read."""
+def read_file(path: pathlib.Path) -> bytes:
+    """What is in the contract file; ConfigError where it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         remedy = "run from the project's folder, or set EXCHANGE_CONTRACT"
         raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
+
+
+def examine(path: pathlib.Path, today: date, document: Document | None = None) -> Check:
+    """Every mistake in that file and its schemas; ConfigError only where the file cannot be read.
+
+    With a `document`, that is examined as if it stood in the file.
+    """
+    document = document or read(read_file(path))
     folder = path.parent.resolve()
 
     @cache
@@ -57,4 +65,4 @@ def examine(path: pathlib.Path, today: date) -> Check:
         except SchemaError as error:
             raise SchemaError(error.message.replace(str(target), entry), remedy=error.remedy) from error
 
-    return Check(read(data), find_schema, today)
+    return Check(document, find_schema, today)

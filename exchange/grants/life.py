@@ -48,6 +48,12 @@ class TextError(ConfigError):
     code = "grant-text"
 
 
+class PastPeriodError(ConfigError):
+    """What is asked for would be over before it began."""
+
+    code = "grant-period"
+
+
 class ClosedSubjectError(ConfigError):
     """The subject is not shared at all."""
 
@@ -115,13 +121,19 @@ def needs_answer(grant: Grant, office: Office) -> bool:
 
 
 def submit(number: int, grant: Grant, actor: Actor, now: datetime, office: Office, *, renews: bool = False) -> Request:
-    """The request as it begins; ClosedSubjectError, or WrongActorError where the actor is not the reader's."""
+    """The request as it begins.
+
+    ClosedSubjectError; WrongActorError where the actor is not the reader's; TextError where purpose or basis
+    say nothing; PastPeriodError.
+    """
     if office.share == "closed":
         message = f"{grant.subject} is closed: its owner shares it with nobody, so there is nothing to decide"
         raise ClosedSubjectError(message, remedy="ask the owner for figures instead, or for another subject")
     _must_be(actor, grant.reader, "ask for a grant of its own")
     plain(grant.purpose.basis, "the legal basis")
     plain(grant.purpose.text, "the purpose")
+    if grant.until < city_day(now):
+        raise PastPeriodError(f"the period ends on {grant.until}, which is over", remedy="ask for days to come")
     return Request(number, grant, needs_answer(grant, office), actor, now, renews)
 
 

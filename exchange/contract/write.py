@@ -1,0 +1,75 @@
+"""Replace the contract file as a whole: another program's edit is never lost, and no half of a file is ever seen."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from exchange.contract.load import read_file
+from exchange.errors import ConfigError, TransientError
+
+
+class ContractChangedError(TransientError):
+    """The contract file was changed while it was edited."""
+
+    code = "contract-changed"
+
+
+class ContractUnwritableError(ConfigError):
+    """The contract file cannot be written."""
+
+    code = "contract-unwritable"
+
+
+def edit(path: Path, change: Callable[[bytes], bytes]) -> bool:
+    """Write what `change` makes of the file; say whether it is another than before.
+
+    Commands take turns. ContractChangedError, and nothing is written, where someone saved the file
+    meanwhile; ContractUnwritableError where it cannot be written. The file keeps its mode; a link
+    stays one.
+    """
+    path = path.resolve()
+    with _turn(path.parent):
+        before = read_file(path)
+        after = change(before)
+        if after == before:
+            return False
+        try:
+            _replace(path, before, after)
+        except OSError as error:
+            remedy = "see who may write there"
+            raise ContractUnwritableError(f"{path} cannot be written: {error.strerror}", remedy=remedy) from error
+    return True
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """The folder itself is what is locked: the file is another one after each edit."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _replace(path: Path, before: bytes, after: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(after)
+            file.flush()
+            os.fchmod(handle, path.stat().st_mode & 0o7777)
+            os.fsync(handle)
+        if read_file(path) != before:
+            remedy = "run this again: it begins with what is there now"
+            raise ContractChangedError(f"{path} was changed meanwhile; nothing was written", remedy=remedy)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise

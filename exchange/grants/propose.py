@@ -1,0 +1,118 @@
+"""Make requests out of what people wrote: all of them, or none and every mistake by its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from exchange.contract import document as documents
+from exchange.contract.load import examine, read_file
+from exchange.contract.model import Grant
+from exchange.contract.period import city_day
+from exchange.contract.problem import ContractError, Problem
+from exchange.errors import ConfigError
+from exchange.grants.life import Actor, Office, Request, submit
+
+_ID_LENGTH = 100
+
+
+class RequestMistakesError(ConfigError):
+    """A request cannot be filed as it is; nothing was."""
+
+    code = "grant-request"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What someone wrote: a grant's values by the names of the contract file, and the lines where they stand.
+
+    `place` is what to call it in a message. `renews`: the values are those of the grant of that id.
+    """
+
+    values: Mapping[str, Any]
+    place: str = ""
+    lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)
+    renews: bool = False
+
+
+def propose(
+    drafts: Sequence[Draft],
+    contract: Path,
+    actor: Actor,
+    now: datetime,
+    authority: str,
+    first_number: int,
+    open_request: Callable[[str, str], Request | None],
+) -> list[Request]:
+    """The requests, numbered from `first_number`; each is one that the contract, as it is now, could take up.
+
+    The reader is the actor's department, and the grant gets an id of its own: `<reader>.<subject's name>.<number>`.
+    RequestMistakesError with every mistake of every draft; ContractError where the contract has its own.
+    """
+    before = documents.read(read_file(contract))
+    base = examine(contract, city_day(now), before)
+    if base.contract is None:
+        raise ContractError(str(contract), base.problems)
+    values = [_named(draft, actor, number) for number, draft in enumerate(drafts, first_number)]
+    renewed = {value["id"] for value, draft in zip(values, drafts, strict=True) if draft.renews}
+    kept = [grant for grant in before.value.get("grants") or [] if grant["id"] not in renewed]
+    check = examine(contract, city_day(now), _with(before, kept, values, drafts))
+    places = [f"{draft.place}{value.get('subject', 'no subject')}" for draft, value in zip(drafts, values, strict=True)]
+    mistakes = list(_mistakes(check.problems, places, len(kept)))
+    requests: list[Request] = []
+    for number, (draft, value) in enumerate(zip(drafts, values, strict=True), first_number):
+        if check.contract is None:
+            break
+        try:
+            asked = Grant.model_validate(value)
+            if pending := open_request(asked.reader, asked.subject):
+                message = f"request {pending.number} of {asked.reader} for it is not decided yet"
+                raise RequestMistakesError(message, remedy=f"see `exchange grant show {pending.number}`")
+            office = Office(authority, check.contract.subject(asked.subject).share)
+            requests.append(submit(number, asked, actor, now, office, renews=draft.renews))
+        except ConfigError as error:
+            mistakes.append(f"{places[number - first_number]}: {error}")
+    if mistakes:
+        told = "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise RequestMistakesError(f"nothing was requested:{told}", remedy="correct it, and request all of it again")
+    return requests
+
+
+def _named(draft: Draft, actor: Actor, number: int) -> dict[str, Any]:
+    values = {**draft.values, "reader": actor.department}
+    if not draft.renews:
+        name = str(values.get("subject", "")).rpartition(".")[2]
+        values["id"] = f"{actor.department}.{name}"[:_ID_LENGTH] + f".{number}"
+    return values
+
+
+def _with(
+    before: documents.Document, kept: Sequence[Any], values: Sequence[Mapping[str, Any]], drafts: Sequence[Draft]
+) -> documents.Document:
+    """The contract's document as if the drafts stood behind the grants that are kept."""
+    lines = {path: line for path, line in before.lines.items() if path[:1] != ("grants",)}
+    for at, (value, draft) in enumerate(zip(values, drafts, strict=True), len(kept)):
+        lines |= {("grants", at, *path): draft.lines.get(path, 0) for path in _paths(value)}
+    return documents.Document({**before.value, "grants": [*kept, *values]}, None, lines)
+
+
+def _paths(value: Any) -> Iterator[tuple[str | int, ...]]:
+    yield ()
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, part in inner:
+        yield from ((key, *path) for path in _paths(part))
+
+
+def _mistakes(problems: Sequence[Problem], places: Sequence[str], kept: int) -> Iterator[str]:
+    """The contract's own words about the drafts, each with its place in what was written."""
+    for problem in problems:
+        if problem.severity == "error":
+            found = re.fullmatch(r"grants\[(\d+)\]\.?(.*)", problem.path)
+            at = int(found[1]) - kept if found else -1
+            place = f"{places[at]}{': ' + found[2] if found and found[2] else ''}" if at >= 0 else problem.path
+            line = f"line {problem.line}, " if problem.line and at >= 0 else ""
+            yield f"{line}{place}: {problem.message}" + (f" — {problem.remedy}" if problem.remedy else "")
