@@ -46,6 +46,11 @@ class Admin:
     ) -> None:
         self._client.close()
 
+    def cluster_id(self) -> str:
+        """Kafka's own name of the cluster, the same for ever."""
+        with translated("describe the cluster"):
+            return str(self._client.describe_cluster()["cluster_id"])
+
     def topics(self) -> dict[str, Topic]:
         """Every topic but Kafka's internal ones, with the configs that were set for it."""
         with translated("describe topics"):

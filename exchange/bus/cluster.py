@@ -52,11 +52,11 @@ class ConcurrentApplyError(TransientError):
 def read_actual(cluster: Cluster) -> Actual:
     """The cluster as it is now."""
     with Admin(cluster) as admin:
-        topics, access, rates = admin.topics(), admin.access(), admin.rates()
+        topics, access, rates, known_as = admin.topics(), admin.access(), admin.rates(), admin.cluster_id()
     published = [epoch for epoch, _ in every_epoch(cluster)] if names.CONTRACT in topics else []
     registry = _registry(cluster) if names.SCHEMAS in topics else Registry()
     departments = frozenset(d.id for epoch in published for d in epoch.contract.departments)
-    return Actual(topics, registry, published[-1] if published else None, departments, access, rates)
+    return Actual(topics, registry, published[-1] if published else None, departments, access, rates, known_as)
 
 
 def apply(cluster: Cluster, plan: Plan, progress: Callable[[Change], None] = lambda _: None) -> None:

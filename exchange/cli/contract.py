@@ -11,22 +11,17 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from exchange import credentials
-from exchange.bus import Cluster
 from exchange.bus.cluster import apply as apply_plan
-from exchange.bus.cluster import read_actual
 from exchange.cli import plan_words
 from exchange.cli.adoption import Adoption
-from exchange.cli.connection import connect
-from exchange.contract.changes import Change, PublishEpoch
+from exchange.cli.planning import administrators, find, read, save
+from exchange.contract import saved
+from exchange.contract.changes import PARTS, Change, Part, PublishEpoch
 from exchange.contract.json_schema import contract_schema
-from exchange.contract.load import examine, load
+from exchange.contract.load import examine
 from exchange.contract.period import city_day
-from exchange.contract.plan import Plan, make_plan
 from exchange.contract.problem import Problem
-from exchange.errors import ConfigError, TransientError
-from exchange.ledger.entry import SCHEMA_FILE
-from exchange.schema import avro
+from exchange.errors import ConfigError
 from exchange.settings import Settings
 
 CHANGES_STATUS = 3
@@ -68,38 +63,57 @@ def validate(output: str, against: Path | None) -> None:
     sys.exit(ConfigError.exit_status if errors else 0)
 
 
+_only = click.option("--only", type=click.Choice(PARTS), multiple=True, help="Only this part; give it again for more.")
+
+
 @click.command()
 @_output
 @_delete
+@_only
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `exchange apply FILE`."
+)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit status 3 where there is something to change.")
-def plan(output: str, delete: Sequence[str], detailed_exitcode: bool) -> None:
+def plan(output: str, delete: Sequence[str], only: Sequence[Part], out: Path | None, detailed_exitcode: bool) -> None:
     """Show the difference between the contract and the cluster; change nothing."""
-    found = _plan(Settings(), delete)
+    found = find(Settings(), delete, only)
     if output == "json":
-        click.echo(json.dumps(plan_words.as_json(found), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(plan_words.as_json(found.plan), ensure_ascii=False, indent=2))
     else:
-        plan_words.show(found)
-    if found.refusals:
+        plan_words.show(found.plan)
+    if found.plan.refusals:
         sys.exit(ConfigError.exit_status)
-    sys.exit(CHANGES_STATUS if detailed_exitcode and found.changes else 0)
+    if out:
+        save(found, out, delete, only)
+        click.echo(f"{out} has this plan.", err=True)
+    sys.exit(CHANGES_STATUS if detailed_exitcode and found.plan.changes else 0)
 
 
 @click.command()
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path), required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_delete
-def apply(yes: bool, delete: Sequence[str]) -> None:
+@_only
+def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Part]) -> None:
     """Make the cluster what the contract says, and publish the contract as the next epoch.
 
-    Safe to run again, also after an interruption. Nothing is deleted unless --delete names it.
-    Returns when every router has taken the epoch or was fenced: from then on no record is released
-    under the one before.
+    With a FILE that `exchange plan --out` saved, do that, if nothing has changed since. Safe to run
+    again, also after an interruption. Nothing is deleted unless --delete names it. Returns when every
+    router has taken the epoch or was fenced: from then on no record is released under the one before.
     """
     settings = Settings()
-    found = _plan(settings, delete)
-    plan_words.show(found)
-    if found.refusals:
+    if file and (delete or only):
+        raise ConfigError("a saved plan says itself what it is about", remedy="leave --delete and --only out")
+    reviewed = read(file) if file else None
+    if reviewed:
+        delete, only = reviewed.delete, reviewed.only
+    found = find(settings, delete, only)
+    if reviewed:
+        saved.require_same(reviewed.basis, reviewed.changes, found.basis, found.plan)
+    plan_words.show(found.plan)
+    if found.plan.refusals:
         sys.exit(ConfigError.exit_status)
-    if found.is_empty:
+    if found.plan.is_empty:
         return
     if not yes:
         if not sys.stdin.isatty():
@@ -107,14 +121,13 @@ def apply(yes: bool, delete: Sequence[str]) -> None:
                 "nobody is here to ask", remedy="look at `exchange plan`, then run `exchange apply --yes`"
             )
         click.confirm("Apply this?", abort=True)
-        again = _plan(settings, delete)
-        if _texts(again) != _texts(found):
-            raise TransientError("the cluster or the contract changed meanwhile", remedy="run `exchange apply` again")
+        again = find(settings, delete, only)
+        saved.require_same(found.basis, saved.texts(found.plan), again.basis, again.plan)
         found = again
-    cluster = _cluster(settings)
+    cluster = administrators(settings)
     with Console(stderr=True).status("starting …") as status, Adoption(cluster) as adoption:
-        apply_plan(cluster, found, _tell(status.update))
-        for published in found.changes:
+        apply_plan(cluster, found.plan, _tell(status.update))
+        for published in found.plan.changes:
             if isinstance(published, PublishEpoch):
                 number = published.epoch.number
                 click.echo(f"Epoch {number} is published.")
@@ -135,22 +148,8 @@ def export(target: Path) -> None:
     click.echo(f"{target} is written.")
 
 
-def _cluster(settings: Settings) -> Cluster:
-    return connect(settings, "exchange.apply", credentials.ADMIN)
-
-
-def _plan(settings: Settings, delete: Sequence[str]) -> Plan:
-    now = datetime.now(UTC)
-    loaded = load(settings.contract, city_day(now))
-    return make_plan(loaded, read_actual(_cluster(settings)), avro.load(SCHEMA_FILE), now, delete=delete)
-
-
 def _tell(update: Callable[[str], None]) -> Callable[[Change], None]:
     return lambda change: update(change.text)
-
-
-def _texts(plan: Plan) -> list[str]:
-    return [change.text for change in plan.changes]
 
 
 def _show_problems(source: Path, problems: Sequence[Problem]) -> None:

@@ -31,7 +31,7 @@ def show(plan: Plan) -> None:
     for refusal in plan.refusals:
         click.secho(f"refused: {refusal.target}: {refusal.message} — {refusal.remedy}", fg="red")
     if plan.is_empty:
-        click.echo("No changes: the cluster is as the contract has it.")
+        click.echo("No changes: the cluster is as the contract has it." if plan.whole else "No changes of this part.")
     elif not plan.refusals:
         click.echo(f"{len(plan.changes)} changes.")
 
@@ -59,7 +59,7 @@ def _lines(change: AccessChange) -> Iterable[str]:
 
 
 def _facts(change: Change) -> dict[str, Any]:
-    facts: dict[str, Any] = {"kind": change.kind, "target": change.target, "text": change.text}
+    facts: dict[str, Any] = {"kind": change.kind, "part": change.part, "target": change.target, "text": change.text}
     if isinstance(change, PublishEpoch):
         facts["epoch"] = change.epoch.number
     return facts | {f.name: _plain(getattr(change, f.name)) for f in fields(change) if f.name not in _LEFT_OUT}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
 
 from exchange.contract.access import Rule, in_words
 from exchange.contract.model import Epoch
@@ -12,11 +13,16 @@ from exchange.contract.topics import Topic
 from exchange.schema.compatibility import Level
 from exchange.schema.registry import KeyValue
 
+Part = Literal["topics", "acls", "schemas", "grants"]
+"""What of a plan can be done by itself, as far as it does not need another part; byte rates go with the ACLs."""
+PARTS: tuple[Part, ...] = get_args(Part)
+
 
 @dataclass(frozen=True)
 class Change:
     """One step from the cluster as it is to the cluster as the contract has it."""
 
+    part: ClassVar[Part]
     target: str
 
     @property
@@ -32,6 +38,7 @@ class Change:
 
 @dataclass(frozen=True)
 class CreateTopic(Change):
+    part = "topics"
     topic: Topic
 
     @property
@@ -41,6 +48,7 @@ class CreateTopic(Change):
 
 @dataclass(frozen=True)
 class AddPartitions(Change):
+    part = "topics"
     before: int
     after: int
 
@@ -54,6 +62,7 @@ class AddPartitions(Change):
 
 @dataclass(frozen=True)
 class AlterConfigs(Change):
+    part = "topics"
     before: Mapping[str, str | None]
     after: Mapping[str, str]
 
@@ -65,6 +74,7 @@ class AlterConfigs(Change):
 
 @dataclass(frozen=True)
 class SetCompatibility(Change):
+    part = "schemas"
     level: Level
     records: tuple[KeyValue, ...]
 
@@ -75,6 +85,7 @@ class SetCompatibility(Change):
 
 @dataclass(frozen=True)
 class RegisterSchema(Change):
+    part = "schemas"
     id: int
     version: int
     records: tuple[KeyValue, ...]
@@ -93,6 +104,7 @@ class RegisterSchema(Change):
 class SetRates(Change):
     """Of a department: bytes per second by Kafka's key; None where there is no limit."""
 
+    part = "acls"
     before: Mapping[str, int | None]
     after: Mapping[str, int | None]
 
@@ -104,6 +116,7 @@ class SetRates(Change):
 
 @dataclass(frozen=True)
 class AllowAccess(Change):
+    part = "acls"
     rules: tuple[Rule, ...]
 
     @property
@@ -113,6 +126,7 @@ class AllowAccess(Change):
 
 @dataclass(frozen=True)
 class RemoveAccess(Change):
+    part = "acls"
     rules: tuple[Rule, ...]
 
     @property
@@ -122,6 +136,8 @@ class RemoveAccess(Change):
 
 @dataclass(frozen=True)
 class DeleteTopic(Change):
+    part = "topics"
+
     @property
     def text(self) -> str:
         return f"DELETE topic {self.target} with all its records"
@@ -129,6 +145,7 @@ class DeleteTopic(Change):
 
 @dataclass(frozen=True)
 class PublishEpoch(Change):
+    part = "grants"
     epoch: Epoch
     differences: tuple[str, ...]
     access: tuple[AccessChange, ...] = ()
@@ -142,6 +159,7 @@ class PublishEpoch(Change):
 class Refusal:
     """Something that the contract asks for and that cannot be done; nothing is applied."""
 
+    part: Part
     target: str
     message: str
     remedy: str

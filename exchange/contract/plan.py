@@ -62,7 +62,8 @@ NO_AUTHORIZER = (
 class Actual:
     """The cluster as it is; `registry` is changed by planning, so read it anew for every plan.
 
-    `departments` are those of every epoch so far; `access` is None where the cluster has no authorizer.
+    `id` is Kafka's name of the cluster; `departments` are those of every epoch so far; `access` is None where
+    the cluster has no authorizer.
     """
 
     topics: Mapping[str, Topic]
@@ -71,16 +72,21 @@ class Actual:
     departments: frozenset[str] = frozenset()
     access: frozenset[Rule] | None = None
     rates: Mapping[str, ByteRates] = field(default_factory=dict)
+    id: str = ""
 
 
 @dataclass
 class Plan:
-    """Steps in the order in which they are safe; none is taken while there are `refusals`."""
+    """Steps in the order in which they are safe; none is taken while there are `refusals`.
+
+    Where it is not `whole`, the steps of other parts were left out.
+    """
 
     changes: list[Change] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    whole: bool = True
 
     @property
     def is_empty(self) -> bool:
@@ -120,7 +126,7 @@ def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Col
         else:
             message = "belongs to the contract" if name in topics else "is not a topic of the exchange"
             plan.refusals.append(
-                Refusal(name, f"{message}: it is not deleted", "name a topic that plan shows as orphan")
+                Refusal("topics", name, f"{message}: it is not deleted", "name a topic that plan shows as orphan")
             )
 
 
@@ -132,7 +138,7 @@ def _existing(plan: Plan, name: str, topic: Topic, existing: Topic) -> None:
         message = (
             f"has {existing.partitions} partitions, the contract says {topic.partitions}; Kafka cannot take any away"
         )
-        plan.refusals.append(Refusal(name, message, f"write `partitions: {existing.partitions}`"))
+        plan.refusals.append(Refusal("topics", name, message, f"write `partitions: {existing.partitions}`"))
     if existing.replication != topic.replication:
         plan.notices.append(
             f"topic {name} has {existing.replication} replicas, the contract says {topic.replication}: "
@@ -193,7 +199,7 @@ class _Schemas:
             if reasons:
                 message = f"the schema does not go with the registered versions ({level.value}): {'; '.join(reasons)}"
                 remedy = "give new fields a default, keep types, or publish a new subject"
-                self._plan.refusals.append(Refusal(subject, message, remedy))
+                self._plan.refusals.append(Refusal("schemas", subject, message, remedy))
                 return 0
         schema_id, records = self._registry.register(subject, schema)
         if records:

@@ -122,6 +122,17 @@ class Registry:
         """The subjects that have a compatibility level of their own."""
         return frozenset(self._levels)
 
+    def facts(self) -> dict[str, Any]:
+        """All that the registry knows, as JSON values: equal where two registries say the same."""
+        return {
+            "level": self.level.value,
+            "levels": {subject: level.value for subject, level in self._levels.items()},
+            "versions": {
+                subject: [[v.version, v.id, v.text, v.deleted] for _, v in sorted(versions.items())]
+                for subject, versions in self._versions.items()
+            },
+        }
+
     def _apply(self, key: bytes | None, value: bytes | None) -> None:
         try:
             head = json.loads(key or b"{}")
