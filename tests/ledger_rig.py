@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from exchange.bus import Cluster
@@ -120,6 +121,16 @@ class Rig:
                 raise _Given
         if not commit:  # a new producer's start is what makes the broker abort
             self.producer = Producer(self.cluster, f"exchange.router.{self.owner}")
+
+    def replay(self, name: str, partition: int, first: int, pairs: Sequence[Pair]) -> None:
+        """Deliver these source records to `readera` once more, in a replay of that name."""
+        entry = self.entry(partition, first, pairs)
+        again = Producer(self.cluster, f"exchange.router.replay.{self.owner}")
+        with again.transaction() as transaction:
+            send_entry(transaction, replace(entry, outcomes=entry.outcomes[:1], replay=name))
+            keys, values = zip(*pairs, strict=True)
+            transaction.send(self.inbox("readera"), partition, pack(keys, values, [TIME_MS] * len(pairs)))
+        again.discard()
 
     def exchange(self, partition: int, people: Sequence[str], *, commit: bool = True) -> None:
         """Publish one record about each of these people, and route them."""

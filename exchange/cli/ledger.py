@@ -159,34 +159,15 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
         click.echo(json.dumps({"balanced": balanced, "undecided_entries": undecided, "behind": late, **lists}))
     else:
         _table(
-            (
-                "subject",
-                "partition",
-                "grant",
-                "reader",
-                "records",
-                "delivered",
-                "withheld",
-                "quarantined",
-                "replay",
-                "balanced",
-            ),
+            ("subject", "partition", "grant", "reader", "replay", "records", "delivered", "withheld", "quarantined",
+             "balanced"),
             [(*(asdict(one) | {"replay": one.replay or ""}).values(), _yes(one.balanced)) for one in grants],
-        )
+        )  # fmt: skip
         _table(
-            (
-                "subject",
-                "partition",
-                "entries",
-                "records",
-                "quarantined",
-                "replayed",
-                "twice",
-                "unauthorised",
-                "balanced",
-            ),
+            ("subject", "partition", "entries", "records", "quarantined", "replayed", "twice", "unauthorised",
+             "balanced"),
             [(*asdict(one).values(), _yes(one.balanced)) for one in partitions],
-        )
+        )  # fmt: skip
         if counts:
             _table(
                 ("topic", "partition", "in the ledger", "on Kafka", "not yet routed", "compared", "balanced"),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from exchange.contract import names
 from exchange.ledger import tables
@@ -18,6 +18,7 @@ _GRANT_OF_OUTCOME = and_(_g.epoch == _e.epoch, _g.id == _o.grant_id)
 _GRANT_IN_FORCE = and_(_g.epoch == _e.epoch, _g.topic == _e.topic, _e.day.between(_g.from_day, _g.until_day))
 _FOLLOW_FIRST = "bring the contract's epochs in with `exchange ledger follow --until-idle`"
 _COMMITTED = and_(_e.state == "committed", _e.topic != names.CONTRACT)
+_LIVE = _e.replay.is_(None)
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,13 @@ class Selection:
 
 @dataclass
 class Exchanged:
-    """What one grant's reader got of one subject on one day of the city."""
+    """What one grant's reader got of one subject on one day of the city, in the live flow or (`replay`) again."""
 
     day: str
     subject: str
     reader: str
     grant: str
+    replay: str | None
     purpose: str
     records: int
     delivered: int
@@ -64,29 +66,33 @@ class Exchanged:
 
 
 def exchanged(store: Store, selection: Selection) -> list[Exchanged]:
-    """What was exchanged (committed entries only), by day, subject, reader and grant."""
-    per = (_e.day, _g.subject, _g.reader, _g.id)
+    """What was exchanged (committed entries only), by day, subject, reader, grant and replay."""
+    per = (_e.day, _g.subject, _g.reader, _g.id, _e.replay)
     joined = tables.entries.join(tables.outcomes, _o.entry_id == _e.id).join(tables.grants, _GRANT_OF_OUTCOME)
     sums = (func.sum(_e.count), func.sum(_o.delivered), func.sum(_o.bytes), func.sum(_e.quarantined))
     totals = select(*per, func.max(_g.purpose), *sums).select_from(joined)
     rows = store.rows(totals.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
-    found = {tuple(row[:4]): Exchanged(*row[:5], *map(int, row[5:])) for row in rows}
+    found = {tuple(row[:5]): Exchanged(*row[:6], *map(int, row[6:])) for row in rows}
     reasons = joined.join(tables.withheld, and_(_w.entry_id == _e.id, _w.grant_id == _o.grant_id))
     by_reason = select(*per, _w.reason, func.sum(_w.count)).select_from(reasons)
     by_reason = by_reason.where(_COMMITTED, *selection.of_grants()).group_by(*per, _w.reason).order_by(_w.reason)
     for row in store.rows(by_reason):
-        found[tuple(row[:4])].withheld[row[4]] = int(row[5])
+        found[tuple(row[:5])].withheld[row[5]] = int(row[6])
     return list(found.values())
 
 
 @dataclass(frozen=True)
 class GrantBalance:
-    """Conservation for one grant on one source partition, over the entries in which it was in force."""
+    """Conservation for one grant on one source partition, over the entries in which it was in force.
+
+    Each `replay` of the grant is counted by itself, over its own entries.
+    """
 
     subject: str
     partition: int
     grant: str
     reader: str
+    replay: str | None
     records: int
     delivered: int
     withheld: int
@@ -100,7 +106,7 @@ class GrantBalance:
 
 def balance_of_grants(store: Store, selection: Selection) -> list[GrantBalance]:
     """Per source partition and grant: the records on which the grant was in force, and what became of them."""
-    per = (_e.topic, _e.partition, _g.id, _g.reader)
+    per = (_e.topic, _e.partition, _g.id, _g.reader, _e.replay)
     decided = and_(_o.entry_id == _e.id, _o.grant_id == _g.id)
     joined = tables.entries.join(tables.grants, _GRANT_IN_FORCE).join(tables.outcomes, decided, isouter=True)
     sums = (
@@ -109,19 +115,21 @@ def balance_of_grants(store: Store, selection: Selection) -> list[GrantBalance]:
         func.sum(func.coalesce(_o.withheld, 0)),
         func.sum(case((_o.grant_id.is_(None), 0), else_=_e.quarantined)),
     )
-    query = select(*per, *sums).select_from(joined)
+    concerned = or_(_LIVE, _o.grant_id.is_not(None))  # a replay is of one grant, whatever others are in force
+    query = select(*per, *sums).select_from(joined).where(concerned)
     rows = store.rows(query.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
     return [
-        GrantBalance(names.subject_of(topic), p, grant, reader, *map(int, n)) for topic, p, grant, reader, *n in rows
+        GrantBalance(names.subject_of(topic), p, grant, reader, replay, *map(int, n))
+        for topic, p, grant, reader, replay, *n in rows
     ]
 
 
 @dataclass(frozen=True)
 class PartitionBalance:
-    """What the committed entries of one source partition cover.
+    """What the committed entries of one source partition cover: `records` in the live flow, `replayed` again.
 
-    `twice` counts offsets covered by two entries, `unauthorised` deliveries to a grant that the
-    entry's epoch and day do not have in force.
+    `twice` counts offsets covered by two entries of the live flow, or of one replay; `unauthorised`
+    deliveries to a grant that the entry's epoch and day do not have in force, replays included.
     """
 
     subject: str
@@ -129,6 +137,7 @@ class PartitionBalance:
     entries: int
     records: int
     quarantined: int
+    replayed: int
     twice: int
     unauthorised: int
 
@@ -141,11 +150,13 @@ class PartitionBalance:
 def balance_of_partitions(store: Store, selection: Selection) -> list[PartitionBalance]:
     """Per source partition: what is covered, what is covered twice, what was delivered without a grant."""
     per = (_e.topic, _e.partition)
-    sums = (func.count(), func.sum(_e.count), func.sum(_e.quarantined))
+    live = (func.sum(case((_LIVE, number), else_=0)) for number in (1, _e.count, _e.quarantined))
+    sums = (*live, func.sum(case((_LIVE, 0), else_=_e.count)))
     covered = select(*per, *sums).where(_COMMITTED, *selection.of_entries()).group_by(*per).order_by(*per)
 
     run = tables.runs.c
-    before = func.max(run.first + run.count).over(partition_by=per, order_by=run.first, rows=(None, -1))
+    flow = (*per, _e.replay)
+    before = func.max(run.first + run.count).over(partition_by=flow, order_by=run.first, rows=(None, -1))
     runs = (
         select(*per, run.first, (run.first + run.count).label("end"), before.label("before"))
         .join_from(tables.entries, tables.runs, run.entry_id == _e.id)
@@ -170,10 +181,11 @@ def balance_of_partitions(store: Store, selection: Selection) -> list[PartitionB
             entries=int(entries),
             records=int(records),
             quarantined=int(quarantined),
+            replayed=int(replayed),
             twice=doubles.get((topic, partition), 0),
             unauthorised=strays.get((topic, partition), 0),
         )
-        for topic, partition, entries, records, quarantined in store.rows(covered)
+        for topic, partition, entries, records, quarantined, replayed in store.rows(covered)
     ]
 
 
@@ -182,7 +194,8 @@ class Disclosure:
     """Records about one person that one grant's reader got in one router transaction, and why it could.
 
     `state` other than committed: only a reader that reads uncommitted could have seen them.
-    `entry` is the place of the proof on the ledger topic, `offsets` those of the source records.
+    `entry` is the place of the proof on the ledger topic, `offsets` those of the source records,
+    `replay` the id of the replay that delivered them, None in the live flow.
     """
 
     time_ms: int
@@ -199,6 +212,7 @@ class Disclosure:
     partition: int
     offsets: list[int]
     entry: str
+    replay: str | None
 
 
 def disclosures(
@@ -235,6 +249,7 @@ def disclosures(
                     partition=entry.partition,
                     offsets=[entry.offset(row) for row in received],
                     entry=place,
+                    replay=entry.replay,
                 )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import crc32c
 import numpy as np
@@ -85,6 +87,7 @@ class Entry:
     tags: bytes
     outcomes: tuple[Outcome, ...]
     quarantined: tuple[Quarantined, ...]
+    replay: str | None = None
 
     @property
     def is_adoption(self) -> bool:
@@ -158,14 +161,23 @@ def rows_of(entry: Entry, wanted: bytes) -> np.ndarray:
 
 
 @cache
-def _schema() -> avro.Schema:
-    return avro.load(SCHEMA_FILE)
+def _versions() -> tuple[avro.Schema, ...]:
+    """The schema, newest first, without each field that was appended later.
+
+    Fields are only ever appended, with a default: what was written before is the beginning of what is
+    written now, so that a body is whole under one version only.
+    """
+    newest = avro.load(SCHEMA_FILE)
+    fields = newest.definition["fields"]
+    appended = sum("default" in field for field in fields)
+    ends = range(len(fields), len(fields) - appended - 1, -1)
+    return tuple(avro.parse(json.dumps({**newest.definition, "fields": fields[:end]})) for end in ends)
 
 
 def encode(entry: Entry) -> bytes:
     """The entry's Avro body; `schema.wire` puts the schema id before it."""
     return avro.encode(
-        _schema(),
+        _versions()[0],
         {
             "epoch": entry.epoch,
             "router": entry.router,
@@ -187,16 +199,14 @@ def encode(entry: Entry) -> bytes:
                 for outcome in entry.outcomes
             ],
             "quarantined": [{"index": q.index, "offset": q.offset, "reason": q.reason} for q in entry.quarantined],
+            "replay": entry.replay,
         },
     )
 
 
 def decode(body: bytes | memoryview) -> Entry:
-    """The entry of an Avro body; `EntryError` where the body is not one."""
-    try:
-        raw = avro.decode(_schema(), body)
-    except avro.DecodeError as error:
-        raise EntryError("a ledger record is not a ledger entry") from error
+    """The entry of an Avro body, of whatever version wrote it; `EntryError` where the body is not one."""
+    raw = _record(body)
     return Entry(
         epoch=raw["epoch"],
         router=raw["router"],
@@ -218,7 +228,18 @@ def decode(body: bytes | memoryview) -> Entry:
             for outcome in raw["outcomes"]
         ),
         quarantined=tuple(Quarantined(**quarantined) for quarantined in raw["quarantined"]),
+        replay=raw.get("replay"),
     )
+
+
+def _record(body: bytes | memoryview) -> dict[str, Any]:
+    failure: avro.DecodeError | None = None
+    for version in _versions():
+        try:
+            return avro.decode(version, body)
+        except avro.DecodeError as error:
+            failure = failure or error
+    raise EntryError("a ledger record is not a ledger entry") from failure
 
 
 def _milliseconds(time: datetime) -> int:
@@ -230,7 +251,7 @@ def validate_entry(entry: Entry) -> None:
 
     Runs ascend and sum to the count; there is one tag per record; delivered, withheld and
     quarantined sum to the count; bitmaps are as long as the entry, hold as many bits as they
-    count, and overlap neither each other nor the quarantined records.
+    count, and overlap neither each other nor the quarantined records. A replay speaks of one grant.
     """
     _check(sum(run.count for run in entry.runs) == entry.count, entry, "runs do not sum to the count")
     _check(all(run.count > 0 and run.first >= 0 for run in entry.runs), entry, "a run is empty or negative")
@@ -244,6 +265,7 @@ def validate_entry(entry: Entry) -> None:
         quarantined |= 1 << bad.index
     grants = [grant for outcome in entry.outcomes for grant in outcome.grants]
     _check(len(grants) == len(set(grants)), entry, "a grant has two outcomes")
+    _check(entry.replay is None or len(grants) == 1, entry, "a replay is not of one grant")
     for outcome in entry.outcomes:
         reasons = [withheld.reason for withheld in outcome.withheld]
         _check(len(reasons) == len(set(reasons)), entry, "a reason for withholding is given twice")

@@ -48,7 +48,7 @@ def behind(cluster: Cluster, store: Store) -> int:
 
 
 def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Report) -> list[Comparison]:
-    """Compare the source and inbox topics that committed entries name.
+    """Compare the source and inbox topics that committed entries name; inboxes with what was replayed into them.
 
     Count on a quiet system, or after the routers and the follower have caught up: deliveries made
     meanwhile are on Kafka before they are in the database.
@@ -57,7 +57,7 @@ def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Repor
     covered = (
         select(_e.topic, _e.partition, func.max(_r.first + _r.count))
         .join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
-        .where(_e.state == "committed", _e.topic != names.CONTRACT, *only)
+        .where(_e.state == "committed", _e.replay.is_(None), _e.topic != names.CONTRACT, *only)
         .group_by(_e.topic, _e.partition)
     )
     ends = {(topic, partition): int(end) for topic, partition, end in store.rows(covered)}
@@ -94,11 +94,12 @@ def _compare_sources(cluster: Cluster, store: Store, ends: Mapping[Place, int], 
 
 
 def _covered_from(store: Store, place: Place, start: int) -> int:
-    """How many source records from offset `start` on the committed entries cover."""
+    """How many source records from offset `start` on the committed entries of the live flow cover."""
     end = _r.first + _r.count
     kept = case((_r.first >= start, _r.count), (end > start, end - start), else_=0)
     query = select(func.sum(kept)).join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
-    query = query.where(_e.state == "committed", _e.topic == place[0], _e.partition == place[1])
+    here = (_e.topic == place[0], _e.partition == place[1])
+    query = query.where(_e.state == "committed", _e.replay.is_(None), *here)
     return int(store.rows(query)[0][0] or 0)
 
 

@@ -10,7 +10,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, Table, create_engine, event, func, insert, select, update
+from sqlalchemy import (
+    DDL,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from exchange.contract import names
@@ -73,6 +86,7 @@ class Store:
                 tables.metadata.create_all(self.engine)
             except DBAPIError:  # another process made one at the same moment
                 tables.metadata.create_all(self.engine)
+            _add_replay(self.engine)
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Per (topic, partition), the offset after the last one taken."""
@@ -124,6 +138,13 @@ def translated() -> Iterator[None]:
 def _tune_sqlite(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000", "cache_size = -131072"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _add_replay(engine: Engine) -> None:
+    """Give a database from before there were replays the column: none of its entries is of one."""
+    if all(column["name"] != "replay" for column in inspect(engine).get_columns(tables.entries.name)):
+        with engine.begin() as connection:
+            connection.execute(DDL("ALTER TABLE ledger_entries ADD COLUMN replay TEXT"))
 
 
 def _advance(connection: Connection, step: Step) -> None:
@@ -240,6 +261,7 @@ def _entry_row(id_: int, placed: Placed) -> dict[str, Any]:
         "partition": entry.partition,
         "count": entry.count,
         "quarantined": len(entry.quarantined),
+        "replay": entry.replay,
         "body": placed.body,
     }
 

@@ -53,6 +53,7 @@ entries = Table(
     Column("partition", Integer, nullable=False),
     Column("count", Integer, nullable=False),
     Column("quarantined", Integer, nullable=False),
+    Column("replay", Text, comment="Id of the replay; null for the live flow."),
     Column("body", LargeBinary, nullable=False, comment="The entry itself, Avro."),
     UniqueConstraint("ledger_partition", "ledger_offset"),
     CheckConstraint("state IN ('open', 'committed', 'aborted')"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,6 +46,10 @@ class _Proof(NamedTuple):
     entry: Entry
 
 
+Flow = tuple[Place, str | None]
+"""An inbox partition, and the replay whose deliveries are meant; None: those of the live flow."""
+
+
 class _Delivery(NamedTuple):
     """What one entry says that one inbox partition got."""
 
@@ -58,19 +62,32 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
     """Recompute roots, tags and runs from the source topics, and delivered digests from the inboxes.
 
     Reads everything from Kafka itself, the ledger and the contract's epochs included. Source
-    records after the last entry of their partition are `pending`: not yet routed.
+    records after the last entry of their partition are `pending`: not yet routed. Deliveries of a
+    replay are known by their producer, which wrote its entries too.
     """
     found = Verification()
     grants = _grants(cluster)
-    proofs: defaultdict[Place, deque[_Proof]] = defaultdict(deque)
-    for proof in _proofs(cluster, report):
-        if subject is None or proof.entry.topic == names.subject_topic(subject):
-            proofs[proof.entry.topic, proof.entry.partition].append(proof)
-            found.entries += 1
-    deliveries = _deliveries(proofs, grants, found)
-    _verify_sources(cluster, proofs, grants, ledger_key, found, report)
-    _verify_inboxes(cluster, deliveries, found, report)
+    live: defaultdict[Place, deque[_Proof]] = defaultdict(deque)
+    again: defaultdict[Place, list[_Proof]] = defaultdict(list)
+    replays: dict[int, str] = {}
+    for producer, proof in _proofs(cluster, report):
+        entry = proof.entry
+        if subject is not None and entry.topic != names.subject_topic(subject):
+            continue
+        found.entries += 1
+        if entry.replay is None:
+            live[entry.topic, entry.partition].append(proof)
+        else:
+            again[entry.topic, entry.partition].append(proof)
+            replays[producer] = entry.replay
+    deliveries = _deliveries([*_each(live), *_each(again)], grants, found)
+    _verify_sources(cluster, live, again, _Expect(grants, ledger_key, found), report)
+    _verify_inboxes(cluster, deliveries, replays, found, report)
     return found
+
+
+def _each(proofs: Mapping[Place, Iterable[_Proof]]) -> Iterator[_Proof]:
+    return (proof for some in proofs.values() for proof in some)
 
 
 def _grants(cluster: Cluster) -> Grants:
@@ -83,25 +100,28 @@ def _grants(cluster: Cluster) -> Grants:
     }
 
 
-def _proofs(cluster: Cluster, report: Report) -> Iterator[_Proof]:
+def _proofs(cluster: Cluster, report: Report) -> Iterator[tuple[int, _Proof]]:
+    """Each with the id of the producer that wrote it."""
     for batch in Reread(cluster, [names.LEDGER]):
         report(names.LEDGER, batch.header.records)
         for record in plain_records(batch):
             entry = decode(wire.unpack(record.value or b"")[1])
             if not entry.is_adoption:
-                yield _Proof(f"{batch.topic}/{batch.partition}/{record.offset}", entry)
+                place = f"{batch.topic}/{batch.partition}/{record.offset}"
+                yield batch.header.producer_id, _Proof(place, entry)
 
 
 def _verify_sources(
     cluster: Cluster,
     waiting: Mapping[Place, deque[_Proof]],
-    grants: Grants,
-    ledger_key: bytes,
-    found: Verification,
+    replayed: Mapping[Place, Iterable[_Proof]],
+    expect: _Expect,
     report: Report,
 ) -> None:
     """Walk source records and entries side by side, per partition in order; takes the entries out of `waiting`."""
-    reread = Reread(cluster, {topic for topic, _ in waiting})
+    found = expect.found
+    again = _Replays(replayed, expect)
+    reread = Reread(cluster, {topic for topic, _ in (*waiting, *replayed)})
     held: defaultdict[Place, list[PlainRecord]] = defaultdict(list)
     begins: dict[Place, int] = {}
     for batch in reread:
@@ -110,9 +130,11 @@ def _verify_sources(
         proofs, records = waiting.get(place, deque()), held[place]
         if place not in begins:
             begins[place] = _drop_gone(proofs, reread.starts[place], found)
-        for record in plain_records(batch):
+        kept = list(plain_records(batch))
+        again.take(place, kept, reread.starts[place])
+        for record in kept:
             while proofs and record.offset >= _end(proofs[0].entry):
-                _verify_entry(proofs.popleft(), records, grants, ledger_key, found)
+                expect.entry(proofs.popleft(), records)
                 records.clear()
             if not proofs:
                 found.pending += 1
@@ -121,8 +143,53 @@ def _verify_sources(
     for place, proofs in waiting.items():
         _drop_gone(proofs, reread.starts.get(place, 0), found)
         while proofs:
-            _verify_entry(proofs.popleft(), held[place], grants, ledger_key, found)
+            expect.entry(proofs.popleft(), held[place])
             held[place].clear()
+    again.end(reread.starts)
+
+
+class _Again(NamedTuple):
+    """An entry of a replay, and those of its source records that were met so far."""
+
+    proof: _Proof
+    offsets: frozenset[int]
+    records: list[PlainRecord]
+
+
+class _Replays:
+    """The entries of replays, which wait for their source records in no order and overlap."""
+
+    def __init__(self, proofs: Mapping[Place, Iterable[_Proof]], expect: _Expect) -> None:
+        self._expect = expect
+        self._waiting = {
+            place: [_Again(proof, frozenset(_offsets(proof.entry)), []) for proof in some]
+            for place, some in proofs.items()
+        }
+
+    def take(self, place: Place, records: Sequence[PlainRecord], start: int) -> None:
+        """The next records of a source partition that keeps those from offset `start` on."""
+        left = []
+        end = records[-1].offset + 1 if records else 0
+        for one in self._waiting.get(place, ()):
+            if one.proof.entry.offset(0) < end:
+                one.records.extend(record for record in records if record.offset in one.offsets)
+            if _end(one.proof.entry) <= end:
+                self._verify(one, start)
+            else:
+                left.append(one)
+        self._waiting[place] = left
+
+    def end(self, starts: Mapping[Place, int]) -> None:
+        """There are no more records; the partitions keep those from these offsets on."""
+        for place, left in self._waiting.items():
+            for one in left:
+                self._verify(one, starts.get(place, 0))
+
+    def _verify(self, one: _Again, start: int) -> None:
+        if one.proof.entry.offset(0) < start:
+            self._expect.found.unverifiable += 1
+        else:
+            self._expect.entry(one.proof, one.records)
 
 
 def _drop_gone(proofs: deque[_Proof], start: int, found: Verification) -> int:
@@ -134,33 +201,39 @@ def _drop_gone(proofs: deque[_Proof], start: int, found: Verification) -> int:
     return end
 
 
-def _verify_entry(
-    proof: _Proof,
-    records: list[PlainRecord],
-    grants: Grants,
-    ledger_key: bytes,
-    found: Verification,
-) -> None:
-    """Compare an entry with the source records from the end of the entry before it to its own end."""
-    entry = proof.entry
+@dataclass(frozen=True)
+class _Expect:
+    """Compares entries with source records, by the grants and the ledger's key, and notes what it found."""
 
-    def expect(holds: bool, fault: str) -> None:
-        if not holds:
-            found.mismatches.append(Mismatch(proof.place, fault))
+    grants: Grants
+    ledger_key: bytes
+    found: Verification
 
-    found.records += len(records)
-    offsets = [offset for run in entry.runs for offset in range(run.first, run.first + run.count)]
-    leaves = [digest_leaf(record.key, record.value) for record in records]
-    expect([record.offset for record in records] == offsets, "the source's committed records are not those of its runs")
-    expect(merkle_root(leaves) == entry.root, "the Merkle root is not that of the source's records")
-    expect(b"".join(tag(record.key, ledger_key) for record in records) == entry.tags, "the tags are not the records'")
-    for outcome in entry.outcomes:
-        if len(leaves) == entry.count and _whole(grants, entry, outcome):
-            kept = [leaf for leaf, delivered in zip(leaves, delivered_mask(entry, outcome), strict=True) if delivered]
-            of = ", ".join(outcome.grants)
-            expect(
-                merkle_root(kept) == outcome.digest, f"the digest delivered to {of} is not that of the source's records"
-            )
+    def entry(self, proof: _Proof, records: list[PlainRecord]) -> None:
+        """The records: of the live flow those from the end of the entry before it to its own, of a replay just its."""
+        entry = proof.entry
+
+        def expect(holds: bool, fault: str) -> None:
+            if not holds:
+                self.found.mismatches.append(Mismatch(proof.place, fault))
+
+        self.found.records += len(records)
+        offsets = [record.offset for record in records]
+        leaves = [digest_leaf(record.key, record.value) for record in records]
+        tags = b"".join(tag(record.key, self.ledger_key) for record in records)
+        expect(offsets == list(_offsets(entry)), "the source's committed records are not those of its runs")
+        expect(merkle_root(leaves) == entry.root, "the Merkle root is not that of the source's records")
+        expect(tags == entry.tags, "the tags are not the records'")
+        for outcome in entry.outcomes:
+            if len(leaves) == entry.count and _whole(self.grants, entry, outcome):
+                kept = [leaf for leaf, given in zip(leaves, delivered_mask(entry, outcome), strict=True) if given]
+                fault = f"the digest delivered to {', '.join(outcome.grants)} is not that of the source's records"
+                expect(merkle_root(kept) == outcome.digest, fault)
+
+
+def _offsets(entry: Entry) -> Iterator[int]:
+    """The source offsets that an entry covers."""
+    return (offset for run in entry.runs for offset in range(run.first, run.first + run.count))
 
 
 def _end(entry: Entry) -> int:
@@ -173,46 +246,50 @@ def _whole(grants: Grants, entry: Entry, outcome: Outcome) -> bool:
     return all(each is not None and each[1] for each in found)
 
 
-def _deliveries(
-    proofs: Mapping[Place, Iterable[_Proof]], grants: Grants, found: Verification
-) -> dict[Place, deque[_Delivery]]:
-    """Per inbox topic and partition, what its records must be, in order."""
-    inboxes: defaultdict[Place, deque[_Delivery]] = defaultdict(deque)
-    for (_, partition), some in proofs.items():
-        for place, entry in some:
-            for outcome, id_ in ((each, id_) for each in entry.outcomes for id_ in each.grants):
-                grant, _ = grants.get((entry.epoch, id_), (None, False))
-                if grant is None:
-                    found.mismatches.append(Mismatch(place, f"epoch {entry.epoch} has no grant {id_}"))
-                    continue
-                delivery = _Delivery(f"{place} grant {id_}", outcome.delivered, outcome.digest)
-                inboxes[names.inbox_topic(grant.reader, grant.subject), partition].append(delivery)
+def _deliveries(proofs: Iterable[_Proof], grants: Grants, found: Verification) -> defaultdict[Flow, deque[_Delivery]]:
+    """Per inbox partition and flow, what its records must be, in order."""
+    inboxes: defaultdict[Flow, deque[_Delivery]] = defaultdict(deque)
+    for place, entry in proofs:
+        for outcome, id_ in ((each, id_) for each in entry.outcomes for id_ in each.grants):
+            grant, _ = grants.get((entry.epoch, id_), (None, False))
+            if grant is None:
+                found.mismatches.append(Mismatch(place, f"epoch {entry.epoch} has no grant {id_}"))
+                continue
+            delivery = _Delivery(f"{place} grant {id_}", outcome.delivered, outcome.digest)
+            inbox = (names.inbox_topic(grant.reader, grant.subject), entry.partition)
+            inboxes[inbox, entry.replay].append(delivery)
     return inboxes
 
 
 def _verify_inboxes(
-    cluster: Cluster, waiting: Mapping[Place, deque[_Delivery]], found: Verification, report: Report
+    cluster: Cluster,
+    waiting: Mapping[Flow, deque[_Delivery]],
+    replays: Mapping[int, str],
+    found: Verification,
+    report: Report,
 ) -> None:
-    """Cut the inboxes' records into deliveries by their counts, and compare each digest."""
-    reread = Reread(cluster, {topic for topic, _ in waiting})
-    held: defaultdict[Place, list[bytes]] = defaultdict(list)
+    """Cut each flow's records in an inbox into deliveries by their counts, and compare each digest."""
+    reread = Reread(cluster, {topic for (topic, _), _ in waiting})
+    held: defaultdict[Flow, list[bytes]] = defaultdict(list)
     for batch in reread:
         report(batch.topic, batch.header.records)
         place = (batch.topic, batch.partition)
+        flow = (place, replays.get(batch.header.producer_id))
         if reread.starts[place] == 0:
-            held[place] += [digest_leaf(record.key, record.value) for record in plain_records(batch)]
-            deliveries = waiting.get(place, deque())
-            while deliveries and len(held[place]) >= deliveries[0].records:
-                _verify_delivery(deliveries.popleft(), place, held[place], found)
-    for place in sorted(waiting.keys() | held.keys()):
-        deliveries = waiting.get(place, deque())
+            held[flow] += [digest_leaf(record.key, record.value) for record in plain_records(batch)]
+            deliveries = waiting.get(flow, deque())
+            while deliveries and len(held[flow]) >= deliveries[0].records:
+                _verify_delivery(deliveries.popleft(), place, held[flow], found)
+    for flow in sorted(waiting.keys() | held.keys(), key=lambda flow: (flow[0], flow[1] or "")):
+        place, _ = flow
+        deliveries = waiting.get(flow, deque())
         if reread.starts.get(place, 0):
             found.unverifiable += len(deliveries)
             continue
         for delivery in deliveries:
-            _verify_delivery(delivery, place, held[place], found)
-        if held[place]:
-            fault = f"{len(held[place])} records that no entry vouches for"
+            _verify_delivery(delivery, place, held[flow], found)
+        if held[flow]:
+            fault = f"{len(held[flow])} records that no entry vouches for"
             found.mismatches.append(Mismatch(f"{place[0]}/{place[1]}", fault))
 
 

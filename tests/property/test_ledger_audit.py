@@ -169,3 +169,36 @@ def test_the_audit_counts_what_was_committed(all_made: list[Made]) -> None:
                 )
                 assert sum(row.records for row in rows) == expected
     store.close()
+
+
+@settings(max_examples=25)  # each makes a database
+@given(st.lists(MADE.map(settled), max_size=3), st.lists(MADE.map(settled), min_size=1, max_size=3))
+def test_a_replay_is_counted_apart(live: list[Made], again: list[Made]) -> None:
+    store = Store("sqlite://")
+    step = Step(epochs=[one_epoch(1, "dept")])
+    for at, (made, replay) in enumerate([*((m, None) for m in live), *((m, "r-1") for m in again)]):
+        entry = entry_of(made, 100 * (at if replay is None else at - len(live)))
+        if replay:
+            outcome = next(o for o in entry.outcomes if GRANTS[0] in o.grants)
+            entry = replace(entry, replay=replay, outcomes=(replace(outcome, grants=GRANTS[:1]),))
+        validate_entry(entry)
+        step.entries.append(Placed(0, at, 7, b"", encode(entry), entry, "committed"))
+    store.apply(step)
+    counted = {None: live, "r-1": again}
+    for replay in (None, "r-1"):
+        fates = [fate for made in counted[replay] for fate in made.fates]
+        got = sum(not fate.quarantined and fate.fates[0] == "delivered" for fate in fates)
+        of = [(e.records, e.delivered) for e in exchanged(store, Selection(grant=GRANTS[0])) if e.replay == replay]
+        assert of == ([(len(fates), got)] if fates else [])
+        ann = disclosures(store, tag(b"ann", KEY), Selection(grant=GRANTS[0]))
+        assert sum(row.records for row in ann if row.replay == replay) == sum(
+            fate.person == b"ann" and not fate.quarantined and fate.fates[0] == "delivered" for fate in fates
+        )
+    balances = balance_of_grants(store, Selection())
+    assert all(balance.balanced for balance in balances)
+    assert {b.grant for b in balances if b.replay} == {GRANTS[0]}
+    [partition] = balance_of_partitions(store, Selection())
+    assert partition.balanced
+    assert partition.records == sum(len(made.fates) for made in live)
+    assert partition.replayed == sum(len(made.fates) for made in again)
+    store.close()

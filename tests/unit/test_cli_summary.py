@@ -27,7 +27,7 @@ GRANT = Grant.model_validate(
     }
 )
 PARTITION = PartitionBalance(
-    subject="tax.arrears", partition=0, entries=1, records=12, quarantined=2, twice=0, unauthorised=0
+    subject="tax.arrears", partition=0, entries=1, records=12, quarantined=2, replayed=0, twice=0, unauthorised=0
 )
 GOOD = Facts(
     manifest=Manifest(

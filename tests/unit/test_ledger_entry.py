@@ -59,6 +59,28 @@ def test_an_adoption_is_a_valid_entry() -> None:
     assert decode(encode(adopted)) == adopted
 
 
+def test_an_entry_from_before_there_were_replays_can_be_read() -> None:
+    """Bytes as a router of the first version wrote them; today's are the same with more behind."""
+    old = bytes.fromhex(
+        "100472318098e1aad5662265786368616e67652e636f6e74726163740002520200020e5751c026e543b2e8ab2eb06099"
+        "daa1d1e5df47778f7787faab45cdf12fe3a820000000000000000000000000000000000000"
+    )
+    adopted = adoption(8, "r1", 1_763_800_000_000, 41)
+    assert decode(old) == adopted
+    assert encode(adopted) == old + b"\0"
+    for end in range(len(old)):
+        with pytest.raises(CorruptionError):
+            decode(old[:end])
+
+
+def test_a_replay_is_of_one_grant() -> None:
+    replayed = entry(replay="r-1", outcomes=(replace(entry().outcomes[1], grants=("c",)),))
+    validate_entry(replayed)
+    assert decode(encode(replayed)) == replayed
+    with pytest.raises(CorruptionError):
+        validate_entry(entry(replay="r-1"))
+
+
 def test_offsets_follow_the_runs() -> None:
     assert [entry().offset(i) for i in range(10)] == [100, 101, 102, 103, 110, 111, 112, 113, 114, 115]
     with pytest.raises(IndexError):
