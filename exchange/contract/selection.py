@@ -36,8 +36,8 @@ def _refusals(
     needed = [other for other in left_out if _needs(change, other, epoch)]
     if needed:
         whole = [part for part in PARTS if part in {*parts, *(other.part for other in needed)}]
-        message = f"needs to be done first: {needed[0].text}"
-        message += f", and {len(needed) - 1} other changes" if len(needed) > 1 else ""
+        counts = ", ".join(f"{n} changes of {part}" for part, n in Counter(other.part for other in needed).items())
+        message = f"needs to be done first: {counts if len(needed) > 1 else needed[0].text}"
         remedy = f"apply `{' '.join(f'--only {part}' for part in whole)}`, or all of it"
         yield Refusal(change.part, change.target, message, remedy)
 
