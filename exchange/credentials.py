@@ -12,12 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from exchange.contract.access import ADMIN, LEDGER, ROUTER
 from exchange.errors import ConfigError
 from exchange.settings import Settings
 
-ADMIN = "exchange.admin"
-ROUTER = "exchange.router"
-LEDGER = "exchange.ledger"
 SERVICES = (ADMIN, ROUTER, LEDGER)
 """The principals that are no department; a department's id has no dot, so that none can have such a name."""
 

@@ -217,10 +217,9 @@ class LocalBroker:
 
     def _issue_services(self) -> None:
         if self._certificates is not None:
-            for service in (credentials.ROUTER, credentials.LEDGER):
-                path = credentials.file_of(self._home, service)
-                if not path.exists():
-                    users.issue(self.cluster("exchange.broker"), service, path)
+            files = {name: credentials.file_of(self._home, name) for name in (credentials.ROUTER, credentials.LEDGER)}
+            if missing := {name: path for name, path in files.items() if not path.exists()}:
+                users.issue(self.cluster("exchange.broker"), missing)
 
     def _wait_until_reachable(self, deadline: float) -> BrokerStatus:
         while (status := self.status()).state == "starting" and time.monotonic() < deadline:

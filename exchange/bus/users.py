@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
@@ -11,10 +14,11 @@ from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 from exchange import credentials
 from exchange.bus.connection import BusForbiddenError, BusLoginError, BusUnavailableError, Cluster, translated
 from exchange.bus.probe import cluster_id
-from exchange.credentials import Security
 from exchange.errors import ConfigError
 
-ITERATIONS = 8192
+ITERATIONS = 4096
+"""The least that Kafka takes; more would protect a password that people choose, and these are random."""
+
 _PASSWORD_BYTES = 32
 _IN_FORCE_S = 15.0
 _POLL_S = 0.05
@@ -33,43 +37,51 @@ def new_password() -> str:
 
 def principals(cluster: Cluster) -> set[str]:
     """Everybody who can log in by a password."""
-    with translated("list the principals"):
-        client = KafkaAdminClient(**cluster.config())
-        try:
-            found = client.describe_user_scram_credentials()
-        finally:
-            client.close()
+    with _client(cluster, "list the principals") as client:
+        found = client.describe_user_scram_credentials()
     return {name for name, user in found.items() if user["credential_infos"]}
 
 
-def issue(cluster: Cluster, principal: str, path: Path) -> Security:
-    """Let the principal log in by a new password only, and write it to its credential file.
+def issue(cluster: Cluster, files: Mapping[str, Path]) -> None:
+    """Let these principals log in by new passwords only, and write each to its credential file.
 
-    Returns once the new password works; from then on no new connection is made with the old one.
-    Interrupted in between, the file `staged(path)` holds the new password; running again is safe.
+    Returns once the new passwords work; from then on no new connection is made with the old ones.
+    Interrupted in between, `staged(path)` holds the new password; running again is safe.
     """
     if cluster.security is None:
         raise InsecureClusterError(
             "this Kafka is reached without a login, so that a password would protect nothing",
             remedy="name the administrator's credential file (EXCHANGE_CREDENTIALS)",
         )
-    security = cluster.security.model_copy(update={"username": principal, "password": new_password()})
-    credentials.save(staged(path), security)
-    upsertion = UserScramCredentialUpsertion(principal, security.mechanism, security.password, ITERATIONS)
-    with translated(f"set the password of {principal}"):
-        client = KafkaAdminClient(**cluster.config())
-        try:
-            fault = client.alter_user_scram_credentials([upsertion])[principal]
-        finally:
-            client.close()
-    if fault:
+    changes = []
+    for principal, path in files.items():
+        security = cluster.security.model_copy(update={"username": principal, "password": new_password()})
+        credentials.save(staged(path), security)
+        changes.append(UserScramCredentialUpsertion(principal, security.mechanism, security.password, ITERATIONS))
+    with _client(cluster, "set passwords") as client:
+        told = client.alter_user_scram_credentials(changes)
+    if faults := [f"{principal}: {fault}" for principal, fault in told.items() if fault]:
         raise BusForbiddenError(
-            f"Kafka does not set the password of {principal}: {fault}",
+            f"Kafka does not set passwords: {'; '.join(faults)}",
             remedy="run this as the administrator (EXCHANGE_CREDENTIALS), whom Kafka lets alter the cluster",
         )
-    _wait_until_in_force(Cluster(cluster.bootstrap_servers, cluster.client_id, security))
-    staged(path).replace(path)
-    return security
+    deadline = time.monotonic() + _IN_FORCE_S
+    for path in files.values():
+        while not take_up(cluster, path):
+            if time.monotonic() > deadline:
+                raise BusUnavailableError("a new password does not work yet", remedy="run it again")
+            time.sleep(_POLL_S)
+
+
+def take_up(cluster: Cluster, path: Path) -> bool:
+    """Put staged credentials that work in the place of the file; False where there are none, or they do not work."""
+    if not staged(path).exists():
+        return False
+    with suppress(BusLoginError):
+        if cluster_id(replace(cluster, security=credentials.load(staged(path)))) is not None:
+            staged(path).replace(path)
+            return True
+    return False
 
 
 def staged(path: Path) -> Path:
@@ -77,19 +89,11 @@ def staged(path: Path) -> Path:
     return path.with_name(f"{path.name}.new")
 
 
-def can_log_in(cluster: Cluster) -> bool:
-    """Whether the broker lets this client in."""
-    try:
-        return cluster_id(cluster) is not None
-    except BusLoginError:
-        return False
-
-
-def _wait_until_in_force(cluster: Cluster) -> None:
-    deadline = time.monotonic() + _IN_FORCE_S
-    while not can_log_in(cluster):
-        if time.monotonic() > deadline:
-            raise BusUnavailableError(
-                f"the new password does not work after {_IN_FORCE_S:.0f} s", remedy="run it again"
-            )
-        time.sleep(_POLL_S)
+@contextmanager
+def _client(cluster: Cluster, doing: str) -> Iterator[KafkaAdminClient]:
+    with translated(doing):
+        client = KafkaAdminClient(**cluster.config())
+        try:
+            yield client
+        finally:
+            client.close()

@@ -23,6 +23,7 @@ _COMMANDS = {
     "city": ("exchange.cli.city:city", "Make the databases of a fictional city."),
     "connector": ("exchange.cli.connect:connector", "Move a department's records between its databases and Kafka."),
     "demo": ("exchange.cli.demo:demo", "Run the whole exchange once, and say what came of it."),
+    "department": ("exchange.cli.department:department", "Give departments and services their logins to Kafka."),
     "down": ("exchange.cli.demo:down", "Stop what `exchange up` started."),
     "grant": ("exchange.cli.grant:grant", "Request, decide, renew and revoke grants; replay, simulate, explain."),
     "ledger": ("exchange.cli.ledger:ledger", "Keep the ledger in SQL."),

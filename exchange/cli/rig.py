@@ -104,6 +104,10 @@ class Rig:
             say(self._run("validate").strip().splitlines()[-1])
         with self.step("apply") as say:
             say(self._run("apply", "--yes").strip().splitlines()[-1])
+        if self.cluster.security:
+            with self.step("logins") as say:
+                self._run("department", "add", "--all")
+                say("one for each department and service")
 
     def plant(self) -> int:
         """Have a misbehaving publisher write what is no record."""

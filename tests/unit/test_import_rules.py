@@ -25,7 +25,7 @@ ROOMS = {
     "metrics": {"errors"},
     "logs": {"errors"},
     "keys": {"errors", "settings"},
-    "credentials": {"errors", "settings"},
+    "credentials": {"errors", "settings", "contract"},
     "schema": _BASE,
     "contract": _BASE | {"schema"},
     "records": _MODELS,
