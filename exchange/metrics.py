@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,6 +21,7 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     disable_created_metrics,
+    write_to_textfile,
 )
 from prometheus_client.exposition import choose_encoder
 
@@ -84,6 +86,23 @@ GRANT_EXPIRY = Gauge(
     ["grant"],
     registry=REGISTRY,
 )
+GRANT_REQUESTS = Gauge(
+    "exchange_grant_requests",
+    "Requests for grants that are not decided, by where they stand.",
+    ["status"],
+    registry=REGISTRY,
+)
+GRANT_REQUESTS_OVERDUE = Gauge(
+    "exchange_grant_requests_overdue",
+    "Those of them whose working days are over.",
+    ["status"],
+    registry=REGISTRY,
+)
+GRANT_HOLIDAYS_KNOWN = Gauge(
+    "exchange_grant_holidays_known_until_timestamp_seconds",
+    "The last day whose public holidays are known, as Unix time: behind it nothing is found overdue.",
+    registry=REGISTRY,
+)
 EPOCH = Gauge("exchange_epoch", "Number of the contract epoch in force here.", registry=REGISTRY)
 TRANSACTION_FAILURES = Counter(
     "exchange_transaction_failures",
@@ -115,6 +134,12 @@ class MetricsPortError(ConfigError):
     code = "metrics_port"
 
 
+class MetricsFileError(ConfigError):
+    """The metrics cannot be written to that file."""
+
+    code = "metrics_file"
+
+
 @dataclass(frozen=True)
 class Health:
     """Whether the daemon does its work, and the facts behind that; never anything of a record."""
@@ -134,6 +159,19 @@ class MetricsServer:
         """Stop serving and free the port."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def write_file(path: Path, *gauges: Gauge) -> None:
+    """Write these metrics for a textfile collector, whole or not at all; MetricsFileError where that cannot be done."""
+    chosen = CollectorRegistry()
+    for gauge in gauges:
+        chosen.register(gauge)
+    try:
+        write_to_textfile(str(path), chosen)
+    except OSError as error:
+        raise MetricsFileError(
+            f"{path} cannot be written: {error.strerror}", remedy="see who may write there"
+        ) from error
 
 
 def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:

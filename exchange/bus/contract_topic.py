@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.topics import read, read_all
+from exchange.bus.topics import publish, read, read_all
 from exchange.contract import names
-from exchange.contract.epoch import decode, takes_over
+from exchange.contract.epoch import decode, encode, key, takes_over
 from exchange.contract.model import Epoch
 
 _LAST = 4
@@ -45,3 +45,9 @@ def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
                 if record.value is not None and takes_over(epoch := decode(record.value), newest and newest[0]):
                     newest = epoch, record.offset
         return newest
+
+
+def publish_epoch(cluster: Cluster, epoch: Epoch) -> int:
+    """Publish the epoch; its offset. It is not in force where another one of its number came first."""
+    [offset] = publish(cluster, names.CONTRACT, [(key(epoch.number), encode(epoch))])
+    return offset

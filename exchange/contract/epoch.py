@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import ValidationError
 
 from exchange.contract.model import Epoch
@@ -51,3 +53,20 @@ def same_content(one: Epoch, other: Epoch) -> bool:
     """Whether two epochs say the same, whenever they were published and under whatever number."""
     plain = {"number": 1, "time": other.time}
     return encode(one.model_copy(update=plain)) == encode(other.model_copy(update=plain))
+
+
+def without(epoch: Epoch, grant_id: str, now: datetime) -> Epoch:
+    """The next epoch, in which there is no such grant, and all else is as it is."""
+    grants = tuple(grant for grant in epoch.contract.grants if grant.id != grant_id)
+    views = {grant: schema_id for grant, schema_id in epoch.views.items() if grant != grant_id}
+    used = {epoch.ledger, *views.values(), *(schema_id for ids in epoch.writers.values() for schema_id in ids)}
+    return epoch.model_copy(
+        update={
+            "number": epoch.number + 1,
+            "time": now,
+            "contract": epoch.contract.model_copy(update={"grants": grants}),
+            "views": views,
+            "pinned": {grant: names for grant, names in epoch.pinned.items() if grant != grant_id},
+            "schemas": {schema_id: text for schema_id, text in epoch.schemas.items() if schema_id in used},
+        }
+    )

@@ -98,13 +98,14 @@ class Store:
             rows = connection.execute(select(t).where(t.c.grant_id == grant_id).order_by(t.c.seq))
             return [_event(row) for row in rows]
 
-    def verify(self) -> int:
-        """How many events the history has; HistoryError where one was changed, removed or put in."""
+    def verify(self) -> tuple[int, bytes]:
+        """How many events the history has, and the last one's digest; HistoryError where one was tampered with."""
         with _translated(), self.engine.begin() as connection:
             connection.execute(update(tables.head).values(id=1))  # no writer meanwhile
             [(seq, ended)] = connection.execute(select(tables.head.c.seq, tables.head.c.digest))
             rows = connection.execute(select(tables.events).order_by(tables.events.c.seq))
-            return verify(((row.seq, _event(row), bytes(row.digest)) for row in rows), (seq, bytes(ended)))
+            found = ((row.seq, _event(row), bytes(row.digest)) for row in rows)
+            return verify(found, (seq, bytes(ended))), bytes(ended)
 
     def _create(self) -> None:
         tables.metadata.create_all(self.engine)

@@ -1,0 +1,114 @@
+"""What every command of `exchange grant` needs: who acts, the store, the contract, completion."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from exchange.contract.load import load
+from exchange.contract.model import Contract
+from exchange.contract.period import CITY_TIME, city_day
+from exchange.errors import ConfigError, ExchangeError
+from exchange.grants.life import OPEN, Actor, Office
+from exchange.grants.store import Store, grants_url
+from exchange.settings import Settings
+
+COMMAND = TypeVar("COMMAND", bound=Callable[..., Any])
+
+
+class NoDepartmentError(ConfigError):
+    """It is not said for whom a person acts."""
+
+    code = "grant-department"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One command's view: its settings, the moment, and for whom it acts."""
+
+    settings: Settings
+    now: datetime
+    department: str
+
+    @property
+    def today(self) -> date:
+        """The day in the city."""
+        return city_day(self.now)
+
+    @property
+    def actor(self) -> Actor:
+        """The person who acts, for their department; NoDepartmentError where that is not said."""
+        if not self.department:
+            remedy = "give --department, or set EXCHANGE_DEPARTMENT"
+            raise NoDepartmentError("it is not said for which department you act", remedy=remedy)
+        # Not by LOGNAME or USER, which anyone can set for a moment.
+        person = self.settings.operator or pwd.getpwuid(os.getuid()).pw_name
+        return Actor(person, self.department)
+
+    def contract(self) -> Contract:
+        """The contract file; ContractError where it has mistakes."""
+        return load(self.settings.contract, self.today).contract
+
+    def office(self, subject: str) -> Office:
+        """The rules for that subject, as the contract file has it now."""
+        try:
+            return Office(self.settings.authority, self.contract().subject(subject).share)
+        except KeyError:
+            message = f"subject {subject} is no longer in {self.settings.contract}"
+            raise ConfigError(message, remedy="reject the request") from None
+
+    def store(self) -> AbstractContextManager[Store]:
+        """The requests, to be closed."""
+        return closing(Store(grants_url(self.settings)))
+
+
+def with_desk(command: COMMAND) -> COMMAND:
+    """Add `--department`; the command gets it as part of its `desk`."""
+
+    def run(department: str, **arguments: Any) -> None:
+        settings = Settings()
+        command(desk=Desk(settings, datetime.now(UTC), department or settings.department), **arguments)
+
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    run.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    option = click.option("--department", default="", help="For whom you act; default: EXCHANGE_DEPARTMENT.")
+    return option(run)  # type: ignore[return-value]
+
+
+def say_time(moment: datetime) -> str:
+    """The city's time, to the minute."""
+    return moment.astimezone(CITY_TIME).strftime("%Y-%m-%d %H:%M")
+
+
+def complete_request(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Numbers of the requests that are not decided."""
+    try:
+        with Desk(Settings(), datetime.now(UTC), "").store() as store:
+            return [
+                CompletionItem(str(one.number), help=f"{one.grant.reader}: {one.grant.subject}")
+                for one in store.requests(states=OPEN)
+                if str(one.number).startswith(incomplete)
+            ]
+    except ExchangeError:
+        return []
+
+
+def complete_grant(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Ids of the contract file's grants."""
+    try:
+        grants = Desk(Settings(), datetime.now(UTC), "").contract().grants
+        return [
+            CompletionItem(one.id, help=f"{one.reader}: {one.subject}")
+            for one in grants
+            if one.id.startswith(incomplete)
+        ]
+    except ExchangeError:
+        return []

@@ -1,0 +1,201 @@
+"""`exchange grant list`, `show` and `verify`: where requests and grants stand, and what was done to them."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import click
+
+from exchange.cli.grant_desk import Desk, complete_grant, complete_request, say_time, with_desk
+from exchange.cli.table import table
+from exchange.contract.edit import entry
+from exchange.contract.period import CITY_TIME
+from exchange.errors import ConfigError
+from exchange.grants.days import LAST_KNOWN_DAY
+from exchange.grants.history import Event
+from exchange.grants.standing import STANDINGS, Standing, standings
+from exchange.grants.store import Store
+
+_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@click.command("list")
+@click.option("--state", "states", type=click.Choice(STANDINGS), multiple=True, help="Only these; can be repeated.")
+@click.option("--reader", help="Only this department as reader.")
+@click.option("--subject", help="Only this subject, as <owner>.<name>.")
+@click.option("--overdue", is_flag=True, help="Only requests that should have been dealt with.")
+@click.option("--ends-within", type=click.IntRange(min=0), metavar="DAYS", help="Only grants that end in so many days.")
+@_output
+@with_desk
+def list_(
+    desk: Desk,
+    states: tuple[str, ...],
+    reader: str | None,
+    subject: str | None,
+    overdue: bool,
+    ends_within: int | None,
+    output: str,
+) -> None:
+    """Requests and grants: where they stand, whom they wait for, what is overdue, what ends when.
+
+    Grants that were written into the contract by hand have no request number.
+    """
+    with desk.store() as store:
+        found = [
+            one
+            for one in _standings(desk, store)
+            if (not states or one.state in states)
+            and (reader is None or one.grant.reader == reader)
+            and (subject is None or one.grant.subject == subject)
+            and (not overdue or (one.clock is not None and one.clock.overdue is not False))
+            and (ends_within is None or (one.days_left is not None and one.days_left <= ends_within))
+        ]
+    if output == "json":
+        click.echo(json.dumps([_as_json(one) for one in found], ensure_ascii=False, indent=2))
+        return
+    table(
+        ("request", "grant", "subject", "reader", "purpose", "state", "waits for", "due", "overdue", "until"),
+        [
+            (
+                str(one.request.number) if one.request else "",
+                one.grant.id,
+                one.grant.subject,
+                one.grant.reader,
+                one.grant.purpose.code,
+                one.state,
+                one.clock.waits_for if one.clock else "",
+                _due(one.clock.due) if one.clock else "",
+                _overdue(one),
+                one.grant.until,
+            )
+            for one in found
+        ],
+    )
+    if any(one.clock and None in (one.clock.due, one.clock.due_in_all) for one in found):
+        click.echo(_UNKNOWN, err=True)
+
+
+@click.command()
+@click.argument("id_", metavar="REQUEST|GRANT", shell_complete=lambda *a: complete_request(*a) + complete_grant(*a))
+@_output
+@with_desk
+def show(desk: Desk, id_: str, output: str) -> None:
+    """One request, by its number, or one grant, by its id: what it gives, its clock and its whole history."""
+    with desk.store() as store:
+        found = [o for o in _standings(desk, store) if id_ in (o.grant.id, str(o.request.number if o.request else ""))]
+        if not found and id_.isdecimal():
+            # Approved, and another request stands for the grant now.
+            request = store.request(int(id_))
+            found = [one for one in _standings(desk, store) if one.grant.id == request.grant.id]
+        grant_id = found[0].grant.id if found else id_
+        history = store.events(grant_id)
+    if not found and not history:
+        raise ConfigError(f"there is no request or grant {id_}", remedy="see `exchange grant list`")
+    if output == "json":
+        standing = _as_json(found[-1]) | {"content": _plain(entry(found[-1].grant))} if found else {}
+        click.echo(json.dumps({**standing, "history": [_event_json(e) for e in history]}, ensure_ascii=False, indent=2))
+        return
+    for one in found:
+        _show(one)
+    table(
+        ("time", "who", "for", "did", "request", "reason"),
+        [(say_time(e.time), e.actor.person, e.actor.department, e.act, e.request or "", e.reason) for e in history],
+    )
+
+
+@click.command()
+@with_desk
+def verify(desk: Desk) -> None:
+    """Check that no event of the history was changed, removed or put in since it was written.
+
+    Shows what someone did to single rows. Whoever owns the database can write the whole history anew:
+    keep the number and the digest that this prints somewhere else.
+    """
+    with desk.store() as store:
+        count, sealed = store.verify()
+    click.echo(f"{count} events, unchanged; digest {sealed.hex()}")
+
+
+_UNKNOWN = (
+    f"No public holidays are known after {LAST_KNOWN_DAY}: days beyond are not computed. "
+    "Update the package chinesecalendar; the State Council announces a year's holidays in the November before."
+)
+
+
+def _standings(desk: Desk, store: Store) -> list[Standing]:
+    return list(standings(store.requests(), desk.contract(), desk.settings.authority, desk.today))
+
+
+def _show(one: Standing) -> None:
+    grant = one.grant
+    left = f", {one.days_left} days left" if one.days_left is not None else ""
+    click.echo(f"grant     {grant.id}: {one.state}{left}")
+    if one.request:
+        asked = one.request
+        renewal = ", a renewal" if asked.renews else ""
+        who = f"{asked.requester.person} for {asked.requester.department}"
+        click.echo(f"request   {asked.number}{renewal}, by {who}, {say_time(asked.submitted)}")
+    if one.clock:
+        state = {True: "OVERDUE", False: "in time", None: "unknown whether in time"}[one.clock.overdue]
+        days = f"due {_due(one.clock.due)}, all of it {_due(one.clock.due_in_all)}"
+        click.echo(f"waits     for {one.clock.waits_for}: {days}: {state}")
+        if None in (one.clock.due, one.clock.due_in_all):
+            click.echo(f"          {_UNKNOWN}")
+    for name, value in _plain(entry(grant)).items():
+        if name != "id":
+            click.echo(f"{name:9} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    click.echo()
+
+
+def _as_json(one: Standing) -> dict[str, Any]:
+    return {
+        "request": one.request.number if one.request else None,
+        "renews": bool(one.request and one.request.renews),
+        "grant": one.grant.id,
+        "subject": one.grant.subject,
+        "reader": one.grant.reader,
+        "purpose": one.grant.purpose.code,
+        "state": one.state,
+        "from": one.grant.from_.isoformat(),
+        "until": one.grant.until.isoformat(),
+        "days_left": one.days_left,
+        "waits_for": one.clock.waits_for if one.clock else None,
+        "due": _iso(one.clock.due) if one.clock else None,
+        "due_in_all": _iso(one.clock.due_in_all) if one.clock else None,
+        "overdue": one.clock.overdue if one.clock else None,
+    }
+
+
+def _event_json(e: Event) -> dict[str, Any]:
+    return {
+        "time": e.time.astimezone(CITY_TIME).isoformat(timespec="milliseconds"),
+        "person": e.actor.person,
+        "department": e.actor.department,
+        "act": e.act,
+        "request": e.request,
+        "reason": e.reason,
+        "content": json.loads(e.body) if e.body else None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Days as their ISO text, as JSON needs them."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _due(day: date | None) -> str:
+    return day.isoformat() if day else f"after {LAST_KNOWN_DAY}"
+
+
+def _overdue(one: Standing) -> str:
+    return {True: "OVERDUE", False: "", None: "unknown"}[one.clock.overdue] if one.clock else ""

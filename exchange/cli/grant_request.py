@@ -1,0 +1,128 @@
+"""`exchange grant request` and `renew`: ask for grants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exchange.cli.grant_desk import Desk, complete_grant, with_desk
+from exchange.contract.edit import entry
+from exchange.contract.model import Grant
+from exchange.errors import ConfigError
+from exchange.grants.draft import merged, parse_value, read_drafts
+from exchange.grants.history import Event
+from exchange.grants.life import ANSWER_DAYS, REVIEW_DAYS, Request, plain
+from exchange.grants.propose import Draft, propose
+
+_day = click.DateTime(["%Y-%m-%d"])
+_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@click.command()
+@click.option("--subject", "subjects", multiple=True, metavar="SUBJECT", help="As <owner>.<name>; can be repeated.")
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Many requests, as YAML list or .csv.")
+@click.option("--fields", help="Names of fields, with commas between them; or all.")
+@click.option("--where", metavar="YAML", help="Which records, such as '{year: {ge: 2024}}'.")
+@click.option("--masks", metavar="YAML", help="Masked fields, such as '{address: redact}'.")
+@click.option("--purpose", metavar="CODE", help="Short name of the purpose, such as income-verification.")
+@click.option("--basis", help="Law, regulation or agreement, with its article.")
+@click.option("--text", help="What the records are for, in a sentence.")
+@click.option("--from", "from_", type=_day, metavar="DAY", help="First day; default: today.")
+@click.option("--until", type=_day, metavar="DAY", help="Last day, included.")
+@_output
+@with_desk
+def request(
+    desk: Desk,
+    subjects: Sequence[str],
+    file: Path | None,
+    from_: datetime | None,
+    until: datetime | None,
+    output: str,
+    **options: str | None,
+) -> None:
+    """Ask for grants of one or more subjects, for your department as the reader.
+
+    All of it is requested, or nothing: each mistake is named. With --file, the options are for what an entry does
+    not say. The data authority reviews within 2 working days; for a conditional subject its owner answers within 5.
+    """
+    if bool(file) == bool(subjects):
+        raise click.UsageError("give either --subject or --file")
+    common = _common(options)
+    common["from"] = from_.date() if from_ else desk.today
+    if until:
+        common["until"] = until.date()
+    drafts = read_drafts(file, common) if file else [Draft(merged(common, {"subject": name})) for name in subjects]
+    _file(desk, drafts, "", output)
+
+
+@click.command()
+@click.argument("grant_id", metavar="GRANT", shell_complete=complete_grant)
+@click.option("--until", type=_day, required=True, metavar="DAY", help="The new last day, included.")
+@click.option("--reason", default="", help="Why it is still needed.")
+@_output
+@with_desk
+def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) -> None:
+    """Ask for a grant to go on until another day. It is reviewed and decided like a new one."""
+    found = next((grant for grant in desk.contract().grants if grant.id == grant_id), None)
+    if found is None:
+        raise ConfigError(f"grant {grant_id} is not in {desk.settings.contract}", remedy="request a new one")
+    plain(reason, "the reason", remedy="give it with --reason")
+    if until.date() <= found.until:
+        raise ConfigError(f"grant {grant_id} lasts until {found.until} as it is", remedy="give a later day")
+    if found.reader != desk.actor.department:
+        raise ConfigError(f"grant {grant_id} is {found.reader}'s", remedy=f"let {found.reader} ask")
+    longer = entry(found.model_copy(update={"until": until.date()}))
+    _file(desk, [Draft(longer, renews=True)], reason, output)
+
+
+def _common(options: Mapping[str, str | None]) -> dict[str, Any]:
+    """What the options say, as the values of a grant."""
+    values: dict[str, Any] = {
+        "purpose": {
+            key: options[name]
+            for key, name in (("code", "purpose"), ("basis", "basis"), ("text", "text"))
+            if options[name]
+        }
+    }
+    if fields := options["fields"]:
+        values["fields"] = "all" if fields == "all" else [name.strip() for name in fields.split(",")]
+    for name in ("where", "masks"):
+        if text := options[name]:
+            values[name] = parse_value(text, f"--{name}")
+    return values
+
+
+def _file(desk: Desk, drafts: Sequence[Draft], reason: str, output: str) -> None:
+    settings, actor = desk.settings, desk.actor
+    with desk.store() as store, store.writing() as writer:
+        first = writer.next_number()
+        made = propose(drafts, settings.contract, actor, desk.now, settings.authority, first, writer.open_request)
+        for one in made:
+            act, body = ("renew" if one.renews else "request"), one.grant.model_dump_json(by_alias=True)
+            writer.put(one, Event(desk.now, actor, act, one.grant.id, one.number, reason, body))
+    if output == "json":
+        click.echo(json.dumps([_as_json(one) for one in made], ensure_ascii=False))
+        return
+    for one in made:
+        answer = f", then {one.provider} to answer within {ANSWER_DAYS}" if one.conditional else ""
+        click.echo(
+            f"Request {one.number} for {one.grant.subject} waits for {settings.authority} to review it within "
+            f"{REVIEW_DAYS} working days{answer}; as a grant it would be {one.grant.id}."
+        )
+
+
+def _as_json(one: Request) -> dict[str, Any]:
+    grant: Grant = one.grant
+    return {
+        "request": one.number,
+        "grant": grant.id,
+        "subject": grant.subject,
+        "reader": grant.reader,
+        "state": one.state,
+        "conditional": one.conditional,
+    }

@@ -1,0 +1,87 @@
+"""`exchange grant revoke`: withdraw a grant at once."""
+
+from __future__ import annotations
+
+import click
+
+from exchange import credentials
+from exchange.bus import Cluster
+from exchange.bus.cluster import ConcurrentApplyError
+from exchange.bus.contract_topic import epochs, latest_epoch, publish_epoch
+from exchange.cli.adoption import Adoption
+from exchange.cli.connection import connect
+from exchange.cli.grant_desk import Desk, complete_grant, with_desk
+from exchange.contract.edit import rewritten
+from exchange.contract.epoch import without
+from exchange.contract.model import Grant
+from exchange.contract.write import edit
+from exchange.errors import ConfigError, ExchangeError
+from exchange.grants.history import Event
+from exchange.grants.life import WrongActorError, plain
+from exchange.grants.store import NoRequestError
+
+_ATTEMPTS = 10
+
+
+@click.command()
+@click.argument("grant_id", metavar="GRANT", shell_complete=complete_grant)
+@click.option("--reason", default="", help="Why; it stays in the history.")
+@with_desk
+def revoke(desk: Desk, grant_id: str, reason: str) -> None:
+    """Withdraw a grant: once this has returned, no router releases one more record under it.
+
+    The data authority, the subject's owner and the reader can. The grant is taken out of the contract file and the
+    next epoch is the present one without it: other edits of the file wait for `exchange apply`. Routers that do not
+    answer are fenced. What was delivered before stays in the reader's inbox. Safe to run again.
+    """
+    plain(reason, "the reason", remedy="give it with --reason")
+    actor, fault = desk.actor, None
+    cluster = connect(desk.settings, "exchange.apply", credentials.ADMIN)
+    with Adoption(cluster) as adoption:
+        grant = _find(desk, cluster, grant_id)
+        _require_right(desk, grant)
+        # First the file: whoever applies it from now on does not bring the grant back.
+        try:
+            edit(desk.settings.contract, lambda data: rewritten(data, drop=[grant_id]))
+        except ExchangeError as error:
+            fault = error
+        number = _withdraw(desk, cluster, grant_id)
+        told = adoption.passed(number).text
+    click.echo(f"Grant {grant_id} is not in epoch {number}, and no router releases records under it. {told}")
+    with desk.store() as store, store.writing() as writer:
+        body = grant.model_dump_json(by_alias=True)
+        writer.record(Event(desk.now, actor, "revoke", grant_id, reason=reason, body=body))
+    if fault:
+        remedy = f"take {grant_id} out of it before anyone runs `exchange apply`: that would grant it again"
+        raise ConfigError(f"the grant is revoked, but still in the contract file: {fault}", remedy=remedy) from fault
+
+
+def _find(desk: Desk, cluster: Cluster, grant_id: str) -> Grant:
+    """The grant as it is in force; else as the file has it, or as it was: an earlier run may have been cut short."""
+    newest = latest_epoch(cluster)
+    grants = list(newest[0].contract.grants) if newest else []
+    if all(grant.id != grant_id for grant in grants):
+        grants = [grant for epoch, _ in epochs(cluster) for grant in epoch.contract.grants]
+        grants += desk.contract().grants
+    for grant in reversed(grants):
+        if grant.id == grant_id:
+            return grant
+    raise NoRequestError(f"there is no grant {grant_id}", remedy="see `exchange grant list`")
+
+
+def _require_right(desk: Desk, grant: Grant) -> None:
+    owner = grant.subject.partition(".")[0]
+    may = (desk.settings.authority, owner, grant.reader)
+    if desk.actor.department not in may:
+        remedy = "let one of them do it (--department), or see what EXCHANGE_AUTHORITY says"
+        raise WrongActorError(f"grant {grant.id} is for {', '.join(dict.fromkeys(may))} to revoke", remedy=remedy)
+
+
+def _withdraw(desk: Desk, cluster: Cluster, grant_id: str) -> int:
+    """The number of the epoch in force, in which there is no such grant. Others may publish at the same time."""
+    for _ in range(_ATTEMPTS):
+        newest = latest_epoch(cluster)
+        if newest is None or all(grant.id != grant_id for grant in newest[0].contract.grants):
+            return newest[0].number if newest else 0
+        publish_epoch(cluster, without(newest[0], grant_id, desk.now))
+    raise ConcurrentApplyError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")

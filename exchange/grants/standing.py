@@ -1,0 +1,49 @@
+"""Where each request and each grant stands on a day; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from exchange.contract.model import Contract, Grant
+from exchange.grants.life import STATES, Clock, Request, clock
+
+STANDINGS = (*(state for state in STATES if state != "approved"), "upcoming", "in-force", "expired", "withdrawn")
+"""What is approved is in the contract from then on, with the standing that its days give; or was taken out of it."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A request, or a grant of the contract that nobody requested here (`request` is None then)."""
+
+    request: Request | None
+    grant: Grant
+    state: str
+    clock: Clock | None
+    days_left: int | None
+
+
+def standings(requests: Iterable[Request], contract: Contract, authority: str, today: date) -> Iterator[Standing]:
+    """All requests in the order of their numbers, then the contract's other grants in its order.
+
+    Of several approved requests for one grant, such as its renewals, the last one stands for it.
+    """
+    granted = {grant.id: grant for grant in contract.grants}
+    of = {request.grant.id: request.number for request in requests if request.state == "approved"}
+    for request in requests:
+        if request.state != "approved":
+            yield Standing(request, request.grant, request.state, clock(request, authority, today), None)
+        elif of[request.grant.id] == request.number:
+            yield _of_grant(request, granted.pop(request.grant.id, request.grant), contract, today)
+    for grant in granted.values():
+        yield _of_grant(None, grant, contract, today)
+
+
+def _of_grant(request: Request | None, grant: Grant, contract: Contract, today: date) -> Standing:
+    if all(one.id != grant.id for one in contract.grants):
+        return Standing(request, grant, "withdrawn", None, None)
+    if today > grant.until:
+        return Standing(request, grant, "expired", None, None)
+    state = "upcoming" if today < grant.from_ else "in-force"
+    return Standing(request, grant, state, None, (grant.until - today).days)
