@@ -52,13 +52,8 @@ def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
 
 def _tell(told: list[tuple[Standing, int]], output: str) -> None:
     for one, days in told:
-        fields = {
-            "grant": one.grant.id,
-            "reader": one.grant.reader,
-            "subject": one.grant.subject,
-            "count": one.days_left,
-        }
-        _log.info(f"the grant ends: notice of {days} days", extra=fields)
+        grant = one.grant
+        _log.info(f"notice of {days} days", extra={"grant": grant.id, "reader": grant.reader, "subject": grant.subject})
         if output == "text":
             click.echo(
                 f"Grant {grant.id} of {grant.reader} for {grant.subject} ends on {grant.until}, in {one.days_left} "
@@ -89,14 +84,11 @@ def _measure(path: Path, found: list[Standing]) -> None:
         metrics.GRANT_REQUESTS_OVERDUE.labels(state).set(overdue[state])
     for one in found:
         if one.days_left is not None:
-            end = datetime.combine(one.grant.until, time.max, CITY_TIME)
-            metrics.GRANT_EXPIRY.labels(one.grant.id).set(end.timestamp())
-    known = datetime.combine(LAST_KNOWN_DAY, time.max, CITY_TIME)
-    metrics.GRANT_HOLIDAYS_KNOWN.set(known.timestamp())
-    gauges = (
-        metrics.GRANT_REQUESTS,
-        metrics.GRANT_REQUESTS_OVERDUE,
-        metrics.GRANT_EXPIRY,
-        metrics.GRANT_HOLIDAYS_KNOWN,
-    )
-    metrics.write_file(path, *gauges)
+            metrics.GRANT_EXPIRY.labels(one.grant.id).set(_end_of(one.grant.until))
+    metrics.GRANT_HOLIDAYS_KNOWN.set(_end_of(LAST_KNOWN_DAY))
+    requests = (metrics.GRANT_REQUESTS, metrics.GRANT_REQUESTS_OVERDUE, metrics.GRANT_HOLIDAYS_KNOWN)
+    metrics.write_file(path, *requests, metrics.GRANT_EXPIRY)
+
+
+def _end_of(day: date) -> float:
+    return datetime.combine(day + timedelta(days=1), time(), CITY_TIME).timestamp()
