@@ -89,14 +89,11 @@ def translated(doing: str) -> Iterator[None]:
         remedy = "give this principal the access, or run `exchange apply`"
         raise BusForbiddenError(f"Kafka refuses to {doing}: {type(error).__name__}", remedy=remedy) from error
     except kafka.errors.SaslAuthenticationFailedError as error:
-        remedy = "take the newest credential file; a lost one: exchange department rotate-credential"
+        remedy = "name the newest credential file (EXCHANGE_CREDENTIALS), or `exchange department rotate-credential`"
         raise BusLoginError(f"cannot {doing}: {error.args[0]}", remedy=remedy) from error
     except UntrustedBrokerError as error:
         remedy = "see that EXCHANGE_BOOTSTRAP_SERVERS names the TLS port, and `ca` in the credential file its authority"
         raise BusUntrustedError(f"cannot {doing}: {error.args[0]}", remedy=remedy) from error
     except kafka.errors.KafkaError as error:
-        remedy = (
-            "see that the cluster is up (`exchange broker status`), EXCHANGE_BOOTSTRAP_SERVERS is right, and that a "
-            "broker that wants TLS and a login gets them (EXCHANGE_CREDENTIALS)"
-        )
+        remedy = "see that the cluster is up (`exchange broker status`) and EXCHANGE_BOOTSTRAP_SERVERS is right"
         raise BusUnavailableError(f"cannot {doing}: {type(error).__name__}", remedy=remedy) from error

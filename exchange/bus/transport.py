@@ -25,10 +25,15 @@ from kafka.net.transport import KafkaSSLTransport
 
 RECEIVE_BYTES = 1 << 20
 _TLS_RECORD_BYTES = 1 << 14
+_TLS_ALERT = b"\x15\x03"  # as a response's size this would be 336 MiB
 
 
 class UntrustedBrokerError(kafka.errors.KafkaError):
     """The other side speaks no TLS, or its certificate is not what it has to be."""
+
+
+class _TlsAlertError(kafka.errors.KafkaProtocolError):
+    """The other side answers in TLS."""
 
 
 class Selector(selectors.DefaultSelector):
@@ -73,7 +78,11 @@ class _Manager(KafkaConnectionManager):
         failure = conn.init_future.exception
         if isinstance(failure, kafka.errors.SaslAuthenticationFailedError):
             told = f"the broker does not let {self.config['sasl_plain_username']} in with this password"
-            self._auth_failures[node.node_id] = kafka.errors.SaslAuthenticationFailedError(told)
+        elif isinstance(failure, _TlsAlertError):
+            told = f"{node.host}:{node.port} wants TLS and a login, and this client has no credentials"
+        else:
+            return
+        self._auth_failures[node.node_id] = kafka.errors.SaslAuthenticationFailedError(told)
 
 
 def _distrust(error: BaseException | None) -> str | None:
@@ -104,7 +113,10 @@ class _Frames:
             if not self._frame.is_full:
                 break
             if self._is_head:
-                size = int.from_bytes(self._frame.read(), "big", signed=True)
+                head = self._frame.read()
+                if head[:2] == _TLS_ALERT:
+                    raise _TlsAlertError
+                size = int.from_bytes(head, "big", signed=True)
                 self._parser._validate_frame_size(size)
                 self._frame = _Frame(size)
             else:
