@@ -153,10 +153,10 @@ class Routed:
         return why
 
 
-def route(under: Epoch, batches: Sequence[SourceBatch], now: datetime = NOW) -> Routed:
+def route(under: Epoch, batches: Sequence[SourceBatch], now: datetime = NOW, replay: str | None = None) -> Routed:
     """Run one step over batches of partition 1."""
     [subject] = under.contract.subjects
-    source = Source(names.subject_topic(subject.id), 1, under.number, "r1", int(now.timestamp() * 1000))
+    source = Source(names.subject_topic(subject.id), 1, under.number, "r1", int(now.timestamp() * 1000), replay)
     made = step(scan(batches), make_ready(under, subject.id, now, PSEUDONYM_KEY), source, hash.tag_state(KEY))
     validate_entry(made.entry)
     inboxes = {topic: unpack(batches) for topics, batches in made.deliveries for topic in topics}

@@ -7,6 +7,7 @@ CONTRACT = "exchange.contract"
 SCHEMAS = "_schemas"
 QUOTA = "exchange.quota"
 ROUTER_GROUP = "exchange.router"
+REPLAY_HEADER = "exchange-replay"
 
 
 def subject_topic(subject_id: str) -> str:

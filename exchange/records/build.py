@@ -10,7 +10,7 @@ from numba import njit
 
 from exchange.records import memory
 from exchange.records.header import HEADER_BYTES, write
-from exchange.records.scan import Columns, read_only
+from exchange.records.scan import Columns, read_only, varint
 
 MAX_BATCH_BYTES = 900_000  # below the broker's default message.max.bytes of 1,048,588
 _OVERHEAD_BYTES = 21  # of a record's own length, attributes, time delta and offset delta, at most
@@ -41,6 +41,17 @@ def copy(buf: np.ndarray, columns: Columns, rows: np.ndarray, max_bytes: int = M
     bound = int(columns.tail_len[rows].sum()) + len(rows) * _OVERHEAD_BYTES
     out, batches = _space(bound, len(rows), max_bytes)
     count = _copy(buf, columns.tail, columns.tail_len, columns.timestamp, rows, out, batches, max_bytes)
+    return _cut(out, batches[:count])
+
+
+def copy_with(
+    buf: np.ndarray, columns: Columns, rows: np.ndarray, headers: bytes, max_bytes: int = MAX_BATCH_BYTES
+) -> list[Batch]:
+    """As `copy`, with `headers` (see `encode_headers`) behind each record's own."""
+    bound = int(columns.tail_len[rows].sum()) + len(rows) * (_OVERHEAD_BYTES + len(headers))
+    out, batches = _space(bound, len(rows), max_bytes)
+    places = (columns.value, columns.value_len, columns.tail, columns.tail_len, columns.timestamp)
+    count = _copy_with(buf, *places, read_only(headers), rows, out, batches, max_bytes)
     return _cut(out, batches[:count])
 
 
@@ -186,6 +197,27 @@ def _copy(buf, tail, tail_len, timestamp, rows, out, batches, max_bytes):
     for row in rows:
         at, made = _open_record(out, at, tail_len[row], timestamp[row], batches, made, max_bytes)
         at = _put_bytes(out, at, buf, tail[row], tail_len[row])
+        batches[made - 1, 1] = at
+    return made
+
+
+@njit(nogil=True, cache=True)
+def _copy_with(buf, value, value_len, tail, tail_len, timestamp, headers, rows, out, batches, max_bytes):
+    more, added = varint(headers, 0, len(headers))
+    at = made = 0
+    for row in rows:
+        own = value[row] + max(value_len[row], 0)  # where the record's own headers begin, with their count
+        end = tail[row] + tail_len[row]
+        count, first = varint(buf, own, end)
+        if first < 0 or count < 0:  # no broker takes such headers: they are left out
+            count, first = np.int64(0), end
+        before, between, behind = own - tail[row], end - first, len(headers) - added
+        size = before + _varint_bytes(count + more) + between + behind
+        at, made = _open_record(out, at, size, timestamp[row], batches, made, max_bytes)
+        at = _put_bytes(out, at, buf, tail[row], before)
+        at = _put_varint(out, at, count + more)
+        at = _put_bytes(out, at, buf, first, between)
+        at = _put_bytes(out, at, headers, added, behind)
         batches[made - 1, 1] = at
     return made
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exchange.contract import names
 from exchange.ledger.entry import Entry, Outcome, Quarantined, Run, Withheld
 from exchange.records import build, hash, wire_ids
-from exchange.records.build import Batch, Values
+from exchange.records.build import NO_HEADERS, Batch, Values
 from exchange.records.check import REASONS as CHECK_REASONS
 from exchange.records.check import check
 from exchange.records.mask import pseudonyms
@@ -30,13 +31,19 @@ MAX_RECORD_BYTES = 1_000_000  # uncompressed; what fits into a batch of Kafka's 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a run of records comes from, and under what it is decided."""
+    """Where a run of records comes from, and under what it is decided; `replay` is None in the live flow."""
 
     topic: str
     partition: int
     epoch: int
     router: str
     time_ms: int
+    replay: str | None = None
+
+    @property
+    def headers(self) -> bytes:
+        """What deliveries have behind the headers that they come with: the mark of a replay."""
+        return build.encode_headers({names.REPLAY_HEADER: self.replay.encode()}) if self.replay else NO_HEADERS
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndar
     good = np.flatnonzero(status == 0)
     outcomes, deliveries = [], []
     for view in subject.views:
-        outcome, batches = _decide(run, ids, leaves, root, good, view)
+        outcome, batches = _decide(run, ids, leaves, root, good, view, source.headers)
         outcomes.append(outcome)
         if batches:
             deliveries.append((view.topics, batches))
@@ -83,6 +90,7 @@ def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndar
             Quarantined(i, offset, REASONS[code])
             for i, offset, code in zip(bad.tolist(), columns.offset[bad].tolist(), status[bad].tolist(), strict=True)
         ),
+        replay=source.replay,
     )
     return Step(entry, tuple(deliveries), _set_aside(run, status, bad, source))
 
@@ -107,9 +115,12 @@ def _check(run: Records, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray]
 
 
 def _decide(
-    run: Records, ids: np.ndarray, leaves: np.ndarray, root: bytes, good: np.ndarray, view: ReadyView
+    run: Records, ids: np.ndarray, leaves: np.ndarray, root: bytes, good: np.ndarray, view: ReadyView, headers: bytes
 ) -> tuple[Outcome, list[Batch]]:
-    """What the view's grants get of the valid records `good` (int64 indexes), and its batches."""
+    """What the view's grants get of the valid records `good` (int64 indexes), and its batches.
+
+    `headers` stand behind those that the records are delivered with.
+    """
     columns = run.columns
     keep = np.zeros(run.rows, bool)
     keep[good] = True
@@ -132,10 +143,11 @@ def _decide(
         made_up = view.key_of_pseudonyms
         keys = pseudonyms(made_up, keys, rows) if made_up else Values.nulls(run.rows)
     if view.is_whole:
-        batches = build.copy(run.buf, columns, rows)
+        is_live = headers == NO_HEADERS
+        batches = build.copy(run.buf, columns, rows) if is_live else build.copy_with(run.buf, columns, rows, headers)
         digest = root if len(rows) == run.rows else hash.merkle_root(leaves[rows])
     else:
-        batches = build.join(keys, values, columns.timestamp, rows)
+        batches = build.join(keys, values, columns.timestamp, rows, headers=headers)
         digest = _digest(keys, values, rows)
     size = int(np.maximum(keys.length[rows], 0).sum() + np.maximum(values.length[rows], 0).sum())
     reasons = tuple(_withheld(reason, which, len(good)) for reason, which in withheld.items() if which.any())

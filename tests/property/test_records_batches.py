@@ -77,6 +77,15 @@ def test_copied_records_are_the_same_to_kafka_python(records: list, chosen: set[
     assert kafka_read(build.copy(run.buf, run.columns, rows, max_bytes)) == [records[i] for i in rows]
 
 
+@given(RECORDS, st.sets(st.integers(0, 39)), st.sampled_from([200, 900_000]), HEADERS)
+def test_headers_are_added_behind_a_records_own(records: list, chosen: set[int], max_bytes: int, added: list) -> None:
+    run = scan([kafka_batch([(t, k, v, own * 30) for t, k, v, own in records])])
+    rows = np.array(sorted(i for i in chosen if i < len(records)), np.int64)
+    made = build.copy_with(run.buf, run.columns, rows, build.encode_headers(dict(added)), max_bytes)
+    due = [(t, k, v, own * 30 + list(dict(added).items())) for t, k, v, own in records]
+    assert kafka_read(made) == [due[i] for i in rows]
+
+
 @given(RECORDS, st.sampled_from([200, 900_000]))
 def test_packed_records_are_the_same_to_kafka_python(records: list, max_bytes: int) -> None:
     timestamps, keys, values, _ = zip(*records, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 
@@ -70,6 +71,17 @@ def test_a_projecting_view_has_no_headers_and_no_key_that_it_does_not_give() -> 
     }
     for outcome, delivered in zip(routed.step.entry.outcomes, routed.inboxes.values(), strict=True):
         assert outcome.digest == root(delivered)
+
+
+def test_a_replay_is_marked_on_every_delivery_and_in_the_entry() -> None:
+    given = [(5, b"440101", value(year=2024, cents=9), [("h", b"own")]), (6, b"440102", None, [])]
+    mark = ("exchange-replay", b"r-1")
+    for one, headers in ((WHOLE, [[("h", b"own"), mark], [mark]]), (NARROW, [[mark]])):
+        live, again = (route(epoch(one), [batch(given)], replay=replay) for replay in (None, "r-1"))
+        [(topic, delivered)] = again.inboxes.items()
+        assert [record[3] for record in delivered] == headers
+        assert [record[:3] for record in delivered] == [record[:3] for record in live.inboxes[topic]]
+        assert again.step.entry == replace(live.step.entry, replay="r-1")
 
 
 def test_pseudonyms_stand_for_the_person_in_field_and_key() -> None:
