@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -140,17 +139,3 @@ class Office:
             return routers <= sum(e.is_adoption and e.epoch == self.epoch.number for e in self.entries())
 
         plain.wait_until(done, "the routers take the epoch")
-
-
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self, now: str) -> None:
-        self.set(now)
-
-    def set(self, now: str) -> None:
-        """Move it to this ISO time."""
-        self.now = datetime.fromisoformat(now).astimezone(UTC).timestamp()
-
-    def __call__(self) -> float:
-        return self.now

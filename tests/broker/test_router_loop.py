@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from datetime import time as dt_time
 
 import pytest
 from kafka import KafkaProducer
 
 from exchange.bus import Cluster
+from exchange.contract import period
 from exchange.ledger.merkle import digest_leaf, merkle_root
+from exchange.policy import views
 from tests.fault.plain import wait_until
-from tests.router_office import PARTITIONS, Clock, Office
+from tests.router_office import PARTITIONS, Office
 from tests.router_rig import value
 
 
@@ -101,18 +106,37 @@ def test_a_new_epoch_is_taken_between_transactions_and_said_so(office: Office) -
     )
 
 
-def test_grants_begin_and_end_at_the_citys_midnight(office: Office) -> None:
-    clock = Clock("2026-03-31T23:59:58+08:00")
-    office.adopt(office.grant("early", until="2026-03-31"), office.grant("late", **{"from": "2026-04-01"}))
-    given = [value(cents=i) for i in range(30)]
-    with office.router(clock=clock):
-        office.publish(given[:10])
+@pytest.mark.parametrize("wrong_s", [-86_400, 86_400])
+def test_grants_begin_and_end_at_the_citys_midnight_by_the_brokers_clock(
+    office: Office, monkeypatch: pytest.MonkeyPatch, wrong_s: int
+) -> None:
+    office.adopt(office.grant("always"))
+    with office.router(clock=lambda: time.time() + wrong_s):
+        office.wait_adopted()
+        midnight = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=6)
+        day = midnight.date()
+        # The city is moved to where a day ends 6 s from now.
+        city = timezone(datetime.combine(day, dt_time(), UTC) - midnight)
+        for module in (period, views):
+            monkeypatch.setattr(module, "CITY_TIME", city)
+        early, late = {"until": day - timedelta(days=1)}, {"from": day}
+        office.adopt(office.grant("always"), office.grant("early", **early), office.grant("late", **late))
+        office.wait_adopted()
+        count = 0
+        while datetime.now(UTC) < midnight + timedelta(seconds=1):
+            office.publish([value(cents=count)])
+            count += 1
         office.wait_routed()
-        clock.set("2026-04-01T00:00:00+08:00")
-        office.publish(given[10:])
-        office.wait_routed()
-    assert office.values(office.inbox("early"))[0] == given[:10]
-    assert office.values(office.inbox("late"))[0] == given[10:]
+    by_time: dict[bool, list[tuple[str, ...]]] = {False: [], True: []}
+    for entry in office.entries():
+        if not entry.is_adoption and entry.epoch == office.epoch.number:
+            [outcome] = entry.outcomes
+            by_time[entry.time_ms >= midnight.timestamp() * 1000] += [outcome.grants] * outcome.delivered
+    assert set(by_time[False]) == {("always", "early")}
+    assert set(by_time[True]) == {("always", "late")}
+    given = [value(cents=i) for i in range(count)]
+    assert office.values(office.inbox("early"))[0] == given[: len(by_time[False])]
+    assert office.values(office.inbox("late"))[0] == given[len(by_time[False]) :]
 
 
 def test_aborted_source_transactions_are_never_delivered(office: Office) -> None:
