@@ -25,6 +25,7 @@ _COMMANDS = {
     "demo": ("exchange.cli.demo:demo", "Run the whole exchange once, and say what came of it."),
     "department": ("exchange.cli.department:department", "Give departments and services their logins to Kafka."),
     "down": ("exchange.cli.demo:down", "Stop what `exchange up` started."),
+    "drift": ("exchange.cli.drift:drift", "Say where the cluster is not as the contract has it."),
     "grant": ("exchange.cli.grant:grant", "Request, decide, renew and revoke grants; replay, simulate, explain."),
     "ledger": ("exchange.cli.ledger:ledger", "Keep the ledger in SQL."),
     "plan": ("exchange.cli.contract:plan", "Show the difference between the contract and the cluster."),

@@ -1,0 +1,45 @@
+"""`exchange drift`: is the cluster still as the contract has it?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from exchange.cli.contract import CHANGES_STATUS
+from exchange.cli.plan_words import in_words
+from exchange.cli.planning import find
+from exchange.contract.changes import PublishEpoch
+from exchange.contract.drift import find_drift
+from exchange.settings import Settings
+
+
+@click.command()
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--accept", metavar="PRINCIPAL", multiple=True, help="Whose own access rules are in order: User:backup.")
+def drift(output: str, accept: Sequence[str]) -> None:
+    """Say where the cluster is not as the contract has it; change nothing.
+
+    Exit status 3 where there is drift, 0 where there is none.
+    """
+    found = find(Settings())
+    result = find_drift(found.plan, found.loaded, found.actual, accept)
+    epochs = [change for change in found.plan.changes if isinstance(change, PublishEpoch)]
+    if output == "json":
+        told = asdict(result) | {"drift": bool(result.findings), "epoch": [t for e in epochs for t in in_words(e)]}
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        for finding in result.findings:
+            click.secho(f"{finding.kind} {finding.target}: {finding.text}", fg=None if finding.mended else "red")
+        for epoch in epochs:
+            for line in in_words(epoch):
+                click.echo(f"    {line}")
+        for note in result.notes:
+            click.secho(f"note: {note}", fg="yellow")
+        count = len(result.findings)
+        mended = sum(finding.mended for finding in result.findings)
+        click.echo(f"{count} differences, of which `exchange apply` mends {mended}." if count else "No drift.")
+    sys.exit(CHANGES_STATUS if result.findings else 0)
