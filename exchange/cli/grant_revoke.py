@@ -47,7 +47,7 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
             fault = error
         number = _withdraw(desk, cluster, grant_id)
         told = adoption.passed(number).text
-    click.echo(f"Grant {grant_id} is not in epoch {number}, and no router releases records under it. {told}")
+    click.echo(f"Grant {grant_id} is revoked: epoch {number} is without it. {told}")
     with desk.store() as store, store.writing() as writer:
         body = grant.model_dump_json(by_alias=True)
         writer.record(Event(desk.now, actor, "revoke", grant_id, reason=reason, body=body))

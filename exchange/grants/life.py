@@ -5,7 +5,8 @@
 
 The data authority reviews and decides, the provider agrees or refuses. A provider is asked for a
 conditional subject, and for whatever the authority wants to read itself; else the authority
-approves what it has been sent or has reviewed. Requester, provider and decider are three persons.
+approves what it has been sent or has reviewed. Nobody decides on their own request, and nobody acts
+for both the provider and the authority.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Actor:
 class Request:
     """A department's wish for `grant`; `renews`: the grant is there, and this is about its new form.
 
-    `conditional`: the provider has to agree. `answered_by` is the person who did.
+    `conditional`: the provider has to agree. `reviewed_by` and `answered_by` are persons.
     """
 
     number: int
@@ -86,6 +87,7 @@ class Request:
     renews: bool = False
     state: State = "requested"
     reviewed: datetime | None = None
+    reviewed_by: str = ""
     answered_by: str = ""
 
     @property
@@ -168,7 +170,7 @@ def step(request: Request, act: Act, actor: Actor, now: datetime, office: Office
     }
     done = replace(request, state=after[act], conditional=asked)
     if act == "review":
-        done = replace(done, reviewed=now)
+        done = replace(done, reviewed=now, reviewed_by=actor.person)
     return replace(done, answered_by=actor.person) if act == "agree" else done
 
 
@@ -216,8 +218,9 @@ def _must_not_be(actor: Actor, request: Request, act: Act) -> None:
     if actor.person == request.requester.person:
         message = f"request {request.number} is {actor.person}'s own: nobody decides on what they asked for"
         raise WrongActorError(message, remedy="let a colleague do it")
-    if act == "approve" and actor.person == request.answered_by:
-        message = f"{actor.person} agreed to request {request.number} for the provider, and cannot approve it too"
+    other = request.reviewed_by if act in ("agree", "refuse") else request.answered_by
+    if actor.person == other:
+        message = f"{actor.person} has acted on request {request.number} for the other side, provider or authority"
         raise WrongActorError(message, remedy="let a colleague do it")
 
 

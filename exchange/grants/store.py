@@ -192,6 +192,7 @@ def _request(row: Any) -> Request:
         renews=row.renews,
         state=row.state,
         reviewed=None if row.reviewed_ms is None else _time(row.reviewed_ms),
+        reviewed_by=row.reviewed_by,
         answered_by=row.answered_by,
     )
 
@@ -210,6 +211,7 @@ def _row(request: Request) -> dict[str, Any]:
         "department": request.requester.department,
         "submitted_ms": _ms(request.submitted),
         "reviewed_ms": None if request.reviewed is None else _ms(request.reviewed),
+        "reviewed_by": request.reviewed_by,
         "answered_by": request.answered_by,
     }
 

@@ -23,6 +23,7 @@ requests = Table(
     Column("department", Text, nullable=False),
     Column("submitted_ms", BigInteger, nullable=False),
     Column("reviewed_ms", BigInteger),
+    Column("reviewed_by", Text, nullable=False),
     Column("answered_by", Text, nullable=False),
     CheckConstraint(f"state IN ({', '.join(repr(state) for state in STATES)})"),
 )
