@@ -27,6 +27,7 @@ _COMMANDS = {
     "down": ("exchange.cli.demo:down", "Stop what `exchange up` started."),
     "drift": ("exchange.cli.drift:drift", "Say where the cluster is not as the contract has it."),
     "grant": ("exchange.cli.grant:grant", "Request, decide, renew and revoke grants; replay, simulate, explain."),
+    "import": ("exchange.cli.importing:import_", "Write a first contract for what a cluster already has."),
     "ledger": ("exchange.cli.ledger:ledger", "Keep the ledger in SQL."),
     "plan": ("exchange.cli.contract:plan", "Show the difference between the contract and the cluster."),
     "router": ("exchange.cli.router:router", "Deliver records to the readers that have a grant."),

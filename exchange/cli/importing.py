@@ -1,0 +1,101 @@
+"""`exchange import`: a first contract out of what a cluster already has."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from exchange.bus.cluster import read_actual
+from exchange.cli.planning import administrators
+from exchange.contract.draft import BLANK, DEFAULT_PATTERN, Draft, make_draft
+from exchange.contract.load import examine
+from exchange.contract.period import city_day
+from exchange.errors import ConfigError
+from exchange.settings import Settings
+
+
+class NothingToImportError(ConfigError):
+    """No topic of the cluster can become a subject."""
+
+    code = "nothing-to-import"
+
+
+class WouldOverwriteError(ConfigError):
+    """A file that would be written is there already."""
+
+    code = "would-overwrite"
+
+
+@click.command("import")
+@click.option(
+    "--pattern",
+    "patterns",
+    multiple=True,
+    default=(DEFAULT_PATTERN,),
+    show_default=True,
+    help="How topics are named, such as {department}_{subject}; give it again for more.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the contract and its schemas.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def import_(patterns: Sequence[str], force: bool, output: str) -> None:
+    """Write a first contract for the topics and registered schemas of the cluster.
+
+    It goes to the file of EXCHANGE_CONTRACT, schemas beside it. Every subject is closed and without
+    grants; what only people know is FILL-IN. Nothing is changed on the cluster.
+    """
+    settings = Settings()
+    actual = read_actual(administrators(settings))
+    draft = make_draft(actual.topics, actual.registry, patterns)
+    if not draft.subjects:
+        remedy = f"say how they are named with --pattern, as '{DEFAULT_PATTERN}'"
+        raise NothingToImportError(f"none of {len(actual.topics)} topics matches a pattern", remedy=remedy)
+    folder = settings.contract.parent
+    files = {folder / name: text for name, text in draft.schemas.items()} | {settings.contract: draft.contract}
+    _write(files, force=force)
+    problems = examine(settings.contract, city_day(datetime.now(UTC))).problems
+    if output == "json":
+        facts = {
+            "files": [str(path) for path in files],
+            "subjects": draft.subjects,
+            "unmapped": draft.unmapped,
+            "notes": draft.notes,
+            "blanks": _blanks(draft),
+            "problems": [vars(problem) for problem in problems],
+        }
+        click.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        sys.exit(0)
+    for topic, reason in draft.unmapped.items():
+        click.echo(f"left out: topic {topic} {reason}")
+    for note in draft.notes:
+        click.secho(f"note: {note}", fg="yellow")
+    for line, key in _blanks(draft).items():
+        click.echo(f"{settings.contract}:{line}: to be filled in: {key}")
+    click.echo(
+        f"{settings.contract} has {len(draft.subjects)} subjects; {len(problems)} mistakes until its blanks are "
+        f"filled in (`exchange validate`)."
+    )
+
+
+def _blanks(draft: Draft) -> dict[int, str]:
+    """What is blank, by line of the contract."""
+    lines = enumerate(draft.contract.splitlines(), 1)
+    return {n: line.strip(" -").split(":")[0] for n, line in lines if BLANK in line and not line.startswith("#")}
+
+
+def _write(files: Mapping[Path, str], *, force: bool) -> None:
+    """Write all of the files, the contract last, or none where one is there and may not be overwritten."""
+    there = [path for path in files if path.exists()]
+    if there and not force:
+        message = f"{there[0]} is there already" + (f", and {len(there) - 1} more" if len(there) > 1 else "")
+        raise WouldOverwriteError(message, remedy="name another contract in EXCHANGE_CONTRACT, or use --force")
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from error
