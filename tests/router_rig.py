@@ -20,7 +20,7 @@ from exchange.records import hash, header
 from exchange.records.build import Batch
 from exchange.records.scan import SourceBatch, scan
 from exchange.router.plan import make_ready
-from exchange.router.step import Source, Step, step
+from exchange.router.step import Allow, Source, Step, no_quotas, step
 from exchange.schema import avro
 from exchange.schema.project import project
 
@@ -153,11 +153,18 @@ class Routed:
         return why
 
 
-def route(under: Epoch, batches: Sequence[SourceBatch], now: datetime = NOW, replay: str | None = None) -> Routed:
+def route(
+    under: Epoch,
+    batches: Sequence[SourceBatch],
+    now: datetime = NOW,
+    replay: str | None = None,
+    allow: Allow = no_quotas,
+) -> Routed:
     """Run one step over batches of partition 1."""
     [subject] = under.contract.subjects
     source = Source(names.subject_topic(subject.id), 1, under.number, "r1", int(now.timestamp() * 1000), replay)
-    made = step(scan(batches), make_ready(under, subject.id, now, PSEUDONYM_KEY), source, hash.tag_state(KEY))
+    ready = make_ready(under, subject.id, now, PSEUDONYM_KEY)
+    made = step(scan(batches), ready, source, hash.tag_state(KEY), allow)
     validate_entry(made.entry)
     inboxes = {topic: unpack(batches) for topics, batches in made.deliveries for topic in topics}
     return Routed(made, inboxes, unpack(made.quarantined))

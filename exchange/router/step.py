@@ -6,11 +6,13 @@ ledger entry that is returned says which, with its proof. No I/O and no clock he
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from exchange.contract import names
+from exchange.contract.model import Quota
 from exchange.ledger.entry import Entry, Outcome, Quarantined, Run, Withheld
 from exchange.records import build, hash, wire_ids
 from exchange.records.build import NO_HEADERS, Batch, Values
@@ -55,11 +57,21 @@ class Step:
     quarantined: list[Batch]
 
 
-def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndarray) -> Step:
+Allow = Callable[[str, Quota, int], int]
+"""How many of so many records may be delivered under a grant and its quota."""
+
+
+def no_quotas(_grant: str, _quota: Quota, records: int) -> int:
+    """All of them."""
+    return records
+
+
+def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndarray, allow: Allow = no_quotas) -> Step:
     """Decide every record of `run` for every view of its subject.
 
-    `tag_state` is `hash.tag_state(ledger_key)`. The batches are not yet stamped by a producer; those
-    of a view are to be sent to each of its topics.
+    `tag_state` is `hash.tag_state(ledger_key)`; `allow` is asked once for each view with a quota, which
+    gets the first of its records. The batches are not yet stamped by a producer; those of a view are to
+    be sent to each of its topics.
     """
     columns = run.columns
     status, ids = _check(run, subject)
@@ -70,7 +82,7 @@ def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndar
     good = np.flatnonzero(status == 0)
     outcomes, deliveries = [], []
     for view in subject.views:
-        outcome, batches = _decide(run, ids, leaves, root, good, view, source.headers)
+        outcome, batches = _decide(run, ids, leaves, root, good, view, source.headers, allow)
         outcomes.append(outcome)
         if batches:
             deliveries.append((view.topics, batches))
@@ -115,7 +127,14 @@ def _check(run: Records, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray]
 
 
 def _decide(
-    run: Records, ids: np.ndarray, leaves: np.ndarray, root: bytes, good: np.ndarray, view: ReadyView, headers: bytes
+    run: Records,
+    ids: np.ndarray,
+    leaves: np.ndarray,
+    root: bytes,
+    good: np.ndarray,
+    view: ReadyView,
+    headers: bytes,
+    allow: Allow,
 ) -> tuple[Outcome, list[Batch]]:
     """What the view's grants get of the valid records `good` (int64 indexes), and its batches.
 
@@ -138,6 +157,10 @@ def _decide(
     for rows in withheld.values():
         keep &= ~rows
     rows = np.flatnonzero(keep)
+    if view.quota.is_limited and len(rows):
+        rows, excess = np.split(rows, [allow(view.grants[0], view.quota, len(rows))])
+        withheld["quota"] = np.zeros(run.rows, bool)
+        withheld["quota"][excess] = True
     keys = Values(run.buf, columns.key, columns.key_len)
     if not view.keeps_key:
         made_up = view.key_of_pseudonyms

@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 import pytest
 
+from exchange.contract.model import Quota
 from exchange.ledger.entry import NULL_TAG, Run, tag
 from exchange.ledger.merkle import EMPTY_ROOT, digest_leaf, merkle_root
 from exchange.policy.pseudonyms import NoPseudonymKeyError, reader_key
@@ -280,3 +281,29 @@ def test_the_entry_says_under_what_it_was_decided() -> None:
     entry = route(epoch(WHOLE, number=12), [batch(records(value()))]).step.entry
     assert (entry.epoch, entry.router, entry.topic, entry.partition) == (12, "r1", "subject.office.income", 1)
     assert entry.tags == tag(b"440101", KEY)
+
+
+def test_a_quota_delivers_the_first_records_and_withholds_the_excess() -> None:
+    where = {"district": {"prefix": "4401"}}
+    limited = grant("limited", where=where, quota={"records_per_day": 9})
+    given = records(value(), None, value(district="31"), value(), value(), b"junk", value())
+    asked: list[tuple[str, int]] = []
+
+    def allow(name: str, quota: Quota, count: int) -> int:
+        assert quota == Quota(records_per_day=9)
+        asked.append((name, count))
+        return 2
+
+    routed = route(epoch(WHOLE, limited, grant("free", where=where)), [batch(given)], allow=allow)
+    assert asked == [("limited", 4)]
+    assert routed.outcome("limited") == {1: "tombstone", 2: "filter", 4: "quota", 6: "quota"}
+    assert routed.inboxes["inbox.limited.office.income"] == [given[0], given[3]]
+    assert routed.inboxes["inbox.free.office.income"] == [given[i] for i in (0, 3, 4, 6)]
+    assert routed.outcome("whole") == {}
+
+
+def test_a_quota_that_is_used_up_withholds_all() -> None:
+    limited = grant("limited", quota={"records_per_second": 1})
+    routed = route(epoch(limited), [batch(records(value(), value()))], allow=lambda *_: 0)
+    assert routed.outcome("limited") == {0: "quota", 1: "quota"}
+    assert routed.inboxes == {}

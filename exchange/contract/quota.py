@@ -1,0 +1,130 @@
+"""Quotas as a log of claims: its order decides, so that all routers together never give more than the quota.
+
+A router that is about to deliver records of a grant with a quota appends a claim to partition 0 of
+`exchange.quota`. What a claim gives follows from the claims before it and from when the broker appended it;
+so everyone who reads the log agrees. What was really delivered stands in partition 1, in the router's own transactions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+
+from exchange.contract import names
+from exchange.contract.model import Model, Quota
+from exchange.contract.period import city_day
+from exchange.errors import CorruptionError
+
+CLAIMS, USES = 0, 1
+"""The partitions of `exchange.quota`."""
+
+
+class QuotaRecordError(CorruptionError):
+    """A record of `exchange.quota` is not what its partition holds."""
+
+    code = "quota-record"
+
+
+class Claim(Model):
+    """A router wants to deliver `asked` records of a grant under `quota`.
+
+    For `kept` of them it has claimed already, on `day`, in transactions that were given up.
+    """
+
+    grant: str
+    router: str
+    asked: int = Field(ge=1)
+    kept: int = Field(ge=0)
+    day: date
+    quota: Quota
+
+
+class Use(Model):
+    """A router delivered `records` records of a grant, which it claimed on `day`."""
+
+    grant: str
+    router: str
+    day: date
+    records: int = Field(ge=1)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a claim gives: `records` to deliver, `fresh` of them claimed with it, counted on `day`."""
+
+    records: int
+    fresh: int
+    day: date
+
+
+RECORD = TypeVar("RECORD", Claim, Use)
+
+
+class Claims:
+    """What the claims of the log have given; they are to be taken in its order.
+
+    Days are those of the city, seconds whole ones, both by the broker's clock when it appended a claim.
+    """
+
+    def __init__(self) -> None:
+        self._now = datetime.min.replace(tzinfo=UTC)
+        self._days: dict[tuple[str, date], int] = {}
+        self._second: dict[str, tuple[int, int]] = {}
+
+    def take(self, claim: Claim, appended: datetime) -> Given:
+        """Count the next claim and say what it gives."""
+        # Never back: what was given in a second or on a day is not given again where the broker's clock is set.
+        self._now = max(self._now, appended)
+        day, second = city_day(self._now), int(self._now.timestamp())
+        self._forget_days_before(day)
+        claimed = self.claimed(claim.grant, day)
+        kept = claim.kept if claim.day == day else 0
+        records = claim.asked
+        if claim.quota.records_per_day is not None:
+            # A quota that was lowered since takes from what is kept.
+            kept = max(0, kept - max(0, claimed - claim.quota.records_per_day))
+            records = min(records, kept + max(0, claim.quota.records_per_day - claimed))
+        if claim.quota.records_per_second is not None:
+            records = min(records, max(0, claim.quota.records_per_second - self._in_second(claim.grant, second)))
+        fresh = max(0, records - kept)
+        self._days[claim.grant, day] = claimed + fresh
+        self._second[claim.grant] = (second, self._in_second(claim.grant, second) + records)
+        return Given(records=records, fresh=fresh, day=day)
+
+    def claimed(self, grant: str, day: date) -> int:
+        """How many records of the grant were claimed on that day."""
+        return self._days.get((grant, day), 0)
+
+    def _in_second(self, grant: str, second: int) -> int:
+        known, records = self._second.get(grant, (second, 0))
+        return records if known == second else 0
+
+    def _forget_days_before(self, day: date) -> None:
+        if any(known < day for _, known in self._days):
+            self._days = {key: records for key, records in self._days.items() if key[1] >= day}
+
+
+def encode(record: Claim | Use) -> bytes:
+    """The record's JSON."""
+    return record.model_dump_json().encode()
+
+
+def decode_claim(value: bytes) -> Claim:
+    """The claim of that JSON; QuotaRecordError where it is none."""
+    return _decode(Claim, value)
+
+
+def decode_use(value: bytes) -> Use:
+    """The use of that JSON; QuotaRecordError where it is none."""
+    return _decode(Use, value)
+
+
+def _decode(kind: type[RECORD], value: bytes) -> RECORD:
+    try:
+        return kind.model_validate_json(value)
+    except ValidationError as error:
+        message = f"a record of {names.QUOTA} is not a {kind.__name__.lower()}: {error.error_count()} mistakes"
+        raise QuotaRecordError(message, remedy="see that every router has the same version of the exchange") from error

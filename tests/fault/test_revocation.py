@@ -1,0 +1,158 @@
+"""Grants are revoked under full load while routers stand still or die: not one record more is released.
+
+`REVOCATIONS` says how many (default: a few). Prints how long the command took, as its user waits for it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import statistics
+import threading
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import fastavro
+from confluent_kafka import Producer
+
+from exchange.bus import Cluster
+from exchange.bus.contract_topic import latest_epoch, publish_epoch
+from exchange.contract.model import Epoch
+from tests.fault import plain
+from tests.fault.daemons import Daemon
+from tests.fault.place import Place
+from tests.fault.plain import wait_until
+from tests.unit.contract_files import CONTRACT, INCOME, write
+
+REVOCATIONS = int(os.environ.get("REVOCATIONS", "8"))
+RATE = 50_000  # records per second
+PARTITIONS = 8
+TURN_S = 0.01
+LATER_RECORDS = 20_000  # delivered to the other reader before the revoked one's inbox is looked at again
+PAUSE, KILL = "pause", "kill"
+
+WORKS = """\
+  - id: works
+    title: {zh: 建设局, en: Works}
+    credit_code: 11440100MBX04FA1X4
+subjects:
+"""
+STEADY = """\
+  - id: steady
+    subject: tax.income
+    reader: works
+    purpose: {code: aid, basis: Regulation 1, text: To verify an income.}
+    fields: [resident_id]
+    from: 2020-01-01
+    until: 2099-12-31
+"""
+TEXT = (
+    CONTRACT.replace("subjects:\n", WORKS)
+    .replace("    share:", f"    topic: {{partitions: {PARTITIONS}}}\n    share:")
+    .replace("from: 2026-01-01\n    until: 2026-12-31", "from: 2020-01-01\n    until: 2099-12-31")
+) + STEADY
+
+
+class Load(threading.Thread):
+    """Publishes the same record to all partitions, at RATE, until it is stopped."""
+
+    def __init__(self, kafka: dict[str, str], value: bytes) -> None:
+        super().__init__(name="load", daemon=True)
+        self.published = 0
+        self.began = time.monotonic()
+        self._value = value
+        self._ended = threading.Event()
+        self._producer = Producer({**kafka, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+
+    def run(self) -> None:
+        while not self._ended.wait(TURN_S):
+            due = min(int((time.monotonic() - self.began) * RATE) - self.published, RATE)
+            for n in range(due):
+                self._producer.produce("subject.tax.income", self._value, b"k", partition=n % PARTITIONS)
+            self._producer.poll(0)
+            self.published += due
+        assert self._producer.flush(60) == 0
+
+    def stop(self) -> float:
+        """The records published per second."""
+        rate = self.published / (time.monotonic() - self.began)
+        self._ended.set()
+        self.join()
+        return rate
+
+
+def test_no_record_is_released_after_a_revocation(fresh_cluster: Cluster, tmp_path: Path) -> None:
+    place = Place(tmp_path, fresh_cluster)
+    write(tmp_path, TEXT)
+    place.exchange("apply", "--yes")
+    found = latest_epoch(fresh_cluster)
+    assert found is not None
+    granted, chance = found[0], random.Random(5)
+    routers = [Daemon(place, f"router-{n}", ["router", "run", "--instance", str(n)]) for n in (1, 2)]
+    load = Load(place.kafka, record(granted))
+    took: list[float] = []
+    with ExitStack() as ends:
+        for router in routers:
+            router.start()
+            ends.callback(router.end)
+        load.start()
+        for turn in range(REVOCATIONS):
+            wait_for_more(place, "civil", 1)
+            trouble = (None, PAUSE, None, KILL, None, PAUSE, PAUSE, None, None, None)[turn % 10]
+            time.sleep(chance.uniform(0, 0.1))  # at any moment of a transaction
+            victim = chance.choice(routers)
+            if trouble == PAUSE:
+                victim.pause()
+            elif trouble == KILL:
+                victim.kill()
+                victim.start()
+            began = time.monotonic()
+            told = place.exchange("grant", "revoke", "g1", "--department", "tax", "--reason", "A test.")
+            took.append(time.monotonic() - began)
+            barrier = inbox(place, "civil")
+            if trouble == PAUSE:
+                assert f"did not answer: exchange.router.{victim.name[-1]}" in told
+                victim.resume()
+            wait_for_more(place, "works", LATER_RECORDS)
+            assert inbox(place, "civil") == barrier, f"released after revocation {turn} ({trouble}): {told}"
+            grant_again(place, granted)
+        rate = load.stop()
+        for router in routers:
+            router.stop()
+    percentile = statistics.quantiles(took, n=100, method="inclusive")
+    print(
+        f"\n{REVOCATIONS} revocations at {rate:,.0f} records/s: the command took"
+        f" p50 {percentile[49]:.2f} s, p99 {percentile[98]:.2f} s, at most {max(took):.2f} s"
+    )
+
+
+def record(epoch: Epoch) -> bytes:
+    """A valid record of the subject, in the wire format."""
+    schema = {"type": "record", "name": "Income", "namespace": "tax", "fields": INCOME}
+    body = io.BytesIO()
+    content = {"resident_id": "440101", "year": 2026, "amount": Decimal("10.00"), "status": "filed", "filed_on": None}
+    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), content)
+    return b"\0" + epoch.writers["tax.income"][-1].to_bytes(4, "big") + body.getvalue()
+
+
+def inbox(place: Place, reader: str) -> dict[int, int]:
+    """Where the reader's inbox ends, whatever is committed of it."""
+    return plain.ends(place.kafka, f"inbox.{reader}.tax.income")
+
+
+def wait_for_more(place: Place, reader: str, records: int) -> None:
+    """Return when that many more offsets are in the reader's inbox."""
+    start = sum(inbox(place, reader).values())
+    wait_until(lambda: sum(inbox(place, reader).values()) >= start + records, f"more is delivered to {reader}")
+
+
+def grant_again(place: Place, granted: Epoch) -> None:
+    """The contract as it was before the revocation, as the next epoch and in the file."""
+    found = latest_epoch(place.cluster)
+    assert found is not None
+    publish_epoch(place.cluster, granted.model_copy(update={"number": found[0].number + 1, "time": datetime.now(UTC)}))
+    write(place.folder, TEXT)
