@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -55,10 +55,8 @@ class Store:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _tune_sqlite)
         with _translated():
-            try:
-                self._create()
-            except DBAPIError:  # another process made one at the same moment
-                self._create()
+            self.engine.connect().close()
+            self._make()
 
     def close(self) -> None:
         """Disconnect."""
@@ -106,6 +104,14 @@ class Store:
             rows = connection.execute(select(tables.events).order_by(tables.events.c.seq))
             found = ((row.seq, _event(row), bytes(row.digest)) for row in rows)
             return verify(found, (seq, bytes(ended))), bytes(ended)
+
+    def _make(self) -> None:
+        """Make what is missing. Where another process makes it at the same moment, the next attempt finds it made."""
+        for _ in tables.metadata.tables:
+            with suppress(DBAPIError):
+                self._create()
+                return
+        self._create()
 
     def _create(self) -> None:
         tables.metadata.create_all(self.engine)
@@ -240,5 +246,5 @@ def _translated() -> Iterator[None]:
 
 
 def _tune_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000"):
+    for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
