@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner, Result
 
-from exchange.broker import LocalBroker
-from exchange.bus import Cluster
+from exchange import credentials
+from exchange.bus import Cluster, users
 from exchange.bus.admin import Admin
 from exchange.bus.cluster import apply, read_actual
+from exchange.bus.topics import publish
+from exchange.cli.contract import apply as apply_command
+from exchange.cli.contract import plan as plan_command
+from exchange.cli.drift import drift as drift_command
+from exchange.cli.importing import import_ as import_command
 from exchange.contract.access import Rule, wanted_access
 from exchange.contract.changes import RemoveAccess
 from exchange.contract.load import Loaded
 from exchange.contract.plan import Plan, make_plan
+from exchange.contract.topics import Topic
 from exchange.ledger.entry import SCHEMA_FILE
 from exchange.schema import avro
-from tests.kafka_fixtures import _jars, free_port
-from tests.unit.contract_files import CONTRACT, loaded
+from tests.clients import environment
+from tests.unit.contract_files import CONTRACT, loaded, write
 
 LEDGER = avro.load(SCHEMA_FILE)
+SPY = Rule("User:spy", "topic", "inbox.", "prefixed", "read")
 RATES = "rates: {producer_byte_rate: 5000000, consumer_byte_rate: 9000000}\ndepartments:"
 
 
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster that asks who one is."""
-    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), free_port(), jars=_jars(), secure=True)
-    broker.start()
-    try:
-        yield broker.cluster("exchange.tests")
-    finally:
-        broker.stop()
-
-
 @pytest.fixture
-def empty(secured: Cluster) -> Cluster:
-    """Without topics, rules and rates."""
-    with Admin(secured) as admin:
+def empty(fresh_cluster: Cluster) -> Cluster:
+    """A secured cluster without topics, rules and rates."""
+    with Admin(fresh_cluster) as admin:
         admin.delete(admin.topics())
         admin.withdraw(admin.access() or ())
         admin.set_rates({user: dict.fromkeys(rates) for user, rates in admin.rates().items()})
-    return secured
+    return fresh_cluster
 
 
 def _plan(cluster: Cluster, contract: Loaded) -> Plan:
@@ -53,10 +53,9 @@ def _plan(cluster: Cluster, contract: Loaded) -> Plan:
 def test_rules_follow_the_contract(empty: Cluster, tmp_path: Path) -> None:
     contract = loaded(tmp_path)
     monitor = Rule("User:monitor", "group", "exchange.router", "literal", "describe", host="10.0.0.1")
-    spy = Rule("User:spy", "topic", "inbox.", "prefixed", "read")
     denied = Rule("User:tax", "transactional-id", "tax.", "prefixed", "write", "deny")
     with Admin(empty) as admin:
-        admin.allow([monitor, spy, denied])
+        admin.allow([monitor, SPY, denied])
         apply(empty, _plan(empty, contract))
         assert admin.access() == wanted_access(contract.contract) | {monitor, denied}
     assert _plan(empty, contract).is_empty
@@ -82,3 +81,124 @@ def test_rates_follow_the_contract(empty: Cluster, tmp_path: Path) -> None:
         apply(empty, _plan(empty, loaded(tmp_path)))
         assert admin.rates() == {"shop": {"consumer_byte_rate": 7}}
     assert _plan(empty, loaded(tmp_path)).is_empty
+
+
+def test_a_department_is_slowed_down_at_its_rate(
+    empty: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = CONTRACT.replace("en: Tax}", "en: Tax}\n    rates: {producer_byte_rate: 100000}")
+    apply(empty, _plan(empty, loaded(tmp_path, slow)))
+    path = tmp_path / "tax.yaml"
+    users.issue(empty, {"tax": path})
+    deadline = time.monotonic() + 20
+    while "ProduceResponse throttled by broker" not in caplog.text:
+        assert time.monotonic() < deadline
+        publish(replace(empty, security=credentials.load(path)), "subject.tax.income", [(None, bytes(400_000))])
+
+
+@pytest.fixture
+def city(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The contract's file, which the commands use with that cluster."""
+    path = write(tmp_path, CONTRACT.replace("2026-12-31", "2099-12-31"))
+    for name, value in {**environment(empty, tmp_path), "EXCHANGE_CONTRACT": str(path)}.items():
+        monkeypatch.setenv(name, value)
+    return path
+
+
+def _run(command: click.Command, *options: str | Path) -> Result:
+    return CliRunner().invoke(command, [str(option) for option in options])
+
+
+def test_a_saved_plan_is_applied_as_long_as_nothing_changes(empty: Cluster, city: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    assert _run(plan_command, "--out", file).exit_code == 0
+    assert "Epoch 1 is published." in _run(apply_command, file, "--yes").output
+
+    city.write_text(city.read_text().replace("code: aid", "code: review"))
+    assert _run(plan_command, "--out", file).exit_code == 0
+    applied = city.read_text()
+    city.write_text(applied.replace("code: review", "code: other"))
+    assert "has changed: contract" in str(_run(apply_command, file, "--yes").exception)
+    city.write_text(applied)
+    with Admin(empty) as admin:
+        admin.allow([SPY])
+        assert "has changed: access rules" in str(_run(apply_command, file, "--yes").exception)
+        admin.withdraw([SPY])
+    assert "Epoch 2 is published." in _run(apply_command, file, "--yes").output
+    assert "has changed: epoch" in str(_run(apply_command, file, "--yes").exception)
+    assert "says itself" in str(_run(apply_command, file, "--only", "acls").exception)
+    file.write_text("{}")
+    assert "is not a saved plan" in str(_run(apply_command, file, "--yes").exception)
+
+
+def test_a_part_of_a_plan(empty: Cluster, city: Path) -> None:
+    refused = _run(apply_command, "--only", "grants", "--yes")
+    assert refused.exit_code == 2
+    assert "`--only topics --only acls --only schemas --only grants`" in refused.output
+    for part in ("topics", "acls", "schemas", "grants"):
+        assert _run(apply_command, "--only", part, "--yes").exit_code == 0, part
+    assert _run(plan_command, "--detailed-exitcode").exit_code == 0
+    with Admin(empty) as admin:
+        admin.allow([SPY])
+    city.write_text(city.read_text().replace("code: aid", "code: review"))
+    applied = _run(apply_command, "--only", "acls", "--yes")
+    assert (applied.exit_code, "left out: 1 changes of grants" in applied.output) == (0, True)
+    with Admin(empty) as admin:
+        assert SPY not in (admin.access() or ())
+
+
+def test_drift_is_seen(empty: Cluster, city: Path) -> None:
+    assert _run(apply_command, "--yes").exit_code == 0
+    assert (_run(drift_command).exit_code, _run(drift_command).output) == (0, "No drift.\n")
+    backup = Rule("User:backup", "topic", "*", "literal", "read")
+    with Admin(empty) as admin:
+        admin.alter("subject.tax.income", {"retention.ms": "5"})
+        admin.create({"inbox.civil.tax.old": Topic(1, 1)})
+        admin.allow([SPY, backup])
+        admin.withdraw([rule for rule in wanted_access(loaded(city.parent).contract) if rule.kind == "group"])
+        admin.set_rates({"tax": {"producer_byte_rate": 5}})
+    city.write_text(city.read_text().replace("[resident_id, amount]", "[resident_id]"))
+    told = _run(drift_command, "--output", "json", "--accept", "User:backup")
+    assert told.exit_code == 3
+    facts = json.loads(told.stdout)
+    assert {(f["kind"], f["target"]) for f in facts["findings"]} == {
+        ("different", "subject.tax.income"),
+        ("extra", "inbox.civil.tax.old"),
+        ("extra", "spy"),
+        ("missing", "civil"),
+        ("missing", "tax"),
+        ("missing", "exchange.router"),
+        ("different", "tax"),
+        ("missing", "inbox.civil.tax.income-value"),
+        ("different", "exchange.contract"),
+    }
+    assert "    loses 1 field of tax.income: amount [grant g1]" in facts["epoch"]
+    assert "extra User:backup: may read topics *" in _run(drift_command).output
+    assert _run(apply_command, "--yes", "--delete", "inbox.civil.tax.old").exit_code == 0
+    assert _run(drift_command, "--accept", "User:backup").exit_code == 0
+
+
+def test_a_cluster_becomes_a_contract(
+    empty: Cluster, city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _run(apply_command, "--yes").exit_code == 0
+    with Admin(empty) as admin:
+        admin.create({"Land_Plots": Topic(2, 1), "orders": Topic(1, 1)})
+    new = tmp_path / "new" / "topics.yaml"
+    monkeypatch.setenv("EXCHANGE_CONTRACT", str(new))
+    patterns = ("--pattern", "subject.{department}.{subject}", "--pattern", "{department}_{subject}")
+    facts = json.loads(_run(import_command, *patterns, "--output", "json").stdout)
+    assert facts["subjects"] == ["land.plots", "tax.income"]
+    assert facts["unmapped"] == {"orders": "matches no pattern"}
+    assert {problem["path"] for problem in facts["problems"]} == {
+        "departments[0].credit_code",
+        "departments[1].credit_code",
+        "subjects[0].schema",
+    }
+    assert "is there already" in str(_run(import_command).exception)
+    assert _run(import_command, "--force").exit_code == 0
+    text = new.read_text().replace("credit_code: FILL-IN", "credit_code: 11440100MBX03FA1XC")
+    new.write_text(text)
+    changes = json.loads(_run(plan_command, "--output", "json").stdout)
+    assert changes["refusals"] == []
+    assert not [c for c in changes["changes"] if c["kind"] in ("CreateTopic", "AlterConfigs", "RegisterSchema")]
