@@ -59,7 +59,13 @@ class Office:
     @contextmanager
     def router(self, instance: str = "1", *, clock: Callable[[], float] = time.time) -> Iterator[Router]:
         """A router at work until the block ends, when it leaves its group."""
-        router = Router(self.cluster, f"{self.owner}.{instance}", router_rig.KEY, clock=clock)
+        router = Router(
+            self.cluster,
+            f"{self.owner}.{instance}",
+            router_rig.KEY,
+            pseudonym_key=router_rig.PSEUDONYM_KEY,
+            clock=clock,
+        )
         stop = threading.Event()
         failed: list[BaseException] = []
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 import kafka.errors
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.coordinator.base import MemberState
+from kafka.record.memory_records import MemoryRecords
 from kafka.structs import TopicPartition
 
 from exchange.bus import raw
@@ -15,7 +16,6 @@ from exchange.bus.connection import Cluster, translated
 from exchange.bus.raw import RawBatch
 from exchange.bus.transport import RECEIVE_BYTES
 from exchange.errors import TransientError
-from exchange.records.scan import SourceBatch, scan, varint
 
 FETCH_PARTITION_BYTES = 4 << 20
 FETCH_BYTES = 32 << 20
@@ -85,6 +85,7 @@ class Consumer:
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=2_000,
                 metadata_max_age_ms=30_000,
+                retry_backoff_ms=10,  # also what the first metadata wait for: a command makes several clients
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
@@ -146,6 +147,27 @@ class Consumer:
             ends = self._consumer.end_offsets([TopicPartition(*tp) for tp in partitions])
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
 
+    def begin_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """The first offset that each partition still keeps."""
+        with translated("read first offsets"):
+            begins = self._consumer.beginning_offsets([TopicPartition(*tp) for tp in partitions])
+        return {(tp.topic, tp.partition): offset for tp, offset in begins.items()}
+
+    def offsets_at(self, partitions: Iterable[tuple[str, int]], time_ms: int) -> dict[tuple[str, int], int]:
+        """The first offset of each partition whose record has that time or a later one; the end where there is none."""
+        asked = {TopicPartition(*tp): time_ms for tp in partitions}
+        with translated("find offsets by time"):
+            found = self._consumer.offsets_for_times(asked)
+            ends = self._consumer.end_offsets([tp for tp in asked if found.get(tp) is None])
+        offsets = ends | {tp: at.offset for tp, at in found.items() if at is not None}
+        return {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+
+    def committed(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Where the group goes on in each partition; one that it never committed is absent. Needs no membership."""
+        with translated("read committed offsets"):
+            known = {tp: self._consumer.committed(TopicPartition(*tp), timeout_ms=15_000) for tp in partitions}
+        return {tp: offset for tp, offset in known.items() if offset is not None}
+
     def partitions(self, topic: str) -> list[int]:
         """The topic's partitions; empty where it does not exist."""
         with translated("read metadata"):
@@ -178,8 +200,20 @@ class _Listener(ConsumerRebalanceListener):
         """Nothing to do: the group's committed offsets are taken up by the client."""
 
 
+def few(batch: RawBatch) -> list[Record]:
+    """Like `records`, for a batch of few: it needs no kernels, whose loading takes a command half a second."""
+    parsed = MemoryRecords(bytes(batch.data)).next_batch()
+    return [
+        Record(batch.topic, batch.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+        for r in parsed or ()
+        if r.offset >= batch.from_offset
+    ]
+
+
 def records(batch: RawBatch) -> list[Record]:
     """The records of a data batch, decompressed, from the wanted offset on."""
+    from exchange.records.scan import SourceBatch, scan  # not before it is needed, see `few`
+
     run = scan([SourceBatch(batch.header, batch.data, batch.from_offset)])
     buf = run.buf
     found = []
@@ -202,6 +236,8 @@ def records(batch: RawBatch) -> list[Record]:
 
 
 def _headers(buf: object, at: int, end: int) -> tuple[tuple[str, bytes | None], ...]:
+    from exchange.records.scan import varint
+
     count, at = varint(buf, at, end)
     headers = []
     for _ in range(count):

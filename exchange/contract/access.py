@@ -148,6 +148,8 @@ def _router() -> Iterator[Rule]:
     yield rule("topic", "inbox.", "prefixed", "write")
     yield rule("topic", "quarantine.", "prefixed", "write")
     yield rule("topic", names.LEDGER, "literal", "write")
+    # A replay finds there what was delivered before.
+    yield rule("topic", names.LEDGER, "literal", "read")
     yield rule("topic", names.QUOTA, "literal", "read")
     yield rule("topic", names.QUOTA, "literal", "write")
     # The live group has the bare name, a replay's is `exchange.router.replay.<id>`.

@@ -40,14 +40,20 @@ class Verification:
 
 
 class _Proof(NamedTuple):
-    """A committed entry and its place on the ledger topic."""
+    """A committed entry, its place on the ledger topic, and the id of the producer that wrote it."""
 
     place: str
     entry: Entry
+    producer: int
+
+    @property
+    def flow(self) -> int | None:
+        """By whom its deliveries are known among all of an inbox: a replay's producer; None for the live flow."""
+        return None if self.entry.replay is None else self.producer
 
 
-Flow = tuple[Place, str | None]
-"""An inbox partition, and the replay whose deliveries are meant; None: those of the live flow."""
+Flow = tuple[Place, int | None]
+"""An inbox partition, and whose deliveries are meant, see `_Proof.flow`."""
 
 
 class _Delivery(NamedTuple):
@@ -67,22 +73,15 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
     """
     found = Verification()
     grants = _grants(cluster)
-    live: defaultdict[Place, deque[_Proof]] = defaultdict(deque)
-    again: defaultdict[Place, list[_Proof]] = defaultdict(list)
-    replays: dict[int, str] = {}
-    for producer, proof in _proofs(cluster, report):
+    live, again = defaultdict[Place, deque[_Proof]](deque), defaultdict[Place, deque[_Proof]](deque)
+    for proof in _proofs(cluster, report):
         entry = proof.entry
-        if subject is not None and entry.topic != names.subject_topic(subject):
-            continue
-        found.entries += 1
-        if entry.replay is None:
-            live[entry.topic, entry.partition].append(proof)
-        else:
-            again[entry.topic, entry.partition].append(proof)
-            replays[producer] = entry.replay
+        if subject is None or entry.topic == names.subject_topic(subject):
+            found.entries += 1
+            (live if entry.replay is None else again)[entry.topic, entry.partition].append(proof)
     deliveries = _deliveries([*_each(live), *_each(again)], grants, found)
     _verify_sources(cluster, live, again, _Expect(grants, ledger_key, found), report)
-    _verify_inboxes(cluster, deliveries, replays, found, report)
+    _verify_inboxes(cluster, deliveries, found, report)
     return found
 
 
@@ -100,15 +99,14 @@ def _grants(cluster: Cluster) -> Grants:
     }
 
 
-def _proofs(cluster: Cluster, report: Report) -> Iterator[tuple[int, _Proof]]:
-    """Each with the id of the producer that wrote it."""
+def _proofs(cluster: Cluster, report: Report) -> Iterator[_Proof]:
     for batch in Reread(cluster, [names.LEDGER]):
         report(names.LEDGER, batch.header.records)
         for record in plain_records(batch):
             entry = decode(wire.unpack(record.value or b"")[1])
             if not entry.is_adoption:
                 place = f"{batch.topic}/{batch.partition}/{record.offset}"
-                yield batch.header.producer_id, _Proof(place, entry)
+                yield _Proof(place, entry, batch.header.producer_id)
 
 
 def _verify_sources(
@@ -249,7 +247,8 @@ def _whole(grants: Grants, entry: Entry, outcome: Outcome) -> bool:
 def _deliveries(proofs: Iterable[_Proof], grants: Grants, found: Verification) -> defaultdict[Flow, deque[_Delivery]]:
     """Per inbox partition and flow, what its records must be, in order."""
     inboxes: defaultdict[Flow, deque[_Delivery]] = defaultdict(deque)
-    for place, entry in proofs:
+    for proof in proofs:
+        place, entry = proof.place, proof.entry
         for outcome, id_ in ((each, id_) for each in entry.outcomes for id_ in each.grants):
             grant, _ = grants.get((entry.epoch, id_), (None, False))
             if grant is None:
@@ -257,30 +256,31 @@ def _deliveries(proofs: Iterable[_Proof], grants: Grants, found: Verification) -
                 continue
             delivery = _Delivery(f"{place} grant {id_}", outcome.delivered, outcome.digest)
             inbox = (names.inbox_topic(grant.reader, grant.subject), entry.partition)
-            inboxes[inbox, entry.replay].append(delivery)
+            inboxes[inbox, proof.flow].append(delivery)
     return inboxes
 
 
 def _verify_inboxes(
     cluster: Cluster,
     waiting: Mapping[Flow, deque[_Delivery]],
-    replays: Mapping[int, str],
     found: Verification,
     report: Report,
 ) -> None:
     """Cut each flow's records in an inbox into deliveries by their counts, and compare each digest."""
+    replays = {producer for _, producer in waiting}
     reread = Reread(cluster, {topic for (topic, _), _ in waiting})
     held: defaultdict[Flow, list[bytes]] = defaultdict(list)
     for batch in reread:
         report(batch.topic, batch.header.records)
         place = (batch.topic, batch.partition)
-        flow = (place, replays.get(batch.header.producer_id))
+        producer = batch.header.producer_id
+        flow = (place, producer if producer in replays else None)
         if reread.starts[place] == 0:
             held[flow] += [digest_leaf(record.key, record.value) for record in plain_records(batch)]
             deliveries = waiting.get(flow, deque())
             while deliveries and len(held[flow]) >= deliveries[0].records:
                 _verify_delivery(deliveries.popleft(), place, held[flow], found)
-    for flow in sorted(waiting.keys() | held.keys(), key=lambda flow: (flow[0], flow[1] or "")):
+    for flow in sorted(waiting.keys() | held.keys(), key=lambda flow: (flow[0], flow[1] or 0)):
         place, _ = flow
         deliveries = waiting.get(flow, deque())
         if reread.starts.get(place, 0):

@@ -1,0 +1,217 @@
+"""Replay: a router of its own for one grant, which decides retained records again under the contract in force."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+
+import numpy as np
+
+from exchange.bus import Cluster
+from exchange.bus.consume import Consumer, Membership
+from exchange.bus.produce import FencedError, Producer
+from exchange.contract import names
+from exchange.contract.model import Epoch, Grant
+from exchange.contract.nearest import nearest
+from exchange.contract.period import in_force
+from exchange.errors import ConfigError, TransientError
+from exchange.ledger import entry as ledger
+from exchange.policy.draft import alone
+from exchange.records import hash
+from exchange.records.scan import Columns, Run, SourceBatch, scan
+from exchange.router.clock import BrokerClock
+from exchange.router.epochs import CONTRACT, EpochWatch, Published
+from exchange.router.plan import ReadySubject, make_ready
+from exchange.router.rivals import Rivals
+from exchange.router.step import Source, step
+from exchange.router.survey import Done, Order, Survey, Window, survey
+from exchange.router.write import Decided, Writer
+
+_log = logging.getLogger("exchange.router")
+DEFAULT_RATE = 20_000
+TRANSACTION_RECORDS = 4096
+TIMEOUT_S = 15.0
+STALLED_S = 30.0
+TRIES = 8
+
+
+class NotGrantedError(ConfigError):
+    """The contract in force has no such grant, or it is not in force today."""
+
+    code = "not-granted"
+
+
+class NothingRetainedError(ConfigError):
+    """The source keeps no records of the time that was asked for."""
+
+    code = "nothing-retained"
+
+
+class StalledError(TransientError):
+    """The source stopped short of the window's end."""
+
+    code = "stalled"
+
+
+def granted(epoch: Epoch, grant_id: str, now: datetime) -> Grant:
+    """The grant, which is in force at `now`; NotGrantedError where it is not."""
+    known = {grant.id: grant for grant in epoch.contract.grants}
+    grant = known.get(grant_id)
+    if grant is None:
+        message = f"the contract in force (epoch {epoch.number}) has no grant '{grant_id}'"
+        raise NotGrantedError(message, remedy=nearest(grant_id, known) or "run `exchange apply` first")
+    if grant not in in_force(epoch.contract, now):
+        message = f"grant {grant_id} is in force from {grant.from_} to {grant.until}, not today"
+        raise NotGrantedError(message, remedy="nothing is delivered outside of that time: renew it")
+    return grant
+
+
+class Replay:
+    """One order carried out. Killed anywhere, a new one with the same order's id goes on.
+
+    What is done stands in the ledger, written by the transactions that deliver. All replays of a grant
+    have one transactional id: a second one ends what the first has begun, so that the ledger tells it all.
+    `rate` is in records per second; `clock` as for a router; `pause` sleeps.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        order: Order,
+        ledger_key: bytes,
+        *,
+        pseudonym_key: bytes = b"",
+        rate: int = DEFAULT_RATE,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._cluster = cluster
+        self._order = order
+        self._tag_state = hash.tag_state(ledger_key)
+        self._pseudonym_key = pseudonym_key
+        self._rate = rate
+        self._clock = BrokerClock(clock)
+        self._pause = pause
+        self._instance = f"replay.{order.grant}"
+        self._rivals = Rivals(self._instance)
+        self._current: Published | None = None
+        self._failures = 0
+        self._not_before_s = 0.0
+
+    def survey(self, epoch: Epoch) -> Survey:
+        """What is to be done under that epoch; NotGrantedError, NothingRetainedError where nothing can be."""
+        grant = granted(epoch, self._order.grant, self._clock.now())
+        found = survey(self._cluster, self._order, names.subject_topic(grant.subject))
+        if not found.windows:
+            message = f"{grant.subject} keeps no record of that time that the routers have decided"
+            remedy = "ask for another time (--from, --until); a subject's `retention_days` says what is kept"
+            raise NothingRetainedError(message, remedy=remedy)
+        return found
+
+    def run(self, report: Callable[[int], None] = lambda records: None) -> Done:
+        """Deliver, and return what the ledger says came of it, earlier runs of the order included.
+
+        `report` gets the number of records after each transaction. TransientError after some tries.
+        """
+        hash.warm_up()
+        with EpochWatch(self._cluster) as watch:
+            while True:
+                try:
+                    self._attempt(watch, report)
+                    assert self._current is not None
+                    return self.survey(self._current.epoch).done
+                except TransientError as error:
+                    self._failures += 1
+                    if isinstance(error, FencedError):
+                        self._rivals.fenced(self._current)
+                    if self._failures == TRIES:
+                        raise
+                    _log.warning("beginning again where the ledger ends", extra={"code": error.code})
+                    self._pause(0.05 * 2**self._failures)
+
+    def _attempt(self, watch: EpochWatch, report: Callable[[int], None]) -> None:
+        transactional_id = f"{names.ROUTER_GROUP}.{self._instance}"
+        with (
+            Producer(self._cluster, transactional_id, timeout_s=TIMEOUT_S) as out,
+            Consumer(self._cluster, max_batches=64) as source,
+        ):
+            # After the producer was opened: whoever published an epoch before could not fence it, and what
+            # another replay of the grant had open is decided.
+            watch.catch_up(source.end_offsets([CONTRACT])[CONTRACT], TIMEOUT_S)
+            writer = Writer(out, len(source.partitions(names.LEDGER)), self._clock)
+            self._adopt(watch.newest, writer)
+            assert self._current is not None
+            for run in _due(source, self._topic, self.survey(self._current.epoch)):
+                if watch.newest is not self._current:
+                    self._adopt(watch.newest, writer)
+                self._decide(*run, writer)
+                report(run[1].rows)
+
+    def _adopt(self, published: Published | None, writer: Writer) -> None:
+        """Take a new epoch, between transactions, and say so in the ledger."""
+        if published is None:
+            raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
+        epoch, now = published.epoch, self._clock.now()
+        self._grant = granted(epoch, self._order.grant, now)
+        self._topic = names.subject_topic(self._grant.subject)
+        writer.entry(ledger.adoption(epoch.number, self._instance, _ms(now), published.offset), epoch.ledger)
+        self._current, self._ready = published, self._make_ready(epoch)
+
+    def _make_ready(self, epoch: Epoch) -> ReadySubject:
+        now = self._clock.now()
+        grant = granted(epoch, self._order.grant, now)
+        return make_ready(alone(epoch, grant), grant.subject, now, self._pseudonym_key)
+
+    def _decide(self, partition: int, run: Run, writer: Writer) -> None:
+        """One transaction: these records, decided for the grant alone."""
+        assert self._current is not None
+        epoch, now = self._current.epoch, self._clock.now()
+        if not self._ready.holds_at(now):
+            self._ready = self._make_ready(epoch)
+        source = Source(self._topic, partition, epoch.number, self._instance, _ms(now), self._order.id)
+        # What is no valid record was set aside by the live flow.
+        made = replace(step(run, self._ready, source, self._tag_state), quarantined=[])
+        ends = {(self._topic, partition): int(run.columns.offset[-1]) + 1}
+        group = Membership(f"{names.ROUTER_GROUP}.replay.{self._order.id}", -1, "")
+        writer.decided(Decided([made], ends, group, [self._ready]), epoch.ledger)
+        self._failures = 0
+        self._not_before_s = max(self._not_before_s, time.monotonic()) + run.rows / self._rate
+        self._pause(max(0.0, self._not_before_s - time.monotonic()))
+
+
+def _due(source: Consumer, topic: str, found: Survey) -> Iterator[tuple[int, Run]]:
+    """The records that are due, by partition in order, in runs of bounded size."""
+    left = {(topic, window.partition): window for window in found.windows if window.due.any()}
+    if left:
+        source.assign({place: window.first for place, window in left.items()})
+    heard = time.monotonic()
+    while left:
+        batches = source.poll(0.5)
+        for place, some in groupby(batches, lambda batch: (batch.topic, batch.partition)):
+            run = scan([SourceBatch(batch.header, batch.data, batch.from_offset) for batch in some])
+            yield from ((place[1], part) for part in _cut(run, left[place]))
+        positions = {place: at for place, (at, _) in source.positions().items()}
+        ended = {place for place, window in left.items() if positions.get(place, 0) >= window.end}
+        if ended:
+            left = {place: window for place, window in left.items() if place not in ended}
+            source.assign({place: positions.get(place, window.first) for place, window in left.items()})
+        if batches or ended:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > STALLED_S:
+            raise StalledError(f"{topic} stopped short of the window's end for {STALLED_S:.0f} s")
+
+
+def _cut(run: Run, window: Window) -> Iterator[Run]:
+    """What is due of a run, in parts that each fit into a transaction."""
+    rows = window.rows(run.columns.offset)
+    for part in np.split(rows, range(TRANSACTION_RECORDS, len(rows), TRANSACTION_RECORDS)):
+        if len(part):
+            yield Run(run.buf, Columns(*(column[part] for column in run.columns)))
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

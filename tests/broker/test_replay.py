@@ -1,0 +1,229 @@
+"""Replays on a real Kafka: what was never delivered, or all of it, once each, beside the live flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+
+import pytest
+
+from exchange.bus import Cluster
+from exchange.bus.fence import fence
+from exchange.bus.produce import Producer
+from exchange.contract import names
+from exchange.ledger.audit import Selection, balance_of_grants, balance_of_partitions, exchanged
+from exchange.ledger.follower import Follower
+from exchange.ledger.reconcile import reconcile
+from exchange.ledger.store import Store
+from exchange.ledger.verifier import verify
+from exchange.records.build import pack
+from exchange.router import replay as replay_module
+from exchange.router.replay import NotGrantedError, NothingRetainedError, Replay
+from exchange.router.survey import Done, Order
+from tests.router_office import Office
+from tests.router_rig import KEY, PSEUDONYM_KEY, value
+
+
+@pytest.fixture
+def office(fresh_cluster: Cluster, unique: str) -> Office:
+    return Office(fresh_cluster, unique)
+
+
+def order(grant: str, name: str = "", *, from_ms: int = 0, until_ms: int | None = None, again: bool = False) -> Order:
+    return Order(f"{grant}.{name}", grant, from_ms, until_ms, again)
+
+
+def job(office: Office, wanted: Order, pause: Callable[[float], None] = lambda seconds: None) -> Replay:
+    return Replay(office.cluster, wanted, KEY, pseudonym_key=PSEUDONYM_KEY, pause=pause)
+
+
+def route(office: Office) -> None:
+    """Let a router decide all that was published."""
+    with office.router():
+        office.wait_routed()
+
+
+def replayed(office: Office, reader: str, id_: str) -> list[list[bytes | None]]:
+    """What a replay put into the inbox, by partition; nothing else there has a mark."""
+    found = []
+    for records in office.read(office.inbox(reader)):
+        marked = [record for record in records if dict(record.headers).get(names.REPLAY_HEADER) == id_.encode()]
+        found.append([record.value for record in marked])
+    return found
+
+
+def test_a_new_grant_gets_the_history_once(office: Office, tmp_path: object) -> None:
+    office.adopt(office.grant("early"))
+    given = [value(cents=i, year=2020 + i % 2) for i in range(100)]
+    office.publish(given[:60])
+    office.publish(given[60:], partition=1)
+    route(office)
+    office.adopt(office.grant("early"), office.grant("late", where={"year": {"eq": 2021}}))
+    live = [value(cents=1000 + i, year=2021) for i in range(9)]
+    with office.router():
+        office.publish(live)
+        office.wait_routed()
+        done = job(office, order("late")).run()
+        office.publish(live)
+        office.wait_routed()
+    due = [given[1:60:2], given[61::2]]
+    assert replayed(office, "late", "late.") == due
+    assert office.values(office.inbox("late")) == [live + due[0] + live, due[1]]
+    assert (done.records, done.delivered, done.withheld) == (100, 50, {"filter": 50})
+    assert job(office, order("late")).run() == done
+    later = job(office, order("late", "2")).run()
+    assert (later.records, later.delivered) == (50, 0)
+    assert len(office.values(office.inbox("late"))[0]) == len(live) * 2 + 30
+    again = job(office, order("late", "3", again=True)).run()
+    assert (again.records, again.delivered) == (118, 68)
+    assert replayed(office, "late", "late.3") == [due[0] + live + live, due[1]]
+
+    store = Store(f"sqlite:///{tmp_path}/ledger.db")
+    Follower(office.cluster, store).follow(Event(), until_idle=True)
+    mine = Selection(subject=office.subject)
+    by_replay = {(e.grant, e.replay): (e.records, e.delivered) for e in exchanged(store, mine)}
+    assert by_replay[("late", None)] == (18, 18)
+    assert by_replay[("late", "late.")] == (100, 50)
+    assert all(balance.balanced for balance in balance_of_grants(store, mine))
+    partitions = balance_of_partitions(store, mine)
+    assert all(p.balanced for p in partitions)
+    assert [sum(n) for n in zip(*((p.records, p.replayed) for p in partitions), strict=True)] == [118, 268]
+    assert all(c.balanced for c in reconcile(office.cluster, store, office.subject, lambda *_: None))
+    store.close()
+    assert not verify(office.cluster, KEY, office.subject, lambda *_: None).mismatches
+
+
+def test_what_was_withheld_and_now_passes_is_delivered_and_nothing_twice(office: Office) -> None:
+    office.adopt(office.grant("g", where={"year": {"ge": 2025}}))
+    given = [value(cents=i, year=2020 + i % 10) for i in range(50)]
+    office.publish(given[:20])
+    with pytest.raises(InterruptedError):
+        publish_and_abort(office)
+    office.publish(given[20:])
+    route(office)
+    office.adopt(office.grant("g", where={"year": {"ge": 2022}}))
+    done = job(office, order("g")).run()
+    assert replayed(office, "g", "g.")[0] == [v for i, v in enumerate(given) if 2 <= i % 10 < 5]
+    assert (done.records, done.delivered, done.withheld) == (25, 15, {"filter": 10})
+    held = office.values(office.inbox("g"))[0]
+    assert sorted(v or b"" for v in held) == sorted(v for i, v in enumerate(given) if i % 10 >= 2)
+
+
+def test_masks_and_pseudonyms_are_those_of_the_live_flow(office: Office) -> None:
+    masked = office.grant("m", fields=("id", "cents"), masks={"id": "pseudonym"})
+    office.adopt(masked)
+    office.publish([value(cents=i) for i in range(5)])
+    route(office)
+    job(office, order("m", again=True)).run()
+    records = office.read(office.inbox("m"))[0]
+    assert [r[2:4] for r in records[:5]] == [r[2:4] for r in records[5:]]
+    assert [r.headers for r in records] == [()] * 5 + [(("exchange-replay", b"m."),)] * 5
+
+
+def test_the_window_is_from_a_time_to_before_another(office: Office) -> None:
+    office.adopt(office.grant("other"))
+    given = [value(cents=i) for i in range(30)]
+    producer = office.producer()
+    for i, one in enumerate(given):
+        producer.produce(office.topic, one, b"k", partition=0, timestamp=1_700_000_000_000 + 1000 * i)
+    producer.flush(60)
+    route(office)
+    office.adopt(office.grant("other"), office.grant("late"))
+    at = 1_700_000_000_000
+    job(office, order("late", from_ms=at + 9_500, until_ms=at + 20_000)).run()
+    assert replayed(office, "late", "late.")[0] == given[10:20]
+    with pytest.raises(NothingRetainedError):
+        job(office, order("late", "2", from_ms=at + 60_000)).run()
+
+
+def test_what_the_live_flow_has_not_decided_is_left_to_it(office: Office) -> None:
+    office.adopt(office.grant("g"))
+    office.publish([value(cents=i) for i in range(5)])
+    route(office)
+    office.publish([value(cents=i) for i in range(5, 9)])
+    job(office, order("g", again=True)).run()
+    assert len(replayed(office, "g", "g.")[0]) == 5
+    route(office)
+    assert office.values(office.inbox("g"))[0] == [value(cents=i) for i in (*range(5), *range(5), *range(5, 9))]
+
+
+def test_only_a_grant_in_force_is_replayed(office: Office) -> None:
+    old = office.grant("old", **{"from": "2020-01-01", "until": "2020-12-31"})
+    office.adopt(office.grant("g"), old)
+    office.publish([value()])
+    route(office)
+    for wrong, told in (("old", "in force from 2020-01-01"), ("gg", "has no grant")):
+        with pytest.raises(NotGrantedError, match=told):
+            job(office, order(wrong)).run()
+    assert office.values(office.inbox("old")) == [[], []]
+
+
+def publish_and_abort(office: Office) -> None:
+    with Producer(office.cluster, f"{office.owner}.x") as out:
+        try:
+            with out.transaction() as transaction:
+                transaction.send(office.topic, 0, pack([b"k"], [value(cents=-1)], [0]))
+                transaction.flush()
+                raise InterruptedError
+        finally:
+            out.renew()  # the broker aborts the transaction
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_module, "TRANSACTION_RECORDS", 10)
+
+
+class At:
+    """Does something once, at the nth pause of a replay."""
+
+    def __init__(self, number: int, do: Callable[[], object]) -> None:
+        self._left, self._do = number, do
+
+    def __call__(self, seconds: float) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._do()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_grant_that_is_revoked_is_replayed_no_further(office: Office) -> None:
+    office.adopt(office.grant("g"))
+    office.publish([value(cents=i) for i in range(100)])
+    route(office)
+
+    def revoke() -> None:
+        office.adopt(office.grant("other"))
+        fence(office.cluster, {"exchange.router.replay.g"})
+
+    with pytest.raises(NotGrantedError):
+        job(office, order("g", again=True), At(3, revoke)).run()
+    assert len(replayed(office, "g", "g.")[0]) == 30
+
+
+@pytest.mark.usefixtures("small")
+def test_a_replay_that_is_fenced_takes_the_new_contract_and_goes_on(office: Office) -> None:
+    office.adopt(office.grant("g"))
+    given = [value(cents=i) for i in range(100)]
+    office.publish(given)
+    route(office)
+
+    def narrow() -> None:
+        office.adopt(office.grant("g", where={"cents": {"lt": 70}}))
+        fence(office.cluster, {"exchange.router.replay.g"})
+
+    job(office, order("g", again=True), At(3, narrow)).run()
+    assert replayed(office, "g", "g.")[0] == given[:70]
+
+
+@pytest.mark.usefixtures("small")
+def test_two_replays_of_a_grant_at_once_deliver_once(office: Office) -> None:
+    office.adopt(office.grant("g", where={"cents": {"lt": 0}}))
+    given = [value(cents=i) for i in range(100)]
+    office.publish(given)
+    route(office)
+    office.adopt(office.grant("g"))
+    second: list[Done] = []
+    first = job(office, order("g"), At(4, lambda: second.append(job(office, order("g", "2")).run()))).run()
+    assert (first.delivered, second[0].delivered) == (40, 60)
+    assert office.values(office.inbox("g"))[0] == given
