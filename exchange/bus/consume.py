@@ -17,7 +17,7 @@ from exchange.bus.raw import RawBatch
 from exchange.bus.transport import RECEIVE_BYTES
 from exchange.errors import TransientError
 
-FETCH_PARTITION_BYTES = 4 << 20
+FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 JOIN_S = 5.0
 
@@ -114,6 +114,8 @@ class Consumer:
         with translated("fetch"):
             raw.join(self._consumer, JOIN_S)
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            if polled:
+                raw.fetch_ahead(self._consumer)
         return [batch for batches in polled.values() for batch in batches]
 
     def membership(self) -> Membership:

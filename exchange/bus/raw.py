@@ -16,7 +16,7 @@ from kafka.producer.producer_batch import FinalState, ProducerBatch
 from kafka.protocol.consumer import IsolationLevel
 from kafka.structs import TopicPartition
 
-from exchange.records.header import HEADER_BYTES, Header, crc, parse, stamp
+from exchange.records.header import HEADER_BYTES, MAGIC, MAGIC_AT, Header, crc, parse, stamp
 
 _COMMIT_MARKER = 1
 
@@ -50,27 +50,30 @@ class _RawRecords(Fetcher.PartitionRecords):
     yields_control = False
 
     def _unpack_records(self, tp: TopicPartition, records: Any, *_: object) -> Iterator[RawBatch]:
-        while (batch := records.next_batch()) is not None:
-            if batch.magic != 2:
-                raise CorruptRecordError(f"{tp.topic}/{tp.partition} holds a batch of format v{batch.magic}")
-            data = batch._buffer
-            header = parse(data)
+        while (data := records._next_slice) is not None:  # `next_batch` would copy it
+            records._cache_next()
+            if len(data) < HEADER_BYTES or data[MAGIC_AT] != MAGIC:
+                raise CorruptRecordError(f"{tp.topic}/{tp.partition} holds a batch that is not of format v{MAGIC}")
+            batch = RawBatch(tp.topic, tp.partition, parse(data), data, self.fetch_offset)
+            header = batch.header
             if self.check_crcs and crc(data) != header.crc:
                 raise CorruptRecordError(f"{tp.topic}/{tp.partition} fails its CRC at {header.base_offset}")
             self.leader_epoch = header.leader_epoch
             self.next_fetch_offset = header.next_offset
-            if self._is_wanted(batch, header):
+            if self._is_wanted(batch):
                 self.records_read += header.records
                 self.bytes_read += len(data)
-                yield RawBatch(tp.topic, tp.partition, header, data, self.fetch_offset)
+                yield batch
         self.drain()
 
-    def _is_wanted(self, batch: Any, header: Header) -> bool:
+    def _is_wanted(self, batch: RawBatch) -> bool:
+        header = batch.header
         if self.isolation_level == IsolationLevel.READ_COMMITTED and header.producer_id >= 0:
             self._consume_aborted_transactions_up_to(header.next_offset - 1)
-            if self._contains_abort_marker(batch):
-                self.aborted_producer_ids.discard(header.producer_id)
-            elif self._is_batch_aborted(batch):
+            if header.is_control:
+                if not batch.committed:
+                    self.aborted_producer_ids.discard(header.producer_id)
+            elif header.is_transactional and header.producer_id in self.aborted_producer_ids:
                 return False
         return self.yields_control or not header.is_control
 
@@ -82,6 +85,14 @@ class _RawAndControl(_RawRecords):
 def fetch_raw(consumer: KafkaConsumer, *, control: bool) -> None:
     """Make `poll` of this consumer return RawBatch instead of records; `max_poll_records` counts batches."""
     consumer._fetcher.PartitionRecords = _RawAndControl if control else _RawRecords
+
+
+def fetch_ahead(consumer: KafkaConsumer) -> None:
+    """Ask for what comes next, so that it is under way while what has been polled is worked on.
+
+    kafka-python does so only where a poll found its records waiting, not where it waited for them.
+    """
+    consumer._fetcher.send_fetches()
 
 
 def forget_assignment(consumer: KafkaConsumer) -> None:

@@ -33,7 +33,7 @@ def wanted(contract: Contract) -> dict[str, Topic]:
     most replicated subject.
     """
     replication = max((s.topic.replication for s in contract.subjects), default=1)
-    topics = _own(replication)
+    topics = own(replication)
     # A subject can have several grants for one reader, one after the other: they share the inbox.
     readers: dict[str, dict[str, None]] = {}
     for grant in contract.grants:
@@ -48,7 +48,8 @@ def wanted(contract: Contract) -> dict[str, Topic]:
     return topics
 
 
-def _own(replication: int) -> dict[str, Topic]:
+def own(replication: int) -> dict[str, Topic]:
+    """The exchange's own topics, which every contract has."""
     durable = _durable(replication)
     for_ever = durable | {"cleanup.policy": "delete", "retention.ms": "-1"}
     return {

@@ -10,6 +10,7 @@ from crc32c import crc32c
 HEADER_BYTES = 61
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _PRODUCER = struct.Struct(">qhi")
+MAGIC, MAGIC_AT = 2, 16
 _ATTRIBUTES_AT, _PRODUCER_AT, _CRC_AT = 21, 43, 17
 _LENGTH_FROM = 12  # `length` counts the bytes after itself
 
@@ -44,6 +45,11 @@ class Header(NamedTuple):
         return self.attributes & CODEC_MASK
 
     @property
+    def is_transactional(self) -> bool:
+        """True for what was written in a transaction."""
+        return bool(self.attributes & TRANSACTIONAL)
+
+    @property
     def is_control(self) -> bool:
         """True for a transaction marker."""
         return bool(self.attributes & CONTROL)
@@ -57,7 +63,8 @@ def parse(batch: bytes | bytearray | memoryview) -> Header:
 def write(batch: bytearray | memoryview, count: int, first_timestamp: int, max_timestamp: int) -> None:
     """Fill in the header of an uncompressed batch that no producer has stamped yet."""
     length = len(batch) - _LENGTH_FROM
-    _HEADER.pack_into(batch, 0, 0, length, -1, 2, 0, 0, count - 1, first_timestamp, max_timestamp, -1, -1, -1, count)
+    times = first_timestamp, max_timestamp
+    _HEADER.pack_into(batch, 0, 0, length, -1, MAGIC, 0, 0, count - 1, *times, -1, -1, -1, count)
 
 
 def stamp(

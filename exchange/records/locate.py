@@ -27,6 +27,19 @@ class Located(NamedTuple):
         return Located(self.buf, self.start[which], self.marks[which], self.status[which])
 
 
+class LocatedRows(NamedTuple):
+    """Located bodies of some rows (int64 indexes, ascending), one body a row."""
+
+    rows: np.ndarray
+    located: Located
+
+    def of(self, rows: np.ndarray) -> Located:
+        """The bodies of these of the rows."""
+        if len(rows) == len(self.rows):
+            return self.located
+        return self.located.cut(np.searchsorted(self.rows, rows))
+
+
 def locate(plan: Plan, buf: np.ndarray, start: np.ndarray, length: np.ndarray) -> Located:
     """Check the bodies buf[start : start + length] and locate every field; columns as for `check`."""
     marks = np.empty((len(start), len(plan.fields) + 1), np.int32)

@@ -11,9 +11,10 @@ import numpy as np
 from exchange.contract.model import Mask, Where
 from exchange.records.avro_plan import Plan, compile_plan
 from exchange.records.filter import Filter, compile_filter
-from exchange.records.locate import locate
+from exchange.records.locate import LocatedRows, locate
 from exchange.records.project import Draft, InconvertibleError, Projection, compile_projection
 from exchange.records.reference import Reference, UnevaluableError
+from exchange.records.wire_ids import by_id
 from exchange.schema.avro import Schema
 from exchange.schema.wire import HEADER_BYTES, pack
 
@@ -54,20 +55,26 @@ class View:
     ways: Mapping[int, Way]
 
     def evaluate(
-        self, buf: np.ndarray, start: np.ndarray, length: np.ndarray, ids: np.ndarray, rows: np.ndarray
+        self,
+        buf: np.ndarray,
+        start: np.ndarray,
+        length: np.ndarray,
+        ids: np.ndarray,
+        rows: np.ndarray,
+        known: Mapping[int, LocatedRows] = {},
     ) -> Evaluated:
         """Evaluate the rows named by `rows` (int64 indexes, ascending) of n values.
 
         Values are buf[start : start + length] in wire format, `buf` read-only uint8[], the columns
         int64[n] and `ids` their schema ids. The rows named must have passed `check` (no nulls
-        among them); all others neither pass nor count as unevaluable.
+        among them); all others neither pass nor count as unevaluable. `known` are bodies that have been
+        located already, by schema id: at least the rows named of that id.
         """
         n = len(start)
         keep, unevaluable = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
         made: list[tuple[np.ndarray, Draft]] = []
         slow: dict[int, bytes] = {}
-        for schema_id in np.unique(ids[rows]).tolist():
-            of_writer = rows[ids[rows] == schema_id]
+        for schema_id, of_writer in by_id(ids, rows):
             way = self.ways.get(schema_id)
             if way is None:
                 unevaluable[of_writer] = True
@@ -76,16 +83,20 @@ class View:
             elif way.projection is None and not way.filter.conditions:
                 keep[of_writer] = True
             else:
-                located = locate(way.plan, buf, start[of_writer] + HEADER_BYTES, length[of_writer] - HEADER_BYTES)
+                if schema_id in known:
+                    located = known[schema_id].of(of_writer)
+                else:
+                    located = locate(way.plan, buf, start[of_writer] + HEADER_BYTES, length[of_writer] - HEADER_BYTES)
+                passing = of_writer
                 if located.status.any():
                     unevaluable[of_writer[located.status != 0]] = True
-                    of_writer, located = of_writer[located.status == 0], located.cut(located.status == 0)
+                    passing, located = passing[located.status == 0], located.cut(located.status == 0)
                 if way.filter.conditions:
                     mask = way.filter.mask(located)
-                    of_writer, located = of_writer[mask], located.cut(mask)
-                keep[of_writer] = True
+                    passing, located = passing[mask], located.cut(mask)
+                keep[passing] = True
                 if way.projection is not None:
-                    made.append((of_writer, way.projection.draft(located)))
+                    made.append((passing, way.projection.draft(located)))
         if self.schema_id is None:
             return Evaluated(keep, unevaluable, buf, start, np.where(keep, length, -1))
         return Evaluated(keep, unevaluable, *_written(n, made, slow))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numba import njit
 
@@ -14,6 +16,16 @@ def schema_ids(buf: np.ndarray, value: np.ndarray, value_len: np.ndarray) -> np.
     out = np.empty(len(value), np.int64)
     _schema_ids(buf, value, value_len, out)
     return out
+
+
+def by_id(ids: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each schema id among ids[rows] with its rows, ascending; `rows` are int64 indexes into `ids` (int64[n])."""
+    chosen = ids if len(rows) == len(ids) else ids[rows]
+    if len(rows) and (chosen == chosen[0]).all():  # nearly always: a full sort would show in profiles
+        yield int(chosen[0]), rows
+        return
+    for schema_id in np.unique(chosen).tolist():
+        yield schema_id, rows[chosen == schema_id]
 
 
 @njit(nogil=True, cache=True)

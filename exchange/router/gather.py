@@ -12,6 +12,7 @@ from exchange.records.scan import SourceBatch
 
 MAX_RUN_RECORDS = 32_768  # of one ledger entry: its tags stay within 512 KiB
 MAX_RUN_BYTES = 8 << 20
+OWN_RUN_BYTES = 1 << 20  # of one fetch response: it is worked on where it lies instead of being joined to the next
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Gathered:
             records = size = 0
             for batch in batches:
                 count, length = batch.header.records, len(batch.data)
-                if run and (records + count > MAX_RUN_RECORDS or size + length > MAX_RUN_BYTES):
+                is_full = records + count > MAX_RUN_RECORDS or size + length > MAX_RUN_BYTES
+                if run and (is_full or (size >= OWN_RUN_BYTES and batch.data.obj is not run[-1].data.obj)):
                     yield partition, run
                     run, records, size = [], 0, 0
                 run.append(SourceBatch(batch.header, batch.data, batch.from_offset))

@@ -52,6 +52,11 @@ class ReadySubject:
         """Whether no grant began or ended between this and the moment that it was made for."""
         return self.valid_from <= now < self.valid_until
 
+    @property
+    def looks_inside(self) -> bool:
+        """Whether some view needs to know where a record's fields are."""
+        return any(view.is_filtered or not view.is_whole for view in self.views)
+
 
 def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: bytes = b"") -> ReadySubject:
     """Compile the checks of every writer schema and the views in force at `now`.

@@ -6,8 +6,9 @@ ledger entry that is returned says which, with its proof. No I/O and no clock he
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from exchange.records import build, hash, wire_ids
 from exchange.records.build import NO_HEADERS, Batch, Values
 from exchange.records.check import REASONS as CHECK_REASONS
 from exchange.records.check import check
+from exchange.records.locate import LocatedRows, locate
 from exchange.records.mask import pseudonyms
 from exchange.records.scan import Columns
 from exchange.records.scan import Run as Records
@@ -74,15 +76,15 @@ def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndar
     be sent to each of its topics.
     """
     columns = run.columns
-    status, ids = _check(run, subject)
+    status, ids, located = _check(run, subject)
     places = (columns.key, columns.key_len, columns.value, columns.value_len)
     leaves = hash.leaves(run.buf, *places, np.empty((run.rows, hash.DIGEST_BYTES), np.uint8))
     tags = hash.tags(run.buf, columns.key, columns.key_len, tag_state, np.empty((run.rows, hash.TAG_BYTES), np.uint8))
     root = hash.merkle_root(leaves)
-    good = np.flatnonzero(status == 0)
+    checked = _Checked(run, ids, located, np.flatnonzero(status == 0), leaves, root)
     outcomes, deliveries = [], []
     for view in subject.views:
-        outcome, batches = _decide(run, ids, leaves, root, good, view, source.headers, allow)
+        outcome, batches = _decide(checked, view, source.headers, allow)
         outcomes.append(outcome)
         if batches:
             deliveries.append((view.topics, batches))
@@ -107,42 +109,54 @@ def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndar
     return Step(entry, tuple(deliveries), _set_aside(run, status, bad, source))
 
 
-def _check(run: Records, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray]:
-    """One status per record (uint8[n], an index of REASONS) and its schema id (int64[n])."""
+class _Checked(NamedTuple):
+    """A run of n records with what all views need: schema ids (int64[n]), where the fields are, the valid records.
+
+    `good` are int64 indexes; `leaves` (uint8[n, 32]) and their `root` are the Merkle tree's.
+    """
+
+    run: Records
+    ids: np.ndarray
+    located: Mapping[int, LocatedRows]
+    good: np.ndarray
+    leaves: np.ndarray
+    root: bytes
+
+
+def _check(run: Records, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, dict[int, LocatedRows]]:
+    """One status per record (uint8[n], an index of REASONS), its schema id (int64[n]), and by that its fields' places.
+
+    The latter only where a view looks inside of records.
+    """
     columns = run.columns
     ids = wire_ids.schema_ids(run.buf, columns.value, columns.value_len)
     status = np.zeros(run.rows, np.uint8)
     status[ids == wire_ids.NO_HEADER] = _WIRE_HEADER
-    for schema_id in np.unique(ids[ids >= 0]).tolist():
-        rows = np.flatnonzero(ids == schema_id)
+    located: dict[int, LocatedRows] = {}
+    for schema_id, rows in wire_ids.by_id(ids, np.flatnonzero(ids >= 0)):
         plan = subject.checks.get(schema_id)
         if plan is None:
             status[rows] = _SCHEMA_ID
+            continue
+        start, length = columns.value[rows] + _WIRE_BYTES, columns.value_len[rows] - _WIRE_BYTES
+        if subject.looks_inside:
+            located[schema_id] = LocatedRows(rows, locate(plan, run.buf, start, length))
+            status[rows] = located[schema_id].located.status
         else:
-            start, length = columns.value[rows] + _WIRE_BYTES, columns.value_len[rows] - _WIRE_BYTES
             status[rows] = check(plan, run.buf, start, length)
     status[columns.tail_len > MAX_RECORD_BYTES] = _RECORD_SIZE
     status[columns.tail_len < 0] = _BATCH_CODEC
-    return status, ids
+    return status, ids, located
 
 
-def _decide(
-    run: Records,
-    ids: np.ndarray,
-    leaves: np.ndarray,
-    root: bytes,
-    good: np.ndarray,
-    view: ReadyView,
-    headers: bytes,
-    allow: Allow,
-) -> tuple[Outcome, list[Batch]]:
-    """What the view's grants get of the valid records `good` (int64 indexes), and its batches.
+def _decide(checked: _Checked, view: ReadyView, headers: bytes, allow: Allow) -> tuple[Outcome, list[Batch]]:
+    """What the view's grants get of the valid records, and its batches.
 
     `headers` stand behind those that the records are delivered with.
     """
-    columns = run.columns
+    run, columns = checked.run, checked.run.columns
     keep = np.zeros(run.rows, bool)
-    keep[good] = True
+    keep[checked.good] = True
     withheld: dict[str, np.ndarray] = {}
     values = Values(run.buf, columns.value, columns.value_len)
     tombstones = keep & (columns.value_len < 0)
@@ -150,7 +164,9 @@ def _decide(
         withheld["tombstone"] = tombstones
     if not view.is_whole or view.is_filtered:
         asked = keep & ~tombstones  # nothing of a tombstone can be filtered or projected
-        made = view.kernels.evaluate(run.buf, columns.value, columns.value_len, ids, np.flatnonzero(asked))
+        made = view.kernels.evaluate(
+            run.buf, columns.value, columns.value_len, checked.ids, np.flatnonzero(asked), checked.located
+        )
         values = Values(made.buf, made.start, made.length)
         withheld["unevaluable"] = made.unevaluable
         withheld["filter"] = asked & ~made.keep & ~made.unevaluable
@@ -168,12 +184,12 @@ def _decide(
     if view.is_whole:
         is_live = headers == NO_HEADERS
         batches = build.copy(run.buf, columns, rows) if is_live else build.copy_with(run.buf, columns, rows, headers)
-        digest = root if len(rows) == run.rows else hash.merkle_root(leaves[rows])
+        digest = checked.root if len(rows) == run.rows else hash.merkle_root(checked.leaves[rows])
     else:
         batches = build.join(keys, values, columns.timestamp, rows, headers=headers)
         digest = _digest(keys, values, rows)
     size = int(np.maximum(keys.length[rows], 0).sum() + np.maximum(values.length[rows], 0).sum())
-    reasons = tuple(_withheld(reason, which, len(good)) for reason, which in withheld.items() if which.any())
+    reasons = tuple(_withheld(reason, which, len(checked.good)) for reason, which in withheld.items() if which.any())
     return Outcome(view.grants, len(rows), size, digest, reasons), batches
 
 

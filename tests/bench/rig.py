@@ -16,7 +16,7 @@ from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.contract import names
-from exchange.contract.topics import CONTRACT_MESSAGE_BYTES, Topic
+from exchange.contract.topics import Topic, own
 from exchange.settings import Settings
 from tests.bench import measure, workload
 from tests.bench.candidates import Candidate, Start
@@ -24,7 +24,7 @@ from tests.bench.workload import Loaded, Source, Task
 from tests.kafka_fixtures import free_port
 
 LOGS = Path("build/bench/logs")
-_LARGE = {names.LEDGER: 8 << 20, names.CONTRACT: CONTRACT_MESSAGE_BYTES}
+_OWN = own(replication=1)
 _GROUP_PATIENCE_S = 60.0
 
 
@@ -53,8 +53,7 @@ class Rig:
         with Admin(self.cluster) as admin:
             if old := self._made.intersection(wanted):
                 admin.delete(old)
-            configs = {topic: {"max.message.bytes": str(_LARGE[topic])} if topic in _LARGE else {} for topic in wanted}
-            admin.create({topic: Topic(1, 1, config) for topic, config in configs.items()})
+            admin.create({topic: Topic(1, 1, _OWN[topic].configs if topic in _OWN else {}) for topic in wanted})
         self._made.update(wanted)
 
     def drop(self, topics: Iterable[str]) -> None:
