@@ -137,7 +137,10 @@ def _attribute(field: FieldInfo, name: str, item: Mapping[str, Any]) -> Any:
             return kind.model_construct(_fields_set=None, **parts)
         # A mapping such as `where`: its right entries still get their other checks.
         wrong = {fault["loc"][0] for fault in error.errors()}
-        return adapter.validate_python({k: v for k, v in value.items() if k not in wrong})
+        try:
+            return adapter.validate_python({k: v for k, v in value.items() if k not in wrong})
+        except ValidationError:  # a mapping where there should be none
+            return None
 
 
 def _keys(model: type[Model], path: Path) -> list[str]:
