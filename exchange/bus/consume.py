@@ -85,7 +85,6 @@ class Consumer:
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=2_000,
                 metadata_max_age_ms=30_000,
-                retry_backoff_ms=10,  # also what the first metadata wait for: a command makes several clients
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )

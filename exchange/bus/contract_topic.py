@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Self
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
@@ -29,22 +30,39 @@ def epochs(cluster: Cluster) -> Iterator[tuple[Epoch, int]]:
             yield epoch, record.offset
 
 
-def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
-    """The epoch in force and its offset; None where none was ever published. Raises as `epochs` does.
+class Newest:
+    """Finds the epoch in force, over and over with one client."""
 
-    Reads only the end of the topic. Each epoch has the number after the highest before it, so that none
-    before offset n has a higher number than n: a higher one from there on is the highest of all.
-    """
-    place = (names.CONTRACT, 0)
-    with Consumer(cluster, isolation="read_uncommitted") as consumer:
-        end = consumer.end_offsets([place])[place] if consumer.partitions(names.CONTRACT) else 0
+    def __init__(self, cluster: Cluster) -> None:
+        self._consumer = Consumer(cluster, isolation="read_uncommitted")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def find(self) -> tuple[Epoch, int] | None:
+        """The epoch and its offset; None where none was ever published. Raises as `epochs` does.
+
+        Reads only the end of the topic. Each epoch has the number after the highest before it, so that none
+        before offset n has a higher number than n: a higher one from there on is the highest of all.
+        """
+        place = (names.CONTRACT, 0)
+        end = self._consumer.end_offsets([place])[place] if self._consumer.partitions(names.CONTRACT) else 0
         start, newest = end, None
         while start > 0 and (newest is None or newest[0].number <= start):
             start, newest = max(0, end - max(_LAST, 4 * (end - start))), None
-            for record in read(consumer, {place: start}, {place: end}):
+            for record in read(self._consumer, {place: start}, {place: end}):
                 if record.value is not None and takes_over(epoch := decode(record.value), newest and newest[0]):
                     newest = epoch, record.offset
         return newest
+
+
+def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
+    """The epoch in force and its offset, see `Newest.find`."""
+    with Newest(cluster) as newest:
+        return newest.find()
 
 
 def publish_epoch(cluster: Cluster, epoch: Epoch) -> int:

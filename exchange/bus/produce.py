@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import kafka.errors
 from kafka import KafkaProducer
@@ -16,7 +16,9 @@ from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Membership
 from exchange.errors import TransientError
-from exchange.records.build import Batch
+
+if TYPE_CHECKING:  # loading the kernels takes a command half a second
+    from exchange.records.build import Batch
 
 MAX_REQUEST_BYTES = 16 << 20
 

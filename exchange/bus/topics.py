@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 
 from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
-from exchange.bus.consume import Consumer, Record, records
+from exchange.bus.consume import Consumer, Record, few
 
 # The topic's own max.message.bytes is the limit that counts; the largest is that of exchange.contract.
 MAX_RECORD_BYTES = 10 << 20
@@ -47,7 +47,7 @@ def read(
             told = ", ".join(sorted({topic for topic, _ in waiting}))
             raise BusUnavailableError(f"the end of {told} was not reached in {timeout_s:.0f} s")
         for batch in consumer.poll(0.5):
-            yield from records(batch)
+            yield from few(batch)
         positions = consumer.positions()
         waiting = {tp for tp in waiting if positions.get(tp, (0, 0))[0] < ends[tp]}
 
@@ -66,6 +66,7 @@ def publish(
         client = KafkaProducer(
             **cluster.config(),
             acks="all",
+            retry_backoff_ms=5,
             enable_idempotence=True,
             max_request_size=MAX_RECORD_BYTES,
             metrics_enabled=False,

@@ -24,6 +24,7 @@ from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaSSLTransport
 
 RECEIVE_BYTES = 1 << 20
+METADATA_BACKOFF_MS = 20
 _TLS_RECORD_BYTES = 1 << 14
 _TLS_ALERT = b"\x15\x03"  # as a response's size this would be 336 MiB
 
@@ -48,7 +49,10 @@ class NetClient(KafkaNetClient):
 
     def __init__(self, **configs: Any) -> None:
         net = NetworkSelector(**configs | {"selector": Selector})
-        super().__init__(net=net, manager=_Manager(net, **configs))
+        manager = _Manager(net, **configs)
+        # Else every client waits 100 ms between its first and its second request for metadata.
+        manager.cluster.config["retry_backoff_ms"] = METADATA_BACKOFF_MS
+        super().__init__(net=net, manager=manager)
 
 
 class _Manager(KafkaConnectionManager):

@@ -11,7 +11,7 @@ from typing import Self
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
-from exchange.bus.consume import Consumer, records
+from exchange.bus.consume import Consumer, few
 from exchange.bus.fence import fence
 from exchange.bus.raw import RawBatch
 from exchange.contract import names
@@ -98,7 +98,7 @@ class Adoption:
         if batch.header.is_control:
             said = self._open.pop(batch.header.producer_id, set())
             return said if batch.committed else set()
-        for record in records(batch):
+        for record in few(batch):
             if record.key == ledger.record_key(names.CONTRACT, 0) and record.value is not None:
                 entry = ledger.decode(wire.unpack(record.value)[1])
                 if entry.epoch >= epoch:

@@ -7,7 +7,7 @@ import click
 from exchange import credentials
 from exchange.bus import Cluster
 from exchange.bus.cluster import ConcurrentApplyError
-from exchange.bus.contract_topic import epochs, latest_epoch, publish_epoch
+from exchange.bus.contract_topic import Newest, epochs, publish_epoch
 from exchange.cli.adoption import Adoption
 from exchange.cli.connection import connect
 from exchange.cli.grant_desk import Desk, complete_grant, with_desk
@@ -37,15 +37,15 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
     plain(reason, "the reason", remedy="give it with --reason")
     actor, fault = desk.actor, None
     cluster = connect(desk.settings, "exchange.apply", credentials.ADMIN)
-    with Adoption(cluster) as adoption:
-        grant = _find(desk, cluster, grant_id)
+    with Adoption(cluster) as adoption, Newest(cluster) as newest:
+        grant = _find(desk, cluster, newest, grant_id)
         _require_right(desk, grant)
         # First the file: whoever applies it from now on does not bring the grant back.
         try:
             edit(desk.settings.contract, lambda data: rewritten(data, drop=[grant_id]))
         except ExchangeError as error:
             fault = error
-        number = _withdraw(desk, cluster, grant_id)
+        number = _withdraw(desk, cluster, newest, grant_id)
         told = adoption.passed(number).text
     click.echo(f"Grant {grant_id} is revoked: epoch {number} is without it. {told}")
     with desk.store() as store, store.writing() as writer:
@@ -56,10 +56,10 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
         raise ConfigError(f"the grant is revoked, but still in the contract file: {fault}", remedy=remedy) from fault
 
 
-def _find(desk: Desk, cluster: Cluster, grant_id: str) -> Grant:
+def _find(desk: Desk, cluster: Cluster, newest: Newest, grant_id: str) -> Grant:
     """The grant as it is in force; else as the file has it, or as it was: an earlier run may have been cut short."""
-    newest = latest_epoch(cluster)
-    grants = list(newest[0].contract.grants) if newest else []
+    found = newest.find()
+    grants = list(found[0].contract.grants) if found else []
     if all(grant.id != grant_id for grant in grants):
         grants = [grant for epoch, _ in epochs(cluster) for grant in epoch.contract.grants]
         grants += desk.contract().grants
@@ -77,11 +77,11 @@ def _require_right(desk: Desk, grant: Grant) -> None:
         raise WrongActorError(f"grant {grant.id} is for {', '.join(dict.fromkeys(may))} to revoke", remedy=remedy)
 
 
-def _withdraw(desk: Desk, cluster: Cluster, grant_id: str) -> int:
+def _withdraw(desk: Desk, cluster: Cluster, newest: Newest, grant_id: str) -> int:
     """The number of the epoch in force, in which there is no such grant. Others may publish at the same time."""
     for _ in range(_ATTEMPTS):
-        newest = latest_epoch(cluster)
-        if newest is None or all(grant.id != grant_id for grant in newest[0].contract.grants):
-            return newest[0].number if newest else 0
-        publish_epoch(cluster, without(newest[0], grant_id, desk.now))
+        found = newest.find()
+        if found is None or all(grant.id != grant_id for grant in found[0].contract.grants):
+            return found[0].number if found else 0
+        publish_epoch(cluster, without(found[0], grant_id, desk.now))
     raise ConcurrentApplyError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")
