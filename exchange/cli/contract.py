@@ -90,7 +90,7 @@ def plan(output: str, delete: Sequence[str], only: Sequence[Part], out: Path | N
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path), required=False)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_delete
 @_only

@@ -22,7 +22,7 @@ from exchange.contract.changes import (
     SetRates,
 )
 from exchange.contract.load import Loaded
-from exchange.contract.plan import Actual, Plan
+from exchange.contract.plan import NO_AUTHORIZER, Actual, Plan
 from exchange.contract.topics import wanted
 
 Kind = Literal["missing", "extra", "different"]
@@ -62,7 +62,9 @@ def find_drift(plan: Plan, loaded: Loaded, actual: Actual, accepted: Collection[
         *(Finding("acls", "extra", who, text) for who, text in _by_principal(r for r in others if _weighs(r, ours))),
     ]
     notes = [f"{who} {text}" for who, text in _by_principal(r for r in others if not _weighs(r, ours))]
-    return Drift(tuple(findings), (*notes, *_settings(loaded, actual), *plan.notices))
+    notes += _settings(loaded, actual)
+    notes += [NO_AUTHORIZER] if actual.access is None else []
+    return Drift(tuple(findings), tuple(notes))
 
 
 def _pending(change: Change, actual: Actual) -> Iterator[Finding]:
