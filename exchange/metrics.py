@@ -103,6 +103,18 @@ GRANT_HOLIDAYS_KNOWN = Gauge(
     "The last day whose public holidays are known, as Unix time: behind it nothing is found overdue.",
     registry=REGISTRY,
 )
+QUOTA_REMAINING = Gauge(
+    "exchange_quota_remaining_records",
+    "Records that the grant's quota leaves for today, as this router last saw it.",
+    ["grant"],
+    registry=REGISTRY,
+)
+QUOTA_WITHHELD = Counter(
+    "exchange_quota_withheld_records",
+    "Records withheld because the grant's quota was used up.",
+    ["grant"],
+    registry=REGISTRY,
+)
 EPOCH = Gauge("exchange_epoch", "Number of the contract epoch in force here.", registry=REGISTRY)
 TRANSACTION_FAILURES = Counter(
     "exchange_transaction_failures",

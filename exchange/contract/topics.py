@@ -11,6 +11,7 @@ from exchange.contract.model import Contract, TopicSettings
 LEDGER_PARTITIONS = 8
 LEDGER_MESSAGE_BYTES = 8 << 20
 CONTRACT_MESSAGE_BYTES = 10 << 20
+QUOTA_DAYS = 4  # of claims and uses, see contract/quota.py
 DAY_MS = 24 * 60 * 60 * 1000
 _BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 PREFIXES = ("subject.", "inbox.", "quarantine.", "cursor.")
@@ -55,6 +56,13 @@ def own(replication: int) -> dict[str, Topic]:
     return {
         names.SCHEMAS: Topic(1, replication, durable | {"cleanup.policy": "compact"}),
         names.CONTRACT: Topic(1, replication, for_ever | {"max.message.bytes": str(CONTRACT_MESSAGE_BYTES)}),
+        names.QUOTA: Topic(
+            2,
+            replication,
+            durable
+            | _BROKER_TIME
+            | {"cleanup.policy": "delete", "retention.ms": str(QUOTA_DAYS * DAY_MS), "segment.ms": str(DAY_MS)},
+        ),
         names.LEDGER: Topic(
             LEDGER_PARTITIONS, replication, for_ever | _BROKER_TIME | {"max.message.bytes": str(LEDGER_MESSAGE_BYTES)}
         ),

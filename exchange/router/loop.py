@@ -24,8 +24,9 @@ from exchange.router.clock import BrokerClock
 from exchange.router.epochs import CONTRACT, EpochWatch, Published
 from exchange.router.gather import Gathered, Gatherer
 from exchange.router.plan import ReadySubject, make_ready
+from exchange.router.quotas import Quotas
 from exchange.router.rivals import Rivals
-from exchange.router.step import Source, Step, step
+from exchange.router.step import Source, Step, no_quotas, step
 from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
@@ -74,6 +75,7 @@ class Router:
         self._behind = report.Lag()
         self._failures = 0
         self._rivals = Rivals(instance)
+        self._quotas: Quotas | None = None
         self._writing = _done()
 
     def run(self, stop: threading.Event) -> None:
@@ -91,7 +93,11 @@ class Router:
             ):
                 self._gatherer = Gatherer(source, max_bytes=self._limits.max_bytes, max_wait_s=self._limits.max_wait_s)
                 self._writer = Writer(out, len(source.partitions(names.LEDGER)), self._clock)
-                self._route(stop, watch, source, out)
+                try:
+                    self._route(stop, watch, source, out)
+                finally:
+                    if self._quotas:
+                        self._quotas.close()
 
     def health(self) -> metrics.Health:
         """Well while an epoch is in force here and the last transaction went through."""
@@ -105,6 +111,8 @@ class Router:
                 if self._failures:
                     out.renew()
                     source.rewind()
+                    if self._quotas:
+                        self._quotas.recover()
                     is_new = True
                 if is_new:
                     # Whoever published an epoch before this producer was opened could not fence it.
@@ -135,7 +143,8 @@ class Router:
         if gathered.batches:
             assert gathered.membership is not None
             made = [step for step in steps if step.entry.count]
-            decided = Decided(made, gathered.offsets(), gathered.membership, plans)
+            uses = self._quotas.begin() if self._quotas else []
+            decided = Decided(made, gathered.offsets(), gathered.membership, plans, uses)
             self._writing = self._pool.submit(self._write, gathered, decided)
         self._behind.show(source.positions(), self._clock())
 
@@ -143,6 +152,8 @@ class Router:
         """Wait for the transaction that is being written; raise what went wrong with it."""
         self._writing.result()
         self._failures = 0
+        if self._quotas:
+            self._quotas.committed()
 
     def _revoked(self, partitions: set[tuple[str, int]]) -> None:
         """The group takes partitions away: let the last transaction end, if it does soon."""
@@ -158,10 +169,14 @@ class Router:
         self._writer.entry(entry, epoch.ledger)
         now = self._clock.now()
         ready = {s.id: make_ready(epoch, s.id, now, self._pseudonym_key) for s in epoch.contract.subjects}
+        if self._quotas is None and any(grant.quota.is_limited for grant in epoch.contract.grants):
+            self._quotas = Quotas(self._cluster, self.instance, self._clock)
         if ready.keys() != self._ready.keys():
             source.subscribe([names.subject_topic(subject) for subject in ready])
         self._current, self._ready = published, ready
         report.adopted(epoch)
+        if self._quotas:
+            self._quotas.show(epoch.contract.grants)
         _log.info("took an epoch", extra={"epoch": epoch.number})
 
     def _step(self, place: tuple[str, int], batches: Sequence[SourceBatch], plans: list[ReadySubject]) -> Step:
@@ -173,7 +188,8 @@ class Router:
             ready = self._ready[subject_id] = make_ready(self._current.epoch, subject_id, now, self._pseudonym_key)
         plans.append(ready)
         source = Source(topic, partition, self._current.epoch.number, self.instance, _ms(now))
-        return step(scan(batches), ready, source, self._tag_state)
+        allow = self._quotas.allow if self._quotas else no_quotas
+        return step(scan(batches), ready, source, self._tag_state, allow)
 
     def _write(self, gathered: Gathered, decided: Decided) -> None:
         assert self._current is not None

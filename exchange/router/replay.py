@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
@@ -26,6 +27,7 @@ from exchange.records.scan import Columns, Run, SourceBatch, scan
 from exchange.router.clock import BrokerClock
 from exchange.router.epochs import CONTRACT, EpochWatch, Published
 from exchange.router.plan import ReadySubject, make_ready
+from exchange.router.quotas import Quotas
 from exchange.router.rivals import Rivals
 from exchange.router.step import Source, step
 from exchange.router.survey import Done, Order, Survey, Window, survey
@@ -138,6 +140,7 @@ class Replay:
         with (
             Producer(self._cluster, transactional_id, timeout_s=TIMEOUT_S) as out,
             Consumer(self._cluster, max_batches=64) as source,
+            ExitStack() as clients,
         ):
             # After the producer was opened: whoever published an epoch before could not fence it, and what
             # another replay of the grant had open is decided.
@@ -145,10 +148,11 @@ class Replay:
             writer = Writer(out, len(source.partitions(names.LEDGER)), self._clock)
             self._adopt(watch.newest, writer)
             assert self._current is not None
+            quotas = clients.enter_context(Quotas(self._cluster, self._instance, self._clock))
             for run in _due(source, self._topic, self.survey(self._current.epoch)):
                 if watch.newest is not self._current:
                     self._adopt(watch.newest, writer)
-                self._decide(*run, writer)
+                self._decide(*run, writer, quotas)
                 report(run[1].rows)
 
     def _adopt(self, published: Published | None, writer: Writer) -> None:
@@ -166,7 +170,7 @@ class Replay:
         grant = granted(epoch, self._order.grant, now)
         return make_ready(alone(epoch, grant), grant.subject, now, self._pseudonym_key)
 
-    def _decide(self, partition: int, run: Run, writer: Writer) -> None:
+    def _decide(self, partition: int, run: Run, writer: Writer, quotas: Quotas) -> None:
         """One transaction: these records, decided for the grant alone."""
         assert self._current is not None
         epoch, now = self._current.epoch, self._clock.now()
@@ -174,10 +178,11 @@ class Replay:
             self._ready = self._make_ready(epoch)
         source = Source(self._topic, partition, epoch.number, self._instance, _ms(now), self._order.id)
         # What is no valid record was set aside by the live flow.
-        made = replace(step(run, self._ready, source, self._tag_state), quarantined=[])
+        made = replace(step(run, self._ready, source, self._tag_state, quotas.allow), quarantined=[])
         ends = {(self._topic, partition): int(run.columns.offset[-1]) + 1}
         group = Membership(f"{names.ROUTER_GROUP}.replay.{self._order.id}", -1, "")
-        writer.decided(Decided([made], ends, group, [self._ready]), epoch.ledger)
+        writer.decided(Decided([made], ends, group, [self._ready], quotas.begin()), epoch.ledger)
+        quotas.committed()
         self._failures = 0
         self._not_before_s = max(self._not_before_s, time.monotonic()) + run.rows / self._rate
         self._pause(max(0.0, self._not_before_s - time.monotonic()))

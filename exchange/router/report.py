@@ -18,6 +18,7 @@ def adopted(epoch: Epoch) -> None:
     """A new epoch is in force here: its number, and when each of its grants ends."""
     metrics.EPOCH.set(epoch.number)
     metrics.GRANT_EXPIRY.clear()
+    metrics.QUOTA_REMAINING.clear()
     for grant in epoch.contract.grants:
         end = datetime.combine(grant.until + timedelta(days=1), time(), CITY_TIME)
         metrics.GRANT_EXPIRY.labels(grant.id).set(end.timestamp())
@@ -33,6 +34,9 @@ def committed(steps: Sequence[Step], gathered: Gathered, now_s: float) -> None:
             metrics.RECORDS.labels(subject, "delivered").inc(outcome.delivered * readers)
             metrics.BYTES.labels(subject, "delivered").inc(outcome.size_bytes * readers)
             metrics.RECORDS.labels(subject, "withheld").inc(sum(w.count for w in outcome.withheld) * readers)
+            for withheld in outcome.withheld:
+                if withheld.reason == "quota":
+                    metrics.QUOTA_WITHHELD.labels(outcome.grants[0]).inc(withheld.count)
         for bad in made.entry.quarantined:
             metrics.RECORDS.labels(subject, "quarantined").inc()
             metrics.QUARANTINED.labels(subject, bad.reason).inc()
@@ -41,6 +45,12 @@ def committed(steps: Sequence[Step], gathered: Gathered, now_s: float) -> None:
         metrics.BYTES.labels(names.subject_of(topic), "read").inc(sum(len(batch.data) for batch in batches))
         for batch in batches:
             latency.observe(max(0.0, now_s - batch.header.max_timestamp / 1000))
+
+
+def quota(grant: str, left: int | None) -> None:
+    """What this router last knew to remain of the grant's day; None where the day has no limit."""
+    if left is not None:
+        metrics.QUOTA_REMAINING.labels(grant).set(left)
 
 
 class Lag:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer, Transaction
 from exchange.contract import names
+from exchange.contract.quota import USES, Use, encode
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records.build import pack
@@ -34,12 +35,14 @@ class NoBrokerTimeError(ConfigError):
 
 @dataclass(frozen=True)
 class Decided:
-    """Steps that are to take effect together, the plans that made them, and the source offsets that they end at."""
+    """Steps that are to take effect together, the source offsets that they end at, the plans that made them, and
+    what they use of quotas."""
 
     steps: Sequence[Step]
     offsets: dict[tuple[str, int], int]
     membership: Membership
     plans: Sequence[ReadySubject]
+    uses: Sequence[Use] = ()
 
 
 class Writer:
@@ -67,7 +70,8 @@ class Writer:
         WrongTimeError, and nothing is delivered, where a grant began or ended between decision and entry.
         """
         with self._out.transaction() as transaction:
-            transaction.enlist({place for made in decided.steps for place in self._places(made)})
+            places = {place for made in decided.steps for place in self._places(made)}
+            transaction.enlist(places | ({(names.QUOTA, USES)} if decided.uses else set()))
             for made in decided.steps:
                 self._send_entry(transaction, made.entry, schema_id)
             # Ledger first: whatever can be read anywhere is in it.
@@ -76,6 +80,9 @@ class Writer:
                     raise WrongTimeError("a grant began or ended since the records were decided")
             for made in decided.steps:
                 _deliver(transaction, made)
+            for use in decided.uses:
+                batches = pack([use.grant.encode()], [encode(use)], [decided.steps[0].entry.time_ms])
+                transaction.send(names.QUOTA, USES, batches)
             transaction.flush()
             transaction.send_offsets(decided.offsets, decided.membership)
 

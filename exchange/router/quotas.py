@@ -1,0 +1,126 @@
+"""A router's part in the quotas: it claims what it is about to deliver, and uses again what it could not deliver."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Self
+
+from exchange.bus import Cluster
+from exchange.bus.consume import Record
+from exchange.bus.log import Log
+from exchange.contract import names
+from exchange.contract.model import Grant, Quota
+from exchange.contract.period import CITY_TIME, city_day
+from exchange.contract.quota import CLAIMS, USES, Claim, Claims, Given, Use, decode_claim, decode_use, encode
+from exchange.router import report
+from exchange.router.clock import BrokerClock
+
+# Claims of a day are appended in it, by the clock that says which day it is; a clock may be set back a little.
+SLACK = timedelta(hours=1)
+Key = tuple[str, date]
+
+
+def since_ms(now: datetime) -> int:
+    """Where to begin reading `exchange.quota` at `now`: with the city's day, and a little before."""
+    midnight = datetime.combine(city_day(now), time(), CITY_TIME)
+    return int((midnight - SLACK).timestamp() * 1000)
+
+
+class Quotas:
+    """What `instance` may deliver under quotas.
+
+    A transaction goes through `allow` for each view, `begin`, and `committed`; where that does not come
+    about, `recover` follows, after the next producer was opened: what the lost transaction had claimed is kept.
+    """
+
+    def __init__(self, cluster: Cluster, instance: str, clock: BrokerClock) -> None:
+        self._instance = instance
+        self._clock = clock
+        begin_ms = since_ms(clock.now())
+        self._log = Log(cluster, names.QUOTA, CLAIMS, since_ms=begin_ms)
+        self._uses = Log(cluster, names.QUOTA, USES, since_ms=begin_ms)
+        self._claims = Claims()
+        self._own: Counter[Key] = Counter()
+        self._known_used: Counter[Key] = Counter()  # as far as the log of uses was read
+        self._used: Counter[Key] = Counter()
+        self._deciding: Counter[Key] = Counter()
+        self._writing: Counter[Key] = Counter()
+        self.recover()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._log.close()
+        self._uses.close()
+
+    def allow(self, grant: str, quota: Quota, records: int) -> int:
+        """How many of so many records the grant may get now: `step`'s `Allow`."""
+        day = city_day(self._clock.now())
+        kept = self._kept(grant, day)
+        left = _left(quota, self._claims.claimed(grant, day))
+        if left == 0 and kept == 0:
+            return 0  # what is claimed stays claimed for the day
+        claim = Claim(grant=grant, router=self._instance, asked=records, kept=kept, day=day, quota=quota)
+        offset = self._log.append(grant.encode(), encode(claim))
+        given = self._read_claims(offset + 1)[offset]
+        self._deciding[grant, given.day] += given.records
+        report.quota(grant, _left(quota, self._claims.claimed(grant, given.day)))
+        return given.records
+
+    def begin(self) -> list[Use]:
+        """What was allowed since the last time, to be written in the transaction that delivers it."""
+        self._writing, self._deciding = self._deciding, Counter()
+        return [
+            Use(grant=grant, router=self._instance, day=day, records=records)
+            for (grant, day), records in self._writing.items()
+            if records
+        ]
+
+    def committed(self) -> None:
+        """The transaction that was begun is committed."""
+        self._used += self._writing
+        self._writing = Counter()
+
+    def recover(self) -> None:
+        """Nothing is under way: learn from the log what was claimed and what was committed."""
+        self._read_claims(self._log.end())
+        for record in self._uses.read_to(self._uses.end()):
+            use = decode_use(record.value or b"")
+            if use.router == self._instance:
+                self._known_used[use.grant, use.day] += use.records
+        self._used = self._known_used.copy()
+        self._deciding, self._writing = Counter(), Counter()
+
+    def show(self, grants: Iterable[Grant]) -> None:
+        """Show what remains today of these grants' quotas."""
+        day = city_day(self._clock.now())
+        for grant in grants:
+            if grant.quota.is_limited:
+                report.quota(grant.id, _left(grant.quota, self._claims.claimed(grant.id, day)))
+
+    def _kept(self, grant: str, day: date) -> int:
+        under_way = self._deciding[grant, day] + self._writing[grant, day]
+        return max(0, self._own[grant, day] - self._used[grant, day] - under_way)
+
+    def _read_claims(self, end: int) -> dict[int, Given]:
+        """What the claims give that were appended since the last reading, by offset."""
+        return {record.offset: self._take(record) for record in self._log.read_to(end)}
+
+    def _take(self, record: Record) -> Given:
+        claim = decode_claim(record.value or b"")
+        given = self._claims.take(claim, datetime.fromtimestamp(record.timestamp_ms / 1000, UTC))
+        if claim.router == self._instance:
+            self._own[claim.grant, given.day] += given.fresh
+        return given
+
+
+def _left(quota: Quota, claimed: int) -> int | None:
+    """Records of the day that nobody has claimed; None where the day is not limited."""
+    return None if quota.records_per_day is None else max(0, quota.records_per_day - claimed)
