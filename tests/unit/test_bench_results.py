@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.bench import results, table
 from tests.bench.results import Run
@@ -44,3 +45,24 @@ def test_the_ledgers_cost_is_a_share_of_the_throughput() -> None:
 
 def test_nothing_measured_gives_no_table() -> None:
     assert table.document([]) == ""
+
+
+def test_pages_get_their_tables_between_their_marks(tmp_path: Path) -> None:
+    runs, page = tmp_path / "bench.json", tmp_path / "page.md"
+    runs.write_text(run("W0", "router", 600_000).as_json() + "\n")
+    page.write_text("# Page\n\n<!-- bench summary: begin -->\nold\n<!-- bench summary: end -->\nrest\n")
+    CliRunner().invoke(table.main, [str(runs), "--into", str(page)], catch_exceptions=False)
+    text = page.read_text()
+    assert "| W0 | 600 |" in text
+    assert text.startswith("# Page\n")
+    assert text.endswith("<!-- bench summary: end -->\nrest\n")
+    assert "old" not in text
+
+
+def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
+    runs, page = tmp_path / "bench.json", tmp_path / "page.md"
+    runs.write_text("")
+    page.write_text("# Page\n")
+    result = CliRunner().invoke(table.main, [str(runs), "--into", str(page)])
+    assert result.exit_code != 0
+    assert "has no bench marks" in result.output
