@@ -83,6 +83,7 @@ def allowed(rules: Iterable[Rule], who: str, operation: str, kind: str, name: st
         (ROUTER, "read", "topic", "inbox.civil.tax.income", False),
         (ROUTER, "write", "topic", "quarantine.tax.income", True),
         (ROUTER, "write", "topic", "exchange.ledger", True),
+        (ROUTER, "read", "topic", "exchange.ledger", True),
         (ROUTER, "write", "topic", "exchange.contract", False),
         (ROUTER, "write", "topic", "exchange.quota", True),
         (ROUTER, "read", "group", "exchange.router", True),
