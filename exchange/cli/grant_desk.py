@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -18,8 +18,10 @@ from exchange.contract.model import Contract
 from exchange.contract.period import CITY_TIME, city_day
 from exchange.errors import ConfigError, ExchangeError
 from exchange.grants.life import OPEN, Actor, Office
-from exchange.grants.store import Store, grants_url
 from exchange.settings import Settings
+
+if TYPE_CHECKING:
+    from exchange.grants.store import Store
 
 COMMAND = TypeVar("COMMAND", bound=Callable[..., Any])
 
@@ -67,6 +69,8 @@ class Desk:
 
     def store(self) -> AbstractContextManager[Store]:
         """The requests, to be closed."""
+        from exchange.grants.store import Store, grants_url  # SQL takes its time to load
+
         return closing(Store(grants_url(self.settings)))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import click
 
 from exchange import credentials
 from exchange.bus import Cluster
-from exchange.bus.cluster import ConcurrentApplyError
 from exchange.bus.contract_topic import Newest, epochs, publish_epoch
 from exchange.cli.adoption import Adoption
 from exchange.cli.connection import connect
@@ -15,10 +16,9 @@ from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
 from exchange.contract.model import Grant
 from exchange.contract.write import edit
-from exchange.errors import ConfigError, ExchangeError
+from exchange.errors import ConfigError, ExchangeError, TransientError
 from exchange.grants.history import Event
-from exchange.grants.life import WrongActorError, plain
-from exchange.grants.store import NoRequestError
+from exchange.grants.life import NoRequestError, WrongActorError, plain
 
 _ATTEMPTS = 10
 
@@ -37,7 +37,7 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
     plain(reason, "the reason", remedy="give it with --reason")
     actor, fault = desk.actor, None
     cluster = connect(desk.settings, "exchange.apply", credentials.ADMIN)
-    with Adoption(cluster) as adoption, Newest(cluster) as newest:
+    with ThreadPoolExecutor(1) as pool, Adoption(cluster) as adoption, Newest(cluster) as newest:
         grant = _find(desk, cluster, newest, grant_id)
         _require_right(desk, grant)
         # First the file: whoever applies it from now on does not bring the grant back.
@@ -46,9 +46,10 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
         except ExchangeError as error:
             fault = error
         number = _withdraw(desk, cluster, newest, grant_id)
+        opening = pool.submit(desk.store)  # while the routers answer
         told = adoption.passed(number).text
     click.echo(f"Grant {grant_id} is revoked: epoch {number} is without it. {told}")
-    with desk.store() as store, store.writing() as writer:
+    with opening.result() as store, store.writing() as writer:
         body = grant.model_dump_json(by_alias=True)
         writer.record(Event(desk.now, actor, "revoke", grant_id, reason=reason, body=body))
     if fault:
@@ -84,4 +85,4 @@ def _withdraw(desk: Desk, cluster: Cluster, newest: Newest, grant_id: str) -> in
         if found is None or all(grant.id != grant_id for grant in found[0].contract.grants):
             return found[0].number if found else 0
         publish_epoch(cluster, without(found[0], grant_id, desk.now))
-    raise ConcurrentApplyError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")
+    raise TransientError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")

@@ -31,6 +31,12 @@ REVIEW_DAYS, ANSWER_DAYS, ALL_DAYS = 2, 5, 7
 TEXT_LENGTH = 2000
 
 
+class NoRequestError(ConfigError):
+    """There is no such request, or no such grant."""
+
+    code = "grant-unknown"
+
+
 class WrongStateError(ConfigError):
     """The request is not at the point where this can be done."""
 

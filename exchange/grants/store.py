@@ -14,7 +14,7 @@ from exchange.contract.model import Grant
 from exchange.errors import ConfigError, TransientError
 from exchange.grants import tables
 from exchange.grants.history import START, Event, digest, verify
-from exchange.grants.life import OPEN, Actor, Request
+from exchange.grants.life import OPEN, Actor, NoRequestError, Request
 from exchange.settings import Settings
 
 
@@ -28,12 +28,6 @@ class GrantStoreConfigError(ConfigError):
     """The grants' database cannot be used as it is named."""
 
     code = "grant-store-config"
-
-
-class NoRequestError(ConfigError):
-    """There is no such request."""
-
-    code = "grant-unknown"
 
 
 def grants_url(settings: Settings) -> str:
