@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer, Record, records
 from exchange.connect.rejects import RejectFile
-from exchange.connect.sink_table import Change, SinkTable
+from exchange.connect.sink_table import Change, Origin, SinkTable
 from exchange.contract.model import Subject
-from exchange.contract.names import inbox_topic
+from exchange.contract.names import REPLAY_HEADER, REPLAY_ID, inbox_topic
 from exchange.errors import RecordError
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
@@ -62,14 +63,15 @@ class Sink:
         return len(changes), len(rejected)
 
     def _change(self, record: Record) -> Change:
+        origin = Origin(record.partition, record.offset, record.timestamp_ms, _replay(record))
         if record.value is None:
-            return self._table.delete(record.key or b"")
+            return self._table.delete(record.key or b"", origin)
         schema_id, body = wire.unpack(record.value)
         schema = self._schemas.get(schema_id)
         if schema is None:
             schema = self._schemas[schema_id] = self._schema_of(schema_id)
             self._table.fit(schema)
-        return self._table.upsert(avro.decode(schema, body), record.partition, record.offset)
+        return self._table.upsert(avro.decode(schema, body), origin)
 
     def lag(self) -> int | None:
         """How many offsets are still to be read; None where the broker has not yet said where the ends are."""
@@ -82,3 +84,12 @@ class Sink:
         """Disconnect from both sides."""
         self._table.close()
         self._consumer.close()
+
+
+def _replay(record: Record) -> str | None:
+    """The replay that delivered the record, as the router marked it; None: the live flow.
+
+    A publisher can write that header, too: what is no id of a replay is none.
+    """
+    marks = [value.decode(errors="replace") for name, value in record.headers if name == REPLAY_HEADER and value]
+    return marks[-1] if marks and re.fullmatch(REPLAY_ID, marks[-1]) else None

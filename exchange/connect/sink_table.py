@@ -1,7 +1,12 @@
 """The table that a sink fills: made from the subject's schema, grown with it, moved on with the offsets.
 
-Columns are the record's fields, all nullable but the key, and `_partition` and `_offset` of the
-record that a row comes from. `exchange_offsets` says, per topic and partition, what comes next.
+Columns are the record's fields, all nullable but the key, and of the record that a row comes from
+`_partition` and `_offset`, its time `_time_ms` (null in rows from before there was that column) and the
+`_replay` that brought it (null: the live flow). `exchange_offsets` says, per topic and partition, what comes next.
+
+Live records of one key come in order, so that the later one counts. One that a replay brings can be older
+than what is there: it replaces a row only where that is not newer by `_time_ms`, or came with the same replay
+(which goes in order), and does not bring back what was deleted since.
 """
 
 from __future__ import annotations
@@ -19,11 +24,13 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.schema import CreateColumn
 
 from exchange.connect.database import DatabaseConfigError, translated
+from exchange.connect.deletions import Deletions
 from exchange.errors import CorruptionError, RecordError, TransientError
 from exchange.schema.avro import Field, Schema
 
 OFFSETS = "exchange_offsets"
 PLACE = ("_partition", "_offset")
+TIME, REPLAY = "_time_ms", "_replay"
 RAW = sa.types.NullType()
 _making = threading.Lock()  # the sinks of one connector share the offsets' table
 
@@ -47,11 +54,22 @@ class UnstorableError(RecordError):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The record that a change comes from: its place in the inbox, its time in ms, the replay that brought it."""
+
+    partition: int
+    offset: int
+    time_ms: int
+    replay: str | None = None
+
+
+@dataclass(frozen=True)
 class Change:
     """A row to write, as `SinkTable.upsert` made it, or (None) the entity whose rows go."""
 
     row: Mapping[str, Any] | None
-    entity: Any = None
+    entity: Any
+    origin: Origin
 
 
 class SinkTable:
@@ -74,11 +92,13 @@ class SinkTable:
             sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
             sa.Column("next_offset", sa.BigInteger, nullable=False),
         )
+        self._deletions = Deletions(self._schema, self._insert)
 
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Where each partition is to be read from; 0 where nothing was yet."""
         with _making, translated("read offsets"), self._engine.begin() as connection:
             self._offsets.create(connection, checkfirst=True)
+            self._deletions.create(connection)
             known = sa.select(self._offsets.c.partition, self._offsets.c.next_offset)
             rows = connection.execute(known.where(self._offsets.c.topic == topic)).all()
         return dict.fromkeys(partitions, 0) | {row[0]: row[1] for row in rows}
@@ -113,26 +133,28 @@ class SinkTable:
         self._columns |= schema.fields
         self._adapters |= {name: self._adapter(field) for name, field in schema.fields.items()}
 
-    def upsert(self, record: Mapping[str, Any], partition: int, offset: int) -> Change:
-        """The change that writes this record of that place; UnstorableError where the database cannot hold it."""
+    def upsert(self, record: Mapping[str, Any], origin: Origin) -> Change:
+        """The change that writes this record; UnstorableError where the database cannot hold it."""
         row = {name: self._adapters[name](value) for name, value in record.items()}
-        return Change(row | {"_partition": partition, "_offset": offset})
+        place = dict(zip(PLACE, (origin.partition, origin.offset), strict=True))
+        return Change(row | place | {TIME: origin.time_ms, REPLAY: origin.replay}, row.get(self._entity), origin)
 
-    def delete(self, key: bytes) -> Change:
+    def delete(self, key: bytes, origin: Origin) -> Change:
         """The change that removes the rows of the entity with that record key; UnstorableError where it is none."""
         field = self._columns.get(self._entity)
         if field is None:
             raise UnstorableError("a tombstone, where the table has no column of the entity")
         try:
-            return Change(None, int(key) if field.base in ("int", "long") else key.decode())
+            return Change(None, int(key) if field.base in ("int", "long") else key.decode(), origin)
         except ValueError as error:
             raise UnstorableError("a tombstone whose key is not an entity") from error
 
     def _grow(self, connection: Connection, have: set[str], fields: Sequence[Field]) -> None:
         self._check_ours(have)
         quoted = connection.dialect.identifier_preparer.format_table(self._table(()))
-        for field in fields:
-            column = CreateColumn(sa.Column(field.name, self._type(field))).compile(dialect=connection.dialect)
+        ours = [column for column in _origin_columns() if column.name not in have]
+        for added in [*ours, *(sa.Column(field.name, self._type(field)) for field in fields)]:
+            column = CreateColumn(added).compile(dialect=connection.dialect)
             connection.execute(sa.DDL(f"ALTER TABLE {quoted} ADD COLUMN {column}".replace("%", "%%")))
 
     def _table(self, fields: Iterable[Field]) -> sa.Table:
@@ -151,7 +173,7 @@ class SinkTable:
             sa.Column(name, sa.BigInteger, primary_key=name in primary, nullable=False, autoincrement=False)
             for name in PLACE
         ]
-        return sa.Table(self._name, sa.MetaData(schema=self._schema), *columns, *places)
+        return sa.Table(self._name, sa.MetaData(schema=self._schema), *columns, *places, *_origin_columns())
 
     def _type(self, field: Field) -> sa.types.TypeEngine[Any]:
         match field.base, field.logical:
@@ -185,9 +207,9 @@ class SinkTable:
                 self._move(connection, topic, partition, before, after)
             for run in _runs(changes):
                 if run[0].row is None:
-                    self._delete(connection, run)
+                    self._delete(connection, topic, run)
                 else:
-                    self._upsert(connection, [change.row for change in run if change.row is not None])
+                    self._upsert(connection, self._not_deleted(connection, topic, run))
 
     def _move(self, connection: Connection, topic: str, partition: int, before: int, after: int) -> None:
         offsets = self._offsets
@@ -198,12 +220,24 @@ class SinkTable:
         if connection.execute(offsets.update().where(here).values(next_offset=after)).rowcount != 1:
             raise OtherSinkError(f"the offset of {topic}/{partition} was moved by another process")
 
+    def _not_deleted(self, connection: Connection, topic: str, run: Sequence[Change]) -> list[Mapping[str, Any]]:
+        """The rows to write: all of live records, of replayed ones those that were not deleted since."""
+        gone: Mapping[Any, int] = {}
+        if run[0].origin.replay is not None:
+            gone = self._deletions.times(connection, topic, {change.entity for change in run})
+        kept = (change for change in run if gone.get(change.entity, change.origin.time_ms - 1) < change.origin.time_ms)
+        return [change.row for change in kept if change.row is not None]
+
     def _upsert(self, connection: Connection, rows: list[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
         target = sa.table(self._name, *(sa.column(name, RAW) for name in rows[0]), schema=self._schema)
         insert = self._insert(target)
         if self._key:
             others = {name: insert.excluded[name] for name in rows[0] if name not in self._key}
-            insert = insert.on_conflict_do_update(index_elements=[target.c[name] for name in self._key], set_=others)
+            newer = None if rows[0][REPLAY] is None else _may_replace(target, insert.excluded[TIME], rows[0][REPLAY])
+            keys = [target.c[name] for name in self._key]
+            insert = insert.on_conflict_do_update(index_elements=keys, set_=others, where=newer)
         try:
             connection.execute(insert, rows)
         except sa.exc.IntegrityError as error:
@@ -211,10 +245,17 @@ class SinkTable:
                 f"{self._name} does not go with {OFFSETS}", remedy="drop the table and its offsets to fill it anew"
             ) from error
 
-    def _delete(self, connection: Connection, run: Sequence[Change]) -> None:
-        target = sa.table(self._name, sa.column(self._entity, RAW), schema=self._schema)
+    def _delete(self, connection: Connection, topic: str, run: Sequence[Change]) -> None:
+        columns = (sa.column(self._entity, RAW), sa.column(TIME, sa.BigInteger), sa.column(REPLAY, sa.Text))
+        target = sa.table(self._name, *columns, schema=self._schema)
         where = target.c[self._entity] == sa.bindparam("entity", type_=RAW)
-        connection.execute(sa.delete(target).where(where), [{"entity": change.entity} for change in run])
+        replay = run[0].origin.replay
+        if replay is not None:
+            where &= _may_replace(target, sa.bindparam("time_ms"), replay)
+        gone = [{"entity": change.entity, "time_ms": change.origin.time_ms} for change in run]
+        connection.execute(sa.delete(target).where(where), gone if replay else [{"entity": g["entity"]} for g in gone])
+        for change in run:
+            self._deletions.note(connection, topic, change.entity, change.origin.time_ms)
 
     def _adapter(self, field: Field) -> Callable[[Any], Any]:
         """A value as the driver stores it without loss.
@@ -240,6 +281,15 @@ class SinkTable:
         self._engine.dispose()
 
 
+def _origin_columns() -> list[sa.Column[Any]]:
+    return [sa.Column(TIME, sa.BigInteger), sa.Column(REPLAY, sa.Text)]
+
+
+def _may_replace(target: sa.TableClause, time_ms: Any, replay: str) -> sa.ColumnElement[bool]:
+    """Whether a row may give way to a record of that time, which that replay brings."""
+    return (target.c[REPLAY] == replay) | (target.c[TIME] <= time_ms)
+
+
 def _postgres_text(value: str | None) -> str | None:
     if value is not None and "\0" in value:
         raise UnstorableError("PostgreSQL cannot hold text with a zero character")
@@ -254,11 +304,11 @@ def _sqlite_time(value: datetime | None) -> str | None:
 
 
 def _runs(changes: Sequence[Change]) -> list[list[Change]]:
-    """The changes in order, cut where a deletion follows an upsert or the fields differ."""
+    """The changes in order, cut where a deletion follows an upsert, the fields differ or another flow begins."""
     runs: list[list[Change]] = []
     shape: Any = ()
     for change in changes:
-        before, shape = shape, None if change.row is None else tuple(change.row)
+        before, shape = shape, (change.origin.replay, None if change.row is None else tuple(change.row))
         if not runs or shape != before:
             runs.append([])
         runs[-1].append(change)

@@ -8,6 +8,7 @@ SCHEMAS = "_schemas"
 QUOTA = "exchange.quota"
 ROUTER_GROUP = "exchange.router"
 REPLAY_HEADER = "exchange-replay"
+REPLAY_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 
 
 def subject_topic(subject_id: str) -> str:

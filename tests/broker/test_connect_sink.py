@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -25,7 +26,7 @@ from exchange.bus.contract_topic import latest_epoch
 from exchange.bus.produce import Producer
 from exchange.connect import load, runner
 from exchange.contract.names import inbox_topic
-from exchange.records.build import pack
+from exchange.records.build import Values, encode_headers, join, pack
 from exchange.schema import avro, wire
 from tests.connect_project import INCOME, Project
 
@@ -72,6 +73,27 @@ def deliver(
             raise InterruptedError
 
 
+def arrive(project: Project, *given: tuple[int, tuple[bytes, dict[str, Any] | None]], replay: str = "") -> None:
+    """Records of partition 0, each with its time: of the live flow, or as a replay brings them."""
+    found = latest_epoch(project.cluster)
+    assert found is not None
+    schema_id = found[0].writers[project.subject][-1]
+    schema = avro.parse(found[0].schemas[schema_id])
+    values = [None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, (_, r) in given]
+    batches = join(
+        Values.of([key for _, (key, _) in given]),
+        Values.of(values),
+        np.array([time for time, _ in given]),
+        np.arange(len(given)),
+        headers=encode_headers({"exchange-replay": replay.encode()} if replay else {}),
+    )
+    with (
+        Producer(project.cluster, f"{project.reader}.test.router") as producer,
+        producer.transaction() as transaction,
+    ):
+        transaction.send(inbox_topic(project.reader, project.subject), 0, batches)
+
+
 def income(serial: int, **changes: Any) -> tuple[bytes, dict[str, Any]]:
     resident = f"44010619900101{serial % 50:04d}"
     record = {
@@ -116,6 +138,63 @@ def test_upserts_deletes_and_aborts(project: Project, url: str) -> None:
     deliver(project, {0: [(income(2)[0], None), income(5)]})
     drain(project)
     assert [row[0] for row in rows(url, "serial")] == [1, 3, 5]
+
+
+def test_a_replay_replaces_only_what_is_not_newer(project: Project, url: str) -> None:
+    connect(project, url, ["serial"])
+    # Live: 1 is at its second version, 2 at its first (its second was withheld), 3 not there at all.
+    arrive(project, (100, income(1, employer="v1")), (200, income(1, employer="v2")), (100, income(2, employer="v1")))
+    arrive(project, (100, income(1, employer="v1")), (200, income(2, employer="v2")), (100, income(3, employer="v1")),
+           (100, income(3, employer="v2")), (200, income(1, employer="wider")), replay="r-1")  # fmt: skip
+    drain(project)
+    expected = [(1, "wider", 200, "r-1"), (2, "v2", 200, "r-1"), (3, "v2", 100, "r-1")]
+    assert [tuple(row) for row in rows(url, "serial, employer, _time_ms, _replay")] == expected
+    # A publisher's clock went back: live records count in their order, and so do those of one replay.
+    arrive(project, (50, income(1, employer="v3")))
+    arrive(project, (200, income(2, employer="v2")), (90, income(2, employer="v3")), replay="r-2")
+    arrive(project, (1, income(3, employer="old")), replay="r-3")
+    drain(project)
+    expected = [(1, "v3", 50, None), (2, "v3", 90, "r-2"), (3, "v2", 100, "r-1")]
+    assert [tuple(row) for row in rows(url, "serial, employer, _time_ms, _replay")] == expected
+
+
+def test_a_replay_does_not_bring_back_what_was_deleted(project: Project, url: str) -> None:
+    connect(project, url, ["serial"])
+    person = income(1)[0]
+    arrive(project, (100, income(1)), (100, income(2)), (300, (person, None)), (400, income(51, employer="new")))
+    arrive(project, (200, income(1)), (300, (person, None)), (350, income(101)), replay="r-1")
+    drain(project)
+    assert [tuple(row) for row in rows(url, "serial, employer, _replay")] == [
+        (2, None, None), (51, "new", None), (101, None, "r-1")
+    ]  # fmt: skip
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        assert person.decode() not in str(connection.execute(sa.text("SELECT * FROM exchange_deletions")).all())
+    engine.dispose()
+
+
+def test_a_table_from_before_there_were_replays_is_not_overwritten_by_one(project: Project, url: str) -> None:
+    connect(project, url, ["serial"])
+    arrive(project, (100, income(1, employer="held")))
+    drain(project)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for column in ("_time_ms", "_replay"):
+            connection.execute(sa.text(f"ALTER TABLE income DROP COLUMN {column}"))
+    engine.dispose()
+    arrive(project, (200, income(1, employer="replayed")), (200, income(2)), replay="r-1")
+    arrive(project, (300, income(3)), replay="no id \0 of a replay")
+    drain(project)
+    expected = [(1, "held", None, None), (2, None, 200, "r-1"), (3, None, 300, None)]
+    assert [tuple(row) for row in rows(url, "serial, employer, _time_ms, _replay")] == expected
+
+
+def test_without_a_key_a_replay_adds_rows_that_say_so(project: Project, url: str) -> None:
+    connect(project, url, [])
+    arrive(project, (100, income(1)))
+    arrive(project, (100, income(1)), replay="r-1")
+    drain(project)
+    assert [tuple(row) for row in rows(url, "serial, _offset, _replay")] == [(1, 0, None), (1, 2, "r-1")]
 
 
 def test_values_arrive_exactly(project: Project, url: str) -> None:

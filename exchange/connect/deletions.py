@@ -1,0 +1,57 @@
+"""Which entities a sink has deleted, and when: an older record that a replay brings must not bring them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+DELETIONS = "exchange_deletions"
+_AT_ONCE = 500
+
+
+class Deletions:
+    """A table beside the offsets, for all sinks of a database; it knows entities by a digest only.
+
+    `insert` is the dialect's, `schema` that of the sink's table.
+    """
+
+    def __init__(self, schema: str | None, insert: Callable[[sa.Table], Any]) -> None:
+        self._insert = insert
+        self._table = sa.Table(
+            DELETIONS,
+            sa.MetaData(schema=schema),
+            sa.Column("topic", sa.Text, primary_key=True),
+            sa.Column("entity", sa.Text, primary_key=True),
+            sa.Column("time_ms", sa.BigInteger, nullable=False),
+        )
+
+    def create(self, connection: Connection) -> None:
+        """Make the table where it is missing."""
+        self._table.create(connection, checkfirst=True)
+
+    def note(self, connection: Connection, topic: str, entity: Any, time_ms: int) -> None:
+        """The entity's records of that time and before are deleted."""
+        insert = self._insert(self._table).values(topic=topic, entity=_digest(topic, entity), time_ms=time_ms)
+        later = self._table.c.time_ms < insert.excluded.time_ms
+        keys = [self._table.c.topic, self._table.c.entity]
+        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"time_ms": time_ms}, where=later))
+
+    def times(self, connection: Connection, topic: str, entities: Iterable[Any]) -> dict[Any, int]:
+        """When each of these entities was deleted; those that were not are left out."""
+        known = {_digest(topic, entity): entity for entity in entities}
+        digests = list(known)
+        found: dict[Any, int] = {}
+        t = self._table.c
+        for at in range(0, len(digests), _AT_ONCE):
+            some = t.entity.in_(digests[at : at + _AT_ONCE])
+            rows = connection.execute(sa.select(t.entity, t.time_ms).where(t.topic == topic, some))
+            found |= {known[digest]: time_ms for digest, time_ms in rows}
+        return found
+
+
+def _digest(topic: str, entity: Any) -> str:
+    return blake2b(f"{topic}\0{entity}".encode(), digest_size=16).hexdigest()
