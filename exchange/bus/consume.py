@@ -14,7 +14,7 @@ from kafka.structs import TopicPartition
 from exchange.bus import raw
 from exchange.bus.connection import Cluster, translated
 from exchange.bus.raw import RawBatch
-from exchange.bus.transport import RECEIVE_BYTES
+from exchange.bus.transport import RECEIVE_BYTES, raise_refusal
 from exchange.errors import TransientError
 
 FETCH_PARTITION_BYTES = 8 << 20
@@ -113,6 +113,7 @@ class Consumer:
         with translated("fetch"):
             raw.join(self._consumer, JOIN_S)
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            raise_refusal(self._consumer)
             if polled:
                 raw.fetch_ahead(self._consumer)
         return [batch for batches in polled.values() for batch in batches]

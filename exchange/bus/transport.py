@@ -6,7 +6,7 @@ registered so often that formatting the KeyError shows in profiles. Together a t
 processor time. Over TLS it copies the rest of a request for each 16 KiB of it that are sent.
 
 A refused login, or a broker that is not the right one, it would try again until it is out of time;
-here that ends the client at once.
+here that ends a new client at once, and `raise_refusal` tells of it where one runs already.
 """
 
 from __future__ import annotations
@@ -55,7 +55,18 @@ class NetClient(KafkaNetClient):
         super().__init__(net=net, manager=manager)
 
 
+def raise_refusal(client: Any) -> None:
+    """Raise the error of the last attempt to connect where that was refused for good: the client tries for ever."""
+    for refusal in list(client._manager._auth_failures.values()):
+        raise refusal
+
+
 class _Manager(KafkaConnectionManager):
+    def maybe_raise_auth_failure(self, node_id: Any) -> None:
+        # Later on it would be raised in the loop that refreshes metadata, which takes no pause after it.
+        if not self.bootstrapped:
+            super().maybe_raise_auth_failure(node_id)
+
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         try:
             transport = await super()._build_transport(node, timeout_at)
@@ -172,16 +183,21 @@ def _receive(sock: Any) -> tuple[bytes, Exception | None]:
 
 
 def _receive_tls(sock: ssl.SSLSocket) -> tuple[bytes, Exception | None]:
-    """All that the socket holds now: the selector does not see what is already decrypted."""
+    """All that the socket holds now: the selector does not see what is already decrypted.
+
+    The end comes with a later call than what came before it, which may be the reason for it.
+    """
     pieces = []
+    end = None
     try:
         while data := sock.recv(_TLS_RECORD_BYTES):
             pieces.append(data)
-        return b"".join(pieces), kafka.errors.KafkaConnectionError("socket disconnected")
+        end = kafka.errors.KafkaConnectionError("socket disconnected")
     except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        return b"".join(pieces), None
+        pass
     except OSError as error:
-        return b"", kafka.errors.KafkaConnectionError(error)
+        end = kafka.errors.KafkaConnectionError(error)
+    return b"".join(pieces), None if pieces else end
 
 
 def _write_view(write: Callable[[memoryview], None], data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,11 +79,18 @@ def take_up(cluster: Cluster, path: Path) -> bool:
     """Put staged credentials that work in the place of the file; False where there are none, or they do not work."""
     if not staged(path).exists():
         return False
-    with suppress(BusLoginError):
-        if cluster_id(replace(cluster, security=credentials.load(staged(path)))) is not None:
-            staged(path).replace(path)
-            return True
+    if can_log_in(replace(cluster, security=credentials.load(staged(path)))):
+        staged(path).replace(path)
+        return True
     return False
+
+
+def can_log_in(cluster: Cluster) -> bool:
+    """Whether the broker is there, and lets this client in."""
+    try:
+        return cluster_id(cluster) is not None
+    except BusLoginError:
+        return False
 
 
 def staged(path: Path) -> Path:
