@@ -90,6 +90,7 @@ def allowed(rules: Iterable[Rule], who: str, operation: str, kind: str, name: st
         (ROUTER, "read", "group", "exchange.router.replay.7", True),
         (ROUTER, "read", "group", "exchange.routers", False),
         (ROUTER, "write", "transactional-id", "exchange.router.1", True),
+        (ROUTER, "write", "transactional-id", "exchange.routers.1", False),
         (ROUTER, "write", "transactional-id", "tax.source.tax.income", False),
         (LEDGER, "read", "topic", "exchange.ledger", True),
         (LEDGER, "read", "topic", "subject.tax.income", True),
