@@ -260,7 +260,12 @@ class Task:
 
 
 def publish_contract(cluster: Cluster, tasks: Sequence[Task]) -> None:
-    """Publish the one epoch that has just the subjects and grants of these tasks."""
+    """Publish the epoch of these tasks."""
+    publish(cluster, names.CONTRACT, [(b"1", epochs.encode(epoch(tasks)))])
+
+
+def epoch(tasks: Sequence[Task]) -> Epoch:
+    """The epoch that has just the subjects and grants of these tasks."""
     title = Title(zh="测", en="bench")
     readers = {f"reader{i}" for task in tasks for i in range(task.readers)}
     departments = tuple(Department(id=d, title=title, credit_code="-") for d in ("provider", *sorted(readers)))
@@ -289,7 +294,7 @@ def publish_contract(cluster: Cluster, tasks: Sequence[Task]) -> None:
         }
         schemas |= dict(of_reader.values())
         views |= {g.id: of_reader[g.reader][0] for g in grants if g.subject == task.source.subject and of_reader}
-    epoch = Epoch(
+    return Epoch(
         number=1,
         time=datetime.now(UTC),
         contract=Contract(version=1, departments=departments, subjects=subjects, grants=tuple(grants)),
@@ -298,4 +303,3 @@ def publish_contract(cluster: Cluster, tasks: Sequence[Task]) -> None:
         schemas=schemas,
         ledger=LEDGER_ID,
     )
-    publish(cluster, names.CONTRACT, [(b"1", epochs.encode(epoch))])
