@@ -117,6 +117,19 @@ def test_the_command_line_says_what_is_stopped(tmp_path: Path, monkeypatch: pyte
     assert (answer.exit_code, answer.output) == (3, f"stopped; data kept in {tmp_path}/broker/data\n")
 
 
+def test_no_password_is_on_a_command_line(tmp_path: Path, shared_jars: Path) -> None:
+    seen = tmp_path / "seen"
+    body = (
+        f"""[ "$1" = -version ] && {{ echo 'openjdk version "17"'; exit; }}; echo "$@" >> {seen}; echo no >&2; exit 1"""
+    )
+    with pytest.raises(BrokerDiedError, match="could not format"):
+        LocalBroker(tmp_path, free_port(), java=_script(tmp_path / "java", body), jars=shared_jars).start()
+    password = credentials.load(credentials.file_of(tmp_path, credentials.ADMIN)).password
+    assert "StorageTool format @" in seen.read_text()
+    assert password not in seen.read_text()
+    assert not list((tmp_path / "broker").glob("format.*"))
+
+
 def _spoil(home: Path) -> None:
     data = home / "broker" / "data"
     data.mkdir(parents=True)
