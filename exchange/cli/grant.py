@@ -13,6 +13,7 @@ _COMMANDS = {
     "explain": ("exchange.cli.grant_explain:explain", "Say for one record and one reader: delivered or not, and why."),
     "list": ("exchange.cli.grant_list:list_", "Requests and grants: where they stand, what is overdue, what ends."),
     "notify": ("exchange.cli.grant_notify:notify", "Give notice of grants that end soon and requests that wait."),
+    "quota": ("exchange.cli.grant_quota:quota", "What grants with a quota have delivered today, and what remains."),
     "reject": ("exchange.cli.grant_decide:reject", "As the data authority, refuse a request."),
     "renew": ("exchange.cli.grant_request:renew", "Ask for a grant to go on."),
     "replay": ("exchange.cli.grant_replay:replay", "Deliver again, or for the first time, from the retained source."),

@@ -8,16 +8,17 @@ so everyone who reads the log agrees. What was really delivered stands in partit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
 from exchange.contract import names
 from exchange.contract.model import Model, Quota
-from exchange.contract.period import city_day
+from exchange.contract.period import CITY_TIME, city_day
 from exchange.errors import CorruptionError
 
+SLACK = timedelta(hours=1)  # for a broker whose clock was set back
 CLAIMS, USES = 0, 1
 """The partitions of `exchange.quota`."""
 
@@ -105,6 +106,11 @@ class Claims:
     def _forget_days_before(self, day: date) -> None:
         if any(known < day for _, known in self._days):
             self._days = {key: records for key, records in self._days.items() if key[1] >= day}
+
+
+def day_from_ms(now: datetime) -> int:
+    """Where to begin reading `exchange.quota` for the day of `now`: with its midnight, and a little before."""
+    return int((datetime.combine(city_day(now), time(), CITY_TIME) - SLACK).timestamp() * 1000)
 
 
 def encode(record: Claim | Use) -> bytes:

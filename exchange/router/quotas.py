@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from typing import Self
 
 from exchange.bus import Cluster
@@ -12,20 +12,23 @@ from exchange.bus.consume import Record
 from exchange.bus.log import Log
 from exchange.contract import names
 from exchange.contract.model import Grant, Quota
-from exchange.contract.period import CITY_TIME, city_day
-from exchange.contract.quota import CLAIMS, USES, Claim, Claims, Given, Use, decode_claim, decode_use, encode
+from exchange.contract.period import city_day
+from exchange.contract.quota import (
+    CLAIMS,
+    USES,
+    Claim,
+    Claims,
+    Given,
+    Use,
+    day_from_ms,
+    decode_claim,
+    decode_use,
+    encode,
+)
 from exchange.router import report
 from exchange.router.clock import BrokerClock
 
-# Claims of a day are appended in it, by the clock that says which day it is; a clock may be set back a little.
-SLACK = timedelta(hours=1)
 Key = tuple[str, date]
-
-
-def since_ms(now: datetime) -> int:
-    """Where to begin reading `exchange.quota` at `now`: with the city's day, and a little before."""
-    midnight = datetime.combine(city_day(now), time(), CITY_TIME)
-    return int((midnight - SLACK).timestamp() * 1000)
 
 
 class Quotas:
@@ -38,7 +41,7 @@ class Quotas:
     def __init__(self, cluster: Cluster, instance: str, clock: BrokerClock) -> None:
         self._instance = instance
         self._clock = clock
-        begin_ms = since_ms(clock.now())
+        begin_ms = day_from_ms(clock.now())
         self._log = Log(cluster, names.QUOTA, CLAIMS, since_ms=begin_ms)
         self._uses = Log(cluster, names.QUOTA, USES, since_ms=begin_ms)
         self._claims = Claims()

@@ -30,7 +30,7 @@ from exchange.router.plan import ReadySubject, make_ready
 from exchange.router.quotas import Quotas
 from exchange.router.rivals import Rivals
 from exchange.router.step import Source, step
-from exchange.router.survey import Done, Order, Survey, Window, survey
+from exchange.router.survey import Done, Order, Survey, survey
 from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
@@ -77,7 +77,8 @@ class Replay:
 
     What is done stands in the ledger, written by the transactions that deliver. All replays of a grant
     have one transactional id: a second one ends what the first has begun, so that the ledger tells it all.
-    `rate` is in records per second; `clock` as for a router; `pause` sleeps.
+    `rate` is in records per second, and at most half of a quota's: the other half is the live flow's.
+    `clock` as for a router; `pause` sleeps.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Replay:
         self._order = order
         self._tag_state = hash.tag_state(ledger_key)
         self._pseudonym_key = pseudonym_key
-        self._rate = rate
+        self._rate = self._pace = rate
         self._clock = BrokerClock(clock)
         self._pause = pause
         self._instance = f"replay.{order.grant}"
@@ -149,11 +150,12 @@ class Replay:
             self._adopt(watch.newest, writer)
             assert self._current is not None
             quotas = clients.enter_context(Quotas(self._cluster, self._instance, self._clock))
-            for run in _due(source, self._topic, self.survey(self._current.epoch)):
-                if watch.newest is not self._current:
-                    self._adopt(watch.newest, writer)
-                self._decide(*run, writer, quotas)
-                report(run[1].rows)
+            for partition, run in _due(source, self._topic, self.survey(self._current.epoch)):
+                for part in _cut(run, min(TRANSACTION_RECORDS, self._pace)):
+                    if watch.newest is not self._current:
+                        self._adopt(watch.newest, writer)
+                    self._decide(partition, part, writer, quotas)
+                    report(part.rows)
 
     def _adopt(self, published: Published | None, writer: Writer) -> None:
         """Take a new epoch, between transactions, and say so in the ledger."""
@@ -164,6 +166,7 @@ class Replay:
         self._topic = names.subject_topic(self._grant.subject)
         writer.entry(ledger.adoption(epoch.number, self._instance, _ms(now), published.offset), epoch.ledger)
         self._current, self._ready = published, self._make_ready(epoch)
+        self._pace = min(self._rate, max(1, (self._grant.quota.records_per_second or 2 * self._rate) // 2))
 
     def _make_ready(self, epoch: Epoch) -> ReadySubject:
         now = self._clock.now()
@@ -184,12 +187,12 @@ class Replay:
         writer.decided(Decided([made], ends, group, [self._ready], quotas.begin()), epoch.ledger)
         quotas.committed()
         self._failures = 0
-        self._not_before_s = max(self._not_before_s, time.monotonic()) + run.rows / self._rate
+        self._not_before_s = max(self._not_before_s, time.monotonic()) + run.rows / self._pace
         self._pause(max(0.0, self._not_before_s - time.monotonic()))
 
 
 def _due(source: Consumer, topic: str, found: Survey) -> Iterator[tuple[int, Run]]:
-    """The records that are due, by partition in order, in runs of bounded size."""
+    """The records that are due, by partition, in order."""
     left = {(topic, window.partition): window for window in found.windows if window.due.any()}
     if left:
         source.assign({place: window.first for place, window in left.items()})
@@ -198,7 +201,7 @@ def _due(source: Consumer, topic: str, found: Survey) -> Iterator[tuple[int, Run
         batches = source.poll(0.5)
         for place, some in groupby(batches, lambda batch: (batch.topic, batch.partition)):
             run = scan([SourceBatch(batch.header, batch.data, batch.from_offset) for batch in some])
-            yield from ((place[1], part) for part in _cut(run, left[place]))
+            yield place[1], _take(run, left[place].rows(run.columns.offset))
         positions = {place: at for place, (at, _) in source.positions().items()}
         ended = {place for place, window in left.items() if positions.get(place, 0) >= window.end}
         if ended:
@@ -210,12 +213,13 @@ def _due(source: Consumer, topic: str, found: Survey) -> Iterator[tuple[int, Run
             raise StalledError(f"{topic} stopped short of the window's end for {STALLED_S:.0f} s")
 
 
-def _cut(run: Run, window: Window) -> Iterator[Run]:
-    """What is due of a run, in parts that each fit into a transaction."""
-    rows = window.rows(run.columns.offset)
-    for part in np.split(rows, range(TRANSACTION_RECORDS, len(rows), TRANSACTION_RECORDS)):
-        if len(part):
-            yield Run(run.buf, Columns(*(column[part] for column in run.columns)))
+def _cut(run: Run, most: int) -> Iterator[Run]:
+    """Parts of a run that each fit into a transaction."""
+    return (_take(run, np.arange(at, min(at + most, run.rows))) for at in range(0, run.rows, most))
+
+
+def _take(run: Run, rows: np.ndarray) -> Run:
+    return Run(run.buf, Columns(*(column[rows] for column in run.columns)))
 
 
 def _ms(moment: datetime) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from datetime import time as dt_time
+from functools import partial
 
 import pytest
 from kafka import KafkaProducer
@@ -20,6 +21,8 @@ from exchange.policy import views
 from tests.fault.plain import wait_until
 from tests.router_office import PARTITIONS, Office
 from tests.router_rig import value
+
+DAY_S = 86_400
 
 
 @pytest.fixture
@@ -106,13 +109,15 @@ def test_a_new_epoch_is_taken_between_transactions_and_said_so(office: Office) -
     )
 
 
-@pytest.mark.parametrize("wrong_s", [-86_400, 86_400])
 def test_grants_begin_and_end_at_the_citys_midnight_by_the_brokers_clock(
-    office: Office, monkeypatch: pytest.MonkeyPatch, wrong_s: int
+    office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     office.adopt(office.grant("always"))
-    with office.router(clock=lambda: time.time() + wrong_s):
-        office.wait_adopted()
+    with ExitStack() as routers:
+        # The clock of one is a day slow, that of the other a day fast.
+        for name, wrong_s in (("slow", -DAY_S), ("fast", DAY_S)):
+            routers.enter_context(office.router(name, clock=partial(wrong_time, wrong_s)))
+        office.wait_adopted(2)
         midnight = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=6)
         day = midnight.date()
         # The city is moved to where a day ends 6 s from now.
@@ -121,22 +126,31 @@ def test_grants_begin_and_end_at_the_citys_midnight_by_the_brokers_clock(
             monkeypatch.setattr(module, "CITY_TIME", city)
         early, late = {"until": day - timedelta(days=1)}, {"from": day}
         office.adopt(office.grant("always"), office.grant("early", **early), office.grant("late", **late))
-        office.wait_adopted()
+        office.wait_adopted(2)
         count = 0
         while datetime.now(UTC) < midnight + timedelta(seconds=1):
-            office.publish([value(cents=count)])
+            for partition in range(PARTITIONS):
+                office.publish([value(cents=count)], partition=partition)
             count += 1
         office.wait_routed()
-    by_time: dict[bool, list[tuple[str, ...]]] = {False: [], True: []}
-    for entry in office.entries():
-        if not entry.is_adoption and entry.epoch == office.epoch.number:
-            [outcome] = entry.outcomes
-            by_time[entry.time_ms >= midnight.timestamp() * 1000] += [outcome.grants] * outcome.delivered
-    assert set(by_time[False]) == {("always", "early")}
-    assert set(by_time[True]) == {("always", "late")}
     given = [value(cents=i) for i in range(count)]
-    assert office.values(office.inbox("early"))[0] == given[: len(by_time[False])]
-    assert office.values(office.inbox("late"))[0] == given[len(by_time[False]) :]
+    entries = [entry for entry in office.entries() if entry.epoch == office.epoch.number and not entry.is_adoption]
+    assert {entry.router for entry in entries} == {f"{office.owner}.slow", f"{office.owner}.fast"}
+    for partition in range(PARTITIONS):
+        by_time: dict[bool, list[tuple[str, ...]]] = {False: [], True: []}
+        for entry in entries:
+            if entry.partition == partition:
+                [outcome] = entry.outcomes
+                by_time[entry.time_ms >= midnight.timestamp() * 1000] += [outcome.grants] * outcome.delivered
+        assert set(by_time[False]) == {("always", "early")}
+        assert set(by_time[True]) == {("always", "late")}
+        assert office.values(office.inbox("early"))[partition] == given[: len(by_time[False])]
+        assert office.values(office.inbox("late"))[partition] == given[len(by_time[False]) :]
+
+
+def wrong_time(by_s: int) -> float:
+    """What a clock shows that is wrong by so many seconds."""
+    return time.time() + by_s
 
 
 def test_aborted_source_transactions_are_never_delivered(office: Office) -> None:

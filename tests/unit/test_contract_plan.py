@@ -102,6 +102,7 @@ def test_an_empty_cluster_gets_everything(cluster: Cluster, tmp_path: Path) -> N
         "_schemas",
         "exchange.contract",
         "exchange.ledger",
+        "exchange.quota",
         "quarantine.tax.income",
         "inbox.civil.tax.income",
         "subject.tax.income",

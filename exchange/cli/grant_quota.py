@@ -1,0 +1,80 @@
+"""`exchange grant quota`: what grants may still deliver today."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, date, datetime
+
+import click
+
+from exchange import credentials
+from exchange.bus.contract_topic import latest_epoch
+from exchange.bus.log import Log
+from exchange.cli.connection import connect
+from exchange.cli.grant_desk import complete_grant
+from exchange.cli.table import table
+from exchange.contract import names
+from exchange.contract.model import Grant
+from exchange.contract.period import city_day
+from exchange.contract.quota import CLAIMS, USES, Claims, day_from_ms, decode_claim, decode_use
+from exchange.errors import ConfigError
+from exchange.settings import Settings
+
+
+class NoQuotaError(ConfigError):
+    """The contract in force has no such grant, or it has no quota."""
+
+    code = "no-quota"
+
+
+@click.command()
+@click.argument("grant_id", metavar="[GRANT]", required=False, shell_complete=complete_grant)
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def quota(grant_id: str | None, output: str) -> None:
+    """What grants with a quota have delivered today, and what remains; of all of them, or of one.
+
+    Counted are records that were delivered, replays and tombstones included. The day is the city's
+    (Asia/Shanghai), by the broker's clock. Claimed is what routers have set apart: no other router
+    gives it, and after a failure the same one uses it again.
+    """
+    cluster = connect(Settings(), "exchange.grant", credentials.ADMIN)
+    found = latest_epoch(cluster)
+    grants = [g for g in found[0].contract.grants if g.quota.is_limited and grant_id in (None, g.id)] if found else []
+    if grant_id and not grants:
+        raise NoQuotaError(
+            f"the contract in force has no grant {grant_id} with a quota", remedy="see `exchange grant list`"
+        )
+    now = datetime.now(UTC)
+    day, since_ms = city_day(now), day_from_ms(now)
+    claims, used = Claims(), Counter[str]()
+    if grants:
+        with Log(cluster, names.QUOTA, CLAIMS, since_ms=since_ms) as log:
+            for record in log.read_to(log.end()):
+                moment = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+                claims.take(decode_claim(record.value or b""), moment)
+        with Log(cluster, names.QUOTA, USES, since_ms=since_ms) as log:
+            for record in log.read_to(log.end()):
+                use = decode_use(record.value or b"")
+                used[use.grant] += use.records if use.day == day else 0
+    rows = [_row(grant, day, used[grant.id], claims.claimed(grant.id, day)) for grant in grants]
+    if output == "json":
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        columns = ("grant", "subject", "reader", "day", "per_second", "per_day", "delivered", "claimed", "remaining")
+        table(columns, [tuple("" if row[name] is None else row[name] for name in columns) for row in rows])
+
+
+def _row(grant: Grant, day: date, delivered: int, claimed: int) -> dict[str, str | int | None]:
+    per_day = grant.quota.records_per_day
+    return {
+        "grant": grant.id,
+        "subject": grant.subject,
+        "reader": grant.reader,
+        "day": day.isoformat(),
+        "per_second": grant.quota.records_per_second,
+        "per_day": per_day,
+        "delivered": delivered,
+        "claimed": claimed,
+        "remaining": None if per_day is None else max(0, per_day - claimed),
+    }
