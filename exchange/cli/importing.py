@@ -76,9 +76,9 @@ def import_(patterns: Sequence[str], force: bool, output: str) -> None:
     for line, key in _blanks(draft).items():
         click.echo(f"{settings.contract}:{line}: to be filled in: {key}")
     click.echo(
-        f"{settings.contract} has {len(draft.subjects)} subjects; {len(problems)} mistakes until its blanks are "
-        f"filled in (`exchange validate`)."
+        f"{settings.contract} is written. Subjects: {len(draft.subjects)}; mistakes that are left: {len(problems)}"
     )
+    click.echo("Fill in its blanks, then run `exchange validate`.")
 
 
 def _blanks(draft: Draft) -> dict[int, str]:

@@ -149,7 +149,6 @@ def _notes(found: _Found) -> Iterator[str]:
 
 
 def _contract(found: Sequence[_Found]) -> Iterator[str]:
-    yield "# yaml-language-server: $schema=schemas/contract.schema.json"
     yield f"# A first contract, made from a cluster's topics: replace every {BLANK}, then `exchange validate`."
     yield "version: 1"
     yield ""

@@ -26,7 +26,7 @@ def select(plan: Plan, parts: Collection[Part], epoch: Epoch | None) -> Plan:
     # An epoch rests on everything else: where any part is refused, none was made.
     refusals = [r for r in plan.refusals if r.part in parts or "grants" in parts]
     refusals += (refusal for change in kept for refusal in _refusals(change, left_out, epoch, parts))
-    told = [f"left out: {count} changes of {part}" for part, count in Counter(c.part for c in left_out).items()]
+    told = [f"left out: {_counted(left_out)}"] if left_out else []
     return replace(plan, changes=kept, refusals=refusals, notices=[*plan.notices, *told], whole=False)
 
 
@@ -36,10 +36,14 @@ def _refusals(
     needed = [other for other in left_out if _needs(change, other, epoch)]
     if needed:
         whole = [part for part in PARTS if part in {*parts, *(other.part for other in needed)}]
-        counts = ", ".join(f"{n} changes of {part}" for part, n in Counter(other.part for other in needed).items())
-        message = f"needs to be done first: {counts if len(needed) > 1 else needed[0].text}"
+        message = f"needs to be done first: {_counted(needed) if len(needed) > 1 else needed[0].text}"
         remedy = f"apply `{' '.join(f'--only {part}' for part in whole)}`, or all of it"
         yield Refusal(change.part, change.target, message, remedy)
+
+
+def _counted(changes: Sequence[Change]) -> str:
+    counts = Counter(change.part for change in changes)
+    return ", ".join(f"{n} change{'s' if n > 1 else ''} of {part}" for part, n in counts.items())
 
 
 def _needs(change: Change, other: Change, epoch: Epoch | None) -> bool:

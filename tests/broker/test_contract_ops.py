@@ -142,7 +142,7 @@ def test_a_part_of_a_plan(empty: Cluster, city: Path) -> None:
         admin.allow([SPY])
     city.write_text(city.read_text().replace("code: aid", "code: review"))
     applied = _run(apply_command, "--only", "acls", "--yes")
-    assert (applied.exit_code, "left out: 1 changes of grants" in applied.output) == (0, True)
+    assert (applied.exit_code, "left out: 1 change of grants" in applied.output) == (0, True)
     with Admin(empty) as admin:
         assert SPY not in (admin.access() or ())
 

@@ -72,7 +72,7 @@ def test_parts_that_need_nothing_else(tmp_path: Path, parts: tuple[Part, ...]) -
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     plan = _select(_plan(loaded(tmp_path), _empty()), None, "topics", "schemas")
-    assert plan.notices == ["left out: 4 changes of acls", "left out: 1 changes of grants"]
+    assert plan.notices == ["left out: 4 changes of acls, 1 change of grants"]
     assert not plan.whole
 
 
