@@ -18,10 +18,10 @@ from exchange.cli.planning import administrators, find, read, save
 from exchange.contract import saved
 from exchange.contract.changes import PARTS, Change, Part, PublishEpoch
 from exchange.contract.json_schema import contract_schema
-from exchange.contract.load import examine
+from exchange.contract.load import examine, read_file
 from exchange.contract.period import city_day
 from exchange.contract.problem import Problem
-from exchange.errors import ConfigError
+from exchange.errors import ConfigError, TransientError
 from exchange.settings import Settings
 
 CHANGES_STATUS = 3
@@ -104,6 +104,7 @@ def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Pa
     settings = Settings()
     if file and (delete or only):
         raise ConfigError("a saved plan says itself what it is about", remedy="leave --delete and --only out")
+    contract = read_file(settings.contract)
     reviewed = read(file) if file else None
     if reviewed:
         delete, only = reviewed.delete, reviewed.only
@@ -126,7 +127,7 @@ def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Pa
         found = again
     cluster = administrators(settings)
     with Console(stderr=True).status("starting …") as status, Adoption(cluster) as adoption:
-        apply_plan(cluster, found.plan, _tell(status.update))
+        apply_plan(cluster, found.plan, _tell(status.update, settings.contract, contract))
         for published in found.plan.changes:
             if isinstance(published, PublishEpoch):
                 number = published.epoch.number
@@ -148,8 +149,14 @@ def export(target: Path) -> None:
     click.echo(f"{target} is written.")
 
 
-def _tell(update: Callable[[str], None]) -> Callable[[Change], None]:
-    return lambda change: update(change.text)
+def _tell(update: Callable[[str], None], path: Path, contract: bytes) -> Callable[[Change], None]:
+    def tell(change: Change) -> None:
+        # A revoked grant goes from the file first, then from the epoch: what was read before does not bring it back.
+        if isinstance(change, PublishEpoch) and read_file(path) != contract:
+            raise TransientError(f"{path} was changed meanwhile; no epoch is published", remedy="run this again")
+        update(change.text)
+
+    return tell
 
 
 def _show_problems(source: Path, problems: Sequence[Problem]) -> None:

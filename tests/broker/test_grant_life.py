@@ -11,13 +11,16 @@ import pytest
 from click.testing import CliRunner
 
 from exchange.bus import Cluster
+from exchange.bus.cluster import read_actual
 from exchange.bus.contract_topic import latest_epoch, publish_epoch
 from exchange.bus.topics import publish
-from exchange.cli import grant_revoke
+from exchange.cli import contract as contract_commands
+from exchange.cli import grant_revoke, planning
 from exchange.cli.grant import grant
 from exchange.contract.epoch import without
 from exchange.contract.model import Epoch
-from exchange.errors import ExchangeError
+from exchange.contract.plan import Actual
+from exchange.errors import ExchangeError, TransientError
 from exchange.router.loop import Router
 from exchange.schema import avro
 from tests.clients import environment, librdkafka
@@ -143,6 +146,25 @@ def test_a_revocation_survives_another_epoch_that_comes_first(
     command("wang@civil", "revoke", "civil.income.1", "--reason", "Not needed any more.")
     assert next(tries, None) is None
     assert _epoch(fresh_cluster).number == before.number + 2
+    assert not _epoch(fresh_cluster).contract.grants
+
+
+def test_an_apply_that_began_before_does_not_bring_a_revoked_grant_back(
+    fresh_cluster: Cluster, contract: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _grant(command)
+    before = contract.read_bytes()
+    contract.write_bytes(before.replace(b"To verify an income.", b"To verify wages."))
+
+    def late(cluster: Cluster) -> Actual:
+        # The file is read, the cluster not yet.
+        command("zhao@tax", "revoke", "civil.income.1", "--reason", "The purpose no longer holds.")
+        return read_actual(cluster)
+
+    monkeypatch.setattr(planning, "read_actual", late)
+    result = CliRunner().invoke(contract_commands.apply, ["--yes"])
+    assert isinstance(result.exception, TransientError)
+    assert "changed meanwhile" in str(result.exception)
     assert not _epoch(fresh_cluster).contract.grants
 
 
