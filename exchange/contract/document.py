@@ -13,9 +13,12 @@ from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from exchange.contract.problem import Path, Problem, dotted
+from exchange.printable import is_hidden, printable
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
+MAX_NUMBER = (1 << 63) - 1
+"""What Kafka, Avro and databases have room for; one that is longer can also not be written out."""
 PLAIN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))
 
 
@@ -46,7 +49,8 @@ def read(data: bytes) -> Document:
     """The document in those bytes; what is wrong with its form is in `problems`, never raised.
 
     Only plain YAML is taken: no anchors, aliases, merge keys or tags, so that every grant can be
-    read by itself and a small file cannot grow; no key twice.
+    read by itself and a small file cannot grow; no key twice; no number beyond 64 bits; and no
+    character that a reader would not see, except for line ends and tabs in a value.
     """
     document = Document()
     if len(data) > MAX_BYTES:
@@ -82,7 +86,7 @@ def read(data: bytes) -> Document:
 
 
 def _fault(document: Document, line: int, message: str, remedy: str, path: Path = ()) -> None:
-    document.problems.append(Problem(line, dotted(path), message, remedy))
+    document.problems.append(Problem(line, dotted(path), printable(message, ""), remedy))
 
 
 class _PlainComposer(Composer):
@@ -116,13 +120,30 @@ def _value(node: Node, path: Path, document: Document, yaml: YAML) -> Any:
         return [_value(child, (*path, i), document, yaml) for i, child in enumerate(node.value)]
     if isinstance(node, MappingNode):
         return _mapping(node, path, document, yaml)
+    text = str(node.value)
+    if _has_hidden(document, text, node.start_mark.line + 1, path, allowed="\n\t"):
+        return printable(text)
     if str(node.tag) not in PLAIN:
-        return node.value
+        return text
     try:
-        return yaml.constructor.construct_object(node)
+        value = yaml.constructor.construct_object(node)
     except (ValueError, YAMLError):
         # A day that does not exist, such as 2025-02-30: the model says so in its own words.
-        return node.value
+        return text
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        _fault(document, node.start_mark.line + 1, "the number is beyond 64 bits", "give a smaller one", path)
+        return MAX_NUMBER
+    return value
+
+
+def _has_hidden(document: Document, text: str, line: int, path: Path, allowed: str = "") -> bool:
+    """Whether the text has a character that nobody would see, which is noted."""
+    if text.isprintable():
+        return False
+    found = next((c for c in text if is_hidden(c) and c not in allowed), None)
+    if found is not None:
+        _fault(document, line, f"has a character that cannot be seen: {found}", "leave it out", path)
+    return found is not None
 
 
 def _mapping(node: MappingNode, path: Path, document: Document, yaml: YAML) -> Mapping[str, Any]:
@@ -133,6 +154,8 @@ def _mapping(node: MappingNode, path: Path, document: Document, yaml: YAML) -> M
             _fault(document, line, "a key is not plain text", "use a word as the key", path)
             continue
         key = str(key_node.value)
+        if _has_hidden(document, key, line, path):
+            continue
         if key in mapping:
             _fault(document, line, f"key '{key}' is given twice", "remove one of them", (*path, key))
             continue

@@ -222,7 +222,9 @@ def _dump(values: Mapping[str, Any], block: Collection[str] = ("purpose",)) -> s
 def _plain(value: Any) -> Any:
     """The value in ruamel's types: lists and mappings in brackets, text that could break a line in double quotes."""
     if isinstance(value, str):
-        return value if value.isprintable() else DoubleQuotedScalarString(value)
+        # ruamel writes a leading `?` without quotes, and within brackets reads it as a key.
+        is_plain = value.isprintable() and not value.startswith("?")
+        return value if is_plain else DoubleQuotedScalarString(value)
     if isinstance(value, Mapping):
         mapping = CommentedMap((_plain(k), _plain(v)) for k, v in value.items())
         mapping.fa.set_flow_style()

@@ -55,10 +55,14 @@ def examine(path: pathlib.Path, today: date, document: Document | None = None) -
 
     @cache
     def find_schema(entry: str) -> Schema:
-        target = (folder / entry).resolve()
+        try:
+            target = (folder / entry).resolve()
+            is_other = target.exists() and not target.is_file()
+        except (OSError, RuntimeError) as error:  # too long, or a link that leads to itself
+            raise SchemaError(f"'{entry}' cannot be a file", remedy="name the file itself") from error
         if not target.is_relative_to(folder):
             raise SchemaError(f"'{entry}' leads out of the contract's folder", remedy="keep schemas under schemas/")
-        if target.suffix != ".avsc":
+        if target.suffix != ".avsc" or is_other:
             raise SchemaError(f"'{entry}' is not an Avro schema file", remedy="name a file ending in .avsc")
         try:
             return avro.load(target)

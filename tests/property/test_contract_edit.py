@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from exchange.contract.document import read
+from exchange.contract.document import MAX_NUMBER, read
 from exchange.contract.edit import EditError, rewritten
 from exchange.contract.model import Grant
+from exchange.printable import is_hidden, printable
 
 HOSTILE = (
     "x\n  - id: stolen\n    fields: all",
@@ -47,16 +49,25 @@ HOSTILE = (
     "> folded",
     "<<",
     "=",
+    "?0",
     "x" * 500 + " " + "y" * 500,
 )
-texts = st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=40))
-scalars = st.one_of(texts, st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False, allow_infinity=False))
+any_texts = st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=40))
+texts = any_texts.map(lambda text: printable(text, "\n\t"))
+names = any_texts.map(lambda text: printable(text, ""))
+scalars = st.one_of(
+    texts,
+    st.integers(-MAX_NUMBER, MAX_NUMBER),
+    st.booleans(),
+    st.none(),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
 conditions = st.one_of(
     st.fixed_dictionaries({"eq": scalars}),
     st.fixed_dictionaries({"in": st.lists(scalars, min_size=1, max_size=3)}),
     st.fixed_dictionaries({"prefix": texts}),
 )
-field_names = texts.filter(lambda text: text not in ("all", "any", "not"))
+field_names = names.filter(lambda text: text not in ("all", "any", "not"))
 wheres = st.recursive(
     st.dictionaries(field_names, conditions, min_size=1, max_size=2),
     lambda inner: st.one_of(
@@ -66,7 +77,7 @@ wheres = st.recursive(
 )
 days = st.dates(date(2000, 1, 1), date(2099, 12, 31))
 masks = st.dictionaries(
-    texts,
+    names,
     st.sampled_from(["null", "redact", "year", {"kind": "partial", "first": 2}, {"kind": "range", "bounds": [0, 1.5]}]),
     max_size=2,
 )
@@ -249,6 +260,13 @@ def test_a_file_without_a_last_line_break_gets_one(file: File, grant: Grant) -> 
     assert written(put, "new") == grant
     assert others(put, "new") == others(data, "new")
     assert put.count(b"\n") == put.count(file.newline.encode())
+
+
+@given(files(), grants(), any_texts.filter(lambda text: any(is_hidden(c) and c not in "\n\t" for c in text)))
+def test_what_nobody_would_see_is_not_written(file: File, grant: Grant, text: str) -> None:
+    purpose = grant.purpose.model_copy(update={"text": text})
+    with pytest.raises(EditError):
+        rewritten(file.data(), put=[grant.model_copy(update={"purpose": purpose})])
 
 
 @given(st.binary(max_size=60), grants())

@@ -23,11 +23,12 @@ ROOMS = {
     "errors": set(),
     "settings": set(),
     "metrics": {"errors"},
-    "logs": {"errors"},
+    "printable": set(),
+    "logs": {"errors", "printable"},
     "keys": {"errors", "settings"},
     "credentials": {"errors", "settings", "contract"},
     "schema": _BASE,
-    "contract": _BASE | {"schema"},
+    "contract": _BASE | {"schema", "printable"},
     "records": _MODELS,
     "policy": _MODELS | {"records"},
     "bus": _MODELS | {"records", "credentials"},
@@ -36,7 +37,7 @@ ROOMS = {
     "router": _MIDDLE | {"ledger"},
     "connect": _MIDDLE,
     "city": _MODELS | {"connect"},
-    "grants": _MODELS,
+    "grants": _MODELS | {"printable"},
 }
 # These wire everything and may import everything.
 WIRING = {"cli", "__main__", "__init__"}
