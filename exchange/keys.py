@@ -41,6 +41,12 @@ def pseudonym_key(settings: Settings) -> bytes:
     return load_or_create(settings.home / "pseudonym.key")
 
 
+def pseudonym_key_there(settings: Settings) -> bytes:
+    """The key of pseudonyms that the routers made; empty where none is there: a new one would give other pseudonyms."""
+    path = settings.pseudonym_key_file or settings.home / "pseudonym.key"
+    return load(path) if settings.pseudonym_key_file or path.exists() else b""
+
+
 def load(path: Path) -> bytes:
     """The key in that file; KeyFileError where it is missing, no key, or readable by others."""
     try:

@@ -39,14 +39,15 @@ def counted(self: Writer, decided: Decided, schema_id: int) -> None:
     _decided(self, decided, schema_id)
 
 
-def after_flush(fatal: int) -> Callable[[Transaction], None]:
+def after_flush(fatal: int) -> Callable[[Transaction], list[int]]:
     """A flush that is the last one where it is the transaction's `fatal`-th."""
 
-    def flush(self: Transaction) -> None:
-        _flush(self)
+    def flush(self: Transaction) -> list[int]:
+        times_ms = _flush(self)
         _count["flushes"] += 1
         if _count["flushes"] == fatal:
             die()
+        return times_ms
 
     return flush
 

@@ -1,0 +1,102 @@
+"""`exchange grant replay`: deliver again, or for the first time, from the retained source."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from exchange import credentials
+from exchange.bus.contract_topic import latest_epoch
+from exchange.cli.connection import connect
+from exchange.cli.grant_desk import complete_grant
+from exchange.cli.moment import Moment, say_ms
+from exchange.contract.names import REPLAY_ID
+from exchange.errors import ConfigError
+from exchange.keys import ledger_key_file, load, pseudonym_key_there
+from exchange.router.replay import DEFAULT_RATE, NotGrantedError, Replay
+from exchange.router.survey import Done, Order, Survey, order_id
+from exchange.settings import Settings
+
+
+@click.command()
+@click.argument("grant", metavar="ID", shell_complete=complete_grant)
+@click.option("--from", "from_ms", type=Moment(), required=True, help="From the first record of this time or later on.")
+@click.option(
+    "--until", "until_ms", type=Moment(end=True), help="To before that time; a day is included. Default: up to now."
+)
+@click.option("--again", is_flag=True, help="Also what the grant has delivered already.")
+@click.option("--id", "id_", help="Name of this replay. Default: one that follows from the grant and the options.")
+@click.option(
+    "--rate",
+    type=click.IntRange(min=1),
+    default=DEFAULT_RATE,
+    show_default=True,
+    help="Most records a second; at most half of the grant's quota.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def replay(
+    grant: str, from_ms: int, until_ms: int | None, again: bool, id_: str | None, rate: int, yes: bool, output: str
+) -> None:
+    """Deliver what grant ID has never delivered of the records of a time that its source still keeps.
+
+    Decided under the contract as it is now: history for a new grant, what a quota withheld, what did not
+    pass before. Every record once, in order, marked as a replay for reader and ledger. Times are those of
+    the records (YYYY-MM-DD or YYYY-MM-DDTHH:MM, Asia/Shanghai unless a zone is given). Killed or
+    interrupted, the same command goes on where it was.
+    """
+    name = id_ or order_id(grant, from_ms, until_ms, again)
+    if not re.fullmatch(REPLAY_ID, name):
+        raise ConfigError(f"{name!r} is no id of a replay", remedy="use letters, digits, dots, hyphens, underscores")
+    settings = Settings()
+    cluster = connect(settings, "exchange.router.replay", credentials.ROUTER)
+    order = Order(name, grant, from_ms, until_ms, again)
+    key = load(ledger_key_file(settings))
+    job = Replay(cluster, order, key, pseudonym_key=pseudonym_key_there(settings), rate=rate)
+    with Console(stderr=True).status("looking at source and ledger …"):
+        published = latest_epoch(cluster)
+        if published is None:
+            raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
+        found = job.survey(published[0])
+    _show(order, found, rate)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("nobody is here to ask", remedy="look at what is shown, then run it with --yes")
+        click.confirm("Deliver?", abort=True, err=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("records decided", total=found.due)
+        done = job.run(lambda records: progress.update(task, advance=records))
+    _tell(order, done, output)
+
+
+def _show(order: Order, found: Survey, rate: int) -> None:
+    until = "now" if order.until_ms is None else say_ms(order.until_ms)
+    what = "all that passes, again" if order.again else "what the grant has never delivered"
+    click.echo(f"Replay {order.id}: grant {order.grant}, {say_ms(order.from_ms)} to {until}, {what}.", err=True)
+    click.echo(
+        f"{found.due:,} of {found.offsets:,} records in {len(found.windows)} partitions are to be decided, "
+        f"in {found.due / rate:,.0f} s at least.",
+        err=True,
+    )
+    if found.done.records:
+        click.echo(f"It goes on after {found.done.records:,} records that it has decided before.", err=True)
+
+
+def _tell(order: Order, done: Done, output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps({"id": order.id, "grant": order.grant, **asdict(done)}))
+        return
+    withheld = ", ".join(f"{count:,} {reason}" for reason, count in sorted(done.withheld.items())) or "none"
+    click.echo(
+        f"Replay {order.id} is complete: {done.records:,} records decided, {done.delivered:,} delivered; "
+        f"withheld: {withheld}; not valid: {done.quarantined:,}."
+    )
+    if done.withheld["quota"]:
+        click.echo(f"When the quota allows, deliver the rest by another replay: --id {order.id}.2")
