@@ -64,7 +64,9 @@ def add(ids: tuple[str, ...], everybody: bool) -> None:
             missing[principal] = path
         elif path.exists() or users.take_up(cluster, path):
             click.echo(f"{principal}: has {path}")
-        elif not everybody:
+        elif everybody:
+            click.echo(f"{principal}: has a login, whose file is not here")
+        else:
             raise LoginExistsError(
                 f"{principal} has a login, and its file is not here",
                 remedy=f"if it is lost: exchange department rotate-credential {principal}",

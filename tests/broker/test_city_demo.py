@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 from stdnum.cn import ric
 
-from exchange import credentials
+from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.city.plant import CANARY, canary_fields
 from exchange.contract.load import Loaded, load
@@ -60,12 +61,11 @@ def loaded() -> Loaded:
 
 
 @pytest.fixture(scope="module")
-def demo(fresh_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(fresh_broker: LocalBroker, fresh_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     home = tmp_path_factory.mktemp("home")
     servers = fresh_cluster.bootstrap_servers
     environment = {**os.environ, "EXCHANGE_HOME": str(home), "EXCHANGE_BOOTSTRAP_SERVERS": servers}
-    if fresh_cluster.security:
-        credentials.save(credentials.file_of(home, credentials.ADMIN), fresh_cluster.security)
+    shutil.copytree(Path(fresh_broker.status().data).parents[1] / "credentials", home / "credentials")
     try:
         done = _exchange(environment, "demo", "--keep", "--records", str(RECORDS))
         assert done.returncode == 0, done.stdout + done.stderr

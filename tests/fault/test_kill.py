@@ -47,6 +47,10 @@ def siege(town: Town, router_module: str = "exchange") -> Iterator[Siege]:
     """Two routers, the connector and the follower of a new town, running."""
     town.make_tables()
     town.exchange("apply", "--yes")
+    if town.cluster.security:
+        town.exchange("department", "add", "--all")
+        for service in ("exchange.router", "exchange.ledger"):  # their first files are in the broker's home
+            town.exchange("department", "rotate-credential", service)
     begun = Siege(
         town,
         [Daemon(town, f"router-{i}", ["router", "run", "--instance", str(i)], router_module) for i in (1, 2)],

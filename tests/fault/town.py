@@ -12,6 +12,7 @@ from typing import Any
 
 from stdnum.cn import uscc
 
+from exchange import credentials
 from exchange.bus import Cluster
 from tests.fault.place import Place
 
@@ -87,6 +88,10 @@ class Town(Place):
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         super().__init__(folder, cluster)
         self.database = folder / "registry.db"
+        if cluster.security:
+            # Each daemon logs in as itself; only commands of the administrator as the administrator.
+            del self.environment["EXCHANGE_CREDENTIALS"]
+            credentials.save(credentials.file_of(self.home, credentials.ADMIN), cluster.security)
         self.home.mkdir(exist_ok=True)
         key = self.home / "pseudonym.key"
         key.write_bytes(PSEUDONYM_KEY)
