@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
@@ -31,16 +30,10 @@ def epochs(cluster: Cluster) -> Iterator[tuple[Epoch, int]]:
 
 
 class Newest:
-    """Finds the epoch in force, over and over with one client."""
+    """Finds the epoch in force, over and over with one client, which has no other assignment meanwhile."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._consumer = Consumer(cluster, isolation="read_uncommitted")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._consumer.close()
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
 
     def find(self) -> tuple[Epoch, int] | None:
         """The epoch and its offset; None where none was ever published. Raises as `epochs` does.
@@ -61,8 +54,8 @@ class Newest:
 
 def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
     """The epoch in force and its offset, see `Newest.find`."""
-    with Newest(cluster) as newest:
-        return newest.find()
+    with Consumer(cluster, isolation="read_uncommitted") as consumer:
+        return Newest(consumer).find()
 
 
 def publish_epoch(cluster: Cluster, epoch: Epoch) -> int:

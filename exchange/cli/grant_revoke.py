@@ -14,8 +14,8 @@ from exchange.cli.connection import connect
 from exchange.cli.grant_desk import Desk, complete_grant, with_desk
 from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
+from exchange.contract.file import edit
 from exchange.contract.model import Grant
-from exchange.contract.write import edit
 from exchange.errors import ConfigError, ExchangeError, TransientError
 from exchange.grants.history import Event
 from exchange.grants.life import NoRequestError, WrongActorError, plain
@@ -37,15 +37,15 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
     plain(reason, "the reason", remedy="give it with --reason")
     actor, fault = desk.actor, None
     cluster = connect(desk.settings, "exchange.apply", credentials.ADMIN)
-    with ThreadPoolExecutor(1) as pool, Adoption(cluster) as adoption, Newest(cluster) as newest:
-        grant = _find(desk, cluster, newest, grant_id)
+    with ThreadPoolExecutor(1) as pool, Adoption(cluster) as adoption:
+        grant = _find(desk, cluster, adoption.newest, grant_id)
         _require_right(desk, grant)
         # First the file: whoever applies it from now on does not bring the grant back.
         try:
             edit(desk.settings.contract, lambda data: rewritten(data, drop=[grant_id]))
         except ExchangeError as error:
             fault = error
-        number = _withdraw(desk, cluster, newest, grant_id)
+        number = _withdraw(desk, cluster, adoption.newest, grant_id)
         opening = pool.submit(desk.store)  # while the routers answer
         told = adoption.passed(number).text
     click.echo(f"Grant {grant_id} is revoked: epoch {number} is without it. {told}")

@@ -34,6 +34,7 @@ PARTITIONS = 8
 TURN_S = 0.01
 LATER_RECORDS = 20_000  # delivered to the other reader before the revoked one's inbox is looked at again
 PAUSE, KILL = "pause", "kill"
+TROUBLES = {0: PAUSE, 2: KILL, 5: PAUSE, 10: PAUSE, 15: PAUSE}  # by turn, of twenty
 
 WORKS = """\
   - id: works
@@ -102,7 +103,7 @@ def test_no_record_is_released_after_a_revocation(fresh_cluster: Cluster, tmp_pa
         load.start()
         for turn in range(REVOCATIONS):
             wait_for_more(place, "civil", 1)
-            trouble = (PAUSE, None, KILL, None, None, PAUSE, None, None, None, PAUSE)[turn % 10]
+            trouble = TROUBLES.get(turn % 20)
             time.sleep(chance.uniform(0, 0.1))  # at any moment of a transaction
             victim = chance.choice(routers)
             if trouble == PAUSE:
