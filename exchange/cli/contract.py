@@ -15,10 +15,12 @@ from exchange.bus.cluster import apply as apply_plan
 from exchange.cli import plan_words
 from exchange.cli.adoption import Adoption
 from exchange.cli.planning import administrators, find, read, save
+from exchange.cli.say import say
 from exchange.contract import saved
 from exchange.contract.changes import PARTS, Change, Part, PublishEpoch
+from exchange.contract.file import read_file
 from exchange.contract.json_schema import contract_schema
-from exchange.contract.load import examine, read_file
+from exchange.contract.load import examine
 from exchange.contract.period import city_day
 from exchange.contract.problem import Problem
 from exchange.errors import ConfigError, TransientError
@@ -162,5 +164,5 @@ def _tell(update: Callable[[str], None], path: Path, contract: bytes) -> Callabl
 def _show_problems(source: Path, problems: Sequence[Problem]) -> None:
     for problem in problems:
         place = f"{source}:{problem.line}" + (f" {problem.path}" if problem.path else "")
-        click.secho(f"{place}: {problem.severity}: ", fg="red" if problem.severity == "error" else "yellow", nl=False)
-        click.echo(problem.message + (f" — {problem.remedy}" if problem.remedy else ""))
+        say(f"{place}: {problem.severity}: ", "red" if problem.severity == "error" else "yellow", nl=False)
+        say(problem.message + (f" — {problem.remedy}" if problem.remedy else ""))

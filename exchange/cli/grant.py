@@ -12,7 +12,7 @@ _COMMANDS = {
     "approve": ("exchange.cli.grant_decide:approve", "As the data authority, write the grant into the contract."),
     "explain": ("exchange.cli.grant_explain:explain", "Say for one record and one reader: delivered or not, and why."),
     "list": ("exchange.cli.grant_list:list_", "Requests and grants: where they stand, what is overdue, what ends."),
-    "notify": ("exchange.cli.grant_notify:notify", "Give notice of grants that end soon and requests that wait."),
+    "notify": ("exchange.cli.grant_notify:notify", "Give notice of grants that end soon; measure requests that wait."),
     "quota": ("exchange.cli.grant_quota:quota", "What grants with a quota have delivered today, and what remains."),
     "reject": ("exchange.cli.grant_decide:reject", "As the data authority, refuse a request."),
     "renew": ("exchange.cli.grant_request:renew", "Ask for a grant to go on."),

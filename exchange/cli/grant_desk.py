@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from exchange.contract.load import load
 from exchange.contract.model import Contract
 from exchange.contract.period import CITY_TIME, city_day
 from exchange.errors import ConfigError, ExchangeError
@@ -57,6 +56,8 @@ class Desk:
 
     def contract(self) -> Contract:
         """The contract file; ContractError where it has mistakes."""
+        from exchange.contract.load import load  # schemas and all: not for a revocation
+
         return load(self.settings.contract, self.today).contract
 
     def office(self, subject: str) -> Office:

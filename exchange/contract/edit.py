@@ -77,7 +77,9 @@ class _File:
                 raise EditError("the grants stand in brackets", remedy="write one grant below the other, with dashes")
             self._list = value
         self._value = value
-        self._values: list[Mapping[str, Any]] = (document.value or {}).get("grants") or []
+        self._values: list[Mapping[str, Any]] = document.value.get("grants") or []
+        if not isinstance(self._values, list) or not all(isinstance(each, dict) for each in self._values):
+            raise EditError("the grants are no list of mappings", remedy=_BY_HAND)
 
     def splices(self, put: Sequence[Grant], drop: Collection[str]) -> Iterator[_Splice]:
         """What to write where, none overlapping another."""

@@ -10,9 +10,9 @@ from functools import cache
 
 from exchange.contract.check import Check
 from exchange.contract.document import Document, read
+from exchange.contract.file import read_file
 from exchange.contract.model import Contract
 from exchange.contract.problem import ContractError, Problem
-from exchange.errors import ConfigError
 from exchange.schema import avro
 from exchange.schema.avro import Schema
 from exchange.schema.resolve import SchemaError
@@ -34,15 +34,6 @@ def load(path: pathlib.Path, today: date) -> Loaded:
     if contract is None:
         raise ContractError(str(path), check.problems)
     return Loaded(contract, check.schemas, tuple(check.problems))
-
-
-def read_file(path: pathlib.Path) -> bytes:
-    """What is in the contract file; ConfigError where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        remedy = "run from the project's folder, or set EXCHANGE_CONTRACT"
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
 
 
 def examine(path: pathlib.Path, today: date, document: Document | None = None) -> Check:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from exchange.contract import document as documents
-from exchange.contract.load import examine, read_file
+from exchange.contract.file import read_file
+from exchange.contract.load import examine
 from exchange.contract.model import Grant
 from exchange.contract.period import city_day
 from exchange.contract.problem import ContractError, Problem
 from exchange.errors import ConfigError
 from exchange.grants.life import Actor, Office, Request, submit
+from exchange.printable import printable
 
 _ID_LENGTH = 100
 
@@ -77,7 +79,7 @@ def propose(
         except ConfigError as error:
             mistakes.append(f"{places[number - first_number]}: {error}")
     if mistakes:
-        told = "".join(f"\n  {_printable(mistake)}" for mistake in mistakes)
+        told = "".join(f"\n  {printable(mistake, '')}" for mistake in mistakes)
         raise RequestMistakesError(f"nothing was requested:{told}", remedy="correct it, and request all of it again")
     return requests
 
@@ -116,8 +118,3 @@ def _mistakes(problems: Sequence[Problem], places: Sequence[str], kept: int) -> 
             place = f"{places[at]}{': ' + found[2] if found and found[2] else ''}" if at >= 0 else problem.path
             line = f"line {problem.line}, " if problem.line and at >= 0 else ""
             yield f"{line}{place}: {problem.message}" + (f" — {problem.remedy}" if problem.remedy else "")
-
-
-def _printable(text: str) -> str:
-    """The text without what would move the cursor of whoever reads it: someone else may have written it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

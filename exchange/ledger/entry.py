@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import crc32c
-import numpy as np
 
 from exchange.contract import names
 from exchange.errors import CorruptionError
 from exchange.ledger.merkle import EMPTY_ROOT
 from exchange.schema import avro
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA_FILE = Path(__file__).resolve().parents[2] / "schemas" / "exchange" / "ledger_entry.avsc"
 TAG_BYTES = 16
@@ -143,6 +145,8 @@ def ledger_partition(topic: str, partition: int, partitions: int) -> int:
 
 def delivered_mask(entry: Entry, outcome: Outcome) -> np.ndarray:
     """bool[count]: which records of the entry the outcome's grants got."""
+    import numpy as np  # not needed by commands, which have to be quick
+
     mask = np.ones(entry.count, bool)
     for withheld in outcome.withheld:
         if withheld.bitmap is None:
@@ -156,6 +160,8 @@ def delivered_mask(entry: Entry, outcome: Outcome) -> np.ndarray:
 
 def rows_of(entry: Entry, wanted: bytes) -> np.ndarray:
     """int64[n]: the records of the entry that have this tag."""
+    import numpy as np
+
     tags = np.frombuffer(entry.tags, ">u8").reshape(-1, 2)
     return np.flatnonzero((tags == np.frombuffer(wanted, ">u8")).all(axis=1))
 

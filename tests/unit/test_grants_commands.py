@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from exchange.cli import grant_desk
 from exchange.cli.grant import grant
 from exchange.contract.problem import ContractError
-from exchange.contract.write import edit
+from exchange.contract.file import edit
 from exchange.errors import ConfigError, ExchangeError
 from exchange.grants.life import WrongActorError, WrongStateError
 from exchange.grants.propose import RequestMistakesError

@@ -1,4 +1,4 @@
-"""Replace the contract file as a whole: another program's edit is never lost, and no half of a file is ever seen."""
+"""The contract file on disk: read, and replaced as a whole, so that no edit is lost and no half of a file is seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from exchange.contract.load import read_file
 from exchange.errors import ConfigError, TransientError
 
 
@@ -23,6 +22,15 @@ class ContractUnwritableError(ConfigError):
     """The contract file cannot be written."""
 
     code = "contract-unwritable"
+
+
+def read_file(path: Path) -> bytes:
+    """What is in the contract file; ConfigError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        remedy = "run from the project's folder, or set EXCHANGE_CONTRACT"
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
 
 
 def edit(path: Path, change: Callable[[bytes], bytes]) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from exchange.contract import write as module
-from exchange.contract.write import ContractChangedError, ContractUnwritableError, edit
+from exchange.contract import file as module
+from exchange.contract.file import ContractChangedError, ContractUnwritableError, edit
 
 
 @pytest.fixture
