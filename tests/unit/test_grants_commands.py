@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from exchange.cli import grant_desk
 from exchange.cli.grant import grant
-from exchange.contract.problem import ContractError
 from exchange.contract.file import edit
+from exchange.contract.problem import ContractError
 from exchange.errors import ConfigError, ExchangeError
 from exchange.grants.life import WrongActorError, WrongStateError
 from exchange.grants.propose import RequestMistakesError
@@ -284,6 +285,27 @@ def test_ends_are_told_once_each(run: Command, monkeypatch: pytest.MonkeyPatch) 
             told += [(left, n["grant"], n["notice_days"]) for n in run("cron@bureau", "notify", "--output", "json")]
     assert told == [(90, "g1", 90), (45, "g1", 45), (20, "g1", 30), (7, "g1", 7)]
     assert run("cron@bureau", "notify") == ""
+
+
+def test_a_request_behind_a_renewal_is_still_shown(run: Command) -> None:
+    run("wang@health", "request", "--subject", "tax.arrears", "--fields", "year", *WHY)
+    run("li@bureau", "approve", "1")
+    run("wang@health", "renew", "health.arrears.1", "--until", "2027-06-30", "--reason", "Goes on.")
+    run("li@bureau", "approve", "2")
+    for id_ in ("1", "2", "health.arrears.1"):
+        shown = run("wang@health", "show", id_, "--output", "json")
+        assert (shown["request"], shown["until"]) == (2, "2027-06-30")
+        assert [(e["request"], e["act"]) for e in shown["history"]] == [
+            (1, "request"), (1, "approve"), (2, "renew"), (2, "approve"),
+        ]  # fmt: skip
+
+
+def test_ids_are_completed(run: Command) -> None:
+    run("wang@health", "request", "--subject", "tax.income", "--fields", "year", *WHY)
+    context, number = click.Context(grant), click.Argument(["number"])
+    assert [item.value for item in grant_desk.complete_request(context, number, "")] == ["1"]
+    assert [item.value for item in grant_desk.complete_request(context, number, "2")] == []
+    assert [item.value for item in grant_desk.complete_grant(context, number, "g")] == ["g1"]
 
 
 def test_lists_are_filtered(run: Command) -> None:
