@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from exchange.errors import ConfigError, ExchangeError
+from exchange.printable import printable
 
 FIELDS = frozenset({
     "address", "attempt", "batches", "bytes", "change", "code", "connector", "count", "cursor_age_s",
@@ -61,9 +62,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
-        line = f"{time} {record.levelname.lower():7} {record.getMessage()}{fields}"
+        line = printable(f"{time} {record.levelname.lower():7} {record.getMessage()}{fields}", "")
         if record.exc_info and record.exc_info[1]:
-            line += "".join(f"\n    {step}" for step in _describe(record.exc_info[1]))
+            line += "".join(f"\n    {printable(step, '')}" for step in _describe(record.exc_info[1]))
         return line
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,6 +27,9 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from exchange.errors import ConfigError
+
+SERVED_AT_ONCE = 32
+PATIENCE_S = 5.0
 
 disable_created_metrics()
 REGISTRY = CollectorRegistry()
@@ -189,10 +193,16 @@ def write_file(path: Path, *gauges: Gauge) -> None:
 def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
     """Serve `/metrics` and `/healthz` (200, or 503 where `health` says no) from a thread; port 0 picks a free one.
 
+    Whoever reaches the port can take no more of the daemon than 32 threads: a connection more is closed,
+    and one that says nothing for 5 seconds.
+
     Raises `MetricsPortError` where the address cannot be bound.
     """
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = PATIENCE_S
+        server_version, sys_version = "exchange", ""
+
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
@@ -217,12 +227,35 @@ def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
             logging.getLogger("exchange.metrics").debug("request served")
 
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = _Server((host, port), Handler)
     except OSError as error:
         raise MetricsPortError(
             f"metrics cannot be served on {host}:{port}: {error.strerror or error}",
             remedy="choose another --metrics-port (0 picks a free one) or EXCHANGE_METRICS_HOST",
         ) from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True).start()
     return MetricsServer(f"{host}:{server.server_port}", server)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._free = threading.BoundedSemaphore(SERVED_AT_ONCE)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        # Mostly a client that went away; what it sent is not for the log.
+        logging.getLogger("exchange.metrics").debug("request failed", exc_info=True)

@@ -10,6 +10,7 @@ import click
 
 from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.cli.say import say
 from exchange.connect import check as checks
 from exchange.connect import load, runner
 from exchange.connect.database import Paths
@@ -68,7 +69,7 @@ def check(department: str, output: str) -> None:
         click.echo(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False))
     else:
         for problem in problems:
-            click.echo(f"{department}/{load.FILE}: {problem}")
+            say(f"{department}/{load.FILE}: {problem}")
         errors = sum(problem.severity == "error" for problem in problems)
         click.echo(f"{errors} errors, {len(problems) - errors} warnings")
     if any(problem.severity == "error" for problem in problems):

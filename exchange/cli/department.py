@@ -11,6 +11,7 @@ import click
 from exchange import credentials
 from exchange.bus import Cluster, users
 from exchange.cli.connection import connect
+from exchange.cli.say import say
 from exchange.contract.load import load
 from exchange.contract.nearest import nearest
 from exchange.contract.period import city_day
@@ -126,7 +127,7 @@ def list_(output: str) -> None:
         return
     for row in rows:
         login = "can log in" if row["login"] else "no login  "
-        click.echo(f"{row['principal']:24} {login}  {row['file'] or '-'}  {row['title']}")
+        say(f"{row['principal']:24} {login}  {row['file'] or '-'}  {row['title']}")
 
 
 def _known(settings: Settings) -> dict[str, str]:

@@ -12,6 +12,7 @@ import click
 from exchange.cli.contract import CHANGES_STATUS
 from exchange.cli.plan_words import in_words
 from exchange.cli.planning import find
+from exchange.cli.say import say
 from exchange.contract.changes import PublishEpoch
 from exchange.contract.drift import find_drift
 from exchange.settings import Settings
@@ -33,12 +34,12 @@ def drift(output: str, accept: Sequence[str]) -> None:
         click.echo(json.dumps(told, ensure_ascii=False, indent=2))
     else:
         for finding in result.findings:
-            click.secho(f"{finding.kind} {finding.target}: {finding.text}", fg=None if finding.mended else "red")
+            say(f"{finding.kind} {finding.target}: {finding.text}", None if finding.mended else "red")
         for epoch in epochs:
             for line in in_words(epoch):
-                click.echo(f"    {line}")
+                say(f"    {line}")
         for note in result.notes:
-            click.secho(f"note: {note}", fg="yellow")
+            say(f"note: {note}", "yellow")
         count = len(result.findings)
         mended = sum(finding.mended for finding in result.findings)
         click.echo(f"{count} differences, of which `exchange apply` mends {mended}." if count else "No drift.")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from exchange.cli.grant_desk import Desk, complete_grant, complete_request, say_time, with_desk
+from exchange.cli.say import say
 from exchange.cli.table import table
 from exchange.contract.edit import entry
 from exchange.contract.period import CITY_TIME
@@ -136,7 +137,7 @@ def _show(one: Standing) -> None:
         asked = one.request
         renewal = ", a renewal" if asked.renews else ""
         who = f"{asked.requester.person} for {asked.requester.department}"
-        click.echo(f"request   {asked.number}{renewal}, by {who}, {say_time(asked.submitted)}")
+        say(f"request   {asked.number}{renewal}, by {who}, {say_time(asked.submitted)}")
     if one.clock:
         state = {True: "OVERDUE", False: "in time", None: "unknown whether in time"}[one.clock.overdue]
         days = f"due {_due(one.clock.due)}, all of it {_due(one.clock.due_in_all)}"
@@ -145,7 +146,7 @@ def _show(one: Standing) -> None:
             click.echo(f"          {_UNKNOWN}")
     for name, value in _plain(entry(grant)).items():
         if name != "id":
-            click.echo(f"{name:9} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+            say(f"{name:9} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     click.echo()
 
 

@@ -12,6 +12,7 @@ import click
 
 from exchange.bus.cluster import read_actual
 from exchange.cli.planning import administrators
+from exchange.cli.say import say
 from exchange.contract.draft import BLANK, DEFAULT_PATTERN, Draft, make_draft
 from exchange.contract.load import examine
 from exchange.contract.period import city_day
@@ -70,9 +71,9 @@ def import_(patterns: Sequence[str], force: bool, output: str) -> None:
         click.echo(json.dumps(facts, ensure_ascii=False, indent=2))
         sys.exit(0)
     for topic, reason in draft.unmapped.items():
-        click.echo(f"left out: topic {topic} {reason}")
+        say(f"left out: topic {topic} {reason}")
     for note in draft.notes:
-        click.secho(f"note: {note}", fg="yellow")
+        say(f"note: {note}", "yellow")
     for line, key in _blanks(draft).items():
         click.echo(f"{settings.contract}:{line}: to be filled in: {key}")
     click.echo(

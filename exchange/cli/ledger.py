@@ -14,11 +14,12 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from exchange import credentials
 from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.cli.say import say
+from exchange.cli.table import table
 from exchange.contract.period import CITY_TIME
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.audit import (
@@ -75,7 +76,7 @@ def verify(subject: str | None, output: str) -> None:
         click.echo(json.dumps(asdict(found)))
     else:
         for mismatch in found.mismatches:
-            click.secho(f"{mismatch.place}: {mismatch.fault}", fg="red")
+            say(f"{mismatch.place}: {mismatch.fault}", "red")
         click.echo(
             f"{found.entries:,} entries: {found.records:,} source records and {found.deliveries:,} deliveries computed "
             f"again; {found.pending:,} not yet routed; {found.unverifiable:,} proofs whose records are no longer kept; "
@@ -122,7 +123,7 @@ def list_(selection: Selection, output: str) -> None:
     if output == "json":
         click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))
         return
-    _table(
+    table(
         ("day", "subject", "reader", "grant", "replay", "purpose", "records", "delivered", "withheld", "quarantined"),
         [
             (one.day, one.subject, one.reader, one.grant, one.replay or "", one.purpose, one.records, one.delivered,
@@ -158,18 +159,18 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
         lists = {name: [asdict(one) | {"balanced": one.balanced} for one in part] for name, part in parts.items()}
         click.echo(json.dumps({"balanced": balanced, "undecided_entries": undecided, "behind": late, **lists}))
     else:
-        _table(
+        table(
             ("subject", "partition", "grant", "reader", "replay", "records", "delivered", "withheld", "quarantined",
              "balanced"),
             [(*(asdict(one) | {"replay": one.replay or ""}).values(), _yes(one.balanced)) for one in grants],
         )  # fmt: skip
-        _table(
+        table(
             ("subject", "partition", "entries", "records", "quarantined", "replayed", "twice", "unauthorised",
              "balanced"),
             [(*asdict(one).values(), _yes(one.balanced)) for one in partitions],
         )  # fmt: skip
         if counts:
-            _table(
+            table(
                 ("topic", "partition", "in the ledger", "on Kafka", "not yet routed", "compared", "balanced"),
                 [(c.topic, c.partition, c.ledger, c.kafka, c.pending, _yes(c.compared), _yes(c.balanced))
                  for c in counts],
@@ -205,7 +206,7 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
         rows = [asdict(one) | {"time": _time(one.time_ms)} for one in found]
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
-    _table(
+    table(
         ("time", "reader", "subject", "records", "fields", "grant", "purpose", "legal basis", "state", "replay",
          "proof"),
         [
@@ -232,18 +233,6 @@ def _time(time_ms: int) -> str:
 
 def _yes(holds: bool) -> str:
     return "yes" if holds else "NO"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for at, name in enumerate(columns):
-        numeric = bool(rows) and isinstance(rows[0][at], int)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
-    console = Console()
-    # A pipe has no width to fold for.
-    Console(width=None if console.is_terminal else 400).print(table)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 from click.shell_completion import get_completion_class
 
+from exchange.cli.say import say
 from exchange.errors import ExchangeError
 
 # name → (module:attribute, help for the list of commands)
@@ -95,7 +96,7 @@ def main() -> None:
 
 
 def _report(error: ExchangeError) -> int:
-    click.secho(f"error [{error.code}]: {error.message}", fg="red", err=True)
+    say(f"error [{error.code}]: {error.message}", "red", lines=True, err=True)
     if error.remedy:
-        click.echo(f"remedy: {error.remedy}", err=True)
+        say(f"remedy: {error.remedy}", err=True)
     return error.exit_status

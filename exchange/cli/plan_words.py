@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from exchange.cli.say import say
 from exchange.contract.changes import Change, DeleteTopic, PublishEpoch, RemoveAccess
 from exchange.contract.plan import Plan
 from exchange.contract.readers import AccessChange
@@ -20,16 +21,16 @@ _LEFT_OUT = ("target", "records", "epoch")
 def show(plan: Plan) -> None:
     """Every change on a line of its own, then what to know about them."""
     for change in plan.changes:
-        click.secho(change.text, fg="red" if isinstance(change, DeleteTopic | RemoveAccess) else None)
+        say(change.text, "red" if isinstance(change, DeleteTopic | RemoveAccess) else None)
         if isinstance(change, PublishEpoch):
             for line in in_words(change):
-                click.echo(f"    {line}")
+                say(f"    {line}")
     for notice in plan.notices:
-        click.secho(f"note: {notice}", fg="yellow")
+        say(f"note: {notice}", "yellow")
     for orphan in plan.orphans:
-        click.secho(f"note: topic {orphan} is not in the contract; `--delete {orphan}` would remove it", fg="yellow")
+        say(f"note: topic {orphan} is not in the contract; `--delete {orphan}` would remove it", "yellow")
     for refusal in plan.refusals:
-        click.secho(f"refused: {refusal.target}: {refusal.message} — {refusal.remedy}", fg="red")
+        say(f"refused: {refusal.target}: {refusal.message} — {refusal.remedy}", "red")
     if plan.is_empty:
         click.echo("No changes: the cluster is as the contract has it." if plan.whole else "No changes of this part.")
     elif not plan.refusals:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exchange.broker.process import ProcessFile, Running
+from exchange.printable import printable
 
 PATIENCE_S = 20.0
 FIRST_PORT = 9400
@@ -75,7 +76,7 @@ class Processes:
     def tail(self, name: str) -> str:
         """The end of that daemon's log."""
         try:
-            return "\n".join(self.log(name).read_text(errors="replace").splitlines()[-TAIL_LINES:])
+            return printable("\n".join(self.log(name).read_text(errors="replace").splitlines()[-TAIL_LINES:]))
         except FileNotFoundError:
             return ""
 

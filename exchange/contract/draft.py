@@ -19,6 +19,7 @@ from exchange.contract import names
 from exchange.contract.model import Name, TopicSettings
 from exchange.contract.topics import DAY_MS, PREFIXES, Topic
 from exchange.errors import ConfigError
+from exchange.printable import printable
 from exchange.schema.avro import MAX_SCHEMA_BYTES, Schema
 from exchange.schema.registry import Registry
 from exchange.schema.resolve import SchemaError
@@ -129,7 +130,7 @@ def _schema(topic: str, registry: Registry, draft: Draft) -> Schema | None:
         return registry.schema(versions[-1].id)
     except SchemaError as error:
         # Whoever may write to `_schemas` chose this text.
-        reason = "".join(c if c.isprintable() else "?" for c in error.message[:200])
+        reason = printable(error.message[:200], "")
         draft.notes.append(f"{topic}: its registered schema cannot be used here: {reason}")
         return None
 
