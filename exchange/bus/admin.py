@@ -107,14 +107,18 @@ class Admin:
             return acls.describe(self._client)
 
     def allow(self, rules: Collection[Rule]) -> None:
-        """Add access rules; AccessRefusedError where Kafka will not have one."""
-        with translated("add access rules"):
-            acls.create(self._client, rules)
+        """Add access rules and wait until they are in force; AccessRefusedError where Kafka will not have one."""
+        if rules:
+            with translated("add access rules"):
+                acls.create(self._client, rules)
+            self._wait(lambda: set(rules) <= (self.access() or set()), "added access rules")
 
     def withdraw(self, rules: Collection[Rule]) -> None:
-        """Remove exactly these access rules."""
-        with translated("remove access rules"):
-            acls.delete(self._client, rules)
+        """Remove exactly these access rules, and wait until they are no longer in force."""
+        if rules:
+            with translated("remove access rules"):
+                acls.delete(self._client, rules)
+            self._wait(lambda: not set(rules) & (self.access() or set()), "removed access rules")
 
     def rates(self) -> dict[str, ByteRates]:
         """Bytes per second by user and key (`producer_byte_rate`, `consumer_byte_rate`)."""
@@ -122,9 +126,19 @@ class Admin:
             return client_quotas.describe(self._client)
 
     def set_rates(self, wanted: Mapping[str, Mapping[str, int | None]]) -> None:
-        """Set byte rates of users, or remove those that are None."""
-        with translated("set byte rates"):
-            client_quotas.alter(self._client, wanted)
+        """Set byte rates of users, or remove those that are None, and wait until they are in force."""
+        if wanted:
+            with translated("set byte rates"):
+                client_quotas.alter(self._client, wanted)
+            self._wait(lambda: _have(self.rates(), wanted), "byte rates")
+
+    def _wait(self, done: Callable[[], bool], what: str, *, timeout_s: float = 30.0) -> None:
+        """Wait until the broker has heard of what its controller has already decided."""
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            if time.monotonic() > deadline:
+                raise BusUnavailableError(f"{what} are not in force after {timeout_s:.0f} s", remedy="run it again")
+            time.sleep(_POLL_S)
 
     def clients(self, group: str, *, timeout_s: float = 30.0) -> set[str]:
         """The client ids of a group's members; empty where there is no such group.
@@ -170,6 +184,10 @@ def _patiently(ask: Callable[[], ANSWER], timeout_s: float) -> ANSWER:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_POLL_S)
+
+
+def _have(rates: Mapping[str, ByteRates], wanted: Mapping[str, Mapping[str, int | None]]) -> bool:
+    return all(rates.get(user, {}).get(key) == rate for user, each in wanted.items() for key, rate in each.items())
 
 
 def _slices(names: list[str], size: int) -> Iterable[list[str]]:

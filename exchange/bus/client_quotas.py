@@ -33,8 +33,6 @@ def alter(client: KafkaAdminClient, wanted: Mapping[str, Mapping[str, int | None
         ([("user", user)], [(key, float(rate or 0), rate is None) for key, rate in rates.items()])
         for user, rates in wanted.items()
     ]
-    if not entries:
-        return
     response = _send(client, AlterClientQuotasRequest(entries=entries, validate_only=False))
     for entry in response.entries:
         _raise_for(entry.error_code, entry.error_message)
