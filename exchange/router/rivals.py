@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from exchange.errors import ConfigError
 
-FENCED_AT_MOST = 5
+FENCED_AT_MOST = 10
 WITHIN_S = 60.0
 _log = logging.getLogger("exchange.router")
 

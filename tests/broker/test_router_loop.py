@@ -15,9 +15,14 @@ import pytest
 from kafka import KafkaProducer
 
 from exchange.bus import Cluster
+from exchange.bus.produce import Producer
 from exchange.contract import period
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.policy import views
+from exchange.router.epochs import EpochWatch, Published
+from exchange.router.loop import Router
+from exchange.router.rivals import DuplicateInstanceError
+from tests import router_rig
 from tests.fault.plain import wait_until
 from tests.router_office import PARTITIONS, Office
 from tests.router_rig import value
@@ -107,6 +112,58 @@ def test_a_new_epoch_is_taken_between_transactions_and_said_so(office: Office) -
     assert [entry.epoch for entry in entries if entry.count and not entry.is_adoption] == sorted(
         entry.epoch for entry in entries if not entry.is_adoption
     )
+
+
+def test_a_router_that_starts_reads_the_contract_to_its_end_first(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that opened its producer too late to be fenced knows the contract that the others were fenced for."""
+    office.adopt(office.grant("revoked"), office.grant("always"))
+    given = [value(cents=i) for i in range(20)]
+    office.publish(given)
+    take, opened = EpochWatch._take, Producer._open
+
+    def take_late(watch: EpochWatch, published: Published) -> None:
+        if watch.newest is not None:
+            time.sleep(1)
+        take(watch, published)
+
+    def open_late(producer: Producer) -> KafkaProducer:
+        if office.epoch.number == first:
+            office.adopt(office.grant("always"))
+        return opened(producer)
+
+    first = office.epoch.number
+    monkeypatch.setattr(EpochWatch, "_take", take_late)
+    monkeypatch.setattr(Producer, "_open", open_late)
+    with office.router():
+        office.wait_routed()
+    assert office.values(office.inbox("revoked"))[0] == []
+    assert office.values(office.inbox("always"))[0] == given
+
+
+def test_of_two_routers_with_one_name_one_gives_up(office: Office) -> None:
+    office.adopt(office.grant("whole"))
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def twin() -> None:
+        try:
+            Router(office.cluster, f"{office.owner}.twin", router_rig.KEY).run(stop)
+        except BaseException as error:
+            failed.append(error)
+
+    with going_on(office):
+        twins = [threading.Thread(target=twin, daemon=True) for _ in range(2)]
+        for each in twins:
+            each.start()
+        wait_until(lambda: bool(failed), "one of them gives up")
+    office.wait_routed()
+    stop.set()
+    for each in twins:
+        each.join(60)
+    assert [type(error) for error in failed] == [DuplicateInstanceError]
+    assert office.values(office.inbox("whole")) == office.values(office.topic)
 
 
 def test_grants_begin_and_end_at_the_citys_midnight_by_the_brokers_clock(
