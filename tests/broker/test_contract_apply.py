@@ -19,7 +19,8 @@ from exchange.bus import cluster as shell
 from exchange.bus.admin import Admin, TopicRefusedError
 from exchange.bus.cluster import ConcurrentApplyError, PlanRefusedError, apply, read_actual
 from exchange.bus.consume import Consumer
-from exchange.bus.contract_topic import latest_epoch
+from exchange.bus.contract_topic import epochs as every_epoch
+from exchange.bus.contract_topic import latest_epoch, publish_epoch
 from exchange.bus.produce import FencedError, Producer, Transaction
 from exchange.bus.topics import publish, read_all
 from exchange.cli.adoption import Adoption
@@ -243,6 +244,18 @@ def test_without_a_cluster_the_remedy_is_told(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("EXCHANGE_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = CliRunner().invoke(plan_command)
     assert "exchange broker status" in str(result.exception)
+
+
+def test_the_epoch_in_force_is_found_from_the_end_whoever_lost_a_race(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    [(first, _)] = every_epoch(empty)
+    # Of two with one number the first one counts; and one was published by someone who looked long ago.
+    numbers = [2, 3, 4, 4, 5, 5, 5, 6, 2, 3, 6, 6, 6, 6, 6, 6]
+    for before, number in enumerate(numbers, start=1):
+        assert publish_epoch(empty, first.model_copy(update={"number": number})) == before
+        publish(empty, names.CONTRACT, [(None, None)], partition=0) if before == len(numbers) else None
+        *_, last = every_epoch(empty)
+        assert latest_epoch(empty) == last
 
 
 def test_who_has_not_taken_the_epoch_is_fenced(empty: Cluster, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exchange.contract.model import Contract, Epoch
-from exchange.policy.views import FOR_EVER, plan_subject
+from exchange.policy.views import FOR_EVER, FROM_EVER, plan_subject
 
 PURPOSE = {"code": "test", "basis": "Law, art. 1", "text": "Test."}
 TITLE = {"zh": "测试", "en": "Test"}
@@ -117,20 +117,28 @@ def test_all_is_what_is_pinned_where_the_subject_has_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "active", "until"),
+    ("now", "active", "since", "until"),
     [
-        ("2026-02-28T15:59:59+00:00", ["early"], "2026-03-01T00:00:00+08:00"),
-        ("2026-02-28T16:00:00+00:00", ["early", "late"], "2026-04-01T00:00:00+08:00"),
-        ("2026-03-31T15:59:59+00:00", ["early", "late"], "2026-04-01T00:00:00+08:00"),
-        ("2026-03-31T16:00:00+00:00", ["late"], "2027-01-01T00:00:00+08:00"),
-        ("2026-12-31T16:00:00+00:00", [], None),
+        ("2025-12-31T15:59:59+00:00", [], None, "2026-01-01T00:00:00+08:00"),
+        ("2026-02-28T15:59:59+00:00", ["early"], "2026-01-01T00:00:00+08:00", "2026-03-01T00:00:00+08:00"),
+        ("2026-02-28T16:00:00+00:00", ["early", "late"], "2026-03-01T00:00:00+08:00", "2026-04-01T00:00:00+08:00"),
+        ("2026-03-31T15:59:59+00:00", ["early", "late"], "2026-03-01T00:00:00+08:00", "2026-04-01T00:00:00+08:00"),
+        ("2026-03-31T16:00:00+00:00", ["late"], "2026-04-01T00:00:00+08:00", "2027-01-01T00:00:00+08:00"),
+        ("2026-12-31T16:00:00+00:00", [], "2027-01-01T00:00:00+08:00", None),
     ],
 )
-def test_periods_are_whole_days_in_the_city(now: str, active: list[str], until: str | None) -> None:
+def test_periods_are_whole_days_in_the_city(now: str, active: list[str], since: str | None, until: str | None) -> None:
     asked = epoch(grant("early", until=date(2026, 3, 31)), grant("late", **{"from": date(2026, 3, 1)}, where={}))
     plan = plan_subject(asked, "tax.income", datetime.fromisoformat(now))
     assert [g.id for view in plan.views for g in view.grants] == active
+    assert plan.valid_from == (datetime.fromisoformat(since) if since else FROM_EVER)
     assert plan.valid_until == (datetime.fromisoformat(until) if until else FOR_EVER)
+
+
+def test_a_grant_with_a_quota_has_a_view_of_its_own() -> None:
+    limited = {"quota": {"records_per_day": 5}}
+    plan = plan_subject(epoch(grant("a"), grant("b", **limited), grant("c"), grant("d", **limited)), "tax.income", NOW)
+    assert [[g.id for g in view.grants] for view in plan.views] == [["a", "c"], ["b"], ["d"]]
 
 
 def test_a_grant_until_the_last_day_of_the_calendar_never_ends() -> None:
