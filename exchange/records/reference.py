@@ -154,6 +154,24 @@ def _test(schema: Schema, name: str, part: Any) -> Test:
     raise UnevaluableError(f"'{name}' is not a condition")
 
 
+def unmet(writer: Schema, where: Where, body: bytes) -> list[str]:
+    """The conditions that do not hold for a record, in the contract's words: `year: {ge: 2024}`; of a group, its word.
+
+    UnevaluableError and DecodeError as for `Reference`.
+    """
+    reference = Reference(writer, None, {})
+    record = reference._numbers(decode(reference.writer, body))
+    found = []
+    for name, part in where.items():
+        if not isinstance(part, Condition):
+            found += [] if _test(writer, name, part)(record) else [name]
+            continue
+        made, said = operands(writer, name, part), part.operators()
+        missed = {op: said[op] for op, wanted in made.items() if not holds(op, record[name], wanted)}
+        found += [f"{name}: {{{', '.join(f'{op}: {value}' for op, value in missed.items())}}}"] if missed else []
+    return found
+
+
 class Reference:
     """One view over the records of one writer's schema."""
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
-from itertools import groupby
 
 import numpy as np
 
@@ -23,11 +22,12 @@ from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.policy.draft import alone
 from exchange.records import hash
-from exchange.records.scan import Columns, Run, SourceBatch, scan
+from exchange.records.scan import Run
 from exchange.router.clock import BrokerClock
 from exchange.router.epochs import CONTRACT, EpochWatch, Published
 from exchange.router.plan import ReadySubject, make_ready
 from exchange.router.quotas import Quotas
+from exchange.router.retained import MAX_BATCHES, retained, rows_of
 from exchange.router.rivals import Rivals
 from exchange.router.step import Source, step
 from exchange.router.survey import Done, Order, Survey, survey
@@ -37,7 +37,6 @@ _log = logging.getLogger("exchange.router")
 DEFAULT_RATE = 20_000
 TRANSACTION_RECORDS = 4096
 TIMEOUT_S = 15.0
-STALLED_S = 30.0
 TRIES = 8
 
 
@@ -51,12 +50,6 @@ class NothingRetainedError(ConfigError):
     """The source keeps no records of the time that was asked for."""
 
     code = "nothing-retained"
-
-
-class StalledError(TransientError):
-    """The source stopped short of the window's end."""
-
-    code = "stalled"
 
 
 def granted(epoch: Epoch, grant_id: str, now: datetime) -> Grant:
@@ -140,7 +133,7 @@ class Replay:
         transactional_id = f"{names.ROUTER_GROUP}.{self._instance}"
         with (
             Producer(self._cluster, transactional_id, timeout_s=TIMEOUT_S) as out,
-            Consumer(self._cluster, max_batches=64) as source,
+            Consumer(self._cluster, max_batches=MAX_BATCHES) as source,
             ExitStack() as clients,
         ):
             # After the producer was opened: whoever published an epoch before could not fence it, and what
@@ -150,8 +143,11 @@ class Replay:
             self._adopt(watch.newest, writer)
             assert self._current is not None
             quotas = clients.enter_context(Quotas(self._cluster, self._instance, self._clock))
-            for partition, run in _due(source, self._topic, self.survey(self._current.epoch)):
-                for part in _cut(run, min(TRANSACTION_RECORDS, self._pace)):
+            windows = {window.partition: window for window in self.survey(self._current.epoch).windows}
+            spans = {partition: (window.first, window.end) for partition, window in windows.items()}
+            for partition, run in retained(source, self._topic, spans):
+                due = rows_of(run, windows[partition].rows(run.columns.offset))
+                for part in _cut(due, min(TRANSACTION_RECORDS, self._pace)):
                     if watch.newest is not self._current:
                         self._adopt(watch.newest, writer)
                     self._decide(partition, part, writer, quotas)
@@ -191,35 +187,9 @@ class Replay:
         self._pause(max(0.0, self._not_before_s - time.monotonic()))
 
 
-def _due(source: Consumer, topic: str, found: Survey) -> Iterator[tuple[int, Run]]:
-    """The records that are due, by partition, in order."""
-    left = {(topic, window.partition): window for window in found.windows if window.due.any()}
-    if left:
-        source.assign({place: window.first for place, window in left.items()})
-    heard = time.monotonic()
-    while left:
-        batches = source.poll(0.5)
-        for place, some in groupby(batches, lambda batch: (batch.topic, batch.partition)):
-            run = scan([SourceBatch(batch.header, batch.data, batch.from_offset) for batch in some])
-            yield place[1], _take(run, left[place].rows(run.columns.offset))
-        positions = {place: at for place, (at, _) in source.positions().items()}
-        ended = {place for place, window in left.items() if positions.get(place, 0) >= window.end}
-        if ended:
-            left = {place: window for place, window in left.items() if place not in ended}
-            source.assign({place: positions.get(place, window.first) for place, window in left.items()})
-        if batches or ended:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > STALLED_S:
-            raise StalledError(f"{topic} stopped short of the window's end for {STALLED_S:.0f} s")
-
-
 def _cut(run: Run, most: int) -> Iterator[Run]:
     """Parts of a run that each fit into a transaction."""
-    return (_take(run, np.arange(at, min(at + most, run.rows))) for at in range(0, run.rows, most))
-
-
-def _take(run: Run, rows: np.ndarray) -> Run:
-    return Run(run.buf, Columns(*(column[rows] for column in run.columns)))
+    return (rows_of(run, np.arange(at, min(at + most, run.rows))) for at in range(0, run.rows, most))
 
 
 def _ms(moment: datetime) -> int:

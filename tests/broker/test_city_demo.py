@@ -25,11 +25,17 @@ from stdnum.cn import ric
 
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
+from exchange.bus.contract_topic import latest_epoch
 from exchange.city.plant import CANARY, canary_fields
 from exchange.contract.load import Loaded, load
 from exchange.contract.model import Grant
 from exchange.contract.names import inbox_topic, quarantine_topic
 from exchange.contract.period import in_force
+from exchange.ledger.audit import Selection, exchanged
+from exchange.ledger.store import Store
+from exchange.policy.draft import read_draft
+from exchange.router.simulate import Scope, simulate
+from tests.canaries import command_lines, identified, identifiers, leaks, open_to_others, secrets
 from tests.clients import librdkafka
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +51,12 @@ class Demo:
     cluster: Cluster
     environment: Mapping[str, str]
     output: str
+    broker_home: Path
+    command_lines: frozenset[bytes]
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environment["EXCHANGE_HOME"])
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return _exchange(self.environment, *arguments)
@@ -65,11 +77,13 @@ def demo(fresh_broker: LocalBroker, fresh_cluster: Cluster, tmp_path_factory: py
     home = tmp_path_factory.mktemp("home")
     servers = fresh_cluster.bootstrap_servers
     environment = {**os.environ, "EXCHANGE_HOME": str(home), "EXCHANGE_BOOTSTRAP_SERVERS": servers}
-    shutil.copytree(Path(fresh_broker.status().data).parents[1] / "credentials", home / "credentials")
+    broker_home = Path(fresh_broker.status().data).parents[1]
+    shutil.copytree(broker_home / "credentials", home / "credentials")
     try:
-        done = _exchange(environment, "demo", "--keep", "--records", str(RECORDS))
+        with command_lines() as seen:
+            done = _exchange(environment, "demo", "--keep", "--records", str(RECORDS))
         assert done.returncode == 0, done.stdout + done.stderr
-        yield Demo(fresh_cluster, environment, done.stdout)
+        yield Demo(fresh_cluster, environment, done.stdout + done.stderr, broker_home, frozenset(seen))
     finally:
         _exchange(environment, "down")
 
@@ -183,27 +197,116 @@ def test_no_resident_id_is_found_where_none_is_granted(deliveries: dict[str, lis
     assert checked > 0
 
 
+def test_a_simulation_tells_what_each_grant_delivers(demo: Demo, loaded: Loaded) -> None:
+    """Each grant as a draft gives of the retained records just what it has given of them, by the ledger."""
+    store = Store(f"sqlite:///{demo.home / 'ledger.db'}")
+    told = {found.grant: found for found in exchanged(store, Selection())}
+    published = latest_epoch(demo.cluster)
+    assert published is not None
+    now = datetime.now(UTC)
+    checked = 0
+    for grant in in_force(loaded.contract, now):
+        draft = read_draft(grant.model_dump_json(by_alias=True).encode(), "draft", published[0], now.date())
+        found = simulate(demo.cluster, published[0], draft, now, Scope(), bytes(32))
+        due = told[grant.id]
+        assert (found.records, found.quarantined) == (due.records, due.quarantined)
+        assert (found.draft.delivered, dict(found.draft.withheld)) == (due.delivered, due.withheld)
+        assert (found.gained, found.lost, found.persons_gained, found.persons_lost) == (0, 0, 0, 0)
+        checked += bool(grant.where) + bool(grant.masks)
+    store.close()
+    assert checked > 3
+
+
 def test_what_a_misbehaving_publisher_wrote_is_in_quarantine(demo: Demo) -> None:
     found = counts(read(demo, "quarantine."))
     assert found == {quarantine_topic(subject): 4 for subject in ("tax.arrears", "market.permit", "credit.rating")}
 
 
-def test_nothing_of_a_record_is_in_logs_ledger_metrics_or_reports(demo: Demo) -> None:
-    home = Path(demo.environment["EXCHANGE_HOME"])
-    logs = list(home.glob("run/*.log"))
-    texts = {file.name: file.read_bytes() for file in [*logs, *home.glob("rejects/*"), *home.glob("ledger.db*")]}
-    assert {"router-1.log", "ledger.db"} < texts.keys()
-    assert len(texts) > len(logs) + 2
+@pytest.fixture(scope="module")
+def commands(demo: Demo) -> dict[str, bytes]:
+    """What commands leave behind that a person may run then."""
+    witness = json.loads((demo.home / "city" / "manifest.json").read_text())["witness"]
+    plan = demo.home / "plan.json"
+    texts = {}
+    for arguments, stdin in (
+        (("plan", "--out", str(plan)), ""),
+        (("drift",), ""),
+        (("grant", "notify", "--metrics-file", str(demo.home / "grants.prom")), ""),
+        (("department", "list"), ""),
+        (("audit", "person", "-"), witness),
+    ):
+        command = [sys.executable, "-m", "exchange", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=demo.environment, input=stdin, capture_output=True, text=True, check=False
+        )
+        texts[" ".join(arguments[:2])] = (done.stdout + done.stderr).encode()
+    return texts | {file.name: file.read_bytes() for file in (plan, demo.home / "grants.prom")}
+
+
+@pytest.fixture(scope="module")
+def told(demo: Demo, commands: dict[str, bytes]) -> dict[str, bytes]:
+    """What the exchange wrote and said, by place: all but records on their topics and rows in databases."""
+    logs = list(demo.home.glob("run/*.log"))
+    written = [*logs, *demo.home.glob("rejects/*"), *demo.home.glob("ledger.db*"), *demo.home.glob("grants.db*")]
+    texts = {file.name: file.read_bytes() for file in [*written, *demo.broker_home.glob("broker/*.*")]}
+    assert {"router-1.log", "ledger.db", "grants.db", "broker.log", "server.properties"} < texts.keys()
+    assert any(name.endswith(".jsonl") for name in texts)
     for log in logs:
         address = json.loads(re.findall(rb'.*"message": "started".*', texts[log.name])[-1])["address"]
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
-            texts[f"metrics of {log.stem}"] = page.read()
-    for topic, messages in (read(demo, "exchange.ledger") | read(demo, "quarantine.")).items():
-        content = [m.value() if topic == "exchange.ledger" else repr(m.headers()).encode() for m in messages]
-        texts[topic] = b"".join(content)
-    for place, text in texts.items():
+        for page in ("metrics", "healthz"):
+            with urllib.request.urlopen(f"http://{address}/{page}", timeout=10) as answer:
+                texts[f"{page} of {log.stem}"] = answer.read()
+    for topic, messages in (read(demo, "exchange.") | read(demo, "cursor.") | read(demo, "_schemas")).items():
+        texts[topic] = b"".join((m.key() or b"") + (m.value() or b"") for m in messages)
+    for topic, messages in read(demo, "quarantine.").items():
+        texts[f"headers of {topic}"] = repr([m.headers() for m in messages]).encode()
+    assert {"exchange.ledger", "exchange.contract"} < texts.keys()
+    return texts | {"output": demo.output.encode(), "command lines": b"".join(demo.command_lines)} | commands
+
+
+def test_nothing_of_a_record_is_in_logs_ledger_metrics_or_reports(demo: Demo, told: dict[str, bytes]) -> None:
+    known = identifiers(demo.home / "city")
+    assert len(known) > RECORDS
+    for place, text in told.items():
         assert CANARY.encode() not in text, place
         assert not any(ric.is_valid(digits.decode()) for digits in _PERSON.findall(text)), place
+        assert not identified(known, text), place
+
+
+def test_the_search_finds_what_is_there(demo: Demo) -> None:
+    known = identifiers(demo.home / "city")
+    rows = (demo.home / "city" / "police.db").read_bytes()
+    found = identified(known, rows)
+    assert {len(value) for value in found} >= {9, 11, 18}, "names, phones, and numbers of persons"
+    for holder, forms in secrets(demo.home, demo.broker_home).items():
+        assert leaks({holder: forms}, {"log": b"x" + forms[-1] + b"x"}), holder
+
+
+def test_secrets_stand_in_their_own_files_only(demo: Demo, commands: dict[str, bytes], told: dict[str, bytes]) -> None:
+    hidden = secrets(demo.home, demo.broker_home)
+    names = {Path(holder).name for holder in hidden}
+    departments = {f"{d.id}.yaml" for d in load(ROOT / "topics.yaml", date.today()).contract.departments}
+    services = {"exchange.admin.yaml", "exchange.router.yaml", "exchange.ledger.yaml"}
+    assert names >= departments | services | {"ledger.key", "pseudonym.key", "authority.key", "broker.pem"}
+    files = {
+        str(file): file.read_bytes()
+        for home in (demo.home, demo.broker_home)
+        for file in home.rglob("*")
+        # Kafka's indexes are large, and nothing but numbers.
+        if file.is_file() and not file.name.endswith(("index", ".snapshot")) and file.parent.name != "credentials"
+    }
+    assert any("__cluster_metadata" in place for place in files)
+    assert leaks(hidden, told | files) == []
+
+
+def test_nobody_else_on_the_machine_can_open_what_is_secret(demo: Demo) -> None:
+    for home in (demo.home, demo.broker_home):
+        # A certificate is for everybody, but in a folder that is not.
+        assert {Path(path).suffix for path in open_to_others(home / "credentials")} <= {".pem"}
+        assert (home / "credentials").stat().st_mode & 0o077 == 0
+    assert [path for path in open_to_others(demo.broker_home / "broker" / "tls") if "authority.pem" not in path] == []
+    assert (demo.broker_home / "broker").stat().st_mode & 0o077 == 0
+    assert [str(key) for key in demo.home.glob("*.key") if key.stat().st_mode & 0o077] == []
 
 
 def test_a_killed_daemon_is_seen_and_started_again_by_the_next_demo(

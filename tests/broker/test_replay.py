@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from threading import Event
 
 import pytest
@@ -11,14 +12,18 @@ from exchange.bus import Cluster
 from exchange.bus.fence import fence
 from exchange.bus.produce import Producer
 from exchange.contract import names
+from exchange.contract.problem import ContractError
 from exchange.ledger.audit import Selection, balance_of_grants, balance_of_partitions, exchanged
+from exchange.ledger.entry import NULL_TAG, delivered_mask
 from exchange.ledger.follower import Follower
 from exchange.ledger.reconcile import reconcile
 from exchange.ledger.store import Store
 from exchange.ledger.verifier import verify
+from exchange.policy.draft import read_draft
 from exchange.records.build import pack
 from exchange.router import replay as replay_module
 from exchange.router.replay import NotGrantedError, NothingRetainedError, Replay
+from exchange.router.simulate import Scope, simulate
 from exchange.router.survey import Done, Order
 from tests.router_office import Office
 from tests.router_rig import KEY, PSEUDONYM_KEY, value
@@ -118,6 +123,77 @@ def test_masks_and_pseudonyms_are_those_of_the_live_flow(office: Office) -> None
     records = office.read(office.inbox("m"))[0]
     assert [r[2:4] for r in records[:5]] == [r[2:4] for r in records[5:]]
     assert [r.headers for r in records] == [()] * 5 + [(("exchange-replay", b"m."),)] * 5
+
+
+def test_a_simulation_predicts_what_is_delivered_after_approval(office: Office) -> None:
+    held = office.grant("held", where={"year": {"lt": 2024}})
+    office.adopt(held)
+    given = [
+        value(cents=i, year=2020 + i % 8, id=f"44{i % 31}", district=None if i % 5 else "4401") for i in range(200)
+    ]
+    for i, one in enumerate([*given, None, b"no record"]):
+        office.publish([one], partition=i % 2, key=f"44{i % 31}".encode() if i < 195 else None)
+    route(office)
+    buckets = {"kind": "range", "bounds": [9]}
+    drafts = [
+        office.grant("whole"),
+        office.grant("some", where={"any": [{"district": {"is_null": True}}, {"year": {"ge": 2026}}]}),
+        office.grant("few", fields=("id", "cents"), masks={"id": "pseudonym", "cents": buckets}),
+        office.grant("none", fields=("year", "district"), masks={"district": "redact"}, where={"year": {"lt": 0}}),
+    ]
+    now = datetime.now(UTC)
+    asked = [simulate(office.cluster, office.epoch, draft, now, Scope(), bytes(32)) for draft in drafts]
+    office.adopt(held, *drafts)
+    for draft, found in zip(drafts, asked, strict=True):
+        done = job(office, order(draft.id)).run()
+        assert (found.records, found.quarantined) == (done.records, done.quarantined) == (202, 1)
+        assert (found.draft.delivered, found.draft.withheld) == (done.delivered, done.withheld)
+        entries = [entry for entry in office.entries() if entry.replay == f"{draft.id}."]
+        tags = {
+            entry.tags[16 * row : 16 * row + 16]
+            for entry in entries
+            for row in delivered_mask(entry, entry.outcomes[0]).nonzero()[0].tolist()
+        }
+        assert len(found.draft.persons.tags()) == len(tags - {NULL_TAG})
+    whole, some, few, none = asked
+    assert (whole.now, none.draft.delivered, len(none.sample), len(some.sample)) == (None, 0, 0, 5)
+    assert few.sample[0] == {"id": "text (32)", "cents": "text (2)"}
+    assert whole.sample[0] == {
+        "id": "text (3)",
+        "year": "int",
+        "district": "text (4)",
+        "cents": "long",
+        "note": "text (1)",
+    }
+
+    wider = office.grant("held2", reader="held", where={"year": {"ge": 2022}}, fields=("id",))
+    found = simulate(office.cluster, office.epoch, wider, now, Scope(), bytes(32))
+    years = [2020 + i % 8 for i in range(200)]
+    assert found.now is not None
+    assert found.now.grant == held
+    assert (found.gained, found.lost) == (sum(y >= 2024 for y in years), sum(y < 2022 for y in years))
+    newest = simulate(office.cluster, office.epoch, wider, now, Scope(limit=20), bytes(32))
+    assert newest.records == 20
+
+
+def test_a_draft_is_checked_against_the_contract_in_force(office: Office) -> None:
+    office.adopt(office.grant("g"))
+    today = date(2026, 6, 1)
+    text = f"subject: {office.subject}\nreader: g\nfields: [id, cents]\nmasks: {{id: pseudonym}}\n"
+    draft = read_draft(text.encode(), "draft.yaml", office.epoch, today)
+    assert (draft.id, draft.fields, draft.from_) == ("draft", ("id", "cents"), today)
+    assert (
+        read_draft(f"- id: x\n  {text.replace(chr(10), chr(10) + '  ')}".encode(), "d", office.epoch, today).id == "x"
+    )
+    for wrong, told in (
+        (text.replace("cents]", "cent]"), "line 3, .*field 'cent' is not in the schema"),
+        (text + "where: {year: {prefix: x}}", "'prefix' does not apply"),
+        (text.replace(office.subject, "no.such"), "subject 'no.such' is not in this contract"),
+        ("[]", "the file is not one grant"),
+        ("a: [", "draft.yaml has"),
+    ):
+        with pytest.raises(ContractError, match=told):
+            read_draft(wrong.encode(), "draft.yaml", office.epoch, today)
 
 
 def test_the_window_is_from_a_time_to_before_another(office: Office) -> None:

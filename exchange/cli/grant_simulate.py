@@ -1,0 +1,134 @@
+"""`exchange grant simulate`: run a draft grant over retained records, and deliver nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from exchange import credentials
+from exchange.bus.contract_topic import latest_epoch
+from exchange.cli.connection import connect
+from exchange.cli.grant_desk import Desk, complete_request, with_desk
+from exchange.cli.moment import Moment
+from exchange.cli.table import table
+from exchange.contract.model import Epoch, Grant
+from exchange.errors import ConfigError
+from exchange.policy.draft import read_draft
+from exchange.router.replay import NotGrantedError
+from exchange.router.simulate import Given, Scope, Simulated
+from exchange.router.simulate import simulate as run_draft
+
+
+@click.command()
+@click.argument("draft", metavar="FILE|NUMBER", shell_complete=complete_request)
+@click.option("--from", "from_ms", type=Moment(), help="From the first record of this time or later on.")
+@click.option("--until", "until_ms", type=Moment(end=True), help="To before that time; a day is included.")
+@click.option("--limit", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Most records to read.")
+@click.option("--sample", type=click.IntRange(min=0, max=100), default=5, show_default=True, help="Records to show.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@with_desk
+def simulate(
+    desk: Desk, draft: str, from_ms: int | None, until_ms: int | None, limit: int, sample: int, output: str
+) -> None:
+    """Run a draft over the records that its subject keeps: what it gives, and what changes for its reader.
+
+    FILE has one grant as in the contract file; `id`, `purpose` and the period may be left out. NUMBER is
+    that of a request. Everything is decided as the routers do, except for the quota, which is not applied.
+    With more than --limit records the newest of each partition are taken. The sample says of each field what kind
+    of value it has and how long a text is, never the value.
+    """
+    cluster = connect(desk.settings, "exchange.simulate", credentials.LEDGER)
+    published = latest_epoch(cluster)
+    if published is None:
+        raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
+    grant = _grant(desk, draft, published[0])
+    scope = Scope(from_ms, until_ms, limit, sample)
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} records"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        found = run_draft(
+            cluster, published[0], grant, desk.now, scope, os.urandom(32), lambda n: progress.update(task, advance=n)
+        )
+    if output == "json":
+        click.echo(json.dumps(_plain(found), ensure_ascii=False))
+    else:
+        _show(found)
+
+
+def _grant(desk: Desk, draft: str, epoch: Epoch) -> Grant:
+    path = Path(draft)
+    if draft.isdigit() and not path.exists():
+        with desk.store() as store:
+            grant = store.request(int(draft)).grant
+        if all(subject.id != grant.subject for subject in epoch.contract.subjects):
+            message = f"the contract in force (epoch {epoch.number}) has no subject {grant.subject}"
+            raise ConfigError(message, remedy="publish it first: exchange apply")
+        return grant
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        remedy = "give a file with one grant, or the number of a request"
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
+    return read_draft(data, str(path), epoch, desk.today)
+
+
+def _plain(found: Simulated) -> dict[str, Any]:
+    def side(given: Given) -> dict[str, Any]:
+        return {
+            "grant": given.grant.id,
+            "fields": _fields(given),
+            "delivered": given.delivered,
+            "withheld": dict(given.withheld),
+            "persons": len(given.persons.tags()),
+        }
+
+    return {
+        "subject": found.draft.grant.subject,
+        "reader": found.draft.grant.reader,
+        "records": found.records,
+        "quarantined": found.quarantined,
+        "draft": side(found.draft),
+        "now": side(found.now) if found.now else None,
+        "records_gained": found.gained,
+        "records_lost": found.lost,
+        "persons_gained": found.persons_gained,
+        "persons_lost": found.persons_lost,
+        "sample": found.sample,
+    }
+
+
+def _fields(given: Given) -> list[str]:
+    masks = given.grant.masks
+    return [f"{name} ({masks[name].kind})" if name in masks else name for name in given.fields]
+
+
+def _show(found: Simulated) -> None:
+    draft, now = found.draft, found.now
+    click.echo(f"{draft.grant.subject} to {draft.grant.reader}: {found.records:,} records read, "
+               f"{found.quarantined:,} of them not valid.")  # fmt: skip
+    sides = [("draft", draft), *([(f"in force: {now.grant.id}", now)] if now else [])]
+    table(
+        ("", "delivered", "withheld", "persons"),
+        [
+            (name, side.delivered, ", ".join(f"{n:,} {why}" for why, n in sorted(side.withheld.items())),
+             len(side.persons.tags()))
+            for name, side in sides
+        ],
+    )  # fmt: skip
+    before = _fields(now) if now else []
+    for what, names in (
+        ("gained", [name for name in _fields(draft) if name not in before]),
+        ("lost", [name for name in before if name not in _fields(draft)]),
+    ):
+        click.echo(f"Fields {what}: {', '.join(names) or 'none'}")
+    click.echo(f"Records gained: {found.gained:,}, lost: {found.lost:,}. "
+               f"Persons gained: {found.persons_gained:,}, lost: {found.persons_lost:,}.")  # fmt: skip
+    if found.sample:
+        click.echo("Shapes of some of the records that it would deliver:")
+        table(list(found.sample[0]), [[one.get(name, "") for name in found.sample[0]] for one in found.sample])

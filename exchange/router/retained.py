@@ -1,0 +1,53 @@
+"""Read what a subject's topic keeps, beside the routers: from some offsets to before others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+
+import numpy as np
+
+from exchange.bus.consume import Consumer
+from exchange.errors import TransientError
+from exchange.records.scan import Columns, Run, SourceBatch, scan
+
+MAX_BATCHES = 64  # of one poll: what is held at a time
+STALLED_S = 30.0
+
+
+class StalledError(TransientError):
+    """The source stopped short of the end that was asked for."""
+
+    code = "stalled"
+
+
+def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, Run]]:
+    """The committed records of each partition from its first offset to before its second one, in order.
+
+    Offsets without a record, such as those of markers, are passed over. `source` has no group and gives
+    up to MAX_BATCHES at a time.
+    """
+    left = {(topic, partition): span for partition, span in spans.items() if span[0] < span[1]}
+    if left:
+        source.assign({place: start for place, (start, _) in left.items()})
+    heard = time.monotonic()
+    while left:
+        batches = source.poll(0.5)
+        for place, some in groupby(batches, lambda batch: (batch.topic, batch.partition)):
+            run = scan([SourceBatch(batch.header, batch.data, batch.from_offset) for batch in some])
+            yield place[1], rows_of(run, np.flatnonzero(run.columns.offset < left[place][1]))
+        at = {place: position for place, (position, _) in source.positions().items()}
+        going_on = {place: span for place, span in left.items() if at.get(place, 0) < span[1]}
+        if batches or len(going_on) < len(left):
+            heard = time.monotonic()
+        elif time.monotonic() - heard > STALLED_S:
+            raise StalledError(f"{topic} stopped short of its end for {STALLED_S:.0f} s")
+        if len(going_on) < len(left):
+            left = going_on
+            source.assign({place: at.get(place, start) for place, (start, _) in left.items()})
+
+
+def rows_of(run: Run, rows: np.ndarray) -> Run:
+    """The run with only these of its records (int64 indexes, ascending)."""
+    return Run(run.buf, Columns(*(column[rows] for column in run.columns)))
