@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exchange import credentials
-from exchange.broker import LocalBroker, properties
+from exchange.broker import LocalBroker, certificates, properties
 from exchange.broker.certificates import Certificates
 from exchange.bus import Cluster, users
 from exchange.bus.admin import Admin
@@ -121,22 +121,47 @@ def test_who_is_not_let_in_is_told_so(
     assert "canary" not in str(refused.value)
 
 
-def test_what_speaks_no_tls_is_told_so(cluster: Cluster) -> None:
+@contextmanager
+def listening(talk: Callable[[socket.socket], object]) -> Iterator[str]:
+    """The address of a server that has this to say to the first who connects."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)
-        host, port = server.getsockname()
 
-        def answer() -> None:
+        def run() -> None:
             connection, _ = server.accept()
-            with connection:
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                connection.recv(10_000)
+            with connection, suppress(OSError):
+                talk(connection)
 
-        server_side = threading.Thread(target=answer)
-        server_side.start()
-        with pytest.raises(BusUntrustedError, match=f"{host}:{port} does not speak TLS"):
-            Admin(replace(cluster, bootstrap_servers=f"{host}:{port}"))
-        server_side.join()
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def test_what_speaks_no_tls_is_told_so(cluster: Cluster) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        connection.recv(10_000)
+
+    with listening(talk) as address, pytest.raises(BusUntrustedError, match=f"{address} does not speak TLS"):
+        Admin(replace(cluster, bootstrap_servers=address))
+
+
+def test_a_certificate_for_another_machine_is_not_accepted(
+    home: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "_HOSTS", ("10.9.8.7",))
+    stolen = Certificates(shutil.copytree(home / "broker" / "tls", tmp_path / "tls"), "exchange.broker")
+    stolen.broker.unlink()
+    stolen.renew()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(stolen.broker)
+
+    def talk(connection: socket.socket) -> None:
+        context.wrap_socket(connection, server_side=True).recv(1)
+
+    with listening(talk) as address, pytest.raises(BusUntrustedError, match="IP address mismatch"):
+        Admin(replace(cluster, bootstrap_servers=address))
 
 
 API_VERSIONS = struct.pack(">ihhih1s", 11, 18, 0, 7, 1, b"x")
