@@ -100,9 +100,7 @@ def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tup
     return "no-record", "there is no committed record at this offset: a transaction's marker, or an aborted record"
 
 
-def explained(
-    cluster: Cluster, epochs: Mapping[int, Epoch], subject: str, decision: Decision, entry: Entry
-) -> Decision:
+def explained(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, entry: Entry) -> Decision:
     """The decision with what only the source's records tell: whether it is proven, and which condition did not hold."""
     records = _source_records(cluster, entry)
     if records is None:
