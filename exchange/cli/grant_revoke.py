@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import click
 
@@ -14,7 +15,7 @@ from exchange.cli.connection import connect
 from exchange.cli.grant_desk import Desk, complete_grant, with_desk
 from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
-from exchange.contract.file import edit
+from exchange.contract.file import edit, read_file
 from exchange.contract.model import Grant
 from exchange.errors import ConfigError, ExchangeError, TransientError
 from exchange.grants.history import Event
@@ -37,24 +38,32 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
     plain(reason, "the reason", remedy="give it with --reason")
     actor, fault = desk.actor, None
     cluster = connect(desk.settings, "exchange.apply", credentials.ADMIN)
-    with ThreadPoolExecutor(1) as pool, Adoption(cluster) as adoption:
-        grant = _find(desk, cluster, adoption.newest, grant_id)
-        _require_right(desk, grant)
-        # First the file: whoever applies it from now on does not bring the grant back.
-        try:
-            edit(desk.settings.contract, lambda data: rewritten(data, drop=[grant_id]))
-        except ExchangeError as error:
-            fault = error
-        number = _withdraw(desk, cluster, adoption.newest, grant_id)
-        opening = pool.submit(desk.store)  # while the routers answer
-        told = adoption.passed(number).text
+    with ThreadPoolExecutor(1) as pool:
+        # While Kafka and the routers answer.
+        edited, opened = pool.submit(_edited, desk.settings.contract, grant_id), pool.submit(desk.store)
+        with Adoption(cluster) as adoption:
+            grant = _find(desk, cluster, adoption.newest, grant_id)
+            _require_right(desk, grant)
+            # First the file: whoever applies it from now on does not bring the grant back.
+            try:
+                edit(desk.settings.contract, lambda data: edited.result().get(data) or rewritten(data, drop=[grant_id]))
+            except ExchangeError as error:
+                fault = error
+            number = _withdraw(desk, cluster, adoption.newest, grant_id)
+            told = adoption.passed(number).text
     click.echo(f"Grant {grant_id} is revoked: epoch {number} is without it. {told}")
-    with opening.result() as store, store.writing() as writer:
+    with opened.result() as store, store.writing() as writer:
         body = grant.model_dump_json(by_alias=True)
         writer.record(Event(desk.now, actor, "revoke", grant_id, reason=reason, body=body))
     if fault:
         remedy = f"take {grant_id} out of it before anyone runs `exchange apply`: that would grant it again"
         raise ConfigError(f"the grant is revoked, but still in the contract file: {fault}", remedy=remedy) from fault
+
+
+def _edited(path: Path, grant_id: str) -> dict[bytes, bytes]:
+    """The contract file as it is, and as it is to be."""
+    data = read_file(path)
+    return {data: rewritten(data, drop=[grant_id])}
 
 
 def _find(desk: Desk, cluster: Cluster, newest: Newest, grant_id: str) -> Grant:

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from exchange.contract.document import MAX_NUMBER, read
@@ -16,6 +16,7 @@ from exchange.contract.edit import EditError, rewritten
 from exchange.contract.model import Grant
 from exchange.printable import is_hidden, printable
 
+half = settings(max_examples=settings().max_examples // 2)
 HOSTILE = (
     "x\n  - id: stolen\n    fields: all",
     "x\r\n- id: stolen",
@@ -215,6 +216,7 @@ def is_one_insertion(before: bytes, after: bytes) -> bool:
     return any(before[:at] + after[at : at + len(after) - len(before)] + before[at:] == after for at in range(same + 1))
 
 
+@half
 @given(files(), grants())
 def test_a_grant_is_put_in_and_taken_out_again(file: File, grant: Grant) -> None:
     data = file.data()
@@ -253,6 +255,7 @@ def test_dropped_grants_go_with_their_lines_and_no_others(file: File, data: st.D
     assert others(after) == others(file.data(), *drop)
 
 
+@half
 @given(files(), grants())
 def test_a_file_without_a_last_line_break_gets_one(file: File, grant: Grant) -> None:
     data = file.data().rstrip(b"\r\n")
