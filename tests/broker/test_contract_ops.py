@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exchange import credentials
-from exchange.bus import Cluster, users
+from exchange.bus import Cluster, acls, users
 from exchange.bus.admin import Admin
 from exchange.bus.cluster import apply, read_actual
 from exchange.bus.topics import publish
@@ -59,6 +59,17 @@ def test_rules_follow_the_contract(empty: Cluster, tmp_path: Path) -> None:
         apply(empty, _plan(empty, contract))
         assert admin.access() == wanted_access(contract.contract) | {monitor, denied}
     assert _plan(empty, contract).is_empty
+
+
+def test_rules_are_in_force_when_that_is_said(empty: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A broker hears of its controller's decisions a little later.
+    describe = acls.describe
+    answers = iter([frozenset(), frozenset(), None, frozenset([SPY]), None])
+    monkeypatch.setattr(acls, "describe", lambda client: describe(client) if (a := next(answers)) is None else a)
+    with Admin(empty) as admin:
+        admin.allow([SPY])
+        admin.withdraw([SPY])
+    assert list(answers) == []
 
 
 def test_a_department_that_goes_loses_its_rules(empty: Cluster, tmp_path: Path) -> None:
