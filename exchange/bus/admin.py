@@ -12,6 +12,8 @@ from kafka.errors import RetriableError
 
 from exchange.bus import acls, client_quotas
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
+from exchange.bus.fence import fence
+from exchange.bus.produce import Producer
 from exchange.contract.access import Rule
 from exchange.contract.rates import ByteRates
 from exchange.contract.topics import Topic
@@ -35,6 +37,7 @@ class Admin:
     """An administrator's connection, as a context manager; every method raises the bus's errors."""
 
     def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         with translated("reach the cluster"):
             self._client = KafkaAdminClient(**cluster.config(), bootstrap_timeout_ms=_BOOTSTRAP_MS)
 
@@ -157,6 +160,15 @@ class Admin:
             listed = _patiently(self._client.list_transactions, timeout_s)
         names = (one.transactional_id for listings in listed.values() for one in listings)
         return {name for name in names if name.startswith(prefix)}
+
+    def fence(self, transactional_ids: Collection[str]) -> None:
+        """Abort what is open under these ids, and have everything refused that their producers still send.
+
+        Returns when that is done; TransientError where one could not be fenced.
+        """
+        with translated("fence producers"):
+            for name in fence(self._client, transactional_ids):
+                Producer(self._cluster, name).discard()  # slower: it looks for the coordinator until it has it
 
     def _members(self, group: str) -> set[str]:
         # To describe a group that nobody ever joined would make a new cluster create its offsets topic first.

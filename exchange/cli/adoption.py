@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,7 +12,6 @@ from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer, few
 from exchange.bus.contract_topic import Newest
-from exchange.bus.fence import fence
 from exchange.bus.raw import RawBatch
 from exchange.contract import names
 from exchange.ledger import entry as ledger
@@ -91,14 +89,11 @@ class Adoption:
         absent = known - at_work
         self._consumer.assign(self._start)
         adopted: set[str] = set()
-        with ThreadPoolExecutor(1, "absent") as pool:
-            fenced = pool.submit(fence, self._cluster, absent)
-            while not at_work <= adopted and (left := deadline - time.monotonic()) > 0:
-                for batch in self._consumer.poll(left):
-                    adopted |= self._take(batch, epoch)
-            late = at_work - adopted
-            fence(self._cluster, late)
-            fenced.result()
+        while not at_work <= adopted and (left := deadline - time.monotonic()) > 0:
+            for batch in self._consumer.poll(left):
+                adopted |= self._take(batch, epoch)
+        late = at_work - adopted
+        self._admin.fence(absent | late)
         return Passed(frozenset(at_work & adopted), frozenset(late), frozenset(absent))
 
     def _take(self, batch: RawBatch, epoch: int) -> set[str]:

@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import fastavro
+import pytest
 from confluent_kafka import Producer
 
 from exchange.bus import Cluster
@@ -86,6 +87,7 @@ class Load(threading.Thread):
         return rate
 
 
+@pytest.mark.timeout(240 + 8 * REVOCATIONS)
 def test_no_record_is_released_after_a_revocation(fresh_cluster: Cluster, tmp_path: Path) -> None:
     place = Place(tmp_path, fresh_cluster)
     write(tmp_path, TEXT)
