@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -102,12 +103,12 @@ class Rig:
         """Check the contract, and make the cluster what it says."""
         with self.step("validate") as say:
             say(self._run("validate").strip().splitlines()[-1])
-        with self.step("apply") as say:
+        with self.step("apply") as say, ThreadPoolExecutor(1) as pool:
+            logins = pool.submit(self._run, "department", "add", "--all") if self.cluster.security else None
             say(self._run("apply", "--yes").strip().splitlines()[-1])
-        if self.cluster.security:
-            with self.step("logins") as say:
-                self._run("department", "add", "--all")
-                say("one for each department and service")
+            if logins:
+                logins.result()
+                say("Every department has its login.")
 
     def plant(self) -> int:
         """Have a misbehaving publisher write what is no record."""
