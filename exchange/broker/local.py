@@ -97,6 +97,7 @@ class LocalBroker:
         Raises `JavaError`, `MavenError`, `PortTakenError`, `BrokerBusyError`, `BrokerDiedError` or `InsecureDataError`.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)  # the data in it are everybody's records
         self._require_secure_data()
         deadline = time.monotonic() + timeout_s
         while True:

@@ -116,7 +116,7 @@ class Check:
         for path, subject in subjects.items():
             self._department((*path, "owner"), subject.owner)
             self._once([((*path, "sensitive", i), name) for i, name in enumerate(subject.sensitive or ())], "field")
-            if not subject.schema_file:
+            if subject.schema_file is None:
                 continue
             try:
                 schema = find_schema(subject.schema_file)
@@ -131,7 +131,7 @@ class Check:
         for i, name in enumerate(subject.sensitive or ()):
             self._field((*path, "sensitive", i), name, schema)
         key = subject.entity.field if subject.entity else None
-        if key and self._field((*path, "entity", "field"), key, schema):
+        if key is not None and self._field((*path, "entity", "field"), key, schema):
             field = schema.fields[key]
             if field.base != "string" or field.nullable:
                 message = f"entity field '{key}' is not a string, or can be null: it is the records' key"

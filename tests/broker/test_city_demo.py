@@ -282,7 +282,7 @@ def test_the_search_finds_what_is_there(demo: Demo) -> None:
         assert leaks({holder: forms}, {"log": b"x" + forms[-1] + b"x"}), holder
 
 
-def test_secrets_stand_in_their_own_files_only(demo: Demo, commands: dict[str, bytes], told: dict[str, bytes]) -> None:
+def test_secrets_stand_in_their_own_files_only(demo: Demo, told: dict[str, bytes]) -> None:
     hidden = secrets(demo.home, demo.broker_home)
     names = {Path(holder).name for holder in hidden}
     departments = {f"{d.id}.yaml" for d in load(ROOT / "topics.yaml", date.today()).contract.departments}

@@ -7,9 +7,11 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,76 @@ def test_health_is_a_status_with_its_facts(address: str, doctor: Doctor) -> None
 def test_a_taken_port_is_refused(doctor: Doctor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(MetricsPortError, match="--metrics-port"):
         metrics.serve("127.0.0.1", other.getsockname()[1], doctor)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nA: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\n" + b"A: b\r\n" * 1000 + b"\r\n",
+        b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=a.b;escaping=evil\r\n\r\n",
+        b"GET /metrics HTTP/99999999999999999999.1\r\n\r\n",
+        b"POST /metrics HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+        b"\x1b[2J /metrics HTTP/1.1\r\n\r\n",
+        b"GET /../../etc/passwd HTTP/1.1\r\n\r\n",
+        b"GET /metrics/%2e%2e/healthz HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n",
+        bytes(range(256)) * 100 + b"\n",
+    ],
+    ids=lambda sent: repr(sent[:24]),
+)
+def test_hostile_requests_get_no_metrics_and_leave_no_trace(
+    address: str, request_: bytes, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = _send(address, request_)
+    assert b"exchange_" not in answer
+    assert b"200 OK" not in answer
+    assert b"\x1b" not in answer
+    assert _get(f"http://{address}/healthz")[0] == 200
+    assert capfd.readouterr() == ("", "")
+    assert "etc/passwd" not in caplog.text
+    assert "[2J" not in caplog.text
+
+
+def test_silent_clients_take_a_few_threads_for_a_while(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "PATIENCE_S", 2.0)
+    server = metrics.serve("127.0.0.1", 0, doctor)
+    address = server.address
+    before = threading.active_count()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(_connected(address)) for _ in range(3 * metrics.SERVED_AT_ONCE)]
+        clients[0].sendall(b"GET /metr")
+        # Those that are one too many are closed at once, the others when they have said nothing for long enough.
+        closed = sum(1 for client in clients if _is_closed(client, 0.05))
+        assert closed >= 2 * metrics.SERVED_AT_ONCE - 1
+        assert threading.active_count() - before <= metrics.SERVED_AT_ONCE
+        assert all(_is_closed(client, metrics.PATIENCE_S + 5) for client in clients)
+    assert _get(f"http://{address}/healthz")[0] == 200
+    server.close()
+
+
+def _connected(address: str) -> socket.socket:
+    host, _, port = address.partition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def _send(address: str, data: bytes) -> bytes:
+    """All that is answered; nothing where the connection was reset."""
+    with _connected(address) as connection, suppress(ConnectionError):
+        connection.sendall(data)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+    return b""
+
+
+def _is_closed(connection: socket.socket, timeout_s: float) -> bool:
+    connection.settimeout(timeout_s)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
 
 
 def _get(url: str) -> tuple[int, bytes]:

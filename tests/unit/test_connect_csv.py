@@ -142,6 +142,22 @@ def test_bad_lines_are_set_aside_with_their_line_and_the_rest_flows(tmp_path: Pa
     assert not any("quo" in row.reason or "xx" in row.reason for row in rows if isinstance(row, Bad))
 
 
+def test_cells_are_text_whatever_they_look_like(drop: Drop) -> None:
+    cells = ["=cmd|' /C calc'!A0", "@SUM(1)", "+1", "-1", "\x1b[2J", "a\0b", "'; DROP TABLE x; --", "../../etc/passwd"]
+    (drop.folder / "a.csv").write_text("id\n" + "".join(f'"{cell}"\n' for cell in cells))
+    assert drop.take() == [{"id": cell} for cell in cells]
+
+
+def test_a_name_leads_nowhere_else(drop: Drop) -> None:
+    """No file system has a `/` in a name; all else that could be taken for a path or an order stays one name."""
+    names = ["..csv", "~root.csv", "$(touch stolen).csv", "-rf.csv", "C:\\x.csv", "%2e%2e%2fx.csv", "*.csv"]
+    for name in names:
+        (drop.folder / name).write_text("id\n1\n")
+    drop.take()
+    assert {path.name for path in drop.folder.iterdir()} == {"..csv", "taken", "done", "refused"}
+    assert drop.files("done") == sorted(set(names) - {"..csv"})
+
+
 @pytest.mark.parametrize("header", [b"", b"name\n1\n", b"id,id\n1,2\n", b'"id\n1\n'])
 def test_a_file_without_a_usable_header_is_refused(drop: Drop, header: bytes) -> None:
     (drop.folder / "a.csv").write_bytes(header)
