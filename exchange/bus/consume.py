@@ -85,6 +85,8 @@ class Consumer:
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=2_000,
                 metadata_max_age_ms=30_000,
+                # A poll sleeps for so long where a response arrives just while it looks whether one is under way.
+                retry_backoff_ms=5,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
