@@ -239,6 +239,7 @@ def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 4 * SERVED_AT_ONCE  # so that many at once do not keep Prometheus waiting
 
     def __init__(self, *arguments: Any) -> None:
         self._free = threading.BoundedSemaphore(SERVED_AT_ONCE)

@@ -155,7 +155,7 @@ class SinkTable:
         ours = [column for column in _origin_columns() if column.name not in have]
         for added in [*ours, *(sa.Column(field.name, self._type(field)) for field in fields)]:
             column = CreateColumn(added).compile(dialect=connection.dialect)
-            connection.execute(sa.DDL(f"ALTER TABLE {quoted} ADD COLUMN {column}".replace("%", "%%")))
+            connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {column}")
 
     def _table(self, fields: Iterable[Field]) -> sa.Table:
         primary = self._key or PLACE

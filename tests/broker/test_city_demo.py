@@ -14,7 +14,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from stdnum.cn import ric
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.contract_topic import latest_epoch
+from exchange.city.make import read_manifest
 from exchange.city.plant import CANARY, canary_fields
 from exchange.contract.load import Loaded, load
 from exchange.contract.model import Grant
@@ -52,7 +53,7 @@ class Demo:
     environment: Mapping[str, str]
     output: str
     broker_home: Path
-    command_lines: frozenset[bytes]
+    command_lines: frozenset[bytes] = field(repr=False)
 
     @property
     def home(self) -> Path:
@@ -225,7 +226,8 @@ def test_what_a_misbehaving_publisher_wrote_is_in_quarantine(demo: Demo) -> None
 @pytest.fixture(scope="module")
 def commands(demo: Demo) -> dict[str, bytes]:
     """What commands leave behind that a person may run then."""
-    witness = json.loads((demo.home / "city" / "manifest.json").read_text())["witness"]
+    city = read_manifest(demo.home)
+    assert city is not None
     plan = demo.home / "plan.json"
     texts = {}
     for arguments, stdin in (
@@ -233,7 +235,7 @@ def commands(demo: Demo) -> dict[str, bytes]:
         (("drift",), ""),
         (("grant", "notify", "--metrics-file", str(demo.home / "grants.prom")), ""),
         (("department", "list"), ""),
-        (("audit", "person", "-"), witness),
+        (("audit", "person", "-"), city.witness),
     ):
         command = [sys.executable, "-m", "exchange", *arguments]
         done = subprocess.run(

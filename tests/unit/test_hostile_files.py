@@ -117,22 +117,21 @@ def test_texts_of_several_lines_are_fine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["../../etc/passwd", "/etc/passwd", "/dev/zero", "schemas/pipe.avsc", "schemas/link.avsc", "schemas/loop.avsc",
+    ["../outside.avsc", "../../etc/passwd", "/etc/passwd", "/dev/zero", "schemas/pipe.avsc", "schemas/link.avsc", "schemas/loop.avsc",
      "schemas", "schemas/" + "x" * 300 + ".avsc", "schemas/missing.avsc", ".", ""],
 )  # fmt: skip
 def test_a_schema_is_a_file_of_the_contracts_folder(tmp_path: Path, path: str) -> None:
-    outside = tmp_path / "outside.avsc"
-    outside.write_text("secret")
     folder = tmp_path / "contract"
     folder.mkdir()
     write(folder)
+    outside = tmp_path / "outside.avsc"
+    outside.write_bytes((folder / "schemas" / "tax" / "income.avsc").read_bytes())
     os.mkfifo(folder / "schemas" / "pipe.avsc")
     (folder / "schemas" / "link.avsc").symlink_to(outside)
     (folder / "schemas" / "loop.avsc").symlink_to(folder / "schemas" / "loop.avsc")
     with pytest.raises(ContractError) as refused:
         contract(folder, CONTRACT.replace("schemas/tax/income.avsc", f'"{path}"').encode())
     assert refused.value.problems[0].path == "subjects[0].schema"
-    assert "secret" not in str(refused.value)
 
 
 def test_an_entity_is_a_field(tmp_path: Path) -> None:
