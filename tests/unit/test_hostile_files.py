@@ -117,8 +117,8 @@ def test_texts_of_several_lines_are_fine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["../outside.avsc", "../../etc/passwd", "/etc/passwd", "/dev/zero", "schemas/pipe.avsc", "schemas/link.avsc", "schemas/loop.avsc",
-     "schemas", "schemas/" + "x" * 300 + ".avsc", "schemas/missing.avsc", ".", ""],
+    ["../outside.avsc", "../../etc/passwd", "/etc/passwd", "/dev/zero", "schemas/pipe.avsc", "schemas/link.avsc",
+     "schemas/loop.avsc", "schemas", "schemas/" + "x" * 300 + ".avsc", "schemas/missing.avsc", ".", ""],
 )  # fmt: skip
 def test_a_schema_is_a_file_of_the_contracts_folder(tmp_path: Path, path: str) -> None:
     folder = tmp_path / "contract"
