@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from exchange.bus import Cluster
-from exchange.bus.fence import fence
+from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
 from exchange.contract import names
 from exchange.contract.problem import ContractError
@@ -250,6 +250,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_module, "TRANSACTION_RECORDS", 10)
 
 
+def fence(office: Office) -> None:
+    """What `apply` does to who is not in the routers' group."""
+    with Admin(office.cluster) as admin:
+        admin.fence({"exchange.router.replay.g"})
+
+
 class At:
     """Does something once, at the nth pause of a replay."""
 
@@ -270,7 +276,7 @@ def test_a_grant_that_is_revoked_is_replayed_no_further(office: Office) -> None:
 
     def revoke() -> None:
         office.adopt(office.grant("other"))
-        fence(office.cluster, {"exchange.router.replay.g"})
+        fence(office)
 
     with pytest.raises(NotGrantedError):
         job(office, order("g", again=True), At(3, revoke)).run()
@@ -286,7 +292,7 @@ def test_a_replay_that_is_fenced_takes_the_new_contract_and_goes_on(office: Offi
 
     def narrow() -> None:
         office.adopt(office.grant("g", where={"cents": {"lt": 70}}))
-        fence(office.cluster, {"exchange.router.replay.g"})
+        fence(office)
 
     job(office, order("g", again=True), At(3, narrow)).run()
     assert replayed(office, "g", "g.")[0] == given[:70]
