@@ -54,7 +54,8 @@ class Consumer:
     `isolation` is read_committed or read_uncommitted. With `control`, transaction markers come too.
     A group starts at the committed offset, else at the earliest; `on_revoked` is called, inside of
     `poll`, with the partitions that the group takes away; those that come back start at their
-    committed offsets again, so that what was polled of them has to be dropped.
+    committed offsets again, so that what was polled of them has to be dropped. The broker answers a
+    fetch at once when there is something, else after `idle_ms`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Consumer:
         isolation: str = "read_committed",
         control: bool = False,
         max_batches: int = 4096,
+        idle_ms: int = 20,
         on_revoked: Callable[[set[tuple[str, int]]], None] = lambda partitions: None,
     ) -> None:
         self._on_revoked = on_revoked
@@ -79,7 +81,7 @@ class Consumer:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 max_poll_records=max_batches,
-                fetch_max_wait_ms=20,
+                fetch_max_wait_ms=idle_ms,
                 fetch_max_bytes=FETCH_BYTES,
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
                 session_timeout_ms=10_000,

@@ -15,6 +15,8 @@ from exchange.errors import RecordError
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 
+IDLE_MS = 250  # that a fetch may wait at the broker: a department has many inboxes, and most are quiet
+
 
 class Sink:
     """Reads one inbox from where the database says, and writes rows and offsets together.
@@ -40,7 +42,8 @@ class Sink:
         self._schemas: dict[int, Schema] = {}
         table.fit(delivered)
         self._next = table.offsets(self._topic, range(subject.topic.partitions))
-        self._consumer = Consumer(cluster, assignment={(self._topic, p): at for p, at in self._next.items()})
+        places = {(self._topic, p): at for p, at in self._next.items()}
+        self._consumer = Consumer(cluster, assignment=places, idle_ms=IDLE_MS)
 
     def step(self, timeout_s: float) -> tuple[int, int]:
         """Take in what one poll gives; return how many records were applied and rejected."""
