@@ -162,7 +162,9 @@ def test_a_replay_does_not_bring_back_what_was_deleted(project: Project, url: st
     connect(project, url, ["serial"])
     person = income(1)[0]
     arrive(project, (100, income(1)), (100, income(2)), (300, (person, None)), (400, income(51, employer="new")))
+    arrive(project, (100, income(3)), (300, (income(3)[0], None)))
     arrive(project, (200, income(1)), (300, (person, None)), (350, income(101)), replay="r-1")
+    arrive(project, (200, income(3)), replay="r-2")  # without the deletion, which the reader has had
     drain(project)
     assert [tuple(row) for row in rows(url, "serial, employer, _replay")] == [
         (2, None, None), (51, "new", None), (101, None, "r-1")
