@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Mapping
@@ -93,6 +94,8 @@ def main() -> None:
         exchange(prog_name="exchange")
     except ExchangeError as error:
         sys.exit(_report(error))
+    finally:
+        gc.freeze()  # all of it goes with the process: no last search through every module for what could go
 
 
 def _report(error: ExchangeError) -> int:
