@@ -80,7 +80,9 @@ def test_every_step(share: str, state: State, act: Act) -> None:
             step(before, act, ACTORS[act], NOW, office, "Because.")
 
 
-@pytest.mark.parametrize(("state", "act"), [(state, act) for share, state, act in sorted(ALLOWED) if share == "conditional"])
+@pytest.mark.parametrize(
+    ("state", "act"), [(state, act) for share, state, act in sorted(ALLOWED) if share == "conditional"]
+)
 @pytest.mark.parametrize("department", ["civil", "tax", "bureau", "health", ""])
 def test_only_the_one_whose_turn_it_is_acts(state: State, act: Act, department: str) -> None:
     actor = Actor("someone", department)
