@@ -16,7 +16,7 @@ from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Consumer, Membership
-from exchange.bus.produce import Producer, Transaction, TransactionDoubtError
+from exchange.bus.produce import FencedError, Producer, Transaction, TransactionDoubtError
 from exchange.bus.topics import read_all
 from exchange.contract.topics import Topic
 from exchange.records.build import Batch, pack
@@ -75,7 +75,7 @@ def test_trap_a_transaction_that_timed_out_at_the_broker_does_not_seem_committed
         transaction.send(topic, 0, one(b"after"))
 
     with Producer(cluster, topic, timeout_s=2) as producer:
-        with pytest.raises((TransactionDoubtError, BusUnavailableError)):
+        with pytest.raises((TransactionDoubtError, BusUnavailableError, FencedError)):
             run(producer, paused)
         assert committed(cluster, topic) == []
         run(producer, lambda transaction: transaction.send(topic, 0, one(b"again")))
