@@ -13,7 +13,6 @@ from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Consumer, Record, few
 from exchange.bus.raw import RawBatch
-from exchange.records.header import TRANSACTIONAL
 
 
 class Log:
@@ -81,7 +80,7 @@ class Log:
         if batch.header.is_control:
             said = self._open.pop(producer, [])
             return said if batch.committed else []
-        if not batch.header.attributes & TRANSACTIONAL:
+        if not batch.header.is_transactional:
             return few(batch)
         self._open.setdefault(producer, []).extend(few(batch))
         return []
