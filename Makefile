@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench broker clean tools
+.PHONY: help demo test long lint bench broker clean tools
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,11 @@ demo: tools $(INSTALLED) ## Run the whole exchange once on a small city, and say
 
 test: tools $(INSTALLED) ## Run all tests, on a real Kafka and a real PostgreSQL
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Rounds of 10,000 that differ by seed: each says at once what it found, and with which seed.
+long: tools $(INSTALLED) ## Hold the record kernels against the Avro library on 200,000 random examples a property
+	@seq 20 | xargs -P 2 -I {} $(BIN)/pytest -q --timeout=0 --hypothesis-profile=long --hypothesis-seed={} \
+		tests/property/test_records_view.py
 
 lint: $(INSTALLED) ## Check style, format and types
 	@$(BIN)/ruff check .
