@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -11,6 +12,8 @@ from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.scanner import Scanner
+from ruamel.yaml.tokens import DirectiveToken
 
 from exchange.contract.problem import Path, Problem, dotted
 from exchange.printable import is_hidden, printable
@@ -49,8 +52,9 @@ def read(data: bytes) -> Document:
     """The document in those bytes; what is wrong with its form is in `problems`, never raised.
 
     Only plain YAML is taken: no anchors, aliases, merge keys or tags, so that every grant can be
-    read by itself and a small file cannot grow; no key twice; no number beyond 64 bits; and no
-    character that a reader would not see, except for line ends and tabs in a value.
+    read by itself and a small file cannot grow; no key twice; no number beyond 64 bits; no
+    character that a reader would not see, except for line ends and tabs in a value; and no directive
+    but `%YAML 1.2`: under 1.1, `no` is false and `010` is 8.
     """
     document = Document()
     if len(data) > MAX_BYTES:
@@ -63,6 +67,7 @@ def read(data: bytes) -> Document:
         _fault(document, line, "the file is not UTF-8", "save it as UTF-8")
         return document
     yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = partial(_PlainScanner, document)
     yaml.Composer = _PlainComposer
     yaml.composer.document = document
     try:
@@ -87,6 +92,22 @@ def read(data: bytes) -> Document:
 
 def _fault(document: Document, line: int, message: str, remedy: str, path: Path = ()) -> None:
     document.problems.append(Problem(line, dotted(path), printable(message, ""), remedy))
+
+
+class _PlainScanner(Scanner):
+    """Passes over directives, as if they were not there: each but `%YAML 1.2` is noted as a problem."""
+
+    def __init__(self, document: Document, loader: YAML) -> None:
+        super().__init__(loader)
+        self._document = document
+
+    def scan_directive(self) -> DirectiveToken:
+        token = super().scan_directive()
+        if (token.name, token.value) != ("YAML", (1, 2)):
+            remedy = "remove it: the file is read as YAML 1.2"
+            _fault(self._document, token.start_mark.line + 1, f"directive %{token.name} is not allowed here", remedy)
+        self.yaml_version = None
+        return DirectiveToken("", None, token.start_mark, token.end_mark)
 
 
 class _PlainComposer(Composer):

@@ -31,6 +31,14 @@ def test_values_and_lines() -> None:
         (b"a: \x00\n", 1, "is not YAML"),
         (b"a: 1\n---\na: 2\n", 2, "is not YAML"),
         (b"? [1]\n: 2\n", 1, "a key is not plain text"),
+        (b"# first\n%YAML 1.1\n---\na: yes\n", 2, "directive %YAML is not allowed"),
+        (b"%YAML 1.3\n---\na: yes\n", 1, "directive %YAML is not allowed"),
+        (b"%YAML 2.0\n---\na: yes\n", 1, "directive %YAML is not allowed"),
+        (b"%YAML 1.2\n%YAML 1.1\n---\na: yes\n", 2, "directive %YAML is not allowed"),
+        (b"a: 1\n...\n%YAML 1.3\n---\n", 3, "directive %YAML is not allowed"),
+        (b"%TAG ! tag:evil,2000:\n---\na: 1\n", 1, "directive %TAG is not allowed"),
+        (b"%WHY not\n---\na: 1\n", 1, "directive %WHY is not allowed"),
+        (b"%YAML x\n---\na: 1\n", 1, "is not YAML"),
         (b"[" * 10_000, 1, "nested deeper"),
         (b"a: 1 #" + b"x" * MAX_BYTES, 1, "larger than 4 MiB"),
     ],
@@ -53,11 +61,13 @@ def test_a_day_that_does_not_exist_is_left_to_the_model() -> None:
     assert read(b"from: 2025-02-30\n").value == {"from": "2025-02-30"}
 
 
-def test_values_are_those_of_yaml_1_2() -> None:
-    assert read(b"a: yes\nb: true\nc: '4401'\nd: 0o17\ne: ~\n").value == {
+@pytest.mark.parametrize("head", [b"", b"%YAML 1.2\n---\n", b"%YAML 1.1\n---\n"])
+def test_values_are_those_of_yaml_1_2(head: bytes) -> None:
+    assert read(head + b"a: yes\nb: true\nc: '4401'\nd: 0o17\ne: ~\nf: 010\n").value == {
         "a": "yes",
         "b": True,
         "c": "4401",
         "d": 15,
         "e": None,
+        "f": 10,
     }

@@ -58,6 +58,7 @@ HOSTILE = {
     "a number of 16,000 bits": f"a: 0x{'f' * 4000}\n",
     "a number of 4,000 digits": f"a: {DIGITS}\n",
     "hours and minutes without end": f"%YAML 1.1\n---\na: {':'.join(['59'] * 3000)}\n",
+    "a version that YAML does not have": "%YAML 1.3\n---\na: 1\n",
     "brackets without end": "[" * 50_000,
     "dashes without end": "- " * 50_000,
     "a key twice": "a: 1\na: 2\n",
