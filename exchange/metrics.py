@@ -104,7 +104,7 @@ GRANT_REQUESTS_OVERDUE = Gauge(
 )
 GRANT_HOLIDAYS_KNOWN = Gauge(
     "exchange_grant_holidays_known_until_timestamp_seconds",
-    "The last day whose public holidays are known, as Unix time: behind it nothing is found overdue.",
+    "The last day whose public holidays are known, as Unix time: behind it weekends alone are counted.",
     registry=REGISTRY,
 )
 QUOTA_REMAINING = Gauge(

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     authority: str = Field("data-services", description="Department that reviews and decides on grant requests.")
     department: str = Field("", description="Department that `exchange grant` acts for, without `--department`.")
     operator: str = Field("", description="Person who acts in `exchange grant`; empty: the system's user name.")
+    holidays: Path | None = Field(None, description="YAML file of public holidays that the calendar does not know yet.")
     metrics_host: str = Field("127.0.0.1", description="Address on which daemons serve /metrics and /healthz.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     java: str = Field("java", description="Java 17 or newer, for the local broker.")

@@ -20,6 +20,7 @@ from exchange.grants.life import OPEN, Actor, Office
 from exchange.settings import Settings
 
 if TYPE_CHECKING:
+    from exchange.grants.standing import Standing
     from exchange.grants.store import Store
 
 COMMAND = TypeVar("COMMAND", bound=Callable[..., Any])
@@ -59,6 +60,14 @@ class Desk:
         from exchange.contract.load import load  # schemas and all: not for a revocation
 
         return load(self.settings.contract, self.today).contract
+
+    def standings(self, store: Store) -> list[Standing]:
+        """Where all requests and grants stand; HolidaysError where the file of public holidays has a mistake."""
+        from exchange.grants.days import read_calendar
+        from exchange.grants.standing import standings
+
+        calendar = read_calendar(self.settings.holidays)
+        return list(standings(store.requests(), self.contract(), self.settings.authority, self.today, calendar))
 
     def office(self, subject: str) -> Office:
         """The rules for that subject, as the contract file has it now."""

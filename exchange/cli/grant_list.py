@@ -14,10 +14,10 @@ from exchange.cli.table import table
 from exchange.contract.edit import entry
 from exchange.contract.period import CITY_TIME
 from exchange.errors import ConfigError
-from exchange.grants.days import LAST_KNOWN_DAY
+from exchange.grants.days import Due
 from exchange.grants.history import Event
-from exchange.grants.standing import STANDINGS, Standing, standings
-from exchange.grants.store import Store
+from exchange.grants.life import Clock
+from exchange.grants.standing import STANDINGS, Standing
 
 _output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
@@ -46,11 +46,11 @@ def list_(
     with desk.store() as store:
         found = [
             one
-            for one in _standings(desk, store)
+            for one in desk.standings(store)
             if (not states or one.state in states)
             and (reader is None or one.grant.reader == reader)
             and (subject is None or one.grant.subject == subject)
-            and (not overdue or (one.clock is not None and one.clock.overdue is not False))
+            and (not overdue or (one.clock is not None and one.clock.overdue))
             and (ends_within is None or (one.days_left is not None and one.days_left <= ends_within))
         ]
     if output == "json":
@@ -68,14 +68,14 @@ def list_(
                 one.state,
                 one.clock.waits_for if one.clock else "",
                 _due(one.clock.due) if one.clock else "",
-                _overdue(one),
+                _overdue(one.clock) if one.clock else "",
                 one.grant.until,
             )
             for one in found
         ],
     )
-    if any(one.clock and None in (one.clock.due, one.clock.due_in_all) for one in found):
-        click.echo(_UNKNOWN, err=True)
+    if any(one.clock and _is_provisional(one.clock) for one in found):
+        click.echo(_PROVISIONAL, err=True)
 
 
 @click.command()
@@ -85,11 +85,11 @@ def list_(
 def show(desk: Desk, id_: str, output: str) -> None:
     """One request, by its number, or one grant, by its id: what it gives, its clock and its whole history."""
     with desk.store() as store:
-        found = [o for o in _standings(desk, store) if id_ in (o.grant.id, str(o.request.number if o.request else ""))]
+        found = [o for o in desk.standings(store) if id_ in (o.grant.id, str(o.request.number if o.request else ""))]
         if not found and id_.isdecimal():
             # Approved, and another request stands for the grant now.
             request = store.request(int(id_))
-            found = [one for one in _standings(desk, store) if one.grant.id == request.grant.id]
+            found = [one for one in desk.standings(store) if one.grant.id == request.grant.id]
         grant_id = found[0].grant.id if found else id_
         history = store.events(grant_id)
     if not found and not history:
@@ -119,14 +119,10 @@ def verify(desk: Desk) -> None:
     click.echo(f"{count} events, unchanged; digest {sealed.hex()}")
 
 
-_UNKNOWN = (
-    f"No public holidays are known after {LAST_KNOWN_DAY}: days beyond are not computed. "
-    "Update the package chinesecalendar; the State Council announces a year's holidays in the November before."
+_PROVISIONAL = (
+    "Provisional: public holidays of that year are not known, so only weekends are left out. Name them in the file of "
+    "EXCHANGE_HOLIDAYS, or update the package chinesecalendar."
 )
-
-
-def _standings(desk: Desk, store: Store) -> list[Standing]:
-    return list(standings(store.requests(), desk.contract(), desk.settings.authority, desk.today))
 
 
 def _show(one: Standing) -> None:
@@ -139,11 +135,11 @@ def _show(one: Standing) -> None:
         who = f"{asked.requester.person} for {asked.requester.department}"
         say(f"request   {asked.number}{renewal}, by {who}, {say_time(asked.submitted)}")
     if one.clock:
-        state = {True: "OVERDUE", False: "in time", None: "unknown whether in time"}[one.clock.overdue]
+        state = _overdue(one.clock) or "in time"
         days = f"due {_due(one.clock.due)}, all of it {_due(one.clock.due_in_all)}"
         click.echo(f"waits     for {one.clock.waits_for}: {days}: {state}")
-        if None in (one.clock.due, one.clock.due_in_all):
-            click.echo(f"          {_UNKNOWN}")
+        if _is_provisional(one.clock):
+            click.echo(f"          {_PROVISIONAL}")
     for name, value in _plain(entry(grant)).items():
         if name != "id":
             say(f"{name:9} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
@@ -163,8 +159,9 @@ def _as_json(one: Standing) -> dict[str, Any]:
         "until": one.grant.until.isoformat(),
         "days_left": one.days_left,
         "waits_for": one.clock.waits_for if one.clock else None,
-        "due": _iso(one.clock.due) if one.clock else None,
-        "due_in_all": _iso(one.clock.due_in_all) if one.clock else None,
+        "due": one.clock.due.day.isoformat() if one.clock else None,
+        "due_in_all": one.clock.due_in_all.day.isoformat() if one.clock else None,
+        "provisional": _is_provisional(one.clock) if one.clock else None,
         "overdue": one.clock.overdue if one.clock else None,
     }
 
@@ -190,13 +187,13 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
+def _is_provisional(clock: Clock) -> bool:
+    return clock.due.provisional or clock.due_in_all.provisional
 
 
-def _due(day: date | None) -> str:
-    return day.isoformat() if day else f"after {LAST_KNOWN_DAY}"
+def _due(due: Due) -> str:
+    return f"{due.day} (provisional)" if due.provisional else due.day.isoformat()
 
 
-def _overdue(one: Standing) -> str:
-    return {True: "OVERDUE", False: "", None: "unknown"}[one.clock.overdue] if one.clock else ""
+def _overdue(clock: Clock) -> str:
+    return ("OVERDUE (provisional)" if clock.first.provisional else "OVERDUE") if clock.overdue else ""

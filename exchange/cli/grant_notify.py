@@ -15,10 +15,10 @@ from exchange import logs, metrics
 from exchange.cli.grant_desk import Desk, with_desk
 from exchange.contract.period import CITY_TIME
 from exchange.errors import ConfigError
-from exchange.grants.days import LAST_KNOWN_DAY
+from exchange.grants.days import read_calendar
 from exchange.grants.life import OPEN
 from exchange.grants.notices import notice_due
-from exchange.grants.standing import Standing, standings
+from exchange.grants.standing import Standing
 
 _log = logging.getLogger("exchange.grants")
 
@@ -35,7 +35,7 @@ def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
     """
     logs.configure(desk.settings.log_level)
     with desk.store() as store:
-        found = list(standings(store.requests(), desk.contract(), desk.settings.authority, desk.today))
+        found = desk.standings(store)
         with store.writing() as writer:
             told = [
                 (one, days)
@@ -47,7 +47,7 @@ def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
             # Before it is noted as told: a notice is rather given twice than not at all.
             sys.stdout.flush()
     if metrics_file:
-        _measure(metrics_file, found)
+        _measure(metrics_file, found, read_calendar(desk.settings.holidays).known_until)
 
 
 def _tell(told: list[tuple[Standing, int]], output: str) -> None:
@@ -74,7 +74,7 @@ def _tell(told: list[tuple[Standing, int]], output: str) -> None:
         click.echo(json.dumps(notices, ensure_ascii=False))
 
 
-def _measure(path: Path, found: list[Standing]) -> None:
+def _measure(path: Path, found: list[Standing], holidays_known: date) -> None:
     if path.suffix != ".prom":
         raise ConfigError(f"{path} would not be collected", remedy="let its name end in .prom")
     waiting = Counter(one.state for one in found)
@@ -85,7 +85,7 @@ def _measure(path: Path, found: list[Standing]) -> None:
     for one in found:
         if one.days_left is not None:
             metrics.GRANT_EXPIRY.labels(one.grant.id).set(_end_of(one.grant.until))
-    metrics.GRANT_HOLIDAYS_KNOWN.set(_end_of(LAST_KNOWN_DAY))
+    metrics.GRANT_HOLIDAYS_KNOWN.set(_end_of(holidays_known))
     requests = (metrics.GRANT_REQUESTS, metrics.GRANT_REQUESTS_OVERDUE, metrics.GRANT_HOLIDAYS_KNOWN)
     metrics.write_file(path, *requests, metrics.GRANT_EXPIRY)
 

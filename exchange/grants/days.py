@@ -2,46 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import count
+from pathlib import Path
 
 import chinese_calendar
+from pydantic import Field, ValidationError
 
-LAST_KNOWN_DAY = date(max(chinese_calendar.holidays).year, 12, 31)
-"""The State Council announces a year's holidays in the November before; the library knows them up to this day."""
+from exchange.contract.document import read
+from exchange.contract.model import Model
+from exchange.errors import ConfigError
+from exchange.printable import printable
 
-_FIRST_KNOWN_DAY = date(min(chinese_calendar.holidays).year, 1, 1)
+_LIBRARY = {day.year for day in chinese_calendar.holidays}
 
 
-def due_day(since: date, working_days: int) -> date | None:
-    """The last day of a time of so many working days, the day that it begins with (`since`) not counted.
+class HolidaysError(ConfigError):
+    """The file of public holidays cannot be used."""
 
-    None where it ends behind what is known of public holidays: it is not guessed.
+    code = "holidays"
 
-    >>> due_day(date(2026, 2, 13), 2)  # the Friday before Spring Festival; Saturday the 14th is worked
-    datetime.date(2026, 2, 24)
-    >>> due_day(date(2026, 11, 20), 2)
-    datetime.date(2026, 11, 24)
+
+class Year(Model):
+    """What the State Council announced of a year: days off, weekends besides, and weekend days that are worked.
+
+    A day may be of the December before.
     """
-    for day in _working_days_after(since):
-        working_days -= 1
-        if not working_days:
-            return day
-    return None
+
+    year: int
+    off: tuple[date, ...] = Field(min_length=1)
+    worked: tuple[date, ...] = ()
+
+    def mistakes(self) -> list[str]:
+        """What cannot be so."""
+        foreign = [day for day in (*self.off, *self.worked) if day.year != self.year and not _december(day, self.year)]
+        return [
+            *(f"{day} is not of {self.year}" for day in foreign),
+            *(f"{day} is off and worked" for day in self.worked if day in self.off),
+            *(f"{day} is no weekend day, so it is worked anyway" for day in self.worked if day.weekday() < 5),
+        ]
 
 
-def working_days_between(since: date, until: date) -> int | None:
-    """How many working days there are after `since` up to `until`; None where not all days are known."""
-    if until > LAST_KNOWN_DAY or since < _FIRST_KNOWN_DAY:
-        return None
-    return sum(day <= until for day in _working_days_after(since, until))
+@dataclass(frozen=True)
+class Due:
+    """The last day of a time; `provisional`: public holidays can still move it, weekends alone are counted so far."""
+
+    day: date
+    provisional: bool
 
 
-def _working_days_after(since: date, until: date = LAST_KNOWN_DAY) -> Iterator[date]:
-    if since < _FIRST_KNOWN_DAY:
-        return
-    day = since + timedelta(days=1)
-    while day <= min(until, LAST_KNOWN_DAY):
-        if chinese_calendar.is_workday(day):
-            yield day
-        day += timedelta(days=1)
+class Calendar:
+    """Which days are worked: as an administrator says of `years`, else as the library knows, else by weekends."""
+
+    def __init__(self, years: Iterable[Year] = ()) -> None:
+        years = tuple(years)
+        self._off = {day for year in years for day in year.off}
+        self._worked = {day for year in years for day in year.worked}
+        self._said = {year.year for year in years}
+
+    @property
+    def known_until(self) -> date:
+        """The last day before the first year whose public holidays are not known."""
+        return date(next(year for year in count(max(_LIBRARY)) if not self._knows(year + 1)), 12, 31)
+
+    def due(self, since: date, working_days: int) -> Due:
+        """The last day of a time of so many working days, the day that it begins with (`since`) not counted.
+
+        >>> Calendar().due(date(2026, 2, 13), 2).day  # the Friday before Spring Festival; Saturday the 14th is worked
+        datetime.date(2026, 2, 24)
+        >>> Calendar().due(date(2026, 11, 20), 2)
+        Due(day=datetime.date(2026, 11, 24), provisional=False)
+        """
+        day, known = since, True
+        while working_days:
+            day += timedelta(days=1)
+            known = known and self._knows(day.year)
+            working_days -= self._is_worked(day)
+        return Due(day, not known)
+
+    def _knows(self, year: int) -> bool:
+        return year in self._said or year in _LIBRARY
+
+    def _is_worked(self, day: date) -> bool:
+        if day in self._worked or day in self._off:
+            return day in self._worked
+        if day.year in _LIBRARY and day.year not in self._said:
+            return bool(chinese_calendar.is_workday(day))
+        return day.weekday() < 5
+
+
+def read_calendar(path: Path | None) -> Calendar:
+    """The calendar with the years of that YAML file, a list of `Year`; HolidaysError where it is none."""
+    if path is None:
+        return Calendar()
+    try:
+        document = read(path.read_bytes())
+    except OSError as error:
+        raise HolidaysError(f"{path} cannot be read: {error.strerror}", remedy="see EXCHANGE_HOLIDAYS") from error
+    if document.problems:
+        raise HolidaysError(f"{path}: {document.problems[0]}", remedy=_REMEDY)
+    if not isinstance(document.value, list):
+        raise HolidaysError(f"{path} is no list of years", remedy=_REMEDY)
+    years = []
+    for at, value in enumerate(document.value):
+        place = f"{path}, line {document.line((at,))}"
+        try:
+            year = Year.model_validate(value)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise HolidaysError(f"{place}: {printable(where, '')}: {fault['msg']}", remedy=_REMEDY) from error
+        if mistakes := year.mistakes():
+            raise HolidaysError(f"{place}: {mistakes[0]}", remedy="compare it with the State Council's notice")
+        years.append(year)
+    return Calendar(years)
+
+
+def _december(day: date, year: int) -> bool:
+    return (day.year, day.month) == (year - 1, 12)
+
+
+_REMEDY = "write `- {year: 2027, off: [2027-01-01, …], worked: [2027-02-20, …]}`"

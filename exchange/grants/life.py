@@ -19,7 +19,7 @@ from typing import Literal, get_args
 from exchange.contract.model import Grant
 from exchange.contract.period import city_day
 from exchange.errors import ConfigError
-from exchange.grants.days import LAST_KNOWN_DAY, due_day
+from exchange.grants.days import Calendar, Due
 
 State = Literal["requested", "reviewed", "agreed", "approved", "rejected"]
 Act = Literal["review", "agree", "refuse", "approve", "reject"]
@@ -104,15 +104,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Clock:
-    """Whom the request waits for, and until when; a day is None where public holidays are not yet known.
-
-    `overdue` is None where that makes it impossible to say.
-    """
+    """Whom the request waits for, until when, and until when for all of it; `overdue`: one of the two has passed."""
 
     waits_for: str
-    due: date | None
-    due_in_all: date | None
-    overdue: bool | None
+    due: Due
+    due_in_all: Due
+    overdue: bool
+
+    @property
+    def first(self) -> Due:
+        """The one of the two that comes first."""
+        return min(self.due, self.due_in_all, key=lambda due: due.day)
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def step(request: Request, act: Act, actor: Actor, now: datetime, office: Office
     return replace(done, answered_by=actor.person) if act == "agree" else done
 
 
-def clock(request: Request, authority: str, today: date) -> Clock | None:
+def clock(request: Request, authority: str, today: date, calendar: Calendar) -> Clock | None:
     """How the time runs on that day, by the city's working days; None where the request is decided.
 
     The day of submission, or of the step before, is not counted.
@@ -188,17 +190,15 @@ def clock(request: Request, authority: str, today: date) -> Clock | None:
     if request.state not in OPEN:
         return None
     submitted = city_day(request.submitted)
-    in_all = due_day(submitted, ALL_DAYS)
+    in_all = calendar.due(submitted, ALL_DAYS)
     if request.state == "requested":
-        waits_for, due = authority, due_day(submitted, REVIEW_DAYS)
+        waits_for, due = authority, calendar.due(submitted, REVIEW_DAYS)
     elif request.state == "reviewed" and request.conditional:
         assert request.reviewed is not None
-        waits_for, due = request.provider, due_day(city_day(request.reviewed), ANSWER_DAYS)
+        waits_for, due = request.provider, calendar.due(city_day(request.reviewed), ANSWER_DAYS)
     else:
         waits_for, due = authority, in_all
-    passed = any(day is not None and day < today for day in (due, in_all))
-    unknown = None in (due, in_all) and today > LAST_KNOWN_DAY
-    return Clock(waits_for, due, in_all, overdue=True if passed else None if unknown else False)
+    return Clock(waits_for, due, in_all, overdue=min(due.day, in_all.day) < today)
 
 
 def plain(text: str, what: str, *, length: int = TEXT_LENGTH, remedy: str = "") -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from exchange.contract.model import Contract, Grant
+from exchange.grants.days import Calendar
 from exchange.grants.life import STATES, Clock, Request, clock
 
 STANDINGS = (*(state for state in STATES if state != "approved"), "upcoming", "in-force", "expired", "withdrawn")
@@ -24,7 +25,9 @@ class Standing:
     days_left: int | None
 
 
-def standings(requests: Iterable[Request], contract: Contract, authority: str, today: date) -> Iterator[Standing]:
+def standings(
+    requests: Sequence[Request], contract: Contract, authority: str, today: date, calendar: Calendar
+) -> Iterator[Standing]:
     """All requests in the order of their numbers, then the contract's other grants in its order.
 
     Of several approved requests for one grant, such as its renewals, the last one stands for it.
@@ -33,7 +36,7 @@ def standings(requests: Iterable[Request], contract: Contract, authority: str, t
     of = {request.grant.id: request.number for request in requests if request.state == "approved"}
     for request in requests:
         if request.state != "approved":
-            yield Standing(request, request.grant, request.state, clock(request, authority, today), None)
+            yield Standing(request, request.grant, request.state, clock(request, authority, today, calendar), None)
         elif of[request.grant.id] == request.number:
             yield _of_grant(request, granted.pop(request.grant.id, request.grant), contract, today)
     for grant in granted.values():

@@ -20,6 +20,7 @@ from exchange.cli.grant import grant
 from exchange.contract.file import edit
 from exchange.contract.problem import ContractError
 from exchange.errors import ConfigError, ExchangeError
+from exchange.grants.days import Calendar, HolidaysError
 from exchange.grants.life import WrongActorError, WrongStateError
 from exchange.grants.propose import RequestMistakesError
 from tests.unit.contract_files import CONTRACT, INCOME, write
@@ -275,6 +276,39 @@ def test_what_is_late_is_seen(run: Command, monkeypatch: pytest.MonkeyPatch, tmp
     assert 'exchange_grant_requests_overdue{status="requested"} 1.0' in samples
     [end] = re.findall(r'exchange_grant_expiry_timestamp_seconds\{grant="g1"\} (\S+)', samples)
     assert float(end) == datetime(2026, 12, 31, 16, tzinfo=UTC).timestamp()
+
+
+def test_a_time_that_reaches_into_a_year_of_unknown_holidays(
+    run: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Asked for on the 28th of December, two weeks before the year's holidays are known to anyone."""
+    last = Calendar().known_until
+    monkeypatch.setattr(Moment, "at", datetime(last.year, 12, 28, 2, tzinfo=UTC))
+    far = (*WHY[:-1], f"{last.year + 3}-12-31")
+    run("wang@health", "request", "--subject", "tax.income", "--fields", "year", *far)
+    shown = run("wang@health", "show", "1")
+    assert re.search(rf"due {last.year}-12-\d\d, all of it {last.year + 1}-01-\d\d \(provisional\): in time", shown)
+    assert "EXCHANGE_HOLIDAYS" in shown
+    monkeypatch.setattr(Moment, "at", datetime(last.year + 1, 2, 1, 2, tzinfo=UTC))
+    run("li@bureau", "review", "1")
+    [late] = run("wang@health", "list", "--overdue", "--output", "json")
+    assert (late["provisional"], late["overdue"]) == (True, True)
+    assert "OVERDUE (provisional)" in run("wang@health", "list")
+    prom = tmp_path / "grants.prom"
+    run("cron@bureau", "notify", "--metrics-file", str(prom))
+    assert 'exchange_grant_requests_overdue{status="reviewed"} 1.0' in prom.read_text()
+
+    file = tmp_path / "holidays.yaml"
+    file.write_text(f"- {{year: {last.year + 1}, off: [{last.year + 1}-01-01]}}")
+    monkeypatch.setenv("EXCHANGE_HOLIDAYS", str(file))
+    [late] = run("wang@health", "list", "--overdue", "--output", "json")
+    assert (late["provisional"], late["overdue"]) == (False, True)
+    run("cron@bureau", "notify", "--metrics-file", str(prom))
+    [known] = re.findall(r"\nexchange_grant_holidays_known_until_timestamp_seconds (\S+)", prom.read_text())
+    assert float(known) == datetime(last.year + 1, 12, 31, 16, tzinfo=UTC).timestamp()
+    file.write_text("- 2027")
+    with pytest.raises(HolidaysError, match="line 1"):
+        run("wang@health", "list")
 
 
 def test_ends_are_told_once_each(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from exchange.contract.model import Contract, Grant, Purpose
-from exchange.grants.days import LAST_KNOWN_DAY
+from exchange.grants.days import Calendar
 from exchange.grants.life import (
     OPEN,
     STATES,
@@ -33,6 +33,7 @@ from exchange.grants.standing import standings
 from tests import router_rig
 
 NOW = datetime(2026, 6, 1, 2, tzinfo=UTC)  # a Monday
+CALENDAR = Calendar()
 CONDITIONAL, FREE = Office("bureau", "conditional"), Office("bureau", "open")
 WANG, LI, ZHAO, CHEN = Actor("wang", "civil"), Actor("li", "bureau"), Actor("zhao", "tax"), Actor("chen", "bureau")
 ACTS: tuple[Act, ...] = get_args(Act)
@@ -168,42 +169,44 @@ def test_a_subject_that_became_conditional_needs_its_owner() -> None:
 )
 def test_the_clock(office: Office, state: State, waits_for: str, due: str) -> None:
     asked, last = request(office, state), date.fromisoformat(due)
-    on_time = clock(asked, "bureau", last)
+    on_time = clock(asked, "bureau", last, CALENDAR)
     assert on_time is not None
-    assert (on_time.waits_for, on_time.due, on_time.overdue) == (waits_for, last, False)
-    assert on_time.due_in_all == date(2026, 6, 10)
-    late = clock(asked, "bureau", last.replace(day=last.day + 1))
+    assert (on_time.waits_for, on_time.due.day, on_time.overdue) == (waits_for, last, False)
+    assert on_time.due_in_all.day == date(2026, 6, 10)
+    late = clock(asked, "bureau", last.replace(day=last.day + 1), CALENDAR)
     assert late is not None
     assert late.overdue
 
 
 def test_a_late_review_does_not_move_the_end() -> None:
     late = request(state="reviewed", reviewed=datetime(2026, 6, 9, 2, tzinfo=UTC))
-    found = clock(late, "bureau", date(2026, 6, 11))
+    found = clock(late, "bureau", date(2026, 6, 11), CALENDAR)
     assert found is not None
-    assert (found.due, found.due_in_all, found.overdue) == (date(2026, 6, 16), date(2026, 6, 10), True)
+    assert (found.due.day, found.due_in_all.day, found.overdue) == (date(2026, 6, 16), date(2026, 6, 10), True)
 
 
 def test_the_citys_day_counts() -> None:
     evening = replace(request(), submitted=datetime(2026, 6, 1, 16, 30, tzinfo=UTC))  # Tuesday, 00:30
-    found = clock(evening, "bureau", date(2026, 6, 2))
+    found = clock(evening, "bureau", date(2026, 6, 2), CALENDAR)
     assert found is not None
-    assert found.due == date(2026, 6, 4)
+    assert found.due.day == date(2026, 6, 4)
 
 
 def test_a_clock_without_known_holidays_says_so() -> None:
-    last = LAST_KNOWN_DAY
-    asked = replace(request(), submitted=datetime(last.year, 12, 30, 2, tzinfo=UTC))
-    now, then = clock(asked, "bureau", last), clock(asked, "bureau", last.replace(year=last.year + 1))
+    last = CALENDAR.known_until
+    asked = replace(request(), submitted=datetime(last.year, 12, 28, 2, tzinfo=UTC))
+    now, then = (
+        clock(asked, "bureau", day, CALENDAR) for day in (last.replace(day=30), last.replace(year=last.year + 1))
+    )
     assert now is not None
     assert then is not None
-    assert (now.due_in_all, now.overdue) == (None, False)
-    assert then.overdue is None
+    assert (now.due.provisional, now.due_in_all.provisional, now.overdue) == (False, True, False)
+    assert (then.overdue, then.first) == (True, now.due)
 
 
 @pytest.mark.parametrize("state", sorted(set(STATES) - set(OPEN)))
 def test_what_is_decided_has_no_clock(state: State) -> None:
-    assert clock(request(state=state), "bureau", date(2026, 12, 1)) is None
+    assert clock(request(state=state), "bureau", date(2026, 12, 1), CALENDAR) is None
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,7 @@ def test_notices(left: int, days: int | None) -> None:
 def test_standings() -> None:
     def on(day: str, *requests: Request, grants: tuple[Grant, ...]) -> list[tuple[int | None, str, int | None]]:
         contract = Contract(version=1, departments=(), subjects=(), grants=grants)
-        found = standings(requests, contract, "bureau", date.fromisoformat(day))
+        found = standings(requests, contract, "bureau", date.fromisoformat(day), CALENDAR)
         return [(one.request and one.request.number, one.state, one.days_left) for one in found]
 
     asked, approved = request(), replace(request(state="approved"), number=2)
