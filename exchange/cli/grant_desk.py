@@ -47,13 +47,11 @@ class Desk:
 
     @property
     def actor(self) -> Actor:
-        """The person who acts, for their department; NoDepartmentError where that is not said."""
+        """The person who acts, for their department; ConfigError where one of them is not said."""
         if not self.department:
             remedy = "give --department, or set EXCHANGE_DEPARTMENT"
             raise NoDepartmentError("it is not said for which department you act", remedy=remedy)
-        # Not by LOGNAME or USER, which anyone can set for a moment.
-        person = self.settings.operator or pwd.getpwuid(os.getuid()).pw_name
-        return Actor(person, self.department)
+        return Actor(self.settings.operator or _account(), self.department)
 
     def contract(self) -> Contract:
         """The contract file; ContractError where it has mistakes."""
@@ -70,18 +68,25 @@ class Desk:
         return list(standings(store.requests(), self.contract(), self.settings.authority, self.today, calendar))
 
     def office(self, subject: str) -> Office:
-        """The rules for that subject, as the contract file has it now."""
-        try:
-            return Office(self.settings.authority, self.contract().subject(subject).share)
-        except KeyError:
-            message = f"subject {subject} is no longer in {self.settings.contract}"
-            raise ConfigError(message, remedy="reject the request") from None
+        """The rules for that subject, as the contract file has it now; what is no longer in it, nobody shares."""
+        shares = {one.id: one.share for one in self.contract().subjects}
+        return Office(self.settings.authority, shares.get(subject, "closed"))
 
     def store(self) -> AbstractContextManager[Store]:
         """The requests, to be closed."""
         from exchange.grants.store import Store, grants_url  # SQL takes its time to load
 
         return closing(Store(grants_url(self.settings)))
+
+
+def _account() -> str:
+    """The name of the user's account; not by LOGNAME or USER, which anyone can set for a moment."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        remedy = "set EXCHANGE_OPERATOR to the person who acts"
+        raise ConfigError(f"user {uid} has no account on this machine", remedy=remedy) from None
 
 
 def with_desk(command: COMMAND) -> COMMAND:

@@ -366,6 +366,26 @@ def test_who_acts_is_said(run: Command, monkeypatch: pytest.MonkeyPatch) -> None
     assert event["person"] not in ("", "boss")
 
 
+def test_a_person_without_an_account_has_to_be_named(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user id stands in no list of users."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(grant_desk.pwd, "getpwuid", unknown)
+    with pytest.raises(ConfigError, match="EXCHANGE_OPERATOR"):
+        run("@health", "request", "--subject", "tax.income", "--fields", "year", *WHY)
+
+
+def test_a_request_for_a_subject_that_is_gone_can_be_rejected(run: Command, file: Path) -> None:
+    run("wang@health", "request", "--subject", "tax.arrears", "--fields", "year", *WHY)
+    edit(file, lambda data: data.replace(SUBJECTS[: SUBJECTS.index("  - name: secret")].encode(), b""))
+    with pytest.raises(ContractError, match="tax.arrears"):
+        run("li@bureau", "approve", "1")
+    run("li@bureau", "reject", "1", "--reason", "The subject is not published any more.")
+    assert run("wang@health", "show", "1", "--output", "json")["state"] == "rejected"
+
+
 def test_unknown_ids(run: Command) -> None:
     for arguments in (("show", "7"), ("show", "nothing"), ("review", "7")):
         with pytest.raises(ConfigError, match="there is no request"):
