@@ -26,6 +26,7 @@ from exchange.contract.changes import (
     SetCompatibility,
     SetRates,
 )
+from exchange.contract.model import Epoch
 from exchange.contract.plan import Actual, Plan
 from exchange.contract.topics import CONTRACT_MESSAGE_BYTES
 from exchange.errors import ConfigError, TransientError
@@ -53,10 +54,18 @@ def read_actual(cluster: Cluster) -> Actual:
     """The cluster as it is now."""
     with Admin(cluster) as admin:
         topics, access, rates, known_as = admin.topics(), admin.access(), admin.rates(), admin.cluster_id()
-    published = [epoch for epoch, _ in every_epoch(cluster)] if names.CONTRACT in topics else []
+    newest = latest_epoch(cluster) if names.CONTRACT in topics else None
+    epoch = newest[0] if newest else None
     registry = _registry(cluster) if names.SCHEMAS in topics else Registry()
-    departments = frozenset(d.id for epoch in published for d in epoch.contract.departments)
-    return Actual(topics, registry, published[-1] if published else None, departments, access, rates, known_as)
+    departments = frozenset(_departments(cluster, epoch)) if epoch else frozenset()
+    return Actual(topics, registry, epoch, departments, access, rates, known_as)
+
+
+def _departments(cluster: Cluster, newest: Epoch) -> Iterator[str]:
+    """Those of every epoch so far; the history is read only where the newest does not say who has left."""
+    yield from newest.former or ()
+    for epoch in [newest] if newest.former is not None else (epoch for epoch, _ in every_epoch(cluster)):
+        yield from (department.id for department in epoch.contract.departments)
 
 
 def apply(cluster: Cluster, plan: Plan, progress: Callable[[Change], None] = lambda _: None) -> None:

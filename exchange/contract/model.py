@@ -239,7 +239,8 @@ class Epoch(Model):
     the schema id of what a projecting grant delivers (whole-record grants are absent: their
     records keep the writer's id); `pinned` the fields of each grant with `fields: all`, which are
     those that the subject had when the grant was first published; `schemas` the Avro text of every
-    id named; `ledger` the schema id of ledger entries.
+    id named; `ledger` the schema id of ledger entries; `former` the departments of earlier epochs
+    that the contract no longer has (None: the version that published it did not say).
     """
 
     number: int = Field(ge=1)
@@ -250,6 +251,7 @@ class Epoch(Model):
     pinned: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     schemas: Mapping[int, str]
     ledger: int
+    former: tuple[Name, ...] | None = None
 
     def given(self, grant: Grant) -> tuple[str, ...] | None:
         """The fields that a grant of the contract gives; None where it gives records as they are."""

@@ -258,6 +258,25 @@ def test_the_epoch_in_force_is_found_from_the_end_whoever_lost_a_race(empty: Clu
     assert latest_epoch(empty) == last
 
 
+def test_who_has_left_is_known_without_the_history(
+    empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = CONTRACT[: CONTRACT.index("grants:")]
+    for name in ("civil", "civic", "civilian", "civic"):
+        contract = loaded(tmp_path, text.replace("- id: civil", f"- id: {name}"))
+        apply(empty, _plan(empty, contract))
+    with monkeypatch.context() as patch:
+        patch.setattr(shell, "every_epoch", lambda _: 1 / 0)
+        known = read_actual(empty)
+    assert known.departments == {"tax", "civil", "civic", "civilian"}
+    assert known.epoch is not None
+    assert known.epoch.former == ("civil", "civilian")
+    # As by a version that did not say it.
+    publish_epoch(empty, known.epoch.model_copy(update={"number": known.epoch.number + 1, "former": None}))
+    assert read_actual(empty).departments == known.departments
+    assert _plan(empty, contract).is_empty
+
+
 def test_who_has_not_taken_the_epoch_is_fenced(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
     with ExitStack() as routers, Adoption(empty) as adoption:

@@ -53,6 +53,7 @@ def test_the_logs_order_decides(epoch: Epoch) -> None:
 def test_number_and_time_are_no_content(epoch: Epoch) -> None:
     later = epoch.model_copy(update={"number": 9, "time": NOW + timedelta(days=1)})
     assert same_content(epoch, later)
+    assert same_content(epoch, later.model_copy(update={"former": ("civic",)}))
     assert not same_content(epoch, later.model_copy(update={"views": {"g1": 5}}))
 
 
