@@ -19,10 +19,11 @@ _COMMANDS = {
     "replay": ("exchange.cli.grant_replay:replay", "Deliver again, or for the first time, from the retained source."),
     "request": ("exchange.cli.grant_request:request", "Ask for grants of one or more subjects."),
     "review": ("exchange.cli.grant_decide:review", "As the data authority, find a request complete."),
-    "revoke": ("exchange.cli.grant_revoke:revoke", "Withdraw a grant at once."),
+    "revoke": ("exchange.cli.grant_revoke:revoke", "End a grant at once."),
     "show": ("exchange.cli.grant_list:show", "One request or grant, with its clock and its history."),
     "simulate": ("exchange.cli.grant_simulate:simulate", "Run a draft grant over retained records; deliver nothing."),
     "verify": ("exchange.cli.grant_list:verify", "Check that the history of grants is what was written."),
+    "withdraw": ("exchange.cli.grant_request:withdraw", "Take back a request that is not decided."),
 }
 
 

@@ -1,4 +1,4 @@
-"""`exchange grant request` and `renew`: ask for grants."""
+"""`exchange grant request`, `renew` and `withdraw`: ask for grants, or no longer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 import click
 
-from exchange.cli.grant_desk import Desk, complete_grant, with_desk
+from exchange.cli.grant_desk import Desk, complete_grant, complete_request, with_desk
 from exchange.contract.edit import entry
 from exchange.contract.model import Grant
 from exchange.errors import ConfigError
+from exchange.grants import life
 from exchange.grants.draft import merged, parse_value, read_drafts
 from exchange.grants.history import Event
 from exchange.grants.life import ANSWER_DAYS, REVIEW_DAYS, Request, plain
-from exchange.grants.propose import Draft, propose
+from exchange.grants.propose import Draft, RequestMistakesError, propose
 
 _day = click.DateTime(["%Y-%m-%d"])
 _output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -80,6 +81,20 @@ def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) 
     _file(desk, [Draft(longer, renews=True)], reason, output)
 
 
+@click.command()
+@click.argument("number", type=click.IntRange(min=1), metavar="REQUEST", shell_complete=complete_request)
+@click.option("--reason", default="", help="Why; stays in the history.")
+@with_desk
+def withdraw(desk: Desk, number: int, reason: str) -> None:
+    """Take back a request of your department that is not decided yet. A grant is ended by `revoke`."""
+    actor = desk.actor
+    with desk.store() as store, store.writing() as writer:
+        request = writer.request(number)
+        done = life.withdraw(request, actor, reason)
+        writer.put(done, Event(desk.now, actor, "withdraw", request.grant.id, number, reason))
+    click.echo(f"Request {number} is withdrawn.")
+
+
 def _common(options: Mapping[str, str | None]) -> dict[str, Any]:
     """What the options say, as the values of a grant."""
     values: dict[str, Any] = {
@@ -99,12 +114,18 @@ def _common(options: Mapping[str, str | None]) -> dict[str, Any]:
 
 def _file(desk: Desk, drafts: Sequence[Draft], reason: str, output: str) -> None:
     settings, actor = desk.settings, desk.actor
+    fault: RequestMistakesError | None = None
     with desk.store() as store, store.writing() as writer:
         first = writer.next_number()
-        made = propose(drafts, settings.contract, actor, desk.now, settings.authority, first, writer.open_request)
+        try:
+            made = propose(drafts, settings.contract, actor, desk.now, settings.authority, first, writer.open_request)
+        except RequestMistakesError as error:
+            made, fault, reason = list(error.rejected), error, "rejected at once: the subject is closed"
         for one in made:
             act, body = ("renew" if one.renews else "request"), one.grant.model_dump_json(by_alias=True)
             writer.put(one, Event(desk.now, actor, act, one.grant.id, one.number, reason, body))
+    if fault:
+        raise fault
     if output == "json":
         click.echo(json.dumps([_as_json(one) for one in made], ensure_ascii=False))
         return

@@ -1,4 +1,4 @@
-"""`exchange grant revoke`: withdraw a grant at once."""
+"""`exchange grant revoke`: end a grant at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import click
 from exchange import credentials
 from exchange.bus import Cluster
 from exchange.bus.contract_topic import Newest, epochs, publish_epoch
+from exchange.bus.topics import Publisher
 from exchange.cli.adoption import Adoption
 from exchange.cli.connection import connect
 from exchange.cli.grant_desk import Desk, complete_grant, with_desk
+from exchange.contract import names
 from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
 from exchange.contract.file import edit, read_file
@@ -29,7 +31,7 @@ _ATTEMPTS = 10
 @click.option("--reason", default="", help="Why; it stays in the history.")
 @with_desk
 def revoke(desk: Desk, grant_id: str, reason: str) -> None:
-    """Withdraw a grant: once this has returned, no router releases one more record under it.
+    """End a grant: once this has returned, no router releases one more record under it.
 
     The data authority, the subject's owner and the reader can. The grant is taken out of the contract file and the
     next epoch is the present one without it: other edits of the file wait for `exchange apply`. Routers that do not
@@ -38,10 +40,11 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
     plain(reason, "the reason", remedy="give it with --reason")
     actor, fault = desk.actor, None
     cluster = connect(desk.settings, "exchange.apply", credentials.ADMIN)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(3) as pool:
         # While Kafka and the routers answer.
+        out = pool.submit(Publisher, cluster, names.CONTRACT)
         edited, opened = pool.submit(_edited, desk.settings.contract, grant_id), pool.submit(desk.store)
-        with Adoption(cluster) as adoption:
+        with Adoption(cluster) as adoption, out.result() as contract:
             grant = _find(desk, cluster, adoption.newest, grant_id)
             _require_right(desk, grant)
             # First the file: whoever applies it from now on does not bring the grant back.
@@ -49,7 +52,7 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
                 edit(desk.settings.contract, lambda data: edited.result().get(data) or rewritten(data, drop=[grant_id]))
             except ExchangeError as error:
                 fault = error
-            number = _withdraw(desk, cluster, adoption.newest, grant_id)
+            number = _withdraw(desk, contract, adoption.newest, grant_id)
             told = adoption.passed(number).text
     click.echo(f"Grant {grant_id} is revoked: epoch {number} is without it. {told}")
     with opened.result() as store, store.writing() as writer:
@@ -87,11 +90,11 @@ def _require_right(desk: Desk, grant: Grant) -> None:
         raise WrongActorError(f"grant {grant.id} is for {', '.join(dict.fromkeys(may))} to revoke", remedy=remedy)
 
 
-def _withdraw(desk: Desk, cluster: Cluster, newest: Newest, grant_id: str) -> int:
+def _withdraw(desk: Desk, contract: Publisher, newest: Newest, grant_id: str) -> int:
     """The number of the epoch in force, in which there is no such grant. Others may publish at the same time."""
     for _ in range(_ATTEMPTS):
         found = newest.find()
         if found is None or all(grant.id != grant_id for grant in found[0].contract.grants):
             return found[0].number if found else 0
-        publish_epoch(cluster, without(found[0], grant_id, desk.now))
+        publish_epoch(contract, without(found[0], grant_id, desk.now))
     raise TransientError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")

@@ -2,8 +2,10 @@
 
     requested ─review─▶ reviewed ─agree─▶ agreed ─approve─▶ approved
                             └──refuse──▶ rejected ◀──reject── (at any moment before)
+                                        withdrawn ◀─withdraw─ (the same)
 
-The data authority reviews and decides, the provider agrees or refuses. A provider is asked for a
+The data authority reviews and decides, the provider agrees or refuses, the reader can withdraw what is
+not decided. A request for a closed subject is rejected as it is made. A provider is asked for a
 conditional subject, and for whatever the authority wants to read itself; else the authority
 approves what it has been sent or has reviewed. Nobody decides on their own request, and nobody acts
 for both the provider and the authority.
@@ -21,7 +23,7 @@ from exchange.contract.period import city_day
 from exchange.errors import ConfigError
 from exchange.grants.days import Calendar, Due
 
-State = Literal["requested", "reviewed", "agreed", "approved", "rejected"]
+State = Literal["requested", "reviewed", "agreed", "approved", "rejected", "withdrawn"]
 Act = Literal["review", "agree", "refuse", "approve", "reject"]
 Share = Literal["open", "conditional", "closed"]
 
@@ -59,12 +61,6 @@ class PastPeriodError(ConfigError):
     """What is asked for would be over before it began."""
 
     code = "grant-period"
-
-
-class ClosedSubjectError(ConfigError):
-    """The subject is not shared at all."""
-
-    code = "grant-closed"
 
 
 @dataclass(frozen=True)
@@ -131,20 +127,18 @@ def needs_answer(grant: Grant, office: Office) -> bool:
 
 
 def submit(number: int, grant: Grant, actor: Actor, now: datetime, office: Office, *, renews: bool = False) -> Request:
-    """The request as it begins.
+    """The request as it begins: rejected at once where the subject is closed.
 
-    ClosedSubjectError; WrongActorError where the actor is not the reader's; TextError where purpose or basis
-    say nothing; PastPeriodError.
+    WrongActorError where the actor is not the reader's; TextError where purpose or basis say nothing;
+    PastPeriodError.
     """
-    if office.share == "closed":
-        message = f"{grant.subject} is closed: its owner shares it with nobody, so there is nothing to decide"
-        raise ClosedSubjectError(message, remedy="ask the owner for figures instead, or for another subject")
     _must_be(actor, grant.reader, "ask for a grant of its own")
     plain(grant.purpose.basis, "the legal basis")
     plain(grant.purpose.text, "the purpose")
     if grant.until < city_day(now):
         raise PastPeriodError(f"the period ends on {grant.until}, which is over", remedy="ask for days to come")
-    return Request(number, grant, needs_answer(grant, office), actor, now, renews)
+    state: State = "rejected" if office.share == "closed" else "requested"
+    return Request(number, grant, needs_answer(grant, office), actor, now, renews, state)
 
 
 def step(request: Request, act: Act, actor: Actor, now: datetime, office: Office, reason: str = "") -> Request:
@@ -154,11 +148,7 @@ def step(request: Request, act: Act, actor: Actor, now: datetime, office: Office
     TextError where a refusal gives no reason.
     """
     asked = request.conditional or needs_answer(request.grant, office)
-    if request.state not in OPEN:
-        raise WrongStateError(
-            f"request {request.number} is {request.state}: nothing more can be decided",
-            remedy="file a new request, or `exchange grant renew` or `revoke` the grant",
-        )
+    _must_be_open(request)
     if act in ("agree", "refuse"):
         _must_be(actor, request.provider, f"answer for {request.grant.subject}")
     else:
@@ -180,6 +170,15 @@ def step(request: Request, act: Act, actor: Actor, now: datetime, office: Office
     if act == "review":
         done = replace(done, reviewed=now, reviewed_by=actor.person)
     return replace(done, answered_by=actor.person) if act == "agree" else done
+
+
+def withdraw(request: Request, actor: Actor, reason: str = "") -> Request:
+    """The request as its reader takes it back; WrongStateError where it is decided, WrongActorError, TextError."""
+    _must_be_open(request)
+    _must_be(actor, request.requester.department, "withdraw its own request")
+    if reason:
+        plain(reason, "the reason")
+    return replace(request, state="withdrawn")
 
 
 def clock(request: Request, authority: str, today: date, calendar: Calendar) -> Clock | None:
@@ -211,6 +210,14 @@ def plain(text: str, what: str, *, length: int = TEXT_LENGTH, remedy: str = "") 
         remedy = "write it on one line, without control characters"
         raise TextError(f"{what} holds characters that cannot be shown", remedy=remedy)
     return text
+
+
+def _must_be_open(request: Request) -> None:
+    if request.state not in OPEN:
+        raise WrongStateError(
+            f"request {request.number} is {request.state}: nothing more can be decided",
+            remedy="file a new request, or `exchange grant renew` or `revoke` the grant",
+        )
 
 
 def _must_be(actor: Actor, department: str, doing: str, setting: str = "EXCHANGE_DEPARTMENT") -> None:

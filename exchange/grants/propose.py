@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from exchange.contract import document as documents
 from exchange.contract.file import read_file
 from exchange.contract.load import examine
-from exchange.contract.model import Grant
+from exchange.contract.model import Contract, Grant
 from exchange.contract.period import city_day
 from exchange.contract.problem import ContractError, Problem
 from exchange.errors import ConfigError
@@ -23,9 +26,13 @@ _ID_LENGTH = 100
 
 
 class RequestMistakesError(ConfigError):
-    """A request cannot be filed as it is; nothing was."""
+    """A request cannot be filed as it is; nothing was.
+
+    `rejected`: those for closed subjects, which are to be written down: who asked for one is found later.
+    """
 
     code = "grant-request"
+    rejected: Sequence[Request] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ def propose(
     """The requests, numbered from `first_number`; each is one that the contract, as it is now, could take up.
 
     The reader is the actor's department, and the grant gets an id of its own: `<reader>.<subject's name>.<number>`.
-    RequestMistakesError with every mistake of every draft; ContractError where the contract has its own.
+    RequestMistakesError with every mistake of every draft, and with the requests for closed subjects; ContractError
+    where the contract has its own mistakes.
     """
     before = documents.read(read_file(contract))
     base = examine(contract, city_day(now), before)
@@ -80,8 +88,25 @@ def propose(
             mistakes.append(f"{places[number - first_number]}: {error}")
     if mistakes:
         told = "".join(f"\n  {printable(mistake, '')}" for mistake in mistakes)
-        raise RequestMistakesError(f"nothing was requested:{told}", remedy="correct it, and request all of it again")
+        refusal = RequestMistakesError(
+            f"nothing was requested:{told}", remedy="correct it, and request all of it again"
+        )
+        refusal.rejected = list(_for_closed(drafts, base.contract, actor, now, authority, first_number))
+        raise refusal
     return requests
+
+
+def _for_closed(
+    drafts: Sequence[Draft], contract: Contract, actor: Actor, now: datetime, authority: str, number: int
+) -> Iterator[Request]:
+    """The requests for closed subjects, as far as they are requests at all, numbered from `number`."""
+    closed = {subject.id for subject in contract.subjects if subject.share == "closed"}
+    for draft in drafts:
+        if str(draft.values.get("subject")) in closed:
+            with suppress(ValidationError, ConfigError):
+                asked = Grant.model_validate(_named(draft, actor, number))
+                yield submit(number, asked, actor, now, Office(authority, "closed"))
+                number += 1
 
 
 def _named(draft: Draft, actor: Actor, number: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from exchange.contract.model import Contract, Grant
 from exchange.grants.days import Calendar
 from exchange.grants.life import STATES, Clock, Request, clock
 
-STANDINGS = (*(state for state in STATES if state != "approved"), "upcoming", "in-force", "expired", "withdrawn")
+STANDINGS = (*(state for state in STATES if state != "approved"), "upcoming", "in-force", "expired", "revoked")
 """What is approved is in the contract from then on, with the standing that its days give; or was taken out of it."""
 
 
@@ -45,7 +45,7 @@ def standings(
 
 def _of_grant(request: Request | None, grant: Grant, contract: Contract, today: date) -> Standing:
     if all(one.id != grant.id for one in contract.grants):
-        return Standing(request, grant, "withdrawn", None, None)
+        return Standing(request, grant, "revoked", None, None)
     if today > grant.until:
         return Standing(request, grant, "expired", None, None)
     state = "upcoming" if today < grant.from_ else "in-force"

@@ -120,7 +120,7 @@ def test_from_request_to_delivery_to_revocation(
     assert _delivered(fresh_cluster) == 10
     assert contract.read_text() == BEFORE
     shown = json.loads(command("wang@civil", "show", "1", "--output", "json"))
-    assert shown["state"] == "withdrawn"
+    assert shown["state"] == "revoked"
     assert [event["act"] for event in shown["history"]] == ["request", "review", "agree", "approve", "revoke"]
     assert shown["history"][-1]["reason"] == "The purpose no longer holds."
     assert "5 events, unchanged" in command("wang@civil", "verify")

@@ -16,7 +16,6 @@ from exchange.grants.life import (
     STATES,
     Act,
     Actor,
-    ClosedSubjectError,
     Office,
     PastPeriodError,
     Request,
@@ -27,6 +26,7 @@ from exchange.grants.life import (
     clock,
     step,
     submit,
+    withdraw,
 )
 from exchange.grants.notices import notice_due
 from exchange.grants.standing import standings
@@ -120,8 +120,28 @@ def test_a_refusal_gives_a_reason_that_can_be_read(act: Act, reason: str) -> Non
 
 
 def test_a_closed_subject_is_refused_at_once() -> None:
-    with pytest.raises(ClosedSubjectError, match="closed"):
-        submit(1, grant(), WANG, NOW, Office("bureau", "closed"))
+    assert submit(1, grant(), WANG, NOW, Office("bureau", "closed")).state == "rejected"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_reader_takes_back_what_is_not_decided(state: State) -> None:
+    for actor in (WANG, Actor("hu", "civil")):
+        if state in OPEN:
+            assert withdraw(request(state=state), actor).state == "withdrawn"
+        else:
+            with pytest.raises(WrongStateError, match=state):
+                withdraw(request(state=state), actor)
+
+
+@pytest.mark.parametrize("department", ["tax", "bureau", "health", ""])
+def test_nobody_takes_back_what_another_asked_for(department: str) -> None:
+    with pytest.raises(WrongActorError, match="only civil"):
+        withdraw(request(), Actor("wang", department))
+
+
+def test_a_reason_to_take_back_can_be_read() -> None:
+    with pytest.raises(TextError):
+        withdraw(request(), WANG, "a\nb")
 
 
 @pytest.mark.parametrize("part", ["basis", "text"])
@@ -230,7 +250,7 @@ def test_standings() -> None:
     assert on("2025-06-01", approved, grants=(given,)) == [(2, "upcoming", 578)]
     assert on("2026-12-31", approved, grants=(given,)) == [(2, "in-force", 0)]
     assert on("2027-01-01", approved, grants=(given,)) == [(2, "expired", None)]
-    assert on("2026-06-01", approved, grants=()) == [(2, "withdrawn", None)]
+    assert on("2026-06-01", approved, grants=()) == [(2, "revoked", None)]
     assert on("2026-06-01", grants=(other,)) == [(None, "in-force", 213)]
     renewal = replace(approved, number=3, renews=True)
     longer = grant(until=date(2027, 12, 31))
