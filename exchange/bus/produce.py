@@ -137,22 +137,21 @@ class Transaction:
     def enlist(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Name partitions that will be written, which saves round trips; `send` does not need it."""
         named = [TopicPartition(*tp) for tp in partitions]
-        for tp in named:
-            self._learn(tp.topic)
+        self._learn({tp.topic for tp in named})
         raw.enlist(self._client, named)
 
     def send(self, topic: str, partition: int, batches: Iterable[Batch]) -> None:
         """Enqueue finished batches for one partition, in order; `flush` waits for them."""
-        self._learn(topic)
+        self._learn({topic})
         tp = TopicPartition(topic, partition)
         for batch in batches:
             self._sent.append(raw.enqueue(self._client, tp, batch.data, batch.records))
         raw.wake(self._client)
 
-    def _learn(self, topic: str) -> None:
-        if topic not in self._known:
-            raw.wait_for_topic(self._client, topic, self._left())
-            self._known.add(topic)
+    def _learn(self, topics: set[str]) -> None:
+        if new := topics - self._known:
+            raw.wait_for_topics(self._client, new, self._left())
+            self._known |= new
 
     def flush(self) -> list[int]:
         """Wait until the broker has acknowledged every batch sent so far; return when it appended each.

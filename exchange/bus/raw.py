@@ -6,7 +6,8 @@ exactly; ``tests/broker/test_bus_raw.py`` fails when a new version moves them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer
@@ -187,10 +188,17 @@ def wake(producer: KafkaProducer) -> None:
     producer._sender.wakeup()
 
 
-def wait_for_topic(producer: KafkaProducer, topic: str, timeout_s: float) -> None:
-    """Fetch the topic's metadata where it is not known; kafka.errors.KafkaTimeoutError past the time."""
-    if producer._metadata.partitions_for_topic(topic) is None:
-        producer._wait_on_metadata(topic, timeout_s * 1000)
+def wait_for_topics(producer: KafkaProducer, topics: Iterable[str], timeout_s: float) -> None:
+    """Fetch the metadata of those topics that are not known, in one request; kafka.errors.KafkaTimeoutError past it.
+
+    kafka-python asks for one topic after the other, with a pause of 20 ms between: 400 topics took twelve seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    unknown = [topic for topic in topics if producer._metadata.partitions_for_topic(topic) is None]
+    for topic in unknown:
+        producer._sender.add_topic(topic)
+    for topic in unknown:
+        producer._wait_on_metadata(topic, max(0.0, deadline - time.monotonic()) * 1000)
 
 
 def acknowledged(batch: ProducerBatch) -> bool:

@@ -59,7 +59,7 @@ class Writer:
     def entry(self, entry: ledger.Entry, schema_id: int) -> None:
         """Write one ledger entry in a transaction of its own; WrongTimeError where its time is wrong by a minute."""
         with self._out.transaction() as transaction:
-            self._send_entry(transaction, entry, schema_id)
+            self._send_entries(transaction, [entry], schema_id)
             [appended] = self._acknowledged(transaction)
             if abs(appended.timestamp() * 1000 - entry.time_ms) > CLOCK_ERROR_MS:
                 raise WrongTimeError("this router's clock is not the broker's", remedy="keep clocks by NTP")
@@ -72,8 +72,7 @@ class Writer:
         with self._out.transaction() as transaction:
             places = {place for made in decided.steps for place in self._places(made)}
             transaction.enlist(places | ({(names.QUOTA, USES)} if decided.uses else set()))
-            for made in decided.steps:
-                self._send_entry(transaction, made.entry, schema_id)
+            self._send_entries(transaction, [made.entry for made in decided.steps], schema_id)
             # Ledger first: whatever can be read anywhere is in it.
             for appended in self._acknowledged(transaction):
                 if not all(plan.holds_at(appended) for plan in decided.plans):
@@ -96,10 +95,15 @@ class Writer:
             self._clock.learn(max(times_ms))
         return [datetime.fromtimestamp(time_ms / 1000, UTC) for time_ms in times_ms]
 
-    def _send_entry(self, transaction: Transaction, entry: ledger.Entry, schema_id: int) -> None:
-        value = wire.pack(schema_id, ledger.encode(entry))
-        key = ledger.record_key(entry.topic, entry.partition)
-        transaction.send(*self._ledger_place(entry), pack([key], [value], [entry.time_ms]))
+    def _send_entries(self, transaction: Transaction, entries: Iterable[ledger.Entry], schema_id: int) -> None:
+        """Those of one ledger partition go together: a request has one batch of a partition."""
+        by_place: dict[tuple[str, int], list[ledger.Entry]] = {}
+        for entry in entries:
+            by_place.setdefault(self._ledger_place(entry), []).append(entry)
+        for place, those in by_place.items():
+            keys = [ledger.record_key(entry.topic, entry.partition) for entry in those]
+            values = [wire.pack(schema_id, ledger.encode(entry)) for entry in those]
+            transaction.send(*place, pack(keys, values, [entry.time_ms for entry in those]))
 
     def _ledger_place(self, entry: ledger.Entry) -> tuple[str, int]:
         return names.LEDGER, ledger.ledger_partition(entry.topic, entry.partition, self._ledger_partitions)

@@ -65,7 +65,7 @@ def run(
     records: int,
     seconds: float,
 ) -> Measured:
-    """Start the command and measure what it makes readable in the topics of `expected`, which are empty.
+    """Start the command and measure what it adds to the topics of `expected` for their readers.
 
     The window begins once a fifth is readable, or 5 s after the first record: start-up, compilation
     and most of the JVM's warming up are left out for all. It ends when all is, or after `seconds`. Only
@@ -75,6 +75,7 @@ def run(
     total = sum(expected.values())
     with Consumer(cluster) as watcher:
         places = [(topic, partition) for topic in expected for partition in watcher.partitions(topic)]
+        before = sum(watcher.end_offsets(places).values())
         with running(command, env, log) as process:
             first: float | None = None
             opened: tuple[float, float, int] | None = None
@@ -82,7 +83,7 @@ def run(
             while True:
                 asked = time.monotonic()
                 ends = watcher.end_offsets(places)
-                done, now = sum(ends.values()), time.monotonic()
+                done, now = sum(ends.values()) - before, time.monotonic()
                 if process.poll() is not None:
                     raise CandidateFailedError(f"ended with status {process.returncode}, see {log}")
                 cpu = cpu_seconds(process.pid)

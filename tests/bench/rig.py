@@ -100,6 +100,7 @@ class Rig:
         with self.prepared(candidate, tasks, label) as (start, sinks):
             records = sum(task.loaded.records for task in tasks)
             log = LOGS / f"{start.name}.log"
+            workload.touch(self.cluster, sinks)
             return measure.run(self.cluster, candidate.command(start), self.environment(), log, sinks, records, seconds)
 
     def _forget_group(self) -> None:

@@ -14,7 +14,7 @@ from exchange.records import hash
 from exchange.router.step import Step
 from exchange.router.write import Writer
 
-_places, _send_entry = Writer._places, Writer._send_entry
+_places, _send_entries = Writer._places, Writer._send_entries
 
 
 def _unfilled(*columns: object, **_: object) -> np.ndarray:
@@ -24,10 +24,10 @@ def _unfilled(*columns: object, **_: object) -> np.ndarray:
     return out
 
 
-def _send_adoption(writer: Writer, transaction: Transaction, entry: Entry, schema_id: int) -> None:
+def _send_adoption(writer: Writer, transaction: Transaction, entries: Iterable[Entry], schema_id: int) -> None:
     """Only that an epoch was taken is still written."""
-    if entry.topic == names.CONTRACT:
-        _send_entry(writer, transaction, entry, schema_id)
+    adoptions = [entry for entry in entries if entry.topic == names.CONTRACT]
+    _send_entries(writer, transaction, adoptions, schema_id)
 
 
 def _places_but_ledger(writer: Writer, made: Step) -> Iterable[tuple[str, int]]:
@@ -37,7 +37,7 @@ def _places_but_ledger(writer: Writer, made: Step) -> Iterable[tuple[str, int]]:
 hash.leaves = _unfilled
 hash.tags = _unfilled
 hash.merkle_root = lambda leaves: bytes(hash.DIGEST_BYTES)
-Writer._send_entry = _send_adoption  # type: ignore[method-assign]
+Writer._send_entries = _send_adoption  # type: ignore[method-assign]
 Writer._places = _places_but_ledger  # type: ignore[method-assign, assignment]
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
@@ -173,6 +173,17 @@ def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Load
                         transaction.send(source.topic, 0, [batch.twin() for batch in made])
             loaded.append(Loaded(source, repeats * len(distinct), distinct))
     return loaded
+
+
+def touch(cluster: Cluster, topics: Iterable[str]) -> None:
+    """Write two records to each topic, so that the broker has its files, and the first pages of their indexes.
+
+    That costs it tens of milliseconds a partition, once: as much as several megabytes of records.
+    """
+    with Producer(cluster, "bench.touch", timeout_s=60) as producer, producer.transaction() as transaction:
+        for topic in topics:
+            for _ in range(2):  # an index begins with the first batch after 4 KiB
+                transaction.send(topic, 0, pack([None], [bytes(8192)], [int(time.time() * 1000)]))
 
 
 @dataclass(frozen=True)

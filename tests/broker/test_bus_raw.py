@@ -9,6 +9,7 @@ import kafka
 import pytest
 from confluent_kafka import Consumer as ConfluentConsumer
 from kafka import KafkaProducer
+from kafka.cluster import ClusterMetadata
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
@@ -119,6 +120,23 @@ def test_many_batches_of_a_partition_keep_their_order(cluster: Cluster, topic: s
     for partition in (0, 1):
         of_one = [record.value for record in got if record.partition == partition]
         assert of_one == sorted(of_one, key=bytes)
+
+
+def test_a_transaction_learns_all_its_topics_at_once(
+    cluster: Cluster, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = [f"{unique}.{i}" for i in range(20)]
+    with Admin(cluster) as admin:
+        admin.create(dict.fromkeys(topics, Topic(1, 1, {})))
+    asked = []
+    request = ClusterMetadata.metadata_request
+    with Producer(cluster, unique) as producer:
+        monkeypatch.setattr(ClusterMetadata, "metadata_request", lambda of: asked.append(of) or request(of))
+        with producer.transaction() as transaction:
+            transaction.enlist([(topic, 0) for topic in topics])
+            for topic in topics:
+                transaction.send(topic, 0, values("a"))
+    assert len(asked) < 5
 
 
 def test_opening_a_producer_aborts_what_its_predecessor_left_open(cluster: Cluster, topic: str) -> None:
