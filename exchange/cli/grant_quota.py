@@ -12,14 +12,12 @@ from exchange import credentials
 from exchange.bus.contract_topic import latest_epoch
 from exchange.bus.log import Log
 from exchange.cli.connection import connect
-from exchange.cli.grant_desk import complete_grant
+from exchange.cli.grant_desk import Desk, complete_grant, with_desk
 from exchange.cli.table import table
 from exchange.contract import names
 from exchange.contract.model import Grant
-from exchange.contract.period import city_day
 from exchange.contract.quota import CLAIMS, USES, Claims, day_from_ms, decode_claim, decode_use
 from exchange.errors import ConfigError
-from exchange.settings import Settings
 
 
 class NoQuotaError(ConfigError):
@@ -31,22 +29,32 @@ class NoQuotaError(ConfigError):
 @click.command()
 @click.argument("grant_id", metavar="[GRANT]", required=False, shell_complete=complete_grant)
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def quota(grant_id: str | None, output: str) -> None:
+@with_desk
+def quota(desk: Desk, grant_id: str | None, output: str) -> None:
     """What grants with a quota have delivered today, and what remains; of all of them, or of one.
+
+    A department is told of what it reads and of what others read of it, under its own login; the data authority,
+    or who names no department, of all grants, as exchange.admin.
 
     Counted are records that were delivered, replays and tombstones included. The day is the city's
     (Asia/Shanghai), by the broker's clock. Claimed is what routers have set apart: no other router
     gives it, and after a failure the same one uses it again.
     """
-    cluster = connect(Settings(), "exchange.grant", credentials.ADMIN)
+    department = "" if desk.department == desk.settings.authority else desk.department
+    cluster = connect(desk.settings, "exchange.grant", department or credentials.ADMIN)
     found = latest_epoch(cluster)
-    grants = [g for g in found[0].contract.grants if g.quota.is_limited and grant_id in (None, g.id)] if found else []
+    grants = [
+        grant
+        for grant in (found[0].contract.grants if found else ())
+        if grant.quota.is_limited
+        and grant_id in (None, grant.id)
+        and department in ("", grant.reader, grant.subject.partition(".")[0])
+    ]
     if grant_id and not grants:
-        raise NoQuotaError(
-            f"the contract in force has no grant {grant_id} with a quota", remedy="see `exchange grant list`"
-        )
-    now = datetime.now(UTC)
-    day, since_ms = city_day(now), day_from_ms(now)
+        whose = f" of {department}" if department else ""
+        message = f"the contract in force has no grant {grant_id}{whose} with a quota"
+        raise NoQuotaError(message, remedy="see `exchange grant list`")
+    day, since_ms = desk.today, day_from_ms(desk.now)
     claims, used = Claims(), Counter[str]()
     if grants:
         with Log(cluster, names.QUOTA, CLAIMS, since_ms=since_ms) as log:

@@ -134,6 +134,8 @@ def _department(name: str) -> Iterator[Rule]:
     yield rule("topic", names.cursor_topic(name), "literal", "write")
     yield rule("topic", names.CONTRACT, "literal", "read")
     yield rule("topic", names.SCHEMAS, "literal", "read")
+    # How much grants with a quota deliver, as open as the grants themselves are in the contract.
+    yield rule("topic", names.QUOTA, "literal", "read")
     yield rule("group", f"{name}.", "prefixed", "read")
     yield rule("transactional-id", f"{name}.", "prefixed", "write")
 

@@ -218,6 +218,16 @@ def test_a_simulation_tells_what_each_grant_delivers(demo: Demo, loaded: Loaded)
     assert checked > 3
 
 
+def test_reader_and_owner_see_what_remains_of_a_quota(demo: Demo, loaded: Loaded) -> None:
+    [limited] = (grant for grant in loaded.contract.grants if grant.quota.is_limited)
+    sides = {limited.reader, limited.subject.partition(".")[0]}
+    third = next(d.id for d in loaded.contract.departments if d.id not in sides)
+    for department, wanted in (*((side, [limited.id]) for side in sides), (third, [])):
+        told = json.loads(demo.run("grant", "quota", "--department", department, "--output", "json").stdout)
+        assert [row["grant"] for row in told] == wanted
+        assert all(row["remaining"] + row["delivered"] == row["per_day"] for row in told)
+
+
 def test_what_a_misbehaving_publisher_wrote_is_in_quarantine(demo: Demo) -> None:
     found = counts(read(demo, "quarantine."))
     assert found == {quarantine_topic(subject): 4 for subject in ("tax.arrears", "market.permit", "credit.rating")}

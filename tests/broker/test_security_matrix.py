@@ -101,14 +101,14 @@ ON_TOPICS = """
                           sx    sn    ix    in    qx    qn    cx    cn    led   con   quo   sch   oth
 Produce                   xa    na    ra    ra    ra    ra    xa    na    ra    a     ra    a     a
 AddPartitionsToTxn        xa    na    ra    ra    ra    ra    xa    na    ra    a     ra    a     a
-Fetch                     rla   rla   xla   nla   xla   nla   xa    na    rla   xnrla rla   xnrla rla
-ListOffsets               xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla rla   xnrla rla
-OffsetForLeaderEpoch      xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla rla   xnrla rla
-Metadata                  xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla rla   xnrla rla
-DescribeProducers         rla   rla   xla   nla   xla   nla   xa    na    rla   xnrla rla   xnrla rla
-OffsetCommit              ra    ra    xa    na    xa    na    xa    na    ra    xnra  ra    xnra  ra
-TxnOffsetCommit           ra    ra    xa    na    xa    na    xa    na    ra    xnra  ra    xnra  ra
-OffsetFetch               xra   nra   xra   nra   xra   nra   xa    na    ra    xnra  ra    xnra  ra
+Fetch                     rla   rla   xla   nla   xla   nla   xa    na    rla   xnrla xnrla xnrla rla
+ListOffsets               xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla xnrla xnrla rla
+OffsetForLeaderEpoch      xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla xnrla xnrla rla
+Metadata                  xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla xnrla xnrla rla
+DescribeProducers         rla   rla   xla   nla   xla   nla   xa    na    rla   xnrla xnrla xnrla rla
+OffsetCommit              ra    ra    xa    na    xa    na    xa    na    ra    xnra  xnra  xnra  ra
+TxnOffsetCommit           ra    ra    xa    na    xa    na    xa    na    ra    xnra  xnra  xnra  ra
+OffsetFetch               xra   nra   xra   nra   xra   nra   xa    na    ra    xnra  xnra  xnra  ra
 OffsetDelete              a     a     a     a     a     a     a     a     a     a     a     a     a
 DescribeConfigs           a     a     a     a     a     a     a     a     a     a     a     a     a
 AlterConfigs              a     a     a     a     a     a     a     a     a     a     a     a     a

@@ -44,7 +44,7 @@ def test_everyone_gets_what_is_missing(contract: Loaded) -> None:
     assert {rule for change in changes for rule in change.rules} == wanted_access(contract.contract)
     assert changes[-1].text == (
         "let tax write topics cursor.tax, subject.tax.…; "
-        "read topics _schemas, cursor.tax, exchange.contract, inbox.tax.…, quarantine.tax.…; "
+        "read topics _schemas, cursor.tax, exchange.contract, exchange.quota, inbox.tax.…, quarantine.tax.…; "
         "use groups tax.…; use transactional ids tax.…"
     )
 
