@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from exchange.contract import names
 from exchange.ledger import tables
 from exchange.ledger.entry import decode, delivered_mask, rows_of
-from exchange.ledger.store import LedgerContradictionError, Store, tag_prefix, translated
+from exchange.ledger.store import LedgerContradictionError, Store, tag_prefix
 
 _e, _o, _g, _w = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.withheld.c
 _GRANT_OF_OUTCOME = and_(_g.epoch == _e.epoch, _g.id == _o.grant_id)
@@ -71,13 +71,14 @@ def exchanged(store: Store, selection: Selection) -> list[Exchanged]:
     joined = tables.entries.join(tables.outcomes, _o.entry_id == _e.id).join(tables.grants, _GRANT_OF_OUTCOME)
     sums = (func.sum(_e.count), func.sum(_o.delivered), func.sum(_o.bytes), func.sum(_e.quarantined))
     totals = select(*per, func.max(_g.purpose), *sums).select_from(joined)
-    rows = store.rows(totals.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
-    found = {tuple(row[:5]): Exchanged(*row[:6], *map(int, row[6:])) for row in rows}
+    totals = totals.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per)
     reasons = joined.join(tables.withheld, and_(_w.entry_id == _e.id, _w.grant_id == _o.grant_id))
     by_reason = select(*per, _w.reason, func.sum(_w.count)).select_from(reasons)
     by_reason = by_reason.where(_COMMITTED, *selection.of_grants()).group_by(*per, _w.reason).order_by(_w.reason)
-    for row in store.rows(by_reason):
-        found[tuple(row[:5])].withheld[row[5]] = int(row[6])
+    with store.snapshot() as connection:
+        found = {tuple(row[:5]): Exchanged(*row[:6], *map(int, row[6:])) for row in connection.execute(totals)}
+        for row in connection.execute(by_reason):
+            found[tuple(row[:5])].withheld[row[5]] = int(row[6])
     return list(found.values())
 
 
@@ -222,8 +223,15 @@ def disclosures(
 
     Committed entries only; with `include_aborted` also aborted and still open ones.
     """
-    grants = {(grant.epoch, grant.id): grant for grant in store.rows(select(tables.grants))}
-    for place, state, body in _entries_with(store, tag, selection, include_aborted):
+    with store.snapshot() as connection:
+        yield from _disclosures(connection, tag, selection, include_aborted)
+
+
+def _disclosures(
+    connection: Connection, tag: bytes, selection: Selection, include_aborted: bool
+) -> Iterator[Disclosure]:
+    grants = {(grant.epoch, grant.id): grant for grant in connection.execute(select(tables.grants))}
+    for place, state, body in _entries_with(connection, tag, selection, include_aborted):
         entry = decode(body)
         rows = rows_of(entry, tag)
         for outcome in entry.outcomes:
@@ -254,7 +262,7 @@ def disclosures(
 
 
 def _entries_with(
-    store: Store, tag: bytes, selection: Selection, include_aborted: bool
+    connection: Connection, tag: bytes, selection: Selection, include_aborted: bool
 ) -> Iterator[tuple[str, str, bytes]]:
     """Place on the ledger topic, state and body of the entries that may hold the tag, oldest first."""
     t, generation = tables.tags.c, tables.generations.c
@@ -265,6 +273,5 @@ def _entries_with(
     query = query.where(*selection.of_entries()).order_by(_e.time_ms, _e.id)
     if not include_aborted:
         query = query.where(_e.state == "committed")
-    with translated(), store.engine.connect() as connection:
-        for partition, offset, state, body in connection.execution_options(yield_per=64).execute(query):
-            yield f"{names.LEDGER}/{partition}/{offset}", state, body
+    for partition, offset, state, body in connection.execute(query, execution_options={"yield_per": 64}):
+        yield f"{names.LEDGER}/{partition}/{offset}", state, body

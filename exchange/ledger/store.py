@@ -104,6 +104,16 @@ class Store:
         with translated(), self.engine.connect() as connection:
             return list(connection.execute(query))
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection whose queries all see the database as it is at the first of them, whoever writes meanwhile."""
+        with translated(), self.engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
     def apply(self, step: Step) -> Counter[State]:
         """Bring in the step as a whole, or nothing of it; return how many entries it decided, and how.
 

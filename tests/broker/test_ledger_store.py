@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from exchange.cli.ledger import audit
 from exchange.contract import names
 from exchange.keys import load_or_create
 from exchange.ledger import store as store_module
 from exchange.ledger import tables
-from exchange.ledger.audit import Selection, disclosures
-from exchange.ledger.entry import Entry, Outcome, Run, encode, tag
+from exchange.ledger.audit import Selection, disclosures, exchanged
+from exchange.ledger.entry import Entry, Outcome, Run, Withheld, encode, tag
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
 from exchange.ledger.store import LedgerContradictionError, Store, StoreConfigError, StoreUnavailableError
@@ -97,6 +97,32 @@ def test_a_person_is_found_in_every_generation_of_the_index(store: Store, monkey
     assert [d.offsets for d in found] == [[4 * at, 4 * at + 3] for at in range(5)]
     assert [d.entry for d in found] == [f"exchange.ledger/0/{at}" for at in range(5)]
     assert not list(disclosures(store, bytes(16), Selection()))  # records without a key are about nobody
+
+
+@pytest.mark.parametrize("question", ["exchanged", "disclosures"])
+def test_an_answer_is_of_one_moment(store: Store, url: str, question: str) -> None:
+    """The follower brings in an epoch and its first entry between two queries of one answer."""
+    other, steps = Store(url), [step(0, placed(0, late_entry()), epochs=[one_epoch(1, "dept")])]
+
+    def follow(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if steps and statement.lstrip().upper().startswith("SELECT") and "ledger_" in statement:
+            other.apply(steps.pop())
+
+    event.listen(store.engine, "after_cursor_execute", follow)
+    ask = {
+        "exchanged": lambda: exchanged(store, Selection()),
+        "disclosures": lambda: list(disclosures(store, tag(b"ann", KEY), Selection())),
+    }[question]
+    assert ask() == []
+    assert steps == []
+    assert len(ask()) == 2
+    other.close()
+
+
+def late_entry() -> Entry:
+    """One record delivered, one withheld."""
+    outcome = Outcome(("dept.readera", "dept.readerb"), 1, 0, bytes(32), (Withheld("filter", 1, b"\x02"),))
+    return replace(entry(0, [b"ann", b"bob"]), outcomes=(outcome,))
 
 
 def test_the_identifier_reaches_neither_log_nor_database(
