@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
+from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialDeletion, UserScramCredentialUpsertion
 
 from exchange import credentials
 from exchange.bus.connection import BusForbiddenError, BusLoginError, BusUnavailableError, Cluster, translated
@@ -61,18 +61,30 @@ def issue(cluster: Cluster, files: Mapping[str, Path]) -> None:
         credentials.save(staged(path), security)
         changes.append(UserScramCredentialUpsertion(principal, security.mechanism, security.password, ITERATIONS))
     with _client(cluster, "set passwords") as client:
-        told = client.alter_user_scram_credentials(changes)
-    if faults := [f"{principal}: {fault}" for principal, fault in told.items() if fault]:
-        raise BusForbiddenError(
-            f"Kafka does not set passwords: {'; '.join(faults)}",
-            remedy="run this as the administrator (EXCHANGE_CREDENTIALS), whom Kafka lets alter the cluster",
-        )
+        _alter(client, changes)
     deadline = time.monotonic() + _IN_FORCE_S
     for path in files.values():
         while not take_up(cluster, path):
             if time.monotonic() > deadline:
                 raise BusUnavailableError("a new password does not work yet", remedy="run it again")
             time.sleep(_POLL_S)
+
+
+def remove(cluster: Cluster, principal: str) -> bool:
+    """Let that principal log in no more; False where it could not.
+
+    Returns once no new connection is made with its password; open ones end when the broker asks for it again.
+    """
+    with _client(cluster, "remove a login") as client:
+        if not (mechanisms := _mechanisms(client, principal)):
+            return False
+        _alter(client, [UserScramCredentialDeletion(principal, mechanism) for mechanism in mechanisms])
+        deadline = time.monotonic() + _IN_FORCE_S
+        while _mechanisms(client, principal):
+            if time.monotonic() > deadline:
+                raise BusUnavailableError(f"{principal} can still log in", remedy="run it again")
+            time.sleep(_POLL_S)
+    return True
 
 
 def take_up(cluster: Cluster, path: Path) -> bool:
@@ -96,6 +108,22 @@ def can_log_in(cluster: Cluster) -> bool:
 def staged(path: Path) -> Path:
     """Where the new credentials of a file are until they are in force."""
     return path.with_name(f"{path.name}.new")
+
+
+def _alter(
+    client: KafkaAdminClient, changes: Sequence[UserScramCredentialUpsertion | UserScramCredentialDeletion]
+) -> None:
+    told = client.alter_user_scram_credentials(changes)
+    if faults := [f"{principal}: {fault}" for principal, fault in told.items() if fault]:
+        raise BusForbiddenError(
+            f"Kafka does not change logins: {'; '.join(faults)}",
+            remedy="run this as the administrator (EXCHANGE_CREDENTIALS), whom Kafka lets alter the cluster",
+        )
+
+
+def _mechanisms(client: KafkaAdminClient, principal: str) -> list[ScramMechanism]:
+    described = client.describe_user_scram_credentials([principal])[principal]
+    return [info["mechanism"] for info in described["credential_infos"]]
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +12,16 @@ import click
 
 from exchange import credentials
 from exchange.bus import Cluster, users
+from exchange.bus.cluster import read_actual
 from exchange.cli.connection import connect
 from exchange.cli.say import say
+from exchange.contract.access import in_words, owned, principals
+from exchange.contract.access import principal as with_type
 from exchange.contract.load import load
 from exchange.contract.nearest import nearest
 from exchange.contract.period import city_day
+from exchange.contract.plan import Actual
+from exchange.credentials import CredentialsError
 from exchange.errors import ConfigError
 from exchange.settings import Settings
 
@@ -32,6 +39,12 @@ class LoginExistsError(ConfigError):
     """Somebody else may hold the credentials that would be replaced."""
 
     code = "login-exists"
+
+
+class StillNeededError(ConfigError):
+    """The login belongs to a department that the exchange still knows."""
+
+    code = "still-needed"
 
 
 @click.group()
@@ -105,6 +118,50 @@ def rotate_credential(id_: str) -> None:
     )
 
 
+@department.command()
+@click.argument("id_", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_output
+def remove(id_: str, yes: bool, output: str) -> None:
+    """Let a department that is no longer in the contract log in no more, and delete its credential file.
+
+    First take it out of the contract and run `exchange apply`, which takes its rights away. When this
+    returns, its password makes no new connection. Its topics and their records stay: see `exchange plan`.
+    Safe to run again where it was interrupted.
+    """
+    settings = Settings()
+    known = _known(settings)
+    if id_ in credentials.SERVICES:
+        remedy = f"replace its password: exchange department rotate-credential {id_}"
+        raise StillNeededError(f"{id_} is a service of the exchange, not a department", remedy=remedy)
+    if id_ in known:
+        remedy = "take it, its subjects and its grants out, and run `exchange apply`"
+        raise StillNeededError(f"{settings.contract} still has department {id_}", remedy=remedy)
+    path = credentials.file_of(settings.home, id_)
+    files = [file for file in (path, users.staged(path)) if file.exists()]
+    cluster = connect(settings, _CLIENT, credentials.ADMIN)
+    actual = read_actual(cluster)
+    former = actual.departments.intersection(users.principals(cluster)).difference(known)
+    # Others on this Kafka have logins too, of which the exchange knows nothing.
+    if not files and id_ not in former:
+        remedy = nearest(id_, former) if former else "see `exchange department list`"
+        raise UnknownPrincipalError(f"{id_!r} is no former department with a login", remedy=remedy)
+    _require_gone(id_, actual)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("nobody is here to ask", remedy=f"run `exchange department remove {id_} --yes`")
+        click.confirm(f"Remove the login of {id_} for good?", abort=True)
+    removed = users.remove(cluster, id_)
+    for file in files:
+        file.unlink(missing_ok=True)
+    if output == "json":
+        click.echo(json.dumps({"principal": id_, "login": removed, "files": [str(file) for file in files]}))
+        return
+    click.echo(f"{id_}: {'cannot log in any more' if removed else 'had no login'}")
+    for file in files:
+        click.echo(f"{id_}: {file} is deleted")
+
+
 @department.command("list")
 @_output
 def list_(output: str) -> None:
@@ -118,7 +175,7 @@ def list_(output: str) -> None:
             "principal": principal,
             "title": known.get(principal, "not in the contract"),
             "login": principal in there,
-            "file": str(path) if (path := _file(settings, cluster, principal)).exists() else None,
+            "file": _file_here(settings, cluster, principal),
         }
         for principal in [*known, *sorted(there - set(known))]
     ]
@@ -136,12 +193,30 @@ def _known(settings: Settings) -> dict[str, str]:
     return dict.fromkeys(credentials.SERVICES, "service") | {d.id: d.title.zh for d in contract.departments}
 
 
+def _require_gone(id_: str, actual: Actual) -> None:
+    """StillNeededError where `exchange apply` has not yet taken the department's rights away."""
+    remedy = f"run `exchange apply`, then `exchange department remove {id_}`"
+    if actual.epoch and any(department.id == id_ for department in actual.epoch.contract.departments):
+        raise StillNeededError(f"epoch {actual.epoch.number}, which is in force, has {id_}", remedy=remedy)
+    who = with_type(id_)
+    ours = principals(actual.departments)
+    if rules := [rule for rule in actual.access or () if rule.principal == who and owned(rule, ours)]:
+        raise StillNeededError(f"{id_} may still {in_words(rules)}", remedy=remedy)
+
+
 def _all_known(ids: tuple[str, ...] | list[str], known: dict[str, str]) -> list[str]:
     for principal in ids:
         if principal not in known:
             message = f"{principal!r} is no department of the contract"
             raise UnknownPrincipalError(message, remedy=nearest(principal, known))
     return list(dict.fromkeys(ids))
+
+
+def _file_here(settings: Settings, cluster: Cluster, principal: str) -> str | None:
+    with suppress(CredentialsError):  # somebody else's login may have a name that no file of ours can have
+        if (path := _file(settings, cluster, principal)).exists():
+            return str(path)
+    return None
 
 
 def _file(settings: Settings, cluster: Cluster, principal: str) -> Path:

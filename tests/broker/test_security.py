@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,23 @@ from exchange.broker import LocalBroker, certificates, properties
 from exchange.broker.certificates import Certificates
 from exchange.bus import Cluster, users
 from exchange.bus.admin import Admin
+from exchange.bus.cluster import apply, read_actual
 from exchange.bus.connection import BusLoginError, BusUntrustedError
 from exchange.bus.consume import Consumer, records
 from exchange.bus.produce import Producer
 from exchange.bus.topics import publish
-from exchange.cli.department import LoginExistsError, UnknownPrincipalError, department
+from exchange.cli.department import LoginExistsError, StillNeededError, UnknownPrincipalError, department
+from exchange.contract.access import Rule
+from exchange.contract.load import Loaded
+from exchange.contract.plan import make_plan
 from exchange.contract.topics import Topic
+from exchange.credentials import CredentialsError
 from exchange.errors import ExchangeError
+from exchange.ledger.entry import SCHEMA_FILE
 from exchange.records.build import pack
+from exchange.schema import avro
 from tests.kafka_fixtures import free_port
-from tests.unit.contract_files import CONTRACT, write
+from tests.unit.contract_files import CONTRACT, loaded, write
 
 SESSION_MS = 2000
 """How long a login lasts on this broker: short enough to see it end."""
@@ -283,6 +291,54 @@ def test_departments_get_their_logins_once(command: Callable[..., Result], broke
     assert isinstance(command("add", "civil").exception, LoginExistsError)
     assert isinstance(command("add", "taxes").exception, UnknownPrincipalError)
     assert isinstance(command("rotate-credential", "../tax").exception, UnknownPrincipalError)
+
+
+def _apply(cluster: Cluster, contract: Loaded) -> None:
+    apply(cluster, make_plan(contract, read_actual(cluster), avro.load(SCHEMA_FILE), datetime.now(UTC)))
+
+
+def test_a_department_that_left_loses_its_login(
+    command: Callable[..., Result], cluster: Cluster, broker: LocalBroker, home: Path, tmp_path: Path
+) -> None:
+    _apply(cluster, loaded(tmp_path))
+    path = credentials.file_of(home, "civil")
+    users.issue(cluster, {"civil": path})
+    assert "topics.yaml still has department civil" in str(command("remove", "civil", "--yes").exception)
+    without = loaded(tmp_path, CONTRACT[: CONTRACT.index("grants:")].replace("- id: civil", "- id: civic"))
+    assert "epoch 1, which is in force, has civil" in str(command("remove", "civil", "--yes").exception)
+    _apply(cluster, without)
+    rule = Rule("User:civil", "topic", "inbox.civil.", "prefixed", "read")
+    with Admin(cluster) as admin:
+        admin.allow([rule])
+        refused = command("remove", "civil", "--yes").exception
+        assert isinstance(refused, StillNeededError)
+        assert "may still read topics inbox.civil.…" in str(refused)
+        admin.withdraw([rule])
+    assert "nobody is here to ask" in str(command("remove", "civil").exception)
+    login = broker.cluster("exchange.tests", "civil")
+    assert users.can_log_in(login)
+
+    done = command("remove", "civil", "--yes", "--output", "json")
+    assert json.loads(done.output) == {"principal": "civil", "login": True, "files": [str(path)]}
+    assert not users.can_log_in(login)
+    assert not path.exists()
+    assert isinstance(command("remove", "civil", "--yes").exception, UnknownPrincipalError)
+    credentials.save(users.staged(path), with_security(cluster).security)  # type: ignore[arg-type]
+    assert "civil: had no login" in command("remove", "civil", "--yes").output  # as after an interruption
+    assert not users.staged(path).exists()
+
+
+def test_nobody_elses_login_is_removed(
+    command: Callable[..., Result], cluster: Cluster, broker: LocalBroker, tmp_path: Path
+) -> None:
+    users.issue(cluster, {"monitor@city": tmp_path / "monitor.yaml"})
+    assert isinstance(command("remove", "exchange.router", "--yes").exception, StillNeededError)
+    assert isinstance(command("remove", "monitor@city", "--yes").exception, CredentialsError)
+    users.issue(cluster, {"monitor": tmp_path / "monitor.yaml"})
+    assert isinstance(command("remove", "monitor", "--yes").exception, UnknownPrincipalError)
+    listed = {row["principal"]: row for row in json.loads(command("list", "--output", "json").output)}
+    for principal in ("monitor", "monitor@city", "exchange.router"):
+        assert listed[principal]["login"]
 
 
 @pytest.mark.parametrize("principal", ["exchange.ledger", "exchange.admin"])
