@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from exchange import private
 from exchange.contract.access import ADMIN, LEDGER, ROUTER
 from exchange.errors import ConfigError
 from exchange.settings import Settings
@@ -98,7 +99,7 @@ def save(path: Path, security: Security) -> None:
         beside = security.ca.parent == path.parent
         content["ca"] = security.ca.name if beside else str(security.ca.resolve())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.folder(path.parent)
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
                 yaml = YAML(typ="safe", pure=True)

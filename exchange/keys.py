@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from exchange import private
 from exchange.errors import ConfigError
 from exchange.settings import Settings
 
@@ -80,7 +81,7 @@ def load_or_create(path: Path, random: Callable[[int], bytes] = os.urandom) -> b
 
 
 def _create(path: Path, key: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.folder(path.parent)
     with NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.") as file:
         file.write(key)
         file.flush()

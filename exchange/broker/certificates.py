@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from exchange import private
+
 AUTHORITY_DAYS = 3650
 BROKER_DAYS = 397
 RENEW_DAYS = 30
@@ -37,8 +39,7 @@ class Certificates:
     def renew(self, now: datetime | None = None) -> bool:
         """Make what is missing, or runs out within 30 days of `now`; whether anything was made."""
         now = now or datetime.now(UTC)
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder.chmod(0o700)
+        private.folder(self._folder).chmod(0o700)
         renewed = not (self._authority_key.exists() and _lasts(self.authority, now))
         if renewed:
             self._make_authority(now)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from exchange import credentials
+from exchange import credentials, private
 from exchange.broker.certificates import Certificates
 from exchange.broker.errors import BrokerBusyError, BrokerDiedError, InsecureDataError, PortTakenError
 from exchange.broker.jars import java_version, resolve
@@ -96,8 +96,7 @@ class LocalBroker:
         Data of an earlier run is used again, also when that run was killed.
         Raises `JavaError`, `MavenError`, `PortTakenError`, `BrokerBusyError`, `BrokerDiedError` or `InsecureDataError`.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o700)  # the data in it are everybody's records
+        private.folder(self._folder).chmod(0o700)  # the data in it are everybody's records
         self._require_secure_data()
         deadline = time.monotonic() + timeout_s
         while True:

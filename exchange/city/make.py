@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from exchange import private
 from exchange.city.office import Office, OfficeError
 from exchange.city.organisations import ORGANISATIONS
 from exchange.city.persons import PERSONS
@@ -142,7 +143,7 @@ def _refuse_other(found: list[Office], before: Manifest | None) -> None:
 
 def _write(home: Path, manifest: Manifest) -> None:
     path = manifest_path(home)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.folder(path.parent)
     partial = path.with_suffix(".part")
     partial.write_text(manifest.model_dump_json(indent=1))
     partial.rename(path)

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from exchange import private
 from exchange.connect.config import Csv, SourceConfig
 from exchange.connect.database import Paths, engine, translated, url
 from exchange.connect.load import load
@@ -61,7 +62,7 @@ class Office:
         self.config = config
         target = url(config.database, paths)
         if target.get_backend_name() == "sqlite" and target.database:
-            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+            private.folder(Path(target.database).parent)
             Path(target.database).touch()
         self.engine: Engine = engine(config.database, paths)
         sources = {source.subject: source for source in config.sources}

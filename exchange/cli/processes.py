@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from exchange import private
 from exchange.broker.process import ProcessFile, Running
 from exchange.printable import printable
 
@@ -33,8 +34,7 @@ class Processes:
     """The daemons of one home folder, each found by a locked pid file in `<home>/run`."""
 
     def __init__(self, home: Path, host: str) -> None:
-        self._folder = home.resolve() / "run"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder = private.folder(home.resolve() / "run")
         self._host = host
         self._children: list[subprocess.Popen[bytes]] = []
 

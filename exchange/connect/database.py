@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from exchange import private
 from exchange.connect.config import Database
 from exchange.errors import ConfigError, TransientError
 
@@ -95,7 +96,7 @@ def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     target = url(database, paths)
     if target.get_backend_name() == "sqlite":
         if writes and target.database:
-            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+            private.folder(Path(target.database).parent)
         made = sqlalchemy.create_engine(target, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(made, "connect", _sqlite_writer if writes else _sqlite_reader)
         return made

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from exchange import private
 from exchange.errors import TransientError
 
 
@@ -34,7 +35,7 @@ class RejectFile:
             for place, reason in rejected
         ]
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            private.folder(self.path.parent)
             with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write("".join(lines))
                 file.flush()

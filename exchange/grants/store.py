@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from exchange import private
 from exchange.contract.model import Grant
 from exchange.errors import ConfigError, TransientError
 from exchange.grants import tables
@@ -31,11 +32,10 @@ class GrantStoreConfigError(ConfigError):
 
 
 def grants_url(settings: Settings) -> str:
-    """The database that the settings name; else SQLite in the home folder, which is made."""
+    """The database that the settings name; else SQLite in the home folder, made for its owner only."""
     if settings.grants_url:
         return settings.grants_url
-    settings.home.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{settings.home / 'grants.db'}"
+    return f"sqlite:///{private.file(settings.home / 'grants.db')}"
 
 
 class Store:
@@ -176,7 +176,9 @@ class Writer:
 
 
 def _load(connection: Connection, number: int) -> Request:
-    row = connection.execute(select(tables.requests).where(tables.requests.c.number == number)).first()
+    query = select(tables.requests).where(tables.requests.c.number == number)
+    # A number that no column holds is an error of the database's, not an answer.
+    row = connection.execute(query).first() if number < _NUMBERS else None
     if row is None:
         raise NoRequestError(f"there is no request {number}", remedy="see `exchange grant list`")
     return _request(row)
@@ -227,6 +229,9 @@ def _ms(moment: datetime) -> int:
 
 def _time(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+_NUMBERS = 1 << 31
 
 
 @contextmanager

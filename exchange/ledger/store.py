@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from exchange import private
 from exchange.contract import names
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day
@@ -59,11 +60,10 @@ class LedgerContradictionError(CorruptionError):
 
 
 def ledger_url(settings: Settings) -> str:
-    """The database that the settings name; else SQLite in the home folder, which is made."""
+    """The database that the settings name; else SQLite in the home folder, made for its owner only."""
     if settings.ledger_url:
         return settings.ledger_url
-    settings.home.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{settings.home / 'ledger.db'}"
+    return f"sqlite:///{private.file(settings.home / 'ledger.db')}"
 
 
 def entry_id(partition: int, offset: int) -> int:

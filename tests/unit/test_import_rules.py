@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "exchange"
 
-_BASE = {"errors", "settings", "metrics"}
+_BASE = {"errors", "settings", "metrics", "private"}
 _MODELS = _BASE | {"contract", "schema"}
 _MIDDLE = _MODELS | {"records", "policy", "bus"}
 # room → the rooms that it may import, besides itself
@@ -24,16 +24,17 @@ ROOMS = {
     "settings": set(),
     "metrics": {"errors"},
     "printable": set(),
+    "private": set(),
     "logs": {"errors", "printable"},
-    "keys": {"errors", "settings"},
-    "credentials": {"errors", "settings", "contract"},
+    "keys": {"errors", "settings", "private"},
+    "credentials": {"errors", "settings", "contract", "private"},
     "schema": _BASE,
     "contract": _BASE | {"schema", "printable"},
     "records": _MODELS,
     "policy": _MODELS | {"records"},
     "bus": _MODELS | {"records", "credentials"},
     "ledger": _MIDDLE,
-    "broker": {"errors", "bus", "credentials"},
+    "broker": {"errors", "bus", "credentials", "private"},
     "router": _MIDDLE | {"ledger"},
     "connect": _MIDDLE,
     "city": _MODELS | {"connect"},
