@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import RetriableError
+from kafka.errors import NoError, RetriableError
+from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from exchange.bus import acls, client_quotas
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
@@ -150,6 +151,26 @@ class Admin:
         """
         with translated(f"describe group {group}"):
             return _patiently(lambda: self._members(group), timeout_s)
+
+    def committed(self, group: str, place: tuple[str, int], *, timeout_s: float = 30.0) -> tuple[int, str] | None:
+        """The offset that the group committed for a partition, and the note with it; None where it did not."""
+        tp = TopicPartition(*place)
+        with translated(f"read what group {group} has committed"):
+            found = _patiently(lambda: self._client.list_group_offsets({group: [tp]}), timeout_s)[group].get(tp)
+        return None if found is None or found.offset < 0 else (found.offset, found.metadata)
+
+    def commit(self, group: str, place: tuple[str, int], offset: int, note: str, *, timeout_s: float = 30.0) -> None:
+        """Commit an offset with a note for a group without members."""
+        tp = TopicPartition(*place)
+        offsets = {tp: OffsetAndMetadata(offset, note, -1)}
+
+        def ask() -> None:
+            error = self._client.alter_group_offsets(group, offsets)[tp]
+            if error is not NoError:
+                raise error
+
+        with translated(f"commit an offset of group {group}"):
+            _patiently(ask, timeout_s)
 
     def transactional_ids(self, prefix: str, *, timeout_s: float = 30.0) -> set[str]:
         """The transactional ids with that prefix under which a producer was opened in the last days (Kafka says: 7).

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.topics import publish, read, read_all
+from exchange.bus.topics import Publisher, read, read_all
 from exchange.contract import names
 from exchange.contract.epoch import decode, encode, key, takes_over
 from exchange.contract.model import Epoch
@@ -58,7 +58,7 @@ def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
         return Newest(consumer).find()
 
 
-def publish_epoch(cluster: Cluster, epoch: Epoch) -> int:
+def publish_epoch(out: Publisher, epoch: Epoch) -> int:
     """Publish the epoch; its offset. It is not in force where another one of its number came first."""
-    [offset] = publish(cluster, names.CONTRACT, [(key(epoch.number), encode(epoch))])
+    [offset] = out.publish([(key(epoch.number), encode(epoch))])
     return offset

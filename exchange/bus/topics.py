@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
 from kafka import KafkaProducer
 
@@ -52,29 +53,55 @@ def read(
         waiting = {tp for tp in waiting if positions.get(tp, (0, 0))[0] < ends[tp]}
 
 
-def publish(
-    cluster: Cluster,
-    topic: str,
-    pairs: Sequence[tuple[bytes | None, bytes | None]],
-    *,
-    partition: int = 0,
-    timeout_s: float = 30.0,
-) -> list[int]:
-    """Append keys and values, acknowledged by all replicas, without a transaction; return their offsets."""
-    now = int(time.time() * 1000)
-    with translated(f"publish to {topic}"):
-        client = KafkaProducer(
-            **cluster.config(),
-            acks="all",
-            retry_backoff_ms=5,
-            enable_idempotence=True,
-            max_request_size=MAX_RECORD_BYTES,
-            metrics_enabled=False,
-        )
-        try:
+class Publisher:
+    """Appends records to one topic, acknowledged by all replicas, without a transaction.
+
+    Once it is made, the topic's metadata is known: what is published then takes one round trip.
+    """
+
+    def __init__(self, cluster: Cluster, topic: str) -> None:
+        self._topic = topic
+        with translated(f"publish to {topic}"):
+            self._client = KafkaProducer(
+                **cluster.config(),
+                acks="all",
+                retry_backoff_ms=5,
+                enable_idempotence=True,
+                max_request_size=MAX_RECORD_BYTES,
+                metrics_enabled=False,
+            )
+            try:
+                self._client.partitions_for(topic)
+            except BaseException:
+                self.close()
+                raise
+
+    def publish(
+        self, pairs: Sequence[tuple[bytes | None, bytes | None]], *, partition: int = 0, timeout_s: float = 30.0
+    ) -> list[int]:
+        """Append keys and values; their offsets."""
+        now = int(time.time() * 1000)
+        with translated(f"publish to {self._topic}"):
             futures = [
-                client.send(topic, key=key, value=value, partition=partition, timestamp_ms=now) for key, value in pairs
+                self._client.send(self._topic, key=key, value=value, partition=partition, timestamp_ms=now)
+                for key, value in pairs
             ]
             return [future.get(timeout=timeout_s).offset for future in futures]
-        finally:
-            raw.discard(client)
+
+    def close(self) -> None:
+        """Disconnect; what is not acknowledged may be published or not."""
+        raw.discard(self._client)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def publish(
+    cluster: Cluster, topic: str, pairs: Sequence[tuple[bytes | None, bytes | None]], *, partition: int = 0
+) -> list[int]:
+    """Append keys and values as a `Publisher` does; their offsets."""
+    with Publisher(cluster, topic) as out:
+        return out.publish(pairs, partition=partition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,12 +15,14 @@ from exchange.bus.consume import Consumer, few
 from exchange.bus.contract_topic import Newest
 from exchange.bus.raw import RawBatch
 from exchange.contract import names
+from exchange.contract.model import Epoch
 from exchange.ledger import entry as ledger
 from exchange.printable import printable
 from exchange.schema import wire
 
 ANSWER_S = 0.3  # a router under full load takes a tenth; one that is fenced loses one transaction
 _PREFIX = f"{names.ROUTER_GROUP}."
+_GROUP, _CONTRACT = "exchange.apply", (names.CONTRACT, 0)
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,14 @@ class Adoption:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._open: dict[int, set[str]] = {}
-        self._clients = ExitStack()
+        self._start: dict[tuple[str, int], int] = {}
 
     def __enter__(self) -> Self:
-        self._admin = self._clients.enter_context(Admin(self._cluster))
-        # Uncommitted: the open transaction of a router that stands still must not hide what others committed.
-        self._consumer = self._clients.enter_context(
-            Consumer(self._cluster, isolation="read_uncommitted", control=True)
-        )
-        # Twice, before and after: one listing could miss ids that a coordinator hands over to another just then.
-        self._known = self._admin.transactional_ids(_PREFIX)
-        self._start: dict[tuple[str, int], int] = {}
-        if partitions := self._consumer.partitions(names.LEDGER):
-            place = (names.LEDGER, ledger.ledger_partition(names.CONTRACT, 0, len(partitions)))
-            self._start = self._consumer.end_offsets([place])
-        self.newest = Newest(self._consumer)
+        with ExitStack() as clients, ThreadPoolExecutor(2) as pool:
+            # At once: a login takes some ten round trips.
+            for begun in [pool.submit(self._list, clients), pool.submit(self._watch, clients)]:
+                begun.result()
+            self._clients = clients.pop_all()
         return self
 
     def __exit__(
@@ -75,8 +71,28 @@ class Adoption:
     ) -> None:
         self._clients.close()
 
-    def passed(self, epoch: int, *, answer_s: float = ANSWER_S) -> Passed:
-        """Return when no transaction of an epoch before `epoch`, which is published, can be committed any more.
+    def _list(self, clients: ExitStack) -> None:
+        self._admin = clients.enter_context(Admin(self._cluster))
+        # Twice, before and after: one listing could miss ids that a coordinator hands over to another just then.
+        self._known = self._admin.transactional_ids(_PREFIX)
+
+    def _watch(self, clients: ExitStack) -> None:
+        # Uncommitted: the open transaction of a router that stands still must not hide what others committed.
+        self._consumer = clients.enter_context(Consumer(self._cluster, isolation="read_uncommitted", control=True))
+        if partitions := self._consumer.partitions(names.LEDGER):
+            place = (names.LEDGER, ledger.ledger_partition(names.CONTRACT, 0, len(partitions)))
+            self._start = self._consumer.end_offsets([place])
+        self.newest = Newest(self._consumer)
+
+    def has_passed(self, epoch: Epoch, offset: int) -> bool:
+        """Whether `passed` has returned for this epoch before: a command may have died in between.
+
+        Kafka may forget it after a week.
+        """
+        return bool(self._known) and self._admin.committed(_GROUP, _CONTRACT) == _mark(epoch, offset)
+
+    def passed(self, epoch: Epoch, offset: int, *, answer_s: float = ANSWER_S) -> Passed:
+        """Return when no transaction of an epoch before `epoch` can be committed any more, which is published there.
 
         A router opens its producer before it reads the contract's topic to its end. So one whose id is not
         listed now will find the epoch. Of the others, those in the group have `answer_s` to say in the ledger
@@ -91,9 +107,11 @@ class Adoption:
         adopted: set[str] = set()
         while not at_work <= adopted and (left := deadline - time.monotonic()) > 0:
             for batch in self._consumer.poll(left):
-                adopted |= self._take(batch, epoch)
+                adopted |= self._take(batch, epoch.number)
         late = at_work - adopted
         self._admin.fence(absent | late)
+        if known:
+            self._admin.commit(_GROUP, _CONTRACT, *_mark(epoch, offset))
         return Passed(frozenset(at_work & adopted), frozenset(late), frozenset(absent))
 
     def _take(self, batch: RawBatch, epoch: int) -> set[str]:
@@ -107,3 +125,8 @@ class Adoption:
                 if entry.epoch >= epoch:
                     self._open.setdefault(batch.header.producer_id, set()).add(_PREFIX + entry.router)
         return set()
+
+
+def _mark(epoch: Epoch, offset: int) -> tuple[int, str]:
+    """What the administrators' group commits when the epoch at that offset is behind the barrier."""
+    return offset + 1, f"epoch {epoch.number} of {epoch.time.isoformat()}"

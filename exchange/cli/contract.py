@@ -116,9 +116,7 @@ def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Pa
     plan_words.show(found.plan)
     if found.plan.refusals:
         sys.exit(ConfigError.exit_status)
-    if found.plan.is_empty:
-        return
-    if not yes:
+    if not found.plan.is_empty and not yes:
         if not sys.stdin.isatty():
             raise ConfigError(
                 "nobody is here to ask", remedy="look at `exchange plan`, then run `exchange apply --yes`"
@@ -132,10 +130,12 @@ def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Pa
         apply_plan(cluster, found.plan, _tell(status.update, settings.contract, contract))
         for published in found.plan.changes:
             if isinstance(published, PublishEpoch):
-                number = published.epoch.number
-                click.echo(f"Epoch {number} is published.")
-                status.update("waiting for the routers …")
-                click.echo(adoption.passed(number).text)
+                click.echo(f"Epoch {published.epoch.number} is published.")
+        # Without changes, too: a run before may have published an epoch and died.
+        newest = adoption.newest.find()
+        if newest and not adoption.has_passed(*newest):
+            status.update("waiting for the routers …")
+            click.echo(adoption.passed(*newest).text)
 
 
 @click.group()

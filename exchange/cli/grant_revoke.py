@@ -18,7 +18,7 @@ from exchange.contract import names
 from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
 from exchange.contract.file import edit, read_file
-from exchange.contract.model import Grant
+from exchange.contract.model import Epoch, Grant
 from exchange.errors import ConfigError, ExchangeError, TransientError
 from exchange.grants.history import Event
 from exchange.grants.life import NoRequestError, WrongActorError, plain
@@ -52,9 +52,8 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
                 edit(desk.settings.contract, lambda data: edited.result().get(data) or rewritten(data, drop=[grant_id]))
             except ExchangeError as error:
                 fault = error
-            number = _withdraw(desk, contract, adoption.newest, grant_id)
-            told = adoption.passed(number).text
-    click.echo(f"Grant {grant_id} is revoked: epoch {number} is without it. {told}")
+            told = _settled(adoption, _withdraw(desk, contract, adoption.newest, grant_id))
+    click.echo(f"Grant {grant_id} is revoked: {told}")
     with opened.result() as store, store.writing() as writer:
         body = grant.model_dump_json(by_alias=True)
         writer.record(Event(desk.now, actor, "revoke", grant_id, reason=reason, body=body))
@@ -90,11 +89,22 @@ def _require_right(desk: Desk, grant: Grant) -> None:
         raise WrongActorError(f"grant {grant.id} is for {', '.join(dict.fromkeys(may))} to revoke", remedy=remedy)
 
 
-def _withdraw(desk: Desk, contract: Publisher, newest: Newest, grant_id: str) -> int:
-    """The number of the epoch in force, in which there is no such grant. Others may publish at the same time."""
+def _withdraw(desk: Desk, contract: Publisher, newest: Newest, grant_id: str) -> tuple[Epoch, int] | None:
+    """The epoch in force, in which there is no such grant, and its offset. Others may publish at the same time."""
     for _ in range(_ATTEMPTS):
         found = newest.find()
         if found is None or all(grant.id != grant_id for grant in found[0].contract.grants):
-            return found[0].number if found else 0
+            return found
         publish_epoch(contract, without(found[0], grant_id, desk.now))
     raise TransientError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")
+
+
+def _settled(adoption: Adoption, found: tuple[Epoch, int] | None) -> str:
+    """What to tell when no router releases anything under the epochs before."""
+    if found is None:
+        return "no contract was ever in force."
+    if adoption.has_passed(*found):  # not so where a run before has published it and died
+        told = "No record is released under the contract before since an earlier command returned."
+    else:
+        told = adoption.passed(*found).text
+    return f"epoch {found[0].number} is without it. {told}"

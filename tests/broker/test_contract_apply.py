@@ -22,14 +22,15 @@ from exchange.bus.consume import Consumer
 from exchange.bus.contract_topic import epochs as every_epoch
 from exchange.bus.contract_topic import latest_epoch, publish_epoch
 from exchange.bus.produce import FencedError, Producer, Transaction
-from exchange.bus.topics import publish, read_all
-from exchange.cli.adoption import Adoption
+from exchange.bus.topics import Publisher, publish, read_all
+from exchange.cli.adoption import ANSWER_S, Adoption, Passed
 from exchange.cli.contract import apply as apply_command
 from exchange.cli.contract import plan as plan_command
 from exchange.contract import epoch as epochs
 from exchange.contract import names
 from exchange.contract.changes import Change, PublishEpoch
 from exchange.contract.load import Loaded
+from exchange.contract.model import Epoch
 from exchange.contract.plan import Plan, make_plan
 from exchange.contract.topics import LEDGER_PARTITIONS, Topic
 from exchange.ledger import entry as ledger
@@ -59,6 +60,24 @@ def _number(cluster: Cluster) -> int:
     found = latest_epoch(cluster)
     assert found is not None
     return found[0].number
+
+
+def _publish(cluster: Cluster, epoch: Epoch) -> None:
+    with Publisher(cluster, names.CONTRACT) as out:
+        publish_epoch(out, epoch)
+
+
+def _publish_next(cluster: Cluster) -> None:
+    """The epoch in force again, as the next one."""
+    found = latest_epoch(cluster)
+    assert found is not None
+    _publish(cluster, found[0].model_copy(update={"number": found[0].number + 1, "time": datetime.now(UTC)}))
+
+
+def _pass(cluster: Cluster, adoption: Adoption, answer_s: float = ANSWER_S) -> Passed:
+    found = latest_epoch(cluster)
+    assert found is not None
+    return adoption.passed(*found, answer_s=answer_s)
 
 
 def test_apply_twice_publishes_one_epoch(empty: Cluster, tmp_path: Path) -> None:
@@ -251,7 +270,7 @@ def test_the_epoch_in_force_is_found_from_the_end_whoever_lost_a_race(empty: Clu
     [(first, _)] = every_epoch(empty)
     # Of two with one number the first one counts; some were published by someone who looked long ago.
     for number in (2, 3, 4, 4, 5, 6, 2, 6, 3, 6, 6, 6, 6, 6):
-        publish_epoch(empty, first.model_copy(update={"number": number}))
+        _publish(empty, first.model_copy(update={"number": number}))
     publish(empty, names.CONTRACT, [(b"nothing", None)])
     *_, last = every_epoch(empty)
     assert (last[0].number, last[1]) == (6, 6)
@@ -272,7 +291,7 @@ def test_who_has_left_is_known_without_the_history(
     assert known.epoch is not None
     assert known.epoch.former == ("civil", "civilian")
     # As by a version that did not say it.
-    publish_epoch(empty, known.epoch.model_copy(update={"number": known.epoch.number + 1, "former": None}))
+    _publish(empty, known.epoch.model_copy(update={"number": known.epoch.number + 1, "former": None}))
     assert read_actual(empty).departments == known.departments
     assert _plan(empty, contract).is_empty
 
@@ -284,9 +303,10 @@ def test_who_has_not_taken_the_epoch_is_fenced(empty: Cluster, tmp_path: Path) -
         absent = routers.enter_context(Producer(empty, f"{names.ROUTER_GROUP}.10"))
         for router in (taken, silent, old):
             router.join()
+        _publish_next(empty)
         old.adopt(1)
         taken.adopt(2)
-        passed = adoption.passed(2)
+        passed = _pass(empty, adoption)
         assert passed.adopted == {taken.name}
         assert passed.late == {silent.name, old.name}
         assert passed.absent == {absent.transactional_id}
@@ -301,15 +321,36 @@ def test_an_adoption_that_is_not_committed_does_not_count(empty: Cluster, tmp_pa
     apply(empty, _plan(empty, loaded(tmp_path)))
     with Adoption(empty) as adoption, _Router(empty, "7") as router:
         router.join()
+        _publish_next(empty)
         with pytest.raises(FencedError), router.out.transaction() as transaction:  # noqa: PT012
             router.say(transaction, 2)
             transaction.flush()
-            assert adoption.passed(2).late == {router.name}
+            assert _pass(empty, adoption).late == {router.name}
 
 
-def test_without_routers_there_is_nobody_to_wait_for(empty: Cluster) -> None:
+def test_without_routers_there_is_nobody_to_wait_for(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
     with Adoption(empty) as adoption:
-        assert adoption.passed(1, answer_s=30).late == set()
+        assert _pass(empty, adoption, answer_s=30).late == set()
+
+
+def test_what_a_run_did_not_live_to_wait_for_the_next_one_waits_for(
+    empty: Cluster, command: Callable[..., Result]
+) -> None:
+    assert command(apply_command, "--yes").exit_code == 0
+    with Producer(empty, f"{names.ROUTER_GROUP}.11") as router:
+        _publish_next(empty)  # and then it died
+        with pytest.raises(FencedError), router.transaction() as transaction:  # noqa: PT012
+            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.flush()
+            told = command(apply_command).output
+            assert "No changes" in told
+            assert "No record is released under the contract before" in told
+        # It was seen to: nobody is fenced once more.
+        with router.transaction() as transaction:
+            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.flush()
+            assert command(apply_command).output.splitlines() == ["No changes: the cluster is as the contract has it."]
 
 
 class _Router:

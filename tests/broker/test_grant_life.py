@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from exchange.bus import Cluster
 from exchange.bus.cluster import read_actual
 from exchange.bus.contract_topic import latest_epoch, publish_epoch
-from exchange.bus.topics import publish
+from exchange.bus.topics import Publisher, publish
 from exchange.cli import contract as contract_commands
 from exchange.cli import grant_revoke, planning
 from exchange.cli.grant import grant
@@ -21,6 +21,7 @@ from exchange.contract.epoch import without
 from exchange.contract.model import Epoch
 from exchange.contract.plan import Actual
 from exchange.errors import ExchangeError, TransientError
+from exchange.router import rivals
 from exchange.router.loop import Router
 from exchange.schema import avro
 from tests.clients import environment, librdkafka
@@ -61,11 +62,11 @@ def command(contract: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 
 @pytest.fixture
-def router(fresh_cluster: Cluster) -> Iterator[None]:
+def router(fresh_cluster: Cluster) -> Iterator[threading.Thread]:
     stop = threading.Event()
     thread = threading.Thread(target=Router(fresh_cluster, "grants", KEY).run, args=(stop,), daemon=True)
     thread.start()
-    yield
+    yield thread
     stop.set()
     thread.join(60)
 
@@ -83,11 +84,12 @@ def _publish(cluster: Cluster, years: range) -> None:
     publish(cluster, SOURCE, [(b"440101", wire(schema_id, record, schema)) for record in records])
 
 
+def _routed(cluster: Cluster) -> int:
+    return plain.committed(librdkafka(cluster), "exchange.router", [(SOURCE, 0)]).get((SOURCE, 0), 0)
+
+
 def _wait_routed(cluster: Cluster, count: int) -> None:
-    kafka = librdkafka(cluster)
-    plain.wait_until(
-        lambda: plain.committed(kafka, "exchange.router", [(SOURCE, 0)]).get((SOURCE, 0), 0) >= count, "all is routed"
-    )
+    plain.wait_until(lambda: _routed(cluster) >= count, "all is routed")
 
 
 def _grant(command: Command) -> None:
@@ -103,7 +105,7 @@ def _delivered(cluster: Cluster) -> int:
 
 
 def test_from_request_to_delivery_to_revocation(
-    fresh_cluster: Cluster, contract: Path, command: Command, router: None
+    fresh_cluster: Cluster, contract: Path, command: Command, router: threading.Thread
 ) -> None:
     _grant(command)
     [given] = _epoch(fresh_cluster).contract.grants
@@ -124,9 +126,24 @@ def test_from_request_to_delivery_to_revocation(
     assert [event["act"] for event in shown["history"]] == ["request", "review", "agree", "approve", "revoke"]
     assert shown["history"][-1]["reason"] == "The purpose no longer holds."
     assert "5 events, unchanged" in command("wang@civil", "verify")
-    # What an interrupted run left undone, the next one does; here it is nothing.
-    command("zhao@tax", "revoke", given.id, "--reason", "The purpose no longer holds.")
-    assert _epoch(fresh_cluster).number == 2
+
+
+def test_who_revokes_again_and_again_ends_no_router(
+    fresh_cluster: Cluster, contract: Path, command: Command, router: threading.Thread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rivals, "FENCED_AT_MOST", 3)
+    _grant(command)
+    number = _epoch(fresh_cluster).number
+    routed = _routed(fresh_cluster)
+    command("zhao@tax", "revoke", "civil.income.1", "--reason", "The purpose no longer holds.")
+    for turn in range(1, 5):
+        # What an interrupted run left undone, the next one does; here it is nothing.
+        told = command("zhao@tax", "revoke", "civil.income.1", "--reason", "The purpose no longer holds.")
+        assert "since an earlier command returned" in told
+        _publish(fresh_cluster, range(1))
+        _wait_routed(fresh_cluster, routed + turn)
+    assert router.is_alive()
+    assert _epoch(fresh_cluster).number == number + 1
 
 
 def test_a_revocation_survives_another_epoch_that_comes_first(
@@ -136,11 +153,11 @@ def test_a_revocation_survives_another_epoch_that_comes_first(
     before = _epoch(fresh_cluster)
     tries = iter(range(2))
 
-    def late(cluster: Cluster, epoch: Epoch) -> int:
+    def late(out: Publisher, epoch: Epoch) -> int:
         if next(tries) == 0:
             # Another administrator publishes under the number that the revocation is about to take.
-            publish_epoch(cluster, without(before, "none", epoch.time))
-        return publish_epoch(cluster, epoch)
+            publish_epoch(out, without(before, "none", epoch.time))
+        return publish_epoch(out, epoch)
 
     monkeypatch.setattr(grant_revoke, "publish_epoch", late)
     command("wang@civil", "revoke", "civil.income.1", "--reason", "Not needed any more.")

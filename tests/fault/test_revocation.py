@@ -22,6 +22,8 @@ from confluent_kafka import Producer
 
 from exchange.bus import Cluster
 from exchange.bus.contract_topic import latest_epoch, publish_epoch
+from exchange.bus.topics import Publisher
+from exchange.contract import names
 from exchange.contract.model import Epoch
 from tests.fault import plain
 from tests.fault.daemons import Daemon
@@ -156,5 +158,7 @@ def grant_again(place: Place, granted: Epoch) -> None:
     """The contract as it was before the revocation, as the next epoch and in the file."""
     found = latest_epoch(place.cluster)
     assert found is not None
-    publish_epoch(place.cluster, granted.model_copy(update={"number": found[0].number + 1, "time": datetime.now(UTC)}))
+    again = granted.model_copy(update={"number": found[0].number + 1, "time": datetime.now(UTC)})
+    with Publisher(place.cluster, names.CONTRACT) as out:
+        publish_epoch(out, again)
     write(place.folder, TEXT)
