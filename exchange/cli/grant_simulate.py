@@ -63,13 +63,11 @@ def simulate(
 
 def _grant(desk: Desk, draft: str, epoch: Epoch) -> Grant:
     path = Path(draft)
-    if draft.isdigit() and not path.exists():
+    if draft.isdecimal() and not path.exists():
         with desk.store() as store:
-            grant = store.request(int(draft)).grant
-        if all(subject.id != grant.subject for subject in epoch.contract.subjects):
-            message = f"the contract in force (epoch {epoch.number}) has no subject {grant.subject}"
-            raise ConfigError(message, remedy="publish it first: exchange apply")
-        return grant
+            asked = store.request(int(draft)).grant.model_dump_json(by_alias=True)
+        # The contract in force may be another than the file that it was checked against.
+        return read_draft(asked.encode(), f"request {draft}, for the contract in force,", epoch, desk.today)
     try:
         data = path.read_bytes()
     except OSError as error:

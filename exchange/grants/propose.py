@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,7 +59,8 @@ def propose(
 ) -> list[Request]:
     """The requests, numbered from `first_number`; each is one that the contract, as it is now, could take up.
 
-    The reader is the actor's department, and the grant gets an id of its own: `<reader>.<subject's name>.<number>`.
+    The reader is the actor's department, and the grant gets an id of its own: `<reader>.<subject's name>.<number>`,
+    or with a suffix where the contract has that.
     RequestMistakesError with every mistake of every draft, and with the requests for closed subjects; ContractError
     where the contract has its own mistakes.
     """
@@ -67,7 +68,8 @@ def propose(
     base = examine(contract, city_day(now), before)
     if base.contract is None:
         raise ContractError(str(contract), base.problems)
-    values = [_named(draft, actor, number) for number, draft in enumerate(drafts, first_number)]
+    taken = {grant.id for grant in base.contract.grants}
+    values = [_named(draft, actor, number, taken) for number, draft in enumerate(drafts, first_number)]
     renewed = {value["id"] for value, draft in zip(values, drafts, strict=True) if draft.renews}
     kept = [grant for grant in before.value.get("grants") or [] if grant["id"] not in renewed]
     check = examine(contract, city_day(now), _with(before, kept, values, drafts))
@@ -104,16 +106,19 @@ def _for_closed(
     for draft in drafts:
         if str(draft.values.get("subject")) in closed:
             with suppress(ValidationError, ConfigError):
-                asked = Grant.model_validate(_named(draft, actor, number))
+                asked = Grant.model_validate(_named(draft, actor, number, {grant.id for grant in contract.grants}))
                 yield submit(number, asked, actor, now, Office(authority, "closed"))
                 number += 1
 
 
-def _named(draft: Draft, actor: Actor, number: int) -> dict[str, Any]:
+def _named(draft: Draft, actor: Actor, number: int, taken: Collection[str]) -> dict[str, Any]:
     values = {**draft.values, "reader": actor.department}
     if not draft.renews:
         name = str(values.get("subject", "")).rpartition(".")[2]
-        values["id"] = f"{actor.department}.{name}"[:_ID_LENGTH] + f".{number}"
+        wish = f"{actor.department}.{name}"[:_ID_LENGTH] + f".{number}"
+        values["id"] = next(
+            id_ for id_ in (wish, *(f"{wish}-{n}" for n in range(2, len(taken) + 3))) if id_ not in taken
+        )
     return values
 
 

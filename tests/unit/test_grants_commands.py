@@ -403,6 +403,15 @@ def test_a_request_is_taken_back_by_who_asked(run: Command) -> None:
     run("wang@health", *ask)
 
 
+def test_a_new_database_gives_no_id_that_the_contract_has(run: Command, file: Path) -> None:
+    """As after a change from SQLite to PostgreSQL: numbers begin again at 1."""
+    edit(file, lambda data: data.replace(b"id: g1", b"id: health.arrears.1"))
+    told = run("wang@health", "request", "--subject", "tax.arrears", "--fields", "year", *WHY)
+    assert "as a grant it would be health.arrears.1-2." in told
+    run("li@bureau", "approve", "1")
+    assert "id: health.arrears.1-2" in file.read_text()
+
+
 def test_a_person_without_an_account_has_to_be_named(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose user id stands in no list of users."""
 
@@ -424,7 +433,15 @@ def test_a_request_for_a_subject_that_is_gone_can_be_rejected(run: Command, file
 
 
 def test_unknown_ids(run: Command) -> None:
-    for arguments in (("show", "7"), ("show", "nothing"), ("review", "7")):
+    far = "9" * 30
+    for arguments in (
+        ("show", "7"),
+        ("show", "nothing"),
+        ("show", "²"),
+        ("show", far),
+        ("review", "7"),
+        ("review", far),
+    ):
         with pytest.raises(ConfigError, match="there is no request"):
             run("li@bureau", *arguments)
 
