@@ -108,7 +108,11 @@ def _show(decision: Decision) -> None:
     verdict = decision.verdict + (f" ({decision.reason})" if decision.reason not in ("", decision.verdict) else "")
     under = f"grant {decision.grant}, epoch {decision.epoch}" if decision.grant else f"epoch {decision.epoch}"
     replay = f", in replay {decision.replay}" if decision.replay else ""
-    proof = {True: "proven by the source's records", False: "DOES NOT FIT the source's records", None: "not looked at"}
+    proof = {
+        True: "proven by the source's records",
+        False: "DOES NOT FIT the source's records",
+        None: "not proven: the source's records were not looked at (--offset does), or are no longer kept",
+    }
     where = f"{decision.partition}/{decision.offset}"
     color = "green" if decision.verdict == "delivered" else "yellow"
     click.secho(f"{where}: {verdict}", fg=color, nl=False)

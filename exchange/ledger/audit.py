@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
@@ -76,7 +77,8 @@ def exchanged(store: Store, selection: Selection) -> list[Exchanged]:
     by_reason = select(*per, _w.reason, func.sum(_w.count)).select_from(reasons)
     by_reason = by_reason.where(_COMMITTED, *selection.of_grants()).group_by(*per, _w.reason).order_by(_w.reason)
     with store.snapshot() as connection:
-        found = {tuple(row[:5]): Exchanged(*row[:6], *map(int, row[6:])) for row in connection.execute(totals)}
+        rows: Iterable[Any] = connection.execute(totals)
+        found = {tuple(row[:5]): Exchanged(*row[:6], *map(int, row[6:])) for row in rows}
         for row in connection.execute(by_reason):
             found[tuple(row[:5])].withheld[row[5]] = int(row[6])
     return list(found.values())

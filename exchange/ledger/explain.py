@@ -16,7 +16,7 @@ from exchange.errors import ConfigError
 from exchange.ledger import tables
 from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, rows_of
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from exchange.ledger.store import Store, tag_prefix
+from exchange.ledger.store import LedgerContradictionError, Store, tag_prefix
 from exchange.records.reference import unmet
 from exchange.schema import avro, wire
 
@@ -132,7 +132,10 @@ def _decisions(
     entry: Entry, row: int, place: str, state: str, epochs: Mapping[int, Epoch], reader: str
 ) -> Iterator[Decision]:
     """What an entry says of a record and the reader: one decision, or of another's replay none."""
-    epoch = epochs[entry.epoch]
+    epoch = epochs.get(entry.epoch)
+    if epoch is None:
+        remedy = "run this again where it was just published; else see whether EXCHANGE_LEDGER_URL is of this cluster"
+        raise LedgerContradictionError(f"{names.CONTRACT} has no epoch {entry.epoch}, as {place} says", remedy=remedy)
     of_reader = [
         grant
         for grant in epoch.contract.grants
@@ -187,11 +190,13 @@ def _no_grant(of_reader: Sequence[Grant], epoch: Epoch) -> tuple[str, str, str]:
 
 
 def _source_records(cluster: Cluster, entry: Entry) -> list[Record] | None:
-    """The source records that an entry covers; None where the first ones are no longer kept."""
+    """The source records that an entry covers; None where they are no longer all kept."""
     place = (entry.topic, entry.partition)
     first, end = entry.offset(0), entry.offset(entry.count - 1) + 1
     offsets = {offset for run in entry.runs for offset in range(run.first, run.first + run.count)}
     with Consumer(cluster) as consumer:
-        if consumer.begin_offsets([place])[place] > first:
+        if entry.partition not in consumer.partitions(entry.topic):
+            return None
+        if consumer.begin_offsets([place])[place] > first or consumer.end_offsets([place])[place] < end:
             return None
         return [r for r in read(consumer, {place: first}, {place: end}) if r.offset in offsets]

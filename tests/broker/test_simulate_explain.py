@@ -17,6 +17,8 @@ from confluent_kafka.admin import AdminClient
 from sqlalchemy import select
 
 from exchange.bus import Cluster
+from exchange.bus.admin import Admin
+from exchange.cli import grant_explain
 from exchange.cli.main import exchange
 from exchange.contract.model import Grant
 from exchange.grants.history import Event as Done
@@ -25,7 +27,7 @@ from exchange.grants.life import Office as Rules
 from exchange.grants.store import Store as Requests
 from exchange.ledger import tables
 from exchange.ledger.follower import Follower
-from exchange.ledger.store import Store
+from exchange.ledger.store import LedgerContradictionError, Store
 from exchange.router.replay import Replay
 from exchange.router.survey import Order
 from tests.clients import environment
@@ -171,6 +173,31 @@ def test_the_identifier_is_told_to_nobody(office: Office, home: Path, caplog: py
     store.close()
 
 
+@pytest.mark.usefixtures("home")
+def test_an_epoch_that_kafka_does_not_have_is_a_contradiction(
+    office: Office, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where EXCHANGE_LEDGER_URL names the database of another cluster."""
+    newest = office.epoch.number
+    real = grant_explain.epochs
+    monkeypatch.setattr(grant_explain, "epochs", lambda cluster: [e for e in real(cluster) if e[0].number == newest])
+    command = ["grant", "explain", "--subject", office.subject, "--reader", "some", "--offset", "0/0"]
+    failure = CliRunner().invoke(exchange, command).exception
+    assert isinstance(failure, LedgerContradictionError)
+    assert "EXCHANGE_LEDGER_URL" in str(failure)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_subject_that_was_deleted_is_explained_by_the_ledger_alone(office: Office) -> None:
+    """The last question to this office: its source is gone after it."""
+    with Admin(office.cluster) as admin:
+        admin.delete([office.topic])
+    [decision] = ask(office, "--offset", "0/0")["decisions"]
+    assert (decision["verdict"], decision["proven"]) == ("delivered", None)
+    command = ["grant", "explain", "--subject", office.subject, "--reader", "some", "--offset", "0/0"]
+    assert "no longer kept" in CliRunner().invoke(exchange, command).output
+
+
 @pytest.fixture
 def tried(fresh_cluster: Cluster, unique: str) -> Office:
     """Ten records about five persons, of 2020 to 2029, one that is none, and one grant of those before 2024."""
@@ -233,6 +260,12 @@ def test_a_reader_without_a_grant_gains_all_of_a_draft(tried: Office, place: Pat
 
 
 def test_a_draft_that_cannot_be_tried_says_why(tried: Office, place: Path) -> None:
-    request(place, tried.grant("wish", subject="no.such", reader="held"))
-    for draft, told in (("1", "has no subject no.such"), ("2", "there is no request 2"), ("x.yaml", "cannot be read")):
+    request(place, tried.grant("wish", reader="held", fields=("id", "added"), masks={"added": "redact"}))
+    for draft, told in (
+        ("1", "field 'added' is not in the schema"),
+        ("2", "there is no request 2"),
+        ("9" * 30, "there is no request 9"),
+        ("x.yaml", "cannot be read"),
+        ("²", "cannot be read"),
+    ):
         assert told in str(simulate(draft).exception)
