@@ -23,7 +23,8 @@ class StalledError(TransientError):
 
 
 def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, Run]]:
-    """The committed records of each partition from its first offset to before its second one, in order.
+    """The committed records of each partition from its first offset to before its second one, in order; at least one
+    at a time.
 
     Offsets without a record, such as those of markers, are passed over. `source` has no group and gives
     up to MAX_BATCHES at a time.
@@ -36,7 +37,9 @@ def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]])
         batches = source.poll(0.5)
         for place, some in groupby(batches, lambda batch: (batch.topic, batch.partition)):
             run = scan([SourceBatch(batch.header, batch.data, batch.from_offset) for batch in some])
-            yield place[1], rows_of(run, np.flatnonzero(run.columns.offset < left[place][1]))
+            wanted = np.flatnonzero(run.columns.offset < left[place][1])
+            if len(wanted):  # none where the end is a marker's, and records have come behind it
+                yield place[1], rows_of(run, wanted)
         at = {place: position for place, (position, _) in source.positions().items()}
         going_on = {place: span for place, span in left.items() if at.get(place, 0) < span[1]}
         if batches or len(going_on) < len(left):

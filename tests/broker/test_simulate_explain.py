@@ -18,6 +18,8 @@ from sqlalchemy import select
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.bus.consume import Consumer
+from exchange.bus.produce import Producer
 from exchange.cli import grant_explain
 from exchange.cli.main import exchange
 from exchange.contract.model import Grant
@@ -28,6 +30,8 @@ from exchange.grants.store import Store as Requests
 from exchange.ledger import tables
 from exchange.ledger.follower import Follower
 from exchange.ledger.store import LedgerContradictionError, Store
+from exchange.records.build import pack
+from exchange.router import simulate as simulation
 from exchange.router.replay import Replay
 from exchange.router.survey import Order
 from tests.clients import environment
@@ -269,3 +273,24 @@ def test_a_draft_that_cannot_be_tried_says_why(tried: Office, place: Path) -> No
         ("²", "cannot be read"),
     ):
         assert told in str(simulate(draft).exception)
+
+
+def test_what_is_published_meanwhile_is_not_read(tried: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end is that of a transaction, and the next poll begins behind its marker."""
+
+    def commit() -> None:
+        with Producer(tried.cluster, f"{tried.owner}.x") as out, out.transaction() as transaction:
+            transaction.send(tried.topic, 1, pack([b"k"], [value()], [0]))
+
+    def spans(source: Consumer, topic: str, scope: simulation.Scope) -> dict[int, tuple[int, int]]:
+        found = real(source, topic, scope)
+        commit()
+        return found
+
+    commit()
+    real = simulation._spans
+    monkeypatch.setattr(simulation, "_spans", spans)
+    monkeypatch.setattr(simulation, "MAX_BATCHES", 1)
+    draft, now = tried.grant("wish", reader="held"), datetime.now(UTC)
+    found = simulation.simulate(tried.cluster, tried.epoch, draft, now, simulation.Scope(), bytes(32))
+    assert found.records == 12
