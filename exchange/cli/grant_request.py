@@ -125,6 +125,11 @@ def _file(desk: Desk, drafts: Sequence[Draft], reason: str, output: str) -> None
             act, body = ("renew" if one.renews else "request"), one.grant.model_dump_json(by_alias=True)
             writer.put(one, Event(desk.now, actor, act, one.grant.id, one.number, reason, body))
     if fault:
+        for one in made:
+            told = (
+                f"Request {one.number} for {one.grant.subject} is rejected, and stays on record: the subject is closed."
+            )
+            click.echo(told, err=True)
         raise fault
     if output == "json":
         click.echo(json.dumps([_as_json(one) for one in made], ensure_ascii=False))

@@ -366,10 +366,13 @@ def test_who_acts_is_said(run: Command, monkeypatch: pytest.MonkeyPatch) -> None
     assert event["person"] not in ("", "boss")
 
 
-def test_who_asks_for_a_closed_subject_is_refused_and_on_record(run: Command) -> None:
+def test_who_asks_for_a_closed_subject_is_refused_and_on_record(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = ("request", "--subject", "tax.secret", "--fields", "all")
-    with pytest.raises(RequestMistakesError, match=r"'tax\.secret' is closed"):
-        run("wang@health", *ask, "--subject", "tax.arrears", *WHY)
+    monkeypatch.setenv("EXCHANGE_OPERATOR", "wang")
+    result = CliRunner().invoke(grant, [*ask, "--subject", "tax.arrears", *WHY, "--department", "health"])
+    assert isinstance(result.exception, RequestMistakesError)
+    assert "'tax.secret' is closed" in str(result.exception)
+    assert "Request 1 for tax.secret is rejected, and stays on record" in result.stderr
     with pytest.raises(RequestMistakesError):  # no purpose: no request
         run("wang@health", *ask, "--until", "2026-12-31")
     [refused] = run("auditor@bureau", "list", "--output", "json", "--subject", "tax.secret")
