@@ -125,9 +125,9 @@ def unpack(batches: Sequence[Batch]) -> list[Written]:
     """The records of batches as kafka-python reads them."""
     read: list[Written] = []
     for made in batches:
-        data = bytearray(made.data)
-        header.stamp(data, 7, 0, 0, True)
-        for parsed in MemoryRecords(bytes(data)):
+        twin = made.twin()
+        header.stamp(twin.head, twin.body, 7, 0, 0, True)
+        for parsed in MemoryRecords(bytes(twin.data)):
             assert parsed.validate_crc()
             read += [(r.timestamp, r.key, r.value, r.headers) for r in parsed]
     return read

@@ -145,7 +145,7 @@ class Transaction:
         self._learn({topic})
         tp = TopicPartition(topic, partition)
         for batch in batches:
-            self._sent.append(raw.enqueue(self._client, tp, batch.data, batch.records))
+            self._sent.append(raw.enqueue(self._client, tp, batch))
         raw.wake(self._client)
 
     def _learn(self, topics: set[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import Fetcher
@@ -18,6 +18,9 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.structs import TopicPartition
 
 from exchange.records.header import HEADER_BYTES, MAGIC, MAGIC_AT, Header, crc, parse, stamp
+
+if TYPE_CHECKING:  # loading the kernels takes a command half a second
+    from exchange.records.build import Batch
 
 _COMMIT_MARKER = 1
 
@@ -123,9 +126,8 @@ def join(consumer: KafkaConsumer, timeout_s: float) -> None:
 class _Ready:
     """A finished batch in the place of kafka-python's MemoryRecordsBuilder."""
 
-    def __init__(self, data: memoryview, count: int) -> None:
-        self._data = data
-        self._count = count
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
         self.producer_id, self.producer_epoch, self.base_sequence = -1, -1, -1
 
     def append(self, *_: object) -> None:
@@ -135,22 +137,23 @@ class _Ready:
         return True
 
     def next_offset(self) -> int:
-        return self._count
+        return self._batch.records
 
     def set_producer_state(
         self, producer_id: int, producer_epoch: int, base_sequence: int, transactional: bool
     ) -> None:
         self.producer_id, self.producer_epoch, self.base_sequence = producer_id, producer_epoch, base_sequence
-        stamp(self._data, producer_id, producer_epoch, base_sequence, transactional)
+        stamp(self._batch.head, self._batch.body, producer_id, producer_epoch, base_sequence, transactional)
 
     def close(self) -> None:
         """Closed from the start."""
 
     def size_in_bytes(self) -> int:
-        return len(self._data)
+        return self._batch.size_bytes
 
-    def buffer(self) -> memoryview:
-        return self._data
+    def buffer(self) -> tuple[bytearray, memoryview]:
+        """For `exchange.bus.pieces`."""
+        return self._batch.head, self._batch.body
 
     def compression_rate(self) -> float:
         return 1.0
@@ -171,12 +174,12 @@ def send_ahead(producer: KafkaProducer) -> None:
     producer._sender.config["guarantee_message_order"] = False
 
 
-def enqueue(producer: KafkaProducer, tp: TopicPartition, data: memoryview, count: int) -> ProducerBatch:
+def enqueue(producer: KafkaProducer, tp: TopicPartition, ready: Batch) -> ProducerBatch:
     """Hand one finished batch to the stock sender, which numbers, retries and acknowledges it."""
     accumulator = producer._accumulator
     if producer._transaction_manager.is_transactional():
         producer._transaction_manager.maybe_add_partition_to_transaction(tp)
-    batch = ProducerBatch(tp, _Ready(data, count))
+    batch = ProducerBatch(tp, _Ready(ready))
     with accumulator._tp_lock(tp):
         accumulator._batches[tp].append(batch)
         accumulator._incomplete.add(batch)

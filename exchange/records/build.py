@@ -21,15 +21,26 @@ NO_HEADERS = b"\0"
 class Batch(NamedTuple):
     """An uncompressed batch that no producer has stamped yet, and how many records it holds.
 
-    `data` is writable: a producer stamps it in place, so each topic needs a `twin` of its own.
+    `head`, its header, is writable: a producer stamps it, so each topic needs a `twin` of its own.
     """
 
-    data: memoryview
+    head: bytearray
+    body: memoryview
     records: int
 
+    @property
+    def size_bytes(self) -> int:
+        """Of header and records."""
+        return len(self.head) + len(self.body)
+
+    @property
+    def data(self) -> bytearray:
+        """Header and records together, copied."""
+        return self.head + self.body
+
     def twin(self) -> Batch:
-        """A copy of the batch."""
-        return Batch(memoryview(bytearray(self.data)), self.records)
+        """The same records under a header of their own."""
+        return Batch(bytearray(self.head), self.body, self.records)
 
 
 def copy(buf: np.ndarray, columns: Columns, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
@@ -138,9 +149,9 @@ def _space(bound: int, rows: int, max_bytes: int) -> tuple[np.ndarray, np.ndarra
 def _cut(out: np.ndarray, batches: np.ndarray) -> list[Batch]:
     made = []
     for start, end, count, first_timestamp, max_timestamp in batches.tolist():
-        data = out.data[start:end]
-        write(data, count, first_timestamp, max_timestamp)
-        made.append(Batch(data, count))
+        head, body = bytearray(HEADER_BYTES), out.data[start + HEADER_BYTES : end]
+        write(head, len(body), count, first_timestamp, max_timestamp)
+        made.append(Batch(head, body, count))
     return made
 
 

@@ -60,21 +60,26 @@ def parse(batch: bytes | bytearray | memoryview) -> Header:
     return Header._make(_HEADER.unpack_from(batch))
 
 
-def write(batch: bytearray | memoryview, count: int, first_timestamp: int, max_timestamp: int) -> None:
+def write(head: bytearray | memoryview, body_bytes: int, count: int, first_timestamp: int, max_timestamp: int) -> None:
     """Fill in the header of an uncompressed batch that no producer has stamped yet."""
-    length = len(batch) - _LENGTH_FROM
+    length = HEADER_BYTES + body_bytes - _LENGTH_FROM
     times = first_timestamp, max_timestamp
-    _HEADER.pack_into(batch, 0, 0, length, -1, MAGIC, 0, 0, count - 1, *times, -1, -1, -1, count)
+    _HEADER.pack_into(head, 0, 0, length, -1, MAGIC, 0, 0, count - 1, *times, -1, -1, -1, count)
 
 
 def stamp(
-    batch: bytearray | memoryview, producer_id: int, producer_epoch: int, base_sequence: int, transactional: bool
+    head: bytearray | memoryview,
+    body: bytes | bytearray | memoryview,
+    producer_id: int,
+    producer_epoch: int,
+    base_sequence: int,
+    transactional: bool,
 ) -> None:
-    """Set who produces the batch and, with that, its final CRC-32C."""
-    attributes = (batch[_ATTRIBUTES_AT] << 8 | batch[_ATTRIBUTES_AT + 1]) & ~TRANSACTIONAL
-    struct.pack_into(">h", batch, _ATTRIBUTES_AT, attributes | (TRANSACTIONAL if transactional else 0))
-    _PRODUCER.pack_into(batch, _PRODUCER_AT, producer_id, producer_epoch, base_sequence)
-    struct.pack_into(">I", batch, _CRC_AT, crc(batch))
+    """Set who produces the batch of this header and these records and, with that, its final CRC-32C."""
+    attributes = (head[_ATTRIBUTES_AT] << 8 | head[_ATTRIBUTES_AT + 1]) & ~TRANSACTIONAL
+    struct.pack_into(">h", head, _ATTRIBUTES_AT, attributes | (TRANSACTIONAL if transactional else 0))
+    _PRODUCER.pack_into(head, _PRODUCER_AT, producer_id, producer_epoch, base_sequence)
+    struct.pack_into(">I", head, _CRC_AT, crc32c(body, crc(head)))
 
 
 def crc(batch: bytes | bytearray | memoryview) -> int:

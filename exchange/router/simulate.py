@@ -161,7 +161,7 @@ class _Side:
         batches = [batch for _, batches in made.deliveries for batch in batches][:1] if most > 0 else []
         shown = []
         for batch in batches:
-            run = scan([SourceBatch(parse(batch.data), batch.data, 0)])
+            run = scan([SourceBatch(parse(batch.head), memoryview(batch.data), 0)])
             for start, length in zip(
                 run.columns.value[:most].tolist(), run.columns.value_len[:most].tolist(), strict=True
             ):

@@ -22,7 +22,6 @@ from exchange.contract import names
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title
 from exchange.records.build import Batch, pack
 from exchange.records.codec import LZ4
-from exchange.records.header import HEADER_BYTES
 from exchange.schema import avro, wire
 from exchange.schema.project import project
 
@@ -152,10 +151,11 @@ def batches(records: Sequence[dict[str, Any]], batch_kb: int, codec: str) -> lis
 
 def _lz4(batch: Batch) -> Batch:
     """The same batch, compressed as a Java or C client would."""
-    data = bytearray(batch.data[:HEADER_BYTES]) + lz4.frame.compress(bytes(batch.data[HEADER_BYTES:]))
-    data[8:12] = (len(data) - 12).to_bytes(4, "big")
-    data[22] |= LZ4
-    return Batch(memoryview(data), batch.records)
+    body = lz4.frame.compress(batch.body)
+    head = bytearray(batch.head)
+    head[8:12] = (len(head) + len(body) - 12).to_bytes(4, "big")
+    head[22] |= LZ4
+    return Batch(head, memoryview(body), batch.records)
 
 
 def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Loaded]:
@@ -166,7 +166,7 @@ def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Load
             distinct = distinct_records(source.record_bytes)[:records]
             made = batches(distinct, source.batch_kb, source.codec)
             repeats = -(-records // len(distinct))
-            at_once = max(1, (_MEGABYTES_PER_TRANSACTION << 20) // sum(len(batch.data) for batch in made))
+            at_once = max(1, (_MEGABYTES_PER_TRANSACTION << 20) // sum(batch.size_bytes for batch in made))
             for done in range(0, repeats, at_once):
                 with producer.transaction() as transaction:
                     for _ in range(min(at_once, repeats - done)):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import kafka
 import pytest
 from confluent_kafka import Consumer as ConfluentConsumer
+from hypothesis import given
+from hypothesis import strategies as st
 from kafka import KafkaProducer
 from kafka.cluster import ClusterMetadata
+from kafka.protocol.producer import ProduceRequest
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer, NotInGroupError, Record, records
+from exchange.bus.pieces import encode
 from exchange.bus.produce import Producer, Transaction
 from exchange.bus.raw import RawBatch
 from exchange.bus.topics import publish, read_all
@@ -61,6 +66,28 @@ def abort(producer: Producer, write: Callable[[Transaction], None]) -> None:
 
 def test_the_pinned_version_is_installed() -> None:
     assert kafka.__version__ == "3.0.12", "exchange/bus/raw.py leans on internals: read its tests before moving the pin"
+
+
+PARTITIONS = st.dictionaries(st.integers(0, 400), st.binary(min_size=61))
+
+
+@given(st.dictionaries(st.text("abc.", min_size=1), PARTITIONS, max_size=4))
+def test_a_request_in_pieces_is_the_request(records: dict[str, dict[int, bytes]]) -> None:
+    def request(of: Callable[[bytes], Any]) -> ProduceRequest:
+        topic = ProduceRequest.TopicProduceData
+        partition = topic.PartitionProduceData
+        data = [
+            topic(name=name, partition_data=[partition(index=i, records=of(data)) for i, data in some.items()])
+            for name, some in records.items()
+        ]
+        made = ProduceRequest(transactional_id="tax.1", acks=-1, timeout_ms=15_000, topic_data=data)
+        made.API_VERSION = 9
+        made.with_header(correlation_id=5, client_id="me")
+        return made
+
+    stock = request(lambda data: data).encode(framed=True, header=True)
+    assert b"".join(encode(request(lambda data: (data[:61], memoryview(data)[61:])))) == stock
+    assert b"".join(encode(request(lambda data: data))) == stock
 
 
 def test_another_client_reads_what_was_written_raw(cluster: Cluster, topic: str) -> None:
@@ -134,9 +161,9 @@ def test_a_transaction_learns_all_its_topics_at_once(
         monkeypatch.setattr(ClusterMetadata, "metadata_request", lambda of: asked.append(of) or request(of))
         with producer.transaction() as transaction:
             transaction.enlist([(topic, 0) for topic in topics])
+            assert len(asked) < 5
             for topic in topics:
                 transaction.send(topic, 0, values("a"))
-    assert len(asked) < 5
 
 
 def test_opening_a_producer_aborts_what_its_predecessor_left_open(cluster: Cluster, topic: str) -> None:

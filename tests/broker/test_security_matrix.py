@@ -199,9 +199,9 @@ IN_ORDER = {
 
 def batch(*, transactional: bool) -> bytes:
     """One record; in a transaction, as of a producer that the broker does not know."""
-    data = pack([b"k"], [b"v"], [0])[0].data
-    stamp(data, *((1_000_000, 0, 0) if transactional else (-1, -1, -1)), transactional)
-    return bytes(data)
+    made = pack([b"k"], [b"v"], [0])[0]
+    stamp(made.head, made.body, *((1_000_000, 0, 0) if transactional else (-1, -1, -1)), transactional)
+    return bytes(made.data)
 
 
 GROUP = {"x": "tax.matrix", "n": "taxation.matrix", "r": "exchange.router", "l": "exchange.ledger", "a": "matrix"}

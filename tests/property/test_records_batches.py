@@ -33,7 +33,7 @@ def kafka_batch(records: list, codec: int = 0, base_offset: int = 0) -> SourceBa
 def kafka_read(batches: list[Batch]) -> list:
     read = []
     for batch in batches:
-        header.stamp(batch.data, 7, 0, 0, True)
+        header.stamp(batch.head, batch.body, 7, 0, 0, True)
         for parsed in MemoryRecords(bytes(batch.data)):
             assert parsed.validate_crc()
             assert parsed.last_offset_delta + 1 == parsed.records_count == batch.records

@@ -51,7 +51,7 @@ def test_positions_span_the_step() -> None:
 
 def batch(values: Sequence[bytes | None], *, topic: str = names.LEDGER, transactional: bool = True) -> RawBatch:
     made = pack([b"k"] * len(values), values, [0] * len(values))[0]
-    stamp(made.data, 7, 0, 0, transactional)
+    stamp(made.head, made.body, 7, 0, 0, transactional)
     return RawBatch(topic, 3, parse(made.data), memoryview(made.data), 0)
 
 

@@ -15,7 +15,7 @@ TRANSACTION_BYTES = 16 << 20
 
 def main(task: Task, record_bytes: int) -> None:
     ready = batches(distinct_records(record_bytes), BATCH_KB, "none")
-    ready *= max(1, TRANSACTION_BYTES // sum(len(batch.data) for batch in ready))
+    ready *= max(1, TRANSACTION_BYTES // sum(batch.size_bytes for batch in ready))
     with Producer(Cluster(task.servers, task.name), task.name) as producer:
         while True:
             with producer.transaction() as transaction:
