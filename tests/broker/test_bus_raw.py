@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import KafkaProducer
 from kafka.cluster import ClusterMetadata
+from kafka.producer.sender import Sender
 from kafka.protocol.producer import ProduceRequest
 
 from exchange.bus import Cluster
@@ -164,6 +165,18 @@ def test_a_transaction_learns_all_its_topics_at_once(
             assert len(asked) < 5
             for topic in topics:
                 transaction.send(topic, 0, values("a"))
+
+
+def test_the_sender_waits_where_all_requests_are_under_way(
+    cluster: Cluster, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [batch] = pack([b"k"] * 9, [bytes(90_000)] * 9, [1] * 9)
+    rounds = []
+    run_once = Sender.run_once
+    monkeypatch.setattr(Sender, "run_once", lambda of: rounds.append(of) or run_once(of))
+    with Producer(cluster, topic) as producer, producer.transaction() as transaction:
+        transaction.send(topic, 0, [batch.twin() for _ in range(60)])
+    assert len(rounds) < 60 * 8
 
 
 def test_opening_a_producer_aborts_what_its_predecessor_left_open(cluster: Cluster, topic: str) -> None:
