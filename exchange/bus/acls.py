@@ -1,33 +1,30 @@
-"""Access rules on the broker: describe, create and delete, many at once."""
+"""Access rules on the broker: describe, create and delete, many at once.
+
+In the numbers of Kafka's protocol: kafka-python 3.0.12 cannot read a rule whose operation it has no name for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import kafka.errors
-from kafka.admin import (
-    ACL,
-    ACLFilter,
-    ACLOperation,
-    ACLPermissionType,
-    ACLResourcePatternType,
-    KafkaAdminClient,
-    ResourcePattern,
-    ResourcePatternFilter,
-    ResourceType,
-)
+from kafka.admin import KafkaAdminClient
+from kafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
 
+from exchange.bus.connection import ask
 from exchange.contract.access import Rule
 from exchange.errors import ConfigError
 
 _AT_ONCE = 1000
-_ANYTHING = ACLFilter(
-    None,
-    None,
-    ACLOperation.ANY,
-    ACLPermissionType.ANY,
-    ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY),
+_ANY = 1
+# By Kafka's number; the first two are for filters only.
+_KINDS = ("unknown", "any", "topic", "group", "cluster", "transactional-id", "delegation-token", "user")
+_PATTERNS = ("unknown", "any", "match", "literal", "prefixed")
+_OPERATIONS = (
+    *("unknown", "any", "all", "read", "write", "create", "delete", "alter", "describe", "cluster-action"),
+    *("describe-configs", "alter-configs", "idempotent-write", "create-tokens", "describe-tokens", "two-phase-commit"),
 )
+_PERMISSIONS = ("unknown", "any", "deny", "allow")
 
 
 class AccessRefusedError(ConfigError):
@@ -38,28 +35,44 @@ class AccessRefusedError(ConfigError):
 
 def describe(client: KafkaAdminClient) -> frozenset[Rule] | None:
     """Every access rule of the cluster; None where it has no authorizer."""
-    try:
-        found, _ = client.describe_acls(_ANYTHING)
-    except kafka.errors.SecurityDisabledError:
+    response = ask(client, DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY, min_version=1))
+    error = kafka.errors.for_code(response.error_code)
+    if error is kafka.errors.SecurityDisabledError:
         return None
-    return frozenset(_rule(acl) for acl in found)
+    if error is not kafka.errors.NoError:
+        raise error(response.error_message)
+    return frozenset(
+        Rule(
+            acl.principal,
+            _word(_KINDS, resource.resource_type),
+            resource.resource_name,
+            _word(_PATTERNS, resource.pattern_type),
+            _word(_OPERATIONS, acl.operation),
+            _word(_PERMISSIONS, acl.permission_type),
+            acl.host,
+        )
+        for resource in response.resources
+        for acl in resource.acls
+    )
 
 
 def create(client: KafkaAdminClient, rules: Collection[Rule]) -> None:
     """Add the rules; those that are there already stay as they are."""
     for some in _slices(rules):
-        failed = client.create_acls([_acl(rule) for rule in some])["failed"]
-        _raise_first(failed, "add")
+        response = ask(client, CreateAclsRequest([_numbers(rule) for rule in some], min_version=1))
+        _raise_first([result.error_code for result in response.results], "add")
 
 
 def delete(client: KafkaAdminClient, rules: Collection[Rule]) -> None:
     """Remove exactly these rules; those that are not there do not matter."""
     for some in _slices(rules):
-        outcomes = client.delete_acls([_acl(rule) for rule in some])
-        _raise_first([error for _, _, error in outcomes if error is not kafka.errors.NoError], "remove")
+        results = ask(client, DeleteAclsRequest([_numbers(rule) for rule in some], min_version=1)).filter_results
+        matched = [acl.error_code for result in results for acl in result.matching_acls or ()]
+        _raise_first([*(result.error_code for result in results), *matched], "remove")
 
 
-def _raise_first(errors: Collection[type[kafka.errors.KafkaError]], doing: str) -> None:
+def _raise_first(codes: Iterable[int], doing: str) -> None:
+    errors = [kafka.errors.for_code(code) for code in codes if code]
     for error in errors:
         if issubclass(error, kafka.errors.AuthorizationError) or error.retriable:
             raise error
@@ -72,28 +85,24 @@ def _slices(rules: Iterable[Rule]) -> Iterable[list[Rule]]:
     return (ordered[i : i + _AT_ONCE] for i in range(0, len(ordered), _AT_ONCE))
 
 
-def _rule(acl: ACL) -> Rule:
-    resource = acl.resource_pattern
-    return Rule(
-        acl.principal,
-        _word(resource.resource_type.name),
-        resource.resource_name,
-        _word(resource.pattern_type.name),
-        _word(acl.operation.name),
-        _word(acl.permission_type.name),
-        acl.host,
-    )
+def _numbers(rule: Rule) -> tuple[int, str, int, str, str, int, int]:
+    """The rule as Kafka's protocol has it, to be created, or as the filter that only it passes."""
+    kind, pattern = _number(_KINDS, rule.kind), _number(_PATTERNS, rule.pattern)
+    operation, permission = _number(_OPERATIONS, rule.operation), _number(_PERMISSIONS, rule.permission)
+    return kind, rule.name, pattern, rule.principal, rule.host, operation, permission
 
 
-def _acl(rule: Rule) -> ACL:
-    pattern = ResourcePattern(ResourceType[_name(rule.kind)], rule.name, ACLResourcePatternType[_name(rule.pattern)])
-    operation, permission = ACLOperation[_name(rule.operation)], ACLPermissionType[_name(rule.permission)]
-    return ACL(rule.principal, rule.host, operation, permission, pattern)
+def _word(words: Sequence[str], number: int) -> str:
+    """
+    >>> _word(_OPERATIONS, 3), _word(_OPERATIONS, 99)
+    ('read', '99')
+    """
+    return words[number] if number < len(words) else str(number)
 
 
-def _word(name: str) -> str:
-    return name.lower().replace("_", "-")
-
-
-def _name(word: str) -> str:
-    return word.upper().replace("-", "_")
+def _number(words: Sequence[str], word: str) -> int:
+    """
+    >>> _number(_OPERATIONS, "read"), _number(_OPERATIONS, "99")
+    (3, 99)
+    """
+    return words.index(word) if word in words else int(word)

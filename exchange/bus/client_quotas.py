@@ -9,6 +9,7 @@ import kafka.errors
 from kafka.admin import KafkaAdminClient
 from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
 
+from exchange.bus.connection import ask
 from exchange.contract.rates import KEYS, ByteRates
 
 _ANY_NAME = 2  # any entity of the type that has a name, in DescribeClientQuotas
@@ -17,13 +18,14 @@ _ANY_NAME = 2  # any entity of the type that has a name, in DescribeClientQuotas
 def describe(client: KafkaAdminClient) -> dict[str, ByteRates]:
     """Bytes per second by user and key, of users with a byte rate of their own."""
     request = DescribeClientQuotasRequest(components=[("user", _ANY_NAME, None)], strict=True)
-    response = _send(client, request)
+    response = ask(client, request)
     _raise_for(response.error_code, response.error_message)
     found: dict[str, ByteRates] = {}
     for entry in response.entries or ():
         rates = {value.key: int(value.value) for value in entry.values if value.key in KEYS}
-        if rates:
-            found[entry.entity[0].entity_name] = rates
+        name = entry.entity[0].entity_name
+        if rates and name is not None:  # nobody's: what users have that have none
+            found[name] = rates
     return found
 
 
@@ -33,14 +35,9 @@ def alter(client: KafkaAdminClient, wanted: Mapping[str, Mapping[str, int | None
         ([("user", user)], [(key, float(rate or 0), rate is None) for key, rate in rates.items()])
         for user, rates in wanted.items()
     ]
-    response = _send(client, AlterClientQuotasRequest(entries=entries, validate_only=False))
+    response = ask(client, AlterClientQuotasRequest(entries=entries, validate_only=False))
     for entry in response.entries:
         _raise_for(entry.error_code, entry.error_message)
-
-
-def _send(client: KafkaAdminClient, request: Any) -> Any:
-    manager = client._manager
-    return manager.run(manager.send, request)
 
 
 def _raise_for(code: int, message: str | None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import kafka.errors
+from kafka import KafkaAdminClient
 
 from exchange.bus.transport import NetClient, UntrustedBrokerError
 from exchange.credentials import Security
@@ -78,6 +79,12 @@ def _trust(security: Security) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         remedy = f"put the broker's CA certificate (PEM) there: it comes with the credentials of {security.username}"
         raise BusUntrustedError(f"{security.ca}: cannot be used: {error.strerror}", remedy=remedy) from error
+
+
+def ask(client: KafkaAdminClient, request: Any) -> Any:
+    """The answer to a request of Kafka's protocol, for which kafka-python has no call that would do."""
+    manager = client._manager
+    return manager.run(manager.send, request)
 
 
 @contextmanager

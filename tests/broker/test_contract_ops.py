@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exchange import credentials
-from exchange.bus import Cluster, acls, users
+from exchange.bus import Cluster, acls, client_quotas, users
 from exchange.bus.admin import Admin
 from exchange.bus.cluster import apply, read_actual
 from exchange.bus.topics import publish
@@ -54,10 +54,12 @@ def test_rules_follow_the_contract(empty: Cluster, tmp_path: Path) -> None:
     contract = loaded(tmp_path)
     monitor = Rule("User:monitor", "group", "exchange.router", "literal", "describe", host="10.0.0.1")
     denied = Rule("User:tax", "transactional-id", "tax.", "prefixed", "write", "deny")
+    # Of which kafka-python knows nothing.
+    flink = Rule("User:flink", "transactional-id", "flink.", "prefixed", "two-phase-commit")
     with Admin(empty) as admin:
-        admin.allow([monitor, SPY, denied])
+        admin.allow([monitor, SPY, denied, flink])
         apply(empty, _plan(empty, contract))
-        assert admin.access() == wanted_access(contract.contract) | {monitor, denied}
+        assert admin.access() == wanted_access(contract.contract) | {monitor, denied, flink}
     assert _plan(empty, contract).is_empty
 
 
@@ -92,6 +94,16 @@ def test_rates_follow_the_contract(empty: Cluster, tmp_path: Path) -> None:
         apply(empty, _plan(empty, loaded(tmp_path)))
         assert admin.rates() == {"shop": {"consumer_byte_rate": 7}}
     assert _plan(empty, loaded(tmp_path)).is_empty
+
+
+def test_what_everybody_may_move_by_default_is_nobodys_rate(empty: Cluster, city: Path) -> None:
+    with Admin(empty) as admin:
+        client_quotas.alter(admin._client, {None: {"producer_byte_rate": 1 << 40}})  # type: ignore[dict-item]
+        try:
+            assert _run(apply_command, "--yes").exit_code == 0
+            assert _run(drift_command).output == "No drift.\n"
+        finally:
+            client_quotas.alter(admin._client, {None: {"producer_byte_rate": None}})  # type: ignore[dict-item]
 
 
 def test_a_department_is_slowed_down_at_its_rate(
