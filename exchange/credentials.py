@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from exchange import private
 from exchange.contract.access import ADMIN, LEDGER, ROUTER
+from exchange.contract.document import read
 from exchange.errors import ConfigError
 from exchange.settings import Settings
 
@@ -78,14 +78,15 @@ def load(path: Path) -> Security:
         raise CredentialsError(f"{path}: cannot be read: {error.strerror}", remedy=remedy) from error
     if mode & 0o077:
         raise CredentialsError(f"{path}: others may read the password", remedy=f"chmod 600 {path}")
+    document = read(text)
+    if document.problems:  # whose messages quote the file
+        raise CredentialsError(f"{path}: is no plain YAML", remedy=_REMEDY)
     try:
-        security = Security.model_validate(YAML(typ="safe", pure=True).load(text))
+        security = Security.model_validate(document.value)
     except ValidationError as error:
         wrong = {str(place) for fault in error.errors() for place in fault["loc"]}
         told = ", ".join(sorted(wrong & set(Security.model_fields))) or "a key that is none of a credential file's"
         raise CredentialsError(f"{path}: wrong or missing: {told}", remedy=_REMEDY) from None
-    except (YAMLError, UnicodeDecodeError):  # its message quotes the file
-        raise CredentialsError(f"{path}: is no YAML", remedy=_REMEDY) from None
     return security.model_copy(update={"ca": path.parent / security.ca}) if security.ca else security
 
 

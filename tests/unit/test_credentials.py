@@ -59,6 +59,10 @@ def test_a_file_that_others_may_read_or_change_is_refused(tmp_path: Path, mode: 
         f"username: !!python/object/apply:os.system ['{PASSWORD}']",
         f"\x00{PASSWORD}",
         "&a [*a, *a]",
+        f"%YAML 1.3\n---\nusername: tax\npassword: {PASSWORD}",
+        f'username: tax\npassword: {PASSWORD}\nca: "\\0"',
+        "[" * 20_000,
+        f"username: tax\npassword: {PASSWORD}\npassword: other",
     ],
 )
 def test_what_is_no_credential_file_is_refused_without_a_word_of_it(tmp_path: Path, text: str) -> None:
