@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from contextlib import suppress
+from datetime import date, datetime, timedelta
 
 import click
 
@@ -25,15 +26,19 @@ class Moment(click.ParamType):
             return value
         text = str(value)
         try:
-            if len(text) == len("2026-01-31"):
-                day = date.fromisoformat(text) + timedelta(days=self._end)
-                moment = datetime.combine(day, time.min)
-            else:
-                moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text)
+            if _is_day(text):
+                moment += timedelta(days=self._end)
         except (ValueError, OverflowError):
             self.fail("is no time; write 2026-01-31 or 2026-01-31T08:00 (Asia/Shanghai where no zone is given)")
         moment = moment if moment.tzinfo else moment.replace(tzinfo=CITY_TIME)
         return int(moment.timestamp() * 1000)
+
+
+def _is_day(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(date.fromisoformat(text))
+    return False
 
 
 def say_ms(time_ms: int) -> str:
