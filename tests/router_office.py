@@ -16,6 +16,7 @@ from exchange.bus.admin import Admin
 from exchange.bus.topics import publish, read_all
 from exchange.contract import epoch as epochs
 from exchange.contract import names
+from exchange.contract.access import wanted_access
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.topics import wanted
 from exchange.ledger.entry import Entry, decode
@@ -31,10 +32,15 @@ PARTITIONS = 2
 
 
 class Office:
-    """The subject `<owner>.income` on a cluster, with the routers that are asked for."""
+    """The subject `<owner>.income` on a cluster, with the routers that are asked for.
 
-    def __init__(self, cluster: Cluster, owner: str) -> None:
+    `routers` is the cluster as they see it, with the rules that a router's principal has; without it they
+    are administrators.
+    """
+
+    def __init__(self, cluster: Cluster, owner: str, routers: Cluster | None = None) -> None:
         self.cluster = cluster
+        self.routers = routers or cluster
         self.kafka = librdkafka(cluster)
         self.owner = owner
         self.subject = f"{owner}.income"
@@ -53,6 +59,8 @@ class Office:
         with Admin(self.cluster) as admin:
             there = admin.topics()
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
+            if self.routers is not self.cluster:
+                admin.allow(wanted_access(self.epoch.contract))
         publish(self.cluster, names.CONTRACT, [(epochs.key(number), epochs.encode(self.epoch))])
         return self.epoch
 
@@ -60,7 +68,7 @@ class Office:
     def router(self, instance: str = "1", *, clock: Callable[[], float] = time.time) -> Iterator[Router]:
         """A router at work until the block ends, when it leaves its group."""
         router = Router(
-            self.cluster,
+            self.routers,
             f"{self.owner}.{instance}",
             router_rig.KEY,
             pseudonym_key=router_rig.PSEUDONYM_KEY,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from threading import Event
 
 import pytest
+from kafka import KafkaProducer
 
+from exchange import credentials
+from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
@@ -22,16 +26,18 @@ from exchange.ledger.verifier import verify
 from exchange.policy.draft import read_draft
 from exchange.records.build import pack
 from exchange.router import replay as replay_module
+from exchange.router.epochs import EpochWatch, Published
 from exchange.router.replay import NotGrantedError, NothingRetainedError, Replay
 from exchange.router.simulate import Scope, simulate
 from exchange.router.survey import Done, Order
+from tests.kafka_fixtures import CLIENT
 from tests.router_office import Office
 from tests.router_rig import KEY, PSEUDONYM_KEY, value
 
 
 @pytest.fixture
-def office(fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique)
+def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
+    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, credentials.ROUTER))
 
 
 def order(grant: str, name: str = "", *, from_ms: int = 0, until_ms: int | None = None, again: bool = False) -> Order:
@@ -39,7 +45,7 @@ def order(grant: str, name: str = "", *, from_ms: int = 0, until_ms: int | None 
 
 
 def job(office: Office, wanted: Order, pause: Callable[[float], None] = lambda seconds: None) -> Replay:
-    return Replay(office.cluster, wanted, KEY, pseudonym_key=PSEUDONYM_KEY, pause=pause)
+    return Replay(office.routers, wanted, KEY, pseudonym_key=PSEUDONYM_KEY, pause=pause)
 
 
 def route(office: Office) -> None:
@@ -281,6 +287,35 @@ def test_a_grant_that_is_revoked_is_replayed_no_further(office: Office) -> None:
     with pytest.raises(NotGrantedError):
         job(office, order("g", again=True), At(3, revoke)).run()
     assert len(replayed(office, "g", "g.")[0]) == 30
+
+
+def test_a_replay_that_starts_reads_the_contract_to_its_end_first(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that opened its producer too late to be fenced knows the contract that the others were fenced for."""
+    office.adopt(office.grant("g"))
+    office.publish([value(cents=i) for i in range(20)])
+    route(office)
+    take, opened, first = EpochWatch._take, Producer._open, office.epoch.number
+    knows = Event()
+
+    def take_late(watch: EpochWatch, published: Published) -> None:
+        if published.epoch.number > first:
+            time.sleep(1)
+        take(watch, published)
+        knows.set()
+
+    def open_late(producer: Producer) -> KafkaProducer:
+        if office.epoch.number == first:
+            assert knows.wait(30)
+            office.adopt(office.grant("other"))
+        return opened(producer)
+
+    monkeypatch.setattr(EpochWatch, "_take", take_late)
+    monkeypatch.setattr(Producer, "_open", open_late)
+    with pytest.raises(NotGrantedError):
+        job(office, order("g", again=True)).run()
+    assert replayed(office, "g", "g.")[0] == []
 
 
 @pytest.mark.usefixtures("small")

@@ -14,6 +14,8 @@ from functools import partial
 import pytest
 from kafka import KafkaProducer
 
+from exchange import credentials
+from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.produce import Producer
 from exchange.contract import period
@@ -24,6 +26,7 @@ from exchange.router.loop import Router
 from exchange.router.rivals import DuplicateInstanceError
 from tests import router_rig
 from tests.fault.plain import wait_until
+from tests.kafka_fixtures import CLIENT
 from tests.router_office import PARTITIONS, Office
 from tests.router_rig import value
 
@@ -31,8 +34,8 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-def office(fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique)
+def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
+    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, credentials.ROUTER))
 
 
 def test_records_go_to_their_readers_with_an_entry_that_proves_it(office: Office) -> None:
@@ -149,7 +152,7 @@ def test_of_two_routers_with_one_name_one_gives_up(office: Office) -> None:
 
     def twin() -> None:
         try:
-            Router(office.cluster, f"{office.owner}.twin", router_rig.KEY).run(stop)
+            Router(office.routers, f"{office.owner}.twin", router_rig.KEY).run(stop)
         except BaseException as error:
             failed.append(error)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from exchange import credentials
+from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
@@ -24,6 +26,7 @@ from exchange.records.build import pack
 from exchange.router.clock import BrokerClock
 from exchange.router.quotas import Quotas
 from tests import router_rig
+from tests.kafka_fixtures import CLIENT
 from tests.router_office import Office
 from tests.router_rig import value
 
@@ -33,8 +36,8 @@ ROUTERS = 8
 
 
 @pytest.fixture
-def office(fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique)
+def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
+    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, credentials.ROUTER))
 
 
 @pytest.fixture

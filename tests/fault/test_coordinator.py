@@ -1,0 +1,99 @@
+"""The broker dies while routers route and a grant is revoked: with it the coordinators of groups and transactions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from exchange.broker import LocalBroker
+from exchange.bus.contract_topic import latest_epoch
+from tests.fault import plain
+from tests.fault.daemons import Daemon
+from tests.fault.place import Place
+from tests.fault.plain import Kafka, wait_until
+from tests.fault.test_revocation import PARTITIONS, TEXT, record
+from tests.unit.contract_files import write
+
+SOURCE = "subject.tax.income"
+REVOKE = [sys.executable, "-m", "exchange", "grant", "revoke", "g1", "--department", "tax", "--reason", "A test."]
+
+
+def test_a_revocation_outlives_the_broker(broker_of: Callable[[], LocalBroker], tmp_path: Path) -> None:
+    broker = broker_of()
+    place = Place(tmp_path, broker.cluster("exchange.tests"))
+    write(tmp_path, TEXT)
+    place.exchange("apply", "--yes")
+    found = latest_epoch(place.cluster)
+    assert found is not None
+    with ExitStack() as ends:
+        for name in ("1", "2"):
+            router = Daemon(place, f"router-{name}", ["router", "run", "--instance", name])
+            router.start()
+            ends.callback(router.end)
+        with going_on(place.kafka, record(found[0])):
+            wait_until(lambda: count(place, "civil") > 0, "records are routed")
+            with subprocess.Popen(
+                REVOKE, env=place.environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as command:
+                wait_until(lambda: "g1" not in (tmp_path / "topics.yaml").read_text(), "the command is at work")
+                pid = broker.status().pid
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+                broker.start()
+                told = "\n".join(command.communicate(timeout=90))
+            # It either did all of it, or says that it did not and what to do.
+            assert command.returncode == 0 or "remedy: " in told, told
+            if command.returncode:
+                place.exchange(*REVOKE[3:])
+            barrier = plain.ends(place.kafka, "inbox.civil.tax.income")
+            routed = count(place, "works")
+            wait_until(lambda: count(place, "works") > routed, "records are routed again")
+        total = count(place)
+        wait_until(lambda: count(place, "works") >= total, "all records are routed")
+        assert plain.ends(place.kafka, "inbox.civil.tax.income") == barrier, told
+        assert numbers(place.kafka, "inbox.works.tax.income") == numbers(place.kafka, SOURCE)
+        print(f"\nThe command: {told.strip()}")
+
+
+def count(place: Place, reader: str = "") -> int:
+    """Records of the source, or of a reader's inbox."""
+    return sum(map(len, numbers(place.kafka, f"inbox.{reader}.tax.income" if reader else SOURCE)))
+
+
+def numbers(kafka: Kafka, topic: str) -> list[list[bytes | None]]:
+    """The numbers that the records have for keys, by partition, in order."""
+    found: list[list[bytes | None]] = [[] for _ in range(PARTITIONS)]
+    for one in plain.read(kafka, topic):
+        found[one.partition].append(one.key)
+    return found
+
+
+@contextmanager
+def going_on(kafka: Kafka, value: bytes) -> Iterator[None]:
+    """Publish numbered records all the time, each once, until the block ends."""
+    stop = threading.Event()
+
+    def publish() -> None:
+        producer, number = Producer({**kafka, "linger.ms": 5, "enable.idempotence": True}), 0
+        while not stop.wait(0.02):
+            for _ in range(20):
+                producer.produce(SOURCE, value, str(number).encode(), partition=number % PARTITIONS)
+                number += 1
+            producer.poll(0)
+        assert producer.flush(60) == 0
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
