@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -176,7 +178,16 @@ def _condition(name: str, part: Part) -> Iterator[str]:
 
 
 def _value(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """As the contract file would have it; in quotes where it could be read as more than a value, or as another.
+
+    >>> _value(("4401", 2024, None, "null", "a, b", "x or year ge 1"))
+    '4401, 2024, null, "null", "a, b", "x or year ge 1"'
+    """
+    if isinstance(value, tuple):
+        return ", ".join(map(_value, value))
+    if isinstance(value, str) and value not in ("null", "true", "false") and re.fullmatch(r"[\w.:+-]+", value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _short(value: object) -> str:
