@@ -16,6 +16,7 @@ from exchange.bus.contract_topic import Newest
 from exchange.bus.raw import RawBatch
 from exchange.contract import names
 from exchange.contract.model import Epoch
+from exchange.errors import TransientError
 from exchange.ledger import entry as ledger
 from exchange.printable import printable
 from exchange.schema import wire
@@ -23,6 +24,12 @@ from exchange.schema import wire
 ANSWER_S = 0.3  # a router under full load takes a tenth; one that is fenced loses one transaction
 _PREFIX = f"{names.ROUTER_GROUP}."
 _GROUP, _CONTRACT = "exchange.apply", (names.CONTRACT, 0)
+
+
+class EpochNotTakenError(TransientError):
+    """An epoch is published, and Kafka does not say whether some router may still work under the one before."""
+
+    code = "epoch-not-taken"
 
 
 @dataclass(frozen=True)
@@ -96,9 +103,16 @@ class Adoption:
 
         A router opens its producer before it reads the contract's topic to its end. So one whose id is not
         listed now will find the epoch. Of the others, those in the group have `answer_s` to say in the ledger
-        that they have taken it; the rest is fenced. TransientError where Kafka does not fence one: the
+        that they have taken it; the rest is fenced. EpochNotTakenError where Kafka cannot do it now: the
         promise does not hold then.
         """
+        try:
+            return self._pass(epoch, offset, answer_s)
+        except TransientError as error:
+            message = f"epoch {epoch.number} is published, but routers may still work under the one before"
+            raise EpochNotTakenError(f"{message}: {error.message}", remedy="run this again until it returns") from error
+
+    def _pass(self, epoch: Epoch, offset: int, answer_s: float) -> Passed:
         deadline = time.monotonic() + answer_s
         known = self._known | self._admin.transactional_ids(_PREFIX)
         at_work = known & self._admin.clients(names.ROUTER_GROUP)

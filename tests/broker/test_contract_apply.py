@@ -18,12 +18,13 @@ from exchange.bus import Cluster
 from exchange.bus import cluster as shell
 from exchange.bus.admin import Admin, TopicRefusedError
 from exchange.bus.cluster import ConcurrentApplyError, PlanRefusedError, apply, read_actual
+from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Consumer
 from exchange.bus.contract_topic import epochs as every_epoch
 from exchange.bus.contract_topic import latest_epoch, publish_epoch
 from exchange.bus.produce import FencedError, Producer, Transaction
 from exchange.bus.topics import Publisher, publish, read_all
-from exchange.cli.adoption import ANSWER_S, Adoption, Passed
+from exchange.cli.adoption import ANSWER_S, Adoption, EpochNotTakenError, Passed
 from exchange.cli.contract import apply as apply_command
 from exchange.cli.contract import plan as plan_command
 from exchange.contract import epoch as epochs
@@ -326,6 +327,21 @@ def test_an_adoption_that_is_not_committed_does_not_count(empty: Cluster, tmp_pa
             router.say(transaction, 2)
             transaction.flush()
             assert _pass(empty, adoption).late == {router.name}
+
+
+def test_who_cannot_be_fenced_is_told_and_tried_again(
+    empty: Cluster, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*_: object) -> None:
+        raise BusUnavailableError("cannot fence producers: NotCoordinatorError")
+
+    with Producer(empty, f"{names.ROUTER_GROUP}.12"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Admin, "fence", unable)
+            error = command(apply_command, "--yes").exception
+        assert isinstance(error, EpochNotTakenError)
+        assert "epoch 1 is published, but routers may still work under the one before: cannot fence" in error.message
+        assert "exchange.router.12" in command(apply_command).output
 
 
 def test_without_routers_there_is_nobody_to_wait_for(empty: Cluster, tmp_path: Path) -> None:
