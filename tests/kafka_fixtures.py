@@ -53,7 +53,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def broker_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], LocalBroker]]:
     """Start private brokers, which a test may stop or kill: call it once for each."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(_running(tmp_path_factory.mktemp("kafka")))
+        # Home folders have names of all kinds.
+        yield lambda: stack.enter_context(_running(tmp_path_factory.mktemp("卡夫卡 \\x")))
 
 
 @pytest.fixture(scope="module")

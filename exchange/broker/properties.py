@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +78,16 @@ def server_properties(data: Path, ports: Ports, certificates: Certificates | Non
         **ONE_NODE,
         **(_security(certificates) if certificates else {}),
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
+    return "".join(f"{name}={_escaped(value)}\n" for name, value in settings.items())
+
+
+def _escaped(value: str) -> str:
+    r"""The value as Java reads it back, which takes such a file for Latin-1.
+
+    >>> print(_escaped("/home/穗/x\\y"))
+    /home/\u7a57/x\\y
+    """
+    return json.dumps(value)[1:-1]
 
 
 def _security(certificates: Certificates) -> dict[str, str]:
@@ -88,7 +98,7 @@ def _security(certificates: Certificates) -> dict[str, str]:
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(certificates.authority),
         "ssl.client.auth": "required",
-        "ssl.principal.mapping.rules": f"RULE:^CN=({re.escape(BROKER)})$/$1/".replace("\\", "\\\\"),
+        "ssl.principal.mapping.rules": f"RULE:^CN=({re.escape(BROKER)})$/$1/",
         "listener.name.clients.ssl.client.auth": "none",
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
         "listener.name.clients.scram-sha-512.sasl.jaas.config": (
