@@ -6,6 +6,8 @@ selector is asked for sockets that are not registered so often that formatting t
 profiles; and its sender does not wait where five requests are under way, but asks on. Over TLS it
 copies the rest of a request for each 16 KiB of it that are sent.
 
+The connection that a client asks for the brokers with is kept, where kafka-python closes it and logs in anew.
+
 A refused login, or a broker that is not the right one, it would try again until it is out of time;
 here that ends a new client at once, and `raise_refusal` tells of it where one runs already.
 """
@@ -81,6 +83,29 @@ class _Manager(KafkaConnectionManager):
         # Later on it would be raised in the loop that refreshes metadata, which takes no pause after it.
         if not self.bootstrapped:
             super().maybe_raise_auth_failure(node_id)
+
+    def get_connection(self, node_id: Any, *args: Any, **kwargs: Any) -> Any:
+        conn = super().get_connection(node_id, *args, **kwargs)
+        if self.cluster.is_bootstrap(node_id):
+            conn.close = partial(self._keep, conn)
+        return conn
+
+    def _keep(self, conn: Any, error: Exception | None = None) -> None:
+        """Instead of its end: the connection that a client began with goes on as that to the broker of this address.
+
+        To log in to it a second time would take ten round trips.
+        """
+        del conn.close
+        began = self.cluster.broker_metadata(conn.node_id)
+        known = {(node.host, node.port): node.node_id for node in self.cluster.brokers()}
+        node_id = known.get((began.host, began.port)) if conn.connected and not error and not self.closed else None
+        if node_id is None or node_id in self._conns:
+            conn.close(error)
+            return
+        conn.node_id = node_id
+        conn.close_future.add_both(lambda _: self._conns.pop(node_id, None))
+        conn.close_future.add_errback(lambda _: self.cluster.request_update())
+        self._conns[node_id] = conn
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         try:

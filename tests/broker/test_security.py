@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,7 +22,7 @@ from click.testing import CliRunner, Result
 from exchange import credentials
 from exchange.broker import LocalBroker, certificates, properties
 from exchange.broker.certificates import Certificates
-from exchange.bus import Cluster, users
+from exchange.bus import Cluster, transport, users
 from exchange.bus.admin import Admin
 from exchange.bus.cluster import apply, read_actual
 from exchange.bus.connection import BusLoginError, BusUntrustedError
@@ -127,6 +128,25 @@ def test_who_is_not_let_in_is_told_so(
     assert told in str(refused.value)
     assert refused.value.remedy
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("host", "logins"), [("127.0.0.1", 1), ("localhost", 2)])
+def test_a_client_logs_in_once_to_a_broker(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, host: str, logins: int
+) -> None:
+    """Where it began with the address that the broker goes by."""
+    made, build = [], transport._Manager._build_transport
+
+    async def counted(self: Any, node: Any, timeout_at: float | None = None) -> Any:
+        made.append(node.node_id)
+        return await build(self, node, timeout_at)
+
+    monkeypatch.setattr(transport._Manager, "_build_transport", counted)
+    address = cluster.bootstrap_servers.replace("127.0.0.1", host)
+    with Admin(replace(cluster, bootstrap_servers=address)) as admin:
+        admin.topics()
+        admin.rates()
+    assert len(made) == logins
 
 
 @contextmanager
