@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 from exchange.bus.cluster import apply as apply_plan
 from exchange.cli import plan_words
@@ -24,6 +25,7 @@ from exchange.contract.load import examine
 from exchange.contract.period import city_day
 from exchange.contract.problem import Problem
 from exchange.errors import ConfigError, TransientError
+from exchange.printable import printable
 from exchange.settings import Settings
 
 CHANGES_STATUS = 3
@@ -151,12 +153,12 @@ def export(target: Path) -> None:
     click.echo(f"{target} is written.")
 
 
-def _tell(update: Callable[[str], None], path: Path, contract: bytes) -> Callable[[Change], None]:
+def _tell(update: Callable[[RenderableType], None], path: Path, contract: bytes) -> Callable[[Change], None]:
     def tell(change: Change) -> None:
         # A revoked grant goes from the file first, then from the epoch: what was read before does not bring it back.
         if isinstance(change, PublishEpoch) and read_file(path) != contract:
             raise TransientError(f"{path} was changed meanwhile; no epoch is published", remedy="run this again")
-        update(change.text)
+        update(Text(printable(change.text, "")))  # others' principals: neither markup nor more lines
 
     return tell
 

@@ -7,19 +7,22 @@ import json
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
 
 import exchange
 from exchange import logs, metrics
-from exchange.cli import drift, main, plan_words
+from exchange.cli import contract, drift, main, plan_words
 from exchange.cli.planning import Found
 from exchange.cli.table import table
 from exchange.contract.access import Rule
+from exchange.contract.changes import RemoveAccess
 from exchange.contract.plan import Actual, make_plan
 from exchange.contract.topics import Topic
 from exchange.errors import ConfigError, ExchangeError
@@ -49,6 +52,18 @@ def hostile(tmp_path: Path) -> Found:
     actual = Actual(topics, Registry(), None, frozenset(), rules)
     plan = make_plan(contract, actual, avro.load(SCHEMA_FILE), datetime(2026, 6, 1, tzinfo=UTC))
     return Found(plan, contract, actual, {})
+
+
+def test_progress_takes_a_foreign_clusters_names_for_no_markup(hostile: Found, tmp_path: Path) -> None:
+    out = StringIO()
+    status = Console(file=out, width=1000).status("")
+    tell = contract._tell(status.update, tmp_path / "topics.yaml", b"")
+    for change in hostile.plan.changes:
+        if isinstance(change, RemoveAccess):
+            tell(replace(change, target=f"{change.target}[/b]"))
+            status.console.print(status.renderable)
+    assert_shown(out.getvalue())
+    assert "[/b] NO LONGER" in out.getvalue()
 
 
 def test_drift_shows_a_foreign_clusters_names(hostile: Found, monkeypatch: pytest.MonkeyPatch) -> None:
