@@ -7,7 +7,8 @@ kafka-python 3.0.12 has not.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import kafka.errors
 from kafka import KafkaAdminClient
@@ -27,8 +28,7 @@ def fence(client: KafkaAdminClient, transactional_ids: Collection[str]) -> set[s
     left, failed = set(transactional_ids), set()
     deadline = time.monotonic() + _TIMEOUT_MS / 1000
     while left:
-        for name in sorted(left):
-            error = _init(client, name)
+        for name, error in _init(client, sorted(left)).items():
             if error is kafka.errors.ConcurrentTransactionsError and time.monotonic() < deadline:
                 continue  # what was open is being aborted
             left.discard(name)
@@ -39,24 +39,34 @@ def fence(client: KafkaAdminClient, transactional_ids: Collection[str]) -> set[s
     return failed
 
 
-def _init(client: KafkaAdminClient, name: str) -> type[Exception]:
-    """Ask the id's coordinator for a new producer epoch; the answer's error."""
+def _init(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, type[Exception]]:
+    """Ask each id's coordinator for a new producer epoch, all at once; the answers' errors."""
 
-    async def ask() -> type[Exception]:
-        coordinator = await client._find_coordinator_id(name, key_type=CoordinatorType.TRANSACTION)
-        request = InitProducerIdRequest(
-            transactional_id=name,
-            transaction_timeout_ms=_TIMEOUT_MS,
-            producer_id=-1,
-            producer_epoch=-1,
-            max_version=4,
-        )
-        response = await client._manager.send(request, node_id=coordinator)
-        found: type[Exception] = kafka.errors.for_code(response.error_code)
-        return found
+    async def ask() -> dict[str, type[Exception]]:
+        coordinators = await client._find_coordinator_ids(names, key_type=CoordinatorType.TRANSACTION)
+        asked = {name: client._manager.send(_request(name), node_id=coordinators[name]) for name in names}
+        return {name: await _error(answer) for name, answer in asked.items()}
 
     try:
-        error: type[Exception] = client._manager.run(ask)
-        return error
+        found: dict[str, type[Exception]] = client._manager.run(ask)
+        return found
+    except kafka.errors.KafkaError as failure:
+        return dict.fromkeys(names, type(failure))
+
+
+def _request(name: str) -> InitProducerIdRequest:
+    return InitProducerIdRequest(
+        transactional_id=name,
+        transaction_timeout_ms=_TIMEOUT_MS,
+        producer_id=-1,
+        producer_epoch=-1,
+        max_version=4,
+    )
+
+
+async def _error(answer: Any) -> type[Exception]:
+    try:
+        found: type[Exception] = kafka.errors.for_code((await answer).error_code)
+        return found
     except kafka.errors.KafkaError as failure:
         return type(failure)
