@@ -34,10 +34,11 @@ class Published:
 
 
 class EpochWatch:
-    """Keeps `newest` at the last epoch published; None until the first is seen."""
+    """Follows the contract's topic; what cannot be tried again is raised to whoever asks it for an epoch."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.newest: Published | None = None
+        self._newest: Published | None = None
+        self._failure: Exception | None = None
         self._cluster = cluster
         self._closing = threading.Event()
         self._seen = threading.Condition()
@@ -52,11 +53,20 @@ class EpochWatch:
         self._closing.set()
         self._thread.join(timeout=5)
 
+    @property
+    def newest(self) -> Published | None:
+        """The last epoch published; None until the first is seen."""
+        if self._failure:
+            raise self._failure
+        return self._newest
+
     def catch_up(self, end: int, timeout_s: float) -> None:
         """Return when every epoch before offset `end` of the contract's topic has been seen."""
         with self._seen:
-            if not self._seen.wait_for(lambda: self._position >= end, timeout_s):
+            if not self._seen.wait_for(lambda: self._failure or self._position >= end, timeout_s):
                 raise ContractUnreadError(f"the contract's topic was not read to its end in {timeout_s:.0f} s")
+        if self._failure:
+            raise self._failure
 
     def _follow(self) -> None:
         """Begin with the epoch in force, over and over where Kafka does not answer."""
@@ -69,6 +79,11 @@ class EpochWatch:
             except TransientError as error:
                 _log.warning("the contract topic cannot be read, will try again", extra={"code": error.code})
                 self._closing.wait(1.0)
+            except Exception as failure:
+                with self._seen:
+                    self._failure = failure
+                    self._seen.notify_all()
+                return
 
     def _read(self, consumer: Consumer) -> None:
         while not self._closing.is_set():
@@ -81,5 +96,5 @@ class EpochWatch:
                 self._seen.notify_all()
 
     def _take(self, published: Published) -> None:
-        if epochs.takes_over(published.epoch, self.newest.epoch if self.newest else None):
-            self.newest = published
+        if epochs.takes_over(published.epoch, self._newest.epoch if self._newest else None):
+            self._newest = published
