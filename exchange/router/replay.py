@@ -95,6 +95,7 @@ class Replay:
         self._instance = f"replay.{order.grant}"
         self._rivals = Rivals(self._instance)
         self._current: Published | None = None
+        self._topic = ""
         self._failures = 0
         self._not_before_s = 0.0
 
@@ -159,7 +160,11 @@ class Replay:
             raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
         epoch, now = published.epoch, self._clock.now()
         self._grant = granted(epoch, self._order.grant, now)
-        self._topic = names.subject_topic(self._grant.subject)
+        topic = names.subject_topic(self._grant.subject)
+        if self._topic not in ("", topic):
+            message = f"grant {self._grant.id} is for {self._grant.subject} since epoch {epoch.number}"
+            raise NotGrantedError(message, remedy="look at the grant, and replay it anew")
+        self._topic = topic
         writer.entry(ledger.adoption(epoch.number, self._instance, _ms(now), published.offset), epoch.ledger)
         self._current, self._ready = published, self._make_ready(epoch)
         self._pace = min(self._rate, max(1, (self._grant.quota.records_per_second or 2 * self._rate) // 2))

@@ -319,6 +319,23 @@ def test_a_replay_that_starts_reads_the_contract_to_its_end_first(
 
 
 @pytest.mark.usefixtures("small")
+def test_a_grant_that_is_for_another_subject_now_is_replayed_no_further(office: Office, unique: str) -> None:
+    office.adopt(office.grant("g"))
+    office.publish([value(cents=i) for i in range(50)])
+    route(office)
+    other = Office(office.cluster, f"{unique}other", office.routers)
+
+    def turn() -> None:
+        other.adopt(other.grant("g"))
+        fence(office)
+
+    with pytest.raises(NotGrantedError, match=f"is for {other.subject} since epoch"):
+        job(office, order("g", again=True), At(2, turn)).run()
+    assert len(replayed(office, "g", "g.")[0]) == 20
+    assert other.values(other.inbox("g")) == [[], []]
+
+
+@pytest.mark.usefixtures("small")
 def test_a_replay_that_is_fenced_takes_the_new_contract_and_goes_on(office: Office) -> None:
     office.adopt(office.grant("g"))
     given = [value(cents=i) for i in range(100)]
