@@ -213,8 +213,10 @@ _MS = 10_000
 
 
 def produce(topic: str, transaction: str | None = None) -> Any:
-    partitions = [(0, batch(transactional=transaction is not None))]
-    return ProduceRequest(transaction, -1, _MS, [(topic, partitions)], version=7)
+    data = ProduceRequest.TopicProduceData
+    partition = data.PartitionProduceData(index=0, records=batch(transactional=transaction is not None))
+    topics = [data(name=topic, partition_data=[partition])]
+    return ProduceRequest(transaction, -1, _MS, topics, version=9)
 
 
 def add_partitions(transaction: str, topic: str) -> Any:
