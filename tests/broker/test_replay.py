@@ -319,16 +319,24 @@ def test_a_replay_that_starts_reads_the_contract_to_its_end_first(
 
 
 @pytest.mark.usefixtures("small")
-def test_a_grant_that_is_for_another_subject_now_is_replayed_no_further(office: Office, unique: str) -> None:
+def test_a_grant_that_is_for_another_subject_now_is_replayed_no_further(
+    office: Office, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     office.adopt(office.grant("g"))
     office.publish([value(cents=i) for i in range(50)])
     route(office)
-    other = Office(office.cluster, f"{unique}other", office.routers)
+    other, take, known = Office(office.cluster, f"{unique}other", office.routers), EpochWatch._take, Event()
+
+    def taken(watch: EpochWatch, published: Published) -> None:
+        take(watch, published)
+        if published.epoch.number > office.epoch.number:
+            known.set()
 
     def turn() -> None:
         other.adopt(other.grant("g"))
-        fence(office)
+        assert known.wait(30)
 
+    monkeypatch.setattr(EpochWatch, "_take", taken)
     with pytest.raises(NotGrantedError, match=f"is for {other.subject} since epoch"):
         job(office, order("g", again=True), At(2, turn)).run()
     assert len(replayed(office, "g", "g.")[0]) == 20
