@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from exchange.bus import acls, client_quotas
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
-from exchange.bus.fence import fence
+from exchange.bus.fence import fence, fenced
 from exchange.bus.produce import Producer
 from exchange.contract.access import Rule
 from exchange.contract.rates import ByteRates
@@ -182,14 +182,16 @@ class Admin:
         names = (one.transactional_id for listings in listed.values() for one in listings)
         return {name for name in names if name.startswith(prefix)}
 
-    def fence(self, transactional_ids: Collection[str]) -> None:
+    def fence(self, transactional_ids: Collection[str]) -> set[str]:
         """Abort what is open under these ids, and have everything refused that their producers still send.
 
-        Returns when that is done; TransientError where one could not be fenced.
+        Returns when that is done, with those that were not fenced already; TransientError where one could not be.
         """
         with translated("fence producers"):
-            for name in fence(self._client, transactional_ids):
+            left = set(transactional_ids) - fenced(self._client, transactional_ids)
+            for name in fence(self._client, left):
                 Producer(self._cluster, name).discard()  # slower: it looks for the coordinator until it has it
+        return left
 
     def _members(self, group: str) -> set[str]:
         # To describe a group that nobody ever joined would make a new cluster create its offsets topic first.

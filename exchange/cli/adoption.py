@@ -123,7 +123,7 @@ class Adoption:
             for batch in self._consumer.poll(left):
                 adopted |= self._take(batch, epoch.number)
         late = at_work - adopted
-        self._admin.fence(absent | late)
+        absent &= self._admin.fence(absent | late)  # the others were fenced before, and nobody has come back
         if known:
             self._admin.commit(_GROUP, _CONTRACT, *_mark(epoch, offset))
         return Passed(frozenset(at_work & adopted), frozenset(late), frozenset(absent))

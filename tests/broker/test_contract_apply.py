@@ -318,6 +318,26 @@ def test_who_has_not_taken_the_epoch_is_fenced(empty: Cluster, tmp_path: Path) -
                 transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
 
 
+def test_who_was_fenced_is_fenced_again_only_if_he_comes_back(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    ids = [f"{names.ROUTER_GROUP}.replay.{n}" for n in "abc"]
+    with ExitStack() as jobs, Admin(empty) as admin:
+        opened, done, open_ = (jobs.enter_context(Producer(empty, name)) for name in ids)
+        with done.transaction() as transaction:
+            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+        with pytest.raises(FencedError), open_.transaction() as transaction:  # noqa: PT012
+            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.flush()
+            assert admin.fence(ids) == set(ids)
+            assert admin.fence(ids) == set()
+        with pytest.raises(FencedError), opened.transaction() as transaction:
+            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+        again = jobs.enter_context(Producer(empty, ids[1]))
+        assert admin.fence(ids) == {ids[1]}
+        with pytest.raises(FencedError), again.transaction() as transaction:
+            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+
+
 def test_an_adoption_that_is_not_committed_does_not_count(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
     with Adoption(empty) as adoption, _Router(empty, "7") as router:
