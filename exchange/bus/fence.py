@@ -17,6 +17,7 @@ from kafka.protocol.metadata import CoordinatorType
 from kafka.protocol.producer import InitProducerIdRequest
 
 _TIMEOUT_MS = 15_000
+_AT_ONCE = 5  # kafka-python refuses more that are under way on one connection
 _MARK_MS = 11_317
 """The transaction timeout by which `fenced` knows what `fence` has opened: no producer has just this one."""
 
@@ -61,12 +62,16 @@ def fenced(client: KafkaAdminClient, transactional_ids: Collection[str]) -> set[
 
 
 def _init(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, type[Exception]]:
-    """Ask each id's coordinator for a new producer epoch, all at once; the answers' errors."""
+    """Ask each id's coordinator for a new producer epoch, some at once; the answers' errors."""
 
     async def ask() -> dict[str, type[Exception]]:
         coordinators = await client._find_coordinator_ids(names, key_type=CoordinatorType.TRANSACTION)
-        asked = {name: client._manager.send(_request(name), node_id=coordinators[name]) for name in names}
-        return {name: await _error(answer) for name, answer in asked.items()}
+        errors: dict[str, type[Exception]] = {}
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            asked = {name: client._manager.send(_request(name), node_id=coordinators[name]) for name in some}
+            errors |= {name: await _error(answer) for name, answer in asked.items()}
+        return errors
 
     try:
         found: dict[str, type[Exception]] = client._manager.run(ask)

@@ -338,6 +338,14 @@ def test_who_was_fenced_is_fenced_again_only_if_he_comes_back(empty: Cluster, tm
             transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
 
 
+def test_many_are_fenced_by_the_administrators_own_connection(empty: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = {f"{names.ROUTER_GROUP}.replay.{n}" for n in range(60)}
+    with Admin(empty) as admin, Producer(empty, f"{names.ROUTER_GROUP}.1"):  # Kafka has what it keeps them in
+        monkeypatch.setattr("exchange.bus.admin.Producer", lambda *_: 1 / 0)
+        assert admin.fence(ids) == ids
+        assert admin.fence(ids) == set()
+
+
 def test_an_adoption_that_is_not_committed_does_not_count(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
     with Adoption(empty) as adoption, _Router(empty, "7") as router:
