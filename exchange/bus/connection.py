@@ -60,6 +60,8 @@ class Cluster:
             "bootstrap_servers": self.bootstrap_servers.split(","),
             "client_id": self.client_id,
             "kafka_client": NetClient,
+            # As Java's clients: kafka-python's 30 s are what a broker that is back after 15 s would be waited for.
+            "reconnect_backoff_max_ms": 1_000,
         }
         if self.security is None:
             return shared
