@@ -151,7 +151,7 @@ def batches(records: Sequence[dict[str, Any]], batch_kb: int, codec: str) -> lis
 
 def _lz4(batch: Batch) -> Batch:
     """The same batch, compressed as a Java or C client would."""
-    body = lz4.frame.compress(batch.body)
+    body = lz4.frame.compress(batch.body, block_linked=False)  # brokers refuse the other form
     head = bytearray(batch.head)
     head[8:12] = (len(head) + len(body) - 12).to_bytes(4, "big")
     head[22] |= LZ4
