@@ -17,7 +17,6 @@ from exchange.ledger.entry import decode, validate_entry
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
 from exchange.ledger.store import LedgerContradictionError, Store
-from exchange.records.header import TRANSACTIONAL
 from exchange.schema import wire
 
 STEP_RECORDS = 200_000
@@ -146,7 +145,7 @@ class Follower:
 
 def take_entries(step: Step, batch: RawBatch) -> None:
     """Add the ledger entries of a data batch; LedgerRecordError with the place of one that is none."""
-    if not batch.header.attributes & TRANSACTIONAL:
+    if not batch.header.is_transactional:
         raise LedgerRecordError(f"{_place(batch, batch.header.base_offset)} was written outside of a transaction")
     for record in records(batch):
         try:

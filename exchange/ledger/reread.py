@@ -13,7 +13,7 @@ from exchange.bus.consume import Consumer
 from exchange.bus.raw import RawBatch
 from exchange.errors import TransientError
 from exchange.records.codec import OversizedBatchError, decompress
-from exchange.records.header import HEADER_BYTES, TRANSACTIONAL
+from exchange.records.header import HEADER_BYTES
 from exchange.records.scan import MAX_UNCOMPRESSED_BYTES
 
 STALL_S = 30.0
@@ -92,7 +92,7 @@ class Reread:
                 if pending.committed is None and pending.batch.header.producer_id == header.producer_id:
                     pending.committed = batch.committed
         else:
-            queue.append(_Pending(batch, None if header.attributes & TRANSACTIONAL else True))
+            queue.append(_Pending(batch, None if header.is_transactional else True))
         while queue and queue[0].committed is not None:
             pending = queue.popleft()
             if pending.committed:

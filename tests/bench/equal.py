@@ -12,7 +12,6 @@ import click
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.topics import read_all
-from exchange.records.header import TRANSACTIONAL
 from tests.bench import measure
 from tests.bench.candidates import CANDIDATES, LIMIT
 from tests.bench.rig import LOGS, Rig, rig
@@ -50,7 +49,7 @@ def deliveries(broker: Rig, name: str, task: Task) -> Deliveries:
             _wait(broker.cluster, sinks)
         for topic in sinks:
             with Consumer(broker.cluster, assignment={(topic, 0): 0}) as consumer:
-                outside = [batch for batch in consumer.poll(5) if not batch.header.attributes & TRANSACTIONAL]
+                outside = [batch for batch in consumer.poll(5) if not batch.header.is_transactional]
             if outside:
                 raise click.ClickException(f"{name} writes outside of transactions")
         return [Counter((r.key, r.value) for r in read_all(broker.cluster, topic)) for topic in sinks]
