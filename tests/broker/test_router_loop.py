@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 from datetime import time as dt_time
 from functools import partial
@@ -25,7 +26,7 @@ from exchange.router.epochs import EpochWatch, Published
 from exchange.router.loop import Router
 from exchange.router.rivals import DuplicateInstanceError
 from tests import router_rig
-from tests.fault.plain import wait_until
+from tests.fault.plain import going_on, wait_until
 from tests.kafka_fixtures import CLIENT
 from tests.router_office import PARTITIONS, Office
 from tests.router_rig import value
@@ -156,7 +157,7 @@ def test_of_two_routers_with_one_name_one_gives_up(office: Office) -> None:
         except BaseException as error:
             failed.append(error)
 
-    with going_on(office):
+    with going_on(publishing(office)):
         twins = [threading.Thread(target=twin, daemon=True) for _ in range(2)]
         for each in twins:
             each.start()
@@ -239,7 +240,7 @@ def test_aborted_source_transactions_are_never_delivered(office: Office) -> None
 def test_routers_that_join_and_leave_share_the_work_without_loss(office: Office) -> None:
     office.adopt(office.grant("whole"), office.grant("narrow", fields=("cents",)))
     with ExitStack() as routers:
-        with going_on(office):
+        with going_on(publishing(office)):
             routers.enter_context(office.router("a"))
             wait_until(lambda: works(office, "a"), "the first router works")
             with office.router("b"):
@@ -263,23 +264,13 @@ def works(office: Office, instance: str) -> bool:
     return any(entry.router == name and not entry.is_adoption for entry in office.entries())
 
 
-@contextmanager
-def going_on(office: Office) -> Iterator[None]:
-    """Publish all the time, until the block ends."""
-    stop = threading.Event()
+def publishing(office: Office) -> Callable[[], None]:
+    """A turn that publishes some records."""
+    producer, numbers = office.producer(), itertools.count()
 
     def publish() -> None:
-        producer, count = office.producer(), 0
-        while not stop.wait(0.02):
-            for _ in range(20):
-                producer.produce(office.topic, value(cents=count), b"k", partition=count % PARTITIONS)
-                count += 1
-            producer.flush()
+        for number in itertools.islice(numbers, 20):
+            producer.produce(office.topic, value(cents=number), b"k", partition=number % PARTITIONS)
+        producer.flush()
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return publish

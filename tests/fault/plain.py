@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import struct
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -175,3 +177,21 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = DEAD
     while not condition():
         assert time.monotonic() < deadline, f"not in time: {what}"
         time.sleep(0.1)
+
+
+@contextmanager
+def going_on(turn: Callable[[], object]) -> Iterator[None]:
+    """Take a turn every 20 ms, in a thread, until the block ends."""
+    stop = threading.Event()
+
+    def take_turns() -> None:
+        while not stop.wait(0.02):
+            turn()
+
+    thread = threading.Thread(target=take_turns)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

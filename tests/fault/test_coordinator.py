@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +18,7 @@ from exchange.bus.contract_topic import latest_epoch
 from tests.fault import plain
 from tests.fault.daemons import Daemon
 from tests.fault.place import Place
-from tests.fault.plain import Kafka, wait_until
+from tests.fault.plain import Kafka, going_on, wait_until
 from tests.fault.test_revocation import PARTITIONS, TEXT, record
 from tests.unit.contract_files import write
 
@@ -38,7 +38,7 @@ def test_a_revocation_outlives_the_broker(broker_of: Callable[[], LocalBroker], 
             router = Daemon(place, f"router-{name}", ["router", "run", "--instance", name])
             router.start()
             ends.callback(router.end)
-        with going_on(place.kafka, record(found[0])):
+        with publishing(place.kafka, record(found[0])):
             wait_until(lambda: count(place, "civil") > 0, "records are routed")
             with subprocess.Popen(
                 REVOKE, env=place.environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -77,23 +77,15 @@ def numbers(kafka: Kafka, topic: str) -> list[list[bytes | None]]:
 
 
 @contextmanager
-def going_on(kafka: Kafka, value: bytes) -> Iterator[None]:
+def publishing(kafka: Kafka, value: bytes) -> Iterator[None]:
     """Publish numbered records all the time, each once, until the block ends."""
-    stop = threading.Event()
+    producer, numbers = Producer({**kafka, "linger.ms": 5, "enable.idempotence": True}), itertools.count()
 
     def publish() -> None:
-        producer, number = Producer({**kafka, "linger.ms": 5, "enable.idempotence": True}), 0
-        while not stop.wait(0.02):
-            for _ in range(20):
-                producer.produce(SOURCE, value, str(number).encode(), partition=number % PARTITIONS)
-                number += 1
-            producer.poll(0)
-        assert producer.flush(60) == 0
+        for number in itertools.islice(numbers, 20):
+            producer.produce(SOURCE, value, str(number).encode(), partition=number % PARTITIONS)
+        producer.poll(0)
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
+    with going_on(publish):
         yield
-    finally:
-        stop.set()
-        thread.join()
+    assert producer.flush(60) == 0
