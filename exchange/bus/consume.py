@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import kafka.errors
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.coordinator.base import MemberState
+from kafka.errors import LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from kafka.record.memory_records import MemoryRecords
 from kafka.structs import TopicPartition
 
-from exchange.bus import raw
+from exchange.bus import gaps, raw
 from exchange.bus.connection import Cluster, translated
 from exchange.bus.raw import RawBatch
 from exchange.bus.transport import RECEIVE_BYTES, raise_refusal
 from exchange.errors import TransientError
+from exchange.gap import Gap, GapError
 
 FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
@@ -52,10 +55,14 @@ class Consumer:
     """Raw batches of topics: as a member of a group, or of assigned partitions from given offsets.
 
     `isolation` is read_committed or read_uncommitted. With `control`, transaction markers come too.
-    A group starts at the committed offset, else at the earliest; `on_revoked` is called, inside of
+    A group starts at the committed offset, else at 0; `on_revoked` is called, inside of
     `poll`, with the partitions that the group takes away; those that come back start at their
     committed offsets again, so that what was polled of them has to be dropped. The broker answers a
     fetch at once when there is something, else after `idle_ms`.
+
+    Never passes over a record in silence: where Kafka no longer keeps what comes next, or the topic is not the one
+    that was read before, `poll` raises GapError. The partition then stands still until `pass_over`; the next
+    `poll` goes on with the others.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Consumer:
         cluster: Cluster,
         *,
         assignment: Mapping[tuple[str, int], int] | None = None,
+        topic_ids: Mapping[str, str] = MappingProxyType({}),
         topics: Sequence[str] = (),
         group: str | None = None,
         isolation: str = "read_committed",
@@ -72,6 +80,9 @@ class Consumer:
         on_revoked: Callable[[set[tuple[str, int]]], None] = lambda partitions: None,
     ) -> None:
         self._on_revoked = on_revoked
+        self._assigned_anew = False
+        self._watch = gaps.Watch()
+        self._gaps: tuple[Gap, ...] = ()
         with translated("connect to Kafka"):
             self._consumer = KafkaConsumer(
                 **cluster.config(),
@@ -79,7 +90,7 @@ class Consumer:
                 group_id=group,
                 isolation_level=isolation,
                 enable_auto_commit=False,
-                auto_offset_reset="earliest",
+                auto_offset_reset="none",
                 max_poll_records=max_batches,
                 fetch_max_wait_ms=idle_ms,
                 fetch_max_bytes=FETCH_BYTES,
@@ -94,33 +105,94 @@ class Consumer:
             )
         raw.fetch_raw(self._consumer, control=control)
         if assignment is not None:
-            self.assign(assignment)
+            self.assign(assignment, topic_ids)
         elif topics:
             self.subscribe(topics)
 
-    def assign(self, assignment: Mapping[tuple[str, int], int]) -> None:
-        """Read these partitions, from these offsets, instead of what was read before."""
+    def assign(
+        self, assignment: Mapping[tuple[str, int], int], topic_ids: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Read these partitions, from these offsets, instead of what was read before.
+
+        The offsets are those of the topics with these ids; of topics without one, of whatever has the name now.
+        """
         partitions = {TopicPartition(*tp): offset for tp, offset in assignment.items()}
+        self._gaps = ()
         self._consumer.assign(list(partitions))
         for tp, offset in partitions.items():
             self._consumer.seek(tp, offset)
+        self._watch.expect(topic_ids)
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Read these topics as a member of the group from now on."""
-        self._consumer.subscribe(topics=list(topics), listener=_Listener(self._consumer, self._on_revoked))
+        self._consumer.subscribe(topics=list(topics), listener=_Listener(self))
 
     def poll(self, timeout_s: float) -> list[RawBatch]:
         """The next batches, in order per partition; empty after the timeout. TransientError: try again.
 
-        Takes up to `JOIN_S` longer while the group shares out its partitions.
+        Takes up to `JOIN_S` longer while the group shares out its partitions. GapError names partitions that stand
+        still from now on.
         """
         with translated("fetch"):
             raw.join(self._consumer, JOIN_S)
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            if self._assigned_anew:
+                self._find_places()
+            if self._gaps:
+                found, self._gaps = self._gaps, ()
+                raise GapError(found)
+            try:
+                polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            except NoOffsetForPartitionError:
+                return []  # assigned just now
+            except (OffsetOutOfRangeError, LogTruncationError) as error:
+                # What else had been fetched comes with the next poll.
+                self._stand_still(gaps.of_error(self._consumer, error, self._watch))
+                return []
             raise_refusal(self._consumer)
+            if self._assigned_anew:
+                return []  # what was polled meanwhile may begin anywhere: begin at the committed offsets
+            if recreated := self._watch.recreated(self._consumer, polled):
+                self._stand_still(recreated)
+                polled = {tp: batches for tp, batches in polled.items() if tp not in self._consumer.paused()}
             if polled:
                 raw.fetch_ahead(self._consumer)
         return [batch for batches in polled.values() for batch in batches]
+
+    def _find_places(self) -> None:
+        """Go to the committed offsets of what was assigned anew."""
+        places = raw.committed(self._consumer, self._consumer.assignment())
+        for tp, place in places.items():
+            self._consumer.seek(tp, place.offset)
+        self._stand_still(gaps.at(self._consumer, places))
+        self._watch.expect({tp.topic: raw.topic_id(self._consumer, tp.topic) for tp in places})
+        self._assigned_anew = False
+
+    def _stand_still(self, found: tuple[Gap, ...]) -> None:
+        self.pause((gap.topic, gap.partition) for gap in found)
+        self._gaps += found
+
+    def pass_over(self, gap: Gap) -> None:
+        """Go on behind a gap: its records are never read."""
+        tp = TopicPartition(gap.topic, gap.partition)
+        self._consumer.seek(tp, gap.next)
+        self._watch.expect({gap.topic: gap.topic_id})
+        self._consumer.resume(tp)
+
+    def gaps(self, partitions: Iterable[tuple[str, int]]) -> tuple[Gap, ...]:
+        """Where the group cannot go on without leaving records out, of these partitions. Needs no membership."""
+        with translated("read committed offsets"):
+            tps = [TopicPartition(*tp) for tp in partitions]
+            return gaps.at(self._consumer, raw.committed(self._consumer, tps))
+
+    def pause(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Fetch nothing of these partitions until they are resumed or assigned anew."""
+        self._consumer.pause(*(TopicPartition(*tp) for tp in partitions))
+
+    def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """The ids of the topics that there are; a topic that is deleted and made anew has another one."""
+        with translated("read metadata"):
+            there = [topic for topic in topics if self._consumer.partitions_for_topic(topic)]
+        return {topic: raw.topic_id(self._consumer, topic) for topic in there}
 
     def membership(self) -> Membership:
         """The generation that the group is in now; NotInGroupError where this consumer is not in it."""
@@ -130,14 +202,8 @@ class Consumer:
         return Membership(now.group_id, now.generation_id, now.member_id)
 
     def rewind(self) -> None:
-        """Go back to the committed offsets of every assigned partition."""
-        with translated("read committed offsets"):
-            for tp in self._consumer.assignment():
-                committed = self._consumer.committed(tp, timeout_ms=15_000)
-                if committed is None:
-                    self._consumer.seek_to_beginning(tp)
-                else:
-                    self._consumer.seek(tp, committed)
+        """Go back to the committed offsets of every assigned partition, with the next `poll`."""
+        self._assigned_anew = True
 
     def assigned(self) -> set[tuple[str, int]]:
         """The partitions that this consumer reads."""
@@ -194,16 +260,21 @@ class Consumer:
 
 
 class _Listener(ConsumerRebalanceListener):
-    def __init__(self, consumer: KafkaConsumer, on_revoked: Callable[[set[tuple[str, int]]], None]) -> None:
+    def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
-        self._on_revoked = on_revoked
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._on_revoked({(tp.topic, tp.partition) for tp in revoked})
-        raw.forget_assignment(self._consumer)
+        self._consumer._on_revoked({(tp.topic, tp.partition) for tp in revoked})
+        raw.forget_assignment(self._consumer._consumer)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Nothing to do: the group's committed offsets are taken up by the client."""
+        self._consumer._assigned_anew = True
+
+
+def gaps_of_group(cluster: Cluster, group: str, topics: Iterable[str]) -> tuple[Gap, ...]:
+    """Where that group cannot go on in these topics without leaving records out, by what it has committed."""
+    with Consumer(cluster, group=group) as consumer:
+        return consumer.gaps((topic, partition) for topic in topics for partition in consumer.partitions(topic))
 
 
 def few(batch: RawBatch) -> list[Record]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
@@ -10,8 +10,10 @@ from exchange.bus.topics import Publisher, read, read_all
 from exchange.contract import names
 from exchange.contract.epoch import decode, encode, key, takes_over
 from exchange.contract.model import Epoch
+from exchange.errors import TransientError
 
 _LAST = 4
+_ATTEMPTS = 10
 
 
 def epochs(cluster: Cluster) -> Iterator[tuple[Epoch, int]]:
@@ -56,6 +58,21 @@ def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
     """The epoch in force and its offset, see `Newest.find`."""
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         return Newest(consumer).find()
+
+
+def publish_next(out: Publisher, newest: Newest, change: Callable[[Epoch], Epoch | None]) -> tuple[Epoch, int] | None:
+    """Publish what `change` makes of the epoch in force, over and over while others publish at the same time.
+
+    Returns the epoch that is in force then, and its offset: that one as soon as `change` has nothing to change
+    (None); None where there is no epoch. TransientError after some tries.
+    """
+    for _ in range(_ATTEMPTS):
+        found = newest.find()
+        changed = change(found[0]) if found else None
+        if changed is None:
+            return found
+        publish_epoch(out, changed)
+    raise TransientError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")
 
 
 def publish_epoch(out: Publisher, epoch: Epoch) -> int:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # loading the kernels takes a command half a second
     from exchange.records.build import Batch
 
 _COMMIT_MARKER = 1
+COMMITTED_S = 15
+_NOTE = "topic "
 
 
 class RawBatch(NamedTuple):
@@ -46,6 +48,13 @@ class RawBatch(NamedTuple):
         body = self.data[HEADER_BYTES:]
         # length, attributes, time delta and offset delta of a marker take one byte each, like its key's length
         return int.from_bytes(body[7:9], "big") == _COMMIT_MARKER
+
+
+class Place(NamedTuple):
+    """Where a reader goes on in a partition: `offset` in the topic of that id; without an id, in any of the name."""
+
+    offset: int
+    topic_id: str
 
 
 class _RawRecords(Fetcher.PartitionRecords):
@@ -106,6 +115,34 @@ def forget_assignment(consumer: KafkaConsumer) -> None:
     polled but not committed when the group began to rebalance. Java's client forgets it likewise.
     """
     consumer._subscription.assign_from_subscribed([])
+
+
+def committed(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Place]:
+    """Where the consumer's group goes on in each of the partitions; at 0 where it never committed one."""
+    asked = list(partitions)
+    known = consumer._coordinator.fetch_committed_offsets(asked, timeout_ms=COMMITTED_S * 1000)
+    return {tp: Place(known[tp].offset, _noted(known[tp].metadata)) if tp in known else Place(0, "") for tp in asked}
+
+
+def note(topic_id: str) -> str:
+    """What is committed beside an offset, so that it is never taken for one of another topic of the same name."""
+    return _NOTE + topic_id
+
+
+def _noted(metadata: str | None) -> str:
+    """The topic's id, where the offset was committed with `note`."""
+    return metadata.removeprefix(_NOTE) if metadata and metadata.startswith(_NOTE) else ""
+
+
+def topic_id(consumer: KafkaConsumer, topic: str) -> str:
+    """The id that the topic has, as the client last heard; empty where it heard of no such topic."""
+    found = consumer._cluster.topic_id(topic)
+    return str(found) if found else ""
+
+
+def metadata_age(consumer: KafkaConsumer) -> float:
+    """Changes whenever the client has new metadata."""
+    return float(consumer._cluster._last_successful_refresh_ms)
 
 
 def join(consumer: KafkaConsumer, timeout_s: float) -> None:

@@ -26,8 +26,7 @@ def read_all(cluster: Cluster, topic: str, *, timeout_s: float = 60.0) -> Iterat
         partitions = [(topic, p) for p in consumer.partitions(topic)]
         if not partitions:
             return
-        ends = consumer.end_offsets(partitions)
-    starts = {tp: 0 for tp, end in ends.items() if end > 0}
+        starts, ends = consumer.begin_offsets(partitions), consumer.end_offsets(partitions)
     with Consumer(cluster) as consumer:
         yield from read(consumer, starts, ends, timeout_s=timeout_s)
 

@@ -51,7 +51,7 @@ class Desk:
         if not self.department:
             remedy = "give --department, or set EXCHANGE_DEPARTMENT"
             raise NoDepartmentError("it is not said for which department you act", remedy=remedy)
-        return Actor(self.settings.operator or _account(), self.department)
+        return Actor(self.settings.operator or account(), self.department)
 
     def contract(self) -> Contract:
         """The contract file; ContractError where it has mistakes."""
@@ -79,7 +79,7 @@ class Desk:
         return closing(Store(grants_url(self.settings)))
 
 
-def _account() -> str:
+def account() -> str:
     """The name of the user's account; not by LOGNAME or USER, which anyone can set for a moment."""
     uid = os.getuid()
     try:

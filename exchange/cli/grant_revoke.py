@@ -9,7 +9,7 @@ import click
 
 from exchange import credentials
 from exchange.bus import Cluster
-from exchange.bus.contract_topic import Newest, epochs, publish_epoch
+from exchange.bus.contract_topic import Newest, epochs, publish_next
 from exchange.bus.topics import Publisher
 from exchange.cli.adoption import Adoption
 from exchange.cli.connection import connect
@@ -19,11 +19,9 @@ from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
 from exchange.contract.file import edit, read_file
 from exchange.contract.model import Epoch, Grant
-from exchange.errors import ConfigError, ExchangeError, TransientError
+from exchange.errors import ConfigError, ExchangeError
 from exchange.grants.history import Event
 from exchange.grants.life import NoRequestError, WrongActorError, plain
-
-_ATTEMPTS = 10
 
 
 @click.command()
@@ -90,13 +88,13 @@ def _require_right(desk: Desk, grant: Grant) -> None:
 
 
 def _withdraw(desk: Desk, contract: Publisher, newest: Newest, grant_id: str) -> tuple[Epoch, int] | None:
-    """The epoch in force, in which there is no such grant, and its offset. Others may publish at the same time."""
-    for _ in range(_ATTEMPTS):
-        found = newest.find()
-        if found is None or all(grant.id != grant_id for grant in found[0].contract.grants):
-            return found
-        publish_epoch(contract, without(found[0], grant_id, desk.now))
-    raise TransientError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")
+    """The epoch in force, in which there is no such grant, and its offset."""
+
+    def change(epoch: Epoch) -> Epoch | None:
+        is_there = any(grant.id == grant_id for grant in epoch.contract.grants)
+        return without(epoch, grant_id, desk.now) if is_there else None
+
+    return publish_next(contract, newest, change)
 
 
 def _settled(adoption: Adoption, found: tuple[Epoch, int] | None) -> str:

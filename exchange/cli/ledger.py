@@ -16,20 +16,25 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from exchange import credentials
+from exchange.bus.consume import gaps_of_group
 from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.say import say
 from exchange.cli.table import table
+from exchange.contract import names
 from exchange.contract.period import CITY_TIME
+from exchange.gap import Gap
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.audit import (
     GrantBalance,
     PartitionBalance,
     Selection,
+    Undecided,
     balance_of_grants,
     balance_of_partitions,
     disclosures,
     exchanged,
+    undecided,
 )
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
@@ -38,7 +43,7 @@ from exchange.ledger.store import Store, ledger_url
 from exchange.ledger.verifier import verify as verify_ledger
 from exchange.settings import Settings
 
-Balance = GrantBalance | PartitionBalance | Comparison
+Balance = GrantBalance | PartitionBalance | Comparison | Undecided
 _day = click.DateTime(["%Y-%m-%d"])
 _output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
@@ -80,7 +85,7 @@ def verify(subject: str | None, output: str) -> None:
         click.echo(
             f"{found.entries:,} entries: {found.records:,} source records and {found.deliveries:,} deliveries computed "
             f"again; {found.pending:,} not yet routed; {found.unverifiable:,} proofs whose records are no longer kept; "
-            f"{len(found.mismatches):,} mismatches"
+            f"{found.gaps:,} accepted gaps; {len(found.mismatches):,} mismatches"
         )
     if found.mismatches:
         raise SystemExit(1)
@@ -147,17 +152,21 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
         grants = balance_of_grants(store, selection)
         partitions = balance_of_partitions(store, selection)
         counts: list[Comparison] = []
-        late, undecided = 0, store.open_entries()
+        lost = undecided(store, selection)
+        late, waiting = 0, store.open_entries()
+        standing: tuple[Gap, ...] = ()
         if against_kafka:
             cluster = connect(settings, "exchange.ledger.audit", credentials.LEDGER)
             late = behind(cluster, store)
             with _progress() as report:
                 counts = reconcile(cluster, store, selection.subject, report)
-    parts: dict[str, Sequence[Balance]] = {"grants": grants, "partitions": partitions, "kafka": counts}
-    balanced = all(one.balanced for part in parts.values() for one in part) and not late
+            standing = gaps_of_group(cluster, names.ROUTER_GROUP, {names.subject_topic(p.subject) for p in partitions})
+    parts: dict[str, Sequence[Balance]] = {"grants": grants, "partitions": partitions, "kafka": counts, "gaps": lost}
+    balanced = all(one.balanced for part in parts.values() for one in part) and not late and not standing
     if output == "json":
         lists = {name: [asdict(one) | {"balanced": one.balanced} for one in part] for name, part in parts.items()}
-        click.echo(json.dumps({"balanced": balanced, "undecided_entries": undecided, "behind": late, **lists}))
+        facts = {"undecided_entries": waiting, "behind": late, "open_gaps": [asdict(gap) for gap in standing]}
+        click.echo(json.dumps({"balanced": balanced, **facts, **lists}))
     else:
         table(
             ("subject", "partition", "grant", "reader", "replay", "records", "delivered", "withheld", "quarantined",
@@ -175,8 +184,16 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
                 [(c.topic, c.partition, c.ledger, c.kafka, c.pending, _yes(c.compared), _yes(c.balanced))
                  for c in counts],
             )  # fmt: skip
-        if undecided:
-            click.echo(f"{undecided:,} entries wait for the end of their transaction")
+        if lost:
+            table(
+                ("subject", "partition", "never decided from", "to before", "cause", "offsets", "accepted by epoch"),
+                [(one.subject, one.partition, one.first, one.next, one.cause,
+                  "unknown" if one.offsets is None else one.offsets, one.epoch or "NONE") for one in lost],
+            )  # fmt: skip
+        for gap in standing:
+            say(f"{gap}: the routers stand still there — see `exchange router gaps`", "red")
+        if waiting:
+            click.echo(f"{waiting:,} entries wait for the end of their transaction")
         if late:
             click.echo(f"the database is {late:,} offsets behind the ledger: run `exchange ledger follow --until-idle`")
         covered = f"{sum(one.records for one in partitions):,} source records in the ledger"

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
 import click
 
 from exchange import credentials
+from exchange.bus.contract_topic import latest_epoch
+from exchange.bus.topics import Publisher
+from exchange.cli.adoption import Adoption
 from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.cli.grant_desk import account
+from exchange.cli.say import say
+from exchange.contract import names
+from exchange.errors import ConfigError
+from exchange.gap import GapError
+from exchange.grants.life import plain
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
+from exchange.router.gaps import accept, chosen, open_gaps
 from exchange.router.loop import Limits, Router
 from exchange.settings import Settings
 
@@ -38,3 +53,51 @@ def run(instance: str, gather_ms: float, metrics_port: int) -> None:
     worker = Router(cluster, instance, ledger_key, pseudonym_key=pseudonym_key(settings), limits=limits)
     with daemon(settings, metrics_port, worker.health) as stop:
         worker.run(stop)
+
+
+@router.command()
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def gaps(output: str) -> None:
+    """Show where routers stand still, because records were deleted before one decided them.
+
+    Exit status 2 where there is such a gap.
+    """
+    cluster = connect(Settings(), "exchange.router.gaps", credentials.ADMIN)
+    found = latest_epoch(cluster)
+    there = open_gaps(cluster, found[0]) if found else ()
+    if output == "json":
+        click.echo(json.dumps([asdict(gap) for gap in there]))
+    else:
+        for gap in there:
+            say(str(gap))
+        click.echo(f"{len(there)} gaps")
+    if there:
+        raise SystemExit(GapError.exit_status)
+
+
+@router.command("accept-gap")
+@click.argument("places", metavar="PLACE...", nargs=-1, required=True)
+@click.option("--reason", default="", help="Why the records are gone; it stays in the contract's history.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
+    """Let the routers go on behind gaps: what is missing there reaches nobody, and the ledger says so.
+
+    A PLACE is <topic>/<partition>, as `exchange router gaps` shows it. If its owner still has the records, let them be
+    published again afterwards.
+    """
+    settings = Settings()
+    plain(reason, "the reason", remedy="give it with --reason")
+    cluster = connect(settings, "exchange.apply", credentials.ADMIN)
+    with Adoption(cluster) as adoption, Publisher(cluster, names.CONTRACT) as out:
+        found = adoption.newest.find()
+        wanted = chosen(open_gaps(cluster, found[0]) if found else (), places)
+        for gap in wanted:
+            say(str(gap))
+        if not yes:
+            if not sys.stdin.isatty():
+                raise ConfigError("nobody is here to ask", remedy="look at `exchange router gaps`, then give --yes")
+            click.confirm("Go on behind this?", abort=True)
+        now = datetime.now(UTC)
+        accepted = accept(out, adoption.newest, wanted, settings.operator or account(), reason, now)
+        assert accepted is not None
+        click.echo(f"Epoch {accepted[0].number} accepts it. {adoption.passed(*accepted).text}")

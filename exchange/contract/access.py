@@ -165,3 +165,5 @@ def _ledger() -> Iterator[Rule]:
         yield Rule(principal(LEDGER), "topic", prefix, "prefixed", "read")
     for name in OWN_TOPICS:
         yield Rule(principal(LEDGER), "topic", name, "literal", "read")
+    # How far the routers are, to see what they can no longer decide.
+    yield Rule(principal(LEDGER), "group", names.ROUTER_GROUP, "literal", "describe")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import ValidationError
 
-from exchange.contract.model import Epoch
+from exchange.contract.model import AcceptedGap, Epoch
 from exchange.errors import CorruptionError
+from exchange.gap import Gap
 
 
 class EpochError(CorruptionError):
@@ -53,6 +56,21 @@ def same_content(one: Epoch, other: Epoch) -> bool:
     """Whether two epochs say the same, whenever they were published and under whatever number."""
     plain = {"number": 1, "time": other.time, "former": None}  # who has left follows from the epochs before
     return encode(one.model_copy(update=plain)) == encode(other.model_copy(update=plain))
+
+
+def accepts(epoch: Epoch, gap: Gap) -> bool:
+    """Whether a person accepted the gap, with all that it has become since."""
+    return any(
+        replace(accepted.gap, next=gap.next) == gap and accepted.gap.next >= gap.next
+        for accepted in epoch.accepted_gaps
+    )
+
+
+def accepting(epoch: Epoch, gaps: Iterable[Gap], operator: str, reason: str, now: datetime) -> Epoch:
+    """The next epoch, in which these gaps are accepted, and all else is as it is."""
+    new = tuple(AcceptedGap(gap=gap, operator=operator, reason=reason, time=now) for gap in gaps)
+    update = {"number": epoch.number + 1, "time": now, "accepted_gaps": (*epoch.accepted_gaps, *new)}
+    return epoch.model_copy(update=update)
 
 
 def without(epoch: Epoch, grant_id: str, now: datetime) -> Epoch:

@@ -22,6 +22,8 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
+from exchange.gap import Gap
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=63)]
 SubjectId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*$", max_length=127)]
 # YAML reads an unquoted day as a date, JSON has none: in a condition both are the ISO text.
@@ -232,6 +234,15 @@ class Contract(Model):
         raise KeyError(subject_id)
 
 
+class AcceptedGap(Model):
+    """Records of a subject that were deleted before a router decided them: a person said that the routers go on."""
+
+    gap: Gap
+    operator: str
+    reason: str
+    time: datetime
+
+
 class Epoch(Model):
     """One published contract with all that a router needs: a record of `exchange.contract`.
 
@@ -240,7 +251,8 @@ class Epoch(Model):
     records keep the writer's id); `pinned` the fields of each grant with `fields: all`, which are
     those that the subject had when the grant was first published; `schemas` the Avro text of every
     id named; `ledger` the schema id of ledger entries; `former` the departments of earlier epochs
-    that the contract no longer has (None: the version that published it did not say).
+    that the contract no longer has (None: the version that published it did not say); `accepted_gaps`
+    the losses behind which routers may go on.
     """
 
     number: int = Field(ge=1)
@@ -252,6 +264,7 @@ class Epoch(Model):
     schemas: Mapping[int, str]
     ledger: int
     former: tuple[Name, ...] | None = None
+    accepted_gaps: tuple[AcceptedGap, ...] = ()
 
     def given(self, grant: Grant) -> tuple[str, ...] | None:
         """The fields that a grant of the contract gives; None where it gives records as they are."""

@@ -180,6 +180,7 @@ class _Schemas:
             pinned=pinned,
             schemas={i: self._registry.text(i) for i in ids},
             ledger=ledger,
+            accepted_gaps=last.accepted_gaps if last else (),
             former=tuple(sorted(self._actual.departments.difference(d.id for d in self._loaded.contract.departments))),
         )
         if last is None or not same_content(last, epoch):

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select
 
 from exchange.contract import names
+from exchange.gap import Gap
 from exchange.ledger import tables
 from exchange.ledger.entry import decode, delivered_mask, rows_of
 from exchange.ledger.store import LedgerContradictionError, Store, tag_prefix
@@ -18,7 +19,7 @@ _e, _o, _g, _w = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.wi
 _GRANT_OF_OUTCOME = and_(_g.epoch == _e.epoch, _g.id == _o.grant_id)
 _GRANT_IN_FORCE = and_(_g.epoch == _e.epoch, _g.topic == _e.topic, _e.day.between(_g.from_day, _g.until_day))
 _FOLLOW_FIRST = "bring the contract's epochs in with `exchange ledger follow --until-idle`"
-_COMMITTED = and_(_e.state == "committed", _e.topic != names.CONTRACT)
+_COMMITTED = and_(_e.state == "committed", _e.topic != names.CONTRACT, _e.count > 0)
 _LIVE = _e.replay.is_(None)
 
 
@@ -158,7 +159,7 @@ def balance_of_partitions(store: Store, selection: Selection) -> list[PartitionB
     covered = select(*per, *sums).where(_COMMITTED, *selection.of_entries()).group_by(*per).order_by(*per)
 
     run = tables.runs.c
-    flow = (*per, _e.replay)
+    flow = (*per, _e.replay, _incarnation())
     before = func.max(run.first + run.count).over(partition_by=flow, order_by=run.first, rows=(None, -1))
     runs = (
         select(*per, run.first, (run.first + run.count).label("end"), before.label("before"))
@@ -190,6 +191,54 @@ def balance_of_partitions(store: Store, selection: Selection) -> list[PartitionB
         )
         for topic, partition, entries, records, quarantined, replayed in store.rows(covered)
     ]
+
+
+def _incarnation() -> ScalarSelect[int]:
+    """Of an entry: how often its source topic had been deleted and made anew, so that offsets began again at 0."""
+    earlier = tables.entries.alias()
+    of_gap = (earlier.c.id == tables.gaps.c.entry_id) & (earlier.c.topic == _e.topic)
+    anew = (tables.gaps.c.cause == "recreated") & tables.gaps.c.accepted
+    before = select(func.count()).select_from(earlier.join(tables.gaps, of_gap & anew))
+    before = before.where(earlier.c.partition == _e.partition, earlier.c.id < _e.id)
+    return before.correlate(tables.entries).scalar_subquery()
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Records of a source partition that were deleted before a router decided them: `offsets` of them, where known.
+
+    `epoch` is the one that accepts it, so that the routers went on; None: the partition stands still.
+    """
+
+    subject: str
+    partition: int
+    first: int
+    next: int
+    cause: str
+    offsets: int | None
+    time_ms: int
+    epoch: int | None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether a person has accepted the loss."""
+        return self.epoch is not None
+
+
+def undecided(store: Store, selection: Selection) -> list[Undecided]:
+    """Every gap that routers found, once, as they saw it last."""
+    g = tables.gaps.c
+    query = select(_e.topic, _e.partition, g.first, g.next, g.cause, g.topic_id, _e.time_ms, _e.epoch, g.accepted)
+    query = query.join_from(tables.entries, tables.gaps, g.entry_id == _e.id)
+    query = query.where(_e.state == "committed", *selection.of_entries()).order_by(_e.time_ms, _e.id)
+    found: dict[tuple[str, int, int, str], Undecided] = {}
+    for topic, partition, first, next_, cause, topic_id, time_ms, epoch, accepted in store.rows(query):
+        gap = Gap(topic, partition, first, next_, cause, topic_id)
+        # An administrator accepts a gap as it is; what is deleted behind it is one gap more.
+        found[topic, partition, first, topic_id] = Undecided(
+            names.subject_of(topic), partition, first, next_, cause, gap.offsets, time_ms, epoch if accepted else None
+        )
+    return list(found.values())
 
 
 @dataclass(frozen=True)

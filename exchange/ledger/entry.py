@@ -14,6 +14,7 @@ import crc32c
 
 from exchange.contract import names
 from exchange.errors import CorruptionError
+from exchange.gap import Gap
 from exchange.ledger.merkle import EMPTY_ROOT
 from exchange.schema import avro
 
@@ -90,6 +91,8 @@ class Entry:
     outcomes: tuple[Outcome, ...]
     quarantined: tuple[Quarantined, ...]
     replay: str | None = None
+    gap: Gap | None = None
+    gap_accepted: bool = False
 
     @property
     def is_adoption(self) -> bool:
@@ -119,6 +122,25 @@ def adoption(epoch: int, router: str, time_ms: int, offset: int) -> Entry:
         tags=NULL_TAG,
         outcomes=(),
         quarantined=(),
+    )
+
+
+def of_gap(gap: Gap, epoch: int, router: str, time_ms: int, *, accepted: bool) -> Entry:
+    """The entry that says which records `router` could not decide; `accepted`, that it went on behind them."""
+    return Entry(
+        epoch=epoch,
+        router=router,
+        time_ms=time_ms,
+        topic=gap.topic,
+        partition=gap.partition,
+        runs=(),
+        count=0,
+        root=EMPTY_ROOT,
+        tags=b"",
+        outcomes=(),
+        quarantined=(),
+        gap=gap,
+        gap_accepted=accepted,
     )
 
 
@@ -206,6 +228,14 @@ def encode(entry: Entry) -> bytes:
             ],
             "quarantined": [{"index": q.index, "offset": q.offset, "reason": q.reason} for q in entry.quarantined],
             "replay": entry.replay,
+            "gap": entry.gap
+            and {
+                "first": entry.gap.first,
+                "next": entry.gap.next,
+                "cause": entry.gap.cause,
+                "topic_id": entry.gap.topic_id,
+                "accepted": entry.gap_accepted,
+            },
         },
     )
 
@@ -213,6 +243,8 @@ def encode(entry: Entry) -> bytes:
 def decode(body: bytes | memoryview) -> Entry:
     """The entry of an Avro body, of whatever version wrote it; `EntryError` where the body is not one."""
     raw = _record(body)
+    gap = dict(raw.get("gap") or {})
+    accepted = gap.pop("accepted", False)
     return Entry(
         epoch=raw["epoch"],
         router=raw["router"],
@@ -235,6 +267,8 @@ def decode(body: bytes | memoryview) -> Entry:
         ),
         quarantined=tuple(Quarantined(**quarantined) for quarantined in raw["quarantined"]),
         replay=raw.get("replay"),
+        gap=Gap(topic=raw["topic"], partition=raw["partition"], **gap) if gap else None,
+        gap_accepted=accepted,
     )
 
 
@@ -258,6 +292,7 @@ def validate_entry(entry: Entry) -> None:
     Runs ascend and sum to the count; there is one tag per record; delivered, withheld and
     quarantined sum to the count; bitmaps are as long as the entry, hold as many bits as they
     count, and overlap neither each other nor the quarantined records. A replay speaks of one grant.
+    An entry of a gap covers no records.
     """
     _check(sum(run.count for run in entry.runs) == entry.count, entry, "runs do not sum to the count")
     _check(all(run.count > 0 and run.first >= 0 for run in entry.runs), entry, "a run is empty or negative")
@@ -272,6 +307,7 @@ def validate_entry(entry: Entry) -> None:
     grants = [grant for outcome in entry.outcomes for grant in outcome.grants]
     _check(len(grants) == len(set(grants)), entry, "a grant has two outcomes")
     _check(entry.replay is None or len(grants) == 1, entry, "a replay is not of one grant")
+    _check(entry.gap is None or not (entry.count or grants), entry, "an entry of a gap covers records")
     for outcome in entry.outcomes:
         reasons = [withheld.reason for withheld in outcome.withheld]
         _check(len(reasons) == len(set(reasons)), entry, "a reason for withholding is given twice")

@@ -93,6 +93,8 @@ def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tup
     decided = store.rows(query.where(_e.topic == topic, _e.partition == place[0]))[0][0] or 0
     if place[1] >= end:
         return "no-record", f"the partition ends before offset {end}: there is no such record yet"
+    if decided <= place[1] < begin:
+        return "lost", f"the source keeps offset {begin} and what follows: this record was deleted undecided"
     if place[1] >= decided:
         return "not-decided", f"the ledger's database ends at offset {decided}: the routers or the follower are behind"
     if place[1] < begin:

@@ -13,10 +13,11 @@ from exchange.bus.consume import Consumer, records
 from exchange.bus.raw import RawBatch
 from exchange.contract import epoch, names
 from exchange.errors import CorruptionError, TransientError
+from exchange.gap import GapError
 from exchange.ledger.entry import decode, validate_entry
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
-from exchange.ledger.store import LedgerContradictionError, Store
+from exchange.ledger.store import FOLLOW_ANEW, LedgerContradictionError, Store
 from exchange.schema import wire
 
 STEP_RECORDS = 200_000
@@ -85,12 +86,19 @@ class Follower:
                 raise LedgerMissingError(f"there is no topic {names.LEDGER} yet", remedy="run `exchange apply`")
             wanted = [*ledger, (names.CONTRACT, 0)] if consumer.partitions(names.CONTRACT) else ledger
             ends = consumer.end_offsets(wanted)
+            topic_ids = consumer.topic_ids({topic for topic, _ in wanted})
+        self._store.require_topics(topic_ids)
         self._next = {place: taken.get(place, 0) for place in wanted}
         for place, offset in self._next.items():
             if offset > ends[place]:
                 raise _gap(place, ends[place], offset)
         return Consumer(
-            self._cluster, assignment=self._next, isolation="read_uncommitted", control=True, max_batches=64
+            self._cluster,
+            assignment=self._next,
+            topic_ids=topic_ids,
+            isolation="read_uncommitted",
+            control=True,
+            max_batches=64,
         )
 
     def _take_step(self, consumer: Consumer) -> bool:
@@ -99,7 +107,7 @@ class Follower:
         last_ms = 0
         deadline = time.monotonic() + GATHER_S
         while step.records < STEP_RECORDS and time.monotonic() < deadline:
-            batches = consumer.poll(GATHER_S)
+            batches = self._poll(consumer)
             for batch in batches:
                 self._take(step, batch)
                 last_ms = batch.header.max_timestamp
@@ -111,6 +119,12 @@ class Follower:
             _log.debug("taken in", extra={"entries": len(step.entries), "records": step.records})
         self._report_lag(consumer, last_ms)
         return bool(step.positions)
+
+    def _poll(self, consumer: Consumer) -> list[RawBatch]:
+        try:
+            return consumer.poll(GATHER_S)
+        except GapError as error:
+            raise LedgerContradictionError(error.message, remedy=FOLLOW_ANEW) from error
 
     def _take(self, step: Step, batch: RawBatch) -> None:
         place = (batch.topic, batch.partition)
@@ -174,5 +188,5 @@ def _place(batch: RawBatch, offset: int) -> str:
 def _gap(place: tuple[str, int], found: int, wanted: int) -> LedgerContradictionError:
     return LedgerContradictionError(
         f"{place[0]}/{place[1]} goes on at offset {found}, not at {wanted}",
-        remedy="the topic was truncated or made anew: restore it, or follow it into an empty database",
+        remedy=FOLLOW_ANEW,
     )

@@ -46,8 +46,8 @@ class Reread:
     """The committed batches of these topics, up to their ends when the iteration begins, in order per partition.
 
     The raw log with its transaction markers is read and decided here. `starts` holds the first
-    offset that a (topic, partition) still keeps: of a batch's partition from that batch on, of all others at the
-    end. Batches of transactions that are still open at the end are left out.
+    offset that a (topic, partition) keeps, as soon as the iteration has begun. Batches of transactions that are
+    still open at the end are left out.
     """
 
     def __init__(self, cluster: Cluster, topics: Iterable[str]) -> None:
@@ -59,8 +59,9 @@ class Reread:
     def __iter__(self) -> Iterator[RawBatch]:
         with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
             places = [(topic, p) for topic in self._topics for p in consumer.partitions(topic)]
+            self.starts |= consumer.begin_offsets(places)
             ends = consumer.end_offsets(places)
-        left = {place: 0 for place, end in ends.items() if end > 0}
+        left = {place: start for place, start in self.starts.items() if start < ends[place]}
         if not left:
             return
         with Consumer(
@@ -71,12 +72,10 @@ class Reread:
                 batches = consumer.poll(0.5)
                 for batch in batches:
                     place = (batch.topic, batch.partition)
-                    self.starts.setdefault(place, batch.header.base_offset)
                     if batch.header.base_offset < ends[place]:
                         yield from self._decided(place, batch)
                 for place, (position, _) in consumer.positions().items():
                     if position >= ends[place]:
-                        self.starts.setdefault(place, position)
                         left.pop(place, None)
                 if batches:
                     heard = time.monotonic()

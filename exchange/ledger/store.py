@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +38,7 @@ from exchange.settings import Settings
 GENERATION_ROWS = 4_000_000
 """Tags are inserted in random order: a generation of this many rows stays in the database's cache."""
 
+FOLLOW_ANEW = "the topic was truncated or made anew: restore it, or follow it into an empty database"
 _COPY_HEADER, _COPY_TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 
 
@@ -92,6 +93,17 @@ class Store:
         """Per (topic, partition), the offset after the last one taken."""
         with translated(), self.engine.connect() as connection:
             return {(topic, p): offset for topic, p, offset in connection.execute(select(tables.positions))}
+
+    def require_topics(self, topic_ids: Mapping[str, str]) -> None:
+        """Note the ids of the topics that are followed; LedgerContradictionError where one was made anew since."""
+        t = tables.topics
+        with translated(), self.engine.begin() as connection:
+            known = {row.topic: row.topic_id for row in connection.execute(select(t))}
+            for topic, topic_id in topic_ids.items():
+                if known.get(topic, topic_id) != topic_id:
+                    raise LedgerContradictionError(f"{topic} was deleted and made anew", remedy=FOLLOW_ANEW)
+            new = [{"topic": topic, "topic_id": id_} for topic, id_ in topic_ids.items() if topic not in known]
+            _insert(connection, t, new)
 
     def open_entries(self) -> int:
         """How many entries wait for the end of their transaction."""
@@ -244,6 +256,22 @@ def _write(connection: Connection, placed: Sequence[Placed]) -> None:
             {"entry_id": i, "position": q.index, "source_offset": q.offset, "reason": q.reason}
             for i, p in rows
             for q in p.entry.quarantined
+        ],
+    )
+    _insert(
+        connection,
+        tables.gaps,
+        [
+            {
+                "entry_id": i,
+                "first": p.entry.gap.first,
+                "next": p.entry.gap.next,
+                "cause": p.entry.gap.cause,
+                "topic_id": p.entry.gap.topic_id,
+                "accepted": p.entry.gap_accepted,
+            }
+            for i, p in rows
+            if p.entry.gap
         ],
     )
     _index_tags(connection, rows)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from sqlalchemy import (
     DDL,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Index,
@@ -66,6 +67,24 @@ event.listen(
     entries,
     "after_create",
     DDL("ALTER TABLE ledger_entries ALTER COLUMN body SET STORAGE EXTERNAL").execute_if(dialect="postgresql"),
+)
+
+topics = Table(
+    "ledger_topics",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("topic_id", Text, nullable=False, comment="Kafka's: a topic that is made anew has another one."),
+)
+
+gaps = Table(
+    "ledger_gaps",
+    metadata,
+    Column("entry_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("first", BigInteger, nullable=False),
+    Column("next", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("topic_id", Text, nullable=False),
+    Column("accepted", Boolean, nullable=False),
 )
 
 runs = Table(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exchange.bus import Cluster
+from exchange.bus.consume import gaps_of_group
 from exchange.contract import epoch, names
 from exchange.contract.model import Grant
 from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, tag
@@ -29,13 +30,17 @@ class Mismatch:
 
 @dataclass
 class Verification:
-    """What was recomputed, and where it differs; `unverifiable` entries speak of records no longer kept."""
+    """What was recomputed, and where it differs; `unverifiable` entries speak of records no longer kept.
+
+    `gaps` counts those behind which the routers went on because a person said so; any other is a mismatch.
+    """
 
     entries: int = 0
     records: int = 0
     deliveries: int = 0
     unverifiable: int = 0
     pending: int = 0
+    gaps: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)
 
 
@@ -76,9 +81,20 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
     live, again = defaultdict[Place, deque[_Proof]](deque), defaultdict[Place, deque[_Proof]](deque)
     for proof in _proofs(cluster, report):
         entry = proof.entry
-        if subject is None or entry.topic == names.subject_topic(subject):
+        place = (entry.topic, entry.partition)
+        if subject is not None and entry.topic != names.subject_topic(subject):
+            continue
+        if entry.gap is None:
             found.entries += 1
-            (live if entry.replay is None else again)[entry.topic, entry.partition].append(proof)
+            (live if entry.replay is None else again)[place].append(proof)
+        elif entry.gap_accepted:
+            found.gaps += 1
+            if entry.gap.cause == "recreated":  # the topic of the entries before is gone with all its records
+                for proofs in (live[place], again[place]):
+                    found.unverifiable += len(proofs)
+                    proofs.clear()
+    sources = {topic for topic, _ in (*live, *again)}
+    found.mismatches += [Mismatch(gap.place, str(gap)) for gap in gaps_of_group(cluster, names.ROUTER_GROUP, sources)]
     deliveries = _deliveries([*_each(live), *_each(again)], grants, found)
     _verify_sources(cluster, live, again, _Expect(grants, ledger_key, found), report)
     _verify_inboxes(cluster, deliveries, found, report)

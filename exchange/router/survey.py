@@ -144,7 +144,9 @@ def _entries(cluster: Cluster, topic: str, windows: Mapping[int, Window], since_
     with Consumer(cluster) as consumer:
         for record in read(consumer, starts, ends, timeout_s=_READ_S) if starts else ():
             if record.key in wanted and record.value is not None:
-                yield decode(wire.unpack(record.value)[1])
+                entry = decode(wire.unpack(record.value)[1])
+                if entry.count:
+                    yield entry
 
 
 def _strike(window: Window, entry: Entry, order: Order) -> None:

@@ -104,7 +104,7 @@ def test_who_may_do_what(contract: Contract, who: str, operation: str, kind: str
 
 
 def test_the_ledgers_reader_writes_nothing(contract: Contract) -> None:
-    assert {r.operation for r in wanted_access(contract) if r.principal == principal(LEDGER)} == {"read"}
+    assert {r.operation for r in wanted_access(contract) if r.principal == principal(LEDGER)} == {"read", "describe"}
 
 
 def test_every_wanted_rule_is_owned(contract: Contract) -> None:

@@ -15,12 +15,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "exchange"
 
-_BASE = {"errors", "settings", "metrics", "private"}
+_BASE = {"errors", "gap", "settings", "metrics", "private"}
 _MODELS = _BASE | {"contract", "schema"}
 _MIDDLE = _MODELS | {"records", "policy", "bus"}
 # room → the rooms that it may import, besides itself
 ROOMS = {
     "errors": set(),
+    "gap": {"errors"},
     "settings": set(),
     "metrics": {"errors"},
     "printable": set(),

@@ -1,0 +1,89 @@
+"""Find gaps: whether Kafka still keeps what a consumer is to read next, in the very topic that it read before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka.errors import LogTruncationError, OffsetOutOfRangeError
+from kafka.structs import TopicPartition
+
+from exchange.bus import raw
+from exchange.bus.raw import Place, RawBatch
+from exchange.gap import Gap
+
+
+def at(consumer: KafkaConsumer, places: Mapping[TopicPartition, Place]) -> tuple[Gap, ...]:
+    """The gaps before these places, of the partitions that there are."""
+    there = [tp for tp in places if tp.partition in (consumer.partitions_for_topic(tp.topic) or ())]
+    begins = consumer.beginning_offsets(there)
+    found = []
+    for tp, begin in begins.items():
+        place, topic_id = places[tp], raw.topic_id(consumer, tp.topic)
+        if place.topic_id and topic_id != place.topic_id:
+            found.append(Gap(tp.topic, tp.partition, place.offset, begin, "recreated", topic_id))
+        elif place.offset < begin:
+            found.append(Gap(tp.topic, tp.partition, place.offset, begin, "expired", topic_id))
+    return tuple(sorted(found))
+
+
+def of_error(
+    consumer: KafkaConsumer, error: OffsetOutOfRangeError | LogTruncationError, watch: Watch
+) -> tuple[Gap, ...]:
+    """The gaps at the places where the client refuses to go on."""
+    is_cut = isinstance(error, LogTruncationError)
+    refused: Mapping[TopicPartition, Any] = error.divergent_offsets if is_cut else error.args[0]
+    places = {tp: Place(_position(consumer, tp), watch.expected.get(tp.topic, "")) for tp in refused}
+    consumer.topics()  # the topic may have been made anew: ask for its id
+    found = at(consumer, places)
+    left = places.keys() - {TopicPartition(gap.topic, gap.partition) for gap in found}
+    ends = consumer.end_offsets(left)
+    if is_cut:
+        ends |= {tp: refused[tp].offset for tp in left if refused[tp] is not None}
+    cut = [
+        Gap(tp.topic, tp.partition, places[tp].offset, end, "truncated", raw.topic_id(consumer, tp.topic))
+        for tp, end in ends.items()
+        if end < places[tp].offset
+    ]
+    return (*found, *sorted(cut))
+
+
+class Watch:
+    """Sees by its id that a topic was deleted and made anew while a consumer was reading it.
+
+    `expected` has the ids that the topics had when their offsets were told.
+    """
+
+    def __init__(self) -> None:
+        self.expected: dict[str, str] = {}
+        self._seen = 0.0
+
+    def expect(self, topic_ids: Mapping[str, str]) -> None:
+        """From now on these topics are to have these ids; an empty one says nothing."""
+        self.expected |= {topic: topic_id for topic, topic_id in topic_ids.items() if topic_id}
+        self._seen = 0.0
+
+    def recreated(
+        self, consumer: KafkaConsumer, polled: Mapping[TopicPartition, Sequence[RawBatch]]
+    ) -> tuple[Gap, ...]:
+        """The gaps of assigned partitions whose topic has another id, since that was last asked.
+
+        `polled` moved the positions; it may be of either topic.
+        """
+        age = raw.metadata_age(consumer)
+        if age == self._seen:
+            return ()
+        self._seen = age
+        changed = {topic for topic, known in self.expected.items() if raw.topic_id(consumer, topic) not in ("", known)}
+        if not changed:
+            return ()
+        assigned = [tp for tp in consumer.assignment() if tp.topic in changed]
+        firsts = {tp: polled[tp][0].from_offset if tp in polled else _position(consumer, tp) for tp in assigned}
+        return at(consumer, {tp: Place(first, self.expected[tp.topic]) for tp, first in firsts.items()})
+
+
+def _position(consumer: KafkaConsumer, tp: TopicPartition) -> int:
+    """Where the consumer goes on, as it knows without asking."""
+    position = consumer._subscription.assignment[tp].position
+    return position.offset if position else 0

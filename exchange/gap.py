@@ -1,0 +1,61 @@
+"""A gap: records of a partition that Kafka no longer keeps and that a reader had not read yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from exchange.errors import ConfigError
+
+Cause = Literal["expired", "recreated", "truncated"]
+
+
+@dataclass(frozen=True, order=True)
+class Gap:
+    """What a reader of a partition missed: it had read up to offset `first`, and can go on at `next` only.
+
+    `expired`: retention or an administrator deleted the records in between. `recreated`: the topic was deleted
+    and made anew, under the id `topic_id`; what the old one held from `first` on is lost. `truncated`: the
+    partition ends before `first`, so that records to come would be passed over.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    next: int
+    cause: Cause
+    topic_id: str
+
+    @property
+    def place(self) -> str:
+        """
+        >>> Gap("subject.tax.income", 3, 10, 20, "expired", "x").place
+        'subject.tax.income/3'
+        """
+        return f"{self.topic}/{self.partition}"
+
+    @property
+    def offsets(self) -> int | None:
+        """How many offsets are gone, each of a record or a transaction's marker; None where nobody can know."""
+        return self.next - self.first if self.cause == "expired" else None
+
+    def __str__(self) -> str:
+        match self.cause:
+            case "expired":
+                return f"{self.place}: offsets {self.first} to {self.next - 1} were deleted before they were read"
+            case "recreated":
+                return (
+                    f"{self.place}: the topic was deleted and made anew; "
+                    f"what it held from offset {self.first} on was not read, and is lost"
+                )
+        return f"{self.place}: ends at offset {self.next}, but was read up to {self.first}: it lost records"
+
+
+class GapError(ConfigError):
+    """A reader cannot go on without leaving records out: a person has to say so. `gaps` are all that were found."""
+
+    code = "gap"
+
+    def __init__(self, gaps: tuple[Gap, ...], *, remedy: str = "") -> None:
+        self.gaps = gaps
+        super().__init__("; ".join(map(str, gaps)), remedy=remedy)

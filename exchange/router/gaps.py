@@ -1,0 +1,50 @@
+"""What a person does about records that were deleted before a router decided them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from exchange.bus import Cluster
+from exchange.bus.consume import gaps_of_group
+from exchange.bus.contract_topic import Newest, publish_next
+from exchange.bus.topics import Publisher
+from exchange.contract import names
+from exchange.contract.epoch import accepting, accepts
+from exchange.contract.model import Epoch
+from exchange.errors import ConfigError
+from exchange.gap import Gap
+
+
+class NoGapError(ConfigError):
+    """A gap is to be accepted where there is none."""
+
+    code = "no-gap"
+
+
+def open_gaps(cluster: Cluster, epoch: Epoch) -> tuple[Gap, ...]:
+    """Where the routers stand still until a person says how to go on."""
+    topics = [names.subject_topic(subject.id) for subject in epoch.contract.subjects]
+    return tuple(gap for gap in gaps_of_group(cluster, names.ROUTER_GROUP, topics) if not accepts(epoch, gap))
+
+
+def accept(
+    out: Publisher, newest: Newest, gaps: Collection[Gap], operator: str, reason: str, now: datetime
+) -> tuple[Epoch, int] | None:
+    """Publish the next epoch, under which routers go on behind these gaps; the epoch in force then, and its offset."""
+
+    def change(epoch: Epoch) -> Epoch | None:
+        new = [gap for gap in gaps if not accepts(epoch, gap)]
+        return accepting(epoch, new, operator, reason, now) if new else None
+
+    return publish_next(out, newest, change)
+
+
+def chosen(gaps: Collection[Gap], places: Collection[str]) -> list[Gap]:
+    """The gaps at these places, each `<topic>/<partition>`; NoGapError where one has none."""
+    known = {gap.place for gap in gaps}
+    for place in places:
+        if place not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise NoGapError(f"there is no gap at {place}", remedy=f"gaps are at: {there}")
+    return [gap for gap in gaps if gap.place in places]
