@@ -129,10 +129,21 @@ class Consumer:
             raise NotInGroupError("this router is not in its group")
         return Membership(now.group_id, now.generation_id, now.member_id)
 
-    def rewind(self) -> None:
-        """Go back to the committed offsets of every assigned partition."""
+    def pause(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Fetch nothing of these partitions, those of them that are assigned, until they are resumed."""
+        self._consumer.pause(*(self._consumer.assignment() & {TopicPartition(*tp) for tp in partitions}))
+
+    def resume(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Fetch paused partitions again, from where they stand."""
+        self._consumer.resume(*(self._consumer.assignment() & {TopicPartition(*tp) for tp in partitions}))
+
+    def rewind(self, partitions: Iterable[tuple[str, int]] | None = None) -> None:
+        """Go back to the committed offsets of these partitions, those of them that are assigned; else of all."""
+        named = None if partitions is None else {TopicPartition(*tp) for tp in partitions}
         with translated("read committed offsets"):
             for tp in self._consumer.assignment():
+                if named is not None and tp not in named:
+                    continue
                 committed = self._consumer.committed(tp, timeout_ms=15_000)
                 if committed is None:
                     self._consumer.seek_to_beginning(tp)

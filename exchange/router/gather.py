@@ -33,6 +33,19 @@ class Gathered:
         for partition in partitions:
             self.batches.pop(partition, None)
 
+    def apart(self, topics: set[str]) -> list[Gathered]:
+        """The batches of other topics, and those of these, for a transaction each; what is empty is left out."""
+        parts: dict[bool, Gathered] = {}
+        for place, batches in self.batches.items():
+            part = parts.setdefault(place[0] in topics, Gathered(membership=self.membership))
+            part.batches[place] = batches
+        return [parts[key] for key in sorted(parts)]
+
+    def starts(self) -> dict[tuple[str, int], int]:
+        """Per partition, the first offset that is wanted of its first batch."""
+        firsts = {partition: batches[0] for partition, batches in self.batches.items()}
+        return {place: max(first.header.base_offset, first.from_offset) for place, first in firsts.items()}
+
     def offsets(self) -> dict[tuple[str, int], int]:
         """Per partition, the offset after its last batch."""
         return {partition: batches[-1].header.next_offset for partition, batches in self.batches.items()}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer, Transaction
+from exchange.bus.refusals import Place
 from exchange.contract import names
 from exchange.contract.quota import USES, Use, encode
 from exchange.errors import ConfigError, TransientError
@@ -84,6 +85,17 @@ class Writer:
                 transaction.send(names.QUOTA, USES, batches)
             transaction.flush()
             transaction.send_offsets(decided.offsets, decided.membership)
+
+    def feeders(self, decided: Decided, places: Iterable[Place]) -> dict[Place, set[Place]]:
+        """For each of these destinations, the source partitions whose records go there."""
+        quotas = {use.grant for use in decided.uses}
+        feeding: dict[Place, set[Place]] = {place: set() for place in places}
+        for made in decided.steps:
+            has_quota = any(quotas.intersection(outcome.grants) for outcome in made.entry.outcomes)
+            written = {*self._places(made)} | ({(names.QUOTA, USES)} if has_quota else set())
+            for place in written & feeding.keys():
+                feeding[place].add((made.entry.topic, made.entry.partition))
+        return feeding
 
     def _acknowledged(self, transaction: Transaction) -> list[datetime]:
         """Wait for the entries' acknowledgement: when the broker appended each batch of them."""
