@@ -46,7 +46,7 @@ class Gap:
             case "recreated":
                 return (
                     f"{self.place}: the topic was deleted and made anew; "
-                    f"what it held from offset {self.first} on was not read, and is lost"
+                    f"what the old one held from offset {self.first} on and was not read is lost"
                 )
         return f"{self.place}: ends at offset {self.next}, but was read up to {self.first}: it lost records"
 

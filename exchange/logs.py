@@ -16,8 +16,8 @@ FIELDS = frozenset({
     "address", "attempt", "batches", "bytes", "change", "code", "connector", "count", "cursor_age_s",
     "department", "duration_s", "entries", "epoch", "error", "failures", "grant", "grants", "group", "instance",
     "line", "member", "offset", "partition", "partitions", "path", "pid", "port", "reader", "readers", "reason",
-    "records", "rejected", "rows", "schema_id", "signal", "status", "subject", "table", "target", "times", "topic",
-    "transactional_id", "version",
+    "records", "rejected", "remedy", "rows", "schema_id", "signal", "status", "subject", "table", "target", "times",
+    "topic", "transactional_id", "version",
 })  # fmt: skip
 """The `extra` fields that reach the log; anything else is dropped. A record's key or value has no field here."""
 

@@ -126,6 +126,12 @@ TRANSACTION_FAILURES = Counter(
     ["code"],
     registry=REGISTRY,
 )
+SUSPENDED = Gauge(
+    "exchange_suspended_partitions",
+    "Source partitions that this router leaves aside for now, by cause; the others flow.",
+    ["subject", "code"],
+    registry=REGISTRY,
+)
 LEDGER_ENTRIES = Counter(
     "exchange_ledger_entries",
     "Ledger entries that the follower brought into SQL, by status.",
@@ -161,7 +167,7 @@ class Health:
     """Whether the daemon does its work, and the facts behind that; never anything of a record."""
 
     ok: bool
-    facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    facts: Mapping[str, str | int | float | bool | list[str] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

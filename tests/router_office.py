@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.bus.consume import Consumer
 from exchange.bus.topics import publish, read_all
 from exchange.contract import epoch as epochs
 from exchange.contract import names
@@ -61,6 +62,9 @@ class Office:
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
             if self.routers is not self.cluster:
                 admin.allow(wanted_access(self.epoch.contract))
+        with Consumer(self.cluster) as consumer:
+            topic_ids = consumer.topic_ids([self.topic])
+        self.epoch = self.epoch.model_copy(update={"topic_ids": topic_ids})
         publish(self.cluster, names.CONTRACT, [(epochs.key(number), epochs.encode(self.epoch))])
         return self.epoch
 

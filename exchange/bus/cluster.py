@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from exchange.bus.admin import Admin
 from exchange.bus.connection import Cluster
+from exchange.bus.consume import Consumer
 from exchange.bus.contract_topic import epochs as every_epoch
 from exchange.bus.contract_topic import latest_epoch
 from exchange.bus.topics import publish, read_all
@@ -123,8 +124,15 @@ def _publish_schemas(cluster: Cluster, changes: Iterable[Change], progress: Call
             raise ConcurrentApplyError(message, remedy="run `exchange apply` again")
 
 
+def _with_topic_ids(cluster: Cluster, epoch: Epoch) -> Epoch:
+    """The epoch with the ids of the topics of new subjects: of the others, those that they had at first."""
+    new = {names.subject_topic(subject.id) for subject in epoch.contract.subjects} - epoch.topic_ids.keys()
+    with Consumer(cluster) as consumer:
+        return epoch.model_copy(update={"topic_ids": {**epoch.topic_ids, **consumer.topic_ids(sorted(new))}})
+
+
 def _publish_epoch(cluster: Cluster, change: PublishEpoch) -> None:
-    value = epochs.encode(change.epoch)
+    value = epochs.encode(_with_topic_ids(cluster, change.epoch))
     if len(value) > CONTRACT_MESSAGE_BYTES - _RECORD_OVERHEAD_BYTES:
         message = f"the contract and its schemas have {len(value)} bytes, more than a record can hold"
         raise PlanRefusedError(message, remedy="split the exchange into two")

@@ -44,11 +44,15 @@ class Record(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """Which generation of the group the consumer is in; offsets commit only under it (KIP-447)."""
+    """Which generation of the group the consumer is in; offsets commit only under it (KIP-447).
+
+    `topic_ids` are those of the topics whose offsets they are.
+    """
 
     group: str
     generation: int
     member: str
+    topic_ids: Mapping[str, str] = MappingProxyType({})
 
 
 class Consumer:
@@ -80,7 +84,8 @@ class Consumer:
         on_revoked: Callable[[set[tuple[str, int]]], None] = lambda partitions: None,
     ) -> None:
         self._on_revoked = on_revoked
-        self._assigned_anew = False
+        self._unplaced: set[TopicPartition] = set()
+        self._topic_ids: Mapping[str, str] = {}
         self._watch = gaps.Watch()
         self._gaps: tuple[Gap, ...] = ()
         with translated("connect to Kafka"):
@@ -123,8 +128,9 @@ class Consumer:
             self._consumer.seek(tp, offset)
         self._watch.expect(topic_ids)
 
-    def subscribe(self, topics: Sequence[str]) -> None:
-        """Read these topics as a member of the group from now on."""
+    def subscribe(self, topics: Sequence[str], topic_ids: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Read these topics as a member of the group from now on; where it committed nothing, those with these ids."""
+        self._topic_ids = topic_ids
         self._consumer.subscribe(topics=list(topics), listener=_Listener(self))
 
     def poll(self, timeout_s: float) -> list[RawBatch]:
@@ -135,7 +141,7 @@ class Consumer:
         """
         with translated("fetch"):
             raw.join(self._consumer, JOIN_S)
-            if self._assigned_anew:
+            if self._unplaced:
                 self._find_places()
             if self._gaps:
                 found, self._gaps = self._gaps, ()
@@ -149,7 +155,7 @@ class Consumer:
                 self._stand_still(gaps.of_error(self._consumer, error, self._watch))
                 return []
             raise_refusal(self._consumer)
-            if self._assigned_anew:
+            if self._unplaced:
                 return []  # what was polled meanwhile may begin anywhere: begin at the committed offsets
             if recreated := self._watch.recreated(self._consumer, polled):
                 self._stand_still(recreated)
@@ -159,13 +165,13 @@ class Consumer:
         return [batch for batches in polled.values() for batch in batches]
 
     def _find_places(self) -> None:
-        """Go to the committed offsets of what was assigned anew."""
-        places = raw.committed(self._consumer, self._consumer.assignment())
+        """Go to the committed offsets of what was assigned anew or is to be rewound."""
+        places = raw.committed(self._consumer, self._unplaced & self._consumer.assignment(), self._topic_ids)
         for tp, place in places.items():
             self._consumer.seek(tp, place.offset)
         self._stand_still(gaps.at(self._consumer, places))
         self._watch.expect({tp.topic: raw.topic_id(self._consumer, tp.topic) for tp in places})
-        self._assigned_anew = False
+        self._unplaced.clear()
 
     def _stand_still(self, found: tuple[Gap, ...]) -> None:
         self.pause((gap.topic, gap.partition) for gap in found)
@@ -178,15 +184,11 @@ class Consumer:
         self._watch.expect({gap.topic: gap.topic_id})
         self._consumer.resume(tp)
 
-    def gaps(self, partitions: Iterable[tuple[str, int]]) -> tuple[Gap, ...]:
+    def gaps(self, partitions: Iterable[tuple[str, int]], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
         """Where the group cannot go on without leaving records out, of these partitions. Needs no membership."""
         with translated("read committed offsets"):
             tps = [TopicPartition(*tp) for tp in partitions]
-            return gaps.at(self._consumer, raw.committed(self._consumer, tps))
-
-    def pause(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """Fetch nothing of these partitions until they are resumed or assigned anew."""
-        self._consumer.pause(*(TopicPartition(*tp) for tp in partitions))
+            return gaps.at(self._consumer, raw.committed(self._consumer, tps, topic_ids))
 
     def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """The ids of the topics that there are; a topic that is deleted and made anew has another one."""
@@ -199,11 +201,22 @@ class Consumer:
         now = self._consumer.group_metadata()
         if now.state is not MemberState.STABLE or now.generation_id < 0 or not now.member_id:
             raise NotInGroupError("this router is not in its group")
-        return Membership(now.group_id, now.generation_id, now.member_id)
+        return Membership(now.group_id, now.generation_id, now.member_id, dict(self._watch.expected))
 
-    def rewind(self) -> None:
-        """Go back to the committed offsets of every assigned partition, with the next `poll`."""
-        self._assigned_anew = True
+    def pause(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Fetch nothing of these partitions, those of them that are assigned, until they are resumed."""
+        self._consumer.pause(*self._assigned(partitions))
+
+    def resume(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Fetch paused partitions again, from where they stand."""
+        self._consumer.resume(*self._assigned(partitions))
+
+    def rewind(self, partitions: Iterable[tuple[str, int]] | None = None) -> None:
+        """Go back to the committed offsets of these partitions (None: all), with the next `poll`."""
+        self._unplaced |= self._consumer.assignment() if partitions is None else self._assigned(partitions)
+
+    def _assigned(self, partitions: Iterable[tuple[str, int]]) -> set[TopicPartition]:
+        return self._consumer.assignment() & {TopicPartition(*place) for place in partitions}
 
     def assigned(self) -> set[tuple[str, int]]:
         """The partitions that this consumer reads."""
@@ -268,13 +281,19 @@ class _Listener(ConsumerRebalanceListener):
         raw.forget_assignment(self._consumer._consumer)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._consumer._assigned_anew = True
+        self._consumer._unplaced = set(assigned)
 
 
-def gaps_of_group(cluster: Cluster, group: str, topics: Iterable[str]) -> tuple[Gap, ...]:
-    """Where that group cannot go on in these topics without leaving records out, by what it has committed."""
+def gaps_of_group(
+    cluster: Cluster, group: str, topics: Iterable[str], topic_ids: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Gap, ...]:
+    """Where that group cannot go on in these topics without leaving records out, by what it has committed.
+
+    Where it committed nothing, it has to find the topics with these ids.
+    """
     with Consumer(cluster, group=group) as consumer:
-        return consumer.gaps((topic, partition) for topic in topics for partition in consumer.partitions(topic))
+        places = [(topic, partition) for topic in topics for partition in consumer.partitions(topic)]
+        return consumer.gaps(places, topic_ids)
 
 
 def few(batch: RawBatch) -> list[Record]:

@@ -10,11 +10,11 @@ from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import TopicPartition
 
 from exchange.bus import raw
-from exchange.bus.raw import Place, RawBatch
+from exchange.bus.raw import Position, RawBatch
 from exchange.gap import Gap
 
 
-def at(consumer: KafkaConsumer, places: Mapping[TopicPartition, Place]) -> tuple[Gap, ...]:
+def at(consumer: KafkaConsumer, places: Mapping[TopicPartition, Position]) -> tuple[Gap, ...]:
     """The gaps before these places, of the partitions that there are."""
     there = [tp for tp in places if tp.partition in (consumer.partitions_for_topic(tp.topic) or ())]
     begins = consumer.beginning_offsets(there)
@@ -34,7 +34,7 @@ def of_error(
     """The gaps at the places where the client refuses to go on."""
     is_cut = isinstance(error, LogTruncationError)
     refused: Mapping[TopicPartition, Any] = error.divergent_offsets if is_cut else error.args[0]
-    places = {tp: Place(_position(consumer, tp), watch.expected.get(tp.topic, "")) for tp in refused}
+    places = {tp: Position(_position(consumer, tp), watch.expected.get(tp.topic, "")) for tp in refused}
     consumer.topics()  # the topic may have been made anew: ask for its id
     found = at(consumer, places)
     left = places.keys() - {TopicPartition(gap.topic, gap.partition) for gap in found}
@@ -80,7 +80,7 @@ class Watch:
             return ()
         assigned = [tp for tp in consumer.assignment() if tp.topic in changed]
         firsts = {tp: polled[tp][0].from_offset if tp in polled else _position(consumer, tp) for tp in assigned}
-        return at(consumer, {tp: Place(first, self.expected[tp.topic]) for tp, first in firsts.items()})
+        return at(consumer, {tp: Position(first, self.expected[tp.topic]) for tp, first in firsts.items()})
 
 
 def _position(consumer: KafkaConsumer, tp: TopicPartition) -> int:

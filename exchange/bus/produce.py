@@ -15,12 +15,14 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Membership
+from exchange.bus.refusals import Place, Refusal, RefusedError, refusal
 from exchange.errors import TransientError
 
 if TYPE_CHECKING:  # loading the kernels takes a command half a second
     from exchange.records.build import Batch
 
 MAX_REQUEST_BYTES = 16 << 20
+PATIENCE_S = 2.0  # with one partition: a new leader is there sooner, and others wait as long
 
 
 class TransactionDoubtError(TransientError):
@@ -67,6 +69,7 @@ class Producer:
                 metrics_enabled=False,
             )
             raw.send_ahead(client)
+            self._noted = raw.note_refusals(client)
             try:
                 wait(raw.transactions(client).initialize_transactions(), client, self._timeout_s, "init")
             except BaseException:
@@ -79,11 +82,12 @@ class Producer:
         """Open a transaction; leaving the block commits it, any exception aborts it and is raised.
 
         After a normal return everything in it is committed. TransientError: nothing of it will ever be
-        read as committed, unless it is TransactionDoubtError, when the committed offsets tell.
+        read as committed, unless it is TransactionDoubtError, when the committed offsets tell. RefusedError
+        names the partitions that took nothing.
         """
         self.renew()
         assert self._client is not None
-        transaction = Transaction(self._client, self._timeout_s)
+        transaction = Transaction(self._client, self._timeout_s, self._noted)
         try:
             with translated("run a transaction"):
                 transaction.begin()
@@ -95,6 +99,15 @@ class Producer:
             if is_fenced:
                 raise FencedError(f"{self.transactional_id} was taken over by another producer") from error
             raise
+
+    def refusals(self, places: Iterable[Place]) -> dict[Place, Refusal]:
+        """Those of the partitions that cannot be written, as far as Kafka's metadata tell; outside of a transaction."""
+        self.renew()
+        assert self._client is not None
+        named = [TopicPartition(*place) for place in places]
+        with translated("read metadata"):
+            raw.learn(self._client, named, self._timeout_s)
+        return _refusals(raw.unwritable(self._client, named))
 
     def renew(self) -> None:
         """Open a new client where the last one was thrown away, so that its open transaction is aborted now."""
@@ -117,13 +130,14 @@ class Producer:
 class Transaction:
     """What is written in one transaction; see `Producer.transaction`."""
 
-    def __init__(self, client: KafkaProducer, timeout_s: float) -> None:
+    def __init__(self, client: KafkaProducer, timeout_s: float, noted: raw.Refused) -> None:
         self._client = client
+        self._noted = noted
         self._manager = raw.transactions(client)
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         self._sent: list[ProducerBatch] = []
-        self._known: set[str] = set()
+        self._known: set[TopicPartition] = set()
         self._identity = self._producer_identity()
 
     def _producer_identity(self) -> tuple[int, int]:
@@ -132,25 +146,31 @@ class Transaction:
 
     def begin(self) -> None:
         """Begin, locally: the broker learns of it with the first write."""
+        self._noted.clear()
         self._manager.begin_transaction()
 
     def enlist(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """Name partitions that will be written, which saves round trips; `send` does not need it."""
+        """Name partitions that will be written, which saves round trips; `send` does not need it.
+
+        RefusedError, with nothing sent, where one cannot be written as far as Kafka's metadata tell.
+        """
         named = [TopicPartition(*tp) for tp in partitions]
-        self._learn({tp.topic for tp in named})
+        self._learn(set(named))
         raw.enlist(self._client, named)
 
     def send(self, topic: str, partition: int, batches: Iterable[Batch]) -> None:
         """Enqueue finished batches for one partition, in order; `flush` waits for them."""
-        self._learn({topic})
         tp = TopicPartition(topic, partition)
+        self._learn({tp})
         for batch in batches:
             self._sent.append(raw.enqueue(self._client, tp, batch))
         raw.wake(self._client)
 
-    def _learn(self, topics: set[str]) -> None:
-        if new := topics - self._known:
-            raw.wait_for_topics(self._client, new, self._left())
+    def _learn(self, places: set[TopicPartition]) -> None:
+        if new := places - self._known:
+            raw.learn(self._client, new, self._left())
+            if refused := _refusals(raw.unwritable(self._client, new)):
+                raise RefusedError(refused)
             self._known |= new
 
     def flush(self) -> list[int]:
@@ -158,25 +178,44 @@ class Transaction:
 
         Times are the broker's, in ms since 1970; -1 where the topic has no LogAppendTime.
         BusUnavailableError where one failed: a failed batch would otherwise be lost although the
-        commit succeeds.
+        commit succeeds. RefusedError where that is about its partition alone.
         """
         for batch in self._sent:
-            if not batch.produce_future.wait(self._left()):
-                raise BusUnavailableError(f"{_place(batch)} was not acknowledged in {self._timeout_s} s")
+            self._wait_for(batch)
             if not raw.acknowledged(batch):
                 if raw.is_of_old_producer(batch):
                     raise FencedError(f"{_place(batch)} was refused: its transactional id has a newer producer")
+                if refused := self._refused():
+                    raise RefusedError(refused)
                 raise BusUnavailableError(f"{_place(batch)} was refused")
         times = [raw.append_time_ms(batch) for batch in self._sent]
         self._sent.clear()
         return times
+
+    def _wait_for(self, batch: ProducerBatch) -> None:
+        """Until it is taken or failed; a partition that does not answer is refused where Kafka says why it does not."""
+        while not batch.produce_future.wait(min(PATIENCE_S, max(0.0, self._deadline - time.monotonic()))):
+            if refused := self._refused():
+                raise RefusedError(refused)
+            if self._deadline <= time.monotonic():
+                raise BusUnavailableError(f"{_place(batch)} was not acknowledged in {self._timeout_s} s")
+
+    def _refused(self) -> dict[Place, Refusal]:
+        """The partitions that took nothing, as known now, where that says something about them alone."""
+        taken = {batch.topic_partition for batch in self._sent if raw.acknowledged(batch)}
+        waiting = {batch.topic_partition for batch in self._sent if batch.final_state is None}
+        errors = raw.unwritable(self._client, waiting) | self._noted
+        return _refusals({tp: error for tp, error in errors.items() if tp not in taken})
 
     def send_offsets(self, offsets: Mapping[tuple[str, int], int], membership: Membership) -> None:
         """Commit these next offsets of the group with the transaction, under its generation (KIP-447)."""
         group = ConsumerGroupMetadata(
             group_id=membership.group, generation_id=membership.generation, member_id=membership.member
         )
-        ends = {TopicPartition(*tp): OffsetAndMetadata(offset, "", -1) for tp, offset in offsets.items()}
+        ends = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, raw.note(membership.topic_ids.get(tp[0], "")), -1)
+            for tp, offset in offsets.items()
+        }
         wait(self._manager.send_offsets_to_transaction(ends, group), self._client, self._left(), "offsets")
 
     def commit(self) -> None:
@@ -210,3 +249,9 @@ def wait(result: Any, client: KafkaProducer, timeout_s: float, what: str) -> Non
 
 def _place(batch: ProducerBatch) -> str:
     return f"a batch for {batch.topic_partition.topic}/{batch.topic_partition.partition}"
+
+
+def _refusals(errors: Mapping[TopicPartition, type[Exception]]) -> dict[Place, Refusal]:
+    """Without the errors that say nothing about one partition alone."""
+    found = {(tp.topic, tp.partition): refusal(error, (tp.topic, tp.partition)) for tp, error in errors.items()}
+    return {place: why for place, why in found.items() if why is not None}

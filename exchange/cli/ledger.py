@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from exchange import credentials
-from exchange.bus.consume import gaps_of_group
+from exchange.bus.contract_topic import latest_epoch
 from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.say import say
@@ -38,6 +38,7 @@ from exchange.ledger.audit import (
 )
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
+from exchange.ledger.gaps import open_gaps
 from exchange.ledger.reconcile import Comparison, behind, reconcile
 from exchange.ledger.store import Store, ledger_url
 from exchange.ledger.verifier import verify as verify_ledger
@@ -160,7 +161,12 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
             late = behind(cluster, store)
             with _progress() as report:
                 counts = reconcile(cluster, store, selection.subject, report)
-            standing = gaps_of_group(cluster, names.ROUTER_GROUP, {names.subject_topic(p.subject) for p in partitions})
+            newest = latest_epoch(cluster)
+            standing = tuple(
+                gap
+                for gap in (open_gaps(cluster, newest[0]) if newest else ())
+                if selection.subject in (None, names.subject_of(gap.topic))
+            )
     parts: dict[str, Sequence[Balance]] = {"grants": grants, "partitions": partitions, "kafka": counts, "gaps": lost}
     balanced = all(one.balanced for part in parts.values() for one in part) and not late and not standing
     if output == "json":

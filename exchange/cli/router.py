@@ -22,7 +22,8 @@ from exchange.errors import ConfigError
 from exchange.gap import GapError
 from exchange.grants.life import plain
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
-from exchange.router.gaps import accept, chosen, open_gaps
+from exchange.ledger.gaps import open_gaps
+from exchange.router.gaps import accept, chosen
 from exchange.router.loop import Limits, Router
 from exchange.settings import Settings
 

@@ -251,8 +251,9 @@ class Epoch(Model):
     records keep the writer's id); `pinned` the fields of each grant with `fields: all`, which are
     those that the subject had when the grant was first published; `schemas` the Avro text of every
     id named; `ledger` the schema id of ledger entries; `former` the departments of earlier epochs
-    that the contract no longer has (None: the version that published it did not say); `accepted_gaps`
-    the losses behind which routers may go on.
+    that the contract no longer has (None: the version that published it did not say); `topic_ids`
+    Kafka's ids of the subjects' topics, as they were when the subject came; `accepted_gaps` the losses behind which
+    routers may go on.
     """
 
     number: int = Field(ge=1)
@@ -264,6 +265,7 @@ class Epoch(Model):
     schemas: Mapping[int, str]
     ledger: int
     former: tuple[Name, ...] | None = None
+    topic_ids: Mapping[str, str] = Field(default_factory=dict)
     accepted_gaps: tuple[AcceptedGap, ...] = ()
 
     def given(self, grant: Grant) -> tuple[str, ...] | None:

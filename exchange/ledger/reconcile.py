@@ -12,7 +12,7 @@ from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.contract import names
 from exchange.ledger import tables
-from exchange.ledger.reread import Place, Report, Reread, plain_records
+from exchange.ledger.reread import Place, Report, Reread, count, plain_records
 from exchange.ledger.store import Store
 
 _e, _o, _g, _r = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.runs.c
@@ -80,14 +80,14 @@ def _compare_sources(cluster: Cluster, store: Store, ends: Mapping[Place, int], 
     reread = Reread(cluster, {topic for topic, _ in ends})
     routed, pending = Counter[Place](), Counter[Place]()
     for batch in reread:
-        place, header, count = (batch.topic, batch.partition), batch.header, batch.header.records
-        report(batch.topic, count)
+        place, header, records = (batch.topic, batch.partition), batch.header, count(batch)
+        report(batch.topic, records)
         end = ends.get(place, 0)
-        before = count if header.next_offset <= end else 0
+        before = records if header.next_offset <= end else 0
         if header.base_offset < end < header.next_offset:
             before = sum(record.offset < end for record in plain_records(batch))
         routed[place] += before
-        pending[place] += count - before
+        pending[place] += records - before
     for place in sorted(ends.keys() | pending.keys()):
         ledger = _covered_from(store, place, reread.starts.get(place, 0))
         yield Comparison(*place, ledger, routed[place], pending[place])
@@ -116,8 +116,9 @@ def _compare_inboxes(cluster: Cluster, delivered: Mapping[Place, int], report: R
     reread = Reread(cluster, {topic for topic, _ in delivered})
     held = Counter[Place]()
     for batch in reread:
-        report(batch.topic, batch.header.records)
-        held[batch.topic, batch.partition] += batch.header.records
+        records = count(batch)
+        report(batch.topic, records)
+        held[batch.topic, batch.partition] += records
     for place in sorted(delivered.keys() | held.keys()):
         whole = reread.starts.get(place, 0) == 0
         yield Comparison(*place, delivered.get(place, 0), held[place], 0, compared=whole)

@@ -101,8 +101,20 @@ class Reread:
 def plain_records(batch: RawBatch) -> Iterator[PlainRecord]:
     """The records of a data batch, byte by byte (Kafka message format v2, KIP-98).
 
+    The broker gives a batch whole, also where its first records were deleted: those are left out.
     A batch that cannot be decompressed gives its offsets with nulls, as it enters the ledger.
     """
+    return (record for record in _every_record(batch) if record.offset >= batch.from_offset)
+
+
+def count(batch: RawBatch) -> int:
+    """How many records `plain_records` gives."""
+    if batch.header.base_offset >= batch.from_offset:
+        return batch.header.records
+    return sum(1 for _ in plain_records(batch))
+
+
+def _every_record(batch: RawBatch) -> Iterator[PlainRecord]:
     header = batch.header
     try:
         section = batch.data[HEADER_BYTES:]

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exchange.bus import Cluster
-from exchange.bus.consume import gaps_of_group
+from exchange.bus.contract_topic import latest_epoch
 from exchange.contract import epoch, names
 from exchange.contract.model import Grant
 from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, tag
+from exchange.ledger.gaps import open_gaps
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.ledger.reread import Place, PlainRecord, Report, Reread, plain_records
 from exchange.schema import wire
@@ -79,30 +80,28 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
     found = Verification()
     grants = _grants(cluster)
     live, again = defaultdict[Place, deque[_Proof]](deque), defaultdict[Place, deque[_Proof]](deque)
+    proofs: list[_Proof] = []
     for proof in _proofs(cluster, report):
         entry = proof.entry
         place = (entry.topic, entry.partition)
         if subject is not None and entry.topic != names.subject_topic(subject):
             continue
         if entry.gap is None:
-            found.entries += 1
+            proofs.append(proof)
             (live if entry.replay is None else again)[place].append(proof)
         elif entry.gap_accepted:
             found.gaps += 1
             if entry.gap.cause == "recreated":  # the topic of the entries before is gone with all its records
-                for proofs in (live[place], again[place]):
-                    found.unverifiable += len(proofs)
-                    proofs.clear()
-    sources = {topic for topic, _ in (*live, *again)}
-    found.mismatches += [Mismatch(gap.place, str(gap)) for gap in gaps_of_group(cluster, names.ROUTER_GROUP, sources)]
-    deliveries = _deliveries([*_each(live), *_each(again)], grants, found)
+                found.unverifiable += len(live.pop(place, ())) + len(again.pop(place, ()))
+    found.entries = len(proofs)
+    newest = latest_epoch(cluster)
+    for gap in open_gaps(cluster, newest[0]) if newest else ():
+        if subject is None or gap.topic == names.subject_topic(subject):
+            found.mismatches.append(Mismatch(gap.place, str(gap)))
+    deliveries = _deliveries(proofs, grants, found)
     _verify_sources(cluster, live, again, _Expect(grants, ledger_key, found), report)
     _verify_inboxes(cluster, deliveries, found, report)
     return found
-
-
-def _each(proofs: Mapping[Place, Iterable[_Proof]]) -> Iterator[_Proof]:
-    return (proof for some in proofs.values() for proof in some)
 
 
 def _grants(cluster: Cluster) -> Grants:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from exchange.bus import Cluster
-from exchange.bus.consume import gaps_of_group
 from exchange.bus.contract_topic import Newest, publish_next
 from exchange.bus.topics import Publisher
-from exchange.contract import names
 from exchange.contract.epoch import accepting, accepts
 from exchange.contract.model import Epoch
 from exchange.errors import ConfigError
@@ -20,12 +17,6 @@ class NoGapError(ConfigError):
     """A gap is to be accepted where there is none."""
 
     code = "no-gap"
-
-
-def open_gaps(cluster: Cluster, epoch: Epoch) -> tuple[Gap, ...]:
-    """Where the routers stand still until a person says how to go on."""
-    topics = [names.subject_topic(subject.id) for subject in epoch.contract.subjects]
-    return tuple(gap for gap in gaps_of_group(cluster, names.ROUTER_GROUP, topics) if not accepts(epoch, gap))
 
 
 def accept(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from exchange.bus.consume import Consumer, Membership
 from exchange.bus.raw import RawBatch
+from exchange.gap import Gap, GapError
 from exchange.records.scan import SourceBatch
 
 MAX_RUN_RECORDS = 32_768  # of one ledger entry: its tags stay within 512 KiB
@@ -17,11 +18,16 @@ OWN_RUN_BYTES = 1 << 20  # of one fetch response: it is worked on where it lies 
 
 @dataclass
 class Gathered:
-    """Batches by partition, in order; `membership` is the group's generation that they belong to."""
+    """Batches by partition, in order; `membership` is the group's generation that they belong to.
+
+    `positions` says how far each partition was read, markers behind the last batch included. `gaps` were found.
+    """
 
     batches: dict[tuple[str, int], list[RawBatch]] = field(default_factory=dict)
     size_bytes: int = 0
     membership: Membership | None = None
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
 
     def add(self, batch: RawBatch) -> None:
         """Append a batch to its partition."""
@@ -33,9 +39,23 @@ class Gathered:
         for partition in partitions:
             self.batches.pop(partition, None)
 
+    def apart(self, topics: set[str]) -> list[Gathered]:
+        """The batches of other topics, and those of these, for a transaction each; what is empty is left out."""
+        parts: dict[bool, Gathered] = {}
+        for place, batches in self.batches.items():
+            part = parts.setdefault(place[0] in topics, Gathered(membership=self.membership, positions=self.positions))
+            part.batches[place] = batches
+        return [parts[key] for key in sorted(parts)]
+
+    def starts(self) -> dict[tuple[str, int], int]:
+        """Per partition, the first offset that is wanted of its first batch."""
+        firsts = {partition: batches[0] for partition, batches in self.batches.items()}
+        return {place: max(first.header.base_offset, first.from_offset) for place, first in firsts.items()}
+
     def offsets(self) -> dict[tuple[str, int], int]:
-        """Per partition, the offset after its last batch."""
-        return {partition: batches[-1].header.next_offset for partition, batches in self.batches.items()}
+        """Per partition, where to go on: after its last batch, and the markers behind it."""
+        ends = {place: batches[-1].header.next_offset for place, batches in self.batches.items()}
+        return {place: max(end, self.positions.get(place, 0)) for place, end in ends.items()}
 
     def runs(self) -> Iterator[tuple[tuple[str, int], list[SourceBatch]]]:
         """Each partition's batches, in runs of bounded size."""
@@ -83,11 +103,16 @@ class Gatherer:
         deadline = self._clock() + idle_s
         began = False
         while (left := deadline - self._clock()) > 0 and self._open.size_bytes < self._max_bytes:
-            batches = self._consumer.poll(left)
+            try:
+                batches = self._consumer.poll(left)
+            except GapError as error:
+                self._open.gaps += error.gaps
+                break
             for batch in batches:
                 self._open.add(batch)
             if batches and not began:
                 began, deadline = True, self._clock() + self._max_wait_s
         if self._open.batches:
             self._open.membership = self._consumer.membership()
+            self._open.positions = {place: at for place, (at, _) in self._consumer.positions().items()}
         return self._open

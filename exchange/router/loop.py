@@ -9,13 +9,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from exchange import metrics
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
+from exchange.bus.refusals import Place, RefusedError
 from exchange.contract import names
-from exchange.errors import TransientError
+from exchange.contract.epoch import accepts
+from exchange.errors import ExchangeError, TransientError
+from exchange.gap import Gap
 from exchange.ledger import entry as ledger
 from exchange.records import hash
 from exchange.records.scan import SourceBatch, scan
@@ -27,11 +31,15 @@ from exchange.router.plan import ReadySubject, make_ready
 from exchange.router.quotas import Quotas
 from exchange.router.rivals import Rivals
 from exchange.router.step import Source, Step, no_quotas, step
+from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
 IDLE_S = 0.1  # an epoch waits no longer to be taken where nothing flows
+ASIDE_S = 5.0  # how old the lag of partitions may be that are not read
+PASSED_S = 60.0  # between commits of what was only passed over
+HOW_TO_ACCEPT = "see `exchange router gaps`; the routers go on behind it after `exchange router accept-gap`"
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
 
 
@@ -42,6 +50,12 @@ class Limits:
     max_bytes: int = 8 << 20
     max_wait_s: float = 0.02
     timeout_s: float = 15.0
+
+
+class NoLedgerError(TransientError):
+    """The ledger's topic is not there: no record may be delivered that is not in it."""
+
+    code = "no-ledger"
 
 
 class Router:
@@ -71,12 +85,23 @@ class Router:
         self._limits = limits
         self._clock = BrokerClock(clock)
         self._current: Published | None = None
+        self._topics: set[str] = set()
         self._ready: dict[str, ReadySubject] = {}
+        self._unready: dict[str, Cause] = {}
+        self._suspended = Suspended()
         self._behind = report.Lag()
+        self._aside: dict[Place, tuple[int, int]] = {}
+        self._aside_at_s = 0.0
         self._failures = 0
+        self._reason = ""
+        self._is_lost = False
         self._rivals = Rivals(instance)
         self._quotas: Quotas | None = None
         self._writing = _done()
+        self._decided: list[Decided] = []
+        self._gaps: set[Gap] = set()
+        self._reached: dict[Place, int] = {}
+        self._passed_at_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
@@ -92,7 +117,6 @@ class Router:
                 ThreadPoolExecutor(1, "writer") as self._pool,
             ):
                 self._gatherer = Gatherer(source, max_bytes=self._limits.max_bytes, max_wait_s=self._limits.max_wait_s)
-                self._writer = Writer(out, len(source.partitions(names.LEDGER)), self._clock)
                 try:
                     self._route(stop, watch, source, out)
                 finally:
@@ -100,58 +124,165 @@ class Router:
                         self._quotas.close()
 
     def health(self) -> metrics.Health:
-        """Well while an epoch is in force here and the last transaction went through."""
-        number = self._current.epoch.number if self._current else None
-        return metrics.Health(number is not None and not self._failures, {"epoch": number, "failures": self._failures})
+        """Well while an epoch is in force here, what was tried last is committed, and no partition is left aside."""
+        number, aside = self._current.epoch.number if self._current else None, self._suspended.facts
+        facts: dict[str, Any] = {"epoch": number, "failures": self._failures, "suspended": aside}
+        if self._failures:
+            facts["reason"] = self._reason
+        return metrics.Health(number is not None and not self._failures and not aside, facts)
 
     def _route(self, stop: threading.Event, watch: EpochWatch, source: Consumer, out: Producer) -> None:
         is_new = True
         while not stop.is_set():
             try:
-                if self._failures:
+                if self._is_lost:
                     out.renew()
                     source.rewind()
                     if self._quotas:
                         self._quotas.recover()
-                    is_new = True
+                    is_new, self._is_lost = True, False
                 if is_new:
+                    self._writer = Writer(out, _ledger_partitions(source), self._clock)
                     # Whoever published an epoch before this producer was opened could not fence it.
                     watch.catch_up(source.end_offsets([CONTRACT])[CONTRACT], self._limits.timeout_s)
                     is_new = False
                 if watch.newest is not self._current:
                     self._adopt(watch.newest, source)
-                self._once(source)
+                self._once(source, out)
             except TransientError as error:
-                self._failures += 1
-                if isinstance(error, FencedError):
-                    self._rivals.fenced(self._current)
+                self._is_lost = True
                 metrics.TRANSACTION_FAILURES.labels(error.code).inc()
-                facts = {"code": error.code, "failures": self._failures}
-                _log.warning("transaction given up, will be replayed", extra=facts)
                 wait([self._writing])
                 self._writing = _done()
                 out.discard()
-                stop.wait(min(MAX_BACKOFF_S, 0.05 * 2 ** min(self._failures, 10)))
+                is_aside = isinstance(error, RefusedError) and self._leave_aside(error, source)
+                self._decided = []
+                if not is_aside:
+                    self._fail(error)
+                    stop.wait(min(MAX_BACKOFF_S, 0.05 * 2 ** min(self._failures, 10)))
         wait([self._writing])
 
-    def _once(self, source: Consumer) -> None:
+    def _fail(self, error: TransientError) -> None:
+        """Nothing is routed for now: say why."""
+        self._failures += 1
+        self._reason = str(error)
+        if isinstance(error, FencedError):
+            self._rivals.fenced(self._current)
+        facts = {"code": error.code, "failures": self._failures, "reason": error.message, "remedy": error.remedy}
+        _log.warning("transaction given up, will be replayed", extra=facts)
+
+    def _leave_aside(self, error: RefusedError, source: Consumer) -> bool:
+        """Suspend the source partitions that feed what takes nothing; False where that would be all of them."""
+        if any(place[0] == names.LEDGER and why.is_of_topic for place, why in error.refusals.items()):
+            return False
+        found: dict[Cause, set[Place]] = {}
+        for decided in self._decided:
+            for place, feeding in self._writer.feeders(decided, error.refusals).items():
+                why, at = error.refusals[place], place
+                if why.is_of_topic and feeding:
+                    topics, at = {topic for topic, _ in feeding}, (place[0], 0)
+                    feeding |= {other for other in source.assigned() if other[0] in topics and place[0] != names.QUOTA}
+                if feeding:
+                    found.setdefault(Cause(why.code, why.told, why.remedy, at), set()).update(feeding)
+        self._suspended.suspend(found)
+        return bool(found)
+
+    def _once(self, source: Consumer, out: Producer) -> None:
         """Gather and decide, while the transaction before is still being written; then start the next."""
+        self._pause(source)
         gathered = self._gatherer.gather(IDLE_S)
-        plans: list[ReadySubject] = []
-        steps = [self._step(place, batches, plans) for place, batches in gathered.runs()]
+        parts = gathered.apart({topic for topic, _ in self._suspended.on_trial})
+        made = [self._decide(part, source) for part in parts]
         self._settle()
-        if gathered.batches:
+        if parts:
             assert gathered.membership is not None
-            made = [step for step in steps if step.entry.count]
             uses = self._quotas.begin() if self._quotas else []
-            decided = Decided(made, gathered.offsets(), gathered.membership, plans, uses)
-            self._writing = self._pool.submit(self._write, gathered, decided)
-        self._behind.show(source.positions(), self._clock())
+            self._decided = [
+                Decided(steps, part.offsets(), gathered.membership, plans, [use for use in uses if use.grant in grants])
+                for part, (steps, plans, grants) in zip(parts, made, strict=True)
+            ]
+            self._writing = self._pool.submit(self._write, list(zip(parts, self._decided, strict=True)))
+        if gathered.gaps:
+            self._settle()
+            for gap in gathered.gaps:
+                self._meet(gap, source)
+        self._try_again(source, out)
+        self._commit_passed(source, gathered)
+        self._show_lag(source, gathered)
+
+    def _meet(self, gap: Gap, source: Consumer) -> None:
+        """Go on behind a gap that a person accepted, else leave its partition aside; the ledger has it either way."""
+        assert self._current is not None
+        epoch, place = self._current.epoch, (gap.topic, gap.partition)
+        accepted = accepts(epoch, gap)
+        entry = ledger.of_gap(gap, epoch.number, self.instance, _ms(self._clock.now()), accepted=accepted)
+        if accepted:
+            self._writer.entry(entry, epoch.ledger, {place: gap.next}, source.membership())
+            source.pass_over(gap)
+            self._suspended.routed([place])
+            _log.warning("going on behind a gap that was accepted", extra=_of_gap(gap))
+            return
+        if gap not in self._gaps:
+            self._writer.entry(entry, epoch.ledger)
+            self._gaps.add(gap)
+            _log.error("records were deleted before they were decided", extra=_of_gap(gap))
+        self._suspended.suspend({Cause("gap", str(gap), HOW_TO_ACCEPT, passing=False): {place}})
+
+    def _commit_passed(self, source: Consumer, gathered: Gathered) -> None:
+        """Now and then, commit how far was read where nothing was to be decided: markers, and aborted records.
+
+        Without this, their deletion would be taken for a gap.
+        """
+        self._reached |= gathered.offsets()
+        if gathered.batches or time.monotonic() - self._passed_at_s < PASSED_S:
+            return
+        self._passed_at_s = time.monotonic()
+        aside = self._suspended.places | self._suspended.on_trial
+        positions = {place: at for place, (at, _) in source.positions().items() if place not in aside}
+        passed = {place: at for place, at in positions.items() if at > self._reached.get(place, -1)}
+        if passed:
+            self._settle()
+            self._writer.offsets(passed, source.membership())
+            self._reached |= passed
+
+    def _pause(self, source: Consumer) -> None:
+        """Read what flows or is on trial, and nothing else; what the group has shared out anew has no pauses."""
+        if assigned := source.assigned():
+            self._suspended.keep(assigned)
+        unready = {cause: {p for p in assigned if p[0] == topic} for topic, cause in self._unready.items()}
+        self._suspended.suspend(unready)
+        source.pause(self._suspended.places)
+        source.resume(self._suspended.on_trial)
+
+    def _try_again(self, source: Consumer, out: Producer) -> None:
+        """Read partitions again whose time has come, but not where their destination is known to take nothing still."""
+        if due := self._suspended.due():
+            self._settle()
+            refused = out.refusals({cause.destination for cause in due if cause.destination})
+            self._suspended.put_off([cause for cause in due if cause.destination in refused])
+            self._suspended.try_again([cause for cause in due if cause.destination not in refused])
+            source.rewind(self._suspended.on_trial)
+
+    def _show_lag(self, source: Consumer, gathered: Gathered) -> None:
+        """What is behind; where nothing is, all is well again, and nothing is left to try."""
+        starts, aside = gathered.starts(), self._suspended.places
+        done = {place: (starts.get(place, at), end) for place, (at, end) in source.positions().items()}
+        if self._aside.keys() != aside or time.monotonic() - self._aside_at_s > ASIDE_S:
+            committed, begins, ends = source.committed(aside), source.begin_offsets(aside), source.end_offsets(aside)
+            self._aside = {place: (committed.get(place, begins[place]), ends[place]) for place in aside}
+            self._aside_at_s = time.monotonic()
+        done |= self._aside
+        if self._behind.show(done, self._clock()) == 0 and done.keys() >= source.assigned():
+            self._failures = 0
+        self._suspended.routed([place for place, (at, end) in done.items() if at >= end])
 
     def _settle(self) -> None:
-        """Wait for the transaction that is being written; raise what went wrong with it."""
+        """Wait for the transactions that are being written; raise what went wrong with them."""
         self._writing.result()
-        self._failures = 0
+        if self._decided:
+            self._failures = 0
+            self._suspended.routed([place for decided in self._decided for place in decided.offsets])
+            self._decided = []
         if self._quotas:
             self._quotas.committed()
 
@@ -159,6 +290,7 @@ class Router:
         """The group takes partitions away: let the last transaction end, if it does soon."""
         wait([self._writing], timeout=REVOKE_S)
         self._gatherer.revoked(partitions)
+        self._reached = {}
 
     def _adopt(self, published: Published | None, source: Consumer) -> None:
         """Take a new epoch, between transactions, and say so in the ledger: the one before ends with that."""
@@ -167,34 +299,79 @@ class Router:
         epoch = published.epoch
         entry = ledger.adoption(epoch.number, self.instance, _ms(self._clock.now()), published.offset)
         self._writer.entry(entry, epoch.ledger)
-        now = self._clock.now()
-        ready = {s.id: make_ready(epoch, s.id, now, self._pseudonym_key) for s in epoch.contract.subjects}
+        self._current, self._unready = published, {}
+        self._ready = {}
+        for subject in epoch.contract.subjects:
+            self._prepare(names.subject_topic(subject.id), self._clock.now())
         if self._quotas is None and any(grant.quota.is_limited for grant in epoch.contract.grants):
             self._quotas = Quotas(self._cluster, self.instance, self._clock)
-        if ready.keys() != self._ready.keys():
-            source.subscribe([names.subject_topic(subject) for subject in ready])
-        self._current, self._ready = published, ready
+        topics = {names.subject_topic(subject.id) for subject in epoch.contract.subjects}
+        if topics != self._topics:
+            source.subscribe(sorted(topics), epoch.topic_ids)
+        self._topics = topics
+        self._suspended.retry_all()
+        source.rewind(self._suspended.on_trial)
         report.adopted(epoch)
         if self._quotas:
             self._quotas.show(epoch.contract.grants)
         _log.info("took an epoch", extra={"epoch": epoch.number})
 
-    def _step(self, place: tuple[str, int], batches: Sequence[SourceBatch], plans: list[ReadySubject]) -> Step:
-        assert self._current is not None
-        topic, partition = place
-        subject_id = names.subject_of(topic)
-        ready, now = self._ready[subject_id], self._clock.now()  # one moment for the grants and for the entry
-        if not ready.holds_at(now):
-            ready = self._ready[subject_id] = make_ready(self._current.epoch, subject_id, now, self._pseudonym_key)
-        plans.append(ready)
-        source = Source(topic, partition, self._current.epoch.number, self.instance, _ms(now))
-        allow = self._quotas.allow if self._quotas else no_quotas
-        return step(scan(batches), ready, source, self._tag_state, allow)
+    def _decide(self, part: Gathered, source: Consumer) -> tuple[list[Step], list[ReadySubject], set[str]]:
+        """The steps of a part, the plans that made them, and the grants that these are for.
 
-    def _write(self, gathered: Gathered, decided: Decided) -> None:
+        The partitions of a subject that cannot be made ready leave it.
+        """
+        steps, plans = [], []
+        for topic in {topic for topic, _ in part.batches}:
+            if self._prepare(topic, self._clock.now()) is None:
+                aside = {place for place in part.batches if place[0] == topic}
+                part.drop(aside)
+                source.rewind(aside)
+        for place, batches in part.runs():
+            now = self._clock.now()  # one moment for the grants and for the entry
+            if plan := self._prepare(place[0], now):
+                plans.append(plan)
+                steps.append(self._step(place, batches, plan, now))
+        steps = [made for made in steps if made.entry.count]
+        return steps, plans, {grant for made in steps for outcome in made.entry.outcomes for grant in outcome.grants}
+
+    def _prepare(self, topic: str, now: datetime) -> ReadySubject | None:
+        """The plan of a topic's subject at that moment; None where it cannot be made, which `_unready` tells of."""
         assert self._current is not None
-        self._writer.decided(decided, self._current.epoch.ledger)
-        report.committed(decided.steps, gathered, self._clock())
+        subject = names.subject_of(topic)
+        ready = self._ready.get(subject)
+        if topic in self._unready:
+            return None
+        if ready is None or not ready.holds_at(now):
+            try:
+                ready = self._ready[subject] = make_ready(self._current.epoch, subject, now, self._pseudonym_key)
+            except ExchangeError as error:
+                self._unready[topic] = Cause(error.code, error.message, error.remedy, passing=False)
+                return None
+        return ready
+
+    def _step(self, place: Place, batches: Sequence[SourceBatch], plan: ReadySubject, now: datetime) -> Step:
+        assert self._current is not None
+        source = Source(*place, self._current.epoch.number, self.instance, _ms(now))
+        allow = self._quotas.allow if self._quotas else no_quotas
+        return step(scan(batches), plan, source, self._tag_state, allow)
+
+    def _write(self, parts: Sequence[tuple[Gathered, Decided]]) -> None:
+        assert self._current is not None
+        for gathered, decided in parts:
+            self._writer.decided(decided, self._current.epoch.ledger)
+            report.committed(decided.steps, gathered, self._clock())
+
+
+def _ledger_partitions(source: Consumer) -> int:
+    if count := len(source.partitions(names.LEDGER)):
+        return count
+    remedy = "nothing can be routed without it: `exchange apply` makes it again"
+    raise NoLedgerError(f"{names.LEDGER} does not exist", remedy=remedy)
+
+
+def _of_gap(gap: Gap) -> dict[str, str | int]:
+    return {"reason": str(gap), "topic": gap.topic, "partition": gap.partition, "remedy": HOW_TO_ACCEPT}
 
 
 def _ms(moment: datetime) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 
 from exchange import metrics
+from exchange.bus.refusals import Place
 from exchange.contract import names
 from exchange.contract.model import Epoch
 from exchange.contract.period import CITY_TIME
@@ -54,25 +55,45 @@ def quota(grant: str, left: int | None) -> None:
 
 
 class Lag:
-    """How far behind the router is, per subject: in offsets not yet read, and in seconds.
+    """How far behind the router is, per subject: in offsets not yet committed, and in seconds.
 
-    The seconds are the time since the subject was last seen read to the end.
+    The seconds are the age of the newest moment all of whose records are committed.
     """
 
     def __init__(self) -> None:
-        self._at_end: dict[str, float] = {}
+        self._done_s: dict[str, float] = {}
+        self._marks: dict[str, tuple[float, dict[Place, int]]] = {}
 
-    def show(self, positions: Mapping[tuple[str, int], tuple[int, int]], now_s: float) -> None:
-        """Update the gauges; a subject whose partitions went to another router is no longer shown."""
-        behind: defaultdict[str, int] = defaultdict(int)
-        for (topic, _), (position, end) in positions.items():
-            behind[names.subject_of(topic)] += max(0, end - position)
-        for subject in self._at_end.keys() - behind.keys():
-            del self._at_end[subject]
+    def show(self, done: Mapping[Place, tuple[int, int]], now_s: float) -> int:
+        """Update the gauges, from how far each partition is committed and where it ends; return the sum of records.
+
+        A subject whose partitions went to another router is no longer shown.
+        """
+        by_subject: defaultdict[str, dict[Place, tuple[int, int]]] = defaultdict(dict)
+        for place, reached in done.items():
+            by_subject[names.subject_of(place[0])][place] = reached
+        for subject in self._done_s.keys() - by_subject.keys():
+            del self._done_s[subject]
+            self._marks.pop(subject, None)
             metrics.LAG_RECORDS.remove(subject)
             metrics.LAG_SECONDS.remove(subject)
-        for subject, records in behind.items():
-            if records == 0 or subject not in self._at_end:
-                self._at_end[subject] = now_s
-            metrics.LAG_RECORDS.labels(subject).set(records)
-            metrics.LAG_SECONDS.labels(subject).set(now_s - self._at_end[subject])
+        total = 0
+        for subject, places in by_subject.items():
+            behind = sum(max(0, end - at) for at, end in places.values())
+            total += behind
+            metrics.LAG_RECORDS.labels(subject).set(behind)
+            metrics.LAG_SECONDS.labels(subject).set(now_s - self._reached(subject, places, behind, now_s))
+        return total
+
+    def _reached(self, subject: str, places: Mapping[Place, tuple[int, int]], behind: int, now_s: float) -> float:
+        """The newest moment all of whose records are known to be committed."""
+        marked_s, ends = self._marks.get(subject, (now_s, {}))
+        if behind == 0 or subject not in self._done_s:
+            self._done_s[subject] = now_s
+            self._marks.pop(subject, None)
+        elif ends and all(at >= ends.get(place, 0) for place, (at, _) in places.items()):
+            self._done_s[subject] = marked_s
+            self._marks.pop(subject)
+        if behind and subject not in self._marks:
+            self._marks[subject] = now_s, {place: end for place, (_, end) in places.items()}
+        return self._done_s[subject]

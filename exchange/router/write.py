@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer, Transaction
+from exchange.bus.refusals import Place
 from exchange.contract import names
 from exchange.contract.quota import USES, Use, encode
 from exchange.errors import ConfigError, TransientError
@@ -56,13 +58,29 @@ class Writer:
         self._ledger_partitions = ledger_partitions
         self._clock = clock
 
-    def entry(self, entry: ledger.Entry, schema_id: int) -> None:
-        """Write one ledger entry in a transaction of its own; WrongTimeError where its time is wrong by a minute."""
+    def entry(
+        self,
+        entry: ledger.Entry,
+        schema_id: int,
+        offsets: Mapping[Place, int] = MappingProxyType({}),
+        membership: Membership | None = None,
+    ) -> None:
+        """Write one ledger entry in a transaction of its own, and commit these source offsets with it.
+
+        WrongTimeError where its time is wrong by a minute.
+        """
         with self._out.transaction() as transaction:
             self._send_entries(transaction, [entry], schema_id)
             [appended] = self._acknowledged(transaction)
             if abs(appended.timestamp() * 1000 - entry.time_ms) > CLOCK_ERROR_MS:
                 raise WrongTimeError("this router's clock is not the broker's", remedy="keep clocks by NTP")
+            if membership:
+                transaction.send_offsets(offsets, membership)
+
+    def offsets(self, offsets: Mapping[Place, int], membership: Membership) -> None:
+        """Commit source offsets behind which nothing was to be decided."""
+        with self._out.transaction() as transaction:
+            transaction.send_offsets(offsets, membership)
 
     def decided(self, decided: Decided, schema_id: int) -> None:
         """Write entries, deliveries and quarantined records, and commit the source offsets with them.
@@ -84,6 +102,17 @@ class Writer:
                 transaction.send(names.QUOTA, USES, batches)
             transaction.flush()
             transaction.send_offsets(decided.offsets, decided.membership)
+
+    def feeders(self, decided: Decided, places: Iterable[Place]) -> dict[Place, set[Place]]:
+        """For each of these destinations, the source partitions whose records go there."""
+        quotas = {use.grant for use in decided.uses}
+        feeding: dict[Place, set[Place]] = {place: set() for place in places}
+        for made in decided.steps:
+            has_quota = any(quotas.intersection(outcome.grants) for outcome in made.entry.outcomes)
+            written = {*self._places(made)} | ({(names.QUOTA, USES)} if has_quota else set())
+            for place in written & feeding.keys():
+                feeding[place].add((made.entry.topic, made.entry.partition))
+        return feeding
 
     def _acknowledged(self, transaction: Transaction) -> list[datetime]:
         """Wait for the entries' acknowledgement: when the broker appended each batch of them."""

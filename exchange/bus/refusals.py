@@ -1,0 +1,83 @@
+"""Why Kafka does not take what is written to one partition, in words that name the topic and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import kafka.errors as kafka_errors
+
+from exchange.errors import TransientError
+
+Place = tuple[str, int]
+"""A topic and one of its partitions."""
+
+
+class Refusal(NamedTuple):
+    """What is wrong with a topic or one of its partitions, and what helps; `code` is stable, for logs and metrics."""
+
+    code: str
+    told: str
+    remedy: str
+
+    @property
+    def is_of_topic(self) -> bool:
+        """Whether no partition of the topic can be written."""
+        return self.code in ("topic-missing", "topic-forbidden")
+
+
+class RefusedError(TransientError):
+    """Partitions that take nothing, while others of the same transaction do or would; nothing of it was committed."""
+
+    code = "partition-refused"
+
+    def __init__(self, refusals: Mapping[Place, Refusal]) -> None:
+        self.refusals = refusals
+        found = dict.fromkeys(refusals.values())
+        told = "; ".join(dict.fromkeys(refusal.told for refusal in found))
+        super().__init__(told, remedy="; ".join(dict.fromkeys(refusal.remedy for refusal in found)))
+
+
+class NoPartitionError(kafka_errors.UnknownTopicOrPartitionError):
+    """The topic is there, and has no such partition."""
+
+
+_APPLY = "`exchange apply` makes it again"
+_GROW = "`exchange apply` gives it the partitions that its subject's topic has"
+_WRITE = "`exchange apply` gives the routers the access"
+_ENLARGE = "raise its max.message.bytes, or run `exchange apply`"
+_START = "start the brokers that hold it"
+_LOOK = "look at its configs and at the broker's log"
+
+_KNOWN: dict[type[BaseException], tuple[str, str, str]] = {
+    NoPartitionError: ("partition-missing", "{topic} has no partition {partition}", _GROW),
+    kafka_errors.UnknownTopicOrPartitionError: ("topic-missing", "{topic} does not exist", _APPLY),
+    kafka_errors.TopicAuthorizationFailedError: ("topic-forbidden", "this router may not write {topic}", _WRITE),
+    kafka_errors.MessageSizeTooLargeError: ("topic-too-small", "{topic} takes no batch of this size", _ENLARGE),
+    kafka_errors.RecordListTooLargeError: ("topic-too-small", "{topic} takes no batch of this size", _ENLARGE),
+    kafka_errors.LeaderNotAvailableError: ("no-leader", "{topic}/{partition} has no leader", _START),
+    kafka_errors.NotLeaderForPartitionError: ("no-leader", "{topic}/{partition} has no leader", _START),
+    kafka_errors.NotEnoughReplicasError: ("too-few-replicas", "too few brokers hold {topic}/{partition}", _START),
+    kafka_errors.NotEnoughReplicasAfterAppendError: (
+        "too-few-replicas", "too few brokers hold {topic}/{partition}", _START
+    ),
+    kafka_errors.InvalidTopicError: ("topic-refuses", "{topic} is no topic that can be written", _LOOK),
+    kafka_errors.InvalidRecordError: ("topic-refuses", "{topic} takes no such records", _LOOK),
+    kafka_errors.InvalidTimestampError: ("topic-refuses", "{topic} takes no records of this time", _LOOK),
+    kafka_errors.PolicyViolationError: ("topic-refuses", "a policy of the broker closes {topic}", _LOOK),
+    kafka_errors.KafkaStorageError: ("broker-storage", "the broker cannot store {topic}/{partition}", _START),
+}  # fmt: skip
+
+
+def refusal(error: type[BaseException], place: Place) -> Refusal | None:
+    """The refusal that an error of Kafka is; None where it says nothing about this one partition.
+
+    >>> import kafka.errors
+    >>> refusal(kafka.errors.UnknownTopicOrPartitionError, ("inbox.tax.civil.birth", 0)).told
+    'inbox.tax.civil.birth does not exist'
+    >>> refusal(kafka.errors.RequestTimedOutError, ("inbox.tax.civil.birth", 0))
+    """
+    if error not in _KNOWN:
+        return None
+    code, told, remedy = _KNOWN[error]
+    return Refusal(code, told.format(topic=place[0], partition=place[1]), remedy)

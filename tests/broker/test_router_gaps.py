@@ -1,0 +1,134 @@
+"""Records that were deleted before a router decided them: named, written down, and passed over by a person only."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exchange import metrics
+from exchange.broker import LocalBroker
+from exchange.bus import Cluster
+from exchange.bus.admin import Admin
+from exchange.cli.main import exchange as command
+from exchange.contract.topics import Topic
+from exchange.ledger.audit import Selection, balance_of_partitions, undecided
+from exchange.ledger.follower import Follower
+from exchange.ledger.reconcile import reconcile
+from exchange.ledger.store import Store
+from exchange.ledger.verifier import verify
+from exchange.router.loop import Router
+from tests.broker.test_bus_gaps import delete_before
+from tests.clients import environment
+from tests.fault.plain import wait_until
+from tests.kafka_fixtures import CLIENT
+from tests.router_office import PARTITIONS, Office
+from tests.router_rig import KEY, value
+
+
+@pytest.fixture
+def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
+    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, "exchange.router"))
+
+
+@pytest.fixture
+def exchange(office: Office, tmp_path: Path):  # type: ignore[no-untyped-def]
+    settings = {**environment(office.cluster, tmp_path), "EXCHANGE_HOME": str(tmp_path), "EXCHANGE_OPERATOR": "wei"}
+
+    def run(*arguments: str, status: int = 0) -> Result:
+        result = CliRunner().invoke(command, arguments, env=settings)
+        assert result.exit_code == status, result.output
+        return result
+
+    return run
+
+
+def make_anew(office: Office) -> None:
+    with Admin(office.cluster) as admin:
+        admin.delete([office.topic])
+        admin.create({office.topic: Topic(PARTITIONS, 1)})
+
+
+def wait_aside(router: Router) -> list[str]:
+    wait_until(lambda: not router.health().ok and bool(router.health().facts["suspended"]), "the gap is found", 60)
+    facts = router.health().facts["suspended"]
+    assert isinstance(facts, list)
+    return facts
+
+
+def test_a_stopped_router_says_what_it_missed_and_others_flow(office: Office, exchange, tmp_path, caplog) -> None:  # type: ignore[no-untyped-def]
+    office.adopt(office.grant("whole"))
+    with office.router():
+        office.publish([value(cents=n) for n in range(3)])
+        office.wait_routed()
+    office.publish([value(cents=n) for n in range(3, 13)])
+    delete_before(office.cluster, office.topic, 10)
+    exchange("router", "gaps", status=2)
+    with caplog.at_level(logging.INFO, "exchange"), office.router("2") as router:
+        [fact] = wait_aside(router)
+        assert f"{office.topic}/0: offsets 3 to 9 were deleted before they were read" in fact
+        assert "exchange router accept-gap" in fact
+        office.publish([value(cents=99)], partition=1)
+        wait_until(lambda: len(office.values(office.inbox("whole"))[1]) == 1, "the other partition flows")
+        assert any(
+            record.levelname == "ERROR" and "offsets 3 to 9" in str(record.__dict__) for record in caplog.records
+        )
+        assert metrics.SUSPENDED.labels(office.subject, "gap")._value.get() == 1
+        assert len(office.values(office.inbox("whole"))[0]) == 3, "nothing goes on by itself"
+
+        with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
+            Follower(office.cluster, store).follow(Event(), until_idle=True)
+            [lost] = undecided(store, Selection(subject=office.subject))
+            assert (lost.partition, lost.first, lost.next, lost.offsets, lost.epoch) == (0, 3, 10, 7, None)
+        exchange("audit", "balance", "--subject", office.subject, status=1)
+        found = json.loads(exchange("router", "gaps", "--output", "json", status=2).output)
+        assert [gap["first"] for gap in found] == [3]
+        assert [m.fault for m in verify(office.cluster, KEY, office.subject, lambda *_: None).mismatches] == [
+            f"{office.topic}/0: offsets 3 to 9 were deleted before they were read"
+        ]
+
+        exchange("router", "accept-gap", f"{office.topic}/0", "--yes", status=1)  # no reason
+        exchange("router", "accept-gap", f"{office.topic}/7", "--reason", "disk", "--yes", status=1)
+        said = exchange("router", "accept-gap", f"{office.topic}/0", "--reason", "disk was full", "--yes")
+        assert "accepts it" in said.output
+        wait_until(lambda: router.health().ok, "the router goes on")
+        office.wait_routed()
+    assert office.values(office.inbox("whole"))[0] == [value(cents=n) for n in (0, 1, 2, 10, 11, 12)]
+    exchange("router", "gaps")
+    found = verify(office.cluster, KEY, office.subject, lambda *_: None)
+    assert (found.mismatches, found.gaps) == ([], 1)
+    with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
+        Follower(office.cluster, store).follow(Event(), until_idle=True)
+        [lost] = undecided(store, Selection(subject=office.subject))
+        assert lost.epoch == office.epoch.number + 1
+        assert all(one.balanced for one in reconcile(office.cluster, store, office.subject, lambda *_: None))
+    assert "7" in exchange("audit", "balance", "--subject", office.subject).output
+
+
+def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(office: Office, exchange, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    office.adopt(office.grant("whole"))
+    with office.router():
+        office.publish([value(cents=n) for n in range(5)])
+        office.wait_routed()
+        make_anew(office)
+        new = [value(cents=n) for n in range(100, 109)]
+        office.publish(new)
+    with office.router("2") as router:
+        assert "deleted and made anew" in wait_aside(router)[0]
+        gaps = json.loads(exchange("router", "gaps", "--output", "json", status=2).output)
+        assert {gap["cause"] for gap in gaps} == {"recreated"}
+        places = [f"{gap['topic']}/{gap['partition']}" for gap in gaps]
+        exchange("router", "accept-gap", *places, "--reason", "made anew", "--yes")
+        wait_until(lambda: router.health().ok, "the router goes on")
+        office.wait_routed()
+    assert office.values(office.inbox("whole"))[0] == [value(cents=n) for n in range(5)] + new
+    assert [(m.place, m.fault) for m in verify(office.cluster, KEY, office.subject, lambda *_: None).mismatches] == []
+    with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
+        Follower(office.cluster, store).follow(Event(), until_idle=True)
+        assert all(one.balanced for one in balance_of_partitions(store, Selection(subject=office.subject)))
+        assert all(one.balanced for one in reconcile(office.cluster, store, office.subject, lambda *_: None))
