@@ -72,6 +72,7 @@ class Router:
         self._clock = BrokerClock(clock)
         self._current: Published | None = None
         self._ready: dict[str, ReadySubject] = {}
+        self._readers: dict[str, str] = {}
         self._behind = report.Lag()
         self._failures = 0
         self._rivals = Rivals(instance)
@@ -102,7 +103,9 @@ class Router:
     def health(self) -> metrics.Health:
         """Well while an epoch is in force here and the last transaction went through."""
         number = self._current.epoch.number if self._current else None
-        return metrics.Health(number is not None and not self._failures, {"epoch": number, "failures": self._failures})
+        ok = number is not None and not self._failures
+        facts = {"epoch": number, "failures": self._failures}
+        return metrics.Health(ok, facts, {metrics.Part("router"): not ok})
 
     def _route(self, stop: threading.Event, watch: EpochWatch, source: Consumer, out: Producer) -> None:
         is_new = True
@@ -174,6 +177,7 @@ class Router:
         if ready.keys() != self._ready.keys():
             source.subscribe([names.subject_topic(subject) for subject in ready])
         self._current, self._ready = published, ready
+        self._readers = {grant.id: grant.reader for grant in epoch.contract.grants}
         report.adopted(epoch)
         if self._quotas:
             self._quotas.show(epoch.contract.grants)
@@ -194,7 +198,7 @@ class Router:
     def _write(self, gathered: Gathered, decided: Decided) -> None:
         assert self._current is not None
         self._writer.decided(decided, self._current.epoch.ledger)
-        report.committed(decided.steps, gathered, self._clock())
+        report.committed(decided.steps, gathered, self._readers, self._clock())
 
 
 def _ms(moment: datetime) -> int:
