@@ -1,6 +1,7 @@
 """Every metric of the exchange, and the small server that shows them: the only home of prometheus-client.
 
 Labels are names out of the contract, never anything of a record. `docs/monitoring.md` explains each metric.
+Each daemon has all of them, and exports those that it has set: what it does not know is not shown as 0.
 """
 
 from __future__ import annotations
@@ -8,18 +9,19 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
     disable_created_metrics,
     write_to_textfile,
@@ -35,16 +37,30 @@ disable_created_metrics()
 REGISTRY = CollectorRegistry()
 ProcessCollector(namespace="exchange", registry=REGISTRY)
 
+
+class OwnGauge(Gauge):
+    """A gauge without labels, exported by the daemon that has set it only: a library's is 0 in all the others."""
+
+    _is_set = False
+
+    def set(self, value: float) -> None:
+        super().set(value)
+        self._is_set = True
+
+    def collect(self) -> Iterable[Metric]:
+        return super().collect() if self._is_set else ()
+
+
 RECORDS = Counter(
     "exchange_records",
     "Records by what the router did with them: read, delivered, withheld or quarantined.",
-    ["subject", "outcome"],
+    ["subject", "outcome", "reader"],
     registry=REGISTRY,
 )
 BYTES = Counter(
     "exchange_bytes",
     "Bytes by what the router did with them: read or delivered.",
-    ["subject", "outcome"],
+    ["subject", "outcome", "reader"],
     registry=REGISTRY,
 )
 QUARANTINED = Counter(
@@ -62,13 +78,13 @@ DELIVERY_LATENCY = Histogram(
 )
 LAG_RECORDS = Gauge(
     "exchange_lag_records",
-    "Records of the subject on Kafka that this daemon has still to take in.",
+    "Records of the subject on Kafka that this router has still to take in.",
     ["subject"],
     registry=REGISTRY,
 )
 LAG_SECONDS = Gauge(
     "exchange_lag_seconds",
-    "Time since the daemon had last taken in all of the subject; 0 while it is at the end.",
+    "Time since the router had last taken in all of the subject; 0 while it is at the end.",
     ["subject"],
     registry=REGISTRY,
 )
@@ -78,10 +94,28 @@ SOURCE_LAG = Gauge(
     ["subject"],
     registry=REGISTRY,
 )
+SINK_LAG_RECORDS = Gauge(
+    "exchange_sink_lag_records",
+    "Records on the department's inbox that its connector has still to take in.",
+    ["department", "subject"],
+    registry=REGISTRY,
+)
+SINK_LAG_SECONDS = Gauge(
+    "exchange_sink_lag_seconds",
+    "Time since the connector had last taken in all of the inbox; 0 while it is at the end.",
+    ["department", "subject"],
+    registry=REGISTRY,
+)
 CONNECTOR_ROWS = Counter(
     "exchange_connector_rows",
-    "Rows by what the connector did with them: read, rejected, published or applied.",
-    ["subject", "outcome"],
+    "Rows by what the department's connector did with them: read, rejected, published or applied.",
+    ["department", "subject", "outcome"],
+    registry=REGISTRY,
+)
+FAILING = Gauge(
+    "exchange_failing",
+    "1 while this part of the daemon fails, as /healthz says; else 0.",
+    ["part", "subject"],
     registry=REGISTRY,
 )
 GRANT_EXPIRY = Gauge(
@@ -102,7 +136,7 @@ GRANT_REQUESTS_OVERDUE = Gauge(
     ["status"],
     registry=REGISTRY,
 )
-GRANT_HOLIDAYS_KNOWN = Gauge(
+GRANT_HOLIDAYS_KNOWN = OwnGauge(
     "exchange_grant_holidays_known_until_timestamp_seconds",
     "The last day whose public holidays are known, as Unix time: behind it weekends alone are counted.",
     registry=REGISTRY,
@@ -119,7 +153,7 @@ QUOTA_WITHHELD = Counter(
     ["grant"],
     registry=REGISTRY,
 )
-EPOCH = Gauge("exchange_epoch", "Number of the contract epoch in force here.", registry=REGISTRY)
+EPOCH = OwnGauge("exchange_epoch", "Number of the contract epoch in force here.", registry=REGISTRY)
 TRANSACTION_FAILURES = Counter(
     "exchange_transaction_failures",
     "Transactions given up and replayed, by error code.",
@@ -138,12 +172,12 @@ LEDGER_ENTRIES = Counter(
     ["status"],
     registry=REGISTRY,
 )
-LEDGER_FOLLOWER_LAG = Gauge(
+LEDGER_FOLLOWER_LAG = OwnGauge(
     "exchange_ledger_follower_lag_records",
     "Ledger records that the follower has not yet brought into SQL.",
     registry=REGISTRY,
 )
-LEDGER_FOLLOWER_LAG_SECONDS = Gauge(
+LEDGER_FOLLOWER_LAG_SECONDS = OwnGauge(
     "exchange_ledger_follower_lag_seconds",
     "Age of the oldest ledger record that the follower has not yet brought into SQL; 0 where there is none.",
     registry=REGISTRY,
@@ -162,12 +196,23 @@ class MetricsFileError(ConfigError):
     code = "metrics_file"
 
 
+class Part(NamedTuple):
+    """What can fail by itself: a router, ledger follower, source or sink; and of which subject, if of one."""
+
+    kind: str
+    subject: str = ""
+
+
 @dataclass(frozen=True)
 class Health:
-    """Whether the daemon does its work, and the facts behind that; never anything of a record."""
+    """Whether the daemon does its work, and the facts behind that; never anything of a record.
+
+    `failing` says of each part whether it fails, for `exchange_failing`.
+    """
 
     ok: bool
     facts: Mapping[str, str | int | float | bool | list[str] | None] = field(default_factory=dict)
+    failing: Mapping[Part, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,6 +257,8 @@ def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
+                for part, fails in health().failing.items():
+                    FAILING.labels(*part).set(fails)
                 encode, content_type = choose_encoder(self.headers.get("Accept", ""))
                 self._answer(HTTPStatus.OK, content_type, encode(REGISTRY))
             elif path == "/healthz":

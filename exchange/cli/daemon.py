@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from exchange import logs, metrics
+from exchange.errors import ExchangeError, TransientError
 from exchange.settings import Settings
 
 metrics_port_option = click.option(
@@ -40,6 +41,8 @@ def daemon(
         signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    for code in _codes(TransientError):
+        metrics.TRANSACTION_FAILURES.labels(code)  # from 0 on: of a counter born later, Prometheus sees no increase
     server = metrics.serve(settings.metrics_host, metrics_port, health)
     _log.info("started", extra={"address": server.address})
     try:
@@ -49,3 +52,10 @@ def daemon(
         for number, handler in before.items():
             signal.signal(number, handler)
         _log.info("stopped")
+
+
+def _codes(branch: type[ExchangeError]) -> Iterator[str]:
+    """The codes of a branch of errors, as far as this daemon has loaded it."""
+    yield branch.code
+    for leaf in branch.__subclasses__():
+        yield from _codes(leaf)

@@ -31,6 +31,7 @@ _COMMANDS = {
     "grant": ("exchange.cli.grant:grant", "Request, decide, renew and revoke grants; replay, simulate, explain."),
     "import": ("exchange.cli.importing:import_", "Write a first contract for what a cluster already has."),
     "ledger": ("exchange.cli.ledger:ledger", "Keep the ledger in SQL."),
+    "monitoring": ("exchange.cli.monitoring:monitoring", "Write Grafana's dashboards and Prometheus' alert rules."),
     "plan": ("exchange.cli.contract:plan", "Show the difference between the contract and the cluster."),
     "router": ("exchange.cli.router:router", "Deliver records to the readers that have a grant."),
     "schema": ("exchange.cli.contract:schema", "Write the contract's JSON Schema for editors."),

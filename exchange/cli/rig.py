@@ -229,7 +229,7 @@ class Rig:
         return str(self.processes.log("*"))
 
 
-LAGS = ("exchange_lag_records", "exchange_ledger_follower_lag_records")
+LAGS = ("exchange_lag_records", "exchange_sink_lag_records", "exchange_ledger_follower_lag_records")
 
 
 def _total(samples: dict[str, dict[str, float]], prefix: str, name: str) -> int:

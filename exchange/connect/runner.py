@@ -47,7 +47,8 @@ class Running:
             f"{w.kind} {w.subject}": type(w.error).__name__ if w.error else "idle" if w.idle else "working"
             for w in self.workers
         }
-        return metrics.Health(ok=not any(w.error for w in self.workers), facts=states)
+        failing = {metrics.Part(w.kind, w.subject): w.error is not None for w in self.workers}
+        return metrics.Health(ok=not any(failing.values()), facts=states, failing=failing)
 
     def wait(self, *, until_idle: bool) -> None:
         """Return when stopped, or (`until_idle`) when nothing is left to do; raise what a worker ended with."""
@@ -132,4 +133,4 @@ class _Workers:
             table = self._parts.table(config, subject)
             return Sink(self._cluster, self._department, subject, table, delivered, self._schemas.of, rejects)
 
-        return SinkWorker(make, subject.id, stop, patient=patient)
+        return SinkWorker(make, self._department, subject.id, stop, patient=patient)

@@ -20,6 +20,7 @@ FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # of a sink that finds nothing: a fetch costs 0.5 ms of a core
 POLL_S = 0.03  # longer than the broker holds back an empty answer
+OUTCOMES = {"source": ("read", "published", "rejected"), "sink": ("applied", "rejected")}
 SWEEP_SHARE = 10  # a sweep that found nothing is followed by a pause of so many times its duration
 _log = logging.getLogger("exchange.connect")
 
@@ -32,8 +33,9 @@ class Worker(threading.Thread):
     waiting cannot mend.
     """
 
-    def __init__(self, subject: str, kind: str, stop: threading.Event, *, patient: bool) -> None:
+    def __init__(self, department: str, subject: str, kind: str, stop: threading.Event, *, patient: bool) -> None:
         super().__init__(name=f"{kind}-{subject}", daemon=True)
+        self.department = department
         self.subject = subject
         self.kind = kind
         self.idle = False
@@ -42,6 +44,8 @@ class Worker(threading.Thread):
         self._stop_asked = stop
         self._patient = patient
         self._attempt = 0
+        for outcome in OUTCOMES[kind]:
+            self.count(outcome, 0)
 
     def run(self) -> None:
         while not self._stop_asked.is_set():
@@ -75,7 +79,7 @@ class Worker(threading.Thread):
 
     def count(self, outcome: str, rows: int) -> None:
         """Add to the rows of that outcome."""
-        metrics.CONNECTOR_ROWS.labels(self.subject, outcome).inc(rows)
+        metrics.CONNECTOR_ROWS.labels(self.department, self.subject, outcome).inc(rows)
 
 
 class SourceWorker(Worker):
@@ -93,19 +97,18 @@ class SourceWorker(Worker):
         *,
         patient: bool,
     ) -> None:
-        super().__init__(subject, "source", stop, patient=patient)
+        super().__init__(department, subject, "source", stop, patient=patient)
         self._cluster = cluster
         self._publisher = publisher
         self._make = make
-        self._department = department
         self._poll_s = poll_s
 
     def attempt(self) -> None:
         source = self._make()
         # Opening the producer fences a predecessor that is still alive, before its progress is read.
         try:
-            with Producer(self._cluster, f"{self._department}.source.{self.subject}") as producer:
-                source.open(cursor.read(self._cluster, self._department, self.subject))
+            with Producer(self._cluster, f"{self.department}.source.{self.subject}") as producer:
+                source.open(cursor.read(self._cluster, self.department, self.subject))
                 while not self._stop_asked.is_set():
                     self._sweep(source, producer)
         finally:
@@ -134,9 +137,12 @@ class SourceWorker(Worker):
 class SinkWorker(Worker):
     """Takes in what an inbox holds."""
 
-    def __init__(self, make: Callable[[], Sink], subject: str, stop: threading.Event, *, patient: bool) -> None:
-        super().__init__(subject, "sink", stop, patient=patient)
+    def __init__(
+        self, make: Callable[[], Sink], department: str, subject: str, stop: threading.Event, *, patient: bool
+    ) -> None:
+        super().__init__(department, subject, "sink", stop, patient=patient)
         self._make = make
+        self._at_end_s: float | None = None  # on the monotonic clock
 
     def attempt(self) -> None:
         sink = self._make()
@@ -147,10 +153,19 @@ class SinkWorker(Worker):
                 self.count("applied", applied)
                 self.count("rejected", rejected)
                 lag = sink.lag()
-                metrics.LAG_RECORDS.labels(self.subject).set(lag or 0)
+                self.show_lag(lag, time.monotonic())
                 self.succeeded(idle=lag == 0)
                 pause_s = FIRST_PAUSE_S if applied + rejected else min(LAST_PAUSE_S, 2 * pause_s)
                 if applied + rejected == 0:
                     self._stop_asked.wait(pause_s if lag == 0 else FIRST_PAUSE_S)
         finally:
             sink.close()
+
+    def show_lag(self, records: int | None, now_s: float) -> None:
+        """Update the gauges; where it is not known how many records are left, they stay as they were."""
+        if records is None:
+            return
+        if records == 0 or self._at_end_s is None:
+            self._at_end_s = now_s
+        metrics.SINK_LAG_RECORDS.labels(self.department, self.subject).set(records)
+        metrics.SINK_LAG_SECONDS.labels(self.department, self.subject).set(now_s - self._at_end_s)

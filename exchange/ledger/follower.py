@@ -55,7 +55,9 @@ class Follower:
 
     def health(self) -> metrics.Health:
         """Not well while it has to try again."""
-        return metrics.Health(self._failure is None, {"failure": self._failure, "behind_records": self._behind})
+        ok = self._failure is None
+        facts = {"failure": self._failure, "behind_records": self._behind}
+        return metrics.Health(ok, facts, {metrics.Part("ledger"): not ok})
 
     def follow(self, stop: Event, *, until_idle: bool = False) -> None:
         """Follow until `stop`; with `until_idle`, until all there is is taken in and decided.
@@ -75,6 +77,7 @@ class Follower:
                 failures, self._failure = failures + 1, error.code
                 if until_idle and failures > 2 * len(BACKOFF_S):
                     raise
+                metrics.TRANSACTION_FAILURES.labels(error.code).inc()
                 _log.warning("trying again", extra={"code": error.code, "attempt": failures}, exc_info=error)
                 stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
 
@@ -153,8 +156,10 @@ class Follower:
             if place[0] == names.LEDGER
         )
         metrics.LEDGER_FOLLOWER_LAG.set(self._behind)
-        age_s = max(0.0, self._clock() - last_ms / 1000)
-        metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(age_s if self._behind and last_ms else 0)
+        if not self._behind:
+            metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(0)
+        elif last_ms:  # nothing came in this time: it is no younger than before
+            metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(max(0.0, self._clock() - last_ms / 1000))
 
 
 def take_entries(step: Step, batch: RawBatch) -> None:

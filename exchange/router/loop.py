@@ -89,6 +89,7 @@ class Router:
         self._ready: dict[str, ReadySubject] = {}
         self._unready: dict[str, Cause] = {}
         self._suspended = Suspended()
+        self._readers: dict[str, str] = {}
         self._behind = report.Lag()
         self._aside: dict[Place, tuple[int, int]] = {}
         self._aside_at_s = 0.0
@@ -129,7 +130,8 @@ class Router:
         facts: dict[str, Any] = {"epoch": number, "failures": self._failures, "suspended": aside}
         if self._failures:
             facts["reason"] = self._reason
-        return metrics.Health(number is not None and not self._failures and not aside, facts)
+        ok = number is not None and not self._failures and not aside
+        return metrics.Health(ok, facts, {metrics.Part("router"): not ok})
 
     def _route(self, stop: threading.Event, watch: EpochWatch, source: Consumer, out: Producer) -> None:
         is_new = True
@@ -309,6 +311,7 @@ class Router:
         if topics != self._topics:
             source.subscribe(sorted(topics), epoch.topic_ids)
         self._topics = topics
+        self._readers = {grant.id: grant.reader for grant in epoch.contract.grants}
         self._suspended.retry_all()
         source.rewind(self._suspended.on_trial)
         report.adopted(epoch)
@@ -360,7 +363,7 @@ class Router:
         assert self._current is not None
         for gathered, decided in parts:
             self._writer.decided(decided, self._current.epoch.ledger)
-            report.committed(decided.steps, gathered, self._clock())
+            report.committed(decided.steps, gathered, self._readers, self._clock())
 
 
 def _ledger_partitions(source: Consumer) -> int:

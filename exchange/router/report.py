@@ -16,34 +16,46 @@ from exchange.router.step import Step
 
 
 def adopted(epoch: Epoch) -> None:
-    """A new epoch is in force here: its number, and when each of its grants ends."""
+    """A new epoch is in force here: its number, when each of its grants ends, and what will be counted under it."""
     metrics.EPOCH.set(epoch.number)
     metrics.GRANT_EXPIRY.clear()
     metrics.QUOTA_REMAINING.clear()
     for grant in epoch.contract.grants:
         end = datetime.combine(grant.until + timedelta(days=1), time(), CITY_TIME)
         metrics.GRANT_EXPIRY.labels(grant.id).set(end.timestamp())
+        metrics.BYTES.labels(grant.subject, "delivered", grant.reader)
+        for outcome in ("delivered", "withheld"):
+            metrics.RECORDS.labels(grant.subject, outcome, grant.reader)
+        if grant.quota.is_limited:
+            metrics.QUOTA_WITHHELD.labels(grant.id)
+    for subject in epoch.contract.subjects:
+        metrics.BYTES.labels(subject.id, "read", "")
+        for outcome in ("read", "quarantined"):
+            metrics.RECORDS.labels(subject.id, outcome, "")
 
 
-def committed(steps: Sequence[Step], gathered: Gathered, now_s: float) -> None:
-    """A transaction committed: count its records; the latency is that of each source batch's last record."""
+def committed(steps: Sequence[Step], gathered: Gathered, readers: Mapping[str, str], now_s: float) -> None:
+    """A transaction committed: count its records; the latency is that of each source batch's last record.
+
+    `readers`: who reads under each grant.
+    """
     for made in steps:
         subject = names.subject_of(made.entry.topic)
-        metrics.RECORDS.labels(subject, "read").inc(made.entry.count)
+        metrics.RECORDS.labels(subject, "read", "").inc(made.entry.count)
         for outcome in made.entry.outcomes:
-            readers = len(outcome.grants)
-            metrics.RECORDS.labels(subject, "delivered").inc(outcome.delivered * readers)
-            metrics.BYTES.labels(subject, "delivered").inc(outcome.size_bytes * readers)
-            metrics.RECORDS.labels(subject, "withheld").inc(sum(w.count for w in outcome.withheld) * readers)
+            for reader in (readers[grant] for grant in outcome.grants):
+                metrics.RECORDS.labels(subject, "delivered", reader).inc(outcome.delivered)
+                metrics.BYTES.labels(subject, "delivered", reader).inc(outcome.size_bytes)
+                metrics.RECORDS.labels(subject, "withheld", reader).inc(sum(w.count for w in outcome.withheld))
             for withheld in outcome.withheld:
                 if withheld.reason == "quota":
                     metrics.QUOTA_WITHHELD.labels(outcome.grants[0]).inc(withheld.count)
         for bad in made.entry.quarantined:
-            metrics.RECORDS.labels(subject, "quarantined").inc()
+            metrics.RECORDS.labels(subject, "quarantined", "").inc()
             metrics.QUARANTINED.labels(subject, bad.reason).inc()
     for (topic, _), batches in gathered.batches.items():
         latency = metrics.DELIVERY_LATENCY.labels(names.subject_of(topic))
-        metrics.BYTES.labels(names.subject_of(topic), "read").inc(sum(len(batch.data) for batch in batches))
+        metrics.BYTES.labels(names.subject_of(topic), "read", "").inc(sum(len(batch.data) for batch in batches))
         for batch in batches:
             latency.observe(max(0.0, now_s - batch.header.max_timestamp / 1000))
 

@@ -13,8 +13,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -37,35 +36,13 @@ from exchange.ledger.store import Store
 from exchange.policy.draft import read_draft
 from exchange.router.simulate import Scope, simulate
 from tests.canaries import command_lines, identified, identifiers, leaks, open_to_others, secrets
+from tests.city_demo import ROOT, Demo, run_exchange
 from tests.clients import librdkafka
+from tests.prometheus import as_series, empty_panels, judge, running, served
 
-ROOT = Path(__file__).parents[2]
 RECORDS = 6_000
 pytestmark = pytest.mark.timeout(900)
 _PERSON = re.compile(rb"(?=(\d{17}[0-9X]))")
-
-
-@dataclass(frozen=True)
-class Demo:
-    """A demo that was run with --keep."""
-
-    cluster: Cluster
-    environment: Mapping[str, str]
-    output: str
-    broker_home: Path
-    command_lines: frozenset[bytes] = field(repr=False)
-
-    @property
-    def home(self) -> Path:
-        return Path(self.environment["EXCHANGE_HOME"])
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return _exchange(self.environment, *arguments)
-
-
-def _exchange(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "exchange", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +59,11 @@ def demo(fresh_broker: LocalBroker, fresh_cluster: Cluster, tmp_path_factory: py
     shutil.copytree(broker_home / "credentials", home / "credentials")
     try:
         with command_lines() as seen:
-            done = _exchange(environment, "demo", "--keep", "--records", str(RECORDS))
+            done = run_exchange(environment, "demo", "--keep", "--records", str(RECORDS))
         assert done.returncode == 0, done.stdout + done.stderr
         yield Demo(fresh_cluster, environment, done.stdout + done.stderr, broker_home, frozenset(seen))
     finally:
-        _exchange(environment, "down")
+        run_exchange(environment, "down")
 
 
 @pytest.fixture(scope="module")
@@ -263,11 +240,10 @@ def told(demo: Demo, commands: dict[str, bytes]) -> dict[str, bytes]:
     texts = {file.name: file.read_bytes() for file in [*written, *demo.broker_home.glob("broker/*.*")]}
     assert {"router-1.log", "ledger.db", "grants.db", "broker.log", "server.properties"} < texts.keys()
     assert any(name.endswith(".jsonl") for name in texts)
-    for log in logs:
-        address = json.loads(re.findall(rb'.*"message": "started".*', texts[log.name])[-1])["address"]
+    for daemon, address in demo.addresses.items():
         for page in ("metrics", "healthz"):
             with urllib.request.urlopen(f"http://{address}/{page}", timeout=10) as answer:
-                texts[f"{page} of {log.stem}"] = answer.read()
+                texts[f"{page} of {daemon}"] = answer.read()
     for topic, messages in (read(demo, "exchange.") | read(demo, "cursor.") | read(demo, "_schemas")).items():
         texts[topic] = b"".join((m.key() or b"") + (m.value() or b"") for m in messages)
     for topic, messages in read(demo, "quarantine.").items():
@@ -325,6 +301,26 @@ def test_nobody_else_on_the_machine_can_open_what_is_secret(demo: Demo) -> None:
     kept = [*demo.home.glob("*.key"), *demo.home.glob("*.db*"), demo.home / "run", demo.home / "city"]
     assert {"ledger.key", "ledger.db", "grants.db"} < {path.name for path in kept}
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
+
+
+def test_dashboards_are_full_and_alerts_silent(demo: Demo, told: dict[str, bytes], tmp_path: Path) -> None:
+    """The misbehaving publisher, and rows that do not fit, are the demo's faults; after a while they are old."""
+    assert demo.run("monitoring", "export", str(tmp_path)).returncode == 0
+    dashboards = [json.loads(file.read_text()) for file in tmp_path.glob("dashboards/*.json")]
+    rules = tmp_path / "rules" / "alerts.yml"
+    chosen = {"job": "exchange", "department": "market", "instance": ".+"}
+    with served(told["grants.prom"].decode()) as grants:
+        targets = {"exchange": list(demo.addresses.values()), "node": [grants]}
+        with running(tmp_path, targets, rules) as prometheus:
+            assert empty_panels(prometheus, dashboards, chosen) == []
+            fired = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
+    assert fired == {"ExchangeQuarantineGrows", "ExchangeRowsRejected"}
+    later = {
+        series: f"{value:.6f}x60"
+        for daemon in demo.addresses
+        for series, value in as_series(told[f"metrics of {daemon}"].decode(), "exchange", daemon).items()
+    }
+    assert judge(rules, later, [], tmp_path, (20, 60)) == ""
 
 
 def test_a_killed_daemon_is_seen_and_started_again_by_the_next_demo(

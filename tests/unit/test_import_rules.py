@@ -40,6 +40,7 @@ ROOMS = {
     "connect": _MIDDLE,
     "city": _MODELS | {"connect"},
     "grants": _MODELS | {"printable"},
+    "monitoring": {"errors"},
 }
 # These wire everything and may import everything.
 WIRING = {"cli", "__main__", "__init__"}

@@ -1,0 +1,82 @@
+"""The departments' connectors: what they publish, take in, reject, and how far behind they are."""
+
+from __future__ import annotations
+
+from exchange.monitoring.dashboards.queries import (
+    FIVE_MINUTES,
+    HOUR,
+    JOB,
+    RED,
+    YELLOW,
+    failing,
+    failures,
+    happened,
+    processes,
+    rate,
+)
+from exchange.monitoring.grafana import Dashboard, Panel, Variable
+
+_ROWS = "exchange_connector_rows_total"
+_WHICH = f'{JOB},department=~"$department"'
+_SOURCES = f'{JOB},subject=~"($department)[.].*"'
+
+_WORK = (
+    Panel(
+        "Rows of sources",
+        "Rows read from the departments' databases, and records published.",
+        "rps",
+        {"{{department}} {{outcome}}": rate("department, outcome", _ROWS, f'{_WHICH},outcome=~"read|published"')},
+    ),
+    Panel(
+        "Rows of sinks",
+        "Records taken into the departments' databases.",
+        "rps",
+        {"{{department}}": rate("department", _ROWS, f'{_WHICH},outcome="applied"')},
+    ),
+    Panel(
+        "Rows rejected in the last hour",
+        "Rows that do not fit, by subject; each is a line in a reject file.",
+        "short",
+        {"{{department}}: {{subject}}": happened("department, subject", _ROWS, f'{_WHICH},outcome="rejected"', "1h")},
+        limits=((1, YELLOW),),
+        alert="ExchangeRowsRejected",
+    ),
+)
+
+_DELAY = (
+    Panel(
+        "Changes that wait in databases",
+        "Age of the oldest change that is not published.",
+        "s",
+        {"{{subject}}": f"max by (subject) (exchange_source_lag_seconds{{{_SOURCES}}})"},
+        limits=((HOUR, RED),),
+        alert="ExchangeSourceBehind",
+    ),
+    Panel(
+        "Inboxes behind",
+        "Time since the connector had last taken in all of an inbox.",
+        "s",
+        {"{{department}}: {{subject}}": f"max by (department, subject) (exchange_sink_lag_seconds{{{_WHICH}}})"},
+        limits=((FIVE_MINUTES, RED),),
+        alert="ExchangeSinkBehind",
+    ),
+    Panel(
+        "Records on inboxes",
+        "Records that a connector has still to take in. Transaction markers count too.",
+        "short",
+        {"{{department}}: {{subject}}": f"max by (department, subject) (exchange_sink_lag_records{{{_WHICH}}})"},
+    ),
+)
+
+CONNECTOR = Dashboard(
+    "connector",
+    "Exchange: connector",
+    "The departments' connectors: what they publish, take in, reject, and how far behind they are.",
+    (
+        ("Work", _WORK),
+        ("Delay", _DELAY),
+        ("Faults", (failing(f'{JOB},part=~"source|sink"'), failures(JOB))),
+        ("Processes", processes(f"{_ROWS}{{{_WHICH}}}")),
+    ),
+    (Variable("department", "Department", f"label_values({_ROWS}{{{JOB}}}, department)", is_multi=True),),
+)

@@ -1,0 +1,83 @@
+"""The routers at work: throughput, latency, lag, and what goes wrong."""
+
+from __future__ import annotations
+
+from exchange.monitoring.dashboards.queries import (
+    JOB,
+    delivery_lag,
+    failing,
+    failures,
+    latency,
+    processes,
+    quarantine,
+    rate,
+)
+from exchange.monitoring.grafana import Dashboard, Panel, Variable
+
+_WHICH = f'{JOB},instance=~"$instance"'
+_READ = f'{_WHICH},outcome="read"'
+
+_WORK = (
+    Panel(
+        "Records",
+        "What each router does with records. Delivered and withheld count once per reader.",
+        "rps",
+        {"{{instance}} {{outcome}}": rate("instance, outcome", "exchange_records_total", _WHICH)},
+    ),
+    Panel(
+        "Bytes",
+        "Bytes that each router reads and delivers.",
+        "Bps",
+        {"{{instance}} {{outcome}}": rate("instance, outcome", "exchange_bytes_total", _WHICH)},
+    ),
+    Panel(
+        "Subjects: ten busiest",
+        "Records read, by subject.",
+        "rps",
+        {"{{subject}}": f"topk(10, {rate('subject', 'exchange_records_total', _READ)})"},
+    ),
+)
+
+_DELAY = (
+    Panel("Delivery latency", "From publication to the commit of the delivery.", "s", latency(_WHICH)),
+    Panel(
+        "Delivery latency, all of it",
+        "How many deliveries took how long; observed for the last record of each source batch.",
+        "s",
+        {"{{le}}": f"sum by (le) (increase(exchange_delivery_latency_seconds_bucket{{{_WHICH}}}[$__rate_interval]))"},
+        "heatmap",
+    ),
+    delivery_lag(_WHICH),
+    Panel(
+        "Records behind: ten most",
+        "Records on Kafka that the routers have still to take in. Transaction markers count too.",
+        "short",
+        {"{{subject}}": f"topk(10, sum by (subject) (exchange_lag_records{{{_WHICH}}}))"},
+    ),
+)
+
+_FAULTS = (
+    failing(f'{_WHICH},part="router"'),
+    failures(_WHICH),
+    quarantine(_WHICH),
+    Panel(
+        "Contract epoch",
+        "The number of the contract that each router follows.",
+        "none",
+        {"{{instance}}": f"exchange_epoch{{{_WHICH}}}"},
+        alert="ExchangeEpochsDiffer",
+    ),
+)
+
+ROUTER = Dashboard(
+    "router",
+    "Exchange: router",
+    "The routers at work: throughput, latency, lag, and what goes wrong.",
+    (
+        ("Work", _WORK),
+        ("Delay", _DELAY),
+        ("Faults", _FAULTS),
+        ("Processes", processes(f"exchange_epoch{{{_WHICH}}}")),
+    ),
+    (Variable("instance", "Router", f"label_values(exchange_epoch{{{JOB}}}, instance)", is_multi=True),),
+)

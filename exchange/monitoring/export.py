@@ -1,0 +1,111 @@
+"""Write dashboards, alert rules and an example of Prometheus' configuration into a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from importlib.resources import files as package_files
+from pathlib import Path
+
+from exchange.errors import ConfigError
+from exchange.monitoring.dashboards import DASHBOARDS
+from exchange.monitoring.grafana import RUNBOOKS, as_json
+
+_BRACES = re.compile(r"\b(up|exchange_\w+){(.*?)}")
+_MATCHER = r'[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"[^"\\\n]*"'
+_MATCHERS = re.compile(rf"{_MATCHER}(?:\s*,\s*{_MATCHER})*")
+_ADDRESS = re.compile(r"https?://[^\s#\"'{}\\]+")
+
+
+class SelectorError(ConfigError):
+    """What is to select the daemons' series is not a list of label matchers."""
+
+    code = "monitoring-selector"
+
+
+class RunbooksError(ConfigError):
+    """The address of the runbooks is not one."""
+
+    code = "monitoring-runbooks"
+
+
+class ExportError(ConfigError):
+    """The folder cannot be written, or holds files that somebody has changed."""
+
+    code = "monitoring-export"
+
+
+def contents(selector: str = "", runbooks: str = RUNBOOKS) -> dict[str, str]:
+    """The text of every file, by its path in the folder.
+
+    `selector`: label matchers that the rules select the daemons' series by; without, they take
+    every series of that name, and the job `exchange` for `up`. `runbooks`: where people find
+    docs/monitoring.md; alerts and panels link into it. SelectorError, RunbooksError if they are not such.
+    """
+    if selector and not _MATCHERS.fullmatch(selector):
+        raise SelectorError(f"{selector!r} does not select series", remedy='give label matchers, as job="exchange"')
+    if runbooks != RUNBOOKS and not _ADDRESS.fullmatch(runbooks):
+        raise RunbooksError(
+            f"{runbooks!r} is not the address of a page", remedy="begin with https:// and leave out what follows a #"
+        )
+    made = {f"dashboards/{one.name}.json": json.dumps(as_json(one), indent=2) + "\n" for one in DASHBOARDS}
+    made["rules/alerts.yml"] = _selecting(_packaged("alerts.yml"), selector)
+    made["prometheus.example.yml"] = _packaged("prometheus.example.yml")
+    return {path: text.replace(f"{RUNBOOKS}#", f"{runbooks}#") for path, text in made.items()}
+
+
+def export(folder: Path, texts: dict[str, str], *, force: bool) -> list[Path]:
+    """Write what is not there yet; return what was written. Run again, it has nothing to do.
+
+    ExportError, before anything is written, where a file is there with another content, unless
+    `force`; and where the folder cannot be written.
+    """
+    wanted = {folder / path: text.encode() for path, text in texts.items()}
+    try:
+        differing = [path for path, data in wanted.items() if path.exists() and path.read_bytes() != data]
+        if differing and not force:
+            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+            raise ExportError(
+                f"{differing[0]}{more}: there already, with another content",
+                remedy="export to another folder and compare, or overwrite with --force",
+            )
+        return list(_write({path: data for path, data in wanted.items() if path in differing or not path.exists()}))
+    except OSError as error:
+        raise ExportError(
+            f"{error.filename or folder} cannot be written: {error.strerror}", remedy="name a folder that can"
+        ) from error
+
+
+def _write(wanted: dict[Path, bytes]) -> Iterator[Path]:
+    """Each file whole or not at all: Grafana and Prometheus may be reading the folder."""
+    for path, data in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.write_bytes(data)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        yield path
+
+
+def _selecting(rules: str, selector: str) -> str:
+    """The rules with the selector between the braces of every metric that has some; of `up`, it is all there is.
+
+    >>> _selecting('up{job="exchange"} or exchange_a{b="c"} or exchange_d{} or exchange_e', 'x="y"')
+    'up{x="y"} or exchange_a{x="y",b="c"} or exchange_d{x="y"} or exchange_e'
+    """
+    if not selector:
+        return rules
+
+    def select(found: re.Match[str]) -> str:
+        name, own = found.groups()
+        return f"{name}{{{selector}{',' + own if own and name != 'up' else ''}}}"
+
+    return _BRACES.sub(select, rules)
+
+
+def _packaged(name: str) -> str:
+    return (package_files("exchange.monitoring") / name).read_text("utf-8")
