@@ -10,6 +10,7 @@ from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.config import SinkConfig, SourceConfig
 from exchange.connect.database import Paths
 from exchange.connect.load import Connector
+from exchange.connect.overlap import overlaps
 from exchange.connect.sql_source import SqlSource
 from exchange.contract.load import Loaded
 from exchange.contract.model import Subject
@@ -26,7 +27,7 @@ def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
         run.source(source, ("sources", i))
     for i, sink in enumerate(connector.config.sinks):
         run.sink(sink, ("sinks", i))
-    return sorted(run.problems)
+    return sorted([*run.problems, *overlaps(connector, paths)])
 
 
 class _Check:
@@ -59,14 +60,14 @@ class _Check:
                 message = f"the schema has no field {field}"
                 self._add((*path, "columns", field), message, nearest(field, list(schema.fields)))
         place = (*path, next(key for key in ("table", "query", "csv", "python") if getattr(config, key) is not None))
-        if config.csv is not None and not self._paths.path(config.csv.folder).is_dir():
-            remedy = "the connector makes it when it starts; check the path"
-            self._add((*place, "folder"), "the drop folder is not there", remedy, "warning")
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
             self._parts.encoder(config, subject, 0, schema)
         with self._noted(place), closing(self._parts.source(config, schema)) as source:
             if isinstance(source, SqlSource):
                 self._table(config, subject, schema, source, place)
+            if config.csv is not None and not self._paths.path(config.csv.folder).is_dir():
+                remedy = "the connector makes it when it starts; check the path"
+                self._add((*place, "folder"), "the drop folder is not there", remedy, "warning")
 
     def _table(self, config: SourceConfig, subject: Subject, schema: Schema, source: SqlSource, path: Path) -> None:
         """Try the first page, and say which rows would not be published."""

@@ -24,13 +24,13 @@ from itertools import count, islice
 from pathlib import Path
 
 from exchange.connect.config import SourceConfig
+from exchange.connect.drop_folder import PLACES
 from exchange.connect.source import Bad, Page, Progress, Row, Source
 from exchange.errors import ConfigError, TransientError
 
 FIELD_BYTES = 1 << 20
 NAME_BYTES = 200  # leaves room for the stamp in file systems' 255
 MARKER = ".done"
-PLACES = ("taken", "done", "refused")
 _log = logging.getLogger("exchange.connect")
 csv.field_size_limit(FIELD_BYTES)
 

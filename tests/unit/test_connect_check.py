@@ -212,3 +212,32 @@ def test_a_link_out_of_the_folder_is_not_imported(tmp_path: Path) -> None:
     text = "department: tax\nsources:\n  - {subject: tax.income, python: 'evil.py:f'}\n"
     [found] = problems(tmp_path, text)
     assert "not a file of the connector's folder" in found.message
+
+
+def test_parts_that_share_a_folder_or_a_table_are_named_with_both_places(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - {subject: tax.income, csv: {folder: drop, pattern: "births-*.csv"}}
+  - {subject: tax.deaths, csv: {folder: drop, pattern: "deaths-*.csv"}}
+sinks:
+  - {subject: civil.income, table: residents}
+  - {subject: civil.deaths, table: main.residents}
+""",
+    )
+    shared = [str(p) for p in found if "sources[0]" in p.message or "sinks[0]" in p.message]
+    assert shared == [
+        "line 5, sources[1].csv.folder: error: sources[0] (tax.income) takes files from there, or keeps its own there"
+        " — give each source its own folder",
+        "line 8, sinks[1].table: error: sinks[0] (civil.income) fills the table residents, too"
+        " — give each sink a table of its own, or say the schema of both",
+    ]
+
+
+def test_a_reference_that_is_not_known_is_a_mistake_like_any_other(tmp_path: Path) -> None:
+    text = 'department: tax\nsources:\n  - {subject: tax.income, csv: {folder: "${HOME}/x"}}\n'
+    [found] = problems(tmp_path, text)
+    assert (found.path, found.message) == ("sources[0].csv", "a reference in the file is not known")
