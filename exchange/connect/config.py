@@ -9,6 +9,7 @@
         cursor: {time: updated_at, id: id}      # changes with every update; unique with the id
         lookback_s: 60                          # longest time between a row's timestamp and its commit
         columns: {resident_id: id_no}           # schema field: column, only where the names differ
+        optional: [employer]                    # columns that may be missing
         transform: transform.py:income          # optional: row mapping -> row mapping, or None to skip the row
       - subject: tax.arrears
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
@@ -97,6 +98,9 @@ class SourceConfig(Model):
     poll_s: float = Field(default=1.0, gt=0, description="Pause between looks at a source that has nothing new.")
     page_rows: int = Field(default=5000, ge=1, le=50_000, description="Rows in one transaction at most.")
     columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, where names differ.")
+    optional: tuple[str, ...] = Field(
+        default=(), description="Columns that may be missing: their fields take the schema's defaults then."
+    )
     transform: Reference | None = Field(default=None, description="file.py:function in the connector's folder.")
     timezone: Timezone = Field(default="Asia/Shanghai", description="Zone of timestamps that carry none.")
     database: Database | None = Field(default=None, description="Where it is not the connector's database.")
