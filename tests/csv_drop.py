@@ -28,6 +28,12 @@ class Drop:
         self.source = self._make()
         self.source.open(dict(self.progress))
 
+    def take_only(self) -> Path:
+        """Take the one file that is complete, as when the connector ends before it reads it."""
+        self.source._folder.take()
+        [path] = (self.folder / "taken").iterdir()
+        return path
+
     def take(self) -> list[Any]:
         rows: list[Any] = []
         for page in self.source.pages():

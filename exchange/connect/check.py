@@ -59,6 +59,11 @@ class _Check:
             if field not in schema.fields:
                 message = f"the schema has no field {field}"
                 self._add((*path, "columns", field), message, nearest(field, list(schema.fields)))
+        columns = columns_of_fields(config, schema).values()
+        for i, column in enumerate(() if config.transform else config.optional):
+            if column not in columns:
+                message = f"no field is filled from the column {column}"
+                self._add((*path, "optional", i), message, nearest(column, list(columns)))
         place = (*path, next(key for key in ("table", "query", "csv", "python") if getattr(config, key) is not None))
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
             self._parts.encoder(config, subject, 0, schema)
@@ -74,9 +79,9 @@ class _Check:
         source.open({})
         if not config.transform:
             for field, column in columns_of_fields(config, schema).items():
-                if column not in source.names:
+                if column not in source.names and column not in config.optional:
                     message = f"there is no column {column}: {field} is published with its default"
-                    self._add(path, message, "give the column's name under `columns`", "warning")
+                    self._add(path, message, "give its name under `columns`, or say `optional`", "warning")
         if unordered := source.without_cursor():
             message = f"{unordered} rows have no {source.cursor.time} or no {source.cursor.id} and are never published"
             self._add(path, message, "fill these columns", "warning")

@@ -25,7 +25,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -35,6 +34,12 @@ from pydantic import AfterValidator, Field, model_validator
 from exchange.contract.model import Model, Name, SubjectId
 
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _text_codec(name: str) -> None:
+    """LookupError or ValueError for what is no encoding of text, such as base64."""
+    if "a,1\n".encode(name).decode(name) != "a,1\n":
+        raise ValueError(name)
 
 
 def _known(check: Callable[[str], object], what: str) -> AfterValidator:
@@ -49,7 +54,7 @@ def _known(check: Callable[[str], object], what: str) -> AfterValidator:
 
 
 Timezone = Annotated[str, _known(ZoneInfo, "a time zone, such as Asia/Shanghai")]
-Encoding = Annotated[str, _known(codecs.lookup, "a text encoding, such as utf-8 or gb18030")]
+Encoding = Annotated[str, _known(_text_codec, "a text encoding, such as utf-8 or gb18030")]
 
 
 class Database(Model):
@@ -77,7 +82,7 @@ class Csv(Model):
     folder: str
     pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
     encoding: Encoding = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", pattern=r'^[^"\r\n]$')
     null: str = Field(default="", description="The text that stands for a missing value.")
     settle_s: float = Field(
         default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."

@@ -14,7 +14,7 @@ from typing import BinaryIO
 CHUNK_BYTES = 1 << 20
 HEAD_BYTES = 1 << 16
 DECISIVE = 100  # so many more characters, or faults, end the look
-DISTINCT = 6  # so many different characters of two bytes are UTF-8: one in six Chinese ones is by chance (女, 路)
+DISTINCT = 5  # so many different characters of two bytes are UTF-8: one in five Chinese ones is, by chance (女, 路)
 MARKS = {  # longest first: UTF-32's begins with UTF-16's
     b"\xff\xfe\0\0": "utf-32",
     b"\0\0\xfe\xff": "utf-32",

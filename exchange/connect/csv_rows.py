@@ -81,7 +81,7 @@ def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[Record]:
         except StopIteration:
             return
         except csv.Error as error:
-            if lines.number > first or (lines.last.count('"') % 2 and "field larger" in str(error)) or not width:
+            if not width or lines.number > first or _goes_on(lines.last, error):
                 raise UnusableFileError(_not_csv(first, lines.number, error)) from error
             yield Record(first, first, Bad(f"not CSV: {error}"))
             continue
@@ -90,7 +90,7 @@ def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[Record]:
         last = lines.number
         if not width:
             width, cr = len(cells), lines.ends_in_cr()
-        if _holds_rows(cells, width, delimiter):
+        if last > first and _holds_rows(cells, width, delimiter):
             if first == 1:
                 raise UnusableFileError(f"lines 1 to {last} are one header: a quote is missing or too many")
             reason = f"lines {first} to {last} are one row, whose lines look like rows: a quote is missing or too many"
@@ -106,6 +106,11 @@ def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[Record]:
 def _not_csv(first: int, last: int, error: csv.Error) -> str:
     what = "a quote is never closed" if "unexpected end" in str(error) else f"a quote is missing or too many ({error})"
     return f"lines {first} to {last}: {what}"
+
+
+def _goes_on(line: str, error: csv.Error) -> bool:
+    """Whether the quoted value in which reading ended goes on after that line."""
+    return "unexpected end" in str(error) or ("field larger" in str(error) and line.count('"') % 2 == 1)
 
 
 def _fault(cells: Sequence[str], width: int, encoding: str) -> str:

@@ -194,7 +194,4 @@ def _key(name: str) -> str:
 
 def _is_as(state: State, file: BinaryIO, path: Path) -> bool:
     """Whether the file that was opened, and the one that has its name, are as they were."""
-    try:
-        return state == state_of(os.fstat(file.fileno())) == state_of(path.lstat())
-    except FileNotFoundError:
-        return False
+    return state == state_of(os.fstat(file.fileno())) == state_of(path.lstat())

@@ -223,5 +223,5 @@ def _is_being_written(file: BinaryIO) -> bool:
 
 def _ends_with_a_line(file: BinaryIO) -> bool:
     size = os.fstat(file.fileno()).st_size
-    file.seek(max(0, size - 4))  # the longest line end, in UTF-32
-    return not {*b"\r\n"}.isdisjoint(file.read())
+    file.seek(max(0, size - 4))  # the longest line end: in UTF-32, which can end with zero bytes
+    return file.read().rstrip(b"\0").endswith((b"\n", b"\r"))

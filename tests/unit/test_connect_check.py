@@ -237,6 +237,25 @@ sinks:
     ]
 
 
+def test_optional_columns_are_no_warning_and_others_that_are_named_have_to_be_there(tmp_path: Path) -> None:
+    text = """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - subject: tax.income
+    table: income
+    cursor: {time: at, id: id}
+    columns: {resident_id: id_no, note: remark}
+    optional: [remark, remrak]
+"""
+    found = [p for p in problems(tmp_path, text) if "rows" not in p.message and "index" not in p.message]
+    assert [str(p) for p in found] == [
+        "line 8, sources[0].optional[1]: error: no field is filled from the column remrak — did you mean remark?"
+    ]
+    found = problems(tmp_path, text.replace("    optional: [remark, remrak]\n", ""))
+    assert [(p.severity, p.message) for p in found] == [("error", "income has no column remark")]
+
+
 def test_a_reference_that_is_not_known_is_a_mistake_like_any_other(tmp_path: Path) -> None:
     text = 'department: tax\nsources:\n  - {subject: tax.income, csv: {folder: "${HOME}/x"}}\n'
     [found] = problems(tmp_path, text)
