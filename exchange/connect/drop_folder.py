@@ -79,6 +79,11 @@ class DropFolder:
         with os.scandir(self._folder) as entries:
             found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
         self._watched = {p: w for p, w in self._watched.items() if p.parent != self._folder or p.name in found}
+        visible = [
+            n for n in found if not n.startswith(".") and not n.endswith((".part", ".tmp", MARKER)) and n not in PLACES
+        ]
+        others = [self._folder / name for name in visible if not fnmatchcase(name, self._csv.pattern)]
+        self._leave(others, f"files do not match the pattern {self._csv.pattern}")
         for name in sorted(found):
             if not self._wanted(name, found[name]):
                 continue
@@ -94,10 +99,7 @@ class DropFolder:
         for path in sorted((self._folder / "taken").iterdir()):
             original = _STAMPED.fullmatch(path.name)
             (own if original and fnmatchcase(original[1], self._csv.pattern) else others).append(path)
-        if not self._said.issuperset(others):
-            message = f"{len(others)} files in taken/ are not this source's, by their names: left alone"
-            _log.warning(message, extra={"path": str(self._folder)})
-            self._said.update(others)
+        self._leave(others, "files in taken/ are not this source's, by their names")
         self._watched = {p: w for p, w in self._watched.items() if p.parent == self._folder or p in own}
         return own
 
@@ -180,6 +182,11 @@ class DropFolder:
         (self._folder / name).rename(self._folder / "taken" / unused)
         self._states[self._folder / "taken" / unused] = state
 
+    def _leave(self, paths: list[Path], what: str) -> None:
+        if not self._said.issuperset(paths):
+            self._said.update(paths)
+            _log.warning(f"{len(paths)} {what}: left alone", extra={"path": str(self._folder)})
+
     def _say(self, path: Path, message: str) -> None:
         if path not in self._said:
             self._said.add(path)
@@ -211,6 +218,8 @@ def _is_being_written(file: BinaryIO) -> bool:
 
     False also where the system cannot say: another user's file, a network drive.
     """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
     try:
         # In case that a writer comes while we have the lease: a signal that does nothing, in place of one that ends us.
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)

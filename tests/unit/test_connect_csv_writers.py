@@ -244,6 +244,16 @@ def test_what_others_left_in_taken_is_left_alone_and_said(tmp_path: Path, caplog
     assert serials(births.take()) == ["born"]
 
 
+def test_what_does_not_match_the_pattern_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """On Windows, `A.CSV` is what `*.csv` means."""
+    drop = Drop(tmp_path, settle_s=0)
+    for name in ("A.CSV", "b.txt", "c.part", ".d", "e.csv.done"):
+        (tmp_path / name).write_text("id\n1\n")
+    assert drop.take() == drop.take() == []
+    said = [r.getMessage() for r in caplog.records]
+    assert said == ["2 files do not match the pattern *.csv: left alone"]
+
+
 def test_progress_of_a_file_that_is_left_alone_is_kept(tmp_path: Path) -> None:
     drop = Drop(tmp_path, settle_s=0)
     (tmp_path / "a.csv").write_text(ROWS)
