@@ -35,10 +35,9 @@ def mismatch(file: BinaryIO, encoding: str) -> str | None:
     marked = next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
     if marked is not None:
         return None if marked == family else f"begins with the byte order mark of {marked}"
-    header = head[: head.find(b"\n") + 2] if b"\n" in head else head
     if family in ("utf-16", "utf-32"):
-        return None if b"\0" in header or not header else "has characters of one byte"
-    if b"\0" in header:
+        return None if b"\0" in head or not head else "has characters of one byte"
+    if b"\0" in head[: head.find(b"\n") + 2]:
         return "has zero bytes in its header, as UTF-16 has"
     if family != "utf-8" and _is_utf8(file, single=len(b"\xc5\xae".decode(encoding, "replace")) == 2):
         return "is UTF-8"

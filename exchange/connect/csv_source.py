@@ -77,16 +77,16 @@ class CsvSource(Source):
     ) -> None:
         super().__init__({})
         assert config.csv is not None
+        self._config = config
         self._csv = config.csv
-        self._page_rows = config.page_rows
-        self._optional = config.optional
         self._path = folder
         self._folder = DropFolder(folder, config.csv, clock, monotonic)
         self._wanted = wanted
         self._required = required
+        self._columns = Columns({}, wanted, config.optional)
 
     def open(self, progress: Progress) -> None:
-        self._columns = Columns(progress, self._wanted, self._optional)
+        self._columns = Columns(progress, self._wanted, self._config.optional)
         self._at = {name: _At.of(value) for name, value in progress.items() if name != PROGRESS}
         self._folder.make()
 
@@ -118,7 +118,7 @@ class CsvSource(Source):
                 header, rest = self._header(file)
                 rest = islice(rest, at.rows, None)
                 while True:
-                    block = list(islice(rest, self._page_rows))
+                    block = list(islice(rest, self._config.page_rows))
                     if not _is_as(state, file, path):
                         if at.rows == 0:  # nothing of it is published: it is taken again, whole, when it is complete
                             self._folder.wait_again(path)
@@ -136,12 +136,21 @@ class CsvSource(Source):
         if self._at.pop(key, None):
             yield Page([], {key: None})
 
-    def _examine(self, file: BinaryIO) -> None:
-        """UnusableFileError if the file as a whole is not as declared, or not told apart into records."""
+    def look(self) -> list[str] | None:
+        """The columns of a file in the folder, None if there is no file; UnusableFileError if it would be refused."""
+        path = self._folder.example()
+        if path is None:
+            return None
+        with opened(path) as file:
+            return self._examine(file)
+
+    def _examine(self, file: BinaryIO) -> list[str]:
+        """The columns; UnusableFileError if the file as a whole is not as declared, or not told apart into records."""
         if reason := mismatch(file, self._csv.encoding):
             raise UnusableFileError(f"{reason}, where {self._csv.encoding} is declared")
-        _, rest = self._header(file)
+        header, rest = self._header(file)
         deque(rest, maxlen=0)
+        return header
 
     def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[Record]]:
         """The names of the columns, and the records that follow."""

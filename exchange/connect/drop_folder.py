@@ -22,6 +22,7 @@ from exchange.errors import ConfigError
 
 NAME_BYTES = 200  # leaves room for the stamp in file systems' 255
 UNENDED = 10  # so many times longer waits a file whose last line has no end: a value may be cut in two there
+RESETTLE_S = 10.0  # at most, until a file is read that was complete when it was taken, before a restart
 LOOK_AFTER_S = 600.0  # that a file is looked at after it was published, whether someone still writes to it
 MARKER = ".done"
 PLACES = ("taken", "done", "refused")
@@ -79,10 +80,8 @@ class DropFolder:
         with os.scandir(self._folder) as entries:
             found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
         self._watched = {p: w for p, w in self._watched.items() if p.parent != self._folder or p.name in found}
-        visible = [
-            n for n in found if not n.startswith(".") and not n.endswith((".part", ".tmp", MARKER)) and n not in PLACES
-        ]
-        others = [self._folder / name for name in visible if not fnmatchcase(name, self._csv.pattern)]
+        visible = [self._folder / name for name in found if _is_visible(name) and name not in PLACES]
+        others = [path for path in visible if not self._matches(path)]
         self._leave(others, f"files do not match the pattern {self._csv.pattern}")
         for name in sorted(found):
             if not self._wanted(name, found[name]):
@@ -97,8 +96,7 @@ class DropFolder:
         own: list[Path] = []
         others: list[Path] = []
         for path in sorted((self._folder / "taken").iterdir()):
-            original = _STAMPED.fullmatch(path.name)
-            (own if original and fnmatchcase(original[1], self._csv.pattern) else others).append(path)
+            (own if self._matches(path) else others).append(path)
         self._leave(others, "files in taken/ are not this source's, by their names")
         self._watched = {p: w for p, w in self._watched.items() if p.parent == self._folder or p in own}
         return own
@@ -138,12 +136,26 @@ class DropFolder:
             if changed:
                 yield path
 
+    def example(self) -> Path | None:
+        """A file of the pattern: one that waits, or else the one that was published last."""
+        folders = (self._folder, self._folder / "done")
+        waiting, done = (sorted(path.iterdir()) if path.is_dir() else [] for path in folders)
+        files = (path for path in (*waiting, *reversed(done)) if _is_visible(path.name) and not path.is_symlink())
+        return next((path for path in files if self._matches(path) and path.is_file()), None)
+
     def names(self, *places: str) -> set[str]:
         """The names of all files in those of the folders."""
         return {path.name for place in places for path in (self._folder / place).iterdir()}
 
+    def _matches(self, path: Path) -> bool:
+        """Whether the pattern allows the name; of a file that was taken, the name before that."""
+        if path.parent == self._folder:
+            return fnmatchcase(path.name, self._csv.pattern)
+        stamped = _STAMPED.fullmatch(path.name)
+        return stamped is not None and fnmatchcase(stamped[1], self._csv.pattern)
+
     def _wanted(self, name: str, status: os.stat_result) -> bool:
-        if name.startswith(".") or name.endswith((".part", ".tmp", MARKER)) or not fnmatchcase(name, self._csv.pattern):
+        if not _is_visible(name) or not self._matches(self._folder / name):
             return False
         if stat.S_ISDIR(status.st_mode):
             return False
@@ -154,22 +166,23 @@ class DropFolder:
 
     def _complete(self, path: Path, state: State, *, marked: bool = False) -> bool:
         now = self._monotonic()
+        settle_s = self._csv.settle_s if path.parent == self._folder else min(RESETTLE_S, self._csv.settle_s)
         before, since = self._watched.get(path, (state, now))
         quiet_s = now - since if before == state else 0.0
-        complete = marked or (quiet_s >= self._csv.settle_s and self._is_whole(path, quiet_s))
+        complete = marked or (quiet_s >= settle_s and self._is_whole(path, quiet_s >= UNENDED * settle_s))
         if complete:
             self._watched.pop(path, None)
         else:
             self._watched[path] = state, now - quiet_s
         return complete
 
-    def _is_whole(self, path: Path, quiet_s: float) -> bool:
+    def _is_whole(self, path: Path, long_quiet: bool) -> bool:
         try:
             with opened(path) as file:
                 if _is_being_written(file):
                     self._say(path, "a program still has the file open for writing: it is taken when that has ended")
                     return False
-                return quiet_s >= UNENDED * self._csv.settle_s or _ends_with_a_line(file)
+                return long_quiet or _ends_with_a_line(file)
         except UnusableFileError:
             return True  # to be refused
 
@@ -191,6 +204,10 @@ class DropFolder:
         if path not in self._said:
             self._said.add(path)
             _log.warning(message, extra={"path": str(self._folder)})
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith((".part", ".tmp", MARKER))
 
 
 def state_of(status: os.stat_result) -> State:

@@ -256,6 +256,23 @@ sources:
     assert [(p.severity, p.message) for p in found] == [("error", "income has no column remark")]
 
 
+@pytest.mark.parametrize("place", ["", "done/20250101T000000000000-000-"])
+def test_a_csv_file_is_tried(tmp_path: Path, place: str) -> None:
+    text = "department: tax\nsources:\n  - {subject: tax.income, csv: {folder: drop}}\n"
+    file = tmp_path / "tax" / "drop" / f"{place}a.csv"
+    file.parent.mkdir(parents=True)
+    for content, message in (
+        ("resident_id,year\n1,2024\n", "there is no column note: note is published with its default"),
+        ("resident_id\n1\n", "a file there would be refused: no column year"),
+        ('resident_id,year\n1,"2024\n2,2025\n', "a file there would be refused: lines 2 to 3: a quote is never closed"),
+    ):
+        file.write_text(content)
+        assert [(p.path, p.severity, p.message) for p in problems(tmp_path, text)] == [
+            ("sources[0].csv", "warning", message)
+        ]
+        assert file.exists()
+
+
 def test_a_reference_that_is_not_known_is_a_mistake_like_any_other(tmp_path: Path) -> None:
     text = 'department: tax\nsources:\n  - {subject: tax.income, csv: {folder: "${HOME}/x"}}\n'
     [found] = problems(tmp_path, text)

@@ -47,6 +47,7 @@ def test_utf8_that_is_declared_as_something_else(tmp_path: Path, declared: str) 
         ("utf-8", TEXT.encode("utf-32")),
         ("gb18030", TEXT.encode("utf-16-be")),
         ("utf-16", b"id,name\n1,x\n"),
+        ("utf-16-be", b"id,name\n1,x\n"),
         ("utf-8", b"\x84\x31\x95\x33" + TEXT.encode("gb18030")),
         ("big5", b"\x84\x31\x95\x33" + TEXT.encode("gb18030")),
     ],
@@ -69,6 +70,12 @@ def test_chinese_text_that_could_be_utf8_by_chance_flows(tmp_path: Path, name: s
     """`女` in gb18030 is `Ů` in UTF-8: where so little speaks for it, the file is what it is declared to be."""
     data = f"id,name\n1,{name}\n".encode("gb18030") * 1
     assert take(tmp_path, "gb18030", data) == [{"id": "1", "name": name}]
+
+
+def test_a_byte_of_a_character_is_no_line_end(tmp_path: Path) -> None:
+    data = "吊牌,id\n一,1\n".encode("utf-16-le")
+    assert data[0] == ord("\n")
+    assert take(tmp_path, "utf-16-le", data) == [{"吊牌": "一", "id": "1"}]
 
 
 def test_latin1_flows(tmp_path: Path) -> None:

@@ -229,6 +229,15 @@ def test_a_marker_that_outlives_a_kill_makes_no_other_file_complete(
     assert not (drop.folder / "a.csv.done").exists()
 
 
+def test_a_restart_does_not_ask_for_a_marker_that_was_there(tmp_path: Path) -> None:
+    drop = Drop(tmp_path, settle_s=1_000_000)
+    (tmp_path / "a.csv").write_text(ROWS)
+    (tmp_path / "a.csv.done").touch()
+    drop.take_only()
+    drop.restart()
+    assert serials(wait(drop, 10)) == ["1", "2", "3"]
+
+
 def test_what_others_left_in_taken_is_left_alone_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Two sources of one folder published each other's files: births as deaths."""
     births = Drop(tmp_path, settle_s=0, pattern="births-*.csv")
