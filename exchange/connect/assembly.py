@@ -31,9 +31,9 @@ class Assembly:
         columns = columns_of_fields(config, schema)
         # A transform may make any field out of any column.
         required = () if config.transform else required_columns(config, schema)
-        if config.csv is not None:
-            return CsvSource(config, self._paths.path(config.csv.folder), required)
         wanted = None if config.transform else tuple(columns.values())
+        if config.csv is not None:
+            return CsvSource(config, self._paths.path(config.csv.folder), wanted, required)
         return SqlSource(config, self._engine(config, writes=False), wanted, required)
 
     def encoder(self, config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> Encoder:
@@ -64,6 +64,7 @@ def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:
 
 
 def required_columns(config: SourceConfig, schema: Schema) -> tuple[str, ...]:
-    """The columns of the fields that have no default to take their place."""
+    """The columns that have to be there: of fields without a default, and those that the file names."""
     defaults = simple_defaults(schema.definition["fields"])
-    return tuple(column for name, column in columns_of_fields(config, schema).items() if name not in defaults)
+    named = set(config.columns) - {field for field, column in config.columns.items() if column in config.optional}
+    return tuple(c for field, c in columns_of_fields(config, schema).items() if field not in defaults or field in named)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 
 from exchange.connect.assembly import Assembly, columns_of_fields
-from exchange.connect.config import SinkConfig, SourceConfig
+from exchange.connect.config import Csv, SinkConfig, SourceConfig
+from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import Paths
+from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.load import Connector
+from exchange.connect.overlap import overlaps
 from exchange.connect.sql_source import SqlSource
 from exchange.contract.load import Loaded
 from exchange.contract.model import Subject
@@ -26,7 +29,7 @@ def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
         run.source(source, ("sources", i))
     for i, sink in enumerate(connector.config.sinks):
         run.sink(sink, ("sinks", i))
-    return sorted(run.problems)
+    return sorted([*run.problems, *overlaps(connector, paths)])
 
 
 class _Check:
@@ -58,24 +61,46 @@ class _Check:
             if field not in schema.fields:
                 message = f"the schema has no field {field}"
                 self._add((*path, "columns", field), message, nearest(field, list(schema.fields)))
+        columns = columns_of_fields(config, schema).values()
+        for i, column in enumerate(() if config.transform else config.optional):
+            if column not in columns:
+                message = f"no field is filled from the column {column}"
+                self._add((*path, "optional", i), message, nearest(column, list(columns)))
         place = (*path, next(key for key in ("table", "query", "csv", "python") if getattr(config, key) is not None))
-        if config.csv is not None and not self._paths.path(config.csv.folder).is_dir():
-            remedy = "the connector makes it when it starts; check the path"
-            self._add((*place, "folder"), "the drop folder is not there", remedy, "warning")
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
             self._parts.encoder(config, subject, 0, schema)
         with self._noted(place), closing(self._parts.source(config, schema)) as source:
             if isinstance(source, SqlSource):
                 self._table(config, subject, schema, source, place)
+            if isinstance(source, CsvSource) and config.csv is not None:
+                self._drops(config, config.csv, schema, source, place)
+
+    def _drops(self, config: SourceConfig, csv: Csv, schema: Schema, source: CsvSource, path: Path) -> None:
+        """Try a file that is there, and say if it would not be published."""
+        if not self._paths.path(csv.folder).is_dir():
+            remedy = "the connector makes it when it starts; check the path"
+            self._add((*path, "folder"), "the drop folder is not there", remedy, "warning")
+        try:
+            columns = source.look()
+        except (UnusableFileError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            self._add(path, f"a file there would be refused: {reason}", severity="warning")
+            return
+        if columns is not None:
+            self._defaults(config, schema, columns, path)
+
+    def _defaults(self, config: SourceConfig, schema: Schema, there: Collection[str], path: Path) -> None:
+        """Say which fields are published with their default because there is no column."""
+        if not config.transform:
+            for field, column in columns_of_fields(config, schema).items():
+                if column not in there and column not in config.optional:
+                    message = f"there is no column {column}: {field} is published with its default"
+                    self._add(path, message, "give its name under `columns`, or say `optional`", "warning")
 
     def _table(self, config: SourceConfig, subject: Subject, schema: Schema, source: SqlSource, path: Path) -> None:
         """Try the first page, and say which rows would not be published."""
         source.open({})
-        if not config.transform:
-            for field, column in columns_of_fields(config, schema).items():
-                if column not in source.names:
-                    message = f"there is no column {column}: {field} is published with its default"
-                    self._add(path, message, "give the column's name under `columns`", "warning")
+        self._defaults(config, schema, source.names, path)
         if unordered := source.without_cursor():
             message = f"{unordered} rows have no {source.cursor.time} or no {source.cursor.id} and are never published"
             self._add(path, message, "fill these columns", "warning")

@@ -9,6 +9,7 @@
         cursor: {time: updated_at, id: id}      # changes with every update; unique with the id
         lookback_s: 60                          # longest time between a row's timestamp and its commit
         columns: {resident_id: id_no}           # schema field: column, only where the names differ
+        optional: [employer]                    # columns that may be missing
         transform: transform.py:income          # optional: row mapping -> row mapping, or None to skip the row
       - subject: tax.arrears
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
@@ -24,7 +25,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -34,6 +34,12 @@ from pydantic import AfterValidator, Field, model_validator
 from exchange.contract.model import Model, Name, SubjectId
 
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _text_codec(name: str) -> None:
+    """LookupError or ValueError for what is no encoding of text, such as base64."""
+    if "a,1\n".encode(name).decode(name) != "a,1\n":
+        raise ValueError(name)
 
 
 def _known(check: Callable[[str], object], what: str) -> AfterValidator:
@@ -48,7 +54,7 @@ def _known(check: Callable[[str], object], what: str) -> AfterValidator:
 
 
 Timezone = Annotated[str, _known(ZoneInfo, "a time zone, such as Asia/Shanghai")]
-Encoding = Annotated[str, _known(codecs.lookup, "a text encoding, such as utf-8 or gb18030")]
+Encoding = Annotated[str, _known(_text_codec, "a text encoding, such as utf-8 or gb18030")]
 
 
 class Database(Model):
@@ -76,7 +82,7 @@ class Csv(Model):
     folder: str
     pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
     encoding: Encoding = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", pattern=r'^[^"\r\n]$')
     null: str = Field(default="", description="The text that stands for a missing value.")
     settle_s: float = Field(
         default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."
@@ -97,6 +103,9 @@ class SourceConfig(Model):
     poll_s: float = Field(default=1.0, gt=0, description="Pause between looks at a source that has nothing new.")
     page_rows: int = Field(default=5000, ge=1, le=50_000, description="Rows in one transaction at most.")
     columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, where names differ.")
+    optional: tuple[str, ...] = Field(
+        default=(), description="Columns that may be missing: their fields take the schema's defaults then."
+    )
     transform: Reference | None = Field(default=None, description="file.py:function in the connector's folder.")
     timezone: Timezone = Field(default="Asia/Shanghai", description="Zone of timestamps that carry none.")
     database: Database | None = Field(default=None, description="Where it is not the connector's database.")

@@ -1,44 +1,34 @@
 """Rows out of CSV files that are dropped into a folder.
 
-A file is taken when it is complete: beside it lies `<name>.done`, or its size and time have not
-changed for `settle_s`. Hidden files and `*.part`, `*.tmp` are never looked at. Taking is a rename
-into `taken/` under a name that was never used before, so a later drop of the same name is another
-file; after the last row is committed it goes on to `done/`. A file that is not usable at all goes
-to `refused/`.
+A file is read twice: once to see that it is as declared and whole, once to publish its rows. Before each page, and
+at the end, it has to be as it was when it was complete: what is published is one file, not half of it and half
+of another. After its last row is committed it goes on to `done/`; a file that is not usable goes to `refused/`.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
+import json
 import logging
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from fnmatch import fnmatchcase
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from io import TextIOWrapper
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
+from exchange.connect.columns import PROGRESS, Columns
 from exchange.connect.config import SourceConfig
+from exchange.connect.csv_encoding import mismatch
+from exchange.connect.csv_rows import Record, records
+from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, opened, state_of
 from exchange.connect.source import Bad, Page, Progress, Row, Source
-from exchange.errors import ConfigError, TransientError
+from exchange.errors import TransientError
 
-FIELD_BYTES = 1 << 20
-NAME_BYTES = 200  # leaves room for the stamp in file systems' 255
-MARKER = ".done"
-PLACES = ("taken", "done", "refused")
+LATER = "what came after that is not published: drop it as a file of its own, with the header"
 _log = logging.getLogger("exchange.connect")
-csv.field_size_limit(FIELD_BYTES)
-
-
-class DropFolderError(ConfigError):
-    """The drop folder cannot be used."""
-
-    code = "drop-folder"
 
 
 class DropFolderUnavailableError(TransientError):
@@ -47,162 +37,170 @@ class DropFolderUnavailableError(TransientError):
     code = "drop-folder-unavailable"
 
 
-class UnusableFileError(Exception):
-    """The file as a whole gives no rows; it is refused with this reason."""
+@dataclass(frozen=True)
+class _At:
+    """How far a file was published: so many records, to that line, of the file as it was then."""
+
+    rows: int = 0
+    line: int = 0
+    state: State | None = None
+
+    @classmethod
+    def of(cls, value: bytes) -> _At:
+        known = json.loads(value)
+        if isinstance(known, int):  # from before the file's state was noted
+            return cls(known)
+        rows, line, *state = known
+        return cls(rows, line, (state[0], state[1]))
+
+    def dump(self) -> bytes:
+        assert self.state is not None
+        return json.dumps([self.rows, self.line, *self.state]).encode()
 
 
 class CsvSource(Source):
-    """Takes complete files in the order of their names; progress is the number of rows done, per file."""
+    """Takes complete files in the order of their names; progress is how far each was published.
+
+    Fields are filled from the columns `wanted` (None: a transform may use any); a file without the `required`
+    ones, or without one that files before had, is refused.
+    """
 
     def __init__(
         self,
         config: SourceConfig,
         folder: Path,
-        needed: Sequence[str],
+        wanted: Sequence[str] | None,
+        required: Sequence[str] = (),
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__({})
         assert config.csv is not None
+        self._config = config
         self._csv = config.csv
-        self._page_rows = config.page_rows
-        self._folder = folder
-        self._needed = needed
-        self._clock = clock
-        self._monotonic = monotonic
-        self._watched: dict[str, tuple[tuple[int, int], float]] = {}
-        self._refused: set[str] = set()
+        self._path = folder
+        self._folder = DropFolder(folder, config.csv, clock, monotonic)
+        self._wanted = wanted
+        self._required = required
+        self._columns = Columns({}, wanted, config.optional)
 
     def open(self, progress: Progress) -> None:
-        self._done_rows = {name: int(rows) for name, rows in progress.items()}
-        for name in PLACES:
-            path = self._folder / name
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise DropFolderError(
-                    f"{path}: {error.strerror}", remedy="create it for the connector's user"
-                ) from error
-            if path.is_symlink():
-                raise DropFolderError(f"{path} is a link", remedy="make it a folder of its own")
+        self._columns = Columns(progress, self._wanted, self._config.optional)
+        self._at = {name: _At.of(value) for name, value in progress.items() if name != PROGRESS}
+        self._folder.make()
 
     def settled(self) -> bool:
-        return not self._watched
+        return self._folder.settled()
 
     def pages(self) -> Iterator[Page]:
         try:
-            for name in self._complete():
-                self._take(name)
-            for path in sorted((self._folder / "taken").iterdir()):
+            self._folder.take()
+            for path in self._folder.taken():
                 yield from self._file(path)
+            yield from self._gone()
+            for path in self._folder.changed_after_publication():
+                yield self._refusal(path, f"was written to after it was published; {LATER}")
+                self._folder.move(path, "refused", None)
         except OSError as error:
             raise DropFolderUnavailableError(f"the drop folder: {error.strerror}") from error
-        # Progress of files that a kill left behind after their last move.
-        gone: dict[str, bytes | None] = dict.fromkeys(self._done_rows)
-        if gone:
-            self._done_rows.clear()
-            yield Page([], gone)
-
-    def _complete(self) -> list[str]:
-        """The names of files to take now, in order; remembers what is still changing."""
-        watched, complete = {}, []
-        now = self._monotonic()
-        with os.scandir(self._folder) as entries:
-            found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
-        for name in sorted(found):
-            if not self._wanted(name, found[name]):
-                continue
-            state = (found[name].st_size, found[name].st_mtime_ns)
-            before, since = self._watched.get(name, (state, now))
-            since = since if before == state else now
-            marker = found.get(name + MARKER)
-            if (marker is not None and stat.S_ISREG(marker.st_mode)) or now - since >= self._csv.settle_s:
-                complete.append(name)
-            else:
-                watched[name] = (state, since)
-        self._watched = watched
-        return complete
-
-    def _wanted(self, name: str, status: os.stat_result) -> bool:
-        if name.startswith(".") or name.endswith((".part", ".tmp", MARKER)) or not fnmatchcase(name, self._csv.pattern):
-            return False
-        if stat.S_ISDIR(status.st_mode):
-            return False
-        if not stat.S_ISREG(status.st_mode) or not name.isprintable() or len(os.fsencode(name)) > NAME_BYTES:
-            if name not in self._refused:
-                self._refused.add(name)
-                _log.warning(
-                    "not a plain file with a short, printable name: left alone", extra={"path": str(self._folder)}
-                )
-            return False
-        return True
-
-    def _take(self, name: str) -> None:
-        stamp = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y%m%dT%H%M%S%f")
-        names = (f"{stamp}-{number:03d}-{name}" for number in count())
-        unused = next(n for n in names if not any((self._folder / place / n).exists() for place in PLACES))
-        (self._folder / name).rename(self._folder / "taken" / unused)
-        (self._folder / (name + MARKER)).unlink(missing_ok=True)
 
     def _file(self, path: Path) -> Iterator[Page]:
-        key = blake2b(os.fsencode(path.name), digest_size=16).hexdigest()
-        done = self._done_rows.pop(key, 0)
+        key = _key(path.name)
+        at = self._at.get(key, _At())
+        state = at.state or self._folder.state(path)
+        if state is None:
+            return
         try:
-            with _open(path, self._csv.encoding) as file:
-                rows = islice(self._rows(file), done, None)
-                while block := list(islice(rows, self._page_rows)):
-                    done += len(block)
-                    places = [f"{path.name} line {line}" for line, _ in block]
-                    yield Page([row for _, row in block], {key: b"%d" % done}, places, path.stat().st_mtime)
+            with opened(path) as file:
+                if at.rows == 0:
+                    self._examine(file)
+                header, rest = self._header(file)
+                rest = islice(rest, at.rows, None)
+                while True:
+                    block = list(islice(rest, self._config.page_rows))
+                    if not _is_as(state, file, path):
+                        if at.rows == 0:  # nothing of it is published: it is taken again, whole, when it is complete
+                            self._folder.wait_again(path)
+                            return
+                        raise UnusableFileError(f"was written to after it was published to line {at.line}; {LATER}")
+                    if not block:
+                        break
+                    at = self._at[key] = _At(at.rows + len(block), block[-1].last, state)
+                    yield self._page(path, header, block, {key: at.dump(), **self._columns.noted(header)}, state)
         except UnusableFileError as error:
-            yield Page([Bad(str(error))], {}, [f"{path.name} line 1"])
-            path.rename(self._folder / "refused" / path.name)
+            yield self._refusal(path, str(error))
+            self._folder.move(path, "refused", None)
         else:
-            path.rename(self._folder / "done" / path.name)
-        if done:
+            self._folder.move(path, "done", state)
+        if self._at.pop(key, None):
             yield Page([], {key: None})
 
-    def _rows(self, file: TextIOWrapper) -> Iterator[tuple[int, Row | Bad]]:
-        """Every record after the header with the line on which it begins."""
-        reader = csv.reader(file, delimiter=self._csv.delimiter, strict=True)
-        try:
-            header = [name.strip().removeprefix("\ufeff") for name in next(reader, [])]
-        except csv.Error as error:
-            raise UnusableFileError("the header is not CSV") from error
-        missing = [name for name in self._needed if name not in header]
-        if missing:
+    def look(self) -> list[str] | None:
+        """The columns of a file in the folder, None if there is no file; UnusableFileError if it would be refused."""
+        path = self._folder.example()
+        if path is None:
+            return None
+        with opened(path) as file:
+            return self._examine(file)
+
+    def _examine(self, file: BinaryIO) -> list[str]:
+        """The columns; UnusableFileError if the file as a whole is not as declared, or not told apart into records."""
+        if reason := mismatch(file, self._csv.encoding):
+            raise UnusableFileError(f"{reason}, where {self._csv.encoding} is declared")
+        header, rest = self._header(file)
+        deque(rest, maxlen=0)
+        return header
+
+    def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[Record]]:
+        """The names of the columns, and the records that follow."""
+        rest = records(file, self._csv.encoding, self._csv.delimiter)
+        cells = next(rest, Record(1, 1, ())).cells
+        if isinstance(cells, Bad):
+            raise UnusableFileError(f"the header is {cells.reason}")
+        header = [name.strip() for name in cells]
+        if missing := [name for name in self._required if name not in header]:
             raise UnusableFileError(f"no column {', '.join(missing)}")
+        if gone := self._columns.gone(header):
+            remedy = f"if it may be missing, add `optional: [{', '.join(gone)}]` and drop the file again"
+            raise UnusableFileError(f"no column {', '.join(gone)}, which files before had; {remedy}")
         if len(set(header)) < len(header):
             raise UnusableFileError("two columns have one name")
-        while True:
-            line = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield line, Bad(f"not CSV: {error}")
-                continue
-            if cells:
-                yield line, self._row(header, cells)
+        return header, rest
 
-    def _row(self, header: list[str], cells: list[str]) -> Row | Bad:
-        if len(cells) != len(header):
-            return Bad(f"{len(cells)} columns where the header has {len(header)}")
-        if any("\ufffd" in cell for cell in cells):
-            return Bad(f"not {self._csv.encoding}")
-        return dict(zip(header, cells, strict=True))
+    def _page(
+        self, path: Path, header: list[str], block: list[Record], progress: Mapping[str, bytes | None], state: State
+    ) -> Page:
+        rows: list[Row | Bad] = [
+            record.cells if isinstance(record.cells, Bad) else dict(zip(header, record.cells, strict=True))
+            for record in block
+        ]
+        return Page(rows, progress, [f"{path.name} {record.place}" for record in block], state[1] / 1e9)
+
+    def _refusal(self, path: Path, reason: str) -> Page:
+        _log.warning("a file is refused: the reject file says why", extra={"path": str(self._path)})
+        return Page([Bad(f"refused: {reason}")], {}, [path.name])
+
+    def _gone(self) -> Iterator[Page]:
+        """Forget files that have left `taken/`: a kill left their progress behind, or someone took them away."""
+        taken = {_key(name) for name in self._folder.names("taken")}
+        gone = {key: at for key, at in self._at.items() if key not in taken}
+        if not gone:
+            return
+        moved = {_key(name) for name in self._folder.names("done", "refused")}
+        lost = [
+            Bad(f"someone has taken the file away when it was published to line {at.line} ({at.rows} rows)")
+            for key, at in gone.items()
+            if key not in moved
+        ]
+        self._at = {key: at for key, at in self._at.items() if key not in gone}
+        yield Page(lost, dict.fromkeys(gone), ["a file in taken/"] * len(lost))
 
 
-def _open(path: Path, encoding: str) -> TextIOWrapper:
-    """The file as text, and never through a link; what is not of the encoding becomes U+FFFD."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise UnusableFileError(f"cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise UnusableFileError("not a plain file")
-    name = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    return TextIOWrapper(os.fdopen(handle, "rb"), encoding=name, errors="replace", newline="")
+def _key(name: str) -> str:
+    return blake2b(os.fsencode(name), digest_size=16).hexdigest()
+
+
+def _is_as(state: State, file: BinaryIO, path: Path) -> bool:
+    """Whether the file that was opened, and the one that has its name, are as they were."""
+    return state == state_of(os.fstat(file.fileno())) == state_of(path.lstat())

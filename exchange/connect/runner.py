@@ -14,7 +14,8 @@ from exchange.bus.contract_topic import latest_epoch
 from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig, SourceConfig
 from exchange.connect.database import Paths
-from exchange.connect.load import Connector
+from exchange.connect.load import FILE, Connector, ConnectorConfigError
+from exchange.connect.overlap import overlaps
 from exchange.connect.publish import Publisher
 from exchange.connect.rejects import RejectFile
 from exchange.connect.schemas import Schemas
@@ -73,6 +74,8 @@ def start(
     A worker that fails begins again, and does not disturb the others. With `until_idle` it gives up
     where waiting cannot mend the failure.
     """
+    if problems := overlaps(connector, Paths(connector.folder, home)):
+        raise ConnectorConfigError(str(connector.folder / FILE), problems)
     found = latest_epoch(cluster)
     if found is None:
         raise NotInContractError("no contract was ever published", remedy="exchange apply")

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType
 
+from exchange.connect.columns import PROGRESS, Columns
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError, translated
 from exchange.connect.source import Page, Progress, Source
@@ -27,6 +28,12 @@ class RepeatedCursorError(DatabaseConfigError):
     """Two rows have the same timestamp and id, so that one of them could be passed over."""
 
     code = "repeated-cursor"
+
+
+class ColumnGoneError(DatabaseConfigError):
+    """A column from which rows were published is not there any more."""
+
+    code = "column-gone"
 
 
 class SqlSource(Source):
@@ -64,7 +71,8 @@ class SqlSource(Source):
         self._zone = ZoneInfo(config.timezone)
 
     def open(self, progress: Progress) -> None:
-        self._window = Window(self._config.lookback_s, progress)
+        pages = {name: value for name, value in progress.items() if name != PROGRESS}
+        self._window = Window(self._config.lookback_s, pages)
         self._newest_since = self._monotonic()
         with translated(f"open {self._config.subject}"):
             available = columns_of(self._engine, self._config)
@@ -73,10 +81,20 @@ class SqlSource(Source):
         if missing:
             raise DatabaseConfigError(
                 f"{self._config.table or 'the query'} has no column {', '.join(missing)}",
-                remedy="correct `columns` or `cursor`; a field without a column needs a default in the schema",
+                remedy="correct `columns` or `cursor`; one that may be missing goes under `optional`, and its field "
+                "needs a default in the schema",
+            )
+        had = Columns(progress, self._columns, self._config.optional)
+        if gone := had.gone(available):
+            raise ColumnGoneError(
+                f"{self._config.table or 'the query'} no longer has column {', '.join(gone)}",
+                remedy="bring it back, or give its new name under `columns`; if the fields shall take the schema's "
+                f"defaults from now on, `optional: [{', '.join(gone)}]`",
             )
         # An optional column that is not there is left out of the row, so that the field's default is taken.
         self.names = [name for name in dict.fromkeys([*(self._columns or available), *cursor]) if name in available]
+        self._unnoted: dict[str, bytes | None] = dict(had.noted(self.names))
+        self._fresh = not pages
 
     def pages(self) -> Iterator[Page]:
         started = self._monotonic()
@@ -104,6 +122,8 @@ class SqlSource(Source):
             # What came since the sweep began is for the next one, which looks back again.
             if newest is not None and before(newest, moments[-1]):
                 break
+        if self._unnoted and not self._fresh:
+            yield Page([], self._noted())
         if started - self._newest_since >= self._config.lookback_s:
             self._window.settle()
 
@@ -122,9 +142,9 @@ class SqlSource(Source):
 
     def without_cursor(self) -> int:
         """How many rows have no timestamp or no id: they are never published."""
-        when: ColumnElement[Any] = column(self.cursor.time)
-        row_id: ColumnElement[Any] = column(self.cursor.id)
-        query = select(func.count()).select_from(origin(self._config, (self.cursor.time, self.cursor.id)))
+        rows = origin(self._config, (self.cursor.time, self.cursor.id))
+        when, row_id = rows.c[self.cursor.time], rows.c[self.cursor.id]
+        query = select(func.count()).select_from(rows)
         return int(self._rows(query.where(when.is_(None) | row_id.is_(None)))[0][0])
 
     @property
@@ -137,7 +157,7 @@ class SqlSource(Source):
 
     def _page(self, rows: list[Sequence[Any]], moments: list[Any], hashes: np.ndarray, newest: Any) -> Page:
         high = self._window.high
-        progress = self._window.add(moments, hashes, newest, self._clock())
+        progress = self._noted() | self._window.add(moments, hashes, newest, self._clock())
         if self._window.high != high:
             self._newest_since = self._monotonic()
         places = Places(self._config.table or "query", moments, hashes)
@@ -146,17 +166,23 @@ class SqlSource(Source):
             [dict(zip(names, row, strict=True)) for row in rows], progress, places, instant(moments[0], self._zone)
         )
 
+    def _noted(self) -> dict[str, bytes | None]:
+        """The change of progress that remembers the columns, once."""
+        unnoted, self._unnoted = self._unnoted, {}
+        return unnoted
+
     def _newest(self) -> Any:
         """The newest time in the table that can be one."""
-        when: ColumnElement[Any] = column(self.cursor.time)
-        query = select(when).select_from(origin(self._config, [self.cursor.time])).where(when.is_not(None))
+        when = origin(self._config, [self.cursor.time]).c[self.cursor.time]
+        query = select(when).where(when.is_not(None))
         rows = self._rows(query.order_by(when.desc()).limit(ODD_TIMES))
         return latest((row[0] for row in rows), self._clock())
 
     def _fetch(self, low: Any, last: tuple[Any, Any] | None) -> list[Sequence[Any]]:
-        when: ColumnElement[Any] = column(self.cursor.time)
-        row_id: ColumnElement[Any] = column(self.cursor.id)
-        query: Any = select(*(column(name) for name in self.names)).select_from(origin(self._config, self.names))
+        # By `table.column`: SQLite takes a quoted name alone for a text where there is no such column any more.
+        rows = origin(self._config, self.names)
+        when, row_id = rows.c[self.cursor.time], rows.c[self.cursor.id]
+        query: Any = select(*(rows.c[name] for name in self.names))
         query = query.where(when.is_not(None), row_id.is_not(None))
         if last is not None:
             query = query.where(

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from confluent_kafka import Consumer, TopicPartition
 
 from exchange.bus import Cluster
 from exchange.connect import load, runner
+from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError
+from exchange.connect.sql_source import ColumnGoneError, SqlSource
+from exchange.connect.testing import apply
 from exchange.contract.names import subject_topic
 from tests.clients import librdkafka
 from tests.connect_project import INCOME, Project
@@ -228,6 +232,46 @@ def test_a_table_on_postgresql(project: Project, postgres_database: str) -> None
     record = next(record for _, _, record in published(project) if record and record["serial"] == 30)
     assert record["amount"] == Decimal("30.50")
     assert record["recorded_at"] == datetime(2025, 3, 1, 0, 0, 0, 10_000, tzinfo=UTC)
+
+
+def test_a_column_that_goes_stops_its_source_before_a_null_and_after_a_restart(
+    project: Project, database: sqlite3.Connection
+) -> None:
+    insert(database, range(10))
+    drain(project)
+    database.execute("ALTER TABLE income RENAME COLUMN employer TO company")
+    insert(database, range(10, 20))
+    for _ in range(2):
+        with pytest.raises(ColumnGoneError, match="no longer has column employer"):
+            drain(project)
+    assert serials(project) == Counter(range(10))
+    path = project.folder / "connectors" / project.owner / "connector.yaml"
+    path.write_text(path.read_text().replace('"columns": {', '"columns": {"employer": "company", '))
+    drain(project)
+    assert serials(project) == Counter(range(20))
+    employers = {record["serial"]: record["employer"] for _, _, record in published(project) if record}
+    assert employers[3] == employers[12] == "穗城公司"
+
+
+def test_a_column_that_goes_on_postgresql(postgres_database: str, tmp_path: Path) -> None:
+    engine = sa.create_engine(postgres_database, isolation_level="AUTOCOMMIT")
+    config = SourceConfig(subject="a.b", table='odd."t', cursor={"time": "at", "id": "id"})
+    progress: dict[str, bytes] = {}
+    with engine.connect() as connection:
+        connection.exec_driver_sql('CREATE SCHEMA odd; CREATE TABLE odd."""t" (id serial, "Note" text, at timestamptz)')
+        insert = 'INSERT INTO odd."""t" ("Note", at) VALUES (\'x\', now())'
+        connection.exec_driver_sql(insert)
+        made = partial(SqlSource, config, engine, ["Note", "id"], ["id"])
+        source = made()
+        source.open({})
+        for page in source.pages():
+            apply(progress, page.progress)
+        connection.exec_driver_sql('ALTER TABLE odd."""t" RENAME COLUMN "Note" TO other')
+        with pytest.raises(DatabaseConfigError):
+            list(source.pages())
+        with pytest.raises(ColumnGoneError, match="no longer has column Note"):
+            made().open(dict(progress))
+    engine.dispose()
 
 
 def test_dropped_files_under_kills(project: Project) -> None:

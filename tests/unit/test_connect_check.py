@@ -212,3 +212,68 @@ def test_a_link_out_of_the_folder_is_not_imported(tmp_path: Path) -> None:
     text = "department: tax\nsources:\n  - {subject: tax.income, python: 'evil.py:f'}\n"
     [found] = problems(tmp_path, text)
     assert "not a file of the connector's folder" in found.message
+
+
+def test_parts_that_share_a_folder_or_a_table_are_named_with_both_places(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - {subject: tax.income, csv: {folder: drop, pattern: "births-*.csv"}}
+  - {subject: tax.deaths, csv: {folder: drop, pattern: "deaths-*.csv"}}
+sinks:
+  - {subject: civil.income, table: residents}
+  - {subject: civil.deaths, table: main.residents}
+""",
+    )
+    shared = [str(p) for p in found if "sources[0]" in p.message or "sinks[0]" in p.message]
+    assert shared == [
+        "line 5, sources[1].csv.folder: error: sources[0] (tax.income) takes files from there, or keeps its own there"
+        " — give each source its own folder",
+        "line 8, sinks[1].table: error: sinks[0] (civil.income) fills the table residents, too"
+        " — give each sink a table of its own, or say the schema of both",
+    ]
+
+
+def test_optional_columns_are_no_warning_and_others_that_are_named_have_to_be_there(tmp_path: Path) -> None:
+    text = """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - subject: tax.income
+    table: income
+    cursor: {time: at, id: id}
+    columns: {resident_id: id_no, note: remark}
+    optional: [remark, remrak]
+"""
+    found = [p for p in problems(tmp_path, text) if "rows" not in p.message and "index" not in p.message]
+    assert [str(p) for p in found] == [
+        "line 8, sources[0].optional[1]: error: no field is filled from the column remrak — did you mean remark?"
+    ]
+    found = problems(tmp_path, text.replace("    optional: [remark, remrak]\n", ""))
+    assert [(p.severity, p.message) for p in found] == [("error", "income has no column remark")]
+
+
+@pytest.mark.parametrize("place", ["", "done/20250101T000000000000-000-"])
+def test_a_csv_file_is_tried(tmp_path: Path, place: str) -> None:
+    text = "department: tax\nsources:\n  - {subject: tax.income, csv: {folder: drop}}\n"
+    file = tmp_path / "tax" / "drop" / f"{place}a.csv"
+    file.parent.mkdir(parents=True)
+    for content, message in (
+        ("resident_id,year\n1,2024\n", "there is no column note: note is published with its default"),
+        ("resident_id\n1\n", "a file there would be refused: no column year"),
+        ('resident_id,year\n1,"2024\n2,2025\n', "a file there would be refused: lines 2 to 3: a quote is never closed"),
+    ):
+        file.write_text(content)
+        assert [(p.path, p.severity, p.message) for p in problems(tmp_path, text)] == [
+            ("sources[0].csv", "warning", message)
+        ]
+        assert file.exists()
+
+
+def test_a_reference_that_is_not_known_is_a_mistake_like_any_other(tmp_path: Path) -> None:
+    text = 'department: tax\nsources:\n  - {subject: tax.income, csv: {folder: "${HOME}/x"}}\n'
+    [found] = problems(tmp_path, text)
+    assert (found.path, found.message) == ("sources[0].csv", "a reference in the file is not known")

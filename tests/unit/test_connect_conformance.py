@@ -64,7 +64,7 @@ class FolderOrigin(Origin):
         self._config = SourceConfig(subject="a.b", csv=Csv(folder=str(folder), settle_s=0), page_rows=10)
 
     def source(self) -> Source:
-        return CsvSource(self._config, self._folder, ["serial"])
+        return CsvSource(self._config, self._folder, None, ["serial"])
 
     def add(self, serials: Iterable[int]) -> None:
         part = self._folder / "x.part"

@@ -1,0 +1,49 @@
+"""Which columns rows were published from: one that goes must not turn into nulls over good values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+
+from exchange.connect.window import ProgressError
+
+PROGRESS = "columns"
+
+
+class Columns:
+    """The columns that a source had when it published, remembered in its progress.
+
+    `wanted` are those that fields are filled from now (None: a transform may use any), `optional`
+    those that the file says may be missing.
+    """
+
+    def __init__(
+        self, progress: Mapping[str, bytes], wanted: Collection[str] | None, optional: Collection[str]
+    ) -> None:
+        self._wanted = wanted
+        self._optional = optional
+        try:
+            self._had = frozenset(json.loads(progress.get(PROGRESS, b"[]")))
+        except (ValueError, TypeError) as error:
+            raise ProgressError(
+                "the progress's columns are not readable", remedy="call the exchange's operator"
+            ) from error
+
+    def gone(self, available: Collection[str]) -> list[str]:
+        """Those that were there, are wanted, and are not `available`."""
+        return sorted(name for name in self._had if self._counts(name) and name not in available)
+
+    def noted(self, available: Collection[str]) -> dict[str, bytes]:
+        """The change of progress that remembers those `available`; empty if it does already.
+
+        A column is forgotten if it is missing and nothing wants it, or the file says that it may.
+        """
+        missing = {name for name in self._had if name not in available and not self._counts(name)}
+        now = (self._had - missing) | {n for n in available if self._wanted is None or n in self._wanted}
+        if now == self._had:
+            return {}
+        self._had = now
+        return {PROGRESS: json.dumps(sorted(now), ensure_ascii=False).encode()}
+
+    def _counts(self, name: str) -> bool:
+        return name not in self._optional and (self._wanted is None or name in self._wanted)

@@ -1,0 +1,138 @@
+"""A CSV file as records with their lines: nothing in it is passed over without a word.
+
+Damage within one line spoils that row only. Damage that reaches over lines (a quote that is never closed, or
+closed where another begins) leaves open where rows begin and end: the file is refused, before any of it is published.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import TextIOWrapper
+from typing import BinaryIO
+
+from exchange.connect.drop_folder import UnusableFileError
+from exchange.connect.source import Bad
+
+FIELD_BYTES = 1 << 20
+LINE_CHARS = 4 << 20  # a record is far smaller: what goes on for longer has no line ends, or is no text
+LINE_ENDS = re.compile(r"\r\n|\r|\n")
+csv.field_size_limit(FIELD_BYTES)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The cells of one record, or what is wrong with it, and its lines from `first` to `last`, counted from 1."""
+
+    first: int
+    last: int
+    cells: Sequence[str] | Bad
+
+    @property
+    def place(self) -> str:
+        return f"line {self.first}" if self.first == self.last else f"lines {self.first} to {self.last}"
+
+
+def records(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[Record]:
+    """The header, then every record; UnusableFileError where the rest of the file cannot be told apart."""
+    file.seek(0)
+    text = TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+    try:
+        yield from _checked(_Lines(text), encoding, delimiter)
+    finally:
+        if not file.closed:
+            text.detach()
+
+
+class _Lines:
+    """The lines for csv.reader; remembers the last one."""
+
+    def __init__(self, file: TextIOWrapper) -> None:
+        self._file = file
+        self.number = 0
+        self.last = ""
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(LINE_CHARS)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) == LINE_CHARS:
+            raise UnusableFileError(f"line {self.number} has more than {LINE_CHARS} characters")
+        self.last = line.removeprefix("\ufeff") if self.number == 1 else line
+        return self.last
+
+    def ends_in_cr(self) -> bool:
+        return self.last.endswith("\r")
+
+
+def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[Record]:
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    width, cr, torn = 0, False, False
+    while True:
+        first = lines.number + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if not width or lines.number > first or _goes_on(lines.last, error):
+                raise UnusableFileError(_not_csv(first, lines.number, error)) from error
+            yield Record(first, first, Bad(f"not CSV: {error}"))
+            continue
+        if not cells:
+            continue
+        last = lines.number
+        if not width:
+            width, cr = len(cells), lines.ends_in_cr()
+        if last > first and _holds_rows(cells, width, delimiter):
+            if first == 1:
+                raise UnusableFileError(f"lines 1 to {last} are one header: a quote is missing or too many")
+            reason = f"lines {first} to {last} are one row, whose lines look like rows: a quote is missing or too many"
+            yield from (Record(line, line, Bad(reason)) for line in range(first, last + 1))
+            continue
+        torn, was_torn = lines.ends_in_cr() != cr and LINE_ENDS.search(lines.last[-1:]) is not None, torn
+        reason = _fault(cells, width, encoding)
+        if torn or was_torn:
+            reason = "a line end that is not the header's, within the row or after it"
+        yield Record(first, last, Bad(reason) if reason else cells)
+
+
+def _not_csv(first: int, last: int, error: csv.Error) -> str:
+    what = "a quote is never closed" if "unexpected end" in str(error) else f"a quote is missing or too many ({error})"
+    return f"lines {first} to {last}: {what}"
+
+
+def _goes_on(line: str, error: csv.Error) -> bool:
+    """Whether the quoted value in which reading ended goes on after that line."""
+    return "unexpected end" in str(error) or ("field larger" in str(error) and line.count('"') % 2 == 1)
+
+
+def _fault(cells: Sequence[str], width: int, encoding: str) -> str:
+    if len(cells) != width:
+        return f"{len(cells)} columns where the header has {width}"
+    if any("\ufffd" in cell for cell in cells):
+        return f"not {encoding}"
+    return ""
+
+
+def _holds_rows(cells: Sequence[str], width: int, delimiter: str) -> bool:
+    """Whether a value of several lines is likely to be rows between two stray quotes.
+
+    Its lines have as many delimiters as rows have: every whole one, and the last up to the quote. Of two
+    lines in an early column, that says too little.
+    """
+    if width < 2:
+        return False
+    for index, cell in enumerate(cells):
+        _, *whole, last = [*LINE_ENDS.split(cell), ""][:-1] if LINE_ENDS.search(cell) else ("", "")
+        if whole and all(line.count(delimiter) == width - 1 for line in whole):
+            return True
+        if not whole and index >= 2 and last.count(delimiter) == index:
+            return True
+    return False

@@ -1,0 +1,253 @@
+"""The folder into which CSV files are dropped: which are complete, which were taken, and what became of each."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import re
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+from exchange.connect.config import Csv
+from exchange.errors import ConfigError
+
+NAME_BYTES = 200  # leaves room for the stamp in file systems' 255
+UNENDED = 10  # so many times longer waits a file whose last line has no end: a value may be cut in two there
+RESETTLE_S = 10.0  # at most, until a file is read that was complete when it was taken, before a restart
+LOOK_AFTER_S = 600.0  # that a file is looked at after it was published, whether someone still writes to it
+MARKER = ".done"
+PLACES = ("taken", "done", "refused")
+State = tuple[int, int]  # size in bytes, time of the last change in ns
+_STAMPED = re.compile(r"\d{8}T\d{12}-\d{3,}-(.+)", re.DOTALL)
+_log = logging.getLogger("exchange.connect")
+
+
+class DropFolderError(ConfigError):
+    """The drop folder cannot be used."""
+
+    code = "drop-folder"
+
+
+class UnusableFileError(Exception):
+    """The file as a whole gives no rows; it is refused with this reason."""
+
+
+class DropFolder:
+    """Takes files of one pattern when they are complete, by a rename into `taken/`; passes others over.
+
+    Complete: `<name>.done` lies beside it; or size and time have not changed for `settle_s`, no program
+    has it open for writing (as far as the system says), and its last line is ended. After a restart, a file
+    in `taken/` has to be complete in the same way before it is read.
+    """
+
+    def __init__(self, folder: Path, csv: Csv, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._folder = folder
+        self._csv = csv
+        self._clock = clock
+        self._monotonic = monotonic
+        self._watched: dict[Path, tuple[State, float]] = {}
+        self._states: dict[Path, State] = {}
+        self._published: dict[Path, tuple[State, float]] = {}
+        self._said: set[Path] = set()
+
+    def make(self) -> None:
+        """Make the folders where they are missing; DropFolderError where they cannot be used."""
+        for path in (self._folder / name for name in PLACES):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DropFolderError(
+                    f"{path}: {error.strerror}", remedy="create it for the connector's user"
+                ) from error
+            if path.is_symlink():
+                raise DropFolderError(f"{path} is a link", remedy="make it a folder of its own")
+
+    def settled(self) -> bool:
+        """Whether no file is waiting to be complete."""
+        return not self._watched
+
+    def take(self) -> None:
+        """Take every file that is complete now, in the order of their names."""
+        with os.scandir(self._folder) as entries:
+            found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+        self._watched = {p: w for p, w in self._watched.items() if p.parent != self._folder or p.name in found}
+        visible = [self._folder / name for name in found if _is_visible(name) and name not in PLACES]
+        others = [path for path in visible if not self._matches(path)]
+        self._leave(others, f"files do not match the pattern {self._csv.pattern}")
+        for name in sorted(found):
+            if not self._wanted(name, found[name]):
+                continue
+            marker = found.get(name + MARKER)
+            path, state = self._folder / name, state_of(found[name])
+            if self._complete(path, state, marked=marker is not None and stat.S_ISREG(marker.st_mode)):
+                self._take(name, state)
+
+    def taken(self) -> list[Path]:
+        """The files in `taken/` that this source took, now or before; others are left alone, and that is said."""
+        own: list[Path] = []
+        others: list[Path] = []
+        for path in sorted((self._folder / "taken").iterdir()):
+            (own if self._matches(path) else others).append(path)
+        self._leave(others, "files in taken/ are not this source's, by their names")
+        self._watched = {p: w for p, w in self._watched.items() if p.parent == self._folder or p in own}
+        return own
+
+    def state(self, path: Path) -> State | None:
+        """How the file was when it was complete; None: it is not yet, wait."""
+        if path not in self._states:
+            state = state_of(path.lstat())
+            if not self._complete(path, state):
+                return None
+            self._states[path] = state
+        return self._states[path]
+
+    def wait_again(self, path: Path) -> None:
+        """The file has changed before anything of it was published: it has to be complete anew."""
+        self._states.pop(path, None)
+        self._complete(path, state_of(path.lstat()))
+
+    def move(self, path: Path, place: str, state: State | None) -> None:
+        """Move the file out of `taken/`; one that was published is looked at for some time more."""
+        target = self._folder / place / path.name
+        path.rename(target)
+        self._states.pop(path, None)
+        if place == "done" and state is not None:
+            self._published[target] = state, self._monotonic()
+
+    def changed_after_publication(self) -> Iterator[Path]:
+        """Files in `done/` that someone has written to since they were published, each once."""
+        for path, (state, since) in list(self._published.items()):
+            try:
+                changed = state_of(path.lstat()) != state
+            except FileNotFoundError:  # archived
+                del self._published[path]
+                continue
+            if changed or self._monotonic() - since >= LOOK_AFTER_S:
+                del self._published[path]
+            if changed:
+                yield path
+
+    def example(self) -> Path | None:
+        """A file of the pattern: one that waits, or else the one that was published last."""
+        folders = (self._folder, self._folder / "done")
+        waiting, done = (sorted(path.iterdir()) if path.is_dir() else [] for path in folders)
+        files = (path for path in (*waiting, *reversed(done)) if _is_visible(path.name) and not path.is_symlink())
+        return next((path for path in files if self._matches(path) and path.is_file()), None)
+
+    def names(self, *places: str) -> set[str]:
+        """The names of all files in those of the folders."""
+        return {path.name for place in places for path in (self._folder / place).iterdir()}
+
+    def _matches(self, path: Path) -> bool:
+        """Whether the pattern allows the name; of a file that was taken, the name before that."""
+        if path.parent == self._folder:
+            return fnmatchcase(path.name, self._csv.pattern)
+        stamped = _STAMPED.fullmatch(path.name)
+        return stamped is not None and fnmatchcase(stamped[1], self._csv.pattern)
+
+    def _wanted(self, name: str, status: os.stat_result) -> bool:
+        if not _is_visible(name) or not self._matches(self._folder / name):
+            return False
+        if stat.S_ISDIR(status.st_mode):
+            return False
+        if not stat.S_ISREG(status.st_mode) or not name.isprintable() or len(os.fsencode(name)) > NAME_BYTES:
+            self._say(self._folder / name, "not a plain file with a short, printable name: left alone")
+            return False
+        return True
+
+    def _complete(self, path: Path, state: State, *, marked: bool = False) -> bool:
+        now = self._monotonic()
+        settle_s = self._csv.settle_s if path.parent == self._folder else min(RESETTLE_S, self._csv.settle_s)
+        before, since = self._watched.get(path, (state, now))
+        quiet_s = now - since if before == state else 0.0
+        complete = marked or (quiet_s >= settle_s and self._is_whole(path, quiet_s >= UNENDED * settle_s))
+        if complete:
+            self._watched.pop(path, None)
+        else:
+            self._watched[path] = state, now - quiet_s
+        return complete
+
+    def _is_whole(self, path: Path, long_quiet: bool) -> bool:
+        try:
+            with opened(path) as file:
+                if _is_being_written(file):
+                    self._say(path, "a program still has the file open for writing: it is taken when that has ended")
+                    return False
+                return long_quiet or _ends_with_a_line(file)
+        except UnusableFileError:
+            return True  # to be refused
+
+    def _take(self, name: str, state: State) -> None:
+        stamp = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y%m%dT%H%M%S%f")
+        names = (f"{stamp}-{number:03d}-{name}" for number in count())
+        unused = next(n for n in names if not any((self._folder / place / n).exists() for place in PLACES))
+        # The marker first: one that outlived a kill would make the next file of that name complete at once.
+        (self._folder / (name + MARKER)).unlink(missing_ok=True)
+        (self._folder / name).rename(self._folder / "taken" / unused)
+        self._states[self._folder / "taken" / unused] = state
+
+    def _leave(self, paths: list[Path], what: str) -> None:
+        if not self._said.issuperset(paths):
+            self._said.update(paths)
+            _log.warning(f"{len(paths)} {what}: left alone", extra={"path": str(self._folder)})
+
+    def _say(self, path: Path, message: str) -> None:
+        if path not in self._said:
+            self._said.add(path)
+            _log.warning(message, extra={"path": str(self._folder)})
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith((".part", ".tmp", MARKER))
+
+
+def state_of(status: os.stat_result) -> State:
+    """What changes when a file is written to."""
+    return status.st_size, status.st_mtime_ns
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The plain file of that name, never through a link; UnusableFileError if it is none."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnusableFileError(f"cannot be opened: {error.strerror}") from error
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UnusableFileError("not a plain file")
+        yield file
+
+
+def _is_being_written(file: BinaryIO) -> bool:
+    """Whether some program has the file open for writing: Linux then refuses a lease for reading.
+
+    False also where the system cannot say: another user's file, a network drive.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        # In case that a writer comes while we have the lease: a signal that does nothing, in place of one that ends us.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
+
+
+def _ends_with_a_line(file: BinaryIO) -> bool:
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - 4))  # the longest line end: in UTF-32, which can end with zero bytes
+    return file.read().rstrip(b"\0").endswith((b"\n", b"\r"))

@@ -1,0 +1,193 @@
+"""Parts of one connector that would get in each other's way: sources that share a folder, sinks that fill one table."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from itertools import combinations
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from exchange.connect import database
+from exchange.connect.config import Database, SinkConfig, SourceConfig
+from exchange.connect.database import Paths
+from exchange.connect.deletions import DELETIONS
+from exchange.connect.drop_folder import PLACES
+from exchange.connect.load import FILE, Connector
+from exchange.connect.rejects import RejectFile
+from exchange.connect.sink_table import OFFSETS
+from exchange.contract.names import inbox_topic
+from exchange.contract.problem import Path as Place
+from exchange.contract.problem import Problem, dotted
+from exchange.errors import ConfigError
+
+POSTGRESQL_PORT = "5432"
+IDENTIFIER_BYTES = 63  # of a PostgreSQL name; the rest is cut off without an error
+Identity = tuple[int, int, tuple[str, ...]]
+
+
+def overlaps(connector: Connector, paths: Paths) -> list[Problem]:
+    """Every part that shares what it must have to itself, by line; from the file alone, no database is asked.
+
+    Two sources may read one table, and a source the table of a sink: each has a cursor of its own.
+    What cannot be read (a reference, a password file) is passed over here: the part itself refuses it.
+    """
+    return sorted(_Overlaps(connector, paths).problems())
+
+
+class _Overlaps:
+    def __init__(self, connector: Connector, paths: Paths) -> None:
+        self._document, self._config, self._paths = connector.document, connector.config, paths
+
+    def problems(self) -> Iterator[Problem]:
+        drops = [(i, s, folder) for i, s in enumerate(self._config.sources) if (folder := self._folder(s))]
+        own = list(self._own_files())
+        for i, source, folder in drops:
+            assert source.csv is not None
+            there = {file.name for file in own if identity(file.parent) == identity(folder)}
+            if taken := sorted(name for name in there if fnmatchcase(name, source.csv.pattern)):
+                message = f"the source would take {', '.join(taken)}, which the connector needs"
+                yield self._problem(("sources", i, "csv", "folder"), message, "give the source its own folder")
+        for (i, one, folder), (j, _, other) in combinations(drops, 2):
+            if _share(folder, other):
+                message = f"sources[{i}] ({one.subject}) takes files from there, or keeps its own there"
+                yield self._problem(("sources", j, "csv", "folder"), message, "give each source its own folder")
+        yield from self._sinks()
+
+    def _sinks(self) -> Iterator[Problem]:
+        tables = [self._table(sink) for sink in self._config.sinks]
+        for j, table in enumerate(tables):
+            place: Place = ("sinks", j, "table" if self._config.sinks[j].table else "subject")
+            if table.name.lower() in (OFFSETS, DELETIONS):
+                yield self._problem(place, f"{table.name} is the connector's own", "give the sink another `table`")
+            for i, other in enumerate(tables[:j]):
+                if table.is_the_same_as(other):
+                    message = f"sinks[{i}] ({self._config.sinks[i].subject}) fills the table {other.name}, too"
+                    remedy = "give each sink a table of its own"
+                    if (table.schema is None) != (other.schema is None):
+                        remedy += ", or say the schema of both"
+                    yield self._problem(place, message, remedy)
+
+    def _problem(self, place: Place, message: str, remedy: str) -> Problem:
+        return Problem(self._document.line(place), dotted(place), message, remedy)
+
+    def _folder(self, source: SourceConfig) -> Path | None:
+        with suppress(ConfigError):
+            return self._paths.path(source.csv.folder) if source.csv else None
+        return None
+
+    def _own_files(self) -> Iterator[Path]:
+        """What must not be taken for data: the file itself, passwords, code, SQLite's databases, reject files."""
+        yield self._paths.folder / FILE
+        parts: tuple[SourceConfig | SinkConfig, ...] = (*self._config.sources, *self._config.sinks)
+        for part in parts:
+            topic = part.subject
+            if isinstance(part, SinkConfig):
+                topic = inbox_topic(self._config.department, part.subject)
+            yield RejectFile(self._paths.home, topic).path
+            for reference in (part.transform, part.python) if isinstance(part, SourceConfig) else ():
+                if reference:
+                    yield self._paths.folder / reference.partition(":")[0]
+        for chosen in (self._config.database, *(part.database for part in parts)):
+            with suppress(ConfigError):
+                if chosen and chosen.password_file:
+                    yield self._paths.path(chosen.password_file)
+                url = self._url(chosen)
+                if url and _is_sqlite(url) and url.database:
+                    yield Path(url.database)
+
+    def _table(self, sink: SinkConfig) -> _Table:
+        schema, _, name = sink.table_name.rpartition(".")
+        return _Table(schema or None, name, self._url(sink.database or self._config.database))
+
+    def _url(self, chosen: Database | None) -> URL | None:
+        if chosen is None:
+            return None
+        with suppress(ConfigError):
+            return database.url(Database(url=chosen.url), self._paths)  # which database it is, without its password
+        return None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Where a sink writes. Without a schema, that is for the database to choose, and may be any schema."""
+
+    schema: str | None
+    name: str
+    url: URL | None
+
+    def is_the_same_as(self, other: _Table) -> bool:
+        if self.url is None or other.url is None:
+            return False
+        one, two = _spelled(self), _spelled(other)
+        if one[1] != two[1] or (one[0] != two[0] and None not in (one[0], two[0])):
+            return False
+        if _is_sqlite(self.url) or _is_sqlite(other.url):
+            files = [identity(Path(url.database or "")) for url in (self.url, other.url) if _is_sqlite(url)]
+            return len(files) == 2 and files[0] == files[1]
+        return not _databases(self.url).isdisjoint(_databases(other.url))
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _spelled(table: _Table) -> tuple[str | None, str]:
+    """Schema and name as the database tells them apart."""
+    assert table.url is not None
+    if _is_sqlite(table.url):
+        return table.schema and table.schema.casefold(), table.name.casefold()
+    return table.schema, table.name.encode()[:IDENTIFIER_BYTES].decode(errors="ignore")
+
+
+def _databases(url: URL) -> set[tuple[str, str, str]]:
+    """(address, port, name) of the PostgreSQL database that the URL leads to; this machine's address is ""."""
+    arguments = {key: str(value) for key, value in url.get_dialect()().create_connect_args(url)[1].items()}
+    hosts = arguments.get("host", "").split(",")
+    ports = arguments.get("port", "").split(",")
+    name = arguments.get("dbname") or arguments.get("user", "")
+    return {
+        (address, port or POSTGRESQL_PORT, name)
+        for host, port in zip(hosts, ports if len(ports) == len(hosts) else ports[:1] * len(hosts), strict=True)
+        for address in _addresses(host)
+    }
+
+
+def _addresses(host: str) -> set[str]:
+    if not host or host.startswith("/"):
+        return {""}
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return {host.lower()}
+    return {"" if ip_address(address.partition("%")[0]).is_loopback else address for address in found}
+
+
+def _share(one: Path, other: Path) -> bool:
+    """Whether two drop folders are one, or one lies in a folder where the other keeps its files."""
+    return _reaches(one, other) or _reaches(other, one)
+
+
+def _reaches(one: Path, other: Path) -> bool:
+    kept = {identity(one / place) for place in PLACES}
+    real = Path(os.path.realpath(other))
+    return identity(one) == identity(other) or not kept.isdisjoint(identity(p) for p in (real, *real.parents))
+
+
+def identity(path: Path) -> Identity:
+    """What tells a file or folder from all others, however it is spelled, also before it is there.
+
+    The nearest folder around it that is there (device and inode), and the names below it.
+    """
+    real = Path(os.path.realpath(path))
+    for known in (real, *real.parents):
+        with suppress(OSError):
+            status = known.stat()
+            return status.st_dev, status.st_ino, real.relative_to(known).parts
+    raise AssertionError("the root is always there")

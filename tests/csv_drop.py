@@ -1,0 +1,53 @@
+"""A CSV drop folder and its source, for unit tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from exchange.connect.columns import PROGRESS
+from exchange.connect.config import Csv, SourceConfig
+from exchange.connect.csv_source import CsvSource
+from exchange.connect.source import Bad
+from exchange.connect.testing import apply
+
+
+class Drop:
+    """A drop folder with a source on a clock of the test's own."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.folder = folder
+        self.now = 0.0
+        self.progress: dict[str, bytes] = {}
+        self.places: list[str] = []
+        config = SourceConfig(subject="a.b", csv=Csv(folder=str(folder), **options), page_rows=2)
+        self._make = lambda: CsvSource(config, folder, None, ["id"], clock=lambda: self.now, monotonic=lambda: self.now)
+        self.restart()
+
+    def restart(self) -> None:
+        self.source = self._make()
+        self.source.open(dict(self.progress))
+
+    def take_only(self) -> Path:
+        """Take the one file that is complete, as when the connector ends before it reads it."""
+        self.source._folder.take()
+        [path] = (self.folder / "taken").iterdir()
+        return path
+
+    def take(self) -> list[Any]:
+        rows: list[Any] = []
+        for page in self.source.pages():
+            rows += page.rows
+            self.places += page.places
+            apply(self.progress, page.progress)
+        return rows
+
+    def bad(self) -> list[str]:
+        """The reasons of what the rows now there are rejected for."""
+        return [row.reason for row in self.take() if isinstance(row, Bad)]
+
+    def files_in_progress(self) -> list[str]:
+        return [name for name in self.progress if name != PROGRESS]
+
+    def files(self, name: str) -> list[str]:
+        return sorted(path.name.split("-", 2)[-1] for path in (self.folder / name).iterdir())
