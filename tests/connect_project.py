@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from exchange.bus import Cluster
@@ -41,9 +43,14 @@ class Project:
         self.subject = f"{owner}.income"
 
     def apply(
-        self, schema: dict[str, Any] = INCOME, *, partitions: int = 4, subjects: tuple[str, ...] = ("income",)
+        self,
+        schema: dict[str, Any] = INCOME,
+        *,
+        partitions: int = 4,
+        subjects: tuple[str, ...] = ("income",),
+        grant: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Write the contract and make the cluster so."""
+        """Write the contract, with `grant` in each grant, and make the cluster so."""
         title = {"zh": "测试", "en": "Test"}
         purpose = {"code": "test", "basis": "Test law, article 1", "text": "testing"}
         contract = {
@@ -73,6 +80,7 @@ class Project:
                     "fields": "all",
                     "from": "2020-01-01",
                     "until": "2099-12-31",
+                    **grant,
                 }
                 for name in subjects
             ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 
 from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.config import Csv, SinkConfig, SourceConfig
@@ -15,11 +16,14 @@ from exchange.connect.load import Connector
 from exchange.connect.overlap import overlaps
 from exchange.connect.sql_source import SqlSource
 from exchange.contract.load import Loaded
+from exchange.contract.masks import masked_type
 from exchange.contract.model import Subject
 from exchange.contract.nearest import nearest
+from exchange.contract.period import delivering
 from exchange.contract.problem import Path, Problem, Severity, dotted
 from exchange.errors import ExchangeError
 from exchange.schema.avro import Schema
+from exchange.schema.project import project
 
 
 def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
@@ -136,4 +140,14 @@ class _Check:
         with self._noted((*path, "table") if config.table else path):
             subject = contract.subject(config.subject)
             with closing(self._parts.table(config, subject)) as table:
-                table.examine()
+                table.examine(self._delivered(config.subject))
+
+    def _delivered(self, subject: str) -> Schema:
+        """The schema of the records that the department is granted now."""
+        schema = self._loaded.schemas[subject]
+        grant = delivering(self._loaded.contract, subject, self._department, datetime.now(UTC))
+        if grant is None:
+            return schema
+        given = tuple(schema.fields) if grant.fields == "all" else grant.fields
+        types = {name: masked_type(mask, schema.fields[name]) for name, mask in grant.masks.items()}
+        return project(schema, given, types)

@@ -21,7 +21,8 @@ class RejectFileError(TransientError):
 class RejectFile:
     """One JSON object per line: `time`, `place`, `reason`.
 
-    Written before the page is committed: after a kill the same place can stand there twice.
+    Written before the page is committed: after a kill the same place can stand there twice. A line that a kill
+    or a full disk cut short stays alone.
     """
 
     def __init__(self, home: Path, subject: str) -> None:
@@ -36,8 +37,9 @@ class RejectFile:
         ]
         try:
             private.folder(self.path.parent)
-            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write("".join(lines))
+            with self.path.open("a+b") as file:
+                torn = file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
+                file.write(b"\n" * torn + "".join(lines).encode(errors="backslashreplace"))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

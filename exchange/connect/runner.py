@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from exchange.connect.sink import Sink
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker
 from exchange.contract.model import Epoch
 from exchange.contract.names import inbox_topic
+from exchange.contract.period import delivering
 from exchange.errors import ConfigError
+from exchange.schema.avro import Schema
 
 WATCH_S = 0.1
 STOP_S = 20.0
@@ -120,20 +123,28 @@ class _Workers:
         )
 
     def _sink(self, config: SinkConfig, stop: threading.Event, *, patient: bool) -> Worker:
-        grants = [g for g in self._epoch.contract.grants if (g.subject, g.reader) == (config.subject, self._department)]
-        if not grants:
+        first = self._delivered(config.subject, self._epoch)
+        if first is None:
             raise NotInContractError(
                 f"{self._department} has no grant for {config.subject}",
                 remedy="ask its owner for one, or remove the sink",
             )
         subject = self._epoch.contract.subject(config.subject)
-        newest = max(grants, key=lambda grant: grant.from_)
-        delivered = self._schemas.of(self._epoch.views.get(newest.id, self._epoch.writers[subject.id][-1]))
         rejects = RejectFile(self._home, inbox_topic(self._department, subject.id))
         self._parts.table(config, subject).close()
+
+        def delivered() -> Schema:
+            found = latest_epoch(self._cluster)
+            schema_id = self._delivered(subject.id, found[0]) if found else None
+            return self._schemas.of(schema_id or first)
 
         def make() -> Sink:
             table = self._parts.table(config, subject)
             return Sink(self._cluster, self._department, subject, table, delivered, self._schemas.of, rejects)
 
         return SinkWorker(make, self._department, subject.id, stop, patient=patient)
+
+    def _delivered(self, subject: str, epoch: Epoch) -> int | None:
+        """The id of the schema that the subject's records are delivered with under that epoch; None without a grant."""
+        grant = delivering(epoch.contract, subject, self._department, datetime.now(UTC))
+        return epoch.views.get(grant.id, epoch.writers[subject][-1]) if grant else None

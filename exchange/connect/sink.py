@@ -8,7 +8,9 @@ from collections.abc import Callable
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer, Record, records
 from exchange.connect.rejects import RejectFile
-from exchange.connect.sink_table import Change, Origin, SinkTable
+from exchange.connect.sink_layout import TableMismatchError
+from exchange.connect.sink_table import Change, Origin, Refused, SinkTable
+from exchange.connect.sink_values import UnstorableError
 from exchange.contract.model import Subject
 from exchange.contract.names import REPLAY_HEADER, REPLAY_ID, inbox_topic
 from exchange.errors import RecordError
@@ -21,8 +23,8 @@ IDLE_MS = 250  # that a fetch may wait at the broker: a department has many inbo
 class Sink:
     """Reads one inbox from where the database says, and writes rows and offsets together.
 
-    `delivered` is the schema that records have now, by which the table is made before the first
-    one arrives; `schema_of` finds that of any id. After a failure make a new one.
+    `delivered` reads which schema records have by the newest contract: the table is made by it before the
+    first one arrives. `schema_of` finds the schema of any id. After a failure make a new sink.
     """
 
     def __init__(
@@ -31,7 +33,7 @@ class Sink:
         reader: str,
         subject: Subject,
         table: SinkTable,
-        delivered: Schema,
+        delivered: Callable[[], Schema],
         schema_of: Callable[[int], Schema],
         rejects: RejectFile,
     ) -> None:
@@ -39,8 +41,9 @@ class Sink:
         self._table = table
         self._schema_of = schema_of
         self._rejects = rejects
-        self._schemas: dict[int, Schema] = {}
-        table.fit(delivered)
+        self._delivered = delivered
+        self._schemas: dict[int, Schema | TableMismatchError] = {}
+        table.fit(delivered())
         self._next = table.offsets(self._topic, range(subject.topic.partitions))
         places = {(self._topic, p): at for p, at in self._next.items()}
         self._consumer = Consumer(cluster, assignment=places, idle_ms=IDLE_MS)
@@ -55,26 +58,46 @@ class Sink:
                 try:
                     changes.append(self._change(record))
                 except RecordError as error:
-                    place = f"{record.topic}/{record.partition} offset {record.offset}"
-                    rejected.append((place, error.message))
+                    rejected.append((self._place(record.partition, record.offset), error.message))
             moved[batch.partition] = (self._next[batch.partition], batch.offset + 1)
-        if rejected:
-            self._rejects.write(rejected)
-        if moved:
-            self._table.apply(self._topic, changes, moved)
-            self._next.update({partition: after for partition, (_, after) in moved.items()})
-        return len(changes), len(rejected)
+        if not moved:
+            return 0, 0
+
+        def set_aside(refused: Refused) -> None:
+            rejected.extend((self._place(origin.partition, origin.offset), reason) for origin, reason in refused)
+            if rejected:
+                self._rejects.write(rejected)
+
+        refused = self._table.apply(self._topic, changes, moved, set_aside)
+        self._next.update({partition: after for partition, (_, after) in moved.items()})
+        return len(changes) - refused, len(rejected)
+
+    def _place(self, partition: int, offset: int) -> str:
+        return f"{self._topic}/{partition} offset {offset}"
 
     def _change(self, record: Record) -> Change:
         origin = Origin(record.partition, record.offset, record.timestamp_ms, _replay(record))
         if record.value is None:
             return self._table.delete(record.key or b"", origin)
         schema_id, body = wire.unpack(record.value)
-        schema = self._schemas.get(schema_id)
-        if schema is None:
-            schema = self._schemas[schema_id] = self._schema_of(schema_id)
+        known = self._schemas.get(schema_id)
+        if known is None:
+            known = self._schemas[schema_id] = self._fitting(self._schema_of(schema_id))
+        if isinstance(known, TableMismatchError):
+            raise UnstorableError(f"of a schema that is not delivered any more: {known.message}")
+        return self._table.upsert(known, avro.decode(known, body), origin)
+
+    def _fitting(self, schema: Schema) -> Schema | TableMismatchError:
+        """The schema, with the table grown for it; or, if only what is delivered now goes with it, why this does not.
+
+        TableMismatchError if that does not go with the table, either.
+        """
+        try:
             self._table.fit(schema)
-        return self._table.upsert(avro.decode(schema, body), origin)
+        except TableMismatchError as error:
+            self._table.fit(self._delivered())
+            return error
+        return schema
 
     def lag(self) -> int | None:
         """How many offsets are still to be read; None where the broker has not yet said where the ends are."""

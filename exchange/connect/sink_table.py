@@ -11,26 +11,25 @@ than what is there: it replaces a row only where that is not newer by `_time_ms`
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.schema import CreateColumn
 
-from exchange.connect.database import DatabaseConfigError, translated
+from exchange.connect import refusal, sink_layout
+from exchange.connect.database import translated
 from exchange.connect.deletions import Deletions
-from exchange.errors import CorruptionError, RecordError, TransientError
+from exchange.connect.sink_layout import PLACE, REPLAY, TIME, TableMismatchError
+from exchange.connect.sink_values import Adapter, UnstorableError, adapter
+from exchange.errors import CorruptionError, TransientError
 from exchange.schema.avro import Field, Schema
 
 OFFSETS = "exchange_offsets"
-PLACE = ("_partition", "_offset")
-TIME, REPLAY = "_time_ms", "_replay"
 RAW = sa.types.NullType()
 _making = threading.Lock()  # the sinks of one connector share the offsets' table
 
@@ -45,12 +44,6 @@ class SinkTableError(CorruptionError):
     """The table holds records that the offsets say are still to come, or the other way round."""
 
     code = "sink-table"
-
-
-class UnstorableError(RecordError):
-    """A record has a value that the database has no room for."""
-
-    code = "unstorable"
 
 
 @dataclass(frozen=True)
@@ -72,6 +65,10 @@ class Change:
     origin: Origin
 
 
+Refused = Sequence[tuple[Origin, str]]
+"""Records that the database refused, and why."""
+
+
 class SinkTable:
     """One table and its offsets, in one database."""
 
@@ -82,8 +79,8 @@ class SinkTable:
         self._key = tuple(key)
         self._entity = entity
         self._sqlite = engine.dialect.name == "sqlite"
-        self._columns: dict[str, Field] = {}
-        self._adapters: dict[str, Callable[[Any], Any]] = {}
+        self._fields: dict[str, Field] = {}
+        self._adapters: dict[Schema, dict[str, Adapter]] = {}
         self._insert: Any = sqlite.insert if self._sqlite else postgresql.insert
         self._offsets = sa.Table(
             OFFSETS,
@@ -103,113 +100,162 @@ class SinkTable:
             rows = connection.execute(known.where(self._offsets.c.topic == topic)).all()
         return dict.fromkeys(partitions, 0) | {row[0]: row[1] for row in rows}
 
-    def examine(self) -> None:
-        """DatabaseConfigError where the database does not answer, or has a table of that name for something else."""
+    def examine(self, delivered: Schema) -> None:
+        """What `fit` would refuse because of the table, without a change to the database."""
+        sink_layout.check_names(self._name, delivered.fields, is_sqlite=self._sqlite)
         with translated(f"look at {self._name}"), self._engine.connect() as connection:
-            there = sa.inspect(connection)
-            if there.has_table(self._name, self._schema):
-                self._check_ours({c["name"] for c in there.get_columns(self._name, self._schema)})
-
-    def _check_ours(self, have: set[str]) -> None:
-        if not have.issuperset((*PLACE, *self._key)):
-            raise DatabaseConfigError(
-                f"{self._name} is a table of something else", remedy="give the sink another `table`, or drop this one"
-            )
+            layout = sink_layout.read(connection, self._name, self._schema)
+            if layout is not None:
+                sink_layout.check(self._name, layout, delivered.fields, self._key)
 
     def fit(self, schema: Schema) -> None:
-        """Make the table, or add the columns of the schema that it does not have yet."""
+        """Make the table, or add the columns of the schema that it does not have yet.
+
+        TableMismatchError where a column or key that is there does not go with the schema.
+        """
         missing = [name for name in self._key if name not in schema.fields]
         if missing:
-            raise DatabaseConfigError(
+            raise TableMismatchError(
                 f"{self._name}: what is delivered has no {', '.join(missing)}", remedy="correct the sink's `key`"
             )
+        sink_layout.check_names(self._name, schema.fields, is_sqlite=self._sqlite)
         with translated(f"make {self._name}"), self._engine.begin() as connection:
-            there = sa.inspect(connection)
-            if not there.has_table(self._name, self._schema):
-                self._table(schema.fields.values()).create(connection)
+            layout = sink_layout.read(connection, self._name, self._schema)
+            if layout is None:
+                sink_layout.create(connection, self._name, self._schema, schema.fields, self._key)
             else:
-                have = {c["name"] for c in there.get_columns(self._name, self._schema)}
-                self._grow(connection, have, [f for name, f in schema.fields.items() if name not in have])
-        self._columns |= schema.fields
-        self._adapters |= {name: self._adapter(field) for name, field in schema.fields.items()}
+                sink_layout.check(self._name, layout, schema.fields, self._key)
+                sink_layout.grow(connection, self._name, self._schema, layout, schema.fields)
+            layout = sink_layout.read(connection, self._name, self._schema)
+        assert layout is not None
+        self._fields |= schema.fields
+        self._adapters[schema] = {
+            name: adapter(field, layout.type_of(name), is_sqlite=self._sqlite) for name, field in schema.fields.items()
+        }
 
-    def upsert(self, record: Mapping[str, Any], origin: Origin) -> Change:
-        """The change that writes this record; UnstorableError where the database cannot hold it."""
-        row = {name: self._adapters[name](value) for name, value in record.items()}
+    def upsert(self, schema: Schema, record: Mapping[str, Any], origin: Origin) -> Change:
+        """The change that writes this record of a schema that fits; UnstorableError if the database cannot hold it."""
+        adapters = self._adapters[schema]
+        row: dict[str, Any] = {}
+        name = ""
+        try:
+            for name, value in record.items():
+                row[name] = adapters[name](value)
+        except UnstorableError as error:
+            raise UnstorableError(f"{name}: {error.message}") from None
+        for name in self._key:
+            if row[name] is None:
+                raise UnstorableError(f"{name}: null in a field of the sink's `key`")
         place = dict(zip(PLACE, (origin.partition, origin.offset), strict=True))
         return Change(row | place | {TIME: origin.time_ms, REPLAY: origin.replay}, row.get(self._entity), origin)
 
     def delete(self, key: bytes, origin: Origin) -> Change:
         """The change that removes the rows of the entity with that record key; UnstorableError where it is none."""
-        field = self._columns.get(self._entity)
-        if field is None:
+        of_entity = next((each[self._entity] for each in self._adapters.values() if self._entity in each), None)
+        if of_entity is None:
             raise UnstorableError("a tombstone, where the table has no column of the entity")
         try:
-            return Change(None, int(key) if field.base in ("int", "long") else key.decode(), origin)
-        except ValueError as error:
+            return Change(None, of_entity(key.decode()), origin)
+        except UnicodeDecodeError as error:
             raise UnstorableError("a tombstone whose key is not an entity") from error
+        except UnstorableError as error:
+            raise UnstorableError(f"a tombstone whose key is not an entity: {error.message}") from None
 
-    def _grow(self, connection: Connection, have: set[str], fields: Sequence[Field]) -> None:
-        self._check_ours(have)
-        quoted = connection.dialect.identifier_preparer.format_table(self._table(()))
-        ours = [column for column in _origin_columns() if column.name not in have]
-        for added in [*ours, *(sa.Column(field.name, self._type(field)) for field in fields)]:
-            column = CreateColumn(added).compile(dialect=connection.dialect)
-            connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {column}")
-
-    def _table(self, fields: Iterable[Field]) -> sa.Table:
-        primary = self._key or PLACE
-        columns = [
-            sa.Column(
-                f.name,
-                self._type(f),
-                primary_key=f.name in primary,
-                nullable=f.name not in primary,
-                autoincrement=False,
-            )
-            for f in fields
-        ]
-        places = [
-            sa.Column(name, sa.BigInteger, primary_key=name in primary, nullable=False, autoincrement=False)
-            for name in PLACE
-        ]
-        return sa.Table(self._name, sa.MetaData(schema=self._schema), *columns, *places, *_origin_columns())
-
-    def _type(self, field: Field) -> sa.types.TypeEngine[Any]:
-        match field.base, field.logical:
-            case _, "decimal":
-                return sa.Numeric()  # without limits, as a later schema may widen them
-            case _, "date":
-                return sa.Date()
-            case _, "timestamp-millis" | "timestamp-micros":
-                return sa.DateTime(timezone=True)
-            case _, "local-timestamp-millis" | "local-timestamp-micros":
-                return sa.DateTime()
-            case _, "time-millis" | "time-micros":
-                return sa.Time()
-            case "boolean", _:
-                return sa.Boolean()
-            case "int" | "long", _:
-                return sa.BigInteger()
-            case "float" | "double", _:
-                return sa.Double()
-            case "bytes" | "fixed", _:
-                return sa.LargeBinary()
-        return sa.Text()
-
-    def apply(self, topic: str, changes: Sequence[Change], moved: Mapping[int, tuple[int, int]]) -> None:
+    def apply(
+        self,
+        topic: str,
+        changes: Sequence[Change],
+        moved: Mapping[int, tuple[int, int]],
+        set_aside: Callable[[Refused], None],
+    ) -> int:
         """Take in the changes and move the offsets, partition → (from, to), in one transaction.
 
-        OtherSinkError where the offsets are not at `from`: nothing was done.
+        Records that the database refuses are left out; return how many. `set_aside` gets them before the
+        commit: if it fails, nothing was done. OtherSinkError where the offsets are not at `from`: nothing was done.
         """
-        with translated(f"write {self._name}"), self._engine.begin() as connection:
+        with translated(f"write {self._name}"):
+            try:
+                with self._moving(topic, moved) as connection:
+                    self._write(connection, topic, changes)
+                    self._end_deferral(connection)
+                    set_aside(())
+                return 0
+            except refusal.RAISED as error:
+                if refusal.reason(error) is None:
+                    raise
+            with self._moving(topic, moved) as connection:
+                layout = sink_layout.read(connection, self._name, self._schema)
+                if layout is not None:  # that someone has changed since `fit` refuses every record
+                    sink_layout.check(self._name, layout, self._fields, self._key)
+                self._end_deferral(connection)
+                refused = self._write_accepted(connection, topic, changes)
+                set_aside(refused)
+        return len(refused)
+
+    @contextmanager
+    def _moving(self, topic: str, moved: Mapping[int, tuple[int, int]]) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
             for partition, (before, after) in moved.items():
                 self._move(connection, topic, partition, before, after)
-            for run in _runs(changes):
-                if run[0].row is None:
-                    self._delete(connection, topic, run)
-                else:
-                    self._upsert(connection, self._not_deleted(connection, topic, run))
+            yield connection
+
+    def _end_deferral(self, connection: Connection) -> None:
+        """Have the user's deferred constraints looked at now: at the commit no record could be set aside any more."""
+        if not self._sqlite:
+            connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+
+    def _write(self, connection: Connection, topic: str, changes: Sequence[Change]) -> None:
+        for run in _runs(changes):
+            if run[0].row is None:
+                self._delete(connection, topic, run)
+            else:
+                self._upsert(connection, self._not_deleted(connection, topic, run))
+
+    def _write_accepted(self, connection: Connection, topic: str, changes: Sequence[Change]) -> Refused:
+        """Write, in order, all changes that the database accepts; return the others.
+
+        What is refused as a whole is tried again in halves; what is accepted doubles the next part. So one bad
+        record costs few attempts, and many cost no more than two for each.
+        """
+        refused: list[tuple[Origin, str]] = []
+        at, size = 0, max(1, len(changes) // 2)
+        while at < len(changes):
+            part = changes[at : at + size]
+            reason = self._attempt(connection, topic, part)
+            if reason is None:
+                at, size = at + len(part), 2 * size
+            elif len(part) > 1:
+                size = len(part) // 2
+            else:
+                self._check_new(connection, part[0].origin)
+                refused.append((part[0].origin, reason))
+                at += 1
+        return refused
+
+    def _attempt(self, connection: Connection, topic: str, part: Sequence[Change]) -> str | None:
+        """Write the changes, or none of them and return why the database refuses one."""
+        try:
+            with connection.begin_nested():
+                self._write(connection, topic, part)
+        except refusal.RAISED as error:
+            reason = refusal.reason(error)
+            if reason is None:
+                raise
+            return reason
+        return None
+
+    def _check_new(self, connection: Connection, origin: Origin) -> None:
+        """SinkTableError where the record that the database refuses is one that the table holds already."""
+        if self._key:
+            return
+        target = sa.table(self._name, *(sa.column(name, sa.BigInteger) for name in PLACE), schema=self._schema)
+        partition, offset = (target.c[name] for name in PLACE)
+        here = (partition == origin.partition) & (offset == origin.offset)
+        if connection.execute(sa.select(sa.exists().where(here))).scalar_one():
+            raise SinkTableError(
+                f"{self._name} holds records that {OFFSETS} says are still to come",
+                remedy="restore both from one backup; or name another `table` for the sink, which goes on from there",
+            )
 
     def _move(self, connection: Connection, topic: str, partition: int, before: int, after: int) -> None:
         offsets = self._offsets
@@ -238,12 +284,7 @@ class SinkTable:
             newer = None if rows[0][REPLAY] is None else _may_replace(target, insert.excluded[TIME], rows[0][REPLAY])
             keys = [target.c[name] for name in self._key]
             insert = insert.on_conflict_do_update(index_elements=keys, set_=others, where=newer)
-        try:
-            connection.execute(insert, rows)
-        except sa.exc.IntegrityError as error:
-            raise SinkTableError(
-                f"{self._name} does not go with {OFFSETS}", remedy="drop the table and its offsets to fill it anew"
-            ) from error
+        connection.execute(insert, rows)
 
     def _delete(self, connection: Connection, topic: str, run: Sequence[Change]) -> None:
         columns = (sa.column(self._entity, RAW), sa.column(TIME, sa.BigInteger), sa.column(REPLAY, sa.Text))
@@ -257,50 +298,14 @@ class SinkTable:
         for change in run:
             self._deletions.note(connection, topic, change.entity, change.origin.time_ms)
 
-    def _adapter(self, field: Field) -> Callable[[Any], Any]:
-        """A value as the driver stores it without loss.
-
-        SQLite has no decimals and no times. A decimal goes in as text: the column's affinity makes a
-        number of it only where none of the first 15 digits is lost. Times are UTC in ISO form.
-        """
-        if field.base in ("array", "map", "record", "union"):
-            return lambda value: None if value is None else json.dumps(value, ensure_ascii=False, default=str)
-        if field.logical == "uuid" or (
-            self._sqlite and field.logical in ("decimal", "date", "time-millis", "time-micros")
-        ):
-            return lambda value: None if value is None else str(value)
-        if not self._sqlite:
-            return _postgres_text if field.base == "string" else lambda value: value
-        match field.logical:
-            case str():
-                return _sqlite_time
-        return lambda value: value
-
     def close(self) -> None:
         """Disconnect."""
         self._engine.dispose()
 
 
-def _origin_columns() -> list[sa.Column[Any]]:
-    return [sa.Column(TIME, sa.BigInteger), sa.Column(REPLAY, sa.Text)]
-
-
 def _may_replace(target: sa.TableClause, time_ms: Any, replay: str) -> sa.ColumnElement[bool]:
     """Whether a row may give way to a record of that time, which that replay brings."""
     return (target.c[REPLAY] == replay) | (target.c[TIME] <= time_ms)
-
-
-def _postgres_text(value: str | None) -> str | None:
-    if value is not None and "\0" in value:
-        raise UnstorableError("PostgreSQL cannot hold text with a zero character")
-    return value
-
-
-def _sqlite_time(value: datetime | None) -> str | None:
-    if value is None:
-        return None
-    moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-    return moment.isoformat(" ", "microseconds")
 
 
 def _runs(changes: Sequence[Change]) -> list[list[Change]]:

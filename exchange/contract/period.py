@@ -26,3 +26,11 @@ def in_force(contract: Contract, now: datetime) -> tuple[Grant, ...]:
     """The grants whose period includes this moment's day, first and last day included, in the contract's order."""
     day = city_day(now)
     return tuple(grant for grant in contract.grants if grant.from_ <= day <= grant.until)
+
+
+def delivering(contract: Contract, subject: str, reader: str, now: datetime) -> Grant | None:
+    """The grant by which the reader gets the subject's records: the last that has begun, else the first that will."""
+    day = city_day(now)
+    grants = sorted((g for g in contract.grants if (g.subject, g.reader) == (subject, reader)), key=lambda g: g.from_)
+    begun = [grant for grant in grants if grant.from_ <= day]
+    return next(iter([*reversed(begun), *grants]), None)

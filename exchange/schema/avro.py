@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import fastavro
+from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException, UnknownType
 
 from exchange.errors import RecordError
@@ -18,6 +19,7 @@ from exchange.schema.conform import LOGICAL, Check, compile_check
 from exchange.schema.resolve import MAX_DEPTH, Resolver, SchemaError
 
 MAX_SCHEMA_BYTES = 64 * 1024
+_read_decimal = LOGICAL_READERS["bytes-decimal"]
 
 
 class EncodeError(RecordError):
@@ -34,7 +36,10 @@ class DecodeError(RecordError):
 
 @dataclass(frozen=True)
 class Field:
-    """One top-level field: `base` is its Avro type without null, logical types unwrapped."""
+    """One top-level field: `base` is its Avro type without null, logical types unwrapped.
+
+    `precision` and `scale` are those of a decimal.
+    """
 
     name: str
     type: Any
@@ -42,6 +47,8 @@ class Field:
     logical: str | None
     nullable: bool
     symbols: tuple[str, ...] = ()
+    precision: int = 0
+    scale: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +98,17 @@ def describe(definition: Mapping[str, Any], names: Mapping[str, dict[str, Any]])
         single = names[single]
     base = "union" if single is None else single["type"] if isinstance(single, dict) else single
     details = single if isinstance(single, dict) else {}
+    logical = _logical(base, details.get("logicalType"))
+    is_decimal = logical == "decimal"
     return Field(
         name=definition["name"],
         type=kind,
         base=base if solid else "null",
-        logical=_logical(base, details.get("logicalType")),
+        logical=logical,
         nullable=len(solid) < len(branches),
         symbols=tuple(details.get("symbols", ())),
+        precision=details.get("precision", 0) if is_decimal else 0,
+        scale=details.get("scale", 0) if is_decimal else 0,
     )
 
 
@@ -164,13 +175,14 @@ def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
 def decode(schema: Schema, body: bytes | memoryview, reader: Schema | None = None) -> dict[str, Any]:
     """The record of that Avro body, as `reader` sees it where one is given.
 
-    DecodeError where the body is cut short, has bytes left over or is not of the schema.
+    DecodeError where the body is cut short, has bytes left over or is not of the schema, and where a value would
+    have to be changed: a decimal of more digits than its type's, a time of day before 0:00, a day after 9999.
     """
     source = io.BytesIO(body)
     try:
         record = fastavro.schemaless_reader(source, schema.parsed, reader.parsed if reader else None)
     except Exception as error:  # hostile bytes make the library raise almost anything
-        raise DecodeError("the body is not a record of its schema") from error
+        raise DecodeError("the body is not a record of its schema, or a value is out of range") from error
     if source.tell() != len(body):
         raise DecodeError("bytes are left over after the record")
     return record  # type: ignore[return-value]
@@ -182,3 +194,26 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if keys.count(key) > 1:
             raise SchemaError(f"key '{key}' is given twice in one object", remedy="remove one of them")
     return dict(pairs)
+
+
+def _decimal(data: bytes, writer: Any = None, reader: Any = None) -> Any:
+    """As the library reads it, which rounds what has more digits than the type's precision."""
+    if abs(int.from_bytes(data, "big", signed=True)) >= 10 ** writer["precision"]:
+        raise ValueError
+    return _read_decimal(data, writer, reader)
+
+
+def _not_negative(read: Callable[..., Any]) -> Callable[..., Any]:
+    """As the library reads a time of day, which takes -1 for the last moment of a second."""
+
+    def convert(data: int, writer: Any = None, reader: Any = None) -> Any:
+        if data < 0:
+            raise ValueError
+        return read(data, writer, reader)
+
+    return convert
+
+
+# The library's way to read a logical type otherwise, for all of this process.
+LOGICAL_READERS |= {"bytes-decimal": _decimal, "fixed-decimal": _decimal}
+LOGICAL_READERS |= {name: _not_negative(LOGICAL_READERS[name]) for name in ("int-time-millis", "long-time-micros")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import random
 import signal
@@ -25,6 +26,7 @@ from exchange.bus import Cluster
 from exchange.bus.contract_topic import latest_epoch
 from exchange.bus.produce import Producer
 from exchange.connect import load, runner
+from exchange.connect.sink_layout import TableMismatchError
 from exchange.contract.names import inbox_topic
 from exchange.records.build import Values, encode_headers, join, pack
 from exchange.schema import avro, wire
@@ -52,12 +54,16 @@ def connect(project: Project, url: str, key: list[str]) -> None:
 
 
 def deliver(
-    project: Project, records: dict[int, list[tuple[bytes | None, dict[str, Any] | None]]], *, fails: bool = False
+    project: Project,
+    records: dict[int, list[tuple[bytes | None, dict[str, Any] | None]]],
+    *,
+    fails: bool = False,
+    view: bool = False,
 ) -> None:
-    """What a router does: (key, record) into the partitions of the inbox, in one transaction."""
+    """What a router does: (key, record) into the partitions of the inbox, in one transaction; of the grant's `view`."""
     found = latest_epoch(project.cluster)
     assert found is not None
-    schema_id = found[0].writers[project.subject][-1]
+    schema_id = found[0].views["g-income"] if view else found[0].writers[project.subject][-1]
     schema = avro.parse(found[0].schemas[schema_id])
     topic = inbox_topic(project.reader, project.subject)
     with (
@@ -114,10 +120,10 @@ def drain(project: Project) -> None:
     runner.start(project.cluster, connector, project.home, stop, until_idle=True).wait(until_idle=True)
 
 
-def rows(url: str, columns: str = "*") -> list[Any]:
+def rows(url: str, columns: str = "*", table: str = "income") -> list[Any]:
     engine = sa.create_engine(url)
     with engine.connect() as connection:
-        found = list(connection.execute(sa.text(f"SELECT {columns} FROM income ORDER BY serial")).all())
+        found = list(connection.execute(sa.text(f"SELECT {columns} FROM {table} ORDER BY serial")).all())
     engine.dispose()
     return found
 
@@ -212,6 +218,95 @@ def test_values_arrive_exactly(project: Project, url: str) -> None:
         assert row[2] == datetime(2025, 3, 1, 0, 0, 3, 120_000, tzinfo=UTC)
 
 
+def rejected(project: Project) -> list[tuple[str, str]]:
+    """(place, reason) of each line of the sink's reject file."""
+    path = project.home / "rejects" / f"{inbox_topic(project.reader, project.subject)}.jsonl"
+    lines = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+    return [(line["place"], line["reason"]) for line in lines]
+
+
+def rejected_lines(project: Project) -> list[str]:
+    return [place for place, _ in rejected(project)]
+
+
+def sql(url: str, *statements: str) -> None:
+    engine = sa.create_engine(url)
+    for statement in statements:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def test_what_the_database_refuses_is_listed_and_the_others_go_on(project: Project, url: str) -> None:
+    connect(project, url, ["serial"])
+    drain(project)
+    sql(url, "CREATE UNIQUE INDEX mine ON income (employer)")
+    bad = [income(2, employer="canary-7f3a"), income(3, employer="canary-7f3a"), income(1, employer="canary-7f3a")]
+    deliver(project, {0: [income(1), *bad, income(1, employer="later")], 1: [income(4), (b"\xff", None)]})
+    drain(project)
+    topic = inbox_topic(project.reader, project.subject)
+    found = rejected(project)
+    assert [place for place, _ in sorted(found)] == [
+        f"{topic}/0 offset 2",
+        f"{topic}/0 offset 3",
+        f"{topic}/1 offset 1",
+    ]
+    assert "canary" not in str(found)
+    assert [tuple(row) for row in rows(url, "serial, employer")] == [
+        (1, "later"), (2, "canary-7f3a"), (4, None)
+    ]  # fmt: skip
+    drain(project)
+    assert rejected(project) == found
+
+
+def test_records_that_are_refused_are_listed_through_kills(project: Project, url: str) -> None:
+    random.seed(12)
+    connect(project, url, [])
+    drain(project)
+    sql(url, "CREATE UNIQUE INDEX mine ON income (employer)")
+    count = 600
+    for start in range(0, 3 * count, count):
+        names = ["taken" if serial % 5 == 0 else None for serial in range(start, start + count)]
+        deliver(project, {0: [income(start + i, employer=name) for i, name in enumerate(names)]})
+        process = connector(project)
+        lines = len(rejected_lines(project))
+        deadline = time.monotonic() + 60
+        while len(rejected_lines(project)) == lines and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(random.choice([0, 0.01]))  # the commit is near: sometimes before it, sometimes after
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    drain(project)
+    there = [row[0] for row in rows(url, "serial")]
+    assert len(there) == len(set(there))
+    aside = {int(place.rsplit(" ", 1)[1]) for place, _ in rejected(project)}
+    offsets = {row[0] for row in rows(url, "_offset")}
+    assert offsets.isdisjoint(aside)
+    assert len(offsets | aside) == 3 * count
+    assert there == [serial for serial in range(3 * count) if serial % 5 or serial == 0]
+
+
+def test_records_of_another_schema_than_the_tables_stop_the_sink_or_are_rejected(project: Project, url: str) -> None:
+    """A field's type changes: the old table says so, a new one takes the new records."""
+    connect(project, url, ["serial"])
+    drain(project)
+    deliver(project, {0: [income(1)]})
+    grant = {"masks": {"year": {"kind": "range", "bounds": [2000]}}}
+    project.apply(grant=grant)
+    with pytest.raises(TableMismatchError, match=r"income: column year is BIGINT, .* string .* has to be TEXT"):
+        drain(project)
+    assert rows(url, "serial, year") == []
+    project.connector(
+        project.reader, database=url, sinks=[{"subject": project.subject, "table": "incomes", "key": ["serial"]}]
+    )
+    deliver(project, {0: [income(2, year="2000-")]}, view=True)
+    drain(project)
+    [(place, reason)] = rejected(project)
+    assert place.endswith("/0 offset 0")
+    assert "of a schema that is not delivered any more" in reason
+    assert [tuple(row) for row in rows(url, "serial, year", "incomes")] == [(2, "2000-")]
+
+
 def test_without_a_key_every_record_is_kept(project: Project, url: str) -> None:
     connect(project, url, [])
     deliver(project, {2: [income(1), income(1)]})
@@ -232,6 +327,16 @@ def test_a_new_field_becomes_a_column(project: Project, url: str) -> None:
     assert [tuple(row) for row in rows(url, 'serial, "select"')] == [(1, None), (2, "x")]
 
 
+def connector(project: Project) -> subprocess.Popen[bytes]:
+    with (project.folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [str(Path(sys.executable).parent / "exchange"), "connector", "run", project.reader],
+            env={**os.environ, **project.environment()},
+            stdout=log,
+            stderr=log,
+        )
+
+
 def test_kills_neither_lose_nor_repeat(project: Project, url: str) -> None:
     random.seed(11)
     connect(project, url, [])
@@ -245,13 +350,7 @@ def test_kills_neither_lose_nor_repeat(project: Project, url: str) -> None:
             expected.update(range(serial, serial + 1600))
             serial += 1600
         before = len(rows(url, "serial"))
-        log = (project.folder / "log").open("ab")
-        process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "exchange"), "connector", "run", project.reader],
-            env={**os.environ, **project.environment()},
-            stdout=log,
-            stderr=log,
-        )
+        process = connector(project)
         deadline = time.monotonic() + 180
         while len(rows(url, "serial")) == before and time.monotonic() < deadline:
             time.sleep(random.random() / 20)

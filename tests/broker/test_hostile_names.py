@@ -90,12 +90,14 @@ def test_a_sink_makes_and_grows_the_table_of_that_name(
     config = SinkConfig.model_validate({"subject": "a.b", "table": name, "key": ["id"]})
     made = SinkTable(engine(database, Paths(tmp_path, tmp_path), writes=True), config.table_name, config.key, "id")
     with closing(made) as table:
-        table.examine()
+        both = schema("id", "more")
+        table.examine(both)
         table.fit(schema("id"))
-        table.fit(schema("id", "more"))
+        table.fit(both)
         assert table.offsets(name, [0]) == {0: 0}
-        table.apply(name, [table.upsert({"id": name, "more": name}, Origin(0, 0, 0))], {0: (0, 1)})
-        table.apply(name, [table.upsert({"id": name, "more": "x"}, Origin(0, 1, 1))], {0: (1, 2)})
+        for at, more in enumerate([name, "x"]):
+            change = table.upsert(both, {"id": name, "more": more}, Origin(0, at, at))
+            assert table.apply(name, [change], {0: (at, at + 1)}, list) == 0
     found = sa.table(name, sa.column("id"), sa.column("more"))
     with other.connect() as connection:
         assert connection.execute(sa.select(found)).all() == [(name, "x")]
@@ -104,7 +106,7 @@ def test_a_sink_makes_and_grows_the_table_of_that_name(
 @pytest.mark.parametrize("url", ["postgresql+psycopg://exchange:canary-7f3a@127.0.0.1:1/x", "sqlite:////nowhere/x.db"])
 def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: Path, url: str) -> None:
     with pytest.raises(ExchangeError) as refused:
-        SinkTable(engine(Database(url=url), Paths(tmp_path, tmp_path)), "t", ["id"], "id").examine()
+        SinkTable(engine(Database(url=url), Paths(tmp_path, tmp_path)), "t", ["id"], "id").examine(schema("id"))
     assert "canary-7f3a" not in _logged(refused.value)
     with pytest.raises(ExchangeError) as refused:
         Ledger(url)

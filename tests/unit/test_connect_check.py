@@ -277,3 +277,27 @@ def test_a_reference_that_is_not_known_is_a_mistake_like_any_other(tmp_path: Pat
     text = 'department: tax\nsources:\n  - {subject: tax.income, csv: {folder: "${HOME}/x"}}\n'
     [found] = problems(tmp_path, text)
     assert (found.path, found.message) == ("sources[0].csv", "a reference in the file is not known")
+
+
+def test_a_table_that_does_not_go_with_what_is_granted_is_told(tmp_path: Path) -> None:
+    """The grant masks `note`, and the table is from when it was a number."""
+    text = """\
+department: tax
+database: sqlite:///tax.db
+sinks:
+  - subject: civil.income
+    table: taken
+    key: [resident_id]
+"""
+    problems(tmp_path, text)
+    with sqlite3.connect(tmp_path / "tax" / "tax.db") as database:
+        database.execute("CREATE TABLE taken (resident_id TEXT, note INTEGER, _partition BIGINT, _offset BIGINT)")
+    database.close()
+    [found] = problems(tmp_path, text)
+    assert (found.line, found.path, found.severity) == (5, "sinks[0].table", "error")
+    assert (
+        "column note is INTEGER, which changes values of the string that is delivered; it has to be TEXT"
+        in found.message
+    )
+    assert "needs one, or a unique index, of (resident_id)" in found.message
+    assert "name another `table`" in found.remedy

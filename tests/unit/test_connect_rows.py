@@ -119,3 +119,16 @@ def test_the_reject_file_holds_place_and_reason(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in file.path.read_text(encoding="utf-8").splitlines()]
     assert [line["reason"] for line in lines] == ["名: missing", "x"]
     assert set(lines[0]) == {"time", "place", "reason"}
+
+
+def test_a_line_of_the_reject_file_that_was_cut_short_stays_alone(tmp_path: Path) -> None:
+    file = RejectFile(tmp_path, "tax.income")
+    file.write([("a.csv line 2", "x")])
+    with file.path.open("ab") as torn:
+        torn.write(b'{"time": "2025')
+    file.write([("a.csv line 2", "x"), ("a.csv line 3", "y")])
+    lines = file.path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["place"] for line in lines if line.endswith("}")] == ["a.csv line 2"] * 2 + [
+        "a.csv line 3"
+    ]
+    assert len(lines) == 4

@@ -133,6 +133,29 @@ def test_bytes_that_are_not_one_record_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ({"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}, (12_345).to_bytes(2, "big")),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 4}, (-10_000).to_bytes(2, "big", signed=True)),
+        ({"type": "fixed", "name": "D", "size": 2, "logicalType": "decimal", "precision": 4}, b"\x7f\xff"),
+        ({"type": "int", "logicalType": "time-millis"}, -1),
+        ({"type": "int", "logicalType": "time-millis"}, 86_400_000),
+        ({"type": "long", "logicalType": "time-micros"}, -1_000_000),
+        ({"type": "long", "logicalType": "time-micros"}, 86_400_000_000),
+        ({"type": "int", "logicalType": "date"}, 2_932_897),
+        ({"type": "int", "logicalType": "date"}, -719_163),
+        ({"type": "long", "logicalType": "timestamp-millis"}, 253_402_300_800_000),
+        ({"type": "long", "logicalType": "timestamp-micros"}, -(1 << 63)),
+        ({"type": "long", "logicalType": "local-timestamp-micros"}, (1 << 63) - 1),
+    ],
+)
+def test_a_body_whose_value_would_be_changed_is_refused(kind: dict[str, Any], value: Any) -> None:
+    plain = {name: part for name, part in kind.items() if name in ("type", "name", "size")}
+    with pytest.raises(DecodeError, match="not a record of its schema"):
+        decode(_schema(a=kind), encode(_schema(a=plain if "name" in plain else plain["type"]), {"a": value}))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "line 1: is not JSON"),

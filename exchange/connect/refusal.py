@@ -1,0 +1,86 @@
+"""Whether a database refuses one record, and why, in words that hold no value of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from sqlalchemy.exc import DBAPIError
+
+# What a driver raises for a record; those that are no DBAPIError come from encoding a value for the wire.
+RAISED = (DBAPIError, UnicodeEncodeError)
+
+_ENCODING = "a character that the database's encoding lacks"
+_NULL, _UNIQUE = "null in a column that must not be null", "a unique index has the same value in another row"
+_FOREIGN, _CHECK = "a foreign key has no row to go with it, or rows that need this one", "a check of the table"
+_TRIGGER, _TYPE = "a trigger of the table", "a value of another type than its column's"
+
+_POSTGRESQL: Mapping[str, str] = {
+    "22001": "text longer than its column",
+    "22003": "a number outside of its column's range",
+    "22021": _ENCODING,
+    "22P05": _ENCODING,
+    "23502": _NULL,
+    "23503": _FOREIGN,
+    "23505": _UNIQUE,
+    "23514": _CHECK,
+    "23P01": "an exclusion constraint of the table",
+    "54000": "a value longer than an index can hold",
+}
+# Whole classes: values, constraints, limits, PL/pgSQL's own errors.
+_CLASSES: Mapping[str, str] = {
+    "22": "a value that its column does not take",
+    "23": "a constraint of the table",
+    "44": "the check option of a view",
+    "54": "a limit of the database",
+    "P0": _TRIGGER,
+}
+_SQLITE: Mapping[str, str] = {
+    "SQLITE_CONSTRAINT_NOTNULL": _NULL,
+    "SQLITE_CONSTRAINT_UNIQUE": _UNIQUE,
+    "SQLITE_CONSTRAINT_PRIMARYKEY": _UNIQUE,
+    "SQLITE_CONSTRAINT_ROWID": _UNIQUE,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": _FOREIGN,
+    "SQLITE_CONSTRAINT_CHECK": _CHECK,
+    "SQLITE_CONSTRAINT_TRIGGER": _TRIGGER,
+    "SQLITE_CONSTRAINT_DATATYPE": _TYPE,
+    "SQLITE_MISMATCH": _TYPE,
+    "SQLITE_TOOBIG": "a value longer than the database can hold",
+}
+
+
+def reason(error: Exception) -> str | None:
+    """Why this record cannot be stored; None if the error is about more than a record, such as the table or a lock.
+
+    Sorted by SQLSTATE and by SQLite's result codes; the driver's own text can quote the record. Codes that
+    PostgreSQL leaves to users are those of triggers.
+    """
+    if isinstance(error, UnicodeEncodeError):
+        return f"the database refuses it: {_ENCODING}"
+    origin = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(origin, sqlite3.Error):
+        return _sqlite(origin)
+    state = getattr(origin, "sqlstate", None)
+    if not isinstance(state, str):
+        return None
+    words = _POSTGRESQL.get(state) or _CLASSES.get(state[:2]) or (_TRIGGER if _is_users(state) else None)
+    return words and f"the database refuses it: {words} ({_named(origin, state)})"
+
+
+def _sqlite(origin: sqlite3.Error) -> str | None:
+    code = getattr(origin, "sqlite_errorname", "")
+    words = _SQLITE.get(code) or ("a constraint of the table" if isinstance(origin, sqlite3.IntegrityError) else None)
+    return words and f"the database refuses it: {words} ({code})"
+
+
+def _is_users(state: str) -> bool:
+    """Classes from 5 and I on are not the standard's; of those, PostgreSQL has taken these."""
+    return state[0] in "56789IJKLMNOPQRSTUVWXYZ" and state[:2] not in ("53", "54", "55", "57", "58", "XX")
+
+
+def _named(origin: object, state: str) -> str:
+    """The SQLSTATE, with the constraint and column that the server names for its own errors."""
+    diagnosis = getattr(origin, "diag", None)
+    names = (getattr(diagnosis, f"{kind}_name", None) for kind in ("constraint", "column"))
+    # A trigger can put anything there.
+    return ", ".join([state, *(name for name in names if name)]) if state[:2] == "23" else state

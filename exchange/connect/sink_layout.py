@@ -1,0 +1,175 @@
+"""The layout of a sink's table: made, grown, and checked whether it can take what is delivered: names, types, key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.schema import CreateColumn
+
+from exchange.connect.sink_values import Type, column_type, keeps, kind, type_name
+from exchange.errors import ConfigError
+from exchange.schema.avro import Field
+
+PLACE = ("_partition", "_offset")
+TIME, REPLAY = "_time_ms", "_replay"
+OWN: dict[str, Type] = {**dict.fromkeys((*PLACE, TIME), sa.BigInteger()), REPLAY: sa.Text()}
+_POSTGRESQL_NAME_BYTES = 63
+REMEDY = (
+    "name another `table` for the sink, and have the records delivered again (exchange grant replay --again); "
+    "this one keeps what it has"
+)
+
+
+class TableMismatchError(ConfigError):
+    """A sink's table has columns or a key that do not go with what is delivered."""
+
+    code = "table-mismatch"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table as it is in the database: column types, unique keys, and columns that every row must be given.
+
+    SQLite tells names apart without regard to case: there they are in small letters.
+    """
+
+    is_sqlite: bool
+    columns: Mapping[str, Type]
+    primary: frozenset[str]
+    unique: frozenset[frozenset[str]]
+    required: frozenset[str]
+
+    def name(self, name: str) -> str:
+        """The form of a column's name by which this database compares it."""
+        return name.lower() if self.is_sqlite else name
+
+    def type_of(self, name: str) -> Type:
+        """The type of that column; KeyError where there is none."""
+        return self.columns[self.name(name)]
+
+    def missing(self, names: Collection[str]) -> list[str]:
+        """Those of the names that no column has."""
+        return [name for name in names if self.name(name) not in self.columns]
+
+
+def read(connection: Connection, table: str, schema: str | None) -> Layout | None:
+    """The layout of that table; None where there is none."""
+    there = sa.inspect(connection)
+    if not there.has_table(table, schema):
+        return None
+    is_sqlite = connection.dialect.name == "sqlite"
+    name: Callable[[str], str] = str.lower if is_sqlite else str
+    columns = there.get_columns(table, schema)
+    keys = [constraint["column_names"] for constraint in there.get_unique_constraints(table, schema)]
+    for index in there.get_indexes(table, schema):
+        partial = (f"{connection.dialect.name}_where") in (index.get("dialect_options") or {})
+        if index["unique"] and not partial and "expressions" not in index:
+            keys.append([part for part in index["column_names"] if part is not None])
+    return Layout(
+        is_sqlite,
+        {name(c["name"]): c["type"] for c in columns},
+        frozenset(name(part) for part in there.get_pk_constraint(table, schema)["constrained_columns"]),
+        frozenset(frozenset(map(name, parts)) for parts in keys),
+        frozenset(
+            name(c["name"])
+            for c in columns
+            if not (c["nullable"] or c["default"] is not None or "identity" in c or "computed" in c)
+        ),
+    )
+
+
+def create(
+    connection: Connection, table: str, schema: str | None, fields: Mapping[str, Field], key: Sequence[str]
+) -> None:
+    """Make the table for these fields; its primary key is `key`, or else the record's place."""
+    is_sqlite, primary = connection.dialect.name == "sqlite", key or PLACE
+
+    def column(name: str, of_type: Type) -> sa.Column[Any]:
+        is_key = name in primary
+        nullable = not is_key and name not in PLACE
+        return sa.Column(name, of_type, primary_key=is_key, nullable=nullable, autoincrement=False)
+
+    columns = [column(name, column_type(field, is_sqlite=is_sqlite)) for name, field in fields.items()]
+    columns += [column(name, of_type) for name, of_type in OWN.items()]
+    sa.Table(table, sa.MetaData(schema=schema), *columns).create(connection)
+
+
+def grow(connection: Connection, table: str, schema: str | None, layout: Layout, fields: Mapping[str, Field]) -> None:
+    """Add the columns that the table does not have yet."""
+    quoted = connection.dialect.identifier_preparer.format_table(sa.Table(table, sa.MetaData(schema=schema)))
+    types = OWN | {name: column_type(field, is_sqlite=layout.is_sqlite) for name, field in fields.items()}
+    for name in layout.missing(types):
+        column = CreateColumn(sa.Column(name, types[name])).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {column}")
+
+
+def check_names(table: str, fields: Collection[str], *, is_sqlite: bool) -> None:
+    """TableMismatchError where the database cannot have a column for each of these fields."""
+    faults = []
+    known: dict[str, str] = {name: f"the sink's own {name}" for name in OWN}
+    for field in fields:
+        name = field.lower() if is_sqlite else field
+        if name in known:
+            faults.append(f"field {field} would be one column with {known[name]}")
+        known[name] = f"field {field}"
+        if not is_sqlite and len(field.encode()) > _POSTGRESQL_NAME_BYTES:
+            faults.append(f"field {field} has a name of more than {_POSTGRESQL_NAME_BYTES} bytes")
+    if faults:
+        remedy = "ask for a grant without that field, or for another name of it"
+        raise TableMismatchError(f"{table}: {'; '.join(faults)}", remedy=remedy)
+
+
+def check(table: str, layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> None:
+    """TableMismatchError that names each column and key of the table that would have to be another."""
+    if absent := layout.missing((*PLACE, *key)):
+        raise TableMismatchError(
+            f"{table} has no column {', '.join(absent)}: it is no sink's table, or one with another key", remedy=REMEDY
+        )
+    faults = [*_types(layout, fields), *_required(layout, fields), *_key(layout, fields, key)]
+    if faults:
+        raise TableMismatchError(f"{table}: {'; '.join(faults)}", remedy=REMEDY)
+
+
+def _types(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:
+    for name, field in fields.items():
+        if layout.missing([name]):
+            continue
+        there = layout.type_of(name)
+        if not keeps(field, there, is_sqlite=layout.is_sqlite):
+            said = type_name(there, is_sqlite=layout.is_sqlite) or "without a type"
+            needed = type_name(column_type(field, is_sqlite=layout.is_sqlite), is_sqlite=layout.is_sqlite)
+            yield f"column {name} is {said}, which changes values of {_delivered(field)}; it has to be {needed}"
+
+
+def _delivered(field: Field) -> str:
+    if kind(field) == "decimal":
+        return f"the decimal({field.precision}, {field.scale}) that is delivered"
+    return f"the {field.logical or field.base} that is delivered"
+
+
+def _required(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:
+    given = {layout.name(name) for name in (*fields, *OWN)}
+    numbered = layout.primary if layout.is_sqlite else frozenset()  # SQLite fills in an integer key
+    for name in sorted(layout.required - given - numbered):
+        yield f"column {name} must not be null and has no default, but is not delivered"
+
+
+def _key(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> Iterator[str]:
+    """With a key some unique index has to be of just these columns; and no primary key may stand in the way."""
+    wanted, place = frozenset(map(layout.name, key or PLACE)), frozenset(PLACE)
+    needed = f"`key: [{', '.join(key)}]`" if key else "a sink without `key`"
+    there = f"its primary key is ({_columns(layout.primary)})" if layout.primary else "it has no primary key"
+    # One of a column that is not delivered is the user's own numbering.
+    is_ours = bool(layout.primary) and layout.primary <= {layout.name(name) for name in (*fields, *PLACE)}
+    if is_ours and layout.primary != wanted and not (key and layout.primary == place):
+        yield f"{there}, and {needed} needs ({_columns(wanted)})"
+    elif key and wanted != layout.primary and wanted not in layout.unique:
+        yield f"{there}, and {needed} needs one, or a unique index, of ({_columns(wanted)})"
+
+
+def _columns(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))

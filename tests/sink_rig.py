@@ -1,0 +1,71 @@
+"""A department's database with a sink's table in it, without Kafka."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from exchange.connect.config import Database
+from exchange.connect.database import Paths, engine
+from exchange.connect.sink_table import Change, Origin, SinkTable
+from exchange.connect.sink_values import UnstorableError
+from exchange.schema import avro
+from exchange.schema.avro import Schema
+
+Record = dict[str, Any] | bytes  # bytes: the key of a tombstone
+
+
+def schema(**types: Any) -> Schema:
+    fields = [{"name": name, "type": kind} for name, kind in types.items()]
+    return avro.parse(json.dumps({"type": "record", "name": "T", "fields": fields}))
+
+
+PLAIN = schema(id="string", note=["null", "string"], n="long")
+
+
+class Reader:
+    """A database, the sink's table in it and its user."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self._folder = url, folder
+        self.is_sqlite = url.startswith("sqlite")
+        self.user = sa.create_engine(url)
+        self.next = 0
+
+    def table(self, key: Sequence[str] = ("id",), name: str = "t") -> SinkTable:
+        paths = Paths(self._folder, self._folder)
+        return SinkTable(engine(Database(url=self.url), paths, writes=True), name, key, "id")
+
+    def sql(self, *statements: str) -> None:
+        for statement in statements:
+            with self.user.begin() as connection:
+                connection.exec_driver_sql(statement)
+
+    def rows(self, columns: str = "id, n", table: str = "t") -> list[tuple[Any, ...]]:
+        with self.user.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM {table} ORDER BY 1, 2")]
+
+    def write(self, table: SinkTable, *records: Record, schema: Schema = PLAIN) -> list[tuple[int, str]]:
+        """Take the records in as one batch; return which of them were set aside, and why."""
+        changes: list[Change] = []
+        aside: list[tuple[int, str]] = []
+        start = table.offsets("topic", [0])[0]
+        for at, record in enumerate(records, start):
+            origin = Origin(0, at, 1_000 + at)
+            try:
+                change = table.delete(record, origin) if isinstance(record, bytes) else None
+                changes.append(change or table.upsert(schema, record, origin))  # type: ignore[arg-type]
+            except UnstorableError as error:
+                aside.append((at - start, error.message))
+        table.apply("topic", changes, {0: (start, start + len(records))}, lambda refused: aside.extend(
+            (origin.offset - start, reason) for origin, reason in refused))  # fmt: skip
+        assert table.offsets("topic", [0]) == {0: start + len(records)}
+        return sorted(aside)
+
+
+def row(number: int, note: str | None = "fine", **changes: Any) -> dict[str, Any]:
+    return {"id": f"id-{number}", "note": note, "n": number} | changes
