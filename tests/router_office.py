@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from confluent_kafka import Producer
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer
-from exchange.bus.topics import publish, read_all
+from exchange.bus.contract_topic import Newest
+from exchange.bus.topics import Publisher, publish, read_all
 from exchange.contract import epoch as epochs
 from exchange.contract import names
 from exchange.contract.access import wanted_access
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.topics import wanted
 from exchange.ledger.entry import Entry, decode
+from exchange.ledger.gaps import open_gaps
+from exchange.router.gaps import accept
 from exchange.router.loop import Router
 from exchange.schema import wire
 from tests import router_rig
@@ -67,6 +71,16 @@ class Office:
         self.epoch = self.epoch.model_copy(update={"topic_ids": topic_ids})
         publish(self.cluster, names.CONTRACT, [(epochs.key(number), epochs.encode(self.epoch))])
         return self.epoch
+
+    def accept_gaps(self) -> None:
+        """Say that the routers go on behind what was deleted before they decided it."""
+        with Consumer(self.cluster, isolation="read_uncommitted") as consumer:
+            newest = Newest(consumer)
+            found = newest.find()
+            assert found is not None
+            with Publisher(self.cluster, names.CONTRACT) as out:
+                gaps = open_gaps(self.cluster, found[0])
+                assert accept(out, newest, gaps, "a person", "a test", datetime.now(UTC))
 
     @contextmanager
     def router(self, instance: str = "1", *, clock: Callable[[], float] = time.time) -> Iterator[Router]:

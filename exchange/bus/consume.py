@@ -15,7 +15,7 @@ from kafka.structs import TopicPartition
 
 from exchange.bus import gaps, raw
 from exchange.bus.connection import Cluster, translated
-from exchange.bus.raw import RawBatch
+from exchange.bus.raw import Position, RawBatch
 from exchange.bus.transport import RECEIVE_BYTES, raise_refusal
 from exchange.errors import TransientError
 from exchange.gap import Gap, GapError
@@ -188,7 +188,13 @@ class Consumer:
         """Where the group cannot go on without leaving records out, of these partitions. Needs no membership."""
         with translated("read committed offsets"):
             tps = [TopicPartition(*tp) for tp in partitions]
-            return gaps.at(self._consumer, raw.committed(self._consumer, tps, topic_ids))
+            return gaps.before(self._consumer, raw.committed(self._consumer, tps, topic_ids))
+
+    def gaps_before(self, places: Mapping[tuple[str, int], int], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
+        """Where a reader at these offsets of these topics cannot go on without leaving records out."""
+        with translated("read offsets"):
+            positions = {TopicPartition(*tp): Position(at, topic_ids.get(tp[0], "")) for tp, at in places.items()}
+            return gaps.before(self._consumer, positions)
 
     def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """The ids of the topics that there are; a topic that is deleted and made anew has another one."""

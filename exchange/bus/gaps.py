@@ -28,6 +28,14 @@ def at(consumer: KafkaConsumer, places: Mapping[TopicPartition, Position]) -> tu
     return tuple(sorted(found))
 
 
+def before(consumer: KafkaConsumer, places: Mapping[TopicPartition, Position]) -> tuple[Gap, ...]:
+    """The gaps before these places, also of partitions that end before they get there."""
+    found = at(consumer, places)
+    left = places.keys() - {TopicPartition(gap.topic, gap.partition) for gap in found}
+    ends = consumer.end_offsets([tp for tp in left if tp.partition in (consumer.partitions_for_topic(tp.topic) or ())])
+    return (*found, *_cut(consumer, places, ends))
+
+
 def of_error(
     consumer: KafkaConsumer, error: OffsetOutOfRangeError | LogTruncationError, watch: Watch
 ) -> tuple[Gap, ...]:
@@ -36,17 +44,20 @@ def of_error(
     refused: Mapping[TopicPartition, Any] = error.divergent_offsets if is_cut else error.args[0]
     places = {tp: Position(_position(consumer, tp), watch.expected.get(tp.topic, "")) for tp in refused}
     consumer.topics()  # the topic may have been made anew: ask for its id
-    found = at(consumer, places)
+    found = before(consumer, places)
     left = places.keys() - {TopicPartition(gap.topic, gap.partition) for gap in found}
-    ends = consumer.end_offsets(left)
-    if is_cut:
-        ends |= {tp: refused[tp].offset for tp in left if refused[tp] is not None}
-    cut = [
+    known = {tp: refused[tp].offset for tp in left if is_cut and refused[tp] is not None}
+    return (*found, *_cut(consumer, places, known))
+
+
+def _cut(
+    consumer: KafkaConsumer, places: Mapping[TopicPartition, Position], ends: Mapping[TopicPartition, int]
+) -> list[Gap]:
+    return sorted(
         Gap(tp.topic, tp.partition, places[tp].offset, end, "truncated", raw.topic_id(consumer, tp.topic))
         for tp, end in ends.items()
         if end < places[tp].offset
-    ]
-    return (*found, *sorted(cut))
+    )
 
 
 class Watch:

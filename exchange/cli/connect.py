@@ -10,13 +10,17 @@ import click
 
 from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
-from exchange.cli.say import say
+from exchange.cli.grant_desk import account
+from exchange.cli.say import confirm, say
 from exchange.connect import check as checks
+from exchange.connect import gaps as gaps_of
 from exchange.connect import load, runner
 from exchange.connect.database import Paths
 from exchange.contract.load import load as load_contract
 from exchange.contract.period import city_day
 from exchange.errors import ConfigError
+from exchange.gap import GapError
+from exchange.grants.life import plain
 from exchange.metrics import Health
 from exchange.settings import Settings
 
@@ -74,6 +78,53 @@ def check(department: str, output: str) -> None:
         click.echo(f"{errors} errors, {len(problems) - errors} warnings")
     if any(problem.severity == "error" for problem in problems):
         raise SystemExit(ConfigError.exit_status)
+
+
+@connector.command()
+@click.argument("department")
+@click.argument("subject")
+@_output
+def gaps(department: str, subject: str, output: str) -> None:
+    """Show what was deleted from DEPARTMENT's inbox of SUBJECT before its connector took it in.
+
+    Exit status 2 where there is such a gap: the sink stands still there.
+    """
+    settings = Settings()
+    found = load.load(settings.connectors, department)
+    there = gaps_of.open_gaps(connect(settings, f"{department}.gaps", department), found, settings.home, subject)
+    if output == "json":
+        click.echo(json.dumps([asdict(gap) for gap in there]))
+    else:
+        for gap in there:
+            say(str(gap))
+        click.echo(f"{len(there)} gaps")
+    if there:
+        raise SystemExit(GapError.exit_status)
+
+
+@connector.command("accept-gap")
+@click.argument("department")
+@click.argument("subject")
+@click.option("--reason", default="", help="Why the deliveries are gone; it stays in the table exchange_gaps.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
+    """Let DEPARTMENT's sink of SUBJECT go on behind its gaps: what is missing there is not taken in.
+
+    A running connector goes on within half a minute. What the source still keeps can be delivered again:
+    `exchange grant replay GRANT --again`.
+    """
+    settings = Settings()
+    plain(reason, "the reason", remedy="give it with --reason")
+    found = load.load(settings.connectors, department)
+    cluster = connect(settings, f"{department}.gaps", department)
+    there = gaps_of.open_gaps(cluster, found, settings.home, subject)
+    for gap in there:
+        say(str(gap))
+    if there:
+        confirm("Go on behind this?", yes=yes, look=f"exchange connector gaps {department} {subject}")
+        person = settings.operator or account()
+        gaps_of.accept(cluster, found, settings.home, there, subject, person, reason, datetime.now(UTC))
+    click.echo(f"{len(there)} gaps are accepted.")
 
 
 @connector.command("list")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -16,9 +15,8 @@ from exchange.cli.adoption import Adoption
 from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.grant_desk import account
-from exchange.cli.say import say
+from exchange.cli.say import confirm, say
 from exchange.contract import names
-from exchange.errors import ConfigError
 from exchange.gap import GapError
 from exchange.grants.life import plain
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
@@ -94,10 +92,7 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
         wanted = chosen(open_gaps(cluster, found[0]) if found else (), places)
         for gap in wanted:
             say(str(gap))
-        if not yes:
-            if not sys.stdin.isatty():
-                raise ConfigError("nobody is here to ask", remedy="look at `exchange router gaps`, then give --yes")
-            click.confirm("Go on behind this?", abort=True)
+        confirm("Go on behind this?", yes=yes, look="exchange router gaps")
         now = datetime.now(UTC)
         accepted = accept(out, adoption.newest, wanted, settings.operator or account(), reason, now)
         assert accepted is not None

@@ -20,8 +20,8 @@ from exchange.connect.database import Paths
 from exchange.connect.deletions import DELETIONS
 from exchange.connect.drop_folder import PLACES
 from exchange.connect.load import FILE, Connector
+from exchange.connect.offsets import GAPS, OFFSETS, TOPICS
 from exchange.connect.rejects import RejectFile
-from exchange.connect.sink_table import OFFSETS
 from exchange.contract.names import inbox_topic
 from exchange.contract.problem import Path as Place
 from exchange.contract.problem import Problem, dotted
@@ -64,7 +64,7 @@ class _Overlaps:
         tables = [self._table(sink) for sink in self._config.sinks]
         for j, table in enumerate(tables):
             place: Place = ("sinks", j, "table" if self._config.sinks[j].table else "subject")
-            if table.name.lower() in (OFFSETS, DELETIONS):
+            if table.name.lower() in (OFFSETS, TOPICS, GAPS, DELETIONS):
                 yield self._problem(place, f"{table.name} is the connector's own", "give the sink another `table`")
             for i, other in enumerate(tables[:j]):
                 if table.is_the_same_as(other):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer, Record, records
+from exchange.bus.raw import RawBatch
 from exchange.connect.rejects import RejectFile
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_table import Change, Origin, Refused, SinkTable
@@ -14,6 +15,7 @@ from exchange.connect.sink_values import UnstorableError
 from exchange.contract.model import Subject
 from exchange.contract.names import REPLAY_HEADER, REPLAY_ID, inbox_topic
 from exchange.errors import RecordError
+from exchange.gap import GapError
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 
@@ -44,22 +46,34 @@ class Sink:
         self._delivered = delivered
         self._schemas: dict[int, Schema | TableMismatchError] = {}
         table.fit(delivered())
-        self._next = table.offsets(self._topic, range(subject.topic.partitions))
-        places = {(self._topic, p): at for p, at in self._next.items()}
-        self._consumer = Consumer(cluster, assignment=places, idle_ms=IDLE_MS)
+        self._remedy = f"exchange connector accept-gap {reader} {subject.id}"
+        self._consumer = Consumer(cluster, idle_ms=IDLE_MS)
+        try:
+            self._next = table.offsets(self._topic, range(subject.topic.partitions))
+            now = self._consumer.topic_ids([self._topic]).get(self._topic, "")
+            places = {(self._topic, p): at for p, at in self._next.items()}
+            self._consumer.assign(places, {self._topic: table.topic_id(self._topic, now)} if now else {})
+        except BaseException:
+            self._consumer.close()
+            raise
 
     def step(self, timeout_s: float) -> tuple[int, int]:
-        """Take in what one poll gives; return how many records were applied and rejected."""
+        """Take in what one poll gives; return how many records were applied and rejected.
+
+        GapError where deliveries are no longer kept that were not taken in: a person says how to go on.
+        """
         changes: list[Change] = []
         rejected: list[tuple[str, str]] = []
         moved: dict[int, tuple[int, int]] = {}
-        for batch in self._consumer.poll(timeout_s):
+        for batch in self._poll(timeout_s):
             for record in records(batch):
                 try:
                     changes.append(self._change(record))
                 except RecordError as error:
                     rejected.append((self._place(record.partition, record.offset), error.message))
-            moved[batch.partition] = (self._next[batch.partition], batch.offset + 1)
+        for (_, partition), (at, _) in self._consumer.positions().items():
+            if at > self._next[partition]:  # markers behind the last record included
+                moved[partition] = (self._next[partition], at)
         if not moved:
             return 0, 0
 
@@ -71,6 +85,13 @@ class Sink:
         refused = self._table.apply(self._topic, changes, moved, set_aside)
         self._next.update({partition: after for partition, (_, after) in moved.items()})
         return len(changes) - refused, len(rejected)
+
+    def _poll(self, timeout_s: float) -> list[RawBatch]:
+        try:
+            return self._consumer.poll(timeout_s)
+        except GapError as error:
+            remedy = f"if they can be delivered again, do so after `{self._remedy}`, which goes on behind them"
+            raise GapError(error.gaps, remedy=remedy) from error
 
     def _place(self, partition: int, offset: int) -> str:
         return f"{self._topic}/{partition} offset {offset}"

@@ -11,10 +11,10 @@ than what is there: it replaces a row only where that is not newer by `_time_ms`
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,20 +24,14 @@ from sqlalchemy.engine import Connection, Engine
 from exchange.connect import refusal, sink_layout
 from exchange.connect.database import translated
 from exchange.connect.deletions import Deletions
+from exchange.connect.offsets import OFFSETS, Offsets
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME, TableMismatchError
 from exchange.connect.sink_values import Adapter, UnstorableError, adapter
-from exchange.errors import CorruptionError, TransientError
+from exchange.errors import CorruptionError
+from exchange.gap import Gap
 from exchange.schema.avro import Field, Schema
 
-OFFSETS = "exchange_offsets"
 RAW = sa.types.NullType()
-_making = threading.Lock()  # the sinks of one connector share the offsets' table
-
-
-class OtherSinkError(TransientError):
-    """Another process moved this sink's offsets: what was read here is to be read again from there."""
-
-    code = "other-sink"
 
 
 class SinkTableError(CorruptionError):
@@ -82,23 +76,26 @@ class SinkTable:
         self._fields: dict[str, Field] = {}
         self._adapters: dict[Schema, dict[str, Adapter]] = {}
         self._insert: Any = sqlite.insert if self._sqlite else postgresql.insert
-        self._offsets = sa.Table(
-            OFFSETS,
-            sa.MetaData(schema=self._schema),
-            sa.Column("topic", sa.Text, primary_key=True),
-            sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
-            sa.Column("next_offset", sa.BigInteger, nullable=False),
-        )
+        self._offsets = Offsets(self._schema, self._insert)
         self._deletions = Deletions(self._schema, self._insert)
 
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Where each partition is to be read from; 0 where nothing was yet."""
-        with _making, translated("read offsets"), self._engine.begin() as connection:
-            self._offsets.create(connection, checkfirst=True)
+        with translated("read offsets"), self._engine.begin() as connection:
+            self._offsets.create(connection)
             self._deletions.create(connection)
-            known = sa.select(self._offsets.c.partition, self._offsets.c.next_offset)
-            rows = connection.execute(known.where(self._offsets.c.topic == topic)).all()
-        return dict.fromkeys(partitions, 0) | {row[0]: row[1] for row in rows}
+            return self._offsets.read(connection, topic, partitions)
+
+    def topic_id(self, topic: str, now: str) -> str:
+        """The id of the topic whose offsets those are; `now`, which is noted, where none was noted before."""
+        with translated("read offsets"), self._engine.begin() as connection:
+            return self._offsets.topic_id(connection, topic, now)
+
+    def pass_over(self, gaps: Iterable[Gap], person: str, reason: str, now: datetime) -> None:
+        """Go on behind these gaps, all or none; OtherSinkError where the sink is not at one of them any more."""
+        with translated("move offsets"), self._engine.begin() as connection:
+            for gap in gaps:
+                self._offsets.pass_over(connection, gap, person, reason, now)
 
     def examine(self, delivered: Schema) -> None:
         """What `fit` would refuse because of the table, without a change to the database."""
@@ -196,7 +193,7 @@ class SinkTable:
     def _moving(self, topic: str, moved: Mapping[int, tuple[int, int]]) -> Iterator[Connection]:
         with self._engine.begin() as connection:
             for partition, (before, after) in moved.items():
-                self._move(connection, topic, partition, before, after)
+                self._offsets.move(connection, topic, partition, before, after)
             yield connection
 
     def _end_deferral(self, connection: Connection) -> None:
@@ -256,15 +253,6 @@ class SinkTable:
                 f"{self._name} holds records that {OFFSETS} says are still to come",
                 remedy="restore both from one backup; or name another `table` for the sink, which goes on from there",
             )
-
-    def _move(self, connection: Connection, topic: str, partition: int, before: int, after: int) -> None:
-        offsets = self._offsets
-        if before == 0:
-            start = self._insert(offsets).values(topic=topic, partition=partition, next_offset=0)
-            connection.execute(start.on_conflict_do_nothing())
-        here = (offsets.c.topic == topic) & (offsets.c.partition == partition) & (offsets.c.next_offset == before)
-        if connection.execute(offsets.update().where(here).values(next_offset=after)).rowcount != 1:
-            raise OtherSinkError(f"the offset of {topic}/{partition} was moved by another process")
 
     def _not_deleted(self, connection: Connection, topic: str, run: Sequence[Change]) -> list[Mapping[str, Any]]:
         """The rows to write: all of live records, of replayed ones those that were not deleted since."""

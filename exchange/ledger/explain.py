@@ -93,13 +93,25 @@ def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tup
     decided = store.rows(query.where(_e.topic == topic, _e.partition == place[0]))[0][0] or 0
     if place[1] >= end:
         return "no-record", f"the partition ends before offset {end}: there is no such record yet"
-    if decided <= place[1] < begin:
-        return "lost", f"the source keeps offset {begin} and what follows: this record was deleted undecided"
+    if place[1] < begin and (lost := _lost(store, topic, place)):
+        return "lost", lost
     if place[1] >= decided:
         return "not-decided", f"the ledger's database ends at offset {decided}: the routers or the follower are behind"
     if place[1] < begin:
         return "not-kept", f"the source keeps its records from offset {begin} on, and no entry speaks of this one"
     return "no-record", "there is no committed record at this offset: a transaction's marker, or an aborted record"
+
+
+def _lost(store: Store, topic: str, place: Place) -> str:
+    """What the ledger says of a record that was deleted before a router decided it; nothing where it says none."""
+    g = tables.gaps.c
+    query = select(_e.epoch, g.accepted).join_from(tables.entries, tables.gaps, g.entry_id == _e.id)
+    here = (_e.topic == topic, _e.partition == place[0], g.first <= place[1], g.next > place[1])
+    rows = store.rows(query.where(_e.state == "committed", *here).order_by(_e.id.desc()).limit(1))
+    if not rows:
+        return ""
+    how = f"epoch {rows[0].epoch} accepts that" if rows[0].accepted else "the routers stand still there"
+    return f"it was deleted from the source before a router decided it; {how}"
 
 
 def explained(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, entry: Entry) -> Decision:

@@ -27,6 +27,7 @@ _ROWS = (
     'subject="tax.arrears",outcome="rejected"}'
 )
 _BAD = 'exchange_quarantined_records_total{job="exchange",instance="router-1",subject="tax.arrears",reason="schema-id"}'
+_ASIDE = 'exchange_suspended_partitions{job="exchange",instance="router-1",subject="tax.arrears",code="gap"}'
 _FAILURES = 'exchange_transaction_failures_total{job="exchange",instance="router-1",code="bus-unavailable"}'
 _LEDGER = 'exchange_ledger_follower_lag_seconds{job="exchange",instance="ledger"}'
 _EPOCH = 'exchange_epoch{job="exchange",instance="router-2"}'
@@ -43,6 +44,7 @@ _CODE = {"instance": "router-1", "code": "bus-unavailable"}
 FAULTS = [
     ("ExchangeDaemonDown", _UP, "1x25 0x40", {"job": "exchange", "instance": "router-1"}),
     ("ExchangeFailing", _FAILING, "0x25 1x40", {"instance": "connector-tax", "part": "source", **_ARREARS}),
+    ("ExchangeSuspended", _ASIDE, "_x25 2x40", {"code": "gap", **_ARREARS}),
     ("ExchangeDeliveryBehind", _LAG, "0x25 0+60x40", _ARREARS),
     ("ExchangeSourceBehind", _SOURCE, "0x25 4000x40", _ARREARS),
     ("ExchangeSinkBehind", _SINK, "0x25 0+60x40", _BANK),

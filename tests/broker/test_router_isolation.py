@@ -100,7 +100,7 @@ def test_an_inbox_that_was_deleted_holds_up_its_subject_alone(
         assert not router.health().ok
         assert second.subject not in told
         lag = metrics.REGISTRY.get_sample_value("exchange_lag_records", {"subject": first.subject})
-        assert lag is not None and lag >= 5
+        assert (lag or 0) >= 5
         labels = {"subject": first.subject, "code": "topic-missing"}
         assert metrics.REGISTRY.get_sample_value("exchange_suspended_partitions", labels) == PARTITIONS
         remake(first, first.inbox("r2"))

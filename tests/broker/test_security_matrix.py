@@ -129,11 +129,11 @@ JoinGroup                 xa    na    ra    ra    a     a     a
 SyncGroup                 xa    na    ra    ra    a     a     a
 Heartbeat                 xa    na    ra    ra    a     a     a
 OffsetCommit              xa    na    ra    ra    a     a     a
-OffsetFetch               xa    na    ra    ra    a     a     a
+OffsetFetch               xa    na    rla   ra    a     a     a
 AddOffsetsToTxn           xa    na    ra    ra    a     a     a
 TxnOffsetCommit           xa    na    ra    ra    a     a     a
 LeaveGroup                xa    na    ra    ra    a     a     a
-DescribeGroups            xa    na    ra    ra    a     a     a
+DescribeGroups            xa    na    rla   ra    a     a     a
 OffsetDelete              a     a     a     a     a     a     a
 DeleteGroups              a     a     a     a     a     a     a
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exchange.monitoring.dashboards.queries import (
     JOB,
+    RED,
     delivery_lag,
     failing,
     failures,
@@ -58,6 +59,14 @@ _DELAY = (
 
 _FAULTS = (
     failing(f'{_WHICH},part="router"'),
+    Panel(
+        "Partitions left aside",
+        "Source partitions that a router does not deliver for now, by cause; they keep their place, and all others flow.",
+        "short",
+        {"{{subject}}: {{code}}": f"max by (subject, code) (exchange_suspended_partitions{{{_WHICH}}}) or vector(0)"},
+        limits=((1, RED),),
+        alert="ExchangeSuspended",
+    ),
     failures(_WHICH),
     quarantine(_WHICH),
     Panel(

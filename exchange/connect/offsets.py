@@ -1,0 +1,95 @@
+"""How far the sinks of a database have read their inboxes, and what they had to leave out: tables beside the rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from exchange.errors import TransientError
+from exchange.gap import Gap
+
+OFFSETS, TOPICS, GAPS = "exchange_offsets", "exchange_topics", "exchange_gaps"
+_making = threading.Lock()  # the sinks of one connector share the tables
+
+
+class OtherSinkError(TransientError):
+    """Another process moved this sink's offsets: what was read here is to be read again from there."""
+
+    code = "other-sink"
+
+
+class Offsets:
+    """The tables, for all sinks of a database; `insert` is the dialect's, `schema` that of the sink's table."""
+
+    def __init__(self, schema: str | None, insert: Callable[[sa.Table], Any]) -> None:
+        self._insert = insert
+        metadata = sa.MetaData(schema=schema)
+        self._offsets = sa.Table(
+            OFFSETS,
+            metadata,
+            sa.Column("topic", sa.Text, primary_key=True),
+            sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("next_offset", sa.BigInteger, nullable=False),
+        )
+        self._topics = sa.Table(
+            TOPICS,
+            metadata,
+            sa.Column("topic", sa.Text, primary_key=True),
+            sa.Column("topic_id", sa.Text, nullable=False),
+        )
+        self._gaps = sa.Table(
+            GAPS,
+            metadata,
+            sa.Column("topic", sa.Text, primary_key=True),
+            sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("first_offset", sa.BigInteger, primary_key=True, autoincrement=False),
+            sa.Column("topic_id", sa.Text, primary_key=True),
+            sa.Column("next_offset", sa.BigInteger, nullable=False),
+            sa.Column("cause", sa.Text, nullable=False),
+            sa.Column("accepted_by", sa.Text, nullable=False),
+            sa.Column("reason", sa.Text, nullable=False),
+            sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
+        )
+
+    def create(self, connection: Connection) -> None:
+        """Make the tables that are missing."""
+        with _making:
+            for table in (self._offsets, self._topics, self._gaps):
+                table.create(connection, checkfirst=True)
+
+    def read(self, connection: Connection, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Where each partition is to be read from; 0 where nothing was yet."""
+        known = sa.select(self._offsets.c.partition, self._offsets.c.next_offset)
+        rows = connection.execute(known.where(self._offsets.c.topic == topic)).all()
+        return dict.fromkeys(partitions, 0) | {row[0]: row[1] for row in rows}
+
+    def topic_id(self, connection: Connection, topic: str, now: str) -> str:
+        """The id of the topic whose offsets these are; `now`, which is noted, where none was noted before."""
+        insert = self._insert(self._topics).values(topic=topic, topic_id=now)
+        connection.execute(insert.on_conflict_do_nothing())
+        return str(connection.scalar(sa.select(self._topics.c.topic_id).where(self._topics.c.topic == topic)))
+
+    def move(self, connection: Connection, topic: str, partition: int, before: int, after: int) -> None:
+        """Go on at `after`; OtherSinkError where it is not at `before`."""
+        offsets = self._offsets
+        if before == 0:
+            start = self._insert(offsets).values(topic=topic, partition=partition, next_offset=0)
+            connection.execute(start.on_conflict_do_nothing())
+        here = (offsets.c.topic == topic) & (offsets.c.partition == partition) & (offsets.c.next_offset == before)
+        if connection.execute(offsets.update().where(here).values(next_offset=after)).rowcount != 1:
+            raise OtherSinkError(f"the offset of {topic}/{partition} was moved by another process")
+
+    def pass_over(self, connection: Connection, gap: Gap, person: str, reason: str, now: datetime) -> None:
+        """Go on behind a gap, and note who accepted it; OtherSinkError where the sink is not at the gap."""
+        self.move(connection, gap.topic, gap.partition, gap.first, gap.next)
+        here = self._topics.c.topic == gap.topic
+        connection.execute(self._topics.update().where(here).values(topic_id=gap.topic_id))
+        accepted = {"accepted_by": person, "reason": reason, "accepted_at": now, "cause": gap.cause}
+        place = {"topic": gap.topic, "partition": gap.partition, "first_offset": gap.first}
+        row = place | accepted | {"topic_id": gap.topic_id, "next_offset": gap.next}
+        connection.execute(self._insert(self._gaps).values(row).on_conflict_do_nothing())

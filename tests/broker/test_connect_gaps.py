@@ -1,0 +1,126 @@
+"""Deliveries that were deleted from an inbox before its connector took them in: a person says how to go on."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exchange.bus import Cluster
+from exchange.bus.admin import Admin
+from exchange.cli.main import exchange as command
+from exchange.connect import load, runner
+from exchange.contract.names import inbox_topic
+from exchange.contract.topics import Topic
+from exchange.gap import GapError
+from tests.broker.test_bus_gaps import delete_before
+from tests.broker.test_connect_sink import connect, deliver, income
+from tests.connect_project import Project
+from tests.fault.plain import wait_until
+
+Exchange = Callable[..., Result]
+
+
+@pytest.fixture
+def project(fresh_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
+    made = Project(tmp_path, fresh_cluster, f"{unique}a", f"{unique}b")
+    made.apply(partitions=1)
+    connect(made, f"sqlite:///{tmp_path}/reader.db", ["serial"])
+    return made
+
+
+@pytest.fixture
+def exchange(project: Project) -> Exchange:
+    def run(*arguments: str, status: int = 0) -> Result:
+        result = CliRunner().invoke(command, ["connector", *arguments], env=project.environment())
+        assert result.exit_code == status, result.output
+        return result
+
+    return run
+
+
+def take_in(project: Project) -> None:
+    connector = load.load(project.folder / "connectors", project.reader)
+    running = runner.start(project.cluster, connector, project.home, threading.Event(), until_idle=True)
+    running.wait(until_idle=True)
+
+
+def serials(project: Project) -> list[int]:
+    with sqlite3.connect(project.folder / "reader.db") as database:
+        return [serial for (serial,) in database.execute("SELECT serial FROM income ORDER BY serial")]
+
+
+def give(project: Project, *numbers: int) -> None:
+    deliver(project, {0: [income(number) for number in numbers]})
+
+
+def test_a_stopped_sink_says_what_it_missed(project: Project, exchange: Exchange) -> None:
+    topic = inbox_topic(project.reader, project.subject)
+    give(project, 1, 2)
+    take_in(project)
+    give(project, 3, 4, 5)  # offsets 3 to 5: a marker stands behind each transaction
+    delete_before(project.cluster, topic, 5)
+    with pytest.raises(GapError, match=f"{topic}/0: offsets 3 to 4 were deleted before they were read") as caught:
+        take_in(project)
+    assert f"exchange connector accept-gap {project.reader} {project.subject}" in caught.value.remedy
+    assert serials(project) == [1, 2]
+    [gap] = json.loads(exchange("gaps", project.reader, project.subject, "--output", "json", status=2).output)
+    assert (gap["first"], gap["next"], gap["cause"]) == (3, 5, "expired")
+
+    exchange("accept-gap", project.reader, project.subject, "--yes", status=1)  # without a reason
+    exchange("accept-gap", project.reader, project.subject, "--reason", "holidays", status=1)  # nobody to ask
+    exchange("accept-gap", project.reader, "no.subject", "--reason", "holidays", "--yes", status=1)
+    exchange("accept-gap", project.reader, project.subject, "--reason", "holidays", "--yes")
+    assert "0 gaps" in exchange("accept-gap", project.reader, project.subject, "--reason", "again", "--yes").output
+    take_in(project)
+    assert serials(project) == [1, 2, 5]
+    with sqlite3.connect(project.folder / "reader.db") as database:
+        noted = database.execute("SELECT first_offset, next_offset, cause, reason FROM exchange_gaps").fetchall()
+    assert noted == [(3, 5, "expired", "holidays")]
+
+
+def test_a_running_sink_goes_on_when_its_gap_is_accepted(project: Project, exchange: Exchange) -> None:
+    topic = inbox_topic(project.reader, project.subject)
+    give(project, 1, 2, 3)
+    delete_before(project.cluster, topic, 2)
+    connector = load.load(project.folder / "connectors", project.reader)
+    stop = threading.Event()
+    running = runner.start(project.cluster, connector, project.home, stop)
+    wait_until(lambda: not running.health().ok, "the gap is found")
+    assert "GapError" in str(running.health().facts)
+    exchange("accept-gap", project.reader, project.subject, "--reason", "holidays", "--yes")
+    wait_until(lambda: running.health().ok and serials(project) == [3], "the sink goes on")
+    stop.set()
+    running.wait(until_idle=False)
+
+
+@pytest.mark.parametrize("records", [1, 5])
+def test_an_inbox_that_was_made_anew_is_not_taken_for_the_old_one(
+    project: Project, exchange: Exchange, records: int
+) -> None:
+    topic = inbox_topic(project.reader, project.subject)
+    give(project, 1, 2)
+    take_in(project)
+    with Admin(project.cluster) as admin:
+        admin.delete([topic])
+        admin.create({topic: Topic(1, 1)})
+    give(project, *range(10, 10 + records))
+    with pytest.raises(GapError, match="deleted and made anew"):
+        take_in(project)
+    exchange("accept-gap", project.reader, project.subject, "--reason", "made anew", "--yes")
+    take_in(project)
+    assert serials(project) == [1, 2, *range(10, 10 + records)]
+
+
+def test_a_quiet_inbox_whose_records_expired_is_no_gap(project: Project, exchange: Exchange) -> None:
+    """The marker behind the last record is read, too."""
+    give(project, 1, 2)
+    take_in(project)
+    delete_before(project.cluster, inbox_topic(project.reader, project.subject), 3)
+    take_in(project)
+    assert "0 gaps" in exchange("gaps", project.reader, project.subject).output
