@@ -90,7 +90,8 @@ LAG_SECONDS = Gauge(
 )
 SOURCE_LAG = Gauge(
     "exchange_source_lag_seconds",
-    "Age of the oldest change in the department's database that is not yet published; 0 where there is none.",
+    "Age of the oldest change in the department's database that is not yet published; 0 where there is none. "
+    "While the database does not answer: time since it was last read to its end.",
     ["subject"],
     registry=REGISTRY,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -233,7 +234,8 @@ LAGS = ("exchange_lag_records", "exchange_sink_lag_records", "exchange_ledger_fo
 
 
 def _total(samples: dict[str, dict[str, float]], prefix: str, name: str) -> int:
-    return int(sum(found.get(name, 0.0) for daemon, found in samples.items() if daemon.startswith(prefix)))
+    values = (found.get(name, 0.0) for daemon, found in samples.items() if daemon.startswith(prefix))
+    return int(sum(1 if math.isnan(value) else value for value in values))  # a lag that is not known is not 0
 
 
 def _missing(due: dict[str, int], held: dict[str, int]) -> str:

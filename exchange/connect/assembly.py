@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
@@ -10,10 +12,13 @@ from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.publish import Encoder
+from exchange.connect.rehearsal import rehearse
+from exchange.connect.rounding import coarser, declared
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.source import Source
 from exchange.connect.sql_source import SqlSource
 from exchange.contract.model import Subject
+from exchange.contract.names import inbox_topic
 from exchange.schema.avro import Schema
 
 
@@ -37,9 +42,16 @@ class Assembly:
         return SqlSource(config, self._engine(config, writes=False), wanted, required)
 
     def encoder(self, config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> Encoder:
-        """What makes records of the source's rows."""
-        null_text = config.csv.null if config.csv else None
-        convert = converter(schema.definition, config.columns, timezone=config.timezone, null_text=null_text)
+        """What makes records of the source's rows; UndeclaredLossError where it would round what it must not."""
+        declared(config.round, subject, schema)
+        zone = ZoneInfo(config.timezone)
+        convert = converter(
+            schema.definition,
+            config.columns,
+            timezone=config.timezone,
+            null_text=config.csv.null if config.csv else None,
+            before={name: coarser(schema.fields[name], how, zone) for name, how in config.round.items()},
+        )
         transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
         return Encoder(subject, schema_id, schema, convert, transform)
 
@@ -47,15 +59,24 @@ class Assembly:
         """The table that a sink fills."""
         return SinkTable(self._engine(config, writes=True), config.table_name, config.key, subject.entity.field)
 
+    def rehearse(self, config: SinkConfig, reader: str, subject: Subject, delivered: Schema) -> None:
+        """Do what a sink would do, and undo it; raises what it would raise."""
+        topic = inbox_topic(reader, subject.id)
+        rehearse(config, self._database(config), self._paths, topic, subject.entity.field, delivered)
+
     def _engine(self, config: SourceConfig | SinkConfig, *, writes: bool) -> Engine:
+        chosen = self._database(config)
+        if not writes:
+            database.require_file(chosen, self._paths)
+        return database.engine(chosen, self._paths, writes=writes)
+
+    def _database(self, config: SourceConfig | SinkConfig) -> Database:
         chosen = config.database or self._fallback
         if chosen is None:
             raise DatabaseConfigError(
                 f"{config.subject} has no database", remedy="give `database: …` at the file's top"
             )
-        if not writes:
-            database.require_file(chosen, self._paths)
-        return database.engine(chosen, self._paths, writes=writes)
+        return chosen
 
 
 def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:

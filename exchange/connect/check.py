@@ -14,10 +14,12 @@ from exchange.connect.database import Paths
 from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.load import Connector
 from exchange.connect.overlap import overlaps
+from exchange.connect.rounding import declared, proposal
+from exchange.connect.source import Page
 from exchange.connect.sql_source import SqlSource
 from exchange.contract.load import Loaded
 from exchange.contract.masks import masked_type
-from exchange.contract.model import Subject
+from exchange.contract.model import Rounding, Subject
 from exchange.contract.nearest import nearest
 from exchange.contract.period import delivering
 from exchange.contract.problem import Path, Problem, Severity, dotted
@@ -71,11 +73,15 @@ class _Check:
                 message = f"no field is filled from the column {column}"
                 self._add((*path, "optional", i), message, nearest(column, list(columns)))
         place = (*path, next(key for key in ("table", "query", "csv", "python") if getattr(config, key) is not None))
+        with self._noted((*path, "round") if config.round else (*path, "subject")):
+            declared(config.round, subject, schema)
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
-            self._parts.encoder(config, subject, 0, schema)
+            # What it may round is told above.
+            self._parts.encoder(config.model_copy(update={"round": {}}), subject, 0, schema)
         with self._noted(place), closing(self._parts.source(config, schema)) as source:
             if isinstance(source, SqlSource):
-                self._table(config, subject, schema, source, place)
+                allowed = {name: how for name, how in config.round.items() if subject.rounded.get(name) == how}
+                self._table(config.model_copy(update={"round": allowed}), subject, schema, source, place)
             if isinstance(source, CsvSource) and config.csv is not None:
                 self._drops(config, config.csv, schema, source, place)
 
@@ -115,10 +121,32 @@ class _Check:
         page = next(source.pages(), None)
         if page is None:
             return
-        reasons = Counter(reason for _, reason in self._parts.encoder(config, subject, 0, schema).encode(page).rejected)
+        reasons = self._reasons(config, subject, schema, page)
+        rounding = self._rounding(config, subject, schema, page)
         for reason, count in reasons.most_common():
             message = f"{count} of the first {len(page.rows)} rows would be rejected: {reason}"
-            self._add(path, message, "correct the rows, or map them in transform.py", "warning")
+            remedy = "correct the rows, or map them in transform.py"
+            if proposal(schema, [reason]):
+                said = ", ".join(f"{name}: {how}" for name, how in rounding.items())
+                remedy = (
+                    f"where the loss is allowed, add `round: {{{said}}}` to the source, and have "
+                    f"`rounded: {{{said}}}` put to the subject in topics.yaml"
+                )
+            self._add(path, message, remedy, "warning")
+
+    def _reasons(self, config: SourceConfig, subject: Subject, schema: Schema, page: Page) -> Counter[str]:
+        return Counter(reason for _, reason in self._parts.encoder(config, subject, 0, schema).encode(page).rejected)
+
+    def _rounding(self, config: SourceConfig, subject: Subject, schema: Schema, page: Page) -> dict[str, Rounding]:
+        """All the rounding that the page needs: of a row, the first loss alone is among the reasons."""
+        rounding = dict(config.round)
+        while True:
+            allowed = subject.model_copy(update={"rounded": rounding})
+            reasons = self._reasons(config.model_copy(update={"round": rounding}), allowed, schema, page)
+            more = proposal(schema, list(reasons))
+            if more.keys() <= rounding.keys():
+                return rounding
+            rounding |= more
 
     def sink(self, config: SinkConfig, path: Path) -> None:
         """Note what is wrong with one sink."""
@@ -129,6 +157,7 @@ class _Check:
             message = f"{self._department} has no grant for {config.subject}"
             self._add((*path, "subject"), message, nearest(config.subject, sorted({g.subject for g in granted})))
             return
+        before = len(self.problems)
         for grant in grants:
             given = list(self._loaded.schemas[config.subject].fields) if grant.fields == "all" else grant.fields
             for i, field in enumerate(config.key):
@@ -137,10 +166,11 @@ class _Check:
                 elif field in grant.masks and grant.masks[field].kind != "pseudonym":
                     message = f"grant {grant.id} gives {field} masked: the rows of different records would be one"
                     self._add((*path, "key", i), message, "choose another key")
+        if len(self.problems) > before:
+            return
         with self._noted((*path, "table") if config.table else path):
             subject = contract.subject(config.subject)
-            with closing(self._parts.table(config, subject)) as table:
-                table.examine(self._delivered(config.subject))
+            self._parts.rehearse(config, self._department, subject, self._delivered(config.subject))
 
     def _delivered(self, subject: str) -> Schema:
         """The schema of the records that the department is granted now."""

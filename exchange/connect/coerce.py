@@ -7,18 +7,20 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from exchange.connect.source import Unreadable
 from exchange.errors import RecordError
 
 Convert = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")  # the standard library would cut it off
+_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # without rounding to 28 digits
 _FLOAT_DIGITS = 15  # decimal digits that every double keeps (IEEE 754)
 
 
@@ -33,7 +35,11 @@ def _reject(reason: str) -> RowRejectedError:
 
 
 def _wrong(value: Any, wanted: str) -> RowRejectedError:
-    return _reject("null where a value is due" if value is None else f"{type(value).__name__} where {wanted} is due")
+    if value is None:
+        return _reject("null where a value is due")
+    if isinstance(value, Unreadable):
+        return _reject(f"a {value.kind} out of range where {wanted} is due")
+    return _reject(f"{type(value).__name__} where {wanted} is due")
 
 
 def _null(value: Any) -> None:
@@ -75,7 +81,7 @@ def _whole(value: Any) -> int:
 
 
 def _double(value: Any) -> float:
-    if type(value) is str and _NUMBER.fullmatch(value):
+    if type(value) is str and NUMBER.fullmatch(value):
         value = Decimal(value)
     if type(value) is float:
         result = value
@@ -185,7 +191,7 @@ def decimal(precision: int, scale: int) -> Convert:
         if not value.is_finite():
             raise _reject("not a finite number")
         if value.as_tuple().exponent < exponent:
-            value = value.normalize()
+            value = value.normalize(_EXACT)
             if value.as_tuple().exponent < exponent:
                 raise _reject(f"has more than {scale} decimals")
         if not -limit < value < limit:
@@ -205,7 +211,7 @@ def _exact(value: Any) -> Decimal:
         if len(exact.normalize().as_tuple().digits) > _FLOAT_DIGITS:
             raise _reject("float that is not an exact decimal")
         return exact
-    if type(value) is str and _NUMBER.fullmatch(value):
+    if type(value) is str and NUMBER.fullmatch(value):
         try:
             return Decimal(value)
         except InvalidOperation:

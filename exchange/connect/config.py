@@ -9,6 +9,7 @@
         cursor: {time: updated_at, id: id}      # changes with every update; unique with the id
         lookback_s: 60                          # longest time between a row's timestamp and its commit
         columns: {resident_id: id_no}           # schema field: column, only where the names differ
+        round: {updated_at: millis, amount: 2}  # optional: a loss that is declared; the contract shows it as `rounded`
         optional: [employer]                    # columns that may be missing
         transform: transform.py:income          # optional: row mapping -> row mapping, or None to skip the row
       - subject: tax.arrears
@@ -31,7 +32,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
-from exchange.contract.model import Model, Name, SubjectId
+from exchange.contract.model import Model, Name, Rounding, SubjectId
 
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -62,6 +63,7 @@ class Database(Model):
 
     url: str = Field(description="SQLAlchemy URL of SQLite or PostgreSQL.")
     password_file: str | None = Field(default=None, description="File whose first line is the password.")
+    timeout_s: float = Field(default=300, gt=0, description="The longest that one statement may take on PostgreSQL.")
 
     @model_validator(mode="before")
     @classmethod
@@ -103,6 +105,9 @@ class SourceConfig(Model):
     poll_s: float = Field(default=1.0, gt=0, description="Pause between looks at a source that has nothing new.")
     page_rows: int = Field(default=5000, ge=1, le=50_000, description="Rows in one transaction at most.")
     columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, where names differ.")
+    round: Mapping[str, Rounding] = Field(
+        default_factory=dict, description="Schema field: unit or decimals to which its values are made less exact."
+    )
     optional: tuple[str, ...] = Field(
         default=(), description="Columns that may be missing: their fields take the schema's defaults then."
     )

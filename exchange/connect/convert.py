@@ -8,6 +8,7 @@ rejection name the field and what is wrong, never the value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,16 +31,21 @@ def converter(
     *,
     timezone: str = "UTC",
     null_text: str | None = None,
+    before: Mapping[str, Convert] = MappingProxyType({}),
 ) -> Callable[[Row], dict[str, Any]]:
     """A function that makes a row (by column) a record (by field) of the record `schema`.
 
     `columns` gives the column of a field where the names differ; other columns are ignored. A
     column that a row lacks takes the field's default, if it is a simple one. Timestamps without a zone
-    are in `timezone`. `null_text` is the text that means null in a nullable field.
+    are in `timezone`. `null_text` is the text that means null in a nullable field. `before` is done to a
+    field's value first, see `rounding`.
     The function raises `RowRejectedError`; this one `UnsupportedSchemaError`.
     """
     build = _Builder(ZoneInfo(timezone), null_text)
-    fields = [(f["name"], columns.get(f["name"], f["name"]), build.of(f["type"])) for f in schema["fields"]]
+    fields = [
+        (f["name"], columns.get(f["name"], f["name"]), _after(before.get(f["name"]), build.of(f["type"])))
+        for f in schema["fields"]
+    ]
     defaults = simple_defaults(schema["fields"])
 
     def convert(row: Row) -> dict[str, Any]:
@@ -70,6 +76,10 @@ def converter(
         return record
 
     return convert
+
+
+def _after(first: Convert | None, then: Convert) -> Convert:
+    return then if first is None else lambda value: then(first(value))
 
 
 def simple_defaults(fields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from exchange import private
+from exchange.connect import postgres
 from exchange.connect.config import Database
+from exchange.connect.diagnosis import Diagnosis, diagnose
 from exchange.errors import ConfigError, TransientError
 
-BUSY_TIMEOUT_S = 30
-# UTC, so that the cursor's timestamps are written the same way every time; an end for a connection that went dead.
-POSTGRESQL = {"connect_timeout": 10, "options": "-c timezone=UTC", "keepalives_idle": 30, "tcp_user_timeout": 60_000}
+_waits: dict[int, tuple[str, float]] = {}  # thread → what it has asked a database for, and when (Unix time)
 
 
 class DatabaseConfigError(ConfigError):
@@ -28,8 +32,14 @@ class DatabaseConfigError(ConfigError):
     code = "database-config"
 
 
+class BadValueError(DatabaseConfigError):
+    """A query fails on the value of a row."""
+
+    code = "bad-value"
+
+
 class DatabaseUnavailableError(TransientError):
-    """A database does not answer, or is locked, for now."""
+    """A database does not answer, or is locked, or has no room, for now."""
 
     code = "database-unavailable"
 
@@ -57,27 +67,33 @@ def url(database: Database, paths: Paths) -> URL:
     """The database's complete URL, with the password out of its file."""
     try:
         parsed = make_url(paths.fill(database.url))
-    except ArgumentError as error:
-        raise DatabaseConfigError(
-            "the database URL cannot be read", remedy="sqlite:///file or postgresql+psycopg://…"
-        ) from error
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise DatabaseConfigError(
-            f"{parsed.get_backend_name()} is not supported", remedy="use SQLite or PostgreSQL, or a python source"
-        )
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError):
+        # Without its cause: that can quote the password.
+        raise DatabaseConfigError("the database URL cannot be read", remedy=_URLS) from None
+    # There is one driver for each, whatever name the URL has for it.
+    kind = parsed.get_backend_name().lower()
+    kind = "postgresql" if kind == "postgres" else kind
+    if kind not in ("sqlite", "postgresql"):
+        raise DatabaseConfigError(f"{kind} is not supported", remedy=f"{_URLS}; or a python source")
+    parsed = parsed.set(drivername="postgresql+psycopg" if kind == "postgresql" else kind)
     if database.password_file:
-        try:
-            lines = paths.path(database.password_file).read_text().splitlines()
-        except OSError as error:
-            raise DatabaseConfigError(
-                f"password file {database.password_file} cannot be read", remedy="check its path and permissions"
-            ) from error
-        parsed = parsed.set(password=lines[0] if lines else "")
-    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        parsed = parsed.set(password=_password(database.password_file, paths))
+    if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
         parsed = parsed.set(database=str(paths.folder / str(parsed.database)))
     return parsed
+
+
+_URLS = "write sqlite:///file.db or postgresql://user@host/database"
+
+
+def _password(name: str, paths: Paths) -> str:
+    try:
+        lines = paths.path(name).read_text("utf-8-sig").splitlines()
+    except (OSError, ValueError):
+        raise DatabaseConfigError(
+            f"password file {name} cannot be read", remedy="check its path and permissions; it is UTF-8"
+        ) from None
+    return lines[0] if lines else ""
 
 
 def require_file(database: Database, paths: Paths) -> None:
@@ -88,19 +104,31 @@ def require_file(database: Database, paths: Paths) -> None:
 
 
 def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
-    """An engine for a source, or (`writes`) for a sink.
+    """An engine for a source, or (`writes`) for a sink; no statement takes longer than the database's `timeout_s`.
 
-    SQLite: text that is not UTF-8 comes with surrogates, so that one bad value spoils one row only.
-    A sink's database gets a write-ahead log, which lets sources read on while it is written.
+    Text that is not UTF-8 comes with surrogates, and what Python cannot hold as Unreadable, so that one
+    bad value spoils one row only. A sink's SQLite gets a write-ahead log, which lets sources read on
+    while it is written.
     """
     target = url(database, paths)
     if target.get_backend_name() == "sqlite":
         if writes and target.database:
             private.folder(Path(target.database).parent)
-        made = sqlalchemy.create_engine(target, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S})
+        made = sqlalchemy.create_engine(target, hide_parameters=True, connect_args={"timeout": postgres.LOCK_S})
         event.listen(made, "connect", _sqlite_writer if writes else _sqlite_reader)
         return made
-    return sqlalchemy.create_engine(target, hide_parameters=True, pool_pre_ping=True, connect_args=POSTGRESQL)
+    made = sqlalchemy.create_engine(
+        target,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args=postgres.parameters(target.query, database.timeout_s),
+    )
+
+    @event.listens_for(made, "do_connect")
+    def _connect(_dialect: object, _record: object, arguments: Any, parameters: Any) -> postgres.Connection:
+        return postgres.connect(arguments, parameters, database.timeout_s)
+
+    return made
 
 
 def _sqlite_reader(connection: Any, _record: object) -> None:
@@ -115,21 +143,36 @@ def _sqlite_writer(connection: Any, _record: object) -> None:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise TransientError where waiting can help, DatabaseConfigError otherwise; no statement, no values."""
+    """Raise DatabaseUnavailableError where waiting can help, DatabaseConfigError otherwise; no statement, no values.
+
+    While it lasts, `waiting` says that this thread waits for its database.
+    """
+    thread, outer = threading.get_ident(), _waits.get(threading.get_ident())
+    _waits[thread] = (what, time.time())
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        if isinstance(error, OperationalError) and "no such" in str(error.orig):
-            raise DatabaseConfigError(
-                f"{what}: a table or column does not exist", remedy="exchange connector check"
-            ) from error
-        raise DatabaseUnavailableError(f"{what}: the database does not answer ({_name(error)})") from error
-    except SQLAlchemyError as error:
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            raise DatabaseUnavailableError(f"{what}: the connection was lost") from error
-        raise DatabaseConfigError(f"{what}: refused ({_name(error)})", remedy="exchange connector check") from error
+    except (SQLAlchemyError, psycopg.Error, sqlite3.Error, ValueError, ArithmeticError) as error:
+        found = _diagnose(error)
+        if found.waiting_helps:
+            raise DatabaseUnavailableError(f"{what}: {found.cause}", remedy=found.remedy) from error
+        kind = BadValueError if found.of_value else DatabaseConfigError
+        raise kind(f"{what}: {found.cause}", remedy=found.remedy) from error
+    finally:
+        if outer is None:
+            del _waits[thread]
+        else:
+            _waits[thread] = outer
 
 
-def _name(error: SQLAlchemyError) -> str:
-    origin = getattr(error, "orig", None)
-    return type(origin or error).__name__
+def waiting(thread: int | None) -> tuple[str, float] | None:
+    """What that thread has asked a database for and not yet got, and since when (Unix time)."""
+    return _waits.get(thread or 0)
+
+
+def _diagnose(error: BaseException) -> Diagnosis:
+    if isinstance(error, PoolTimeoutError):
+        return Diagnosis("no connection was free", "the connector goes on by itself", waiting_helps=True)
+    found = diagnose(getattr(error, "orig", None) or error)
+    if isinstance(error, DBAPIError) and error.connection_invalidated and not found.waiting_helps:
+        return Diagnosis("the connection was lost", "the connector goes on by itself", waiting_helps=True)
+    return found

@@ -47,10 +47,7 @@ class Running:
 
     def health(self) -> metrics.Health:
         """Not well while any worker is failing."""
-        states = {
-            f"{w.kind} {w.subject}": type(w.error).__name__ if w.error else "idle" if w.idle else "working"
-            for w in self.workers
-        }
+        states = {f"{w.kind} {w.subject}": w.state() for w in self.workers}
         failing = {metrics.Part(w.kind, w.subject): w.error is not None for w in self.workers}
         return metrics.Health(ok=not any(failing.values()), facts=states, failing=failing)
 

@@ -22,6 +22,35 @@ class Bad:
     reason: str
 
 
+class Unreadable:
+    """A value that a database holds and Python does not, such as PostgreSQL's `infinity` or a year before Christ.
+
+    No field of a record takes it, and it has no text, so that nobody publishes it by mistake. It sorts
+    as its database sorts it: `early`, before all that Python can hold, or else behind that.
+    """
+
+    def __init__(self, stored: str, kind: str) -> None:
+        self.stored = stored
+        self.kind = kind
+
+    @property
+    def early(self) -> bool:
+        """Whether it is a day before all that Python can hold."""
+        return self.stored.startswith("-") or self.stored.endswith(" BC")
+
+    def __str__(self) -> str:
+        raise ValueError(f"a {self.kind} that Python cannot hold has no text")
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} that Python cannot hold>"
+
+    def __lt__(self, other: object) -> bool:
+        return self.early and not isinstance(other, Unreadable)
+
+    def __gt__(self, other: object) -> bool:
+        return not self.early and not isinstance(other, Unreadable)
+
+
 @dataclass(frozen=True)
 class Page:
     """Rows that become one transaction, and the progress that is written in it.

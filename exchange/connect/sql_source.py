@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import FromClause, Select, bindparam, column, func, inspect, select, table, text, tuple_
-from sqlalchemy.engine import Engine
+from sqlalchemy import Select, bindparam, func, inspect, select, tuple_
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType
 
+from exchange.connect import postgres
 from exchange.connect.columns import PROGRESS, Columns
 from exchange.connect.config import SourceConfig
-from exchange.connect.database import DatabaseConfigError, translated
-from exchange.connect.source import Page, Progress, Source
+from exchange.connect.database import BadValueError, DatabaseConfigError, translated
+from exchange.connect.query import columns_of, origin
+from exchange.connect.source import Bad, Page, Progress, Row, Source
 from exchange.connect.window import Window, before, instant, latest, row_hash
 
 RAW = NullType()  # values as the driver gives and takes them: SQLAlchemy would round SQLite's decimals
 FETCH_ROWS = 20_000  # at a time: without an index, each fetch sorts the whole table
-ODD_TIMES = 20  # how many rows of a time that is none or in the future may stand before the newest
+FETCH_BYTES = 32 << 20  # and in memory, however long the rows are
+PAGE_BYTES = 8 << 20  # of rows in one transaction
+SINGLY_ROWS = 1_000  # among which a row is looked for whose value fails
+ODD_TIMES = 20  # how many times that are none or in the future are looked at together, before the newest
+
+
+Key = tuple[Any, Any]
+"""A row's (time, id)."""
 
 
 class RepeatedCursorError(DatabaseConfigError):
@@ -34,6 +46,31 @@ class ColumnGoneError(DatabaseConfigError):
     """A column from which rows were published is not there any more."""
 
     code = "column-gone"
+
+
+@dataclass
+class Fetched:
+    """Rows in order, as far as they fit into memory, with their keys and sizes in bytes; `is_last`: that was all."""
+
+    keys: list[Key] = field(default_factory=list)
+    rows: list[Sequence[Any] | Bad] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    is_last: bool = False
+
+    def add(self, key: Key, row: Sequence[Any]) -> int:
+        """Take in a row; return its size."""
+        size = sum(map(_size, row))
+        self.keys.append(key)
+        self.rows.append(row)
+        self.sizes.append(size)
+        return size
+
+    def extend(self, other: Fetched) -> None:
+        """Take in what comes behind."""
+        self.keys += other.keys
+        self.rows += other.rows
+        self.sizes += other.sizes
+        self.is_last = other.is_last
 
 
 class SqlSource(Source):
@@ -102,25 +139,14 @@ class SqlSource(Source):
         newest = self._newest()
         low, last = self._window.low, None
         while True:
-            rows = self._fetch(low, last)
-            if not rows:
+            fetched = self._fetch(low, last)
+            if not fetched.keys:
                 break
-            moments = [row[self._time] for row in rows]
-            last = (moments[-1], rows[-1][self._id])
-            hashes = np.array([row_hash(row[self._time], row[self._id]) for row in rows], np.uint64)
-            if len(np.unique(hashes)) < len(hashes):
-                raise RepeatedCursorError(
-                    f"{self._config.subject}: rows with the same {self.cursor.time} and {self.cursor.id}",
-                    remedy="name a column as cursor.id that tells the rows apart",
-                )
-            fresh = np.flatnonzero(~np.isin(hashes, known)).tolist()
-            for at in range(0, len(fresh), self._config.page_rows):
-                some = fresh[at : at + self._config.page_rows]
-                yield self._page([rows[i] for i in some], [moments[i] for i in some], hashes[some], newest)
-            if len(rows) < self._fetch_rows:
-                break
-            # What came since the sweep began is for the next one, which looks back again.
-            if newest is not None and before(newest, moments[-1]):
+            last = fetched.keys[-1]
+            yield from self._pages(fetched, known, newest)
+            # What came since the sweep began is for the next one, which looks back again; behind it are odd times only.
+            came_since = newest is not None and before(newest, last[0]) and latest([last[0]], self._clock()) is not None
+            if fetched.is_last or came_since:
                 break
         if self._unnoted and not self._fresh:
             yield Page([], self._noted())
@@ -147,23 +173,38 @@ class SqlSource(Source):
         query = select(func.count()).select_from(rows)
         return int(self._rows(query.where(when.is_(None) | row_id.is_(None)))[0][0])
 
-    @property
-    def _time(self) -> int:
-        return self.names.index(self.cursor.time)
+    def _pages(self, fetched: Fetched, known: np.ndarray, newest: Any) -> Iterator[Page]:
+        """What is new of it, cut into transactions."""
+        hashes = np.array([row_hash(*key) for key in fetched.keys], np.uint64)
+        if len(np.unique(hashes)) < len(hashes):
+            raise self._repeated()
+        page: list[int] = []
+        held = 0
+        for at in np.flatnonzero(~np.isin(hashes, known)).tolist():
+            if page and (len(page) == self._config.page_rows or held + fetched.sizes[at] > PAGE_BYTES):
+                yield self._page(fetched, page, hashes[page], newest)
+                page, held = [], 0
+            page.append(at)
+            held += fetched.sizes[at]
+        if page:
+            yield self._page(fetched, page, hashes[page], newest)
 
-    @property
-    def _id(self) -> int:
-        return self.names.index(self.cursor.id)
-
-    def _page(self, rows: list[Sequence[Any]], moments: list[Any], hashes: np.ndarray, newest: Any) -> Page:
+    def _page(self, fetched: Fetched, some: list[int], hashes: np.ndarray, newest: Any) -> Page:
         high = self._window.high
+        moments = [fetched.keys[i][0] for i in some]
         progress = self._noted() | self._window.add(moments, hashes, newest, self._clock())
         if self._window.high != high:
             self._newest_since = self._monotonic()
         places = Places(self._config.table or "query", moments, hashes)
-        names = self.names
-        return Page(
-            [dict(zip(names, row, strict=True)) for row in rows], progress, places, instant(moments[0], self._zone)
+        return Page([self._row(fetched.rows[i]) for i in some], progress, places, instant(moments[0], self._zone))
+
+    def _row(self, row: Sequence[Any] | Bad) -> Row | Bad:
+        return row if isinstance(row, Bad) else dict(zip(self.names, row, strict=True))
+
+    def _repeated(self) -> RepeatedCursorError:
+        return RepeatedCursorError(
+            f"{self._config.subject}: rows with the same {self.cursor.time} and {self.cursor.id}",
+            remedy="name a column as cursor.id that tells the rows apart",
         )
 
     def _noted(self) -> dict[str, bytes | None]:
@@ -175,26 +216,84 @@ class SqlSource(Source):
         """The newest time in the table that can be one."""
         when = origin(self._config, [self.cursor.time]).c[self.cursor.time]
         query = select(when).where(when.is_not(None))
-        rows = self._rows(query.order_by(when.desc()).limit(ODD_TIMES))
-        return latest((row[0] for row in rows), self._clock())
+        query = query.order_by(when.desc())
+        look, below = ODD_TIMES, query
+        while True:
+            moments = [row[0] for row in self._rows(below.limit(look))]
+            found = latest(moments, self._clock())
+            if found is not None or len(moments) < look:
+                return found
+            look, below = 2 * look, query.where(when < _bind(moments[-1]))
 
-    def _fetch(self, low: Any, last: tuple[Any, Any] | None) -> list[Sequence[Any]]:
-        # By `table.column`: SQLite takes a quoted name alone for a text where there is no such column any more.
-        rows = origin(self._config, self.names)
-        when, row_id = rows.c[self.cursor.time], rows.c[self.cursor.id]
-        query: Any = select(*(rows.c[name] for name in self.names))
+    def _fetch(self, low: Any, last: Key | None) -> Fetched:
+        try:
+            return self._read(self._from(self.names, low, last).limit(self._fetch_rows + 1))
+        except BadValueError:
+            # It says nothing of where the row is.
+            keys = self._read_keys(low, last)
+            fetched = self._read_singly(keys) if keys else Fetched()
+            fetched.is_last &= len(keys) < SINGLY_ROWS
+            return fetched
+
+    def _from(self, names: Sequence[str], low: Any, last: Key | None) -> Select[Any]:
+        """These columns of the rows behind `last`, or from `low` on."""
+        when, row_id, query = self._ordered(names)
         query = query.where(when.is_not(None), row_id.is_not(None))
         if last is not None:
-            query = query.where(
-                tuple_(when, row_id, types=[RAW, RAW]) > tuple_(_bind(last[0]), _bind(last[1]), types=[RAW, RAW])
-            )
-        elif low is not None:
-            query = query.where(when >= _bind(low))
-        return self._rows(query.order_by(when, row_id).limit(self._fetch_rows))
+            return query.where(_pair(when, row_id) > _pair(*map(_bind, last)))
+        return query if low is None else query.where(when >= _bind(low))
+
+    def _ordered(self, names: Sequence[str]) -> tuple[ColumnElement[Any], ColumnElement[Any], Select[Any]]:
+        # By `table.column`: SQLite takes a quoted name alone for a text where there is no such column any more.
+        rows = origin(self._config, names)
+        when, row_id = rows.c[self.cursor.time], rows.c[self.cursor.id]
+        query: Any = select(*(rows.c[name] for name in names))
+        return when, row_id, query.order_by(when, row_id)
+
+    def _read(self, query: Select[Any]) -> Fetched:
+        """As many of its rows as may be in memory together."""
+        fetched, held = Fetched(), 0
+        time_at, id_at = self.names.index(self.cursor.time), self.names.index(self.cursor.id)
+        with (
+            translated(f"read {self._config.subject}"),
+            self._engine.connect() as connection,
+            closing(_stream(connection, query)) as rows,
+        ):
+            for row in rows:
+                key = (row[time_at], row[id_at])
+                if held >= FETCH_BYTES or len(fetched.rows) == self._fetch_rows:
+                    # The next fetch begins behind the last key: a second row of it would be passed over.
+                    if row_hash(*key) == row_hash(*fetched.keys[-1]):
+                        raise self._repeated()
+                    return fetched
+                held += fetched.add(key, row)
+        fetched.is_last = True
+        return fetched
+
+    def _read_keys(self, low: Any, last: Key | None) -> list[Key]:
+        names = list(dict.fromkeys((self.cursor.time, self.cursor.id)))
+        found = self._rows(self._from(names, low, last).limit(SINGLY_ROWS))
+        return [(row[0], row[-1]) for row in found]
+
+    def _read_singly(self, keys: Sequence[Key]) -> Fetched:
+        """The rows of these keys, halved until those whose values fail are by themselves."""
+        when, row_id, query = self._ordered(self.names)
+        here = _pair(when, row_id)
+        query = query.where(here >= _pair(*map(_bind, keys[0])), here <= _pair(*map(_bind, keys[-1])))
+        try:
+            return self._read(query)
+        except BadValueError as error:
+            if len(keys) == 1:
+                return Fetched([keys[0]], [Bad(error.message)], [0], is_last=True)
+        half = len(keys) // 2
+        fetched = self._read_singly(keys[:half])
+        if fetched.is_last:
+            fetched.extend(self._read_singly(keys[half:]))
+        return fetched
 
     def _rows(self, query: Select[Any]) -> list[Sequence[Any]]:
         with translated(f"read {self._config.subject}"), self._engine.connect() as connection:
-            return list(connection.execute(query).cursor.fetchall())
+            return list(_stream(connection, query))
 
 
 class Places(Sequence[str]):
@@ -207,27 +306,31 @@ class Places(Sequence[str]):
         return len(self._moments)
 
     def __getitem__(self, index: Any) -> Any:
-        return f"{self._name}, {self._moments[index]}, #{int(self._hashes[index]):016x}"
+        moment = self._moments[index]
+        # Only what is a time is no personal data.
+        shown = moment if instant(moment) is not None else "no time"
+        return f"{self._name}, {shown}, #{int(self._hashes[index]):016x}"
 
 
 def _bind(value: Any) -> ColumnElement[Any]:
     return bindparam(None, value, type_=RAW, unique=True)
 
 
-def origin(config: SourceConfig, names: Sequence[str]) -> FromClause:
-    """The table or query with those columns, as something to select from."""
-    if config.query is not None:
-        return text(config.query.rstrip("; \n")).columns(*(column(name) for name in names)).subquery("origin")
-    assert config.table is not None
-    schema, _, name = config.table.rpartition(".")
-    return table(name, *(column(c) for c in names), schema=schema or None)
+def _pair(when: ColumnElement[Any], row_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    return tuple_(when, row_id, types=[RAW, RAW])
 
 
-def columns_of(engine: Engine, config: SourceConfig) -> list[str]:
-    """The columns that the table or query has; DatabaseConfigError where two have one name."""
-    query = select(text("*")).select_from(origin(config, ())).limit(0)
-    with engine.connect() as connection:
-        names = list(connection.execute(query).keys())
-    if len(set(names)) < len(names):
-        raise DatabaseConfigError("two columns of the query have one name", remedy="name them with AS")
-    return names
+def _size(value: Any) -> int:
+    """Bytes in memory; of what holds other values, about."""
+    return len(repr(value)) if isinstance(value, list | dict) else getsizeof(value)
+
+
+def _stream(connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
+    """The rows of a query one by one, as they come from the database."""
+    if connection.dialect.name == "sqlite":
+        cursor: Any = connection.execute(query).cursor
+        yield from cursor
+        return
+    # SQLAlchemy would take all of them, or by a number of rows, whatever their size.
+    compiled = query.compile(connection)
+    yield from postgres.stream(connection.connection.driver_connection, str(compiled), compiled.params)

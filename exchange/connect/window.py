@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from hashlib import blake2b
@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from exchange.connect.source import Unreadable
 from exchange.errors import ConfigError, CorruptionError
 
-Moment = str | int | float | datetime | date
+# Bytes only in SQLite, Unreadable only in PostgreSQL: rows of such a time are published, but do not move the window.
+Moment = str | int | float | datetime | date | bytes | Unreadable
 FUTURE_S = 86_400.0
 _TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
 # Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970, by their size.
@@ -42,7 +44,12 @@ class ProgressError(CorruptionError):
 
 def row_hash(moment: Moment, row_id: Any) -> int:
     """64 bits for a row version: enough, as a late row is compared with one window only."""
-    return int.from_bytes(blake2b(f"{moment}\0{row_id}".encode("utf-8", "surrogateescape"), digest_size=8).digest())
+    text = f"{_written(moment)}\0{_written(row_id)}"
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest())
+
+
+def _written(value: Any) -> Any:
+    return value.stored if isinstance(value, Unreadable) else value
 
 
 def instant(moment: Moment, zone: tzinfo = UTC) -> float | None:
@@ -75,7 +82,9 @@ def earlier(moment: Moment, seconds: float) -> Moment:
             return moment - timedelta(days=ceil(seconds / 86_400))
     except OverflowError:
         return moment
-    return moment - ceil(seconds * _unit(moment))
+    if isinstance(moment, int | float):
+        return moment - ceil(seconds * _unit(moment))
+    return moment
 
 
 def _unit(number: float) -> float:
@@ -123,7 +132,7 @@ class Window:
                 facts = {key: _load(value) for key, value in json.loads(head).items()}
                 self._pages.append(_Page(name, facts["until"], np.frombuffer(hashes, ">u8").astype(np.uint64)))
                 self.low, self.high = facts["low"], facts["high"]
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ProgressError(
                     f"progress {name} is not readable", remedy="call the exchange's operator"
                 ) from error
@@ -172,6 +181,10 @@ def _dump(moment: Moment | None) -> list[Any]:
         return ["datetime", moment.isoformat()]
     if isinstance(moment, date):
         return ["date", moment.isoformat()]
+    if isinstance(moment, bytes):
+        return ["bytes", moment.hex()]
+    if isinstance(moment, Unreadable):
+        return ["unreadable", [moment.stored, moment.kind]]
     raise CursorTypeError(
         f"the cursor's time column gives {type(moment).__name__}", remedy="name a column that is a timestamp"
     )
@@ -179,4 +192,13 @@ def _dump(moment: Moment | None) -> list[Any]:
 
 def _load(value: list[Any]) -> Any:
     kind, raw = value
-    return raw if kind == "raw" else {"datetime": datetime, "date": date}[kind].fromisoformat(raw)
+    return _LOADS[kind](raw)
+
+
+_LOADS: Mapping[str, Callable[[Any], Any]] = {
+    "raw": lambda raw: raw,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "bytes": bytes.fromhex,
+    "unreadable": lambda raw: Unreadable(*raw),
+}

@@ -6,28 +6,38 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from exchange import metrics
 from exchange.bus.connection import Cluster
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
+from exchange.connect.database import waiting
 from exchange.connect.publish import Publisher
 from exchange.connect.sink import Sink
 from exchange.connect.source import Source
-from exchange.errors import CorruptionError, ExchangeError, TransientError
+from exchange.errors import ConfigError, CorruptionError, ExchangeError, TransientError
 
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # of a sink that finds nothing: a fetch costs 0.5 ms of a core
 POLL_S = 0.03  # longer than the broker holds back an empty answer
+WAITING_S = 2.0  # a database that has not answered for so long is waited for
 OUTCOMES = {"source": ("read", "published", "rejected"), "sink": ("applied", "rejected")}
 SWEEP_SHARE = 10  # a sweep that found nothing is followed by a pause of so many times its duration
 _log = logging.getLogger("exchange.connect")
 
 
-class Worker(threading.Thread):
-    """Runs one source or sink until `stop`; after a failure it begins again, later and later.
+class WorkerError(CorruptionError):
+    """A source or sink failed in a way that nobody foresaw; its log line says where."""
 
+    code = "worker"
+
+
+class Worker(threading.Thread):
+    """Runs one source or sink until `stop`; after a failure it begins again.
+
+    It does so soon, then later and later; every 30 s where only a person can mend it (ConfigError).
     `idle`: for now there is nothing to do. `error`: the last attempt failed with that. A
     CorruptionError ends the thread (`ended_with`); with `patient` False, so does any error that
     waiting cannot mend.
@@ -40,7 +50,8 @@ class Worker(threading.Thread):
         self.kind = kind
         self.idle = False
         self.error: Exception | None = None
-        self.ended_with: Exception | None = None
+        self.ended_with: ExchangeError | None = None
+        self._failing_since = 0.0
         self._stop_asked = stop
         self._patient = patient
         self._attempt = 0
@@ -52,20 +63,56 @@ class Worker(threading.Thread):
             try:
                 self.attempt()
             except Exception as error:
-                self.idle = False
-                self.error = error
-                code = error.code if isinstance(error, ExchangeError) else type(error).__name__
-                metrics.TRANSACTION_FAILURES.labels(code).inc()
-                lasting = not isinstance(error, TransientError)
-                if isinstance(error, CorruptionError) or (lasting and not self._patient):
-                    _log.critical(f"{self.kind} ended", extra={"subject": self.subject, "code": code}, exc_info=True)
-                    self.ended_with = error
+                self._failed(error)
+                if self.ended_with is not None:
                     return
-                pause_s = min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2**self._attempt)
+                self._stop_asked.wait(self._pause_s())
                 self._attempt += 1
-                extra = {"subject": self.subject, "code": code, "attempt": self._attempt}
-                _log.warning(f"{self.kind} failed, will try again", extra=extra, exc_info=lasting)
-                self._stop_asked.wait(pause_s)
+
+    def _failed(self, error: Exception) -> None:
+        if self.error is None:
+            self._failing_since = time.time()
+        self.idle = False
+        self.error = error
+        known = error if isinstance(error, ExchangeError) else None
+        code = known.code if known else type(error).__name__
+        metrics.TRANSACTION_FAILURES.labels(code).inc()
+        lasting = not isinstance(error, TransientError)
+        extra = {"subject": self.subject, "code": code, "reason": str(known) if known else None}
+        if isinstance(error, CorruptionError) or (lasting and not self._patient):
+            _log.critical(f"{self.kind} ended", extra=extra, exc_info=True)
+            # What is not ours could quote a row: it goes no further than its place in the log.
+            self.ended_with = known or WorkerError(
+                f"{self.kind} {self.subject} failed: {code}", remedy="see the log for the place in the code"
+            )
+            return
+        _log.warning(
+            f"{self.kind} failed, will try again", extra={**extra, "attempt": self._attempt + 1}, exc_info=lasting
+        )
+
+    def _pause_s(self) -> float:
+        if isinstance(self.error, ConfigError):
+            return LAST_BACKOFF_S
+        return min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._attempt, 10))
+
+    def state(self) -> str:
+        """What it does, in words: idle, working, waiting (for what, since when), or failing (why, since when)."""
+        asked = self._waits_for()
+        if asked:
+            what, since = asked
+            if self.error is None:
+                return f"waiting for the database since {_clock(since)}: {what}"
+        if self.error is not None:
+            code = self.error.code if isinstance(self.error, ExchangeError) else type(self.error).__name__
+            why = self.error.message if isinstance(self.error, ExchangeError) else "see the log"
+            waits = "waiting" if isinstance(self.error, TransientError) else "failing"
+            return f"{waits} since {_clock(self._failing_since)} [{code}]: {why}"
+        return "idle" if self.idle else "working"
+
+    def _waits_for(self) -> tuple[str, float] | None:
+        """What it has asked its database for, if that takes long, and since when."""
+        asked = waiting(self.ident)
+        return asked if asked and time.time() - asked[1] > WAITING_S else None
 
     def attempt(self) -> None:
         """Connect and work until `stop`."""
@@ -102,8 +149,18 @@ class SourceWorker(Worker):
         self._publisher = publisher
         self._make = make
         self._poll_s = poll_s
+        self._lag_s = 0.0
+        self._looked = time.time()  # when it last began to read the database to its end; before that, when it was made
+        self._looked_once = False
+
+    def lag_s(self) -> float:
+        """Age of the oldest change that is not published: as known, or since the database was last read to its end."""
+        if self.error is None and self._looked_once and not self._waits_for():
+            return self._lag_s
+        return max(self._lag_s, time.time() - self._looked)
 
     def attempt(self) -> None:
+        metrics.SOURCE_LAG.labels(self.subject).set_function(self.lag_s)
         source = self._make()
         # Opening the producer fences a predecessor that is still alive, before its progress is read.
         try:
@@ -115,11 +172,11 @@ class SourceWorker(Worker):
             source.close()
 
     def _sweep(self, source: Source, producer: Producer) -> None:
-        began = time.monotonic()
+        began, looked = time.monotonic(), time.time()
         rows = 0
         for page in source.pages():
             if page.oldest is not None:
-                metrics.SOURCE_LAG.labels(self.subject).set(max(0.0, time.time() - page.oldest))
+                self._lag_s = max(0.0, time.time() - page.oldest)
             published, rejected = self._publisher.publish(producer, page)
             rows += len(page.rows)
             self.count("read", len(page.rows))
@@ -128,7 +185,7 @@ class SourceWorker(Worker):
             self.succeeded(idle=False)
             if self._stop_asked.is_set():
                 return
-        metrics.SOURCE_LAG.labels(self.subject).set(0)
+        self._lag_s, self._looked, self._looked_once = 0.0, looked, True
         self.succeeded(idle=rows == 0 and source.settled())
         if rows == 0:
             self._stop_asked.wait(max(self._poll_s, SWEEP_SHARE * (time.monotonic() - began)))
@@ -143,6 +200,7 @@ class SinkWorker(Worker):
         super().__init__(department, subject, "sink", stop, patient=patient)
         self._make = make
         self._at_end_s: float | None = None  # on the monotonic clock
+        self._lag = (0, 0.0)  # records and seconds, as last known
 
     def attempt(self) -> None:
         sink = self._make()
@@ -165,7 +223,24 @@ class SinkWorker(Worker):
         """Update the gauges; where it is not known how many records are left, they stay as they were."""
         if records is None:
             return
+        if self._at_end_s is None:
+            metrics.SINK_LAG_RECORDS.labels(self.department, self.subject).set_function(self._lag_records)
+            metrics.SINK_LAG_SECONDS.labels(self.department, self.subject).set_function(self._lag_seconds)
         if records == 0 or self._at_end_s is None:
             self._at_end_s = now_s
-        metrics.SINK_LAG_RECORDS.labels(self.department, self.subject).set(records)
-        metrics.SINK_LAG_SECONDS.labels(self.department, self.subject).set(now_s - self._at_end_s)
+        self._lag = (records, now_s - self._at_end_s)
+
+    def _lag_records(self) -> float:
+        """NaN while its database does not answer: who is not at work does not know what came meanwhile."""
+        return float("nan") if self._is_held_up() else self._lag[0]
+
+    def _lag_seconds(self) -> float:
+        assert self._at_end_s is not None
+        return time.monotonic() - self._at_end_s if self._is_held_up() else self._lag[1]
+
+    def _is_held_up(self) -> bool:
+        return self.error is not None or self._waits_for() is not None
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment).astimezone().isoformat(timespec="seconds")

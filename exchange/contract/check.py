@@ -15,6 +15,7 @@ from exchange.contract.masks import faults as mask_faults
 from exchange.contract.model import GROUPS, Condition, Contract, Department, Grant, Mask, Subject, Where
 from exchange.contract.nearest import nearest
 from exchange.contract.problem import Path, Problem, Severity, dotted
+from exchange.contract.rounding import fault
 from exchange.contract.shape import Shape
 from exchange.contract.touch import touched
 from exchange.schema.avro import Schema, SchemaError
@@ -130,6 +131,9 @@ class Check:
     def _subject_fields(self, path: Path, subject: Subject, schema: Schema) -> None:
         for i, name in enumerate(subject.sensitive or ()):
             self._field((*path, "sensitive", i), name, schema)
+        for name, how in (subject.rounded or {}).items():
+            if self._field((*path, "rounded", name), name, schema) and (wrong := fault(schema.fields[name], how)):
+                self._add((*path, "rounded", name), wrong, "correct it, or take it out")
         key = subject.entity.field if subject.entity else None
         if key is not None and self._field((*path, "entity", "field"), key, schema):
             field = schema.fields[key]

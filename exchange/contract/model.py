@@ -71,6 +71,10 @@ class Entity(Model):
     kind: Literal["person", "organisation"]
 
 
+Rounding = Literal["micros", "millis", "seconds", "days"] | Annotated[int, Field(ge=0, le=76, strict=True)]
+"""What values are rounded to: a unit of time, or a number of decimals."""
+
+
 class TopicSettings(Model):
     """How the subject's topic is kept on Kafka."""
 
@@ -90,6 +94,11 @@ class Subject(Model):
     entity: Entity
     share: Literal["open", "conditional", "closed"]
     sensitive: tuple[str, ...] = ()
+    rounded: Mapping[str, Rounding] = Field(
+        default_factory=dict,
+        exclude_if=lambda rounded: not rounded,
+        description="Fields whose values the owner's connector makes less exact, and to what.",
+    )
     topic: TopicSettings = TopicSettings()
 
     @property

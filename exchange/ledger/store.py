@@ -30,6 +30,7 @@ from exchange import private
 from exchange.contract import names
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day
+from exchange.contract.rounding import in_words
 from exchange.errors import ConfigError, CorruptionError, TransientError
 from exchange.ledger import tables
 from exchange.ledger.step import Placed, State, Step
@@ -385,8 +386,10 @@ def _grant_row(epoch: Epoch, grant: Grant) -> dict[str, Any]:
 
 
 def _fields(epoch: Epoch, grant: Grant) -> str | list[str]:
-    """The fields that were given, those that were masked with their mask."""
+    """The fields that were given, those that were masked or rounded with how."""
+    notes = {name: in_words(how) for name, how in epoch.contract.subject(grant.subject).rounded.items()}
+    notes |= {name: mask.kind for name, mask in grant.masks.items()}
     given = epoch.given(grant)
     if given is None:
-        return "all"
-    return [f"{name} ({grant.masks[name].kind})" if name in grant.masks else name for name in given]
+        return f"all ({', '.join(f'{name} {note}' for name, note in notes.items())})" if notes else "all"
+    return [f"{name} ({notes[name]})" if name in notes else name for name in given]

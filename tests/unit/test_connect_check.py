@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from exchange.connect import load
+from exchange.connect import load, postgres
 from exchange.connect.check import check
 from exchange.connect.database import Paths
 from exchange.contract.load import Loaded
@@ -214,6 +215,106 @@ def test_a_link_out_of_the_folder_is_not_imported(tmp_path: Path) -> None:
     assert "not a file of the connector's folder" in found.message
 
 
+EXACT = avro.parse(
+    json.dumps(
+        {
+            "type": "record",
+            "name": "Exact",
+            "fields": [
+                {"name": "resident_id", "type": "string"},
+                {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+                {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+            ],
+        }
+    )
+)
+
+
+def of_exact(folder: Path, source: str, rounded: str = "{}") -> list[Problem]:
+    """What is said of a source with too exact times and amounts."""
+    connector = folder / "tax"
+    connector.mkdir(exist_ok=True)
+    text = "department: tax\ndatabase: sqlite:///tax.db\nsources:\n"
+    base = "subject: tax.income, table: income, cursor: {time: at, id: id}"
+    (connector / "connector.yaml").write_text(f"{text}  - {{{base}{source}}}\n")
+    with sqlite3.connect(connector / "tax.db") as database:
+        database.execute("CREATE TABLE IF NOT EXISTS income (id INTEGER, resident_id TEXT, at TEXT, amount TEXT)")
+        database.execute("CREATE INDEX IF NOT EXISTS i ON income (at, id)")
+        database.execute("DELETE FROM income")
+        rows = [(i, "a", f"2025-01-01 00:00:00.12345{i}", "1.234" if i else "1.23") for i in range(5)]
+        database.executemany("INSERT INTO income VALUES (?, ?, ?, ?)", rows)
+    database.close()
+    subjects = [
+        s.model_copy(update={"rounded": json.loads(rounded)}) if s.owner == "tax" else s for s in CONTRACT.subjects
+    ]
+    contract = CONTRACT.model_copy(update={"subjects": tuple(subjects)})
+    found = load.load(folder, "tax")
+    return check(found, Loaded(contract, {"tax.income": EXACT, "civil.income": INCOME}, ()), Paths(connector, folder))
+
+
+def test_check_proposes_the_whole_loss_that_would_let_rows_pass(tmp_path: Path) -> None:
+    [problem] = of_exact(tmp_path, "")
+    assert problem.message == "5 of the first 5 rows would be rejected: at: timestamp finer than a millisecond"
+    assert "`round: {at: millis, amount: 2}`" in problem.remedy
+    assert "`rounded: {at: millis, amount: 2}`" in problem.remedy
+
+
+def test_a_loss_is_to_be_in_the_contract_too(tmp_path: Path) -> None:
+    loss = '{"at": "millis", "amount": 2}'
+    both = ", round: {at: millis, amount: 2}"
+    assert of_exact(tmp_path, both, loss) == []
+    found = of_exact(tmp_path, both)
+    assert (found[0].path, found[0].severity) == ("sources[0].round", "error")
+    assert "`rounded: {at: millis}`" in found[0].remedy
+
+
+SINK = "department: tax\ndatabase: sqlite:///sink.db\nsinks:\n  - {subject: civil.income, key: [resident_id]}\n"
+
+
+def test_check_tries_what_a_sink_does_and_leaves_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "tax" / "sink.db"
+    assert problems(tmp_path, SINK) == []
+    assert not path.exists()
+    with sqlite3.connect(path) as there:
+        there.execute("CREATE TABLE other (a)")
+    there.close()
+    before = path.read_bytes()
+    assert problems(tmp_path, SINK) == []
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.glob("sink.db*")] == ["sink.db"]
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"this is not SQLite, but a text that is long enough " * 20, "the file is not a SQLite database"),
+        (None, "the database file cannot be opened"),
+    ],
+)
+def test_check_finds_a_sinks_file_that_is_none(tmp_path: Path, content: bytes | None, cause: str) -> None:
+    path = tmp_path / "tax" / "sink.db"
+    path.parent.mkdir()
+    path.mkdir() if content is None else path.write_bytes(content)
+    [found] = problems(tmp_path, SINK)
+    assert cause in found.message
+
+
+def test_check_finds_a_table_without_the_sinks_index(tmp_path: Path) -> None:
+    (tmp_path / "tax").mkdir()
+    with sqlite3.connect(tmp_path / "tax" / "sink.db") as there:
+        there.execute("CREATE TABLE civil_income (resident_id TEXT, note TEXT, _partition INTEGER, _offset INTEGER)")
+    there.close()
+    [found] = problems(tmp_path, SINK)
+    assert "needs one, or a unique index, of (resident_id)" in found.message
+
+
+def test_check_says_that_a_sinks_database_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "LOCK_S", 0.1)
+    (tmp_path / "tax").mkdir()
+    with closing(sqlite3.connect(tmp_path / "tax" / "sink.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        [found] = problems(tmp_path, SINK)
+    assert "another program holds a lock (SQLITE_BUSY)" in found.message
 def test_parts_that_share_a_folder_or_a_table_are_named_with_both_places(tmp_path: Path) -> None:
     found = problems(
         tmp_path,

@@ -138,8 +138,8 @@ def test_every_library_is_declared_and_every_declared_one_used() -> None:
         if (library := name.partition(".")[0]) not in sys.stdlib_module_names | {"exchange"}
         for provider in providers.get(library, [f"{library} (not installed)"])
     }
-    # llvmlite is a part of numba, psycopg is named in database URLs only.
-    assert used - {"llvmlite"} == declared - {"psycopg"}
+    # llvmlite is a part of numba.
+    assert used - {"llvmlite"} == declared
 
 
 def test_every_room_is_in_the_table() -> None:

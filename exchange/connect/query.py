@@ -1,0 +1,94 @@
+"""What a source selects from: its table, or the SELECT that its file gives, as people write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sqlalchemy import FromClause, column, select, table, text
+from sqlalchemy.engine import Engine
+
+from exchange.connect.config import SourceConfig
+from exchange.connect.database import DatabaseConfigError
+
+# What may hold anything: texts, names, PostgreSQL's $tag$ texts, comments. A quote without its end takes the rest.
+_PART = re.compile(
+    r"""(?P<comment>--[^\n]*|/\*)
+    |   [eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)
+    |   '(?:[^']|'')*(?:'|\Z)
+    |   "(?:[^"]|"")*(?:"|\Z)
+    |   `[^`]*(?:`|\Z)
+    |   (?<!\w)(?P<tag>\$(?:[^\W\d]\w*)?\$)(?:.*?)(?:(?P=tag)|\Z)
+    |   (?P<parameter>(?<![\w$])\$\d+)
+    |   (?P<end>;)
+    |   \s+
+    |   \w+
+    |   .""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def origin(config: SourceConfig, names: Sequence[str]) -> FromClause:
+    """The table or query with those columns, as something to select from."""
+    if config.query is not None:
+        return text(_literal(one_select(config.query))).columns(*(column(name) for name in names)).subquery("origin")
+    assert config.table is not None
+    schema, _, name = config.table.rpartition(".")
+    return table(name, *(column(c) for c in names), schema=schema or None)
+
+
+def columns_of(engine: Engine, config: SourceConfig) -> list[str]:
+    """The columns that the table or query has; DatabaseConfigError where two have one name."""
+    query = select(text("*")).select_from(origin(config, ())).limit(0)
+    with engine.connect() as connection:
+        names = list(connection.execute(query).keys())
+    if len(set(names)) < len(names):
+        raise DatabaseConfigError("two columns of the query have one name", remedy="name them with AS")
+    return names
+
+
+def one_select(query: str) -> str:
+    r"""The query without comments, and without the semicolons at its end; DatabaseConfigError where it is not one.
+
+    >>> one_select("SELECT ':a; --' AS b, 1::int -- done\n ; ;\n-- really")
+    "SELECT ':a; --' AS b, 1::int"
+    """
+    parts: list[str] = []
+    ended = False
+    at = 0
+    while at < len(query):
+        found = _PART.match(query, at)
+        assert found is not None
+        at = found.end()
+        if found["comment"] == "/*":
+            at = _end_of_comment(query, at)
+        if found["comment"] is not None:
+            parts.append(" ")
+        elif found["parameter"] is not None:
+            raise DatabaseConfigError("`query` has a parameter that nobody fills", remedy="write $1 in quotes only")
+        elif found["end"] is not None:
+            ended = bool("".join(parts).strip())
+        elif ended and not found[0].isspace():
+            raise DatabaseConfigError(
+                "`query` has more than one statement", remedy="give one SELECT; what it needs goes into WITH"
+            )
+        else:
+            parts.append(found[0])
+    if not (select := "".join(parts).strip()):
+        raise DatabaseConfigError("`query` is empty", remedy="give one SELECT")
+    return select
+
+
+def _end_of_comment(query: str, at: int) -> int:
+    """Where a comment ends whose `/*` ends at `at`; they nest, as in PostgreSQL."""
+    depth = 1
+    for mark in re.compile(r"/\*|\*/").finditer(query, at):
+        depth += 1 if mark[0] == "/*" else -1
+        if depth == 0:
+            return mark.end()
+    return len(query)
+
+
+def _literal(sql: str) -> str:
+    """The SQL so that SQLAlchemy takes no `:word` of it for a parameter."""
+    return sql.replace(":", r"\:")

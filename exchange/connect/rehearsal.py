@@ -1,0 +1,106 @@
+"""What a sink would do to its database, done and undone, so that `check` finds what would stop `run`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+from exchange.connect import database
+from exchange.connect.config import Database, SinkConfig
+from exchange.connect.database import DatabaseConfigError, Paths, translated
+from exchange.connect.sink_layout import PLACE, REPLAY, TIME
+from exchange.connect.sink_table import SinkTable
+from exchange.schema.avro import Schema
+
+
+class Rehearsal:
+    """Stands in for an engine: all that is done with it is one transaction, which `dispose` undoes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.dialect = engine.dialect
+        self._engine = engine
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """The one connection; what fails in the block is undone at once."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            self._connection.begin()
+        with self._connection.begin_nested():
+            yield self._connection
+
+    connect = begin
+
+    def dispose(self) -> None:
+        """Undo all of it."""
+        if self._connection is not None:
+            self._connection.close()
+        self._engine.dispose()
+
+
+def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, entity: str, delivered: Schema) -> None:
+    """Make the table or extend it, note offsets, and ask for every right of a sink; leave no trace.
+
+    Raises what `run` would raise. A SQLite file that is not there is not made: its folder is looked at.
+    """
+    engine: Any = Rehearsal(_engine(where, paths))
+    table = SinkTable(engine, config.table_name, config.key, entity)
+    try:
+        table.fit(delivered)
+        next_offset = table.offsets(topic, [0])[0]
+        table.apply(topic, [], {0: (next_offset, next_offset)}, lambda _: None)
+        with translated(f"write {config.table_name}"), engine.begin() as connection:
+            _write_nothing(connection, config, delivered)
+    finally:
+        table.close()
+
+
+def _write_nothing(connection: Connection, config: SinkConfig, delivered: Schema) -> None:
+    """The statements of a sink, for no row: they need the same rights, columns and unique index."""
+    schema, _, name = config.table_name.rpartition(".")
+    columns = [*delivered.fields, *PLACE, TIME, REPLAY]
+    target = sa.table(name, *(sa.column(c) for c in columns), schema=schema or None)
+    kind = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    nothing = sa.select(*(sa.null() for _ in columns)).where(sa.false())
+    insert: Any = kind(target).from_select(columns, nothing)
+    if config.key:
+        others = {c: insert.excluded[c] for c in columns if c not in config.key}
+        insert = insert.on_conflict_do_update(index_elements=list(config.key), set_=others)
+    connection.execute(insert)
+    connection.execute(sa.delete(target).where(sa.false()))
+
+
+def _engine(where: Database, paths: Paths) -> Engine:
+    target = database.url(where, paths)
+    if target.get_backend_name() != "sqlite":
+        return database.engine(where, paths)
+    if target.database and not Path(target.database).exists():
+        _require_folder(Path(target.database))
+        where = Database(url="sqlite://")
+    made = database.engine(where, paths)
+
+    # Python's driver would begin a transaction with the first INSERT only, and not for a table that is made.
+    @event.listens_for(made, "connect")
+    def _by_hand(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(made, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return made
+
+
+def _require_folder(path: Path) -> None:
+    nearest = next(folder for folder in path.parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise DatabaseConfigError(f"the database file {path} cannot be made", remedy="see to the rights of its folder")

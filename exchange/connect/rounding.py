@@ -1,0 +1,107 @@
+"""Values made less exact where contract and connector.yaml both say so; `coerce` then takes them as they are.
+
+Decimals are rounded half away from zero, as PostgreSQL's `round` does: 2.5 → 3, -2.5 → -3. Times are cut
+off, so towards the past: 08:00:00.9999 → 08:00:00.999, also before 1970. What is not of the kind is
+left for `coerce` to reject.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, time
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_UP, Context, Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from exchange.connect.coerce import NUMBER, Convert
+from exchange.contract.model import Rounding, Subject
+from exchange.contract.rounding import fault, finest
+from exchange.errors import ConfigError
+from exchange.schema.avro import Field, Schema
+
+_STEP_US = {"micros": 1, "millis": 1_000, "seconds": 1_000_000}
+_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
+# How `coerce` says that a value has more than its field holds.
+_LOSSES = re.compile(r"finer than a|has more than \d+ decimals|not an exact decimal|datetime where a date is due")
+
+
+class UndeclaredLossError(ConfigError):
+    """A connector would round values of which the contract does not say so."""
+
+    code = "undeclared-loss"
+
+
+def declared(rounding: Mapping[str, Rounding], subject: Subject, schema: Schema) -> None:
+    """UndeclaredLossError where a field cannot be rounded so, or the contract's `rounded` does not say the same."""
+    for name, how in rounding.items():
+        if name not in schema.fields:
+            raise UndeclaredLossError(f"round: the schema has no field {name}", remedy="correct the field's name")
+        if wrong := fault(schema.fields[name], how):
+            raise UndeclaredLossError(f"round: {wrong}", remedy=f"correct `round: {{{name}: …}}`")
+        if subject.rounded.get(name) != how:
+            raise UndeclaredLossError(
+                f"round: the contract does not say that {name} of {subject.id} is rounded so",
+                remedy=f"have `rounded: {{{name}: {how}}}` put to the subject in topics.yaml and applied",
+            )
+
+
+def proposal(schema: Schema, reasons: list[str]) -> dict[str, Rounding]:
+    """The rounding that would let rows pass which were rejected for these reasons; empty where none would."""
+    found: dict[str, Rounding] = {}
+    for reason in reasons:
+        name, _, why = reason.partition(": ")
+        if name in schema.fields and _LOSSES.search(why) and (best := finest(schema.fields[name])) is not None:
+            found[name] = best
+    return found
+
+
+def coarser(field: Field, how: Rounding, zone: ZoneInfo) -> Convert:
+    """A function that rounds a value before it is converted."""
+    if isinstance(how, int):
+        return _decimals(how)
+    if how == "days":
+        return lambda value: _day(value, zone)
+    return _time(_STEP_US[how], time if (field.logical or "").startswith("time-") else datetime)
+
+
+def _decimals(digits: int) -> Convert:
+    last = Decimal(1).scaleb(-digits)
+
+    def convert(value: Any) -> Any:
+        if (type(value) is float and math.isfinite(value)) or (type(value) is str and NUMBER.fullmatch(value)):
+            value = Decimal(str(value))
+        if type(value) is Decimal and value.is_finite() and value.as_tuple().exponent < -digits:  # type: ignore[operator]
+            return value.quantize(last, ROUND_HALF_UP, _EXACT)
+        return value
+
+    return convert
+
+
+def _time(step_us: int, kind: type[datetime] | type[time]) -> Convert:
+    def convert(value: Any) -> Any:
+        if (type(value) is str and len(value) > 10) or (kind is time and type(value) is str):
+            try:
+                value = kind.fromisoformat(value)  # which cuts off what is behind the microseconds
+            except ValueError:
+                return value
+        if type(value) is kind:
+            return value.replace(microsecond=value.microsecond - value.microsecond % step_us)
+        return value
+
+    return convert
+
+
+def _day(value: Any, zone: ZoneInfo) -> Any:
+    if type(value) is str and len(value) > 10:
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    if type(value) is not datetime:
+        return value
+    try:
+        return value.date() if value.tzinfo is None else value.astimezone(UTC).astimezone(zone).date()
+    except OverflowError:
+        return value

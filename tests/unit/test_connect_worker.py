@@ -1,0 +1,168 @@
+"""What a connector says of itself is true while its database does not answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exchange.connect import worker
+from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
+from exchange.connect.runner import Running
+from exchange.connect.worker import SinkWorker, SourceWorker, Worker, WorkerError
+from exchange.metrics import REGISTRY
+
+SECRET = "440106199001010014"
+
+
+class Task(Worker):
+    """A worker whose attempts are given."""
+
+    def __init__(self, stop: threading.Event, attempt: Callable[[], None], *, patient: bool = True) -> None:
+        super().__init__("a", "a.b", "source", stop, patient=patient)
+        self._task = attempt
+
+    def attempt(self) -> None:
+        self._task()
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "WAITING_S", 0.05)
+
+
+def test_a_worker_that_waits_for_its_database_says_for_what_and_since_when() -> None:
+    stop, answer = threading.Event(), threading.Event()
+
+    def attempt() -> None:
+        with translated("read a.b"):
+            answer.wait()
+        stop.set()
+
+    task = Task(stop, attempt)
+    task.start()
+    until(lambda: task.state().startswith("waiting for the database since 20"))
+    assert task.state().endswith(": read a.b")
+    answer.set()
+    task.join()
+    assert task.state() == "working"
+
+
+def test_a_failure_says_why_and_since_when_until_it_is_over() -> None:
+    stop = threading.Event()
+    attempts = 0
+
+    def attempt() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise DatabaseUnavailableError("read a.b: another program holds a lock")
+
+    task = Task(stop, attempt)
+    task.start()
+    until(lambda: attempts >= 2)
+    health = Running((task,), stop).health()
+    stop.set()
+    task.join()
+    assert not health.ok
+    said = str(health.facts["source a.b"])
+    assert said.startswith("waiting since 20")
+    assert said.endswith("[database-unavailable]: read a.b: another program holds a lock")
+
+
+def test_what_only_a_person_can_mend_is_not_tried_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    attempts = 0
+
+    def attempt() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise DatabaseConfigError("the login is refused")
+
+    monkeypatch.setattr(worker, "FIRST_BACKOFF_S", 0.001)
+    task = Task(stop, attempt)
+    task.start()
+    until(lambda: task.error is not None)
+    task.join(0.3)
+    stop.set()
+    task.join()
+    assert attempts == 1
+    assert "failing since 20" in task.state()
+
+
+def test_no_foreign_exception_leaves_a_worker() -> None:
+    def attempt() -> None:
+        raise ValueError(f"cannot read {SECRET}")
+
+    task = Task(threading.Event(), attempt, patient=False)
+    task.start()
+    task.join()
+    assert isinstance(task.ended_with, WorkerError)
+    assert SECRET not in str(task.ended_with) + task.state()
+
+
+class Held:
+    """A source or sink that holds on in its database."""
+
+    def __init__(self) -> None:
+        self.held = threading.Event()
+
+    def hold(self, *_: object) -> Any:
+        with translated("read a.b"):
+            self.held.wait()
+        raise DatabaseUnavailableError("gone")
+
+    open = step = hold
+
+    def close(self) -> None: ...
+
+
+def value(name: str, subject: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"subject": subject, **labels})
+
+
+def test_a_sink_that_waits_does_not_say_that_its_lag_is_0(unique: str) -> None:
+    held, stop = Held(), threading.Event()
+    made: Any = lambda: held  # noqa: E731
+    task = SinkWorker(made, "a", unique, stop, patient=True)
+    task.show_lag(0, time.monotonic())
+    assert value("exchange_sink_lag_records", unique, department="a") == 0
+    task.start()
+    until(lambda: str(value("exchange_sink_lag_records", unique, department="a")) == "nan")
+    assert value("exchange_sink_lag_seconds", unique, department="a")
+    stop.set()
+    held.held.set()
+    task.join()
+
+
+def test_a_source_that_waits_does_not_say_that_its_lag_is_0(unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoProducer:
+        def __init__(self, *_: object) -> None: ...
+        def __enter__(self) -> NoProducer:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(worker, "Producer", NoProducer)
+    monkeypatch.setattr(worker.cursor, "read", lambda *_: {})
+    held, stop = Held(), threading.Event()
+    nothing: Any = None
+    made: Any = lambda: held  # noqa: E731
+    task = SourceWorker(nothing, nothing, made, "a", unique, 1.0, stop, patient=True)
+    task.start()
+    until(lambda: task.state().startswith("waiting"))
+    first = value("exchange_source_lag_seconds", unique)
+    assert first
+    until(lambda: (value("exchange_source_lag_seconds", unique) or 0) > first)
+    stop.set()
+    held.held.set()
+    task.join()
