@@ -315,6 +315,8 @@ def test_check_says_that_a_sinks_database_is_locked(tmp_path: Path, monkeypatch:
         holder.execute("BEGIN EXCLUSIVE")
         [found] = problems(tmp_path, SINK)
     assert "another program holds a lock (SQLITE_BUSY)" in found.message
+
+
 def test_parts_that_share_a_folder_or_a_table_are_named_with_both_places(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
