@@ -13,10 +13,10 @@ from exchange.bus import Cluster
 from exchange.bus.cluster import apply, read_actual
 from exchange.contract.load import load
 from exchange.contract.plan import make_plan
+from exchange.ledger.entry import SCHEMA_FILE
 from exchange.schema import avro
 from tests.clients import environment
 
-LEDGER_SCHEMA = Path(__file__).parent.parent / "schemas" / "exchange" / "ledger_entry.avsc"
 
 INCOME: dict[str, Any] = {
     "type": "record",
@@ -89,7 +89,7 @@ class Project:
         (self.folder / "topics.yaml").write_text(json.dumps(contract, ensure_ascii=False))
         now = datetime.now(UTC)
         loaded = load(self.folder / "topics.yaml", now.date())
-        apply(self.cluster, make_plan(loaded, read_actual(self.cluster), avro.load(LEDGER_SCHEMA), now))
+        apply(self.cluster, make_plan(loaded, read_actual(self.cluster), avro.load(SCHEMA_FILE), now))
 
     def connector(self, department: str, **config: Any) -> Path:
         """Write the department's connector.yaml; return its folder."""

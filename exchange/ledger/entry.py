@@ -21,7 +21,7 @@ from exchange.schema import avro
 if TYPE_CHECKING:
     import numpy as np
 
-SCHEMA_FILE = Path(__file__).resolve().parents[2] / "schemas" / "exchange" / "ledger_entry.avsc"
+SCHEMA_FILE = Path(__file__).with_name("ledger_entry.avsc")
 TAG_BYTES = 16
 NULL_TAG = bytes(TAG_BYTES)
 _TAG_PERSON = b"exchange.tag\0\0\0\0"
@@ -77,7 +77,7 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry; the fields' meaning is in `schemas/exchange/ledger_entry.avsc`."""
+    """One entry; the fields' meaning is in `ledger_entry.avsc`."""
 
     epoch: int
     router: str

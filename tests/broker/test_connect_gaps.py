@@ -92,7 +92,7 @@ def test_a_running_sink_goes_on_when_its_gap_is_accepted(project: Project, excha
     stop = threading.Event()
     running = runner.start(project.cluster, connector, project.home, stop)
     wait_until(lambda: not running.health().ok, "the gap is found")
-    assert "GapError" in str(running.health().facts)
+    assert "[gap]" in str(running.health().facts)
     exchange("accept-gap", project.reader, project.subject, "--reason", "holidays", "--yes")
     wait_until(lambda: running.health().ok and serials(project) == [3], "the sink goes on", 90)
     stop.set()
