@@ -83,13 +83,19 @@ class Office:
                 assert accept(out, newest, gaps, "a person", "a test", datetime.now(UTC))
 
     @contextmanager
-    def router(self, instance: str = "1", *, clock: Callable[[], float] = time.time) -> Iterator[Router]:
+    def router(
+        self,
+        instance: str = "1",
+        *,
+        clock: Callable[[], float] = time.time,
+        pseudonym_key: bytes = router_rig.PSEUDONYM_KEY,
+    ) -> Iterator[Router]:
         """A router at work until the block ends, when it leaves its group."""
         router = Router(
             self.routers,
             f"{self.owner}.{instance}",
             router_rig.KEY,
-            pseudonym_key=router_rig.PSEUDONYM_KEY,
+            pseudonym_key=pseudonym_key,
             clock=clock,
         )
         stop = threading.Event()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,10 @@ class BusForbiddenError(ConfigError):
     """Kafka refuses this principal."""
 
     code = "bus-forbidden"
+
+    def __init__(self, message: str, *, remedy: str = "", topics: Collection[str] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.topics = frozenset(topics)
 
 
 class BusLoginError(ConfigError):
@@ -96,7 +100,9 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except kafka.errors.AuthorizationError as error:
         remedy = "give this principal the access, or run `exchange apply`"
-        raise BusForbiddenError(f"Kafka refuses to {doing}: {type(error).__name__}", remedy=remedy) from error
+        topics = error.args[0] if error.args and isinstance(error.args[0], set) else ()
+        message = f"Kafka refuses to {doing}: {' '.join([type(error).__name__, *sorted(topics)])}"
+        raise BusForbiddenError(message, remedy=remedy, topics=topics) from error
     except kafka.errors.SaslAuthenticationFailedError as error:
         remedy = "name the newest credential file (EXCHANGE_CREDENTIALS), or `exchange department rotate-credential`"
         raise BusLoginError(f"cannot {doing}: {error.args[0]}", remedy=remedy) from error

@@ -109,6 +109,8 @@ class Consumer:
                 metrics_enabled=False,
             )
         raw.fetch_raw(self._consumer, control=control)
+        if group is not None:
+            raw.ask_calmly(self._consumer)
         if assignment is not None:
             self.assign(assignment, topic_ids)
         elif topics:
@@ -263,6 +265,17 @@ class Consumer:
         """The topic's partitions; empty where it does not exist."""
         with translated("read metadata"):
             return sorted(self._consumer.partitions_for_topic(topic) or ())
+
+    def missing(self) -> dict[str, bool]:
+        """The subscribed topics that are not there as far as is known, and whether this principal may not see them.
+
+        Right after `subscribe` that may be all.
+        """
+        return raw.missing_topics(self._consumer)
+
+    def refresh(self) -> None:
+        """Look for topics and partitions that are new, without waiting: the group then shares them out."""
+        raw.refresh(self._consumer)
 
     def close(self) -> None:
         """Leave the group and disconnect."""

@@ -117,6 +117,35 @@ def fetch_raw(consumer: KafkaConsumer, *, control: bool) -> None:
     consumer._fetcher.PartitionRecords = _RawAndControl if control else _RawRecords
 
 
+def ask_calmly(consumer: KafkaConsumer) -> None:
+    """Do not ask for a missing topic fifty times a second, as kafka-python does; `refresh` asks for it again."""
+    cluster = consumer._cluster
+    update = cluster.update_metadata
+
+    def updated(metadata: Any) -> None:
+        try:
+            update(metadata)
+        finally:
+            cluster._need_update = False
+
+    cluster.update_metadata = updated
+
+
+def refresh(consumer: KafkaConsumer) -> None:
+    """Ask for metadata, without waiting for the answer."""
+    consumer._cluster.request_update()
+
+
+def missing_topics(consumer: KafkaConsumer) -> dict[str, bool]:
+    """The subscribed topics that the newest metadata do not have, and whether that is because of access rules.
+
+    For a moment after `subscribe`, that is all of them.
+    """
+    cluster = consumer._cluster
+    missing = set(consumer.subscription() or ()) - cluster._partitions.keys()
+    return {topic: topic in cluster.unauthorized_topics for topic in missing}
+
+
 def fetch_ahead(consumer: KafkaConsumer) -> None:
     """Ask for what comes next, so that it is under way while what has been polled is worked on.
 

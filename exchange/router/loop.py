@@ -13,6 +13,7 @@ from typing import Any
 
 from exchange import metrics
 from exchange.bus import Cluster
+from exchange.bus.connection import BusForbiddenError
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import Place, RefusedError
@@ -30,6 +31,7 @@ from exchange.router.gather import Gathered, Gatherer
 from exchange.router.plan import ReadySubject, make_ready
 from exchange.router.quotas import Quotas
 from exchange.router.rivals import Rivals
+from exchange.router.sources import Sources
 from exchange.router.step import Source, Step, no_quotas, step
 from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Decided, Writer
@@ -37,7 +39,6 @@ from exchange.router.write import Decided, Writer
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
 IDLE_S = 0.1  # an epoch waits no longer to be taken where nothing flows
-ASIDE_S = 5.0  # how old the lag of partitions may be that are not read
 PASSED_S = 60.0  # between commits of what was only passed over
 HOW_TO_ACCEPT = "see `exchange router gaps`; the routers go on behind it after `exchange router accept-gap`"
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
@@ -85,14 +86,11 @@ class Router:
         self._limits = limits
         self._clock = BrokerClock(clock)
         self._current: Published | None = None
-        self._topics: set[str] = set()
         self._ready: dict[str, ReadySubject] = {}
         self._unready: dict[str, Cause] = {}
         self._suspended = Suspended()
         self._readers: dict[str, str] = {}
         self._behind = report.Lag()
-        self._aside: dict[Place, tuple[int, int]] = {}
-        self._aside_at_s = 0.0
         self._failures = 0
         self._reason = ""
         self._is_lost = False
@@ -117,6 +115,7 @@ class Router:
                 Consumer(self._cluster, group=names.ROUTER_GROUP, on_revoked=self._revoked) as source,
                 ThreadPoolExecutor(1, "writer") as self._pool,
             ):
+                self._sources = Sources(source, self._suspended)
                 self._gatherer = Gatherer(source, max_bytes=self._limits.max_bytes, max_wait_s=self._limits.max_wait_s)
                 try:
                     self._route(stop, watch, source, out)
@@ -139,7 +138,7 @@ class Router:
             try:
                 if self._is_lost:
                     out.renew()
-                    source.rewind()
+                    self._sources.rewind()
                     if self._quotas:
                         self._quotas.recover()
                     is_new, self._is_lost = True, False
@@ -151,20 +150,26 @@ class Router:
                 if watch.newest is not self._current:
                     self._adopt(watch.newest, source)
                 self._once(source, out)
-            except TransientError as error:
-                self._is_lost = True
-                metrics.TRANSACTION_FAILURES.labels(error.code).inc()
+            except (TransientError, BusForbiddenError) as error:
                 wait([self._writing])
-                self._writing = _done()
+                is_aside = self._leave_aside(error)
+                self._writing, self._decided, self._is_lost = _done(), [], True
                 out.discard()
-                is_aside = isinstance(error, RefusedError) and self._leave_aside(error, source)
-                self._decided = []
+                metrics.TRANSACTION_FAILURES.labels(error.code).inc()
                 if not is_aside:
                     self._fail(error)
                     stop.wait(min(MAX_BACKOFF_S, 0.05 * 2 ** min(self._failures, 10)))
         wait([self._writing])
 
-    def _fail(self, error: TransientError) -> None:
+    def _leave_aside(self, error: ExchangeError) -> bool:
+        """Whether it was enough to suspend some source partitions; BusForbiddenError where that does not help."""
+        if isinstance(error, RefusedError):
+            return self._sources.leave_aside(error, self._decided, self._writer)
+        if isinstance(error, BusForbiddenError) and not self._sources.leave_unread(error):
+            raise error
+        return isinstance(error, BusForbiddenError)
+
+    def _fail(self, error: ExchangeError) -> None:
         """Nothing is routed for now: say why."""
         self._failures += 1
         self._reason = str(error)
@@ -173,26 +178,11 @@ class Router:
         facts = {"code": error.code, "failures": self._failures, "reason": error.message, "remedy": error.remedy}
         _log.warning("transaction given up, will be replayed", extra=facts)
 
-    def _leave_aside(self, error: RefusedError, source: Consumer) -> bool:
-        """Suspend the source partitions that feed what takes nothing; False where that would be all of them."""
-        if any(place[0] == names.LEDGER and why.is_of_topic for place, why in error.refusals.items()):
-            return False
-        found: dict[Cause, set[Place]] = {}
-        for decided in self._decided:
-            for place, feeding in self._writer.feeders(decided, error.refusals).items():
-                why, at = error.refusals[place], place
-                if why.is_of_topic and feeding:
-                    topics, at = {topic for topic, _ in feeding}, (place[0], 0)
-                    feeding |= {other for other in source.assigned() if other[0] in topics and place[0] != names.QUOTA}
-                if feeding:
-                    found.setdefault(Cause(why.code, why.told, why.remedy, at), set()).update(feeding)
-        self._suspended.suspend(found)
-        return bool(found)
-
     def _once(self, source: Consumer, out: Producer) -> None:
         """Gather and decide, while the transaction before is still being written; then start the next."""
-        self._pause(source)
+        self._sources.hold(self._unready)
         gathered = self._gatherer.gather(IDLE_S)
+        self._sources.drop(gathered)
         parts = gathered.apart({topic for topic, _ in self._suspended.on_trial})
         made = [self._decide(part, source) for part in parts]
         self._settle()
@@ -208,9 +198,11 @@ class Router:
             self._settle()
             for gap in gathered.gaps:
                 self._meet(gap, source)
-        self._try_again(source, out)
+        if self._suspended.due():
+            self._settle()
+            self._sources.try_again(out)
         self._commit_passed(source, gathered)
-        self._show_lag(source, gathered)
+        self._show_lag(gathered)
 
     def _meet(self, gap: Gap, source: Consumer) -> None:
         """Go on behind a gap that a person accepted, else leave its partition aside; the ledger has it either way."""
@@ -247,34 +239,10 @@ class Router:
             self._writer.offsets(passed, source.membership())
             self._reached |= passed
 
-    def _pause(self, source: Consumer) -> None:
-        """Read what flows or is on trial, and nothing else; what the group has shared out anew has no pauses."""
-        if assigned := source.assigned():
-            self._suspended.keep(assigned)
-        unready = {cause: {p for p in assigned if p[0] == topic} for topic, cause in self._unready.items()}
-        self._suspended.suspend(unready)
-        source.pause(self._suspended.places)
-        source.resume(self._suspended.on_trial)
-
-    def _try_again(self, source: Consumer, out: Producer) -> None:
-        """Read partitions again whose time has come, but not where their destination is known to take nothing still."""
-        if due := self._suspended.due():
-            self._settle()
-            refused = out.refusals({cause.destination for cause in due if cause.destination})
-            self._suspended.put_off([cause for cause in due if cause.destination in refused])
-            self._suspended.try_again([cause for cause in due if cause.destination not in refused])
-            source.rewind(self._suspended.on_trial)
-
-    def _show_lag(self, source: Consumer, gathered: Gathered) -> None:
+    def _show_lag(self, under_way: Gathered) -> None:
         """What is behind; where nothing is, all is well again, and nothing is left to try."""
-        starts, aside = gathered.starts(), self._suspended.places
-        done = {place: (starts.get(place, at), end) for place, (at, end) in source.positions().items()}
-        if self._aside.keys() != aside or time.monotonic() - self._aside_at_s > ASIDE_S:
-            committed, begins, ends = source.committed(aside), source.begin_offsets(aside), source.end_offsets(aside)
-            self._aside = {place: (committed.get(place, begins[place]), ends[place]) for place in aside}
-            self._aside_at_s = time.monotonic()
-        done |= self._aside
-        if self._behind.show(done, self._clock()) == 0 and done.keys() >= source.assigned():
+        done = self._sources.done(under_way)
+        if self._behind.show(done, self._clock()) == 0 and self._sources.is_known(done):
             self._failures = 0
         self._suspended.routed([place for place, (at, end) in done.items() if at >= end])
 
@@ -307,10 +275,8 @@ class Router:
             self._prepare(names.subject_topic(subject.id), self._clock.now())
         if self._quotas is None and any(grant.quota.is_limited for grant in epoch.contract.grants):
             self._quotas = Quotas(self._cluster, self.instance, self._clock)
-        topics = {names.subject_topic(subject.id) for subject in epoch.contract.subjects}
-        if topics != self._topics:
-            source.subscribe(sorted(topics), epoch.topic_ids)
-        self._topics = topics
+        partitions = {names.subject_topic(each.id): each.topic.partitions for each in epoch.contract.subjects}
+        self._sources.subscribe(partitions, epoch.topic_ids)
         self._readers = {grant.id: grant.reader for grant in epoch.contract.grants}
         self._suspended.retry_all()
         source.rewind(self._suspended.on_trial)
@@ -348,8 +314,9 @@ class Router:
         if ready is None or not ready.holds_at(now):
             try:
                 ready = self._ready[subject] = make_ready(self._current.epoch, subject, now, self._pseudonym_key)
-            except ExchangeError as error:
-                self._unready[topic] = Cause(error.code, error.message, error.remedy, passing=False)
+            except Exception as error:  # of whatever kind: it is this subject's, and no reason to stop the others
+                self._unready[topic] = _unready(subject, error)
+                _log.exception("a subject cannot be made ready", extra={"subject": subject})
                 return None
         return ready
 
@@ -364,6 +331,14 @@ class Router:
         for gathered, decided in parts:
             self._writer.decided(decided, self._current.epoch.ledger)
             report.committed(decided.steps, gathered, self._readers, self._clock())
+
+
+def _unready(subject: str, error: Exception) -> Cause:
+    remedy = f"mend the schema or the grants of {subject}, then `exchange apply`"
+    why = type(error).__name__
+    if isinstance(error, ExchangeError):
+        why, remedy = error.message, error.remedy or remedy
+    return Cause("subject-unready", f"what is granted of {subject} cannot be made: {why}", remedy, passing=False)
 
 
 def _ledger_partitions(source: Consumer) -> int:

@@ -76,16 +76,19 @@ class Suspended:
     def suspend(self, found: Mapping[Cause, Collection[Place]]) -> None:
         """Leave partitions aside. Where they were on trial, what is found now takes the place of what was."""
         new = {place for places in found.values() for place in places}
+        changes = False
         for cause, hold in self._holds.items():
             if hold.on_trial and cause not in found:
                 hold.places -= new
         for cause, places in found.items():
+            if not places:
+                continue
             hold = self._holds.setdefault(cause, _Hold(datetime.now(UTC)))
-            added = set(places) - hold.places
+            changes |= hold.on_trial or not hold.places.issuperset(places)
             hold.places |= set(places)
-            if added or hold.on_trial:
+            if hold.on_trial or not hold.tries:
                 self._put_off(cause, hold)
-        if found:
+        if changes:
             self._changed()
 
     def due(self) -> list[Cause]:
@@ -99,15 +102,16 @@ class Suspended:
 
     def try_again(self, causes: Collection[Cause]) -> None:
         """Read their partitions again."""
-        for cause in causes:
+        for cause in self._holds.keys() & causes:
             self._holds[cause].on_trial = True
-        self._changed()
+            self._changed()
 
     def put_off(self, causes: Collection[Cause]) -> None:
         """They hold still: wait longer."""
         for cause in causes:
             self._put_off(cause, self._holds[cause])
-        self._changed()
+        if causes:
+            self._changed()
 
     def retry_all(self) -> None:
         """A new epoch: whatever was in the way may be over."""
@@ -115,12 +119,15 @@ class Suspended:
 
     def routed(self, places: Collection[Place]) -> None:
         """These were on trial and are routed: nothing is in their way."""
+        ended = False
         for cause, hold in self._holds.items():
             if hold.on_trial and hold.places.intersection(places):
+                ended = True
                 if hold.places <= set(places):
                     _log.info("source partitions flow again", extra=_said(cause, hold))
                 hold.places -= set(places)
-        self._changed()
+        if ended:
+            self._changed()
 
     def keep(self, assigned: Collection[Place]) -> None:
         """Forget the partitions that belong to other routers now."""

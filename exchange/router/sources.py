@@ -1,0 +1,141 @@
+"""What a router reads of its subjects: all that flows, without what is left aside for now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+
+from exchange.bus.connection import BusForbiddenError
+from exchange.bus.consume import Consumer
+from exchange.bus.produce import Producer
+from exchange.bus.refusals import Place, RefusedError
+from exchange.contract import names
+from exchange.router.gather import Gathered
+from exchange.router.suspended import Cause, Suspended
+from exchange.router.write import Decided, Writer
+
+ABSENT_S = 1.0  # so long a topic has to be missing: metadata that came too early do not have a new one
+LAG_S = 5.0  # how old the lag of partitions may be that are not read
+
+
+class Sources:
+    """The consumer of the routers' group, and which of its partitions are `suspended`."""
+
+    def __init__(self, consumer: Consumer, suspended: Suspended, clock: Callable[[], float] = time.monotonic) -> None:
+        self._consumer = consumer
+        self._suspended = suspended
+        self._clock = clock
+        self._partitions: dict[str, int] = {}
+        self._missed: dict[str, float] = {}
+        self._absent: dict[Cause, set[Place]] = {}
+        self._aside: dict[Place, tuple[int, int]] = {}
+        self._aside_at_s = clock()
+
+    def subscribe(self, partitions: Mapping[str, int], ids: Mapping[str, str]) -> None:
+        """Read these topics from now on; the contract says how many partitions each has, and its id."""
+        if partitions.keys() != self._partitions.keys():
+            self._consumer.subscribe(sorted(partitions), ids)
+        self._partitions = dict(partitions)
+
+    def hold(self, unready: Mapping[str, Cause]) -> None:
+        """Before each reading: pause what is left aside, with the topics that are missing or `unready`.
+
+        What the group has shared out anew has no pauses.
+        """
+        self._find_absent()
+        assigned = self._consumer.assigned()
+        if assigned:
+            self._suspended.keep(assigned.union(*self._absent.values()))
+        self._suspended.suspend(self._absent)
+        self._suspended.suspend({cause: _of({topic}, assigned) for topic, cause in unready.items()})
+        self._consumer.pause(self._suspended.places)
+        self._consumer.resume(assigned - self._suspended.places)
+
+    def leave_aside(self, error: RefusedError, decided: Collection[Decided], writer: Writer) -> bool:
+        """Suspend the partitions that feed what takes nothing; False where that would be all of them, or none."""
+        if any(place[0] == names.LEDGER and why.is_of_topic for place, why in error.refusals.items()):
+            return False
+        found: dict[Cause, set[Place]] = {}
+        assigned = self._consumer.assigned()
+        for one in decided:
+            for place, feeding in writer.feeders(one, error.refusals).items():
+                why = error.refusals[place]
+                is_all = why.is_of_topic and place[0] != names.QUOTA
+                cause = Cause(why.code, why.told, why.remedy, (place[0], 0) if is_all else place)
+                also = _of({topic for topic, _ in feeding}, assigned) if is_all else set()
+                found.setdefault(cause, set()).update(feeding | also)
+        self._suspended.suspend(found)
+        return any(found.values())
+
+    def leave_unread(self, error: BusForbiddenError) -> bool:
+        """Suspend the partitions that this router may not read; False where the error is about something else."""
+        topics = error.topics & self._partitions.keys()
+        self._suspended.suspend({_forbidden(topic): self._places(topic) for topic in topics})
+        return bool(topics)
+
+    def drop(self, gathered: Gathered) -> None:
+        """Forget what was read of partitions that are left aside: the group had just shared them out anew."""
+        strays = self._suspended.places & gathered.batches.keys()
+        gathered.drop(strays)
+        self._consumer.rewind(strays)
+
+    def rewind(self) -> None:
+        """Go back to what is committed."""
+        self._consumer.rewind(self._consumer.assigned() - self._suspended.places)
+
+    def try_again(self, out: Producer) -> None:
+        """Read partitions again whose time has come, but not where their destination is known to take nothing still."""
+        if due := self._suspended.due():
+            refused = out.refusals({cause.destination for cause in due if cause.destination})
+            self._suspended.put_off([cause for cause in due if cause.destination in refused])
+            self._suspended.try_again([cause for cause in due if cause.destination not in refused])
+            self._consumer.rewind(self._suspended.on_trial)
+            if self._absent:
+                self._consumer.refresh()
+
+    def done(self, under_way: Gathered) -> dict[Place, tuple[int, int]]:
+        """How far each partition is committed, where nothing but `under_way` is not, and where it ends."""
+        starts = under_way.starts()
+        done = {place: (starts.get(place, at), end) for place, (at, end) in self._consumer.positions().items()}
+        # What is on trial may not have been fetched yet: what is known of its end is old.
+        aside = (self._suspended.places | self._suspended.on_trial) & self._consumer.assigned()
+        if self._aside.keys() != aside or self._clock() - self._aside_at_s > LAG_S:
+            committed, ends = self._consumer.committed(aside), self._consumer.end_offsets(aside)
+            begins = self._consumer.begin_offsets(aside)
+            self._aside = {place: (committed.get(place, begins[place]), ends[place]) for place in aside}
+            self._aside_at_s = self._clock()
+        return done | self._aside
+
+    def is_known(self, done: Mapping[Place, tuple[int, int]]) -> bool:
+        """Whether that tells of every partition."""
+        return done.keys() >= self._consumer.assigned()
+
+    def _find_absent(self) -> None:
+        now, missing = self._clock(), self._consumer.missing()
+        if missing.keys() - self._missed.keys():
+            self._consumer.refresh()
+        self._missed = {topic: self._missed.get(topic, now) for topic in missing}
+        absent = {
+            _forbidden(topic) if missing[topic] else _gone(topic): self._places(topic)
+            for topic, since in self._missed.items()
+            if now - since >= ABSENT_S
+        }
+        self._suspended.try_again(self._absent.keys() - absent.keys())
+        self._absent = absent
+
+    def _places(self, topic: str) -> set[Place]:
+        return {(topic, partition) for partition in range(self._partitions[topic])}
+
+
+def _gone(topic: str) -> Cause:
+    return Cause("topic-missing", f"{topic} does not exist", "`exchange apply` makes it again")
+
+
+def _forbidden(topic: str) -> Cause:
+    return Cause(
+        "source-forbidden", f"this router may not read {topic}", "`exchange apply` gives the routers the access"
+    )
+
+
+def _of(topics: set[str], places: Collection[Place]) -> set[Place]:
+    return {place for place in places if place[0] in topics}
