@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer, Record, records
@@ -47,21 +47,29 @@ class Sink:
         self._schemas: dict[int, Schema | TableMismatchError] = {}
         table.fit(delivered())
         self._remedy = f"exchange connector accept-gap {reader} {subject.id}"
+        self._next: dict[int, int] = {}
         self._consumer = Consumer(cluster, idle_ms=IDLE_MS)
         try:
-            self._next = table.offsets(self._topic, range(subject.topic.partitions))
-            now = self._consumer.topic_ids([self._topic]).get(self._topic, "")
-            places = {(self._topic, p): at for p, at in self._next.items()}
-            self._consumer.assign(places, {self._topic: table.topic_id(self._topic, now)} if now else {})
+            self._read(range(subject.topic.partitions))
         except BaseException:
             self._consumer.close()
             raise
+
+    def _read(self, partitions: Iterable[int]) -> None:
+        """Read these partitions, and all others that the inbox has: somebody may give it more at any time."""
+        there = self._next.keys() | {*partitions, *self._consumer.partitions(self._topic)}
+        if there > self._next.keys():
+            self._next = self._table.offsets(self._topic, there)
+            now = self._consumer.topic_ids([self._topic]).get(self._topic, "")
+            places = {(self._topic, p): at for p, at in self._next.items()}
+            self._consumer.assign(places, {self._topic: self._table.topic_id(self._topic, now)} if now else {})
 
     def step(self, timeout_s: float) -> tuple[int, int]:
         """Take in what one poll gives; return how many records were applied and rejected.
 
         GapError where deliveries are no longer kept that were not taken in: a person says how to go on.
         """
+        self._read(())
         changes: list[Change] = []
         rejected: list[tuple[str, str]] = []
         moved: dict[int, tuple[int, int]] = {}

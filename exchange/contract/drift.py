@@ -22,7 +22,7 @@ from exchange.contract.changes import (
     SetRates,
 )
 from exchange.contract.load import Loaded
-from exchange.contract.plan import NO_AUTHORIZER, Actual, Plan
+from exchange.contract.plan import NO_AUTHORIZER, Actual, Plan, too_many
 from exchange.contract.topics import wanted
 
 Kind = Literal["missing", "extra", "different"]
@@ -57,6 +57,7 @@ def find_drift(plan: Plan, loaded: Loaded, actual: Actual, accepted: Collection[
     findings = [
         *(finding for change in plan.changes for finding in _pending(change, actual)),
         *(Finding(refusal.part, "different", refusal.target, refusal.message) for refusal in plan.refusals),
+        *_partitions(plan, loaded, actual),
         *_replicas(loaded, actual),
         *(Finding("topics", "extra", name, "is not in the contract") for name in plan.orphans),
         *(Finding("acls", "extra", who, text) for who, text in _by_principal(r for r in others if _weighs(r, ours))),
@@ -98,6 +99,15 @@ def _mended(change: Change, kind: Kind, text: str) -> Finding:
     return Finding(change.part, kind, change.target, text, mended=True)
 
 
+def _partitions(plan: Plan, loaded: Loaded, actual: Actual) -> Iterator[Finding]:
+    """More of them than the contract asks for, where that is no reason to refuse it."""
+    refused = {refusal.target for refusal in plan.refusals}
+    for name, topic in wanted(loaded.contract, actual.topics).items():
+        found = actual.topics.get(name)
+        if found and name not in refused and (message := too_many(name, topic, found)):
+            yield Finding("topics", "different", name, message)
+
+
 def _replicas(loaded: Loaded, actual: Actual) -> Iterator[Finding]:
     for name, topic in wanted(loaded.contract).items():
         found = actual.topics.get(name)
@@ -108,7 +118,7 @@ def _replicas(loaded: Loaded, actual: Actual) -> Iterator[Finding]:
 
 def _settings(loaded: Loaded, actual: Actual) -> Iterator[str]:
     """Configs that somebody set and the contract says nothing about."""
-    for name, topic in wanted(loaded.contract).items():
+    for name, topic in wanted(loaded.contract, actual.topics).items():
         found = actual.topics.get(name)
         others = sorted((found.configs if found else {}).keys() - topic.configs.keys())
         if found and others:

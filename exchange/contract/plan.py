@@ -100,7 +100,7 @@ def make_plan(loaded: Loaded, actual: Actual, ledger: Schema, now: datetime, *, 
     Topics that the contract does not have are shown as orphans; only those in `delete` go.
     """
     plan = Plan()
-    _topics(plan, wanted(loaded.contract), actual, frozenset(delete))
+    _topics(plan, wanted(loaded.contract, actual.topics), actual, frozenset(delete))
     _Schemas(plan, loaded, actual, ledger).run(now)
     plan.changes += rate_changes(loaded.contract, actual.departments, actual.rates)
     if actual.access is None:
@@ -117,7 +117,7 @@ def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Col
         if existing is None:
             plan.changes.append(CreateTopic(name, topic))
         else:
-            _existing(plan, name, topic, existing)
+            _existing(plan, name, topic, actual)
     orphans = sorted(n for n in actual.topics if n.startswith(PREFIXES) and n not in topics)
     plan.orphans = [name for name in orphans if name not in delete]
     for name in sorted(delete):
@@ -130,15 +130,32 @@ def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Col
             )
 
 
-def _existing(plan: Plan, name: str, topic: Topic, existing: Topic) -> None:
+def too_many(name: str, topic: Topic, existing: Topic) -> str:
+    """What to say of partitions that the contract does not ask for; empty where there are none, and of the ledger."""
+    if name == names.LEDGER or existing.partitions <= topic.partitions:
+        return ""
+    return f"has {existing.partitions} partitions, the contract says {topic.partitions}; Kafka cannot take any away"
+
+
+def _was_lowered(name: str, topic: Topic, epoch: Epoch | None) -> bool:
+    """Whether it is the contract that changed: else somebody gave the topic more partitions by hand."""
+    if epoch is None:
+        return name.startswith("subject.")
+    before = wanted(epoch.contract).get(name)
+    return before is not None and topic.partitions < before.partitions and name.startswith("subject.")
+
+
+def _existing(plan: Plan, name: str, topic: Topic, actual: Actual) -> None:
+    existing = actual.topics[name]
     # Entries go to a ledger partition by hash, and in order: its number of partitions stays what it is.
     if name != names.LEDGER and existing.partitions < topic.partitions:
         plan.changes.append(AddPartitions(name, existing.partitions, topic.partitions))
-    if name != names.LEDGER and existing.partitions > topic.partitions:
-        message = (
-            f"has {existing.partitions} partitions, the contract says {topic.partitions}; Kafka cannot take any away"
-        )
-        plan.refusals.append(Refusal("topics", name, message, f"write `partitions: {existing.partitions}`"))
+    if message := too_many(name, topic, existing):
+        if _was_lowered(name, topic, actual.epoch):
+            plan.refusals.append(Refusal("topics", name, message, f"write `partitions: {existing.partitions}`"))
+        else:
+            remedy = f"; write `partitions: {existing.partitions}`" if name.startswith("subject.") else ""
+            plan.notices.append(f"topic {name} {message}{remedy}")
     if existing.replication != topic.replication:
         plan.notices.append(
             f"topic {name} has {existing.replication} replicas, the contract says {topic.replication}: "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from exchange.contract import names
 from exchange.contract.model import Contract, TopicSettings
@@ -11,8 +12,10 @@ from exchange.contract.model import Contract, TopicSettings
 LEDGER_PARTITIONS = 8
 LEDGER_MESSAGE_BYTES = 8 << 20
 CONTRACT_MESSAGE_BYTES = 10 << 20
+BATCH_BYTES = 1_048_588  # Kafka's own default, and no batch of ours is larger
 QUOTA_DAYS = 4  # of claims and uses, see contract/quota.py
 DAY_MS = 24 * 60 * 60 * 1000
+_LIMIT = "max.message.bytes"
 _BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 PREFIXES = ("subject.", "inbox.", "quarantine.", "cursor.")
 
@@ -26,12 +29,13 @@ class Topic:
     configs: Mapping[str, str] = field(default_factory=dict)
 
 
-def wanted(contract: Contract) -> dict[str, Topic]:
-    """Every topic of the contract, by name, in the order of creation.
+def wanted(contract: Contract, there: Mapping[str, Topic] = MappingProxyType({})) -> dict[str, Topic]:
+    """Every topic of the contract, by name, in the order of creation; `there` are those of the cluster.
 
     A subject's inboxes and quarantine have its partitions and retention, and come before it: nothing is
-    published before there is a place for it. The exchange's own topics are replicated like the
-    most replicated subject.
+    published before there is a place for it. Where somebody gave the subject's topic more partitions, they have as
+    many. One that was made too small for a batch of ours is to take it. The exchange's own topics are replicated
+    like the most replicated subject.
     """
     replication = max((s.topic.replication for s in contract.subjects), default=1)
     topics = own(replication)
@@ -40,13 +44,21 @@ def wanted(contract: Contract) -> dict[str, Topic]:
     for grant in contract.grants:
         readers.setdefault(grant.subject, {})[grant.reader] = None
     for subject in contract.subjects:
-        kept = _kept(subject.topic)
-        topics[names.quarantine_topic(subject.id)] = kept
-        topics |= {names.inbox_topic(reader, subject.id): kept for reader in readers.get(subject.id, ())}
-        topics[names.subject_topic(subject.id)] = kept
+        kept, source = _kept(subject.topic), names.subject_topic(subject.id)
+        grown = replace(kept, partitions=max(kept.partitions, there[source].partitions)) if source in there else kept
+        topics[names.quarantine_topic(subject.id)] = grown
+        topics |= {names.inbox_topic(reader, subject.id): grown for reader in readers.get(subject.id, ())}
+        topics[source] = kept
     for owner in dict.fromkeys(s.owner for s in contract.subjects):
         topics[names.cursor_topic(owner)] = Topic(1, replication, _durable(replication) | {"cleanup.policy": "compact"})
-    return topics
+    return {name: _large_enough(topic, there.get(name)) for name, topic in topics.items()}
+
+
+def _large_enough(topic: Topic, found: Topic | None) -> Topic:
+    limit = found.configs.get(_LIMIT) if found else None
+    if limit is None or _LIMIT in topic.configs or int(limit) >= BATCH_BYTES:
+        return topic
+    return replace(topic, configs={**topic.configs, _LIMIT: str(BATCH_BYTES)})
 
 
 def own(replication: int) -> dict[str, Topic]:

@@ -83,6 +83,13 @@ def test_topics(contract: Loaded, topic: dict[str, Any] | None, told: str) -> No
     assert told in _told(contract, replace(actual, topics=topics))
 
 
+def test_inboxes_that_have_not_the_partitions_of_their_subject_are_mended(contract: Loaded) -> None:
+    actual = _in_order(contract)
+    topics = {**actual.topics, INCOME_TOPIC: replace(actual.topics[INCOME_TOPIC], partitions=5)}
+    found = {f.target: f.mended for f in _drift(contract, replace(actual, topics=topics)).findings}
+    assert found == {INCOME_TOPIC: False, "inbox.civil.tax.income": True, "quarantine.tax.income": True}
+
+
 def test_a_topic_too_many_and_a_config_by_hand(contract: Loaded) -> None:
     actual = _in_order(contract)
     by_hand = replace(actual.topics[INCOME_TOPIC], configs={**actual.topics[INCOME_TOPIC].configs, "segment.ms": "60"})

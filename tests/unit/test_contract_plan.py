@@ -145,8 +145,48 @@ def test_partitions_grow_inbox_first_and_never_shrink(cluster: Cluster, tmp_path
     assert "order" in grown[0].text
     fewer = more.replace("partitions: 6", "partitions: 2")
     plan = cluster.plan(loaded(tmp_path, fewer))
-    assert {r.target for r in plan.refusals} == {c.target for c in grown}
+    assert (
+        {r.target for r in plan.refusals}
+        == {"subject.tax.income"}
+        == {c.target for c in grown if "subject" in c.target}
+    )
     assert not any(isinstance(c, PublishEpoch) for c in plan.changes)
+
+
+def test_inboxes_follow_partitions_that_were_added_by_hand(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.apply(loaded(tmp_path))
+    cluster.topics["subject.tax.income"] = replace(cluster.topics["subject.tax.income"], partitions=7)
+    plan = cluster.apply(loaded(tmp_path))
+    assert {(c.target, c.kind) for c in plan.changes} == {
+        ("quarantine.tax.income", "AddPartitions"),
+        ("inbox.civil.tax.income", "AddPartitions"),
+    }
+    assert cluster.topics["inbox.civil.tax.income"].partitions == cluster.topics["subject.tax.income"].partitions
+    again = cluster.plan(loaded(tmp_path))
+    assert again.is_empty
+    [notice] = again.notices
+    assert "subject.tax.income has 7 partitions" in notice
+    assert "write `partitions: 7`" in notice
+
+
+@pytest.mark.parametrize("topic", ["inbox.civil.tax.income", "quarantine.tax.income", "cursor.tax", names.SCHEMAS])
+def test_partitions_that_stay_empty_refuse_nothing(cluster: Cluster, tmp_path: Path, topic: str) -> None:
+    cluster.apply(loaded(tmp_path))
+    cluster.topics[topic] = replace(cluster.topics[topic], partitions=9)
+    plan = cluster.plan(loaded(tmp_path))
+    assert plan.is_empty
+    assert f"topic {topic} has 9 partitions" in plan.notices[0]
+
+
+def test_a_topic_that_was_made_too_small_for_a_batch_is_enlarged(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.apply(loaded(tmp_path))
+    for name, limit in (("inbox.civil.tax.income", "1000"), ("quarantine.tax.income", "2000000")):
+        there = cluster.topics[name]
+        cluster.topics[name] = replace(there, configs={**there.configs, "max.message.bytes": limit})
+    [change] = cluster.apply(loaded(tmp_path)).changes
+    assert isinstance(change, AlterConfigs)
+    assert (change.target, change.after) == ("inbox.civil.tax.income", {"max.message.bytes": "1048588"})
+    assert cluster.plan(loaded(tmp_path)).is_empty
 
 
 def test_the_ledgers_partitions_are_left_alone(cluster: Cluster, tmp_path: Path) -> None:
