@@ -35,9 +35,16 @@ def configure(level: str = "INFO", *, stream: TextIO | None = None) -> None:
         )
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_is_of_use)
     handler.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("exchange").setLevel(level)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Not so what kafka-python calls an error when a client of ours closes while a request is under way."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not (record.name.startswith("kafka.") and any(type(each).__name__ == "Cancelled" for each in arguments))
 
 
 class JsonFormatter(logging.Formatter):

@@ -106,7 +106,7 @@ def _each(changes: Iterable[Change], kind: type[CHANGE], progress: Callable[[Cha
 
 
 def _registry(cluster: Cluster) -> Registry:
-    return Registry.read((record.key, record.value) for record in read_all(cluster, names.SCHEMAS))
+    return Registry.read((record.key, record.value, record.offset) for record in read_all(cluster, names.SCHEMAS))
 
 
 def _publish_schemas(cluster: Cluster, changes: Iterable[Change], progress: Callable[[Change], None]) -> None:

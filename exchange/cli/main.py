@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 from click.shell_completion import get_completion_class
 
+from exchange.cli import streams
 from exchange.cli.say import say
 from exchange.errors import ExchangeError
 
@@ -94,10 +95,14 @@ def completion(shell: str) -> None:
 
 def main() -> None:
     """Run the command line; an `ExchangeError` becomes a message, a remedy and its exit status."""
+    streams.prepare()
     # Commands speak through click; what libraries log is for daemons, see exchange/logs.py.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        exchange(prog_name="exchange")
+        try:
+            exchange(prog_name="exchange")
+        finally:
+            sys.stdout.flush()
     except ExchangeError as error:
         sys.exit(_report(error))
     finally:

@@ -29,7 +29,7 @@ class Schemas:
     def of(self, schema_id: int) -> Schema:
         """The schema of that id; UnknownSchemaError where the registry does not have it either."""
         if schema_id not in self._schemas and schema_id not in self._unknown:
-            registry = Registry.read((r.key, r.value) for r in read_all(self._cluster, SCHEMAS))
+            registry = Registry.read((r.key, r.value, r.offset) for r in read_all(self._cluster, SCHEMAS))
             try:
                 self._schemas[schema_id] = registry.schema(schema_id)
             except KeyError:

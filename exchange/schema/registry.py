@@ -16,10 +16,15 @@ from exchange.schema.avro import Schema, identity, parse
 from exchange.schema.compatibility import DEFAULT_LEVEL, Level
 
 KeyValue = tuple[bytes, bytes | None]
+Stored = tuple[bytes | None, bytes | None, int]
+"""A record of `_schemas`: key, value, and its offset."""
+
+MAX_ID = 2**31 - 1  # it has four bytes on the wire
+_NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class RegistryError(CorruptionError):
-    """`_schemas` holds something that is not a registry's record."""
+    """What `_schemas` holds about a subject is not a registry's record."""
 
     code = "registry"
 
@@ -49,25 +54,28 @@ class Registry:
         self._texts: dict[int, str] = {}
         self._ids: dict[str, int] = {}
         self._last_id = 0
+        self._unreadable: dict[tuple[str, str], RegistryError] = {}
 
     @classmethod
-    def read(cls, records: Iterable[tuple[bytes | None, bytes | None]]) -> Registry:
-        """The state after these records, in the log's order; RegistryError where one is not JSON.
+    def read(cls, records: Iterable[Stored]) -> Registry:
+        """The state after these records, in the log's order.
 
         The first record that gives an id decides what the id means. A later one that gives it to
-        another schema lost a race and counts for nothing. Unknown kinds of record are left alone.
+        another schema lost a race and counts for nothing. What is foreign is left alone: others may write there.
+        A record about a subject that cannot be read is told by RegistryError to whoever asks for that subject.
         """
         registry = cls()
         # As after compaction: only the last record of each key counts, in its place in the log.
         last: dict[bytes | None, tuple[int, bytes | None]] = {}
-        for position, (key, value) in enumerate(records):
-            last[key] = (position, value)
-        for key, (_, value) in sorted(last.items(), key=lambda item: item[1][0]):
-            registry._apply(key, value)
+        for key, value, offset in records:
+            last[key] = (offset, value)
+        for key, (offset, value) in sorted(last.items(), key=lambda item: item[1][0]):
+            registry._apply(key, value, offset)
         return registry
 
     def versions(self, subject: str) -> list[Version]:
-        """The versions of a subject that are not deleted, oldest first."""
+        """The versions of a subject that are not deleted, oldest first; RegistryError where one cannot be read."""
+        self._must_be_readable("SCHEMA", subject)
         return [v for _, v in sorted(self._versions.get(subject, {}).items()) if not v.deleted]
 
     def ids(self, subject: str) -> tuple[int, ...]:
@@ -83,7 +91,8 @@ class Registry:
         return parse(self._texts[schema_id])
 
     def compatibility(self, subject: str) -> Level:
-        """The level that holds for a subject: its own, else the registry's."""
+        """The level that holds for a subject: its own, else the registry's; RegistryError where its own is none."""
+        self._must_be_readable("CONFIG", subject)
         return self._levels.get(subject, self.level)
 
     def find(self, subject: str, schema: Schema) -> int | None:
@@ -105,7 +114,7 @@ class Registry:
         key = _json({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1})
         value = {"subject": subject, "version": version, "id": schema_id, "schema": schema.text, "deleted": False}
         record = (key, _json(value))
-        self._apply(*record)
+        self._apply(*record, offset=-1)
         return schema_id, [record]
 
     def set_compatibility(self, subject: str | None, level: Level) -> list[KeyValue]:
@@ -114,7 +123,7 @@ class Registry:
             _json({"keytype": "CONFIG", "subject": subject, "magic": 0}),
             _json({"compatibilityLevel": level.value}),
         )
-        self._apply(*record)
+        self._apply(*record, offset=-1)
         return [record]
 
     @property
@@ -133,21 +142,31 @@ class Registry:
             },
         }
 
-    def _apply(self, key: bytes | None, value: bytes | None) -> None:
+    def _apply(self, key: bytes | None, value: bytes | None, offset: int) -> None:
         try:
             head = json.loads(key or b"{}")
-            body = json.loads(value) if value else None
-            kind = head.get("keytype")
+            kind, subject = head.get("keytype"), head.get("subject")
+        except _NOT_OURS:
+            return
+        try:
+            body = json.loads(value) if value and kind in ("SCHEMA", "CONFIG", "DELETE_SUBJECT") else None
             if kind == "SCHEMA":
                 self._take_schema(head, body)
             elif kind == "CONFIG":
                 self._take_level(head, body)
             elif kind == "DELETE_SUBJECT" and body is not None:
                 self._delete(body["subject"], int(body["version"]))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            message = "_schemas holds a record that is not a registry's"
-            remedy = "find who writes there; publish a null value for its key to take it out"
-            raise RegistryError(message, remedy=remedy) from error
+        except _NOT_OURS as error:
+            about = "CONFIG" if kind == "CONFIG" else "SCHEMA"
+            message = f"_schemas/0 offset {offset}: the record of kind {kind} about {subject} is not a registry's"
+            remedy = f"find who writes there; publish a null value for its key to take it out: {_json(head).decode()}"
+            told = RegistryError(message, remedy=remedy)
+            told.__cause__ = error
+            self._unreadable.setdefault((about, str(subject)), told)
+
+    def _must_be_readable(self, kind: str, subject: str) -> None:
+        if (kind, subject) in self._unreadable:
+            raise self._unreadable[kind, subject]
 
     def _take_schema(self, head: dict[str, Any], body: dict[str, Any] | None) -> None:
         subject, number = str(head["subject"]), int(head["version"])
@@ -155,6 +174,8 @@ class Registry:
             self._versions.get(subject, {}).pop(number, None)
             return
         schema_id, text = int(body["id"]), str(body["schema"])
+        if not 0 < schema_id <= MAX_ID:
+            raise ValueError
         self._last_id = max(self._last_id, schema_id)
         if body.get("schemaType", "AVRO") != "AVRO":
             return

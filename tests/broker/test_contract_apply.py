@@ -146,7 +146,7 @@ def test_schema_versions_stay_readable_by_a_second_registry(empty: Cluster, tmp_
     found = latest_epoch(empty)
     assert found is not None
     records = [(r.key, r.value) for r in read_all(empty, names.SCHEMAS)]
-    registry = Registry.read(records)
+    registry = Registry.read((*pair, at) for at, pair in enumerate(records))
     assert registry.ids("subject.tax.income-value") == found[0].writers["tax.income"]
     for key, value in records:
         assert key is not None

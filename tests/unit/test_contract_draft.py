@@ -147,7 +147,7 @@ def test_a_schema_that_cannot_be_carried_is_left_to_a_person(schema: str) -> Non
     value = json.dumps(
         {"subject": "subject.tax.income-value", "version": 1, "id": 1, "schema": schema, "deleted": False}
     )
-    registry = Registry.read([(key.encode(), value.encode())])
+    registry = Registry.read([(key.encode(), value.encode(), 0)])
     draft = make_draft({"subject.tax.income": Topic(1, 1, KEPT)}, registry)
     assert draft.schemas == {}
     [note] = draft.notes

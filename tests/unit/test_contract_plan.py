@@ -52,7 +52,7 @@ class Cluster:
         self.rates: dict[str, ByteRates] = {}
 
     def plan(self, contract: Loaded, delete: Collection[str] = ()) -> Plan:
-        registry = Registry.read(self.schemas)
+        registry = Registry.read((*pair, at) for at, pair in enumerate(self.schemas))
         actual = Actual(self.topics, registry, self.epoch, self.departments, self.access, self.rates)
         return make_plan(contract, actual, LEDGER, NOW, delete=delete)
 

@@ -31,7 +31,7 @@ class City:
         self.epoch: Epoch | None = None
 
     def publish(self, text: str, fields: list[dict[str, Any]] | None = None) -> PublishEpoch:
-        actual = Actual({}, Registry.read(self._schemas), self.epoch)
+        actual = Actual({}, Registry.read((*pair, at) for at, pair in enumerate(self._schemas)), self.epoch)
         plan = make_plan(loaded(self._folder, text, fields), actual, LEDGER, datetime(2026, 6, 1, tzinfo=UTC))
         self._schemas += [record for change in plan.changes for record in getattr(change, "records", ())]
         [published] = [change for change in plan.changes if isinstance(change, PublishEpoch)]

@@ -48,7 +48,8 @@ class City:
 
     def actual(self) -> Actual:
         departments = frozenset(d.id for d in self.epoch.contract.departments)
-        return Actual(self.topics, Registry.read(self._schemas), self.epoch, departments, self.access)
+        registry = Registry.read((*pair, at) for at, pair in enumerate(self._schemas))
+        return Actual(self.topics, registry, self.epoch, departments, self.access)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka.errors import Cancelled, NodeNotReadyError
 
 from exchange import logs
 from exchange.errors import ConfigError, TransientError
@@ -42,6 +43,13 @@ def test_a_line_has_the_allowed_fields_only(lines: io.StringIO) -> None:
         "topic": "subject.tax.return",
         "offset": 7,
     }
+
+
+def test_a_client_that_is_closed_while_it_asks_is_no_error(lines: io.StringIO) -> None:
+    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", Cancelled())
+    assert lines.getvalue() == ""
+    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", NodeNotReadyError())
+    assert json.loads(lines.getvalue())["message"].startswith("Metadata refresh: failed NodeNotReadyError")
 
 
 def test_a_librarys_error_is_named_but_not_quoted(lines: io.StringIO) -> None:

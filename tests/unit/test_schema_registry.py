@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from exchange.schema.avro import Schema, parse
 from exchange.schema.compatibility import Level
 from exchange.schema.registry import Registry, RegistryError
+
+
+def read(records: Sequence[tuple[bytes | None, bytes | None]]) -> Registry:
+    """The registry of these records, whose offsets are counted from 0."""
+    return Registry.read((key, value, offset) for offset, (key, value) in enumerate(records))
 
 
 def _schema(name: str = "R", kind: str = "int") -> Schema:
@@ -51,7 +57,7 @@ def test_what_is_published_is_read_back() -> None:
     registry = Registry()
     records = registry.register("a-value", _schema("A"))[1] + registry.register("a-value", _schema("B"))[1]
     records += registry.set_compatibility("a-value", Level.FULL)
-    again = Registry.read(records)
+    again = read(records)
     assert again.ids("a-value") == (1, 2)
     assert again.schema(2) == _schema("B")
     assert again.compatibility("a-value") is Level.FULL
@@ -71,7 +77,7 @@ def test_records_of_a_confluent_registry_are_understood() -> None:
         (b'{"keytype":"CONFIG","subject":"a-value","magic":0}', None),
         (b'{"keytype":"CONTEXT","tenant":"t","context":".","magic":0}', b"{}"),
     ]
-    registry = Registry.read(records)
+    registry = read(records)
     assert (registry.level, registry.has_level) == (Level.FORWARD, True)
     assert registry.compatibility("a-value") is Level.FORWARD
     assert registry.ids("a-value") == (7, 9)
@@ -81,7 +87,7 @@ def test_records_of_a_confluent_registry_are_understood() -> None:
 
 def test_an_id_of_another_kind_of_schema_is_never_given_again() -> None:
     key, _ = _value("p-value", 1, 8, _schema("P"))
-    registry = Registry.read([(key, b'{"schemaType":"PROTOBUF","id":8,"schema":"x"}')])
+    registry = read([(key, b'{"schemaType":"PROTOBUF","id":8,"schema":"x"}')])
     assert registry.register("a-value", _schema("A"))[0] == 9
 
 
@@ -92,7 +98,7 @@ def test_deleted_versions_keep_their_id() -> None:
         _value("b-value", 1, 1, _schema("A")),
         (b'{"keytype":"DELETE_SUBJECT","subject":"b-value","magic":0}', b'{"subject":"b-value","version":1}'),
     ]
-    registry = Registry.read(records)
+    registry = read(records)
     assert registry.ids("a-value") == (1,)
     assert registry.ids("b-value") == ()
     assert registry.schema(2) == _schema("B")
@@ -104,40 +110,76 @@ def test_deleted_versions_keep_their_id() -> None:
 
 def test_a_null_value_takes_a_version_away() -> None:
     key, value = _value("a-value", 1, 1, _schema("A"))
-    assert Registry.read([(key, value), (key, None)]).versions("a-value") == []
+    assert read([(key, value), (key, None)]).versions("a-value") == []
 
 
 def test_of_two_writers_the_first_keeps_the_id() -> None:
     ours = _value("a-value", 1, 1, _schema("A"))
     theirs = _value("b-value", 1, 1, _schema("B"))
-    registry = Registry.read([theirs, ours])
+    registry = read([theirs, ours])
     assert registry.schema(1) == _schema("B")
     assert registry.ids("a-value") == ()
     schema_id, [record] = registry.register("a-value", _schema("A"))
     assert schema_id == 2
     # The second try has the key of the first, so that it replaces it in a compacted topic.
     assert record[0] == ours[0]
-    assert Registry.read([theirs, ours, record]).ids("a-value") == (2,)
+    assert read([theirs, ours, record]).ids("a-value") == (2,)
+
+
+FOREIGN = [
+    (b"not json", b"{}"),
+    (b"", b"{}"),
+    (None, b'{"id":1,"schema":"x"}'),
+    (b"\xff\xfe", None),
+    (b"[]", b"{}"),
+    (b"7", b"{}"),
+    (b"null", b"{}"),
+    (b"[" * 100_000, b"{}"),
+    (b'{"keytype":"SOMETHING","subject":"a-value"}', b"\xff"),
+    (b'{"keytype":["SCHEMA"],"subject":"a-value"}', b"{}"),
+    (b'{"keytype":"MODE","subject":"a-value","magic":0}', b"not json"),
+    (b'{"subject":"a-value","version":1}', b"{}"),
+    (b'{"keytype":"CONFIG","subject":null,"magic":0}', b'{"compatibilityLevel":"SIDEWAYS"}'),
+    (b'{"keytype":"SCHEMA","subject":"other-value","version":1,"magic":1}', b"not json"),
+    (b'{"keytype":"SCHEMA","subject":"other-value","version":Infinity,"magic":1}', b"{}"),
+    (b'{"keytype":"SCHEMA","subject":{"x":1},"version":1,"magic":1}', b"{}"),
+    (b'{"keytype":"SCHEMA","version":1,"magic":1}', b'{"id":1,"schema":"{}"}'),
+    (b'{"keytype":"SCHEMA","subject":"other-value","version":1,"magic":1}', b'{"id":99999999999,"schema":"{}"}'),
+    (b'{"keytype":"SCHEMA","subject":"other-value","version":1,"magic":1}', b'{"id":-3,"schema":"{}"}'),
+    (b'{"keytype":"CONFIG","subject":"other-value","magic":0}', b"7"),
+    (b'{"keytype":"DELETE_SUBJECT","subject":"other-value","magic":0}', b"[]"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), FOREIGN)
+def test_what_is_foreign_is_left_alone(key: bytes | None, value: bytes | None) -> None:
+    registry = read([_value("a-value", 1, 1, _schema("A")), (key, value)])
+    assert registry.ids("a-value") == (1,)
+    assert registry.schema(1) == _schema("A")
+    assert registry.compatibility("a-value") is Level.BACKWARD_TRANSITIVE
+    assert registry.register("a-value", _schema("B"))[0] == 2
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        (b"not json", b"{}"),
-        (b'{"keytype":"SCHEMA","subject":"a-value","version":1,"magic":1}', b'{"id":1}'),
-        (b'{"keytype":"SCHEMA","subject":"a-value","version":1,"magic":1}', b'{"id":1,"schema":"{"}'),
-        (b'{"keytype":"CONFIG","subject":null,"magic":0}', b'{"compatibilityLevel":"SIDEWAYS"}'),
-        (b"[]", b"{}"),
-        (b"[" * 100_000, b"{}"),
-        (b'{"keytype":"SCHEMA","subject":"a-value","version":Infinity,"magic":1}', b"{}"),
-        (b'{"keytype":"SCHEMA","subject":"a-value","version":1,"magic":1}', b"\xff"),
-    ],
+    "value", [b"not json", b"\xff", b"[]", b'{"id":1}', b'{"id":1,"schema":"{"}', b'{"id":0,"schema":"{}"}']
 )
-def test_what_is_no_registrys_record_stops(key: bytes, value: bytes) -> None:
-    with pytest.raises(RegistryError):
-        Registry.read([(key, value)])
+def test_a_version_that_cannot_be_read_is_told_to_who_asks_for_its_subject(value: bytes) -> None:
+    key = b'{"keytype":"SCHEMA","subject":"a-value","version":2,"magic":1}'
+    records = [_value("a-value", 1, 1, _schema("A")), (key, value), _value("b-value", 1, 1, _schema("A"))]
+    registry = read(records)
+    assert registry.ids("b-value") == (1,)
+    with pytest.raises(RegistryError, match="offset 1: the record of kind SCHEMA about a-value") as told:
+        registry.ids("a-value")
+    assert key.decode() in told.value.remedy
+    # The remedy heals.
+    assert read([*records, (key, None)]).ids("a-value") == (1,)
 
 
-def test_a_null_value_heals() -> None:
-    key = b'{"keytype":"CONFIG","subject":null,"magic":0}'
-    assert Registry.read([(key, b"{"), (key, None)]).level is Level.BACKWARD_TRANSITIVE
+def test_a_level_that_is_none_is_told_to_who_asks_for_its_subject() -> None:
+    key = b'{"keytype":"CONFIG","subject":"a-value","magic":0}'
+    records: list[tuple[bytes | None, bytes | None]] = [(key, b'{"compatibilityLevel":"SIDEWAYS"}')]
+    assert read(records).compatibility("b-value") is Level.BACKWARD_TRANSITIVE
+    with pytest.raises(RegistryError, match="offset 0: the record of kind CONFIG about a-value") as told:
+        read(records).compatibility("a-value")
+    assert key.decode() in told.value.remedy
+    assert read([*records, (key, None)]).compatibility("a-value") is Level.BACKWARD_TRANSITIVE
