@@ -19,6 +19,7 @@ from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import Place, RefusedError
 from exchange.contract import names
 from exchange.contract.epoch import accepts
+from exchange.contract.model import Grant, Quota
 from exchange.errors import ExchangeError, TransientError
 from exchange.gap import Gap
 from exchange.ledger import entry as ledger
@@ -32,7 +33,7 @@ from exchange.router.plan import ReadySubject, make_ready
 from exchange.router.quotas import Quotas
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
-from exchange.router.step import Source, Step, no_quotas, step
+from exchange.router.step import Source, Step, step
 from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Decided, Writer
 
@@ -57,6 +58,12 @@ class NoLedgerError(TransientError):
     """The ledger's topic is not there: no record may be delivered that is not in it."""
 
     code = "no-ledger"
+
+
+class NoQuotaError(TransientError):
+    """What a grant's quota leaves cannot be learnt or claimed now."""
+
+    code = "no-quota"
 
 
 class Router:
@@ -96,6 +103,7 @@ class Router:
         self._is_lost = False
         self._rivals = Rivals(instance)
         self._quotas: Quotas | None = None
+        self._limited: list[Grant] = []
         self._writing = _done()
         self._decided: list[Decided] = []
         self._gaps: set[Gap] = set()
@@ -140,7 +148,7 @@ class Router:
                     out.renew()
                     self._sources.rewind()
                     if self._quotas:
-                        self._quotas.recover()
+                        self._quotas.give_up()
                     is_new, self._is_lost = True, False
                 if is_new:
                     self._writer = Writer(out, _ledger_partitions(source), self._clock)
@@ -163,6 +171,9 @@ class Router:
 
     def _leave_aside(self, error: ExchangeError) -> bool:
         """Whether it was enough to suspend some source partitions; BusForbiddenError where that does not help."""
+        if isinstance(error, NoQuotaError):
+            subjects = {names.subject_topic(grant.subject) for grant in self._limited}
+            return self._sources.leave_unclaimed(error, subjects)
         if isinstance(error, RefusedError):
             return self._sources.leave_aside(error, self._decided, self._writer)
         if isinstance(error, BusForbiddenError) and not self._sources.leave_unread(error):
@@ -273,16 +284,15 @@ class Router:
         self._ready = {}
         for subject in epoch.contract.subjects:
             self._prepare(names.subject_topic(subject.id), self._clock.now())
-        if self._quotas is None and any(grant.quota.is_limited for grant in epoch.contract.grants):
-            self._quotas = Quotas(self._cluster, self.instance, self._clock)
         partitions = {names.subject_topic(each.id): each.topic.partitions for each in epoch.contract.subjects}
         self._sources.subscribe(partitions, epoch.topic_ids)
         self._readers = {grant.id: grant.reader for grant in epoch.contract.grants}
         self._suspended.retry_all()
         source.rewind(self._suspended.on_trial)
         report.adopted(epoch)
+        self._limited = [grant for grant in epoch.contract.grants if grant.quota.is_limited]
         if self._quotas:
-            self._quotas.show(epoch.contract.grants)
+            self._quotas.show(self._limited)
         _log.info("took an epoch", extra={"epoch": epoch.number})
 
     def _decide(self, part: Gathered, source: Consumer) -> tuple[list[Step], list[ReadySubject], set[str]]:
@@ -323,8 +333,20 @@ class Router:
     def _step(self, place: Place, batches: Sequence[SourceBatch], plan: ReadySubject, now: datetime) -> Step:
         assert self._current is not None
         source = Source(*place, self._current.epoch.number, self.instance, _ms(now))
-        allow = self._quotas.allow if self._quotas else no_quotas
-        return step(scan(batches), plan, source, self._tag_state, allow)
+        return step(scan(batches), plan, source, self._tag_state, self._allow)
+
+    def _allow(self, grant: str, quota: Quota, records: int) -> int:
+        """What the grant's quota leaves; NoQuotaError where that is not known."""
+        try:
+            if self._quotas is None:
+                self._quotas = Quotas(self._cluster, self.instance, self._clock)
+                self._quotas.show(self._limited)
+            return self._quotas.allow(grant, quota, records)
+        except TransientError as error:
+            message = f"quotas are not known: {error.message}"
+            raise NoQuotaError(
+                message, remedy=f"`exchange apply` makes {names.QUOTA} again where it is missing"
+            ) from error
 
     def _write(self, parts: Sequence[tuple[Gathered, Decided]]) -> None:
         assert self._current is not None

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Self
 
 from exchange.bus import Cluster
+from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Record
 from exchange.bus.log import Log
 from exchange.contract import names
@@ -35,7 +36,7 @@ class Quotas:
     """What `instance` may deliver under quotas.
 
     A transaction goes through `allow` for each view, `begin`, and `committed`; where that does not come
-    about, `recover` follows, after the next producer was opened: what the lost transaction had claimed is kept.
+    about, `give_up` follows, after the next producer was opened: what the lost transaction had claimed is kept.
     """
 
     def __init__(self, cluster: Cluster, instance: str, clock: BrokerClock) -> None:
@@ -50,7 +51,7 @@ class Quotas:
         self._used: Counter[Key] = Counter()
         self._deciding: Counter[Key] = Counter()
         self._writing: Counter[Key] = Counter()
-        self.recover()
+        self._recover()
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +66,8 @@ class Quotas:
 
     def allow(self, grant: str, quota: Quota, records: int) -> int:
         """How many of so many records the grant may get now: `step`'s `Allow`."""
+        if self._is_lost:
+            self._recover()
         day = city_day(self._clock.now())
         kept = self._kept(grant, day)
         left = _left(quota, self._claims.claimed(grant, day))
@@ -72,7 +75,9 @@ class Quotas:
             return 0  # what is claimed stays claimed for the day
         claim = Claim(grant=grant, router=self._instance, asked=records, kept=kept, day=day, quota=quota)
         offset = self._log.append(grant.encode(), encode(claim))
-        given = self._read_claims(offset + 1)[offset]
+        given = self._read_claims(offset + 1).get(offset)
+        if given is None:
+            raise BusUnavailableError(f"{names.QUOTA} was made anew: a claim was not found where it was appended")
         self._deciding[grant, given.day] += given.records
         report.quota(grant, _left(quota, self._claims.claimed(grant, given.day)))
         return given.records
@@ -91,8 +96,12 @@ class Quotas:
         self._used += self._writing
         self._writing = Counter()
 
-    def recover(self) -> None:
-        """Nothing is under way: learn from the log what was claimed and what was committed."""
+    def give_up(self) -> None:
+        """Nothing is under way. What was claimed and committed is learnt from the log before the next claim."""
+        self._is_lost = True
+        self._deciding, self._writing = Counter(), Counter()
+
+    def _recover(self) -> None:
         self._read_claims(self._log.end())
         for record in self._uses.read_to(self._uses.end()):
             use = decode_use(record.value or b"")
@@ -100,6 +109,7 @@ class Quotas:
                 self._known_used[use.grant, use.day] += use.records
         self._used = self._known_used.copy()
         self._deciding, self._writing = Counter(), Counter()
+        self._is_lost = False
 
     def show(self, grants: Iterable[Grant]) -> None:
         """Show what remains today of these grants' quotas."""

@@ -10,6 +10,8 @@ from exchange.bus.consume import Consumer
 from exchange.bus.produce import Producer
 from exchange.bus.refusals import Place, RefusedError
 from exchange.contract import names
+from exchange.contract.quota import CLAIMS
+from exchange.errors import ExchangeError
 from exchange.router.gather import Gathered
 from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Decided, Writer
@@ -72,6 +74,13 @@ class Sources:
         topics = error.topics & self._partitions.keys()
         self._suspended.suspend({_forbidden(topic): self._places(topic) for topic in topics})
         return bool(topics)
+
+    def leave_unclaimed(self, error: ExchangeError, topics: set[str]) -> bool:
+        """Suspend the partitions of these topics, where grants have quotas and no claim can be made."""
+        cause = Cause(error.code, error.message, error.remedy, (names.QUOTA, CLAIMS))
+        found = _of(topics, self._consumer.assigned())
+        self._suspended.suspend({cause: found})
+        return bool(found)
 
     def drop(self, gathered: Gathered) -> None:
         """Forget what was read of partitions that are left aside: the group had just shared them out anew."""

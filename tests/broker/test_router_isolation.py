@@ -280,3 +280,21 @@ def test_a_subject_whose_views_cannot_be_made_holds_up_itself_alone(offices: tup
         adopt(first, second, grants=good)
         delivered(first, "r1", given)
         wait_until(lambda: router.health().ok, "all is well again")
+
+
+def test_without_quotas_topic_only_subjects_with_quotas_wait(offices: tuple[Office, Office]) -> None:
+    first, second = offices
+    given = [value(cents=i) for i in range(10)]
+    adopt(first, second, grants=[granted(first, "r1", quota={"records_per_day": 1000}), granted(second, "r1")])
+    with Admin(first.cluster) as admin, first.router() as router:
+        first.publish(given[:5])
+        delivered(first, "r1", given[:5])
+        admin.delete([names.QUOTA])
+        first.publish(given[5:])
+        wait_until(lambda: bool(suspended(router)), "it is left aside")
+        second.publish(given)
+        delivered(second, "r1", given, within_s=QUICK_S)
+        assert names.QUOTA in suspended(router)[0]
+        remake(first, names.QUOTA)
+        delivered(first, "r1", given)
+        wait_until(lambda: router.health().ok, "all is well again")

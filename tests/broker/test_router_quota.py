@@ -83,7 +83,7 @@ def test_what_was_not_delivered_is_used_again_by_the_same_router_only(quota_topi
         # Nobody tells this router that it is committed: it has to find that out.
         out.discard()
         out.renew()
-        quotas.recover()
+        quotas.give_up()
         with claimer(quota_topic, second) as other:
             assert other.allow(unique, quota, 50) == 10
         assert quotas.allow(unique, quota, 50) == 20
