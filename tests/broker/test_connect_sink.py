@@ -23,6 +23,7 @@ import pytest
 import sqlalchemy as sa
 
 from exchange.bus import Cluster
+from exchange.bus.admin import Admin
 from exchange.bus.contract_topic import latest_epoch
 from exchange.bus.produce import Producer
 from exchange.connect import load, runner
@@ -144,6 +145,19 @@ def test_upserts_deletes_and_aborts(project: Project, url: str) -> None:
     deliver(project, {0: [(income(2)[0], None), income(5)]})
     drain(project)
     assert [row[0] for row in rows(url, "serial")] == [1, 3, 5]
+
+
+def test_a_sink_reads_partitions_that_were_added_by_hand(project: Project, url: str) -> None:
+    connect(project, url, ["serial"])
+    deliver(project, {0: [income(1)]})
+    drain(project)
+    inbox = inbox_topic(project.reader, project.subject)
+    with Admin(project.cluster) as admin:
+        total = admin.topics()[inbox].partitions + 2
+        admin.add_partitions(inbox, total)
+    deliver(project, {0: [income(2)], total - 1: [income(3)]})
+    drain(project)
+    assert [row[0] for row in rows(url, "serial")] == [1, 2, 3]
 
 
 def test_a_replay_replaces_only_what_is_not_newer(project: Project, url: str) -> None:

@@ -155,6 +155,12 @@ def test_schema_versions_stay_readable_by_a_second_registry(empty: Cluster, tmp_
         assert next(iter(json.loads(key))) == "keytype"
 
 
+def test_foreign_records_in_schemas_do_not_stop_plan(empty: Cluster, tmp_path: Path) -> None:
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    publish(empty, names.SCHEMAS, [(b"not json", b"{}"), (b"[]", b"\xff"), (b'{"keytype":"OTHER"}', b"{")])
+    assert _plan(empty, loaded(tmp_path)).is_empty
+
+
 def test_refusals_change_nothing(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
     plan = _plan(empty, loaded(tmp_path, fields=[*INCOME, {"name": "note", "type": "string"}]))
