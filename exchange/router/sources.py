@@ -30,6 +30,7 @@ class Sources:
         self._partitions: dict[str, int] = {}
         self._missed: dict[str, float] = {}
         self._absent: dict[Cause, set[Place]] = {}
+        self._paused: set[Place] = set()
         self._aside: dict[Place, tuple[int, int]] = {}
         self._aside_at_s = clock()
 
@@ -50,8 +51,9 @@ class Sources:
             self._suspended.keep(assigned.union(*self._absent.values()))
         self._suspended.suspend(self._absent)
         self._suspended.suspend({cause: _of({topic}, assigned) for topic, cause in unready.items()})
-        self._consumer.pause(self._suspended.places)
-        self._consumer.resume(assigned - self._suspended.places)
+        self._consumer.pause(aside := self._suspended.places)
+        self._consumer.resume(self._paused - aside)  # not what stands still before a gap, which the consumer paused
+        self._paused = aside
 
     def leave_aside(self, error: RefusedError, decided: Collection[Decided], writer: Writer) -> bool:
         """Suspend the partitions that feed what takes nothing; False where that would be all of them, or none."""
