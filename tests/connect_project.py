@@ -17,7 +17,6 @@ from exchange.ledger.entry import SCHEMA_FILE
 from exchange.schema import avro
 from tests.clients import environment
 
-
 INCOME: dict[str, Any] = {
     "type": "record",
     "name": "Income",
