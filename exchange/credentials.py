@@ -11,13 +11,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 
-from exchange import private
-from exchange.contract.access import ADMIN, LEDGER, ROUTER
-from exchange.contract.document import read
+from exchange import names, private
+from exchange.document.yaml import read
 from exchange.errors import ConfigError
 from exchange.settings import Settings
 
-SERVICES = (ADMIN, ROUTER, LEDGER)
+SERVICES = (names.ADMIN_PRINCIPAL, names.ROUTER_PRINCIPAL, names.LEDGER_PRINCIPAL)
 """The principals that are no department; a department's id has no dot, so that none can have such a name."""
 
 FOLDER = "credentials"

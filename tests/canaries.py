@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from exchange import credentials
-from exchange.city.persons import SURNAMES
+from exchange.demo.city.persons import SURNAMES
 
 CONTRACT = Path(__file__).parents[1] / "topics.yaml"
 _WORD = re.compile(rb"[0-9A-Za-z]{10,}")

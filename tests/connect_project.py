@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 from exchange.bus import Cluster
-from exchange.bus.cluster import apply, read_actual
 from exchange.contract.load import load
-from exchange.contract.plan import make_plan
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.apply import apply, read_actual
+from exchange.plan.plan import make_plan
 from exchange.schema import avro
 from tests.clients import environment
 

@@ -7,16 +7,16 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer, Transaction
 from exchange.bus.topics import publish, read_all
 from exchange.contract import epoch as epochs
-from exchange.contract import names
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title, TopicSettings
-from exchange.contract.topics import LEDGER_PARTITIONS, wanted
 from exchange.ledger.entry import Entry, Outcome, Run, Withheld, encode, ledger_partition, record_key, tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
+from exchange.plan.topics import LEDGER_PARTITIONS, wanted
 from exchange.records.build import pack
 from exchange.schema import wire
 

@@ -12,18 +12,18 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from exchange import names
+from exchange.audit.gaps import open_gaps
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer
-from exchange.bus.contract_topic import Newest
 from exchange.bus.topics import Publisher, publish, read_all
 from exchange.contract import epoch as epochs
-from exchange.contract import names
-from exchange.contract.access import wanted_access
 from exchange.contract.model import Epoch, Grant
-from exchange.contract.topics import wanted
+from exchange.epochs import Newest
 from exchange.ledger.entry import Entry, decode
-from exchange.ledger.gaps import open_gaps
+from exchange.plan.access import wanted_access
+from exchange.plan.topics import wanted
 from exchange.router.gaps import accept
 from exchange.router.loop import Router
 from exchange.schema import wire

@@ -12,14 +12,14 @@ from typing import Any
 import fastavro
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
-from exchange.contract import names
+from exchange import names
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title, TopicSettings
 from exchange.ledger.entry import validate_entry
 from exchange.records import hash, header
 from exchange.records.build import Batch
 from exchange.records.scan import SourceBatch, scan
-from exchange.router.plan import make_ready
+from exchange.router.ready import make_ready
 from exchange.router.step import Allow, Source, Step, no_quotas, step
 from exchange.schema import avro
 from exchange.schema.project import project

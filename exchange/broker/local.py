@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from exchange import credentials, private
+from exchange import credentials, names, private
 from exchange.broker.certificates import Certificates
 from exchange.broker.errors import BrokerBusyError, BrokerDiedError, InsecureDataError, PortTakenError
 from exchange.broker.jars import java_version, resolve
-from exchange.broker.process import ProcessFile
 from exchange.broker.properties import BROKER, Ports, server_properties
 from exchange.bus import Cluster, users
 from exchange.bus.probe import cluster_id
 from exchange.credentials import Security
+from exchange.process import ProcessFile
 
 HEAP = "512m"
 _HOST = "127.0.0.1"
@@ -77,7 +77,7 @@ class LocalBroker:
         """Where clients connect."""
         return f"{_HOST}:{self._port}"
 
-    def cluster(self, client_id: str, principal: str = credentials.ADMIN) -> Cluster:
+    def cluster(self, client_id: str, principal: str = names.ADMIN_PRINCIPAL) -> Cluster:
         """The cluster as this principal sees it; CredentialsError where it has no credential file."""
         return Cluster(self.bootstrap_servers, client_id, self._security(principal) if self._certificates else None)
 
@@ -165,7 +165,7 @@ class LocalBroker:
         return self._child is not None
 
     def _require_secure_data(self) -> None:
-        admin = credentials.file_of(self._home, credentials.ADMIN)
+        admin = credentials.file_of(self._home, names.ADMIN_PRINCIPAL)
         if self._certificates is None or self._cluster_id() is None or admin.exists():
             return
         if self._certificates.authority.exists():
@@ -190,10 +190,10 @@ class LocalBroker:
         """Certificates that last for a while, the authority's beside the credential files, and the administrator's."""
         if certificates.renew():
             progress("making the broker's certificate")
-        admin = credentials.file_of(self._home, credentials.ADMIN)
+        admin = credentials.file_of(self._home, names.ADMIN_PRINCIPAL)
         authority = admin.parent / "ca.pem"
         if not admin.exists():
-            security = Security(username=credentials.ADMIN, password=users.new_password(), ca=authority)
+            security = Security(username=names.ADMIN_PRINCIPAL, password=users.new_password(), ca=authority)
             credentials.save(admin, security)
         authority.write_bytes(certificates.authority.read_bytes())
 
@@ -201,7 +201,7 @@ class LocalBroker:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         arguments = [f"--cluster-id={cluster}", "--ignore-formatted", "--config", str(self._properties)]
         if self._certificates is not None:
-            admin = self._security(credentials.ADMIN)
+            admin = self._security(names.ADMIN_PRINCIPAL)
             arguments += ["--add-scram", f"{admin.mechanism}=[name={admin.username},password={admin.password}]"]
         # In a file, one a line, because everybody on the machine can read a command line.
         with NamedTemporaryFile("w", dir=self._folder, prefix="format.") as file:
@@ -217,7 +217,9 @@ class LocalBroker:
 
     def _issue_services(self) -> None:
         if self._certificates is not None:
-            files = {name: credentials.file_of(self._home, name) for name in (credentials.ROUTER, credentials.LEDGER)}
+            files = {
+                name: credentials.file_of(self._home, name) for name in (names.ROUTER_PRINCIPAL, names.LEDGER_PRINCIPAL)
+            }
             if missing := {name: path for name, path in files.items() if not path.exists()}:
                 users.issue(self.cluster("exchange.broker"), missing)
 

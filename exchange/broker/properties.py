@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from exchange import names
 from exchange.broker.certificates import Certificates
-from exchange.credentials import ADMIN
 
 BROKER = "exchange.broker"
 """The principal of the broker itself."""
@@ -108,5 +108,5 @@ def _security(certificates: Certificates) -> dict[str, str]:
         # Whom no rule of the contract lets in stays out.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "false",
-        "super.users": f"User:{BROKER};User:{ADMIN}",
+        "super.users": f"User:{BROKER};User:{names.ADMIN_PRINCIPAL}",
     }

@@ -12,7 +12,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
 
 from exchange.bus.connection import ask
-from exchange.contract.access import Rule
+from exchange.bus.rule import Rule
 from exchange.errors import ConfigError
 
 _AT_ONCE = 1000

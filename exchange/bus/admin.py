@@ -12,12 +12,12 @@ from kafka.errors import NoError, RetriableError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from exchange.bus import acls, client_quotas
+from exchange.bus.client_quotas import ByteRates
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.fence import fence, fenced
 from exchange.bus.produce import Producer
-from exchange.contract.access import Rule
-from exchange.contract.rates import ByteRates
-from exchange.contract.topics import Topic
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
 from exchange.errors import ConfigError
 
 ANSWER = TypeVar("ANSWER")

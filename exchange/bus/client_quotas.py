@@ -10,8 +10,11 @@ from kafka.admin import KafkaAdminClient
 from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
 
 from exchange.bus.connection import ask
-from exchange.contract.rates import KEYS, ByteRates
 
+KEYS = ("producer_byte_rate", "consumer_byte_rate")
+"""Kafka's own names of what is set, in bytes per second and broker."""
+
+ByteRates = Mapping[str, int]
 _ANY_NAME = 2  # any entity of the type that has a name, in DescribeClientQuotas
 
 

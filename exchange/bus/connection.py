@@ -11,9 +11,11 @@ from typing import Any
 import kafka.errors
 from kafka import KafkaAdminClient
 
+from exchange import credentials
 from exchange.bus.transport import NetClient, UntrustedBrokerError
 from exchange.credentials import Security
 from exchange.errors import ConfigError, TransientError
+from exchange.settings import Settings
 
 
 class BusUnavailableError(TransientError):
@@ -76,6 +78,14 @@ class Cluster:
             "sasl_plain_password": self.security.password,
             "ssl_context": _trust(self.security),
         }
+
+
+def connect(settings: Settings, client_id: str, principal: str) -> Cluster:
+    """The settings' cluster as that principal sees it, or as the one of EXCHANGE_CREDENTIALS.
+
+    CredentialsError where its credential file cannot be used; without one, Kafka is reached without a login.
+    """
+    return Cluster(settings.bootstrap_servers, client_id, credentials.find(settings, principal))
 
 
 def _trust(security: Security) -> ssl.SSLContext:

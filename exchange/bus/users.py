@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialDeletion, UserScramCredentialUpsertion
 
-from exchange import credentials
+from exchange import credentials, names
 from exchange.bus.connection import BusForbiddenError, BusLoginError, BusUnavailableError, Cluster, translated
 from exchange.bus.probe import cluster_id
 from exchange.errors import ConfigError
@@ -39,7 +39,7 @@ def principals(cluster: Cluster) -> set[str]:
     """Everybody who can log in by a password."""
     with _client(cluster, "list the principals") as client:
         # Asked for everybody, a broker does not answer whom it refuses; asked for one, it says so.
-        client.describe_user_scram_credentials([credentials.ADMIN])
+        client.describe_user_scram_credentials([names.ADMIN_PRINCIPAL])
         found = client.describe_user_scram_credentials()
     return {name for name, user in found.items() if user["credential_infos"]}
 

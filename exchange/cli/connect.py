@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from exchange.cli.connection import connect
+from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.grant_desk import account
 from exchange.cli.say import confirm, say

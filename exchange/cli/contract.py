@@ -12,20 +12,20 @@ import click
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from exchange.bus.cluster import apply as apply_plan
 from exchange.cli import plan_words
-from exchange.cli.adoption import Adoption
-from exchange.cli.planning import administrators, find, read, save
 from exchange.cli.say import say
-from exchange.contract import saved
-from exchange.contract.changes import PARTS, Change, Part, PublishEpoch
 from exchange.contract.file import read_file
 from exchange.contract.json_schema import contract_schema
 from exchange.contract.load import examine
 from exchange.contract.period import city_day
-from exchange.contract.problem import Problem
+from exchange.document.problem import Problem
 from exchange.errors import ConfigError, TransientError
+from exchange.plan import saved
+from exchange.plan.apply import apply as apply_plan
+from exchange.plan.changes import PARTS, Change, Part, PublishEpoch
+from exchange.plan.find import administrators, find, read, save
 from exchange.printable import printable
+from exchange.router.barrier import Adoption
 from exchange.settings import Settings
 
 CHANGES_STATUS = 3

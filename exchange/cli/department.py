@@ -10,19 +10,20 @@ from pathlib import Path
 
 import click
 
-from exchange import credentials
+from exchange import credentials, names
 from exchange.bus import Cluster, users
-from exchange.bus.cluster import read_actual
-from exchange.cli.connection import connect
+from exchange.bus.connection import connect
+from exchange.bus.rule import in_words
 from exchange.cli.say import say
-from exchange.contract.access import in_words, owned, principals
-from exchange.contract.access import principal as with_type
 from exchange.contract.load import load
-from exchange.contract.nearest import nearest
 from exchange.contract.period import city_day
-from exchange.contract.plan import Actual
 from exchange.credentials import CredentialsError
+from exchange.document.nearest import nearest
 from exchange.errors import ConfigError
+from exchange.plan.access import owned, principals
+from exchange.plan.access import principal as with_type
+from exchange.plan.apply import read_actual
+from exchange.plan.plan import Actual
 from exchange.settings import Settings
 
 _CLIENT = "exchange.department"
@@ -69,7 +70,7 @@ def add(ids: tuple[str, ...], everybody: bool) -> None:
     wanted = list(known) if everybody else _all_known(ids, known)
     if not wanted:
         raise click.UsageError("name a department, or give --all")
-    cluster = connect(settings, _CLIENT, credentials.ADMIN)
+    cluster = connect(settings, _CLIENT, names.ADMIN_PRINCIPAL)
     there = users.principals(cluster)
     missing = {}
     for principal in wanted:
@@ -103,10 +104,10 @@ def rotate_credential(id_: str) -> None:
     """
     settings = Settings()
     [principal] = _all_known([id_], _known(settings))
-    own = credentials.file_of(settings.home, credentials.ADMIN)
-    if principal == credentials.ADMIN and users.staged(own).exists():
+    own = credentials.file_of(settings.home, names.ADMIN_PRINCIPAL)
+    if principal == names.ADMIN_PRINCIPAL and users.staged(own).exists():
         users.take_up(connect(settings, _CLIENT, principal), own)  # an earlier rotation that was interrupted
-    cluster = connect(settings, _CLIENT, credentials.ADMIN)
+    cluster = connect(settings, _CLIENT, names.ADMIN_PRINCIPAL)
     path = _file(settings, cluster, principal)
     if principal not in users.principals(cluster):
         raise UnknownPrincipalError(f"{principal} has no login yet", remedy=f"exchange department add {principal}")
@@ -139,7 +140,7 @@ def remove(id_: str, yes: bool, output: str) -> None:
         raise StillNeededError(f"{settings.contract} still has department {id_}", remedy=remedy)
     path = credentials.file_of(settings.home, id_)
     files = [file for file in (path, users.staged(path)) if file.exists()]
-    cluster = connect(settings, _CLIENT, credentials.ADMIN)
+    cluster = connect(settings, _CLIENT, names.ADMIN_PRINCIPAL)
     actual = read_actual(cluster)
     former = actual.departments.intersection(users.principals(cluster)).difference(known)
     # Others on this Kafka have logins too, of which the exchange knows nothing.
@@ -167,7 +168,7 @@ def remove(id_: str, yes: bool, output: str) -> None:
 def list_(output: str) -> None:
     """Say who can log in, and whose credential file is here."""
     settings = Settings()
-    cluster = connect(settings, _CLIENT, credentials.ADMIN)
+    cluster = connect(settings, _CLIENT, names.ADMIN_PRINCIPAL)
     there = users.principals(cluster)
     known = _known(settings)
     rows = [

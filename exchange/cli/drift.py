@@ -11,10 +11,10 @@ import click
 
 from exchange.cli.contract import CHANGES_STATUS
 from exchange.cli.plan_words import in_words
-from exchange.cli.planning import find
 from exchange.cli.say import say
-from exchange.contract.changes import PublishEpoch
-from exchange.contract.drift import find_drift
+from exchange.plan.changes import PublishEpoch
+from exchange.plan.drift import find_drift
+from exchange.plan.find import find
 from exchange.settings import Settings
 
 

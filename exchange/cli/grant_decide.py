@@ -7,12 +7,12 @@ from collections.abc import Callable
 import click
 
 from exchange.cli.grant_desk import Desk, complete_request, with_desk
-from exchange.contract.document import read
 from exchange.contract.edit import rewritten
 from exchange.contract.file import edit
 from exchange.contract.load import examine
 from exchange.contract.model import Grant
-from exchange.contract.problem import ContractError
+from exchange.document.problem import ContractError
+from exchange.document.yaml import read
 from exchange.grants.history import Event
 from exchange.grants.life import Act, Request, WrongStateError, step
 

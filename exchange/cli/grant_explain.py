@@ -11,17 +11,17 @@ from dataclasses import asdict
 
 import click
 
-from exchange import credentials
+from exchange import names
+from exchange.audit.explain import Decision, entry_at, explained, of_entity, of_place, undecided
+from exchange.audit.reconcile import behind
 from exchange.bus import Cluster
-from exchange.bus.contract_topic import epochs
-from exchange.cli.connection import connect
+from exchange.bus.connection import connect
 from exchange.cli.moment import say_ms
 from exchange.contract.model import Epoch
+from exchange.epochs import epochs
 from exchange.errors import ConfigError
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.entry import tag
-from exchange.ledger.explain import Decision, entry_at, explained, of_entity, of_place, undecided
-from exchange.ledger.reconcile import behind
 from exchange.ledger.store import Store, ledger_url
 from exchange.settings import Settings
 
@@ -50,7 +50,7 @@ def explain(subject: str, reader: str, place: str | None, entity: str | None, ou
     if (place is None) == (entity is None):
         raise click.UsageError("give either --offset or --entity")
     settings = Settings()
-    cluster = connect(settings, "exchange.explain", credentials.LEDGER)
+    cluster = connect(settings, "exchange.explain", names.LEDGER_PRINCIPAL)
     known = {epoch.number: epoch for epoch, _ in epochs(cluster)}
     _must_be_known(known, subject, reader)
     with closing(Store(ledger_url(settings))) as store:
@@ -96,11 +96,11 @@ def _identifier(given: str) -> str:
 def _must_be_known(known: Mapping[int, Epoch], subject: str, reader: str) -> None:
     """ConfigError for a subject or reader that no contract ever had: a mistyped name would read as `no grant`."""
     contracts = [epoch.contract for epoch in known.values()]
-    for what, name, names in (
+    for what, name, known_names in (
         ("subject", subject, {s.id for contract in contracts for s in contract.subjects}),
         ("department", reader, {d.id for contract in contracts for d in contract.departments}),
     ):
-        if name not in names:
+        if name not in known_names:
             raise ConfigError(f"no contract ever had a {what} '{name}'", remedy="see `exchange grant list`")
 
 

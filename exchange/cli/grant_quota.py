@@ -8,15 +8,14 @@ from datetime import UTC, date, datetime
 
 import click
 
-from exchange import credentials
-from exchange.bus.contract_topic import latest_epoch
+from exchange import names
+from exchange.bus.connection import connect
 from exchange.bus.log import Log
-from exchange.cli.connection import connect
 from exchange.cli.grant_desk import Desk, complete_grant, with_desk
 from exchange.cli.table import table
-from exchange.contract import names
 from exchange.contract.model import Grant
 from exchange.contract.quota import CLAIMS, USES, Claims, day_from_ms, decode_claim, decode_use
+from exchange.epochs import latest_epoch
 from exchange.errors import ConfigError
 
 
@@ -41,7 +40,7 @@ def quota(desk: Desk, grant_id: str | None, output: str) -> None:
     gives it, and after a failure the same one uses it again.
     """
     department = "" if desk.department == desk.settings.authority else desk.department
-    cluster = connect(desk.settings, "exchange.grant", department or credentials.ADMIN)
+    cluster = connect(desk.settings, "exchange.grant", department or names.ADMIN_PRINCIPAL)
     found = latest_epoch(cluster)
     grants = [
         grant

@@ -11,16 +11,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from exchange import credentials
-from exchange.bus.contract_topic import latest_epoch
-from exchange.cli.connection import connect
+from exchange import names
+from exchange.bus.connection import connect
 from exchange.cli.grant_desk import complete_grant
 from exchange.cli.moment import Moment, say_ms
-from exchange.contract.names import REPLAY_ID
+from exchange.epochs import latest_epoch
 from exchange.errors import ConfigError
 from exchange.keys import ledger_key_file, load, pseudonym_key_there
-from exchange.router.replay import DEFAULT_RATE, NotGrantedError, Replay
-from exchange.router.survey import Done, Order, Survey, order_id
+from exchange.names import REPLAY_ID
+from exchange.replay.due import Done, Order, Survey, order_id
+from exchange.replay.replay import DEFAULT_RATE, NotGrantedError, Replay
 from exchange.settings import Settings
 
 
@@ -55,7 +55,7 @@ def replay(
     if not re.fullmatch(REPLAY_ID, name):
         raise ConfigError(f"{name!r} is no id of a replay", remedy="use letters, digits, dots, hyphens, underscores")
     settings = Settings()
-    cluster = connect(settings, "exchange.router.replay", credentials.ROUTER)
+    cluster = connect(settings, "exchange.router.replay", names.ROUTER_PRINCIPAL)
     order = Order(name, grant, from_ms, until_ms, again)
     key = load(ledger_key_file(settings))
     job = Replay(cluster, order, key, pseudonym_key=pseudonym_key_there(settings), rate=rate)

@@ -7,21 +7,20 @@ from pathlib import Path
 
 import click
 
-from exchange import credentials
+from exchange import names
 from exchange.bus import Cluster
-from exchange.bus.contract_topic import Newest, epochs, publish_next
+from exchange.bus.connection import connect
 from exchange.bus.topics import Publisher
-from exchange.cli.adoption import Adoption
-from exchange.cli.connection import connect
 from exchange.cli.grant_desk import Desk, complete_grant, with_desk
-from exchange.contract import names
 from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
 from exchange.contract.file import edit, read_file
 from exchange.contract.model import Epoch, Grant
+from exchange.epochs import Newest, epochs, publish_next
 from exchange.errors import ConfigError, ExchangeError
 from exchange.grants.history import Event
 from exchange.grants.life import NoRequestError, WrongActorError, plain
+from exchange.router.barrier import Adoption
 
 
 @click.command()
@@ -37,7 +36,7 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
     """
     plain(reason, "the reason", remedy="give it with --reason")
     actor, fault = desk.actor, None
-    cluster = connect(desk.settings, "exchange.apply", credentials.ADMIN)
+    cluster = connect(desk.settings, "exchange.apply", names.ADMIN_PRINCIPAL)
     with ThreadPoolExecutor(3) as pool:
         # While Kafka and the routers answer.
         out = pool.submit(Publisher, cluster, names.CONTRACT)

@@ -11,18 +11,18 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from exchange import credentials
-from exchange.bus.contract_topic import latest_epoch
-from exchange.cli.connection import connect
+from exchange import names
+from exchange.bus.connection import connect
 from exchange.cli.grant_desk import Desk, complete_request, with_desk
 from exchange.cli.moment import Moment
 from exchange.cli.table import table
 from exchange.contract.model import Epoch, Grant
+from exchange.epochs import latest_epoch
 from exchange.errors import ConfigError
-from exchange.policy.draft import read_draft
-from exchange.router.replay import NotGrantedError
-from exchange.router.simulate import Given, Scope, Simulated
-from exchange.router.simulate import simulate as run_draft
+from exchange.replay.hypothesis import read_draft
+from exchange.replay.replay import NotGrantedError
+from exchange.replay.simulate import Given, Scope, Simulated
+from exchange.replay.simulate import simulate as run_draft
 
 
 @click.command()
@@ -43,7 +43,7 @@ def simulate(
     With more than --limit records the newest of each partition are taken. The sample says of each field what kind
     of value it has and how long a text is, never the value.
     """
-    cluster = connect(desk.settings, "exchange.simulate", credentials.LEDGER)
+    cluster = connect(desk.settings, "exchange.simulate", names.LEDGER_PRINCIPAL)
     published = latest_epoch(cluster)
     if published is None:
         raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
@@ -120,11 +120,11 @@ def _show(found: Simulated) -> None:
         ],
     )  # fmt: skip
     before = _fields(now) if now else []
-    for what, names in (
+    for what, fields in (
         ("gained", [name for name in _fields(draft) if name not in before]),
         ("lost", [name for name in before if name not in _fields(draft)]),
     ):
-        click.echo(f"Fields {what}: {', '.join(names) or 'none'}")
+        click.echo(f"Fields {what}: {', '.join(fields) or 'none'}")
     click.echo(f"Records gained: {found.gained:,}, lost: {found.lost:,}. "
                f"Persons gained: {found.persons_gained:,}, lost: {found.persons_lost:,}.")  # fmt: skip
     if found.sample:

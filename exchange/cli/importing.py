@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
-from exchange.bus.cluster import read_actual
-from exchange.cli.planning import administrators
 from exchange.cli.say import say
-from exchange.contract.draft import BLANK, DEFAULT_PATTERN, Draft, make_draft
 from exchange.contract.load import examine
 from exchange.contract.period import city_day
 from exchange.errors import ConfigError
+from exchange.plan.apply import read_actual
+from exchange.plan.find import administrators
+from exchange.plan.starter import BLANK, DEFAULT_PATTERN, Draft, make_draft
 from exchange.settings import Settings
 
 

@@ -15,17 +15,9 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from exchange import credentials
-from exchange.bus.contract_topic import latest_epoch
-from exchange.cli.connection import connect
-from exchange.cli.daemon import daemon, metrics_port_option
-from exchange.cli.say import say
-from exchange.cli.table import table
-from exchange.contract import names
-from exchange.contract.period import CITY_TIME
-from exchange.gap import Gap
-from exchange.keys import ledger_key_file, load
-from exchange.ledger.audit import (
+from exchange import names
+from exchange.audit.gaps import open_gaps
+from exchange.audit.questions import (
     GrantBalance,
     PartitionBalance,
     Selection,
@@ -36,12 +28,19 @@ from exchange.ledger.audit import (
     exchanged,
     undecided,
 )
+from exchange.audit.reconcile import Comparison, behind, reconcile
+from exchange.audit.verify import verify as verify_ledger
+from exchange.bus.connection import connect
+from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.cli.say import say
+from exchange.cli.table import table
+from exchange.contract.period import CITY_TIME
+from exchange.epochs import latest_epoch
+from exchange.gap import Gap
+from exchange.keys import ledger_key_file, load
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
-from exchange.ledger.gaps import open_gaps
-from exchange.ledger.reconcile import Comparison, behind, reconcile
 from exchange.ledger.store import Store, ledger_url
-from exchange.ledger.verifier import verify as verify_ledger
 from exchange.settings import Settings
 
 Balance = GrantBalance | PartitionBalance | Comparison | Undecided
@@ -61,7 +60,7 @@ def follow(until_idle: bool, metrics_port: int) -> None:
     """Follow the ledger into the database of EXCHANGE_LEDGER_URL until stopped. Safe to kill at any moment."""
     settings = Settings()
     with closing(Store(ledger_url(settings))) as store:
-        follower = Follower(connect(settings, "exchange.ledger.follower", credentials.LEDGER), store)
+        follower = Follower(connect(settings, "exchange.ledger.follower", names.LEDGER_PRINCIPAL), store)
         with daemon(settings, metrics_port, follower.health) as stop:
             follower.follow(stop, until_idle=until_idle)
 
@@ -75,7 +74,7 @@ def verify(subject: str | None, output: str) -> None:
     Does not use the ledger's database. Exit status 1 where something differs.
     """
     settings = Settings()
-    cluster = connect(settings, "exchange.ledger.verifier", credentials.LEDGER)
+    cluster = connect(settings, "exchange.ledger.verifier", names.LEDGER_PRINCIPAL)
     with _progress() as report:
         found = verify_ledger(cluster, load(ledger_key_file(settings)), subject, report)
     if output == "json":
@@ -157,7 +156,7 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
         late, waiting = 0, store.open_entries()
         standing: tuple[Gap, ...] = ()
         if against_kafka:
-            cluster = connect(settings, "exchange.ledger.audit", credentials.LEDGER)
+            cluster = connect(settings, "exchange.ledger.audit", names.LEDGER_PRINCIPAL)
             late = behind(cluster, store)
             with _progress() as report:
                 counts = reconcile(cluster, store, selection.subject, report)

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 
 import click
 from click.shell_completion import get_completion_class
@@ -23,11 +24,11 @@ _COMMANDS = {
         "Ask the ledger: what was exchanged, does it balance, who got whose records.",
     ),
     "broker": ("exchange.cli.broker:broker", "Start, stop and look at the local Kafka."),
-    "city": ("exchange.cli.city:city", "Make the databases of a fictional city."),
+    "city": ("exchange.demo.city_commands:city", "Make the databases of a fictional city."),
     "connector": ("exchange.cli.connect:connector", "Move a department's records between its databases and Kafka."),
-    "demo": ("exchange.cli.demo:demo", "Run the whole exchange once, and say what came of it."),
+    "demo": ("exchange.demo.commands:demo", "Run the whole exchange once, and say what came of it."),
     "department": ("exchange.cli.department:department", "Give departments and services their logins to Kafka."),
-    "down": ("exchange.cli.demo:down", "Stop what `exchange up` started."),
+    "down": ("exchange.demo.commands:down", "Stop what `exchange up` started."),
     "drift": ("exchange.cli.drift:drift", "Say where the cluster is not as the contract has it."),
     "grant": ("exchange.cli.grant:grant", "Request, decide, renew and revoke grants; replay, simulate, explain."),
     "import": ("exchange.cli.importing:import_", "Write a first contract for what a cluster already has."),
@@ -36,10 +37,15 @@ _COMMANDS = {
     "plan": ("exchange.cli.contract:plan", "Show the difference between the contract and the cluster."),
     "router": ("exchange.cli.router:router", "Deliver records to the readers that have a grant."),
     "schema": ("exchange.cli.contract:schema", "Write the contract's JSON Schema for editors."),
-    "status": ("exchange.cli.demo:status", "Say which daemons run, and where their metrics are."),
-    "up": ("exchange.cli.demo:up", "Run the whole exchange until `exchange down`."),
+    "status": ("exchange.demo.commands:status", "Say which daemons run, and where their metrics are."),
+    "up": ("exchange.demo.commands:up", "Run the whole exchange until `exchange down`."),
     "validate": ("exchange.cli.contract:validate", "Check the contract: every mistake with its place and remedy."),
 }
+
+
+_DEMO = "exchange.demo"
+if find_spec(_DEMO) is None:  # which is left out of the wheel
+    _COMMANDS = {name: entry for name, entry in _COMMANDS.items() if not entry[0].startswith(_DEMO)}
 
 
 class LazyGroup(click.Group):

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from exchange.cli.say import say
-from exchange.contract.changes import Change, DeleteTopic, PublishEpoch, RemoveAccess
-from exchange.contract.plan import Plan
-from exchange.contract.readers import AccessChange
+from exchange.plan.changes import Change, DeleteTopic, PublishEpoch, RemoveAccess
+from exchange.plan.grant_changes import AccessChange
+from exchange.plan.plan import Plan
 
 _LEFT_OUT = ("target", "records", "epoch")
 

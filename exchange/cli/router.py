@@ -8,19 +8,18 @@ from datetime import UTC, datetime
 
 import click
 
-from exchange import credentials
-from exchange.bus.contract_topic import latest_epoch
+from exchange import names
+from exchange.audit.gaps import open_gaps
+from exchange.bus.connection import connect
 from exchange.bus.topics import Publisher
-from exchange.cli.adoption import Adoption
-from exchange.cli.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.grant_desk import account
 from exchange.cli.say import confirm, say
-from exchange.contract import names
+from exchange.epochs import latest_epoch
 from exchange.gap import GapError
 from exchange.grants.life import plain
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
-from exchange.ledger.gaps import open_gaps
+from exchange.router.barrier import Adoption
 from exchange.router.gaps import accept, chosen
 from exchange.router.loop import Limits, Router
 from exchange.settings import Settings
@@ -46,7 +45,7 @@ def router() -> None:
 def run(instance: str, gather_ms: float, metrics_port: int) -> None:
     """Run one router until it is stopped; start several, with different names, to share the work."""
     settings = Settings()
-    cluster = connect(settings, f"exchange.router.{instance}", credentials.ROUTER)
+    cluster = connect(settings, f"exchange.router.{instance}", names.ROUTER_PRINCIPAL)
     ledger_key = load_or_create(ledger_key_file(settings))
     limits = Limits(max_wait_s=gather_ms / 1000)
     worker = Router(cluster, instance, ledger_key, pseudonym_key=pseudonym_key(settings), limits=limits)
@@ -61,7 +60,7 @@ def gaps(output: str) -> None:
 
     Exit status 2 where there is such a gap.
     """
-    cluster = connect(Settings(), "exchange.router.gaps", credentials.ADMIN)
+    cluster = connect(Settings(), "exchange.router.gaps", names.ADMIN_PRINCIPAL)
     found = latest_epoch(cluster)
     there = open_gaps(cluster, found[0]) if found else ()
     if output == "json":
@@ -86,7 +85,7 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     """
     settings = Settings()
     plain(reason, "the reason", remedy="give it with --reason")
-    cluster = connect(settings, "exchange.apply", credentials.ADMIN)
+    cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
     with Adoption(cluster) as adoption, Publisher(cluster, names.CONTRACT) as out:
         found = adoption.newest.find()
         wanted = chosen(open_gaps(cluster, found[0]) if found else (), places)

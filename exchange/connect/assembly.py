@@ -18,7 +18,7 @@ from exchange.connect.sink_table import SinkTable
 from exchange.connect.source import Source
 from exchange.connect.sql_source import SqlSource
 from exchange.contract.model import Subject
-from exchange.contract.names import inbox_topic
+from exchange.names import inbox_topic
 from exchange.schema.avro import Schema
 
 

@@ -20,9 +20,9 @@ from exchange.connect.sql_source import SqlSource
 from exchange.contract.load import Loaded
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Rounding, Subject
-from exchange.contract.nearest import nearest
 from exchange.contract.period import delivering
-from exchange.contract.problem import Path, Problem, Severity, dotted
+from exchange.document.nearest import nearest
+from exchange.document.problem import Path, Problem, Severity, dotted
 from exchange.errors import ExchangeError
 from exchange.schema.avro import Schema
 from exchange.schema.project import project

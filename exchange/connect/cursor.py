@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from exchange.bus.connection import Cluster
 from exchange.bus.topics import read_all
-from exchange.contract.names import cursor_topic
+from exchange.names import cursor_topic
 
 PARTITION = 0
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.contract_topic import latest_epoch
 from exchange.connect.assembly import Assembly
 from exchange.connect.database import Paths
 from exchange.connect.load import Connector
 from exchange.connect.sink_table import SinkTable
-from exchange.contract.names import inbox_topic
+from exchange.epochs import latest_epoch
 from exchange.errors import ConfigError
 from exchange.gap import Gap
+from exchange.names import inbox_topic
 
 
 class NoSinkError(ConfigError):

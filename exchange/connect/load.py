@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from exchange.connect.config import ConnectorConfig
-from exchange.contract.document import Document, read
-from exchange.contract.problem import Problem, dotted
+from exchange.document.problem import Problem, dotted
+from exchange.document.yaml import Document, read
 from exchange.errors import ConfigError
 
 FILE = "connector.yaml"

@@ -22,10 +22,10 @@ from exchange.connect.drop_folder import PLACES
 from exchange.connect.load import FILE, Connector
 from exchange.connect.offsets import GAPS, OFFSETS, TOPICS
 from exchange.connect.rejects import RejectFile
-from exchange.contract.names import inbox_topic
-from exchange.contract.problem import Path as Place
-from exchange.contract.problem import Problem, dotted
+from exchange.document.problem import Path as Place
+from exchange.document.problem import Problem, dotted
 from exchange.errors import ConfigError
+from exchange.names import inbox_topic
 
 POSTGRESQL_PORT = "5432"
 IDENTIFIER_BYTES = 63  # of a PostgreSQL name; the rest is cut off without an error

@@ -16,8 +16,8 @@ from exchange.connect.encode import encoder
 from exchange.connect.rejects import RejectFile
 from exchange.connect.source import Bad, Page, Row
 from exchange.contract.model import Subject
-from exchange.contract.names import cursor_topic, subject_topic
 from exchange.errors import RecordError
+from exchange.names import cursor_topic, subject_topic
 from exchange.records.build import Values, join, pack
 from exchange.records.partition import partitions
 from exchange.schema import wire

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from exchange import metrics
 from exchange.bus.connection import Cluster
-from exchange.bus.contract_topic import latest_epoch
 from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig, SourceConfig
 from exchange.connect.database import Paths
@@ -23,9 +22,10 @@ from exchange.connect.schemas import Schemas
 from exchange.connect.sink import Sink
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker
 from exchange.contract.model import Epoch
-from exchange.contract.names import inbox_topic
 from exchange.contract.period import delivering
+from exchange.epochs import latest_epoch
 from exchange.errors import ConfigError
+from exchange.names import inbox_topic
 from exchange.schema.avro import Schema
 
 WATCH_S = 0.1

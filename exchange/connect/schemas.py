@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from exchange.bus.connection import Cluster
 from exchange.bus.topics import read_all
-from exchange.contract.names import SCHEMAS
 from exchange.errors import RecordError
+from exchange.names import SCHEMAS
 from exchange.schema.avro import Schema, parse
 from exchange.schema.registry import Registry
 

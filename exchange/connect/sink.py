@@ -13,9 +13,9 @@ from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_table import Change, Origin, Refused, SinkTable
 from exchange.connect.sink_values import UnstorableError
 from exchange.contract.model import Subject
-from exchange.contract.names import REPLAY_HEADER, REPLAY_ID, inbox_topic
 from exchange.errors import RecordError
 from exchange.gap import GapError
+from exchange.names import REPLAY_HEADER, REPLAY_ID, inbox_topic
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 

@@ -10,14 +10,14 @@ from stdnum.cn import uscc
 from stdnum.exceptions import ValidationError
 
 from exchange.contract.conditions import faults
-from exchange.contract.document import Document
 from exchange.contract.masks import faults as mask_faults
 from exchange.contract.model import GROUPS, Condition, Contract, Department, Grant, Mask, Subject, Where
-from exchange.contract.nearest import nearest
-from exchange.contract.problem import Path, Problem, Severity, dotted
 from exchange.contract.rounding import fault
 from exchange.contract.shape import Shape
 from exchange.contract.touch import touched
+from exchange.document.nearest import nearest
+from exchange.document.problem import Path, Problem, Severity, dotted
+from exchange.document.yaml import Document
 from exchange.schema.avro import Schema, SchemaError
 
 # Principals, groups and transactional ids start with `<department>.`: this prefix is the exchange's own.

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 from exchange.contract.model import Condition
-from exchange.contract.nearest import nearest
+from exchange.document.nearest import nearest
 from exchange.schema.avro import Field
 
 EQUAL = frozenset(("eq", "ne", "in"))

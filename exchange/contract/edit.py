@@ -13,8 +13,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from exchange.contract.document import Document, read
 from exchange.contract.model import Grant
+from exchange.document.yaml import Document, read
 from exchange.errors import ConfigError
 
 _WIDTH = 1 << 30

@@ -9,10 +9,10 @@ from datetime import date
 from functools import cache
 
 from exchange.contract.check import Check
-from exchange.contract.document import Document, read
 from exchange.contract.file import read_file
 from exchange.contract.model import Contract
-from exchange.contract.problem import ContractError, Problem
+from exchange.document.problem import ContractError, Problem
+from exchange.document.yaml import Document, read
 from exchange.schema import avro
 from exchange.schema.avro import Schema
 from exchange.schema.resolve import SchemaError

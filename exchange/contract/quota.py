@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
-from exchange.contract import names
+from exchange import names
 from exchange.contract.model import Model, Quota
 from exchange.contract.period import CITY_TIME, city_day
 from exchange.errors import CorruptionError

@@ -8,10 +8,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from exchange.contract.document import Document
 from exchange.contract.model import Contract, Department, Grant, Model, Rates, Subject
-from exchange.contract.nearest import nearest
-from exchange.contract.problem import Path, Problem, dotted
+from exchange.document.nearest import nearest
+from exchange.document.problem import Path, Problem, dotted
+from exchange.document.yaml import Document
 
 M = TypeVar("M", bound=Model)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import chinese_calendar
 from pydantic import Field, ValidationError
 
-from exchange.contract.document import read
 from exchange.contract.model import Model
+from exchange.document.yaml import read
 from exchange.errors import ConfigError
 from exchange.printable import printable
 

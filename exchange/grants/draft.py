@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from exchange.contract import document as documents
-from exchange.contract.problem import ContractError
+from exchange.document import yaml as documents
+from exchange.document.problem import ContractError
 from exchange.errors import ConfigError
 from exchange.grants.propose import Draft, RequestMistakesError
 

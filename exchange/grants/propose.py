@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from exchange.contract import document as documents
 from exchange.contract.file import read_file
 from exchange.contract.load import examine
 from exchange.contract.model import Contract, Grant
 from exchange.contract.period import city_day
-from exchange.contract.problem import ContractError, Problem
+from exchange.document import yaml as documents
+from exchange.document.problem import ContractError, Problem
 from exchange.errors import ConfigError
 from exchange.grants.life import Actor, Office, Request, submit
 from exchange.printable import printable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import crc32c
 
-from exchange.contract import names
+from exchange import names
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 from exchange.ledger.merkle import EMPTY_ROOT

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-from exchange import metrics
+from exchange import metrics, names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, records
 from exchange.bus.raw import RawBatch
-from exchange.contract import epoch, names
+from exchange.contract import epoch
 from exchange.errors import CorruptionError, TransientError
 from exchange.gap import GapError
 from exchange.ledger.entry import decode, validate_entry

@@ -26,8 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from exchange import private
-from exchange.contract import names
+from exchange import names, private
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day
 from exchange.contract.rounding import in_words

@@ -7,12 +7,12 @@ import threading
 from dataclasses import dataclass
 from typing import Self
 
+from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, records
-from exchange.bus.contract_topic import latest_epoch
 from exchange.contract import epoch as epochs
-from exchange.contract import names
 from exchange.contract.model import Epoch
+from exchange.epochs import latest_epoch
 from exchange.errors import TransientError
 
 _log = logging.getLogger("exchange.router")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from exchange.bus.contract_topic import Newest, publish_next
 from exchange.bus.topics import Publisher
 from exchange.contract.epoch import accepting, accepts
 from exchange.contract.model import Epoch
+from exchange.epochs import Newest, publish_next
 from exchange.errors import ConfigError
 from exchange.gap import Gap
 

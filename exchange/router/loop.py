@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from exchange import metrics
+from exchange import metrics, names
 from exchange.bus import Cluster
 from exchange.bus.connection import BusForbiddenError
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import Place, RefusedError
-from exchange.contract import names
 from exchange.contract.epoch import accepts
 from exchange.contract.model import Grant, Quota
 from exchange.errors import ExchangeError, TransientError
@@ -29,8 +28,8 @@ from exchange.router import report
 from exchange.router.clock import BrokerClock
 from exchange.router.epochs import CONTRACT, EpochWatch, Published
 from exchange.router.gather import Gathered, Gatherer
-from exchange.router.plan import ReadySubject, make_ready
 from exchange.router.quotas import Quotas
+from exchange.router.ready import ReadySubject, make_ready
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
 from exchange.router.step import Source, Step, step

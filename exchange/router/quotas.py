@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Self
 
+from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Record
 from exchange.bus.log import Log
-from exchange.contract import names
 from exchange.contract.model import Grant, Quota
 from exchange.contract.period import city_day
 from exchange.contract.quota import (

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 
-from exchange import metrics
+from exchange import metrics, names
 from exchange.bus.refusals import Place
-from exchange.contract import names
 from exchange.contract.model import Epoch
 from exchange.contract.period import CITY_TIME
 from exchange.router.gather import Gathered

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 
+from exchange import names
 from exchange.bus.connection import BusForbiddenError
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import Producer
 from exchange.bus.refusals import Place, RefusedError
-from exchange.contract import names
 from exchange.contract.quota import CLAIMS
 from exchange.errors import ExchangeError
 from exchange.router.gather import Gathered

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from exchange.contract import names
+from exchange import names
 from exchange.contract.model import Quota
 from exchange.ledger.entry import Entry, Outcome, Quarantined, Run, Withheld
 from exchange.records import build, hash, wire_ids
@@ -23,7 +23,7 @@ from exchange.records.locate import LocatedRows, locate
 from exchange.records.mask import pseudonyms
 from exchange.records.scan import Columns
 from exchange.records.scan import Run as Records
-from exchange.router.plan import ReadySubject, ReadyView
+from exchange.router.ready import ReadySubject, ReadyView
 
 _OURS = ("wire-header", "schema-id", "batch-codec", "record-size")
 REASONS = (*CHECK_REASONS, *_OURS)

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from exchange import metrics
+from exchange import metrics, names
 from exchange.bus.refusals import Place
-from exchange.contract import names
 
 FIRST_S = 1.0
 MOST_S = 30.0

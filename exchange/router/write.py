@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from exchange import names
 from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer, Transaction
 from exchange.bus.refusals import Place
-from exchange.contract import names
 from exchange.contract.quota import USES, Use, encode
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records.build import pack
 from exchange.router.clock import BrokerClock
-from exchange.router.plan import ReadySubject
+from exchange.router.ready import ReadySubject
 from exchange.router.step import Step
 from exchange.schema import wire
 

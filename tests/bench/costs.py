@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from exchange.contract import names
+from exchange import names
 from exchange.ledger import entry as ledger
 from exchange.records import hash
 from exchange.records.header import crc, parse, stamp
 from exchange.records.scan import SourceBatch, scan
-from exchange.router.plan import ReadySubject, make_ready
+from exchange.router.ready import ReadySubject, make_ready
 from exchange.router.step import Source, Step, step
 from tests.bench import workload
 from tests.bench.table import markdown

@@ -12,11 +12,12 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
+from exchange import names
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
-from exchange.contract import names
-from exchange.contract.topics import Topic, own
+from exchange.bus.topic import Topic
+from exchange.plan.topics import own
 from exchange.settings import Settings
 from tests.bench import measure, workload
 from tests.bench.candidates import Candidate, Start

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from exchange import names
 from exchange.bus.produce import Transaction
 from exchange.cli.main import exchange
-from exchange.contract import names
 from exchange.ledger.entry import Entry
 from exchange.records import hash
 from exchange.router.step import Step

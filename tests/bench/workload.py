@@ -14,11 +14,11 @@ from typing import Any
 import lz4.frame
 import numpy as np
 
+from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.produce import Producer
 from exchange.bus.topics import publish
 from exchange.contract import epoch as epochs
-from exchange.contract import names
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title
 from exchange.records.build import Batch, pack
 from exchange.records.codec import LZ4

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from exchange import credentials
+from exchange import credentials, names
 from exchange.broker import LocalBroker
 from exchange.broker.errors import (
     BrokerBusyError,
@@ -91,8 +91,8 @@ def test_jars_that_maven_cannot_fetch_leave_nothing_behind(tmp_path: Path) -> No
 
 def test_a_broker_that_dies_points_to_its_log(tmp_path: Path, shared_jars: Path) -> None:
     _spoil(tmp_path)
-    admin = credentials.Security(username=credentials.ADMIN, password="x")
-    credentials.save(credentials.file_of(tmp_path, credentials.ADMIN), admin)
+    admin = credentials.Security(username=names.ADMIN_PRINCIPAL, password="x")
+    credentials.save(credentials.file_of(tmp_path, names.ADMIN_PRINCIPAL), admin)
     with pytest.raises(BrokerDiedError, match=r"broker\.log"):
         LocalBroker(tmp_path, free_port(), jars=shared_jars).start()
 
@@ -124,7 +124,7 @@ def test_no_password_is_on_a_command_line(tmp_path: Path, shared_jars: Path) -> 
     )
     with pytest.raises(BrokerDiedError, match="could not format"):
         LocalBroker(tmp_path, free_port(), java=_script(tmp_path / "java", body), jars=shared_jars).start()
-    password = credentials.load(credentials.file_of(tmp_path, credentials.ADMIN)).password
+    password = credentials.load(credentials.file_of(tmp_path, names.ADMIN_PRINCIPAL)).password
     assert "StorageTool format @" in seen.read_text()
     assert password not in seen.read_text()
     assert not list((tmp_path / "broker").glob("format.*"))

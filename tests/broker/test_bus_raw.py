@@ -22,8 +22,8 @@ from exchange.bus.consume import Consumer, NotInGroupError, Record, records
 from exchange.bus.pieces import encode
 from exchange.bus.produce import Producer, Transaction
 from exchange.bus.raw import RawBatch
+from exchange.bus.topic import Topic
 from exchange.bus.topics import publish, read_all
-from exchange.contract.topics import Topic
 from exchange.records.build import Batch, pack
 from tests.clients import librdkafka
 

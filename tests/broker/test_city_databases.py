@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from exchange.city.expect import Expectations
-from exchange.city.make import Manifest, OtherCityError, make, manifest_path, offices, read_manifest
-from exchange.city.plant import BROKEN_LINES
 from exchange.contract.load import Loaded, load
+from exchange.demo.city.expect import Expectations
+from exchange.demo.city.make import Manifest, OtherCityError, make, manifest_path, offices, read_manifest
+from exchange.demo.city.plant import BROKEN_LINES
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

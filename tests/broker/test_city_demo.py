@@ -22,19 +22,19 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 from stdnum.cn import ric
 
+from exchange.audit.questions import Selection, exchanged
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
-from exchange.bus.contract_topic import latest_epoch
-from exchange.city.make import read_manifest
-from exchange.city.plant import CANARY, canary_fields
 from exchange.contract.load import Loaded, load
 from exchange.contract.model import Grant
-from exchange.contract.names import inbox_topic, quarantine_topic
 from exchange.contract.period import in_force
-from exchange.ledger.audit import Selection, exchanged
+from exchange.demo.city.make import read_manifest
+from exchange.demo.city.plant import CANARY, canary_fields
+from exchange.epochs import latest_epoch
 from exchange.ledger.store import Store
-from exchange.policy.draft import read_draft
-from exchange.router.simulate import Scope, simulate
+from exchange.names import inbox_topic, quarantine_topic
+from exchange.replay.hypothesis import read_draft
+from exchange.replay.simulate import Scope, simulate
 from tests.canaries import command_lines, identified, identifiers, leaks, open_to_others, secrets
 from tests.city_demo import ROOT, Demo, run_exchange
 from tests.clients import librdkafka

@@ -9,9 +9,9 @@ import pytest
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
+from exchange.bus.topic import Topic
 from exchange.connect import cursor
-from exchange.contract.names import cursor_topic
-from exchange.contract.topics import Topic
+from exchange.names import cursor_topic
 from exchange.records.build import pack
 
 

@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.bus.topic import Topic
 from exchange.cli.main import exchange as command
 from exchange.connect import load, runner
-from exchange.contract.names import inbox_topic
-from exchange.contract.topics import Topic
 from exchange.gap import GapError
+from exchange.names import inbox_topic
 from tests.broker.test_bus_gaps import delete_before
 from tests.broker.test_connect_sink import connect, deliver, income
 from tests.connect_project import Project

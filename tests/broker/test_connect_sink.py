@@ -24,11 +24,11 @@ import sqlalchemy as sa
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
-from exchange.bus.contract_topic import latest_epoch
 from exchange.bus.produce import Producer
 from exchange.connect import load, runner
 from exchange.connect.sink_layout import TableMismatchError
-from exchange.contract.names import inbox_topic
+from exchange.epochs import latest_epoch
+from exchange.names import inbox_topic
 from exchange.records.build import Values, encode_headers, join, pack
 from exchange.schema import avro, wire
 from tests.connect_project import INCOME, Project

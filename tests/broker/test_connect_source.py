@@ -31,7 +31,7 @@ from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError
 from exchange.connect.sql_source import ColumnGoneError, SqlSource
 from exchange.connect.testing import apply
-from exchange.contract.names import subject_topic
+from exchange.names import subject_topic
 from tests.clients import librdkafka
 from tests.connect_project import INCOME, Project
 

@@ -14,28 +14,29 @@ from typing import Self
 import pytest
 from click.testing import CliRunner, Result
 
+from exchange import names
 from exchange.bus import Cluster
-from exchange.bus import cluster as shell
 from exchange.bus.admin import Admin, TopicRefusedError
-from exchange.bus.cluster import ConcurrentApplyError, PlanRefusedError, apply, read_actual
 from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Consumer
-from exchange.bus.contract_topic import epochs as every_epoch
-from exchange.bus.contract_topic import latest_epoch, publish_epoch
 from exchange.bus.produce import FencedError, Producer, Transaction
+from exchange.bus.topic import Topic
 from exchange.bus.topics import Publisher, publish, read_all
-from exchange.cli.adoption import ANSWER_S, Adoption, EpochNotTakenError, Passed
 from exchange.cli.contract import apply as apply_command
 from exchange.cli.contract import plan as plan_command
 from exchange.contract import epoch as epochs
-from exchange.contract import names
-from exchange.contract.changes import Change, PublishEpoch
 from exchange.contract.load import Loaded
 from exchange.contract.model import Epoch
-from exchange.contract.plan import Plan, make_plan
-from exchange.contract.topics import LEDGER_PARTITIONS, Topic
+from exchange.epochs import epochs as every_epoch
+from exchange.epochs import latest_epoch, publish_epoch
 from exchange.ledger import entry as ledger
+from exchange.plan import apply as shell
+from exchange.plan.apply import ConcurrentApplyError, PlanRefusedError, apply, read_actual
+from exchange.plan.changes import Change, PublishEpoch
+from exchange.plan.plan import Plan, make_plan
+from exchange.plan.topics import LEDGER_PARTITIONS
 from exchange.records.build import pack
+from exchange.router.barrier import ANSWER_S, Adoption, EpochNotTakenError, Passed
 from exchange.schema import avro, wire
 from exchange.schema.registry import Registry
 from tests.clients import environment

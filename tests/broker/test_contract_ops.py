@@ -15,18 +15,19 @@ from click.testing import CliRunner, Result
 from exchange import credentials
 from exchange.bus import Cluster, acls, client_quotas, users
 from exchange.bus.admin import Admin
-from exchange.bus.cluster import apply, read_actual
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
 from exchange.bus.topics import publish
 from exchange.cli.contract import apply as apply_command
 from exchange.cli.contract import plan as plan_command
 from exchange.cli.drift import drift as drift_command
 from exchange.cli.importing import import_ as import_command
-from exchange.contract.access import Rule, wanted_access
-from exchange.contract.changes import RemoveAccess
 from exchange.contract.load import Loaded
-from exchange.contract.plan import Plan, make_plan
-from exchange.contract.topics import Topic
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.access import wanted_access
+from exchange.plan.apply import apply, read_actual
+from exchange.plan.changes import RemoveAccess
+from exchange.plan.plan import Plan, make_plan
 from exchange.schema import avro
 from tests.clients import environment
 from tests.unit.contract_files import CONTRACT, loaded, write

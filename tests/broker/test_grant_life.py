@@ -11,16 +11,17 @@ import pytest
 from click.testing import CliRunner
 
 from exchange.bus import Cluster
-from exchange.bus.cluster import read_actual
-from exchange.bus.contract_topic import latest_epoch, publish_epoch
 from exchange.bus.topics import Publisher, publish
 from exchange.cli import contract as contract_commands
-from exchange.cli import grant_revoke, planning
+from exchange.cli import grant_revoke
 from exchange.cli.grant import grant
 from exchange.contract.epoch import without
 from exchange.contract.model import Epoch
-from exchange.contract.plan import Actual
+from exchange.epochs import latest_epoch, publish_epoch
 from exchange.errors import ExchangeError, TransientError
+from exchange.plan import find as planning
+from exchange.plan.apply import read_actual
+from exchange.plan.plan import Actual
 from exchange.router import rivals
 from exchange.router.loop import Router
 from exchange.schema import avro

@@ -17,22 +17,16 @@ from threading import Event
 import pytest
 from sqlalchemy import select
 
+from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, disclosures, exchanged
+from exchange.audit.reconcile import behind, reconcile
+from exchange.audit.verify import Verification, verify
 from exchange.bus import Cluster
 from exchange.bus.topics import publish
 from exchange.ledger import tables
-from exchange.ledger.audit import (
-    Selection,
-    balance_of_grants,
-    balance_of_partitions,
-    disclosures,
-    exchanged,
-)
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
-from exchange.ledger.reconcile import behind, reconcile
 from exchange.ledger.step import State, Step
 from exchange.ledger.store import Store
-from exchange.ledger.verifier import Verification, verify
 from tests.clients import environment
 from tests.ledger_rig import KEY, Pair, Rig, send_entry
 

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import event, select
 
+from exchange import names
+from exchange.audit.questions import Selection, disclosures, exchanged
 from exchange.cli.ledger import audit
-from exchange.contract import names
 from exchange.keys import load_or_create
 from exchange.ledger import store as store_module
 from exchange.ledger import tables
-from exchange.ledger.audit import Selection, disclosures, exchanged
 from exchange.ledger.entry import Entry, Outcome, Run, Withheld, encode, tag
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step

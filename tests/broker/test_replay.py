@@ -10,26 +10,25 @@ from threading import Event
 import pytest
 from kafka import KafkaProducer
 
-from exchange import credentials
+from exchange import names
+from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, exchanged
+from exchange.audit.reconcile import reconcile
+from exchange.audit.verify import verify
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
-from exchange.contract import names
-from exchange.contract.problem import ContractError
-from exchange.ledger.audit import Selection, balance_of_grants, balance_of_partitions, exchanged
+from exchange.document.problem import ContractError
 from exchange.ledger.entry import NULL_TAG, delivered_mask
 from exchange.ledger.follower import Follower
-from exchange.ledger.reconcile import reconcile
 from exchange.ledger.store import Store
-from exchange.ledger.verifier import verify
-from exchange.policy.draft import read_draft
 from exchange.records.build import pack
-from exchange.router import replay as replay_module
+from exchange.replay import replay as replay_module
+from exchange.replay.due import Done, Order
+from exchange.replay.hypothesis import read_draft
+from exchange.replay.replay import NotGrantedError, NothingRetainedError, Replay
+from exchange.replay.simulate import Scope, simulate
 from exchange.router.epochs import EpochWatch, Published
-from exchange.router.replay import NotGrantedError, NothingRetainedError, Replay
-from exchange.router.simulate import Scope, simulate
-from exchange.router.survey import Done, Order
 from tests.kafka_fixtures import CLIENT
 from tests.router_office import Office
 from tests.router_rig import KEY, PSEUDONYM_KEY, value
@@ -37,7 +36,7 @@ from tests.router_rig import KEY, PSEUDONYM_KEY, value
 
 @pytest.fixture
 def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, credentials.ROUTER))
+    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 def order(grant: str, name: str = "", *, from_ms: int = 0, until_ms: int | None = None, again: bool = False) -> Order:

@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exchange import metrics
+from exchange.audit.questions import Selection, balance_of_partitions, undecided
+from exchange.audit.reconcile import reconcile
+from exchange.audit.verify import verify
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.bus.topic import Topic
 from exchange.cli.main import exchange as command
-from exchange.contract.topics import Topic
-from exchange.ledger.audit import Selection, balance_of_partitions, undecided
 from exchange.ledger.follower import Follower
-from exchange.ledger.reconcile import reconcile
 from exchange.ledger.store import Store
-from exchange.ledger.verifier import verify
 from exchange.router.loop import Router
 from tests.broker.test_bus_gaps import delete_before
 from tests.clients import environment

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from exchange import credentials, metrics
+from exchange import metrics, names
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.bus.rule import Rule
 from exchange.bus.topics import publish, read_all
 from exchange.contract import epoch as epochs
-from exchange.contract import names
-from exchange.contract.access import Rule, principal, wanted_access
 from exchange.contract.model import Epoch, Grant
-from exchange.contract.topics import wanted
+from exchange.plan.access import principal, wanted_access
+from exchange.plan.topics import wanted
 from exchange.router.loop import Router
 from tests import router_rig
 from tests.fault import plain
@@ -31,7 +31,7 @@ QUICK_S = 5.0  # far below the transaction's time-out, 15 s
 @pytest.fixture
 def offices(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> tuple[Office, Office]:
     """Two subjects of one contract: what happens to the first is none of the second's business."""
-    routers = fresh_broker.cluster(CLIENT, credentials.ROUTER)
+    routers = fresh_broker.cluster(CLIENT, names.ROUTER_PRINCIPAL)
     first, second = (Office(fresh_cluster, f"{unique}{part}", routers) for part in "ab")
     adopt(first, second, grants=[granted(first, "r1"), granted(first, "r2"), granted(second, "r1")])
     return first, second
@@ -150,7 +150,7 @@ def test_an_inbox_that_may_not_be_written_holds_up_its_subject_alone(offices: tu
     first, second = offices
     given = [value(cents=i) for i in range(10)]
     inbox = first.inbox("r2")
-    denied = Rule(principal(credentials.ROUTER), "topic", inbox, "literal", "write", "deny")
+    denied = Rule(principal(names.ROUTER_PRINCIPAL), "topic", inbox, "literal", "write", "deny")
     with Admin(first.cluster) as admin, first.router() as router:
         admin.allow([denied])
         first.publish(given)
@@ -248,7 +248,7 @@ def test_without_the_ledger_nothing_is_routed_and_health_says_so(offices: tuple[
 def test_a_subjects_topic_that_may_not_be_read_holds_up_its_subject_alone(offices: tuple[Office, Office]) -> None:
     first, second = offices
     given = [value(cents=i) for i in range(10)]
-    denied = Rule(principal(credentials.ROUTER), "topic", first.topic, "literal", "read", "deny")
+    denied = Rule(principal(names.ROUTER_PRINCIPAL), "topic", first.topic, "literal", "read", "deny")
     with Admin(first.cluster) as admin, first.router() as router:
         first.publish(given[:5])
         second.publish(given[:5])

@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 from kafka import KafkaProducer
 
-from exchange import credentials
+from exchange import names
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.produce import Producer
@@ -36,7 +36,7 @@ DAY_S = 86_400
 
 @pytest.fixture
 def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, credentials.ROUTER))
+    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 def test_records_go_to_their_readers_with_an_entry_that_proves_it(office: Office) -> None:

@@ -12,16 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from exchange import credentials
+from exchange import names
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
-from exchange.contract import names
 from exchange.contract.model import Quota
 from exchange.contract.period import city_day
 from exchange.contract.quota import USES, encode
-from exchange.contract.topics import wanted
+from exchange.plan.topics import wanted
 from exchange.records.build import pack
 from exchange.router.clock import BrokerClock
 from exchange.router.quotas import Quotas
@@ -37,7 +36,7 @@ ROUTERS = 8
 
 @pytest.fixture
 def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, credentials.ROUTER))
+    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 @pytest.fixture

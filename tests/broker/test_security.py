@@ -24,19 +24,19 @@ from exchange.broker import LocalBroker, certificates, properties
 from exchange.broker.certificates import Certificates
 from exchange.bus import Cluster, transport, users
 from exchange.bus.admin import Admin
-from exchange.bus.cluster import apply, read_actual
 from exchange.bus.connection import BusLoginError, BusUntrustedError
 from exchange.bus.consume import Consumer, records
 from exchange.bus.produce import Producer
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
 from exchange.bus.topics import publish
 from exchange.cli.department import LoginExistsError, StillNeededError, UnknownPrincipalError, department
-from exchange.contract.access import Rule
 from exchange.contract.load import Loaded
-from exchange.contract.plan import make_plan
-from exchange.contract.topics import Topic
 from exchange.credentials import CredentialsError
 from exchange.errors import ExchangeError
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.apply import apply, read_actual
+from exchange.plan.plan import make_plan
 from exchange.records.build import pack
 from exchange.schema import avro
 from tests.kafka_fixtures import free_port

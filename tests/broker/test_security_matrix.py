@@ -66,14 +66,14 @@ from kafka.protocol.producer import (
     WriteTxnMarkersRequest,
 )
 
-from exchange import credentials
+from exchange import credentials, names
 from exchange.bus import Cluster, users
 from exchange.bus.admin import Admin
-from exchange.bus.cluster import apply, read_actual
+from exchange.bus.topic import Topic
 from exchange.contract.load import load
-from exchange.contract.plan import make_plan
-from exchange.contract.topics import Topic
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.apply import apply, read_actual
+from exchange.plan.plan import make_plan
 from exchange.records.build import pack
 from exchange.records.header import stamp
 from exchange.schema import avro
@@ -326,9 +326,11 @@ def clients(fresh_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     with Admin(cluster) as admin:
         there = admin.topics()
         admin.create({topic: Topic(1, 1, {}) for topic in TOPICS.values() if topic not in there})
-    files = {name: folder / f"{name}.yaml" for name in PRINCIPALS.values() if name != credentials.ADMIN}
+    files = {name: folder / f"{name}.yaml" for name in PRINCIPALS.values() if name != names.ADMIN_PRINCIPAL}
     users.issue(cluster, files)
-    securities = {name: credentials.load(path) for name, path in files.items()} | {credentials.ADMIN: cluster.security}
+    securities = {name: credentials.load(path) for name, path in files.items()} | {
+        names.ADMIN_PRINCIPAL: cluster.security
+    }
     found = {
         who: KafkaAdminClient(**Cluster(cluster.bootstrap_servers, name, securities[name]).config())
         for who, name in PRINCIPALS.items()

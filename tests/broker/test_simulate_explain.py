@@ -31,9 +31,9 @@ from exchange.ledger import tables
 from exchange.ledger.follower import Follower
 from exchange.ledger.store import LedgerContradictionError, Store
 from exchange.records.build import pack
-from exchange.router import simulate as simulation
-from exchange.router.replay import Replay
-from exchange.router.survey import Order
+from exchange.replay import simulate as simulation
+from exchange.replay.due import Order
+from exchange.replay.replay import Replay
 from tests.clients import environment
 from tests.router_office import Office
 from tests.router_rig import KEY, value

@@ -17,8 +17,8 @@ from exchange.bus.admin import Admin
 from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Consumer, Membership
 from exchange.bus.produce import FencedError, Producer, Transaction, TransactionDoubtError
+from exchange.bus.topic import Topic
 from exchange.bus.topics import read_all
-from exchange.contract.topics import Topic
 from exchange.records.build import Batch, pack
 
 DEADLINE_S = 30.0

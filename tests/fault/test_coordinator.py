@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from exchange.broker import LocalBroker
-from exchange.bus.contract_topic import latest_epoch
+from exchange.epochs import latest_epoch
 from tests.fault import plain
 from tests.fault.daemons import Daemon
 from tests.fault.place import Place

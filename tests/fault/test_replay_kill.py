@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from exchange.audit.verify import verify
 from exchange.bus import Cluster
-from exchange.ledger.verifier import verify
 from tests.router_office import Office
 from tests.router_rig import KEY, value
 

@@ -20,11 +20,11 @@ import fastavro
 import pytest
 from confluent_kafka import Producer
 
+from exchange import names
 from exchange.bus import Cluster
-from exchange.bus.contract_topic import latest_epoch, publish_epoch
 from exchange.bus.topics import Publisher
-from exchange.contract import names
 from exchange.contract.model import Epoch
+from exchange.epochs import latest_epoch, publish_epoch
 from tests.fault import plain
 from tests.fault.daemons import Daemon
 from tests.fault.place import Place

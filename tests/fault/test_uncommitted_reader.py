@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.connection import BusUnavailableError
 from exchange.bus.produce import Transaction
-from exchange.contract import names
-from exchange.contract.topics import LEDGER_PARTITIONS
 from exchange.ledger.entry import decode, delivered_mask
+from exchange.plan.topics import LEDGER_PARTITIONS
 from exchange.router import write
 from exchange.router.write import Decided, Writer
 from exchange.schema import avro, wire

@@ -12,7 +12,7 @@ from typing import Any
 
 from stdnum.cn import uscc
 
-from exchange import credentials
+from exchange import credentials, names
 from exchange.bus import Cluster
 from tests.fault.place import Place
 
@@ -91,7 +91,7 @@ class Town(Place):
         if cluster.security:
             # Each daemon logs in as itself; only commands of the administrator as the administrator.
             del self.environment["EXCHANGE_CREDENTIALS"]
-            credentials.save(credentials.file_of(self.home, credentials.ADMIN), cluster.security)
+            credentials.save(credentials.file_of(self.home, names.ADMIN_PRINCIPAL), cluster.security)
         self.home.mkdir(exist_ok=True)
         key = self.home / "pseudonym.key"
         key.write_bytes(PSEUDONYM_KEY)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.contract.check import Check
-from exchange.contract.document import read
+from exchange.document.yaml import read
 from exchange.schema.avro import Schema
 from exchange.schema.resolve import SchemaError
 

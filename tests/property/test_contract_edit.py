@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from exchange.contract.document import MAX_NUMBER, read
 from exchange.contract.edit import EditError, rewritten
 from exchange.contract.model import Grant
+from exchange.document.yaml import MAX_NUMBER, read
 from exchange.printable import is_hidden, printable
 
 half = settings(max_examples=settings().max_examples // 2)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.ledger.audit import Selection, balance_of_grants, balance_of_partitions, disclosures, exchanged
+from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, disclosures, exchanged
 from exchange.ledger.entry import (
     Entry,
     EntryError,

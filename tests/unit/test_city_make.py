@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from stdnum.cn import ric, uscc
 
-from exchange.city.make import REGISTERS
-from exchange.city.plant import BROKEN_LINES, CANARY, canary, canary_fields, plant, rejected
-from exchange.city.register import City
 from exchange.contract.load import Loaded, load
+from exchange.demo.city.make import REGISTERS
+from exchange.demo.city.plant import BROKEN_LINES, CANARY, canary, canary_fields, plant, rejected
+from exchange.demo.city.register import City
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 30_000

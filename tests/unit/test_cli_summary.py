@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from exchange.city.expect import Tally, Verdict
-from exchange.city.make import Held, Manifest
-from exchange.cli.summary import Facts
+from exchange.audit.questions import PartitionBalance
+from exchange.audit.reconcile import Comparison
 from exchange.contract.model import Grant
-from exchange.ledger.audit import PartitionBalance
-from exchange.ledger.reconcile import Comparison
+from exchange.demo.city.expect import Tally, Verdict
+from exchange.demo.city.make import Held, Manifest
+from exchange.demo.summary import Facts
 
 GRANT = Grant.model_validate(
     {

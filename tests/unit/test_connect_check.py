@@ -15,7 +15,7 @@ from exchange.connect.check import check
 from exchange.connect.database import Paths
 from exchange.contract.load import Loaded
 from exchange.contract.model import Contract
-from exchange.contract.problem import Problem
+from exchange.document.problem import Problem
 from exchange.schema import avro
 
 INCOME = avro.parse(

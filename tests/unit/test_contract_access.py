@@ -7,19 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exchange.contract.access import (
-    ADMIN,
-    LEDGER,
-    ROUTER,
-    Rule,
-    in_words,
-    owned,
-    principal,
-    principals,
-    reaches,
-    wanted_access,
-)
+from exchange import names
+from exchange.bus.rule import Rule, in_words
 from exchange.contract.model import Contract
+from exchange.plan.access import owned, principal, principals, reaches, wanted_access
 from tests.unit.contract_files import CONTRACT, loaded
 
 TAXATION = """\
@@ -78,24 +69,24 @@ def allowed(rules: Iterable[Rule], who: str, operation: str, kind: str, name: st
         ("tax", "write", "transactional-id", "taxation.source.x", False),
         ("tax", "describe", "transactional-id", "exchange.router.1", False),
         ("taxation", "read", "topic", "inbox.tax.civil.aid", False),
-        (ROUTER, "read", "topic", "subject.tax.income", True),
-        (ROUTER, "write", "topic", "subject.tax.income", False),
-        (ROUTER, "write", "topic", "inbox.civil.tax.income", True),
-        (ROUTER, "read", "topic", "inbox.civil.tax.income", False),
-        (ROUTER, "write", "topic", "quarantine.tax.income", True),
-        (ROUTER, "write", "topic", "exchange.ledger", True),
-        (ROUTER, "read", "topic", "exchange.ledger", True),
-        (ROUTER, "write", "topic", "exchange.contract", False),
-        (ROUTER, "write", "topic", "exchange.quota", True),
-        (ROUTER, "read", "group", "exchange.router", True),
-        (ROUTER, "read", "group", "exchange.router.replay.7", True),
-        (ROUTER, "read", "group", "exchange.routers", False),
-        (ROUTER, "write", "transactional-id", "exchange.router.1", True),
-        (ROUTER, "write", "transactional-id", "exchange.routers.1", False),
-        (ROUTER, "write", "transactional-id", "tax.source.tax.income", False),
-        (LEDGER, "read", "topic", "exchange.ledger", True),
-        (LEDGER, "read", "topic", "subject.tax.income", True),
-        (LEDGER, "read", "topic", "inbox.civil.tax.income", True),
+        (names.ROUTER_PRINCIPAL, "read", "topic", "subject.tax.income", True),
+        (names.ROUTER_PRINCIPAL, "write", "topic", "subject.tax.income", False),
+        (names.ROUTER_PRINCIPAL, "write", "topic", "inbox.civil.tax.income", True),
+        (names.ROUTER_PRINCIPAL, "read", "topic", "inbox.civil.tax.income", False),
+        (names.ROUTER_PRINCIPAL, "write", "topic", "quarantine.tax.income", True),
+        (names.ROUTER_PRINCIPAL, "write", "topic", "exchange.ledger", True),
+        (names.ROUTER_PRINCIPAL, "read", "topic", "exchange.ledger", True),
+        (names.ROUTER_PRINCIPAL, "write", "topic", "exchange.contract", False),
+        (names.ROUTER_PRINCIPAL, "write", "topic", "exchange.quota", True),
+        (names.ROUTER_PRINCIPAL, "read", "group", "exchange.router", True),
+        (names.ROUTER_PRINCIPAL, "read", "group", "exchange.router.replay.7", True),
+        (names.ROUTER_PRINCIPAL, "read", "group", "exchange.routers", False),
+        (names.ROUTER_PRINCIPAL, "write", "transactional-id", "exchange.router.1", True),
+        (names.ROUTER_PRINCIPAL, "write", "transactional-id", "exchange.routers.1", False),
+        (names.ROUTER_PRINCIPAL, "write", "transactional-id", "tax.source.tax.income", False),
+        (names.LEDGER_PRINCIPAL, "read", "topic", "exchange.ledger", True),
+        (names.LEDGER_PRINCIPAL, "read", "topic", "subject.tax.income", True),
+        (names.LEDGER_PRINCIPAL, "read", "topic", "inbox.civil.tax.income", True),
         ("nobody", "describe", "topic", "subject.tax.income", False),
     ],
 )
@@ -104,7 +95,10 @@ def test_who_may_do_what(contract: Contract, who: str, operation: str, kind: str
 
 
 def test_the_ledgers_reader_writes_nothing(contract: Contract) -> None:
-    assert {r.operation for r in wanted_access(contract) if r.principal == principal(LEDGER)} == {"read", "describe"}
+    assert {r.operation for r in wanted_access(contract) if r.principal == principal(names.LEDGER_PRINCIPAL)} == {
+        "read",
+        "describe",
+    }
 
 
 def test_every_wanted_rule_is_owned(contract: Contract) -> None:
@@ -131,7 +125,7 @@ def test_every_wanted_rule_is_owned(contract: Contract) -> None:
         (Rule("User:backup", "topic", "*", "literal", "read"), False, True),
         (Rule("User:backup", "cluster", "kafka-cluster", "literal", "describe"), False, False),
         (Rule("User:shop", "topic", "orders", "literal", "read"), False, False),
-        (Rule(principal(ADMIN), "topic", "subject.", "prefixed", "all"), False, True),
+        (Rule(principal(names.ADMIN_PRINCIPAL), "topic", "subject.", "prefixed", "all"), False, True),
     ],
     ids=lambda value: f"{value.principal} {in_words([value])}" if isinstance(value, Rule) else "",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exchange.contract.load import examine, load
-from exchange.contract.problem import ContractError
+from exchange.document.problem import ContractError
 from exchange.errors import ConfigError
 from tests.unit.contract_files import CONTRACT, INCOME, TODAY, write
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exchange.contract.differences import differences
+from exchange.plan.differences import differences
 from tests.unit.contract_files import CONTRACT, loaded
 
 

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from exchange.contract.document import MAX_BYTES, read
+from exchange.document.yaml import MAX_BYTES, read
 
 
 def test_values_and_lines() -> None:

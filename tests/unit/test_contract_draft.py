@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from exchange.bus.topic import Topic
 from exchange.contract.check import Check
-from exchange.contract.draft import BLANK, Draft, PatternError, make_draft
 from exchange.contract.load import examine
-from exchange.contract.topics import Topic
+from exchange.plan.starter import BLANK, Draft, PatternError, make_draft
 from exchange.schema import avro
 from exchange.schema.registry import Registry
 from tests.unit.contract_files import INCOME, TODAY

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from exchange.contract.access import Rule, principal, wanted_access
-from exchange.contract.changes import PublishEpoch
-from exchange.contract.drift import Drift, Finding, find_drift
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
 from exchange.contract.load import Loaded
-from exchange.contract.plan import NO_AUTHORIZER, Actual, make_plan
-from exchange.contract.topics import Topic, wanted
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.access import principal, wanted_access
+from exchange.plan.changes import PublishEpoch
+from exchange.plan.drift import Drift, Finding, find_drift
+from exchange.plan.plan import NO_AUTHORIZER, Actual, make_plan
+from exchange.plan.topics import wanted
 from exchange.schema import avro
 from exchange.schema.registry import Registry
 from tests.unit.contract_files import CONTRACT, INCOME, loaded

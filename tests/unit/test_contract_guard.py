@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from exchange.contract.access import Rule, principal, wanted_access
-from exchange.contract.changes import AllowAccess, PublishEpoch, RemoveAccess, SetRates
-from exchange.contract.guard import access_changes, rate_changes
+from exchange.bus.rule import Rule
 from exchange.contract.load import Loaded
-from exchange.contract.plan import NO_AUTHORIZER, Actual, Plan, make_plan
-from exchange.contract.problem import ContractError
-from exchange.contract.rates import wanted_rates
+from exchange.document.problem import ContractError
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.access import principal, wanted_access
+from exchange.plan.changes import AllowAccess, PublishEpoch, RemoveAccess, SetRates
+from exchange.plan.guard import access_changes, rate_changes
+from exchange.plan.plan import NO_AUTHORIZER, Actual, Plan, make_plan
+from exchange.plan.rates import wanted_rates
 from exchange.schema import avro
 from exchange.schema.registry import Registry
 from tests.unit.contract_files import CONTRACT, loaded

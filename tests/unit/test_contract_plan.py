@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
-from exchange.contract import names
-from exchange.contract.access import Rule
-from exchange.contract.changes import (
+from exchange import names
+from exchange.bus.client_quotas import ByteRates
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
+from exchange.contract.load import Loaded
+from exchange.contract.model import Epoch
+from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.changes import (
     AddPartitions,
     AllowAccess,
     AlterConfigs,
@@ -25,12 +30,8 @@ from exchange.contract.changes import (
     SetCompatibility,
     SetRates,
 )
-from exchange.contract.load import Loaded
-from exchange.contract.model import Epoch
-from exchange.contract.plan import ORDER, Actual, Plan, make_plan
-from exchange.contract.rates import ByteRates
-from exchange.contract.topics import Topic, wanted
-from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.plan import ORDER, Actual, Plan, make_plan
+from exchange.plan.topics import wanted
 from exchange.schema import avro
 from exchange.schema.compatibility import Level
 from exchange.schema.registry import KeyValue, Registry

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from exchange.contract.changes import PublishEpoch
 from exchange.contract.model import Epoch
-from exchange.contract.plan import Actual, make_plan
-from exchange.contract.readers import AccessChange, access_of_readers
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.changes import PublishEpoch
+from exchange.plan.grant_changes import AccessChange, access_of_readers
+from exchange.plan.plan import Actual, make_plan
 from exchange.schema import avro
 from exchange.schema.registry import KeyValue, Registry
 from tests.unit.contract_files import CONTRACT, INCOME, loaded

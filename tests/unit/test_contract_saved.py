@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from exchange.contract import saved
-from exchange.contract.access import Rule
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
 from exchange.contract.load import Loaded
 from exchange.contract.model import Epoch
-from exchange.contract.plan import Actual, Plan, make_plan
-from exchange.contract.saved import SavedPlanError, decode, encode, fingerprints, require_same
-from exchange.contract.topics import Topic
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan import saved
+from exchange.plan.plan import Actual, Plan, make_plan
+from exchange.plan.saved import SavedPlanError, decode, encode, fingerprints, require_same
 from exchange.schema import avro
 from exchange.schema.compatibility import Level
 from exchange.schema.registry import Registry

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from exchange.contract.access import Rule, wanted_access
-from exchange.contract.changes import Part, PublishEpoch, RemoveAccess
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
 from exchange.contract.load import Loaded
 from exchange.contract.model import Epoch
-from exchange.contract.plan import Actual, Plan, make_plan
-from exchange.contract.selection import select
-from exchange.contract.topics import Topic, wanted
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.access import wanted_access
+from exchange.plan.changes import Part, PublishEpoch, RemoveAccess
+from exchange.plan.plan import Actual, Plan, make_plan
+from exchange.plan.selection import select
+from exchange.plan.topics import wanted
 from exchange.schema import avro
 from exchange.schema.registry import KeyValue, Registry
 from tests.unit.contract_files import CONTRACT, INCOME, loaded

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from exchange.cli import grant_desk
 from exchange.cli.grant import grant
 from exchange.contract.file import edit
-from exchange.contract.problem import ContractError
+from exchange.document.problem import ContractError
 from exchange.errors import ConfigError, ExchangeError
 from exchange.grants.days import Calendar, HolidaysError
 from exchange.grants.life import WrongActorError, WrongStateError

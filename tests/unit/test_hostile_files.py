@@ -10,12 +10,12 @@ import pytest
 
 from exchange.connect import load as connector
 from exchange.connect.config import SourceConfig
-from exchange.contract import saved
 from exchange.contract.load import examine
-from exchange.contract.problem import ContractError
 from exchange.credentials import CredentialsError, file_of
+from exchange.document.problem import ContractError
 from exchange.errors import ConfigError
 from exchange.grants.draft import parse_value, read_drafts
+from exchange.plan import saved
 from exchange.printable import is_hidden
 from tests.unit.contract_files import CONTRACT, TODAY, write
 

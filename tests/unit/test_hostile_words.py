@@ -18,15 +18,15 @@ from rich.console import Console
 
 import exchange
 from exchange import logs, metrics
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
 from exchange.cli import contract, drift, main, plan_words
-from exchange.cli.planning import Found
 from exchange.cli.table import table
-from exchange.contract.access import Rule
-from exchange.contract.changes import RemoveAccess
-from exchange.contract.plan import Actual, make_plan
-from exchange.contract.topics import Topic
 from exchange.errors import ConfigError, ExchangeError
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan.changes import RemoveAccess
+from exchange.plan.find import Found
+from exchange.plan.plan import Actual, make_plan
 from exchange.printable import is_hidden
 from exchange.schema import avro
 from exchange.schema.registry import Registry
@@ -141,4 +141,4 @@ def test_csv_is_written_by_the_fictional_city_only() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("writer", "DictWriter")
         if isinstance(node.value, ast.Name) and node.value.id == "csv"
     ]
-    assert writers == ["city/office.py"]
+    assert writers == ["demo/city/office.py"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from exchange import names
 from exchange.bus.raw import RawBatch
-from exchange.contract import names
 from exchange.errors import CorruptionError
 from exchange.ledger.entry import adoption, encode
 from exchange.ledger.follower import take_entries, take_epochs

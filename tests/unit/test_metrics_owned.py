@@ -13,10 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from exchange import metrics
+from exchange import metrics, names
 from exchange.cli.daemon import daemon
 from exchange.connect.worker import SinkWorker, SourceWorker
-from exchange.contract import names
 from exchange.ledger.follower import Follower
 from exchange.router import report
 from exchange.router.gather import Gathered

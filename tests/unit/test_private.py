@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from exchange import private
-from exchange.cli.processes import Processes
 from exchange.connect.rejects import RejectFile
 from exchange.credentials import Security, save
+from exchange.demo.processes import Processes
 from exchange.grants.store import Store as GrantStore
 from exchange.grants.store import grants_url
 from exchange.keys import ledger_key

@@ -13,7 +13,7 @@ from exchange.ledger.entry import NULL_TAG, Run, tag
 from exchange.ledger.merkle import EMPTY_ROOT, digest_leaf, merkle_root
 from exchange.policy.pseudonyms import NoPseudonymKeyError, reader_key
 from exchange.records.hash import PSEUDONYM
-from exchange.router.plan import make_ready
+from exchange.router.ready import make_ready
 from exchange.router.step import MAX_RECORD_BYTES
 from exchange.schema.avro import Schema
 from exchange.schema.project import project

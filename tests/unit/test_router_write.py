@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
+from exchange import names
 from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer
-from exchange.contract import names
 from exchange.ledger import entry as ledger
 from exchange.router.clock import BrokerClock
-from exchange.router.plan import make_ready
+from exchange.router.ready import make_ready
 from exchange.router.write import Decided, NoBrokerTimeError, Writer, WrongTimeError
 from tests.router_rig import NOW, SUBJECT, batch, epoch, grant, route, value
 

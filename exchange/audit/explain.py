@@ -1,0 +1,216 @@
+"""Why a reader has a record, or does not: what the ledger decided about it, and by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Select, and_, func, select
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.consume import Consumer, Record
+from exchange.bus.topics import read
+from exchange.contract.model import Epoch, Grant
+from exchange.errors import ConfigError
+from exchange.ledger import tables
+from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, rows_of
+from exchange.ledger.merkle import digest_leaf, merkle_root
+from exchange.ledger.store import LedgerContradictionError, Store, tag_prefix
+from exchange.records.reference import unmet
+from exchange.schema import avro, wire
+
+_e, _r = tables.entries.c, tables.runs.c
+Place = tuple[int, int]
+"""Partition and offset of a source record."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one ledger entry says of one source record and one reader.
+
+    `verdict` is delivered, withheld, quarantined, no-grant or not-in-force, `reason` the rule in one word, `detail`
+    the same for people. `entry` is the place of the proof on the ledger topic. `proven`: the entry's Merkle root
+    is that of the records that the source holds; None where that was not looked at, or they are no longer kept.
+    """
+
+    partition: int
+    offset: int
+    time_ms: int
+    epoch: int
+    router: str
+    state: str
+    replay: str | None
+    grant: str | None
+    verdict: str
+    reason: str
+    detail: str
+    entry: str
+    proven: bool | None = None
+
+
+def of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place) -> list[Decision]:
+    """Every decision about the record of that place, in the ledger's order."""
+    covered = and_(_r.entry_id == _e.id, _r.first <= place[1], _r.first + _r.count > place[1])
+    query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).join_from(
+        tables.entries, tables.runs, covered
+    )
+    found = query.where(_e.topic == names.subject_topic(subject), _e.partition == place[0]).order_by(_e.id)
+    return [
+        decision
+        for where, state, entry in _entries(store, found)
+        for row in range(entry.count)
+        if entry.offset(row) == place[1]
+        for decision in _decisions(entry, row, where, state, epochs, reader)
+    ]
+
+
+def of_entity(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, tag: bytes) -> list[Decision]:
+    """Every decision about records of the entity with this tag, in the ledger's order."""
+    t = tables.tags.c
+    query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).join_from(
+        tables.entries, tables.tags, and_(_e.id == t.entry_id, t.tag == tag_prefix(tag))
+    )
+    found = query.where(_e.topic == names.subject_topic(subject)).order_by(_e.id)
+    return [
+        decision
+        for where, state, entry in _entries(store, found)
+        for row in rows_of(entry, tag).tolist()
+        for decision in _decisions(entry, row, where, state, epochs, reader)
+    ]
+
+
+def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tuple[str, str]:
+    """Why no entry speaks of that place: a word and, for people, what it means."""
+    topic = names.subject_topic(subject)
+    with Consumer(cluster) as consumer:
+        if place[0] not in consumer.partitions(topic):
+            raise ConfigError(f"{topic} has no partition {place[0]}", remedy="see `exchange audit balance`")
+        begin = consumer.begin_offsets([(topic, place[0])])[topic, place[0]]
+        end = consumer.end_offsets([(topic, place[0])])[topic, place[0]]
+    live = and_(_r.entry_id == _e.id, _e.replay.is_(None))
+    query = select(func.max(_r.first + _r.count)).join_from(tables.entries, tables.runs, live)
+    decided = store.rows(query.where(_e.topic == topic, _e.partition == place[0]))[0][0] or 0
+    if place[1] >= end:
+        return "no-record", f"the partition ends before offset {end}: there is no such record yet"
+    if place[1] < begin and (lost := _lost(store, topic, place)):
+        return "lost", lost
+    if place[1] >= decided:
+        return "not-decided", f"the ledger's database ends at offset {decided}: the routers or the follower are behind"
+    if place[1] < begin:
+        return "not-kept", f"the source keeps its records from offset {begin} on, and no entry speaks of this one"
+    return "no-record", "there is no committed record at this offset: a transaction's marker, or an aborted record"
+
+
+def _lost(store: Store, topic: str, place: Place) -> str:
+    """What the ledger says of a record that was deleted before a router decided it; nothing where it says none."""
+    g = tables.gaps.c
+    query = select(_e.epoch, g.accepted).join_from(tables.entries, tables.gaps, g.entry_id == _e.id)
+    here = (_e.topic == topic, _e.partition == place[0], g.first <= place[1], g.next > place[1])
+    rows = store.rows(query.where(_e.state == "committed", *here).order_by(_e.id.desc()).limit(1))
+    if not rows:
+        return ""
+    how = f"epoch {rows[0].epoch} accepts that" if rows[0].accepted else "the routers stand still there"
+    return f"it was deleted from the source before a router decided it; {how}"
+
+
+def explained(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, entry: Entry) -> Decision:
+    """The decision with what only the source's records tell: whether it is proven, and which condition did not hold."""
+    records = _source_records(cluster, entry)
+    if records is None:
+        return decision
+    proven = merkle_root([digest_leaf(record.key, record.value) for record in records]) == entry.root
+    detail = decision.detail
+    record = next((record for record in records if record.offset == decision.offset), None)
+    if decision.reason == "filter" and record is not None and record.value is not None:
+        epoch = epochs[entry.epoch]
+        grant = next(g for g in epoch.contract.grants if g.id == decision.grant)
+        schema_id, body = wire.unpack(record.value)
+        detail = f"did not hold: {'; '.join(unmet(avro.parse(epoch.schemas[schema_id]), grant.where, bytes(body)))}"
+    return replace(decision, proven=proven, detail=detail)
+
+
+def entry_at(store: Store, place: str) -> Entry:
+    """The entry at a place of the ledger topic, as decisions name it."""
+    _, partition, offset = place.rsplit("/", 2)
+    here = (_e.ledger_partition == int(partition), _e.ledger_offset == int(offset))
+    return decode(store.rows(select(_e.body).where(*here))[0][0])
+
+
+def _entries(store: Store, query: Select[tuple[int, int, str, bytes]]) -> Iterator[tuple[str, str, Entry]]:
+    for partition, offset, state, body in store.rows(query):
+        yield f"{names.LEDGER}/{partition}/{offset}", state, decode(body)
+
+
+def _decisions(
+    entry: Entry, row: int, place: str, state: str, epochs: Mapping[int, Epoch], reader: str
+) -> Iterator[Decision]:
+    """What an entry says of a record and the reader: one decision, or of another's replay none."""
+    epoch = epochs.get(entry.epoch)
+    if epoch is None:
+        remedy = "run this again where it was just published; else see whether EXCHANGE_LEDGER_URL is of this cluster"
+        raise LedgerContradictionError(f"{names.CONTRACT} has no epoch {entry.epoch}, as {place} says", remedy=remedy)
+    of_reader = [
+        grant
+        for grant in epoch.contract.grants
+        if grant.reader == reader and names.subject_topic(grant.subject) == entry.topic
+    ]
+    outcomes = {id_: outcome for outcome in entry.outcomes for id_ in outcome.grants}
+    grant = next((grant for grant in of_reader if grant.id in outcomes), None)
+    if grant is None and entry.replay is not None:
+        return
+    verdict, reason, detail = _fate(entry, row, outcomes[grant.id]) if grant else _no_grant(of_reader, epoch)
+    yield Decision(
+        partition=entry.partition,
+        offset=entry.offset(row),
+        time_ms=entry.time_ms,
+        epoch=entry.epoch,
+        router=entry.router,
+        state=state,
+        replay=entry.replay,
+        grant=grant.id if grant else None,
+        verdict=verdict,
+        reason=reason,
+        detail=detail,
+        entry=place,
+    )
+
+
+def _fate(entry: Entry, row: int, outcome: Outcome) -> tuple[str, str, str]:
+    bad = next((bad.reason for bad in entry.quarantined if bad.index == row), None)
+    if bad is not None:
+        return "quarantined", bad, "it is no valid record of the subject: nobody got it"
+    if delivered_mask(entry, outcome)[row]:
+        return "delivered", "", "the reader got it"
+    for withheld in outcome.withheld:
+        if withheld.bitmap is None or withheld.bitmap[row // 8] >> row % 8 & 1:
+            return "withheld", withheld.reason, _WITHHELD.get(withheld.reason, "")
+    raise AssertionError("a valid entry says why")
+
+
+_WITHHELD = {
+    "filter": "the grant's `where` does not cover it",
+    "tombstone": "it is a deletion, and the reader may not see whom it is about",
+    "unevaluable": "the grant's conditions or masks could not be applied to it",
+    "quota": "the grant's quota was used up: a replay can deliver it later",
+}
+
+
+def _no_grant(of_reader: Sequence[Grant], epoch: Epoch) -> tuple[str, str, str]:
+    if not of_reader:
+        return "no-grant", "no-grant", f"epoch {epoch.number} has no grant of the subject for this reader"
+    told = ", ".join(f"{grant.id} from {grant.from_} to {grant.until}" for grant in of_reader)
+    return "not-in-force", "not-in-force", f"no grant was in force then: {told}"
+
+
+def _source_records(cluster: Cluster, entry: Entry) -> list[Record] | None:
+    """The source records that an entry covers; None where they are no longer all kept."""
+    place = (entry.topic, entry.partition)
+    first, end = entry.offset(0), entry.offset(entry.count - 1) + 1
+    offsets = {offset for run in entry.runs for offset in range(run.first, run.first + run.count)}
+    with Consumer(cluster) as consumer:
+        if entry.partition not in consumer.partitions(entry.topic):
+            return None
+        if consumer.begin_offsets([place])[place] > first or consumer.end_offsets([place])[place] < end:
+            return None
+        return [r for r in read(consumer, {place: first}, {place: end}) if r.offset in offsets]

@@ -1,0 +1,124 @@
+"""Count the records on Kafka and compare with what the ledger's database says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, case, func, select
+
+from exchange import names
+from exchange.audit.reread import Place, Report, Reread, count, plain_records
+from exchange.bus import Cluster
+from exchange.bus.consume import Consumer
+from exchange.ledger import tables
+from exchange.ledger.store import Store
+
+_e, _o, _g, _r = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.runs.c
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One partition: records that committed entries speak of, and those that Kafka holds.
+
+    `pending` source records come after the last entry: not yet routed. Where Kafka no longer keeps
+    the oldest records, a source is compared from there on; an inbox cannot be and is not `compared`.
+    """
+
+    topic: str
+    partition: int
+    ledger: int
+    kafka: int
+    pending: int
+    compared: bool = True
+
+    @property
+    def balanced(self) -> bool:
+        """Whether both counts agree, where they can be compared."""
+        return self.ledger == self.kafka or not self.compared
+
+
+def behind(cluster: Cluster, store: Store) -> int:
+    """How many offsets of the ledger topic the database has not taken in yet."""
+    taken = store.positions()
+    with Consumer(cluster, isolation="read_uncommitted") as consumer:
+        ends = consumer.end_offsets([(names.LEDGER, p) for p in consumer.partitions(names.LEDGER)])
+    return sum(max(0, end - taken.get(place, 0)) for place, end in ends.items())
+
+
+def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Report) -> list[Comparison]:
+    """Compare the source and inbox topics that committed entries name; inboxes with what was replayed into them.
+
+    Count on a quiet system, or after the routers and the follower have caught up: deliveries made
+    meanwhile are on Kafka before they are in the database.
+    """
+    only = [_e.topic == names.subject_topic(subject)] if subject else []
+    covered = (
+        select(_e.topic, _e.partition, func.max(_r.first + _r.count))
+        .join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
+        .where(_e.state == "committed", _e.replay.is_(None), _e.topic != names.CONTRACT, _of_todays_topic(), *only)
+        .group_by(_e.topic, _e.partition)
+    )
+    ends = {(topic, partition): int(end) for topic, partition, end in store.rows(covered)}
+    delivered = (
+        select(_g.reader, _g.subject, _e.partition, func.sum(_o.delivered))
+        .join_from(tables.entries, tables.outcomes, _o.entry_id == _e.id)
+        .join(tables.grants, and_(_g.epoch == _e.epoch, _g.id == _o.grant_id))
+        .where(_e.state == "committed", *only)
+        .group_by(_g.reader, _g.subject, _e.partition)
+    )
+    inboxes = {
+        (names.inbox_topic(reader, of), partition): int(records)
+        for reader, of, partition, records in store.rows(delivered)
+    }
+    return [*_compare_sources(cluster, store, ends, report), *_compare_inboxes(cluster, inboxes, report)]
+
+
+def _compare_sources(cluster: Cluster, store: Store, ends: Mapping[Place, int], report: Report) -> Iterator[Comparison]:
+    """`ends` holds the offset after the last one covered."""
+    reread = Reread(cluster, {topic for topic, _ in ends})
+    routed, pending = Counter[Place](), Counter[Place]()
+    for batch in reread:
+        place, header, records = (batch.topic, batch.partition), batch.header, count(batch)
+        report(batch.topic, records)
+        end = ends.get(place, 0)
+        before = records if header.next_offset <= end else 0
+        if header.base_offset < end < header.next_offset:
+            before = sum(record.offset < end for record in plain_records(batch))
+        routed[place] += before
+        pending[place] += records - before
+    for place in sorted(ends.keys() | pending.keys()):
+        ledger = _covered_from(store, place, reread.starts.get(place, 0))
+        yield Comparison(*place, ledger, routed[place], pending[place])
+
+
+def _covered_from(store: Store, place: Place, start: int) -> int:
+    """How many source records from offset `start` on the committed entries of the live flow cover."""
+    end = _r.first + _r.count
+    kept = case((_r.first >= start, _r.count), (end > start, end - start), else_=0)
+    query = select(func.sum(kept)).join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
+    here = (_e.topic == place[0], _e.partition == place[1])
+    query = query.where(_e.state == "committed", _e.replay.is_(None), _of_todays_topic(), *here)
+    return int(store.rows(query)[0][0] or 0)
+
+
+def _of_todays_topic() -> ColumnElement[bool]:
+    """Whether an entry is about the source topic that there is now, not one that was deleted and made anew since."""
+    later, gap = tables.entries.alias(), tables.gaps.c
+    of_gap = (gap.entry_id == later.c.id) & (gap.cause == "recreated") & gap.accepted
+    found = select(later.c.id).join_from(later, tables.gaps, of_gap)
+    found = found.where(later.c.topic == _e.topic, later.c.partition == _e.partition, later.c.id > _e.id)
+    return ~found.correlate(tables.entries).exists()
+
+
+def _compare_inboxes(cluster: Cluster, delivered: Mapping[Place, int], report: Report) -> Iterator[Comparison]:
+    reread = Reread(cluster, {topic for topic, _ in delivered})
+    held = Counter[Place]()
+    for batch in reread:
+        records = count(batch)
+        report(batch.topic, records)
+        held[batch.topic, batch.partition] += records
+    for place in sorted(delivered.keys() | held.keys()):
+        whole = reread.starts.get(place, 0) == 0
+        yield Comparison(*place, delivered.get(place, 0), held[place], 0, compared=whole)

@@ -1,1 +1,0 @@
-"""The city: a deterministic generator of what departments hold, and of what readers must get."""

@@ -1,0 +1,1 @@
+"""The fictional city: a deterministic generator of what departments hold, and of what readers must get."""

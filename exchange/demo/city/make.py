@@ -1,0 +1,149 @@
+"""Making the city: every register into its department's database, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from exchange import private
+from exchange.contract.load import Loaded
+from exchange.contract.model import Model
+from exchange.demo.city.office import Office, OfficeError
+from exchange.demo.city.organisations import ORGANISATIONS
+from exchange.demo.city.persons import PERSONS
+from exchange.demo.city.plant import BROKEN_LINES, plant, rejected
+from exchange.demo.city.register import City
+from exchange.errors import ConfigError
+
+VERSION = 1
+REGISTERS = PERSONS + ORGANISATIONS
+Report = Callable[[str, int], None]
+"""Told after each chunk: the subject, and how many rows were added."""
+
+
+class OtherCityError(ConfigError):
+    """The databases hold something else than the city that was asked for."""
+
+    code = "other-city"
+
+
+class Held(Model):
+    """What one register holds: rows in the table, ids of those that are bad, refusals to expect."""
+
+    rows: int
+    bad: tuple[int, ...]
+    rejected: int
+
+
+class Manifest(Model):
+    """Which city the databases hold; `complete` only after the last row."""
+
+    version: int = VERSION
+    seed: int
+    records: int
+    complete: bool
+    witness: str
+    registers: Mapping[str, Held] = {}
+
+    @property
+    def rows(self) -> int:
+        """Rows of all registers."""
+        return sum(held.rows for held in self.registers.values())
+
+
+def manifest_path(home: Path) -> Path:
+    """Where the manifest of the city under `home` is."""
+    return home / "city" / "city.json"
+
+
+def read_manifest(home: Path) -> Manifest | None:
+    """The manifest under `home`; None where no city was made yet or an other version made it."""
+    try:
+        return Manifest.model_validate(json.loads(manifest_path(home).read_text()))
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def offices(loaded: Loaded, connectors: Path, home: Path) -> list[Office]:
+    """The departments that publish something, each with its database."""
+    contract = loaded.contract
+    subjects = [(subject, loaded.schemas[subject.id]) for subject in contract.subjects]
+    owners = dict.fromkeys(subject.owner for subject in contract.subjects)
+    found = [Office(owner, connectors, home, subjects) for owner in owners]
+    missing = {r.subject for r in REGISTERS} - {subject for office in found for subject in office.desks}
+    if missing:
+        raise OfficeError(f"no connector publishes {', '.join(sorted(missing))}", remedy="add it to a connector.yaml")
+    return found
+
+
+def make(
+    loaded: Loaded, connectors: Path, home: Path, *, records: int, seed: int, force: bool, report: Report
+) -> tuple[Manifest, bool]:
+    """The city in the departments' databases; the second value says whether it was made just now.
+
+    The same seed and size give the same rows. A city that is there already is left alone; another
+    one, or tables of unknown origin, raise `OtherCityError` unless `force`.
+    """
+    found = offices(loaded, connectors, home)
+    before = read_manifest(home)
+    if before is not None and before.complete and (before.seed, before.records) == (seed, records) and not force:
+        if _stands(found, before):
+            return before, False
+    elif not force:
+        _refuse_other(found, before)
+    city = City.draw(records, seed)
+    manifest = Manifest(seed=seed, records=records, complete=False, witness=city.people.ids[city.witness])
+    _write(home, manifest)
+    held = {}
+    for register in REGISTERS:
+        office = next(o for o in found if register.subject in o.desks)
+        desk = office.desks[register.subject]
+        subject, schema = loaded.contract.subject(register.subject), loaded.schemas[register.subject]
+        office.clear(desk)
+        rows, bad = 0, []
+        for columns in register.chunks(city):
+            bad += plant(subject, schema, columns, rows)
+            office.insert(desk, columns)
+            if desk.drop:
+                office.deliver(desk, columns, BROKEN_LINES)
+            rows += len(columns["id"])
+            report(register.subject, len(columns["id"]))
+        office.index(desk)
+        held[register.subject] = Held(rows=rows, bad=tuple(bad), rejected=rejected(bad, csv=desk.drop is not None))
+    manifest = manifest.model_copy(update={"complete": True, "registers": held})
+    _write(home, manifest)
+    return manifest, True
+
+
+def _stands(found: list[Office], manifest: Manifest) -> bool:
+    return all(
+        office.rows(desk) == manifest.registers[desk.subject].rows for office in found for desk in office.desks.values()
+    )
+
+
+def _refuse_other(found: list[Office], before: Manifest | None) -> None:
+    if before is not None and not before.complete:
+        return
+    if before is not None:
+        raise OtherCityError(
+            f"the databases hold a city of {before.records} records with seed {before.seed}",
+            remedy=f"--records {before.records} --seed {before.seed}; or --force, together with a new broker",
+        )
+    for office in found:
+        for desk in office.desks.values():
+            if office.rows(desk):
+                raise OtherCityError(
+                    f"table {desk.table.name} of {office.department} has rows that no city made",
+                    remedy="name other databases in the connectors; or --force to replace the tables",
+                )
+
+
+def _write(home: Path, manifest: Manifest) -> None:
+    path = manifest_path(home)
+    private.folder(path.parent)
+    partial = path.with_suffix(".part")
+    partial.write_text(manifest.model_dump_json(indent=1))
+    partial.rename(path)

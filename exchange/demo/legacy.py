@@ -1,0 +1,39 @@
+"""A misbehaving legacy publisher: writes bytes onto subject topics that are no records, for the demo."""
+
+from __future__ import annotations
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.topics import publish, read_all
+from exchange.epochs import latest_epoch
+from exchange.errors import ConfigError
+
+SUBJECTS = ("tax.arrears", "market.permit", "credit.rating")
+KEY = b"legacy-publisher"
+
+
+class NoEpochError(ConfigError):
+    """The cluster has no contract yet."""
+
+    code = "no-epoch"
+
+
+def bad_values(schema_id: int) -> list[bytes]:
+    """One value for each way to be no record: no header, unknown schema, cut short, bytes left over."""
+    known = b"\0" + schema_id.to_bytes(4, "big")
+    return [b"\x07legacy", b"\0\x7f\xff\xff\xff\x02", known + b"\x40cut", known + b"\x02x" * 60]
+
+
+def misbehave(cluster: Cluster) -> int:
+    """Have the bad values stand once on each of the subjects' topics; return how many stand there."""
+    found = latest_epoch(cluster)
+    if found is None:
+        raise NoEpochError("no contract is published on this cluster", remedy="exchange apply")
+    total = 0
+    for subject in SUBJECTS:
+        topic = names.subject_topic(subject)
+        values = bad_values(found[0].writers[subject][-1])
+        there = sum(record.key == KEY for record in read_all(cluster, topic))
+        publish(cluster, topic, [(KEY, value) for value in values[there:]])
+        total += len(values)
+    return total

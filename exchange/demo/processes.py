@@ -1,0 +1,134 @@
+"""The exchange's daemons as child processes: start, look at, stop, and read the end of their logs."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from exchange import private
+from exchange.printable import printable
+from exchange.process import ProcessFile, Running
+
+PATIENCE_S = 20.0
+FIRST_PORT = 9400
+TAIL_LINES = 12
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """One daemon: its name, and the arguments of `exchange` that run it."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+class Processes:
+    """The daemons of one home folder, each found by a locked pid file in `<home>/run`."""
+
+    def __init__(self, home: Path, host: str) -> None:
+        self._folder = private.folder(home.resolve() / "run")
+        self._host = host
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def running(self) -> dict[str, Running]:
+        """Those that run now, by name; the port is that of their metrics."""
+        for child in self._children:
+            child.poll()
+        files = ((path.stem, ProcessFile(path)) for path in sorted(self._folder.glob("*.pid")))
+        return {name: running for name, file in files if (running := file.running()) is not None}
+
+    def start(self, daemons: Sequence[Daemon]) -> list[str]:
+        """Start those that do not run yet, each on a metrics port of its own; return their names."""
+        before = self.running()
+        ports = self._free_ports({running.port for running in before.values()})
+        started = []
+        for daemon in daemons:
+            if daemon.name in before:
+                continue
+            port = next(ports)
+            command = [sys.executable, "-m", "exchange", *daemon.arguments, "--metrics-port", str(port)]
+            child = self._file(daemon.name).spawn(command, port, self.log(daemon.name), Path.cwd())
+            if child is not None:
+                self._children.append(child)
+                started.append(daemon.name)
+        return started
+
+    def stop(self, names: Sequence[str]) -> None:
+        """Return once these are gone: asked, and killed where they do not end in time."""
+        if names:
+            with ThreadPoolExecutor(len(names)) as pool:
+                list(pool.map(lambda name: self._file(name).end(PATIENCE_S), names))
+        for child in self._children:
+            child.poll()
+
+    def log(self, name: str) -> Path:
+        """Where that daemon's log is."""
+        return self._folder / f"{name}.log"
+
+    def tail(self, name: str) -> str:
+        """The end of that daemon's log."""
+        try:
+            return printable("\n".join(self.log(name).read_text(errors="replace").splitlines()[-TAIL_LINES:]))
+        except FileNotFoundError:
+            return ""
+
+    def address(self, running: Running) -> str:
+        """Where that daemon's metrics are."""
+        return f"http://{self._host}:{running.port}/metrics"
+
+    def samples(self, name: str) -> dict[str, float]:
+        """The daemon's metrics, summed by family and outcome; empty where it does not answer."""
+        answer = self._get(name, "metrics")
+        return _sums(answer.decode()) if answer else {}
+
+    def facts(self, name: str) -> dict[str, object]:
+        """What the daemon says of its health; empty where it does not answer, or is not well."""
+        answer = self._get(name, "healthz")
+        return json.loads(answer) if answer else {}
+
+    def _get(self, name: str, page: str) -> bytes:
+        running = self._file(name).running()
+        if running is None or not running.port:
+            return b""
+        try:
+            with urllib.request.urlopen(f"http://{self._host}:{running.port}/{page}", timeout=2.0) as answer:
+                return bytes(answer.read())
+        except OSError:  # an answer other than 200 is one too
+            return b""
+
+    def _file(self, name: str) -> ProcessFile:
+        return ProcessFile(self._folder / f"{name}.pid")
+
+    def _free_ports(self, taken: set[int]) -> Iterator[int]:
+        for port in range(FIRST_PORT, 65_536):
+            if port not in taken:
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    try:
+                        probe.bind((self._host, port))
+                    except OSError:
+                        continue
+                yield port
+
+
+def _sums(text: str) -> dict[str, float]:
+    """Prometheus text as sums by family, and by `family:outcome` where there is that label.
+
+    >>> _sums('# HELP a\\na{outcome="x"} 2\\na{outcome="y"} 3\\n')
+    {'a': 5.0, 'a:x': 2.0, 'a:y': 3.0}
+    """
+    sums: dict[str, float] = {}
+    for match in re.finditer(r"^(\w+)(?:{(.*)})? (\S+)$", text, re.MULTILINE):
+        family, labels, value = match.groups()
+        outcome = re.search(r'outcome="(\w+)"', labels or "")
+        for key in (family, f"{family}:{outcome[1]}") if outcome else (family,):
+            sums[key] = sums.get(key, 0.0) + float(value)
+    return sums

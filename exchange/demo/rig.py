@@ -1,0 +1,243 @@
+"""The whole exchange on one machine: broker, city, contract and every daemon, step by step."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.connection import connect
+from exchange.bus.probe import cluster_id
+from exchange.cli.broker import local
+from exchange.contract.load import Loaded, load
+from exchange.contract.period import city_day
+from exchange.demo import legacy
+from exchange.demo.city.expect import Expectations
+from exchange.demo.city.make import Manifest
+from exchange.demo.city_commands import build
+from exchange.demo.processes import TAIL_LINES, Daemon, Processes
+from exchange.errors import ConfigError, TransientError
+from exchange.settings import Settings
+
+ROUTERS = 2
+RESTARTS = 3
+STALLED_S = 240.0
+START_S = 300.0
+SETTLED_POLLS = 3
+_POLL_S = 1.0
+
+
+class StepFailedError(ConfigError):
+    """A step of the demo did not succeed; its output says why."""
+
+    code = "step-failed"
+
+
+class StalledError(TransientError):
+    """Records stopped moving before all had arrived."""
+
+    code = "stalled"
+
+
+@dataclass
+class Flow:
+    """How the records moved: seconds from the first poll until the last record was in."""
+
+    published: int = 0
+    delivered: int = 0
+    seconds: float = 0.0
+    restarts: dict[str, int] = field(default_factory=dict)
+
+
+class Rig:
+    """Every part of the exchange under the home folder of the settings."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self.settings = settings
+        self.console = console
+        self.processes = Processes(settings.home, settings.metrics_host)
+        self.loaded: Loaded = load(settings.contract, city_day(datetime.now(UTC)))
+        self._before: dict[str, dict[str, float]] = {}
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster as the administrator sees it."""
+        return connect(self.settings, "exchange.demo", names.ADMIN_PRINCIPAL)
+
+    @property
+    def daemons(self) -> list[Daemon]:
+        """A connector per department, the routers, and the ledger's follower."""
+        return [
+            *(Daemon(f"router-{n}", ("router", "run", "--instance", str(n))) for n in range(1, ROUTERS + 1)),
+            Daemon("ledger", ("ledger", "follow")),
+            *(Daemon(f"connector-{d.id}", ("connector", "run", d.id)) for d in self.loaded.contract.departments),
+        ]
+
+    def start_broker(self) -> bool:
+        """Whether the local broker was started by this; a Kafka that answers already is taken as it is."""
+        with self.step("broker") as say:
+            ran = cluster_id(self.cluster) is not None
+            if not ran:
+                local().start(progress=self.console.print)
+            say(f"Kafka on {self.settings.bootstrap_servers}{' ran already' if ran else ''}")
+        return not ran
+
+    def make_city(self, records: int, seed: int) -> Manifest:
+        """The departments' databases."""
+        with self.step("city") as say:
+            manifest, made = build(self.settings, records=records, seed=seed)
+            say(f"{manifest.rows:,} rows {'made' if made else 'already there'}")
+        return manifest
+
+    def apply(self) -> None:
+        """Check the contract, and make the cluster what it says."""
+        with self.step("validate") as say:
+            say(self._run("validate").strip().splitlines()[-1])
+        with self.step("apply") as say, ThreadPoolExecutor(1) as pool:
+            logins = pool.submit(self._run, "department", "add", "--all") if self.cluster.security else None
+            say(self._run("apply", "--yes").strip().splitlines()[-1])
+            if logins:
+                logins.result()
+                say("Every department has its login.")
+
+    def plant(self) -> int:
+        """Have a misbehaving publisher write what is no record."""
+        with self.step("bad records") as say:
+            planted = legacy.misbehave(self.cluster)
+            say(f"{planted} written by a misbehaving publisher")
+        return planted
+
+    def start_daemons(self) -> list[str]:
+        """Names of those that were started by this; returns when all are well.
+
+        Routers and follower first: sixteen processes that begin at once would starve each other.
+        """
+        core, connectors = self.daemons[: ROUTERS + 1], self.daemons[ROUTERS + 1 :]
+        started: list[str] = []
+        self._before = {name: self.processes.samples(name) for name in self.processes.running()}
+        with self.step("daemons") as say:
+            for group in (core, connectors):
+                started += self.processes.start(group)
+                self._wait_until_well(group)
+            say(f"{len(started)} started, {len(self.daemons) - len(started)} ran already")
+        return started
+
+    def wait_until_drained(self, expectations: Expectations, restart: bool = True) -> Flow:
+        """Return once every reader holds as many rows as its grants allow and no daemon has anything left to do.
+
+        Daemons that end are restarted, three times each. `StalledError` where nothing moves for four minutes.
+        """
+        due = {grant.id: expectations.due_rows(grant) for grant in expectations.grants}
+        flow, settled = Flow(), 0
+        started = moved = time.monotonic()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+        )
+        with self.step("records") as say, Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task("records into the readers' databases", total=sum(due.values()), note="")
+            before: tuple[int, ...] = ()
+            while settled < SETTLED_POLLS:
+                self._restart_dead(flow, restart)
+                held = {grant.id: expectations.held_rows(grant) for grant in expectations.grants}
+                samples = {daemon.name: self.processes.samples(daemon.name) for daemon in self.daemons}
+                flow.published = self._new(samples, "connector-", "exchange_connector_rows_total:published")
+                flow.delivered = self._new(samples, "router-", "exchange_records_total:delivered")
+                lag = sum(_total(samples, "", name) for name in LAGS)
+                now = (flow.published, flow.delivered, lag, *held.values())
+                if now != before:
+                    before, moved, settled = now, time.monotonic(), 0
+                elif time.monotonic() - moved > STALLED_S:
+                    raise StalledError("records stopped moving", remedy=f"{_missing(due, held)}; see {self._logs()}")
+                done = held == due and lag == 0 and self._all_idle()
+                settled = settled + 1 if done else 0
+                note = f"{sum(held.values()):,} of {sum(due.values()):,}; published {flow.published:,}, lag {lag:,}"
+                progress.update(task, completed=sum(held.values()), note=note)
+                time.sleep(_POLL_S)
+            say(f"{flow.published:,} published, {flow.delivered:,} delivered")
+        flow.seconds = moved - started
+        return flow
+
+    def stop_daemons(self, names: list[str]) -> None:
+        """Stop these and wait for their end."""
+        with self.step("stop") as say:
+            self.processes.stop(names)
+            say(f"{len(names)} daemons")
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Show a step with its outcome and time."""
+        started = time.monotonic()
+        told: list[str] = []
+        yield told.append
+        took_s = time.monotonic() - started
+        self.console.print(f"[green]✓[/] {name:12} {' '.join(told)} [dim]{took_s:.1f} s[/]", highlight=False)
+
+    def _run(self, *arguments: str) -> str:
+        """The output of one command of `exchange`; StepFailedError with it where it does not succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "exchange", *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            self.console.print("\n".join((done.stdout + done.stderr).splitlines()[-TAIL_LINES:]), markup=False)
+            raise StepFailedError(f"exchange {' '.join(arguments)} ended with {done.returncode}", remedy="see above")
+        return done.stdout
+
+    def _wait_until_well(self, group: list[Daemon]) -> None:
+        deadline = time.monotonic() + START_S
+        while waiting := [daemon.name for daemon in group if not self.processes.facts(daemon.name)]:
+            dead = set(waiting) - set(self.processes.running())
+            if dead or time.monotonic() > deadline:
+                name = sorted(dead or waiting)[0]
+                self.console.print(self.processes.tail(name), markup=False)
+                raise StepFailedError(f"{name} did not start", remedy=f"see {self.processes.log(name)}")
+            time.sleep(_POLL_S)
+
+    def _new(self, samples: dict[str, dict[str, float]], prefix: str, name: str) -> int:
+        """What was counted since `start_daemons`, by daemons that ran before too."""
+        return max(0, _total(samples, prefix, name) - _total(self._before, prefix, name))
+
+    def _all_idle(self) -> bool:
+        facts = [self.processes.facts(daemon.name) for daemon in self.daemons]
+        return all(facts) and not any("working" in found.values() for found in facts)
+
+    def _restart_dead(self, flow: Flow, restart: bool) -> None:
+        running = self.processes.running()
+        for daemon in self.daemons:
+            if daemon.name in running:
+                continue
+            count = flow.restarts[daemon.name] = flow.restarts.get(daemon.name, 0) + 1
+            self.console.print(f"[yellow]{daemon.name} ended; the end of its log:[/]")
+            self.console.print(self.processes.tail(daemon.name), markup=False)
+            if not restart or count > RESTARTS:
+                raise StepFailedError(f"{daemon.name} does not keep running", remedy=f"see {self._logs()}")
+            self.processes.start([daemon])
+
+    def _logs(self) -> str:
+        return str(self.processes.log("*"))
+
+
+LAGS = ("exchange_lag_records", "exchange_sink_lag_records", "exchange_ledger_follower_lag_records")
+
+
+def _total(samples: dict[str, dict[str, float]], prefix: str, name: str) -> int:
+    values = (found.get(name, 0.0) for daemon, found in samples.items() if daemon.startswith(prefix))
+    return int(sum(1 if math.isnan(value) else value for value in values))  # a lag that is not known is not 0
+
+
+def _missing(due: dict[str, int], held: dict[str, int]) -> str:
+    wrong = [f"{grant}: {held[grant]:,} of {rows:,}" for grant, rows in due.items() if held[grant] != rows]
+    return ", ".join(wrong) or "all rows are there, but a daemon still has a lag"

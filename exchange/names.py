@@ -1,0 +1,69 @@
+"""Every name that the exchange uses on Kafka, in one place."""
+
+from __future__ import annotations
+
+LEDGER = "exchange.ledger"
+CONTRACT = "exchange.contract"
+SCHEMAS = "_schemas"
+QUOTA = "exchange.quota"
+ROUTER_GROUP = "exchange.router"
+ADMIN_PRINCIPAL = "exchange.admin"
+"""The super user: needs no rule."""
+ROUTER_PRINCIPAL = "exchange.router"
+LEDGER_PRINCIPAL = "exchange.ledger"
+"""What follows, audits, verifies: reads records and the ledger, writes nothing."""
+REPLAY_HEADER = "exchange-replay"
+REPLAY_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
+
+
+def subject_topic(subject_id: str) -> str:
+    """
+    >>> subject_topic("tax.income")
+    'subject.tax.income'
+    """
+    return f"subject.{subject_id}"
+
+
+def subject_of(topic: str) -> str:
+    """The subject whose topic that is; ValueError for any other topic.
+
+    >>> subject_of("subject.tax.income")
+    'tax.income'
+    """
+    kind, _, subject_id = topic.partition(".")
+    if kind != "subject":
+        raise ValueError(f"{topic} is not a subject's topic")
+    return subject_id
+
+
+def quarantine_topic(subject_id: str) -> str:
+    """
+    >>> quarantine_topic("tax.income")
+    'quarantine.tax.income'
+    """
+    return f"quarantine.{subject_id}"
+
+
+def inbox_topic(reader: str, subject_id: str) -> str:
+    """
+    >>> inbox_topic("civil-affairs", "tax.income")
+    'inbox.civil-affairs.tax.income'
+    """
+    return f"inbox.{reader}.{subject_id}"
+
+
+def cursor_topic(department: str) -> str:
+    """
+    >>> cursor_topic("tax")
+    'cursor.tax'
+    """
+    return f"cursor.{department}"
+
+
+def value_subject(topic: str) -> str:
+    """The registry's subject for a topic's values (Confluent's TopicNameStrategy).
+
+    >>> value_subject("subject.tax.income")
+    'subject.tax.income-value'
+    """
+    return f"{topic}-value"

@@ -1,0 +1,169 @@
+"""What `exchange plan` can say: one kind of change each, with its words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from exchange.bus.rule import Rule, in_words
+from exchange.bus.topic import Topic
+from exchange.contract.model import Epoch
+from exchange.plan.grant_changes import AccessChange
+from exchange.schema.compatibility import Level
+from exchange.schema.registry import KeyValue
+
+Part = Literal["topics", "acls", "schemas", "grants"]
+"""What of a plan can be done by itself, as far as it does not need another part; byte rates go with the ACLs."""
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step from the cluster as it is to the cluster as the contract has it."""
+
+    part: ClassVar[Part]
+    target: str
+
+    @property
+    def kind(self) -> str:
+        """A stable name for machines."""
+        return type(self).__name__
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class CreateTopic(Change):
+    part = "topics"
+    topic: Topic
+
+    @property
+    def text(self) -> str:
+        return f"create topic {self.target}: {self.topic.partitions} partitions{_configs(self.topic.configs)}"
+
+
+@dataclass(frozen=True)
+class AddPartitions(Change):
+    part = "topics"
+    before: int
+    after: int
+
+    @property
+    def text(self) -> str:
+        return (
+            f"add partitions to {self.target}: {self.before} → {self.after}; "
+            "from then on a person's records can be in another partition than before, without order between the two"
+        )
+
+
+@dataclass(frozen=True)
+class AlterConfigs(Change):
+    part = "topics"
+    before: Mapping[str, str | None]
+    after: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        parts = [f"{k} {self.before.get(k) or 'default'} → {v}" for k, v in self.after.items()]
+        return f"alter topic {self.target}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class SetCompatibility(Change):
+    part = "schemas"
+    level: Level
+    records: tuple[KeyValue, ...]
+
+    @property
+    def text(self) -> str:
+        return f"set compatibility of {self.target or 'all schemas'}: {self.level.value}"
+
+
+@dataclass(frozen=True)
+class RegisterSchema(Change):
+    part = "schemas"
+    id: int
+    version: int
+    records: tuple[KeyValue, ...]
+    gained: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        parts = [f"register schema of {self.target}: version {self.version}, id {self.id}"]
+        parts += [f"new fields {', '.join(self.gained)}"] if self.gained else []
+        parts += [f"without {', '.join(self.lost)}"] if self.lost else []
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class SetRates(Change):
+    """Of a department: bytes per second by Kafka's key; None where there is no limit."""
+
+    part = "acls"
+    before: Mapping[str, int | None]
+    after: Mapping[str, int | None]
+
+    @property
+    def text(self) -> str:
+        parts = [f"{k} {self.before.get(k) or 'unlimited'} → {v or 'unlimited'}" for k, v in self.after.items()]
+        return f"limit the clients of {self.target}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class AllowAccess(Change):
+    part = "acls"
+    rules: tuple[Rule, ...]
+
+    @property
+    def text(self) -> str:
+        return f"let {self.target} {in_words(self.rules)}"
+
+
+@dataclass(frozen=True)
+class RemoveAccess(Change):
+    part = "acls"
+    rules: tuple[Rule, ...]
+
+    @property
+    def text(self) -> str:
+        return f"let {self.target} NO LONGER {in_words(self.rules)}"
+
+
+@dataclass(frozen=True)
+class DeleteTopic(Change):
+    part = "topics"
+
+    @property
+    def text(self) -> str:
+        return f"DELETE topic {self.target} with all its records"
+
+
+@dataclass(frozen=True)
+class PublishEpoch(Change):
+    part = "grants"
+    epoch: Epoch
+    differences: tuple[str, ...]
+    access: tuple[AccessChange, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return f"publish the contract as epoch {self.epoch.number}"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something that the contract asks for and that cannot be done; nothing is applied."""
+
+    part: Part
+    target: str
+    message: str
+    remedy: str
+
+
+def _configs(configs: Mapping[str, str]) -> str:
+    return "".join(f", {name}={value}" for name, value in sorted(configs.items()))

@@ -1,0 +1,65 @@
+"""A plan made from the settings' contract and cluster, with what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.connection import connect
+from exchange.contract.load import Loaded, load
+from exchange.contract.period import city_day
+from exchange.errors import ConfigError
+from exchange.ledger.entry import SCHEMA_FILE
+from exchange.plan import saved
+from exchange.plan.apply import read_actual
+from exchange.plan.changes import Part
+from exchange.plan.plan import Actual, Plan, make_plan
+from exchange.plan.selection import select
+from exchange.schema import avro
+from exchange.settings import Settings
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plan, the contract and the cluster that it was made from, and their fingerprints."""
+
+    plan: Plan
+    loaded: Loaded
+    actual: Actual
+    basis: Mapping[saved.Basis, str]
+
+
+def administrators(settings: Settings) -> Cluster:
+    """The cluster as the administrator sees it."""
+    return connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
+
+
+def find(settings: Settings, delete: Sequence[str] = (), only: Sequence[Part] = ()) -> Found:
+    """What has to be done now, or these parts of it."""
+    now = datetime.now(UTC)
+    loaded = load(settings.contract, city_day(now))
+    actual = read_actual(administrators(settings))
+    basis = saved.fingerprints(loaded, actual)
+    whole = make_plan(loaded, actual, avro.load(SCHEMA_FILE), now, delete=delete)
+    return Found(select(whole, only, actual.epoch), loaded, actual, basis)
+
+
+def save(found: Found, file: Path, delete: Sequence[str], only: Sequence[Part]) -> None:
+    """Write the plan to a file; ConfigError where that cannot be."""
+    try:
+        file.write_bytes(saved.encode(found.plan, found.basis, only, delete, datetime.now(UTC)))
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}", remedy="name a file elsewhere") from error
+
+
+def read(file: Path) -> saved.SavedPlan:
+    """The plan in a file; SavedPlanError where there is none."""
+    try:
+        with file.open("rb") as opened:
+            return saved.decode(opened.read(saved.MAX_BYTES + 1))
+    except OSError as error:
+        raise saved.SavedPlanError(f"{file} cannot be read: {error.strerror}") from error

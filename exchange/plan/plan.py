@@ -1,0 +1,291 @@
+"""The difference between a contract and a cluster, as ordered steps; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from exchange import names
+from exchange.bus.client_quotas import ByteRates
+from exchange.bus.rule import Rule
+from exchange.bus.topic import Topic
+from exchange.contract.epoch import same_content
+from exchange.contract.load import Loaded
+from exchange.contract.masks import masked_type
+from exchange.contract.model import Epoch, Grant
+from exchange.contract.touch import touched
+from exchange.plan.changes import (
+    AddPartitions,
+    AllowAccess,
+    AlterConfigs,
+    Change,
+    CreateTopic,
+    DeleteTopic,
+    PublishEpoch,
+    Refusal,
+    RegisterSchema,
+    RemoveAccess,
+    SetCompatibility,
+    SetRates,
+)
+from exchange.plan.differences import differences
+from exchange.plan.grant_changes import access_of_readers
+from exchange.plan.guard import access_changes, rate_changes
+from exchange.plan.topics import PREFIXES, wanted
+from exchange.schema.avro import Schema
+from exchange.schema.compatibility import Level, incompatibilities
+from exchange.schema.project import project
+from exchange.schema.registry import Registry
+from exchange.schema.resolve import SchemaError
+
+# A topic is there before its schema, and both before a router hears of them; what goes, goes last.
+ORDER = (
+    CreateTopic,
+    AddPartitions,
+    AlterConfigs,
+    SetCompatibility,
+    RegisterSchema,
+    SetRates,
+    AllowAccess,
+    PublishEpoch,
+    RemoveAccess,
+    DeleteTopic,
+)
+
+NO_AUTHORIZER = (
+    "the cluster has no authorizer: whoever can reach it can read and write everything; "
+    "set authorizer.class.name on its brokers and run `exchange apply` again"
+)
+
+
+@dataclass(frozen=True)
+class Actual:
+    """The cluster as it is; `registry` is changed by planning, so read it anew for every plan.
+
+    `id` is Kafka's name of the cluster; `departments` are those of every epoch so far; `access` is None where
+    the cluster has no authorizer.
+    """
+
+    topics: Mapping[str, Topic]
+    registry: Registry
+    epoch: Epoch | None
+    departments: frozenset[str] = frozenset()
+    access: frozenset[Rule] | None = None
+    rates: Mapping[str, ByteRates] = field(default_factory=dict)
+    id: str = ""
+
+
+@dataclass
+class Plan:
+    """Steps in the order in which they are safe; none is taken while there are `refusals`.
+
+    Where it is not `whole`, the steps of other parts were left out.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    whole: bool = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the cluster is already as the contract has it."""
+        return not self.changes and not self.refusals
+
+
+def make_plan(loaded: Loaded, actual: Actual, ledger: Schema, now: datetime, *, delete: Collection[str] = ()) -> Plan:
+    """All that has to be done, `ledger` being the schema of ledger entries.
+
+    Topics that the contract does not have are shown as orphans; only those in `delete` go.
+    """
+    plan = Plan()
+    _topics(plan, wanted(loaded.contract, actual.topics), actual, frozenset(delete))
+    _Schemas(plan, loaded, actual, ledger).run(now)
+    plan.changes += rate_changes(loaded.contract, actual.departments, actual.rates)
+    if actual.access is None:
+        plan.notices.append(NO_AUTHORIZER)
+    else:
+        plan.changes += access_changes(loaded.contract, actual.departments, actual.access)
+    plan.changes.sort(key=lambda change: ORDER.index(type(change)))
+    return plan
+
+
+def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Collection[str]) -> None:
+    for name, topic in topics.items():
+        existing = actual.topics.get(name)
+        if existing is None:
+            plan.changes.append(CreateTopic(name, topic))
+        else:
+            _existing(plan, name, topic, actual)
+    orphans = sorted(n for n in actual.topics if n.startswith(PREFIXES) and n not in topics)
+    plan.orphans = [name for name in orphans if name not in delete]
+    for name in sorted(delete):
+        if name in orphans:
+            plan.changes.append(DeleteTopic(name))
+        else:
+            message = "belongs to the contract" if name in topics else "is not a topic of the exchange"
+            plan.refusals.append(
+                Refusal("topics", name, f"{message}: it is not deleted", "name a topic that plan shows as orphan")
+            )
+
+
+def too_many(name: str, topic: Topic, existing: Topic) -> str:
+    """What to say of partitions that the contract does not ask for; empty where there are none, and of the ledger."""
+    if name == names.LEDGER or existing.partitions <= topic.partitions:
+        return ""
+    return f"has {existing.partitions} partitions, the contract says {topic.partitions}; Kafka cannot take any away"
+
+
+def _was_lowered(name: str, topic: Topic, epoch: Epoch | None) -> bool:
+    """Whether it is the contract that changed: else somebody gave the topic more partitions by hand."""
+    if epoch is None:
+        return name.startswith("subject.")
+    before = wanted(epoch.contract).get(name)
+    return before is not None and topic.partitions < before.partitions and name.startswith("subject.")
+
+
+def _existing(plan: Plan, name: str, topic: Topic, actual: Actual) -> None:
+    existing = actual.topics[name]
+    # Entries go to a ledger partition by hash, and in order: its number of partitions stays what it is.
+    if name != names.LEDGER and existing.partitions < topic.partitions:
+        plan.changes.append(AddPartitions(name, existing.partitions, topic.partitions))
+    if message := too_many(name, topic, existing):
+        if _was_lowered(name, topic, actual.epoch):
+            plan.refusals.append(Refusal("topics", name, message, f"write `partitions: {existing.partitions}`"))
+        else:
+            remedy = f"; write `partitions: {existing.partitions}`" if name.startswith("subject.") else ""
+            plan.notices.append(f"topic {name} {message}{remedy}")
+    if existing.replication != topic.replication:
+        plan.notices.append(
+            f"topic {name} has {existing.replication} replicas, the contract says {topic.replication}: "
+            "move it with kafka-reassign-partitions"
+        )
+    after = {k: v for k, v in topic.configs.items() if existing.configs.get(k) != v}
+    if after:
+        plan.changes.append(AlterConfigs(name, {k: existing.configs.get(k) for k in after}, after))
+
+
+class _Schemas:
+    """Registers what the contract needs, step by step in the registry, and makes the epoch of it."""
+
+    def __init__(self, plan: Plan, loaded: Loaded, actual: Actual, ledger: Schema) -> None:
+        self._plan, self._loaded, self._actual, self._ledger = plan, loaded, actual, ledger
+        self._registry = actual.registry
+
+    def run(self, now: datetime) -> None:
+        if not self._registry.has_level:
+            level = self._registry.level
+            self._plan.changes.append(SetCompatibility("", level, tuple(self._registry.set_compatibility(None, level))))
+        ledger = self._register(names.value_subject(names.LEDGER), self._ledger)
+        current = {s: self._writer(s, schema) for s, schema in self._loaded.schemas.items()}
+        writers = {s: self._writer_ids(s, schema_id) for s, schema_id in current.items()}
+        if self._plan.refusals:
+            return
+        pinned = dict(self._pinned(writers))
+        views = dict(self._views(writers, pinned))
+        if self._plan.refusals:
+            return
+        ids = sorted({ledger, *views.values(), *(i for each in writers.values() for i in each)})
+        last = self._actual.epoch
+        epoch = Epoch(
+            number=last.number + 1 if last else 1,
+            time=now,
+            contract=self._loaded.contract,
+            writers=writers,
+            views=views,
+            pinned=pinned,
+            schemas={i: self._registry.text(i) for i in ids},
+            ledger=ledger,
+            topic_ids={t: i for t, i in (last.topic_ids if last else {}).items() if names.subject_of(t) in writers},
+            accepted_gaps=last.accepted_gaps if last else (),
+            former=tuple(sorted(self._actual.departments.difference(d.id for d in self._loaded.contract.departments))),
+        )
+        if last is None or not same_content(last, epoch):
+            told = tuple(differences(last.contract if last else None, self._loaded.contract))
+            readers = tuple(access_of_readers(last, epoch))
+            self._plan.changes.append(PublishEpoch(names.CONTRACT, epoch, told, readers))
+
+    def _register(self, subject: str, schema: Schema) -> int:
+        """The schema's id, compatible with the others; 0 where it is refused."""
+        versions = self._registry.versions(subject)
+        others = [v for v in versions if v.id != self._registry.find(subject, schema)]
+        if versions and versions[-1] in others:
+            level = self._registry.compatibility(subject)
+            try:
+                reasons = incompatibilities(schema, [self._registry.schema(v.id) for v in others], level)
+            except SchemaError as error:
+                reasons = [f"a registered version cannot be read: {error.message}"]
+            if reasons:
+                message = f"the schema does not go with the registered versions ({level.value}): {'; '.join(reasons)}"
+                remedy = "give new fields a default, keep types, or publish a new subject"
+                self._plan.refusals.append(Refusal("schemas", subject, message, remedy))
+                return 0
+        schema_id, records = self._registry.register(subject, schema)
+        if records:
+            before = list(self._registry.schema(versions[-1].id).fields) if versions else list(schema.fields)
+            self._plan.changes.append(
+                RegisterSchema(
+                    subject,
+                    schema_id,
+                    self._registry.versions(subject)[-1].version,
+                    tuple(records),
+                    tuple(name for name in schema.fields if name not in before),
+                    tuple(name for name in before if name not in schema.fields),
+                )
+            )
+        return schema_id
+
+    def _writer(self, subject_id: str, schema: Schema) -> int:
+        subject = names.value_subject(names.subject_topic(subject_id))
+        before, steps = self._registry.versions(subject), len(self._plan.changes)
+        schema_id = self._register(subject, schema)
+        if before and any(isinstance(step, RegisterSchema) for step in self._plan.changes[steps:]):
+            old = self._registry.schema(before[-1].id)
+            for grant in self._loaded.contract.grants:
+                if grant.subject == subject_id:
+                    self._plan.notices += touched(grant, old, schema)
+        return schema_id
+
+    def _writer_ids(self, subject_id: str, current: int) -> tuple[int, ...]:
+        """Every version's id, the contract's own last: it can be an older one that was returned to."""
+        ids = self._registry.ids(names.value_subject(names.subject_topic(subject_id)))
+        return (*(i for i in ids if i != current), current)
+
+    def _pinned(self, writers: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What `all` means for each grant that says it: the fields when the grant was first published."""
+        last = self._actual.epoch
+        before = {g.id: g for g in last.contract.grants} if last else {}
+        for grant in self._loaded.contract.grants:
+            if grant.fields != "all":
+                continue
+            old = before.get(grant.id)
+            if last and old and (old.subject, old.reader) == (grant.subject, grant.reader) and grant.id in last.pinned:
+                yield grant.id, last.pinned[grant.id]
+            else:
+                schemas = (self._registry.schema(schema_id) for schema_id in writers[grant.subject])
+                yield grant.id, tuple(dict.fromkeys(name for schema in schemas for name in schema.fields))
+
+    def _is_whole(self, grant: Grant, writers: tuple[int, ...], pinned: Collection[str]) -> bool:
+        """Whether whatever a record may carry is given as it is."""
+        return not grant.masks and all(self._registry.schema(i).fields.keys() <= set(pinned) for i in writers)
+
+    def _views(
+        self, writers: Mapping[str, tuple[int, ...]], pinned: Mapping[str, tuple[str, ...]]
+    ) -> Iterator[tuple[str, int]]:
+        for grant in self._loaded.contract.grants:
+            schema = self._loaded.schemas[grant.subject]
+            if grant.fields == "all":
+                if self._is_whole(grant, writers[grant.subject], pinned[grant.id]):
+                    continue
+                given = tuple(name for name in schema.fields if name in pinned[grant.id])
+            else:
+                given = grant.fields
+            types = {name: masked_type(mask, schema.fields[name]) for name, mask in grant.masks.items()}
+            subject = names.value_subject(names.inbox_topic(grant.reader, grant.subject))
+            if subject not in self._registry.configured:
+                # What a view gives is the city's decision, not a matter of compatibility.
+                records = tuple(self._registry.set_compatibility(subject, Level.NONE))
+                self._plan.changes.append(SetCompatibility(subject, Level.NONE, records))
+            yield grant.id, self._register(subject, project(schema, given, types))

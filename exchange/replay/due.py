@@ -1,0 +1,161 @@
+"""What a replay has to decide: the retained records of its window, less what the ledger says was done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import numpy as np
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.consume import Consumer
+from exchange.bus.topics import read
+from exchange.ledger.entry import Entry, decode, delivered_mask, ledger_partition, record_key
+from exchange.schema import wire
+
+# A broker takes no record that is dated more than an hour ahead (`message.timestamp.after.max.ms`): what came
+# after a record of time t was appended after t - 1 h, and so was its entry.
+_EARLIER_MS = 2 * 60 * 60 * 1000
+_READ_S = 900.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be replayed: the records of `grant`'s subject from the first one of time `from_ms` on to the
+    first one of time `until_ms` (ms since 1970; None: all that the live flow has decided).
+
+    Of these, what the grant has never delivered, or with `again` all. What entries with this `id` cover
+    is done, whatever became of it.
+    """
+
+    id: str
+    grant: str
+    from_ms: int
+    until_ms: int | None
+    again: bool
+
+
+def order_id(grant: str, from_ms: int, until_ms: int | None, again: bool) -> str:
+    """The id of a replay that was given none: the same for the same order, so that it can be run again.
+
+    >>> order_id("g", 0, None, False)
+    'g.f5bea757'
+    """
+    return f"{grant}.{blake2b(repr((from_ms, until_ms, again)).encode(), digest_size=4).hexdigest()}"
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Offsets of one source partition from `start` on; those marked in `due` (bool[n]) are to be decided."""
+
+    partition: int
+    start: int
+    due: np.ndarray
+
+    def rows(self, offset: np.ndarray) -> np.ndarray:
+        """int64[n]: the indexes of those offsets (int64, ascending) that are due."""
+        inside = np.flatnonzero((offset >= self.start) & (offset < self.start + len(self.due)))
+        return inside[self.due[offset[inside] - self.start]]
+
+    @property
+    def first(self) -> int:
+        """The first offset that is due; the end where none is."""
+        return self.start + int(np.argmax(self.due)) if self.due.any() else self.end
+
+    @property
+    def end(self) -> int:
+        """The offset after the last."""
+        return self.start + len(self.due)
+
+
+@dataclass
+class Done:
+    """What the entries of a replay say became of its records."""
+
+    records: int = 0
+    delivered: int = 0
+    quarantined: int = 0
+    withheld: Counter[str] = field(default_factory=Counter)
+
+    def add(self, entry: Entry) -> None:
+        """Count an entry of the replay."""
+        self.records += entry.count
+        self.quarantined += len(entry.quarantined)
+        for outcome in entry.outcomes:
+            self.delivered += outcome.delivered
+            self.withheld.update({withheld.reason: withheld.count for withheld in outcome.withheld})
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The windows of a replay, and what it has done so far. Offsets of which no record is kept count, too."""
+
+    windows: Sequence[Window]
+    done: Done
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets the windows hold."""
+        return sum(len(window.due) for window in self.windows)
+
+    @property
+    def due(self) -> int:
+        """How many of them are to be decided."""
+        return sum(int(window.due.sum()) for window in self.windows)
+
+
+def survey(cluster: Cluster, order: Order, topic: str) -> Survey:
+    """Find the windows on a subject's topic; exact where nobody else replays the grant meanwhile.
+
+    Records that the live flow has not decided are left to it.
+    """
+    with Consumer(cluster, group=names.ROUTER_GROUP) as consumer:
+        places = [(topic, partition) for partition in consumer.partitions(topic)]
+        # In this order: what was committed before the ledger's end is read stands before it.
+        routed = consumer.committed(places)
+        begins = consumer.begin_offsets(places)
+        starts = consumer.offsets_at(places, order.from_ms)
+        ends = routed if order.until_ms is None else consumer.offsets_at(places, order.until_ms)
+    windows = {}
+    for place in places:
+        start = max(begins[place], starts[place])
+        end = min(routed.get(place, 0), ends.get(place, 0))
+        if start < end:
+            windows[place[1]] = Window(place[1], start, np.ones(end - start, bool))
+    done = Done()
+    for entry in _entries(cluster, topic, windows, order.from_ms - _EARLIER_MS):
+        if entry.replay == order.id:
+            done.add(entry)
+        _strike(windows[entry.partition], entry, order)
+    return Survey(list(windows.values()), done)
+
+
+def _entries(cluster: Cluster, topic: str, windows: Mapping[int, Window], since_ms: int) -> Iterator[Entry]:
+    """The committed entries about these partitions; waits for those whose transaction is open."""
+    with Consumer(cluster, isolation="read_uncommitted") as consumer:
+        count = len(consumer.partitions(names.LEDGER))
+        places = {(names.LEDGER, ledger_partition(topic, partition, count)) for partition in windows}
+        starts = consumer.offsets_at(places, max(0, since_ms))
+        ends = consumer.end_offsets(places)
+    wanted = {record_key(topic, partition) for partition in windows}
+    with Consumer(cluster) as consumer:
+        for record in read(consumer, starts, ends, timeout_s=_READ_S) if starts else ():
+            if record.key in wanted and record.value is not None:
+                entry = decode(wire.unpack(record.value)[1])
+                if entry.count:
+                    yield entry
+
+
+def _strike(window: Window, entry: Entry, order: Order) -> None:
+    """Take from what is due what the entry says is done."""
+    offset = np.concatenate([np.arange(run.first, run.first + run.count) for run in entry.runs])
+    if entry.replay == order.id:
+        struck = np.ones(entry.count, bool)
+    else:
+        given = [outcome for outcome in entry.outcomes if order.grant in outcome.grants and not order.again]
+        struck = delivered_mask(entry, given[0]) if given else np.zeros(entry.count, bool)
+    inside = (offset >= window.start) & (offset < window.end)
+    window.due[offset[struck & inside] - window.start] = False

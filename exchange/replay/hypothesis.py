@@ -1,0 +1,79 @@
+"""An epoch as it would be with other grants: what a replay decides by, and what a draft would give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from exchange.contract.check import Check
+from exchange.contract.masks import masked_type
+from exchange.contract.model import Epoch, Grant
+from exchange.document.problem import ContractError, Problem
+from exchange.document.yaml import Document, read
+from exchange.schema import avro
+from exchange.schema.avro import Schema
+from exchange.schema.project import project
+
+_UNSAID = {
+    "id": "draft",
+    "purpose": {"code": "draft", "basis": "draft", "text": "draft"},
+    "until": "9999-12-31",
+}
+
+
+def alone(epoch: Epoch, *grants: Grant) -> Epoch:
+    """The epoch as if its contract had only these of its grants."""
+    return epoch.model_copy(update={"contract": epoch.contract.model_copy(update={"grants": grants})})
+
+
+def read_draft(data: bytes, name: str, epoch: Epoch, today: date) -> Grant:
+    """The grant of a YAML file, which holds one as in the contract file, checked against the epoch's contract.
+
+    Left out, `id` and `purpose` are made up, and the period is from today on. Grants of its reader that it would
+    replace do not count. ContractError with every mistake; `name` is what to call the file.
+    """
+    document = read(data)
+    value, depth = document.value, 0
+    if isinstance(value, list) and len(value) == 1:
+        value, depth = value[0], 1
+    if not document.problems and not isinstance(value, dict):
+        document.problems.append(Problem(1, "", "the file is not one grant", "write its keys: `subject: …`"))
+    if document.problems:
+        raise ContractError(name, document.problems)
+    said = {**_UNSAID, "from": today.isoformat(), **value}
+    lines = {("grants", 0, *path[depth:]): line for path, line in document.lines.items() if len(path) >= depth}
+    check = _checked(epoch, said, lines, today)
+    of_draft = [p for p in check.problems if p.severity == "error" and p.path.startswith("grants[0]")]
+    if of_draft:
+        raise ContractError(name, of_draft)
+    return Grant.model_validate(said)
+
+
+def drafted(epoch: Epoch, grant: Grant) -> Epoch:
+    """The epoch as if `grant` were its only one and had just been applied; its schema gets an id of its own."""
+    writers = [avro.parse(epoch.schemas[schema_id]) for schema_id in epoch.writers[grant.subject]]
+    newest, known = writers[-1], _known(epoch, grant, writers)
+    update: dict[str, Any] = {"views": {}, "pinned": {grant.id: known} if grant.fields == "all" else {}}
+    if grant.fields != "all" or grant.masks or any(writer.fields.keys() - set(known) for writer in writers):
+        given = [name for name in newest.fields if name in known] if grant.fields == "all" else grant.fields
+        types = {name: masked_type(mask, newest.fields[name]) for name, mask in grant.masks.items()}
+        schema_id = max(epoch.schemas) + 1
+        update["views"] = {grant.id: schema_id}
+        update["schemas"] = {**epoch.schemas, schema_id: project(newest, tuple(given), types).text}
+    return alone(epoch, grant).model_copy(update=update)
+
+
+def _known(epoch: Epoch, grant: Grant, writers: Sequence[Schema]) -> tuple[str, ...]:
+    """What `all` means for the grant: the fields when it was first applied, which may be now."""
+    old = next((g for g in epoch.contract.grants if g.id == grant.id), None)
+    if old and (old.subject, old.reader) == (grant.subject, grant.reader) and grant.id in epoch.pinned:
+        return epoch.pinned[grant.id]
+    return tuple(dict.fromkeys(name for writer in writers for name in writer.fields))
+
+
+def _checked(epoch: Epoch, said: Mapping[str, Any], lines: Mapping[tuple[str | int, ...], int], today: date) -> Check:
+    """The epoch's contract with this grant alone, checked as a file would be."""
+    value = epoch.contract.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"grants": [dict(said)]}
+    texts = {s.schema_file: epoch.schemas[epoch.writers[s.id][-1]] for s in epoch.contract.subjects}
+    return Check(Document(value, None, dict(lines)), lambda entry: avro.parse(texts[entry]), today)

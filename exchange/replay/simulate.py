@@ -1,0 +1,207 @@
+"""What a draft grant would give of retained records, by the very step that the router takes; nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from typing import Any
+
+import numpy as np
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.consume import Consumer
+from exchange.contract.model import Epoch, Grant
+from exchange.contract.period import CITY_TIME, city_day, in_force
+from exchange.ledger.entry import TAG_BYTES, Entry, delivered_mask
+from exchange.records import hash
+from exchange.records.header import parse
+from exchange.records.scan import SourceBatch, scan
+from exchange.replay.hypothesis import alone, drafted
+from exchange.replay.retained import MAX_BATCHES, retained
+from exchange.router.ready import make_ready
+from exchange.router.step import Source, Step, step
+from exchange.schema import avro, wire
+from exchange.schema.avro import Field, Schema
+
+_NO_SECRET = bytes(32)  # what is counted and shown here has no pseudonym's value in it
+_MERGE_AT = 1 << 20
+
+
+class Persons:
+    """A set of entities by their 16-byte tags; exact, with 16 bytes of memory for each."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._waiting = 0
+
+    def add(self, tags: np.ndarray) -> None:
+        """Take in the tags (S16[n]) of records; null tags are about nobody."""
+        self._parts.append(np.unique(tags[tags != b""]))
+        self._waiting += len(self._parts[-1])
+        if self._waiting > _MERGE_AT + len(self._parts[0]):
+            self.tags()
+
+    def tags(self) -> np.ndarray:
+        """Every tag once, sorted."""
+        merged = np.unique(np.concatenate([np.empty(0, "S16"), *self._parts]))
+        self._parts, self._waiting = [merged], len(merged)
+        return merged
+
+
+@dataclass
+class Given:
+    """What one grant gives of the records that were read."""
+
+    grant: Grant
+    fields: tuple[str, ...]
+    delivered: int = 0
+    withheld: Counter[str] = field(default_factory=Counter)
+    persons: Persons = field(default_factory=Persons)
+
+    def add(self, entry: Entry) -> np.ndarray:
+        """Count an entry of this grant alone; return which of its records were delivered (bool[n])."""
+        [outcome] = entry.outcomes
+        self.delivered += outcome.delivered
+        self.withheld.update({withheld.reason: withheld.count for withheld in outcome.withheld})
+        given = delivered_mask(entry, outcome)
+        self.persons.add(np.frombuffer(entry.tags, f"S{TAG_BYTES}")[given])
+        return given
+
+
+@dataclass
+class Simulated:
+    """What came of it: `now` is the reader's grant in force, None where it has none.
+
+    `gained` and `lost` count records that only the draft, or only `now`, gives. `sample` shows of some
+    delivered records what kind of value each field has, never the value.
+    """
+
+    draft: Given
+    now: Given | None
+    records: int = 0
+    quarantined: int = 0
+    gained: int = 0
+    lost: int = 0
+    sample: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def persons_gained(self) -> int:
+        """Persons of whom only the draft gives a record."""
+        return len(np.setdiff1d(self.draft.persons.tags(), self._now(), assume_unique=True))
+
+    @property
+    def persons_lost(self) -> int:
+        """Persons of whom only the grant in force gives a record."""
+        return len(np.setdiff1d(self._now(), self.draft.persons.tags(), assume_unique=True))
+
+    def _now(self) -> np.ndarray:
+        return self.now.persons.tags() if self.now else np.empty(0, "S16")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which retained records are read: from `from_ms` to before `until_ms` (ms since 1970; None: all that is kept),
+    at most `limit`, the newest of each partition, and how many of them are shown as a `sample`."""
+
+    from_ms: int | None = None
+    until_ms: int | None = None
+    limit: int = 1_000_000
+    sample: int = 5
+
+
+def simulate(
+    cluster: Cluster,
+    epoch: Epoch,
+    draft: Grant,
+    now: datetime,
+    scope: Scope,
+    tag_key: bytes,
+    report: Callable[[int], None] = lambda records: None,
+) -> Simulated:
+    """Run the draft, as if it were in force under `epoch`, and the reader's grant in force at `now` over records.
+
+    The quota is not applied. `tag_key` (32 bytes) may be any. `report` gets the number of records after each step.
+    """
+    hash.warm_up()
+    held = next((g for g in in_force(epoch.contract, now) if _same_reader(g, draft)), None)
+    sides = [_Side(drafted(epoch, draft), draft, now), *([_Side(alone(epoch, held), held, now)] if held else [])]
+    found = Simulated(sides[0].given, sides[1].given if held else None)
+    tag_state = hash.tag_state(tag_key)
+    topic = names.subject_topic(draft.subject)
+    with Consumer(cluster, max_batches=MAX_BATCHES) as source:
+        for partition, run in retained(source, topic, _spans(source, topic, scope)):
+            place = Source(topic, partition, epoch.number, "simulation", 0)
+            made = [step(run, side.ready, place, tag_state) for side in sides]
+            given = [side.given.add(one.entry) for side, one in zip(sides, made, strict=True)]
+            before = given[1] if held else np.zeros(run.rows, bool)
+            found.records += run.rows
+            found.quarantined += len(made[0].entry.quarantined)
+            found.gained += int((given[0] & ~before).sum())
+            found.lost += int((before & ~given[0]).sum())
+            found.sample += sides[0].sample(made[0], scope.sample - len(found.sample))
+            report(run.rows)
+    return found
+
+
+class _Side:
+    """One of the grants that are compared, ready to decide; where it is not in force at `now`, as on its first day."""
+
+    def __init__(self, epoch: Epoch, grant: Grant, now: datetime) -> None:
+        first_day = datetime.combine(grant.from_, time.min, CITY_TIME)
+        moment = now if grant.from_ <= city_day(now) <= grant.until else first_day
+        self.given = Given(grant, tuple(epoch.given(grant) or _newest(epoch, grant).fields))
+        self.ready = make_ready(epoch, grant.subject, moment, _NO_SECRET)
+        self._schemas = {schema_id: avro.parse(text) for schema_id, text in epoch.schemas.items()}
+
+    def sample(self, made: Step, most: int) -> list[dict[str, str]]:
+        """The shapes of the first records that a step delivers."""
+        batches = [batch for _, batches in made.deliveries for batch in batches][:1] if most > 0 else []
+        shown = []
+        for batch in batches:
+            run = scan([SourceBatch(parse(batch.head), memoryview(batch.data), 0)])
+            for start, length in zip(
+                run.columns.value[:most].tolist(), run.columns.value_len[:most].tolist(), strict=True
+            ):
+                if length >= 0:
+                    schema_id, body = wire.unpack(run.buf[start : start + length].tobytes())
+                    schema = self._schemas[schema_id]
+                    shown.append({name: shape(schema.fields[name], v) for name, v in avro.decode(schema, body).items()})
+        return shown
+
+
+def shape(field: Field, value: Any) -> str:
+    """What kind of value a field has; of text and lists also how long, of no value more.
+
+    >>> from exchange.schema.avro import Field
+    >>> shape(Field("name", "string", "string", None, False), "Wu Mei")
+    'text (6)'
+    """
+    if value is None:
+        return "null"
+    if field.base in ("string", "bytes", "array", "map") and hasattr(value, "__len__"):
+        return f"{'text' if field.base == 'string' else field.base} ({len(value)})"
+    return field.logical or field.base
+
+
+def _same_reader(one: Grant, other: Grant) -> bool:
+    return (one.subject, one.reader) == (other.subject, other.reader)
+
+
+def _newest(epoch: Epoch, grant: Grant) -> Schema:
+    return avro.parse(epoch.schemas[epoch.writers[grant.subject][-1]])
+
+
+def _spans(source: Consumer, topic: str, scope: Scope) -> dict[int, tuple[int, int]]:
+    """The offsets to read of each partition."""
+    places = [(topic, partition) for partition in source.partitions(topic)]
+    begins, ends = source.begin_offsets(places), source.end_offsets(places)
+    starts = begins if scope.from_ms is None else source.offsets_at(places, scope.from_ms)
+    stops = ends if scope.until_ms is None else source.offsets_at(places, scope.until_ms)
+    most = -(-scope.limit // max(1, len(places)))
+    return {
+        place[1]: (max(begins[place], starts[place], stops[place] - most), min(ends[place], stops[place]))
+        for place in places
+    }

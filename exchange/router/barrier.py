@@ -1,0 +1,146 @@
+"""The barrier behind a new epoch: every router has taken it, or cannot commit what it has begun."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.admin import Admin
+from exchange.bus.consume import Consumer, few
+from exchange.bus.raw import RawBatch
+from exchange.contract.model import Epoch
+from exchange.epochs import Newest
+from exchange.errors import TransientError
+from exchange.ledger import entry as ledger
+from exchange.printable import printable
+from exchange.schema import wire
+
+ANSWER_S = 0.3  # a router under full load takes a tenth; one that is fenced loses one transaction
+_PREFIX = f"{names.ROUTER_GROUP}."
+_GROUP, _CONTRACT = "exchange.apply", (names.CONTRACT, 0)
+
+
+class EpochNotTakenError(TransientError):
+    """An epoch is published, and Kafka does not say whether some router may still work under the one before."""
+
+    code = "epoch-not-taken"
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Who works under the new epoch, who was at work but did not answer, and who was not at work: by transactional id.
+
+    The last two were fenced: if such a router goes on, it takes the new epoch first.
+    """
+
+    adopted: frozenset[str]
+    late: frozenset[str]
+    absent: frozenset[str]
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        told = [f"No record is released under the contract before: {len(self.adopted)} routers have taken the new one."]
+        if self.late:
+            told.append(f"Fenced, because they did not answer: {', '.join(sorted(self.late))}.")
+        if self.absent:
+            told.append(f"Fenced, because they are not at work: {', '.join(sorted(self.absent))}.")
+        return printable(" ".join(told))
+
+
+class Adoption:
+    """Watches the routers from the moment it is entered, which is before the epoch is published.
+
+    `newest` finds the epoch in force, until `passed` is called.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._open: dict[int, set[str]] = {}
+        self._start: dict[tuple[str, int], int] = {}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as clients, ThreadPoolExecutor(2) as pool:
+            # At once: a login takes some ten round trips.
+            for begun in [pool.submit(self._list, clients), pool.submit(self._watch, clients)]:
+                begun.result()
+            self._clients = clients.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clients.close()
+
+    def _list(self, clients: ExitStack) -> None:
+        self._admin = clients.enter_context(Admin(self._cluster))
+        # Twice, before and after: one listing could miss ids that a coordinator hands over to another just then.
+        self._known = self._admin.transactional_ids(_PREFIX)
+
+    def _watch(self, clients: ExitStack) -> None:
+        # Uncommitted: the open transaction of a router that stands still must not hide what others committed.
+        self._consumer = clients.enter_context(Consumer(self._cluster, isolation="read_uncommitted", control=True))
+        if partitions := self._consumer.partitions(names.LEDGER):
+            place = (names.LEDGER, ledger.ledger_partition(names.CONTRACT, 0, len(partitions)))
+            self._start = self._consumer.end_offsets([place])
+        self.newest = Newest(self._consumer)
+
+    def has_passed(self, epoch: Epoch, offset: int) -> bool:
+        """Whether `passed` has returned for this epoch before: a command may have died in between.
+
+        Kafka may forget it after a week.
+        """
+        return bool(self._known) and self._admin.committed(_GROUP, _CONTRACT) == _mark(epoch, offset)
+
+    def passed(self, epoch: Epoch, offset: int, *, answer_s: float = ANSWER_S) -> Passed:
+        """Return when no transaction of an epoch before `epoch` can be committed any more, which is published there.
+
+        A router opens its producer before it reads the contract's topic to its end. So one whose id is not
+        listed now will find the epoch. Of the others, those in the group have `answer_s` to say in the ledger
+        that they have taken it; the rest is fenced. EpochNotTakenError where Kafka cannot do it now: the
+        promise does not hold then.
+        """
+        try:
+            return self._pass(epoch, offset, answer_s)
+        except TransientError as error:
+            message = f"epoch {epoch.number} is published, but routers may still work under the one before"
+            raise EpochNotTakenError(f"{message}: {error.message}", remedy="run this again until it returns") from error
+
+    def _pass(self, epoch: Epoch, offset: int, answer_s: float) -> Passed:
+        deadline = time.monotonic() + answer_s
+        known = self._known | self._admin.transactional_ids(_PREFIX)
+        at_work = known & self._admin.clients(names.ROUTER_GROUP)
+        absent = known - at_work
+        self._consumer.assign(self._start)
+        adopted: set[str] = set()
+        while not at_work <= adopted and (left := deadline - time.monotonic()) > 0:
+            for batch in self._consumer.poll(left):
+                adopted |= self._take(batch, epoch.number)
+        late = at_work - adopted
+        absent &= self._admin.fence(absent | late)  # the others were fenced before, and nobody has come back
+        if known:
+            self._admin.commit(_GROUP, _CONTRACT, *_mark(epoch, offset))
+        return Passed(frozenset(at_work & adopted), frozenset(late), frozenset(absent))
+
+    def _take(self, batch: RawBatch, epoch: int) -> set[str]:
+        """The routers whose adoptions of that epoch, or a later one, the batch commits."""
+        if batch.header.is_control:
+            said = self._open.pop(batch.header.producer_id, set())
+            return said if batch.committed else set()
+        for record in few(batch):
+            if record.key == ledger.record_key(names.CONTRACT, 0) and record.value is not None:
+                entry = ledger.decode(wire.unpack(record.value)[1])
+                if entry.epoch >= epoch:
+                    self._open.setdefault(batch.header.producer_id, set()).add(_PREFIX + entry.router)
+        return set()
+
+
+def _mark(epoch: Epoch, offset: int) -> tuple[int, str]:
+    """What the administrators' group commits when the epoch at that offset is behind the barrier."""
+    return offset + 1, f"epoch {epoch.number} of {epoch.time.isoformat()}"
