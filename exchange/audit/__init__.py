@@ -1,5 +1,5 @@
 """The ledger's asking side: what was exchanged, does it balance, why, and is it true.
 
-Read `questions`, `explain`, then `reread`, `reconcile` and `verify`, which read Kafka itself and share with the routers the
-entry's format and the hash, and nothing else.
+Read `questions`, `explain`, then `reread`, `reconcile` and `verify`, which read Kafka itself: they share with the
+routers the entry's format and the hash, and nothing else.
 """

@@ -1,4 +1,7 @@
-"""Kafka: the only home of kafka-python."""
+"""Kafka: the only home of kafka-python, and nothing of the exchange's own but names.
+
+Read `connection`, `consume` and `gaps`, `produce`, then `raw`, which leans on kafka-python's insides.
+"""
 
 from exchange.bus.connection import Cluster
 

@@ -1,1 +1,1 @@
-"""The command line: the only place that wires everything."""
+"""The command line: words and options. Read `main`; each command is a module of its own."""

@@ -1,1 +1,1 @@
-"""Pure decisions: which grants are in force, and which views they share."""
+"""Pure decisions: which grants are in force, and which views they share. Read `views`."""

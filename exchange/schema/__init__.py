@@ -1,1 +1,1 @@
-"""Avro schemas: registry, compatibility, wire header, projection."""
+"""Avro schemas. Read `avro` (a schema and its fields), `registry`, `compatibility`, `wire` (the header of a value)."""
