@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
-from exchange.bus import raw
+from exchange.bus import raw, writable
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Membership
 from exchange.bus.refusals import Place, Refusal, RefusedError, refusal
@@ -69,7 +69,7 @@ class Producer:
                 metrics_enabled=False,
             )
             raw.send_ahead(client)
-            self._noted = raw.note_refusals(client)
+            self._noted = writable.note_refusals(client)
             try:
                 wait(raw.transactions(client).initialize_transactions(), client, self._timeout_s, "init")
             except BaseException:
@@ -106,8 +106,8 @@ class Producer:
         assert self._client is not None
         named = [TopicPartition(*place) for place in places]
         with translated("read metadata"):
-            raw.learn(self._client, named, self._timeout_s)
-        return _refusals(raw.unwritable(self._client, named))
+            writable.learn(self._client, named, self._timeout_s)
+        return _refusals(writable.unwritable(self._client, named))
 
     def renew(self) -> None:
         """Open a new client where the last one was thrown away, so that its open transaction is aborted now."""
@@ -130,7 +130,7 @@ class Producer:
 class Transaction:
     """What is written in one transaction; see `Producer.transaction`."""
 
-    def __init__(self, client: KafkaProducer, timeout_s: float, noted: raw.Refused) -> None:
+    def __init__(self, client: KafkaProducer, timeout_s: float, noted: writable.Refused) -> None:
         self._client = client
         self._noted = noted
         self._manager = raw.transactions(client)
@@ -168,8 +168,8 @@ class Transaction:
 
     def _learn(self, places: set[TopicPartition]) -> None:
         if new := places - self._known:
-            raw.learn(self._client, new, self._left())
-            if refused := _refusals(raw.unwritable(self._client, new)):
+            writable.learn(self._client, new, self._left())
+            if refused := _refusals(writable.unwritable(self._client, new)):
                 raise RefusedError(refused)
             self._known |= new
 
@@ -204,7 +204,7 @@ class Transaction:
         """The partitions that took nothing, as known now, where that says something about them alone."""
         taken = {batch.topic_partition for batch in self._sent if raw.acknowledged(batch)}
         waiting = {batch.topic_partition for batch in self._sent if batch.final_state is None}
-        errors = raw.unwritable(self._client, waiting) | self._noted
+        errors = writable.unwritable(self._client, waiting) | self._noted
         return _refusals({tp: error for tp, error in errors.items() if tp not in taken})
 
     def send_offsets(self, offsets: Mapping[tuple[str, int], int], membership: Membership) -> None:

@@ -6,8 +6,6 @@ exactly; ``tests/broker/test_bus_raw.py`` fails when a new version moves them.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,20 +14,12 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.errors import (
     CorruptRecordError,
     InvalidProducerEpochError,
-    KafkaError,
-    KafkaTimeoutError,
-    LeaderNotAvailableError,
     ProducerFencedError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-    for_code,
 )
-from kafka.future import Future
 from kafka.producer.producer_batch import FinalState, ProducerBatch
 from kafka.protocol.consumer import IsolationLevel
 from kafka.structs import TopicPartition
 
-from exchange.bus.refusals import NoPartitionError
 from exchange.records.header import HEADER_BYTES, MAGIC, MAGIC_AT, Header, crc, parse, stamp
 
 if TYPE_CHECKING:  # loading the kernels takes a command half a second
@@ -38,10 +28,6 @@ if TYPE_CHECKING:  # loading the kernels takes a command half a second
 _COMMIT_MARKER = 1
 COMMITTED_S = 15
 _NOTE = "topic "
-_OF_A_TOPIC = (UnknownTopicOrPartitionError, TopicAuthorizationFailedError)
-
-Refused = dict[TopicPartition, type[Exception]]
-"""Partitions that were not written, with the error that kafka-python has for each."""
 
 
 class RawBatch(NamedTuple):
@@ -275,91 +261,6 @@ def enqueue(producer: KafkaProducer, tp: TopicPartition, ready: Batch) -> Produc
 def wake(producer: KafkaProducer) -> None:
     """Let the sender look at what was enqueued."""
     producer._sender.wakeup()
-
-
-def learn(producer: KafkaProducer, places: Iterable[TopicPartition], timeout_s: float) -> None:
-    """Ask once for the metadata of all partitions that are not known to be there; KafkaTimeoutError past the time.
-
-    kafka-python asks for one topic after the other, with a pause of 20 ms between: 400 topics took twelve seconds.
-    It waits for one that is missing until it is there, and goes on to ask for it fifty times a second.
-    """
-    cluster = producer._metadata
-    deadline = time.monotonic() + timeout_s
-    for _ in range(2):  # the answer to a request that was under way already may not speak of these topics
-        if not (topics := {tp.topic for tp in unwritable(producer, places)}):
-            return
-        cluster._topics = cluster._topics | topics
-        future = cluster.request_update()
-        wake(producer)
-        _wait(future, deadline - time.monotonic())
-    cluster._topics = cluster._topics - {tp.topic for tp in unwritable(producer, places)}
-
-
-def unwritable(producer: KafkaProducer, places: Iterable[TopicPartition]) -> Refused:
-    """Those of the partitions that cannot be written as far as the metadata tell that are known."""
-    cluster = producer._metadata
-    found: Refused = {}
-    for tp in places:
-        partitions = cluster._partitions.get(tp.topic)
-        if tp.topic in cluster.unauthorized_topics:
-            found[tp] = TopicAuthorizationFailedError
-        elif partitions is None:
-            found[tp] = UnknownTopicOrPartitionError
-        elif tp.partition not in partitions:
-            found[tp] = NoPartitionError
-        elif partitions[tp.partition].leader_id == -1:
-            found[tp] = LeaderNotAvailableError
-    return found
-
-
-def _wait(future: Future, timeout_s: float) -> None:
-    done = threading.Event()
-    future.add_both(lambda *_: done.set())
-    if not done.wait(max(0.0, timeout_s)):
-        raise KafkaTimeoutError("metadata did not come in time")
-    # Where one topic alone was asked for, its own error comes this way, too: what is known now tells it.
-    if future.failed() and not isinstance(future.exception, _OF_A_TOPIC):
-        raise future.exception
-
-
-def note_refusals(producer: KafkaProducer) -> Refused:
-    """Fail at once where kafka-python would try one partition again until it is out of time; note which, and why.
-
-    The dictionary that is returned fills as refusals come. A batch that is too large is not split: ours are whole.
-    """
-    noted: Refused = {}
-    manager, sender = producer._transaction_manager, producer._sender
-    make_handler, can_retry = manager._add_partitions_to_transaction_handler, sender._can_retry
-
-    def made() -> Any:
-        handler = make_handler()
-        handle = handler.handle_response
-
-        def handle_response(response: Any) -> None:
-            errors = {
-                TopicPartition(topic, partition): for_code(code)
-                for topic, partitions in response.results_by_topic_v3_and_below
-                for partition, code in partitions
-            }
-            refused = {tp: error for tp, error in errors.items() if error in _OF_A_TOPIC}
-            noted.update(refused)
-            if refused:
-                manager._pending_partitions_in_transaction -= set(errors)
-                handler.abortable_error(KafkaError("partitions were refused"))
-            else:
-                handle(response)
-
-        handler.handle_response = handle_response
-        return handler
-
-    def may_retry(batch: ProducerBatch, error: type[Exception]) -> bool:
-        noted[batch.topic_partition] = error
-        return bool(can_retry(batch, error))
-
-    manager._add_partitions_to_transaction_handler = made
-    sender._can_retry = may_retry
-    sender._can_split = lambda batch, error: False
-    return noted
 
 
 def acknowledged(batch: ProducerBatch) -> bool:

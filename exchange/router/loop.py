@@ -18,18 +18,18 @@ from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import Place, RefusedError
 from exchange.contract.epoch import accepts
-from exchange.contract.model import Grant, Quota
+from exchange.contract.model import Grant
 from exchange.errors import ExchangeError, TransientError
 from exchange.gap import Gap
 from exchange.ledger import entry as ledger
 from exchange.records import hash
-from exchange.records.scan import SourceBatch, scan
+from exchange.records.scan import scan
 from exchange.router import report
 from exchange.router.clock import BrokerClock
 from exchange.router.epochs import CONTRACT, EpochWatch, Published
 from exchange.router.gather import Gathered, Gatherer
-from exchange.router.quotas import Quotas
-from exchange.router.ready import ReadySubject, make_ready
+from exchange.router.quotas import NoQuotaError, Quotas
+from exchange.router.ready import Plans, ReadySubject
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
 from exchange.router.step import Source, Step, step
@@ -59,12 +59,6 @@ class NoLedgerError(TransientError):
     code = "no-ledger"
 
 
-class NoQuotaError(TransientError):
-    """What a grant's quota leaves cannot be learnt or claimed now."""
-
-    code = "no-quota"
-
-
 class Router:
     """One router of the group `exchange.router`; several share the work by partitions.
 
@@ -92,8 +86,6 @@ class Router:
         self._limits = limits
         self._clock = BrokerClock(clock)
         self._current: Published | None = None
-        self._ready: dict[str, ReadySubject] = {}
-        self._unready: dict[str, Cause] = {}
         self._suspended = Suspended()
         self._readers: dict[str, str] = {}
         self._behind = report.Lag()
@@ -101,7 +93,7 @@ class Router:
         self._reason = ""
         self._is_lost = False
         self._rivals = Rivals(instance)
-        self._quotas: Quotas | None = None
+        self._quotas = Quotas(self._cluster, instance, self._clock)
         self._limited: list[Grant] = []
         self._writing = _done()
         self._decided: list[Decided] = []
@@ -127,8 +119,7 @@ class Router:
                 try:
                     self._route(stop, watch, source, out)
                 finally:
-                    if self._quotas:
-                        self._quotas.close()
+                    self._quotas.close()
 
     def health(self) -> metrics.Health:
         """Well while an epoch is in force here, what was tried last is committed, and no partition is left aside."""
@@ -146,8 +137,7 @@ class Router:
                 if self._is_lost:
                     out.renew()
                     self._sources.rewind()
-                    if self._quotas:
-                        self._quotas.give_up()
+                    self._quotas.give_up()
                     is_new, self._is_lost = True, False
                 if is_new:
                     self._writer = Writer(out, _ledger_partitions(source), self._clock)
@@ -190,7 +180,7 @@ class Router:
 
     def _once(self, source: Consumer, out: Producer) -> None:
         """Gather and decide, while the transaction before is still being written; then start the next."""
-        self._sources.hold(self._unready)
+        self._sources.hold(self._plans.unready)
         gathered = self._gatherer.gather(IDLE_S)
         self._sources.drop(gathered)
         parts = gathered.apart({topic for topic, _ in self._suspended.on_trial})
@@ -198,7 +188,7 @@ class Router:
         self._settle()
         if parts:
             assert gathered.membership is not None
-            uses = self._quotas.begin() if self._quotas else []
+            uses = self._quotas.begin()
             self._decided = [
                 Decided(steps, part.offsets(), gathered.membership, plans, [use for use in uses if use.grant in grants])
                 for part, (steps, plans, grants) in zip(parts, made, strict=True)
@@ -263,8 +253,7 @@ class Router:
             self._failures = 0
             self._suspended.routed([place for decided in self._decided for place in decided.offsets])
             self._decided = []
-        if self._quotas:
-            self._quotas.committed()
+        self._quotas.committed()
 
     def _revoked(self, partitions: set[tuple[str, int]]) -> None:
         """The group takes partitions away: let the last transaction end, if it does soon."""
@@ -279,19 +268,17 @@ class Router:
         epoch = published.epoch
         entry = ledger.adoption(epoch.number, self.instance, _ms(self._clock.now()), published.offset)
         self._writer.entry(entry, epoch.ledger)
-        self._current, self._unready = published, {}
-        self._ready = {}
-        for subject in epoch.contract.subjects:
-            self._prepare(names.subject_topic(subject.id), self._clock.now())
+        self._current, self._plans = published, Plans(epoch, self._pseudonym_key)
         partitions = {names.subject_topic(each.id): each.topic.partitions for each in epoch.contract.subjects}
+        for topic in partitions:
+            self._plans.at(topic, self._clock.now())
         self._sources.subscribe(partitions, epoch.topic_ids)
         self._readers = {grant.id: grant.reader for grant in epoch.contract.grants}
         self._suspended.retry_all()
         source.rewind(self._suspended.on_trial)
         report.adopted(epoch)
         self._limited = [grant for grant in epoch.contract.grants if grant.quota.is_limited]
-        if self._quotas:
-            self._quotas.show(self._limited)
+        self._quotas.show(self._limited)
         _log.info("took an epoch", extra={"epoch": epoch.number})
 
     def _decide(self, part: Gathered, source: Consumer) -> tuple[list[Step], list[ReadySubject], set[str]]:
@@ -299,67 +286,29 @@ class Router:
 
         The partitions of a subject that cannot be made ready leave it.
         """
-        steps, plans = [], []
+        assert self._current is not None
+        now = self._clock.now()  # one moment for the grants and for the entries
         for topic in {topic for topic, _ in part.batches}:
-            if self._prepare(topic, self._clock.now()) is None:
+            if self._plans.at(topic, now) is None:
                 aside = {place for place in part.batches if place[0] == topic}
                 part.drop(aside)
                 source.rewind(aside)
+        steps, plans = [], []
         for place, batches in part.runs():
-            now = self._clock.now()  # one moment for the grants and for the entry
-            if plan := self._prepare(place[0], now):
-                plans.append(plan)
-                steps.append(self._step(place, batches, plan, now))
-        steps = [made for made in steps if made.entry.count]
+            plan = self._plans.at(place[0], now)
+            assert plan is not None
+            at = Source(*place, self._current.epoch.number, self.instance, _ms(now))
+            made = step(scan(batches), plan, at, self._tag_state, self._quotas.allow)
+            if made.entry.count:
+                steps.append(made)
+            plans.append(plan)
         return steps, plans, {grant for made in steps for outcome in made.entry.outcomes for grant in outcome.grants}
-
-    def _prepare(self, topic: str, now: datetime) -> ReadySubject | None:
-        """The plan of a topic's subject at that moment; None where it cannot be made, which `_unready` tells of."""
-        assert self._current is not None
-        subject = names.subject_of(topic)
-        ready = self._ready.get(subject)
-        if topic in self._unready:
-            return None
-        if ready is None or not ready.holds_at(now):
-            try:
-                ready = self._ready[subject] = make_ready(self._current.epoch, subject, now, self._pseudonym_key)
-            except Exception as error:  # of whatever kind: it is this subject's, and no reason to stop the others
-                self._unready[topic] = _unready(subject, error)
-                _log.exception("a subject cannot be made ready", extra={"subject": subject})
-                return None
-        return ready
-
-    def _step(self, place: Place, batches: Sequence[SourceBatch], plan: ReadySubject, now: datetime) -> Step:
-        assert self._current is not None
-        source = Source(*place, self._current.epoch.number, self.instance, _ms(now))
-        return step(scan(batches), plan, source, self._tag_state, self._allow)
-
-    def _allow(self, grant: str, quota: Quota, records: int) -> int:
-        """What the grant's quota leaves; NoQuotaError where that is not known."""
-        try:
-            if self._quotas is None:
-                self._quotas = Quotas(self._cluster, self.instance, self._clock)
-                self._quotas.show(self._limited)
-            return self._quotas.allow(grant, quota, records)
-        except TransientError as error:
-            message = f"quotas are not known: {error.message}"
-            raise NoQuotaError(
-                message, remedy=f"`exchange apply` makes {names.QUOTA} again where it is missing"
-            ) from error
 
     def _write(self, parts: Sequence[tuple[Gathered, Decided]]) -> None:
         assert self._current is not None
         for gathered, decided in parts:
             self._writer.decided(decided, self._current.epoch.ledger)
             report.committed(decided.steps, gathered, self._readers, self._clock())
-
-
-def _unready(subject: str, error: Exception) -> Cause:
-    remedy = f"mend the schema or the grants of {subject}, then `exchange apply`"
-    why = type(error).__name__
-    if isinstance(error, ExchangeError):
-        why, remedy = error.message, error.remedy or remedy
-    return Cause("subject-unready", f"what is granted of {subject} cannot be made: {why}", remedy, passing=False)
 
 
 def _ledger_partitions(source: Consumer) -> int:

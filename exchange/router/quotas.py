@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from typing import Self
 
@@ -26,32 +27,42 @@ from exchange.contract.quota import (
     decode_use,
     encode,
 )
+from exchange.errors import TransientError
 from exchange.router import report
 from exchange.router.clock import BrokerClock
 
 Key = tuple[str, date]
 
 
+class NoQuotaError(TransientError):
+    """What a grant's quota leaves cannot be learnt or claimed now."""
+
+    code = "no-quota"
+
+
 class Quotas:
     """What `instance` may deliver under quotas.
 
-    A transaction goes through `allow` for each view, `begin`, and `committed`; where that does not come
-    about, `give_up` follows, after the next producer was opened: what the lost transaction had claimed is kept.
+    It connects when it is first asked. A transaction goes through `allow` for each view, `begin`, and
+    `committed`; where that does not come about, `give_up` follows, after the next producer was opened: what
+    the lost transaction had claimed is kept.
     """
 
     def __init__(self, cluster: Cluster, instance: str, clock: BrokerClock) -> None:
         self._instance = instance
         self._clock = clock
-        begin_ms = day_from_ms(clock.now())
-        self._log = Log(cluster, names.QUOTA, CLAIMS, since_ms=begin_ms)
-        self._uses = Log(cluster, names.QUOTA, USES, since_ms=begin_ms)
+        self._cluster = cluster
+        self._logs: tuple[Log, Log] | None = None  # of claims and of uses
+        self._is_lost = True
+        self._forget()
+
+    def _forget(self) -> None:
         self._claims = Claims()
         self._own: Counter[Key] = Counter()
         self._known_used: Counter[Key] = Counter()  # as far as the log of uses was read
         self._used: Counter[Key] = Counter()
         self._deciding: Counter[Key] = Counter()
         self._writing: Counter[Key] = Counter()
-        self._recover()
 
     def __enter__(self) -> Self:
         return self
@@ -61,21 +72,47 @@ class Quotas:
 
     def close(self) -> None:
         """Disconnect."""
-        self._log.close()
-        self._uses.close()
+        logs, self._logs = self._logs, None
+        for log in logs or ():
+            log.close()
 
     def allow(self, grant: str, quota: Quota, records: int) -> int:
-        """How many of so many records the grant may get now: `step`'s `Allow`."""
+        """How many of so many records the grant may get now: `step`'s `Allow`; NoQuotaError where that is not known."""
+        try:
+            return self._claim(self._know(), grant, quota, records)
+        except TransientError as error:
+            self.close()
+            self._forget()
+            self._is_lost = True
+            remedy = f"`exchange apply` makes {names.QUOTA} again where it is missing"
+            raise NoQuotaError(f"quotas are not known: {error.message}", remedy=remedy) from error
+
+    def _know(self) -> Log:
+        """The log of claims, with all known that it and the log of uses said when the last transaction was lost."""
+        claims, uses = self._logs = self._logs or self._connect()
         if self._is_lost:
-            self._recover()
+            self._recover(claims, uses)
+        return claims
+
+    def _connect(self) -> tuple[Log, Log]:
+        begin_ms = day_from_ms(self._clock.now())
+        with ExitStack() as stack:
+            claims, uses = (
+                stack.enter_context(Log(self._cluster, names.QUOTA, partition, since_ms=begin_ms))
+                for partition in (CLAIMS, USES)
+            )
+            stack.pop_all()
+        return claims, uses
+
+    def _claim(self, log: Log, grant: str, quota: Quota, records: int) -> int:
         day = city_day(self._clock.now())
         kept = self._kept(grant, day)
         left = _left(quota, self._claims.claimed(grant, day))
         if left == 0 and kept == 0:
             return 0  # what is claimed stays claimed for the day
         claim = Claim(grant=grant, router=self._instance, asked=records, kept=kept, day=day, quota=quota)
-        offset = self._log.append(grant.encode(), encode(claim))
-        given = self._read_claims(offset + 1).get(offset)
+        offset = log.append(grant.encode(), encode(claim))
+        given = self._read_claims(log, offset + 1).get(offset)
         if given is None:
             raise BusUnavailableError(f"{names.QUOTA} was made anew: a claim was not found where it was appended")
         self._deciding[grant, given.day] += given.records
@@ -101,9 +138,9 @@ class Quotas:
         self._is_lost = True
         self._deciding, self._writing = Counter(), Counter()
 
-    def _recover(self) -> None:
-        self._read_claims(self._log.end())
-        for record in self._uses.read_to(self._uses.end()):
+    def _recover(self, claims: Log, uses: Log) -> None:
+        self._read_claims(claims, claims.end())
+        for record in uses.read_to(uses.end()):
             use = decode_use(record.value or b"")
             if use.router == self._instance:
                 self._known_used[use.grant, use.day] += use.records
@@ -112,19 +149,24 @@ class Quotas:
         self._is_lost = False
 
     def show(self, grants: Iterable[Grant]) -> None:
-        """Show what remains today of these grants' quotas."""
+        """Show what remains today of these grants' quotas, where that is known."""
+        limited = [grant for grant in grants if grant.quota.is_limited]
+        try:
+            if limited:
+                self._know()
+        except TransientError:
+            return  # the next claim says why
         day = city_day(self._clock.now())
-        for grant in grants:
-            if grant.quota.is_limited:
-                report.quota(grant.id, _left(grant.quota, self._claims.claimed(grant.id, day)))
+        for grant in limited:
+            report.quota(grant.id, _left(grant.quota, self._claims.claimed(grant.id, day)))
 
     def _kept(self, grant: str, day: date) -> int:
         under_way = self._deciding[grant, day] + self._writing[grant, day]
         return max(0, self._own[grant, day] - self._used[grant, day] - under_way)
 
-    def _read_claims(self, end: int) -> dict[int, Given]:
+    def _read_claims(self, log: Log, end: int) -> dict[int, Given]:
         """What the claims give that were appended since the last reading, by offset."""
-        return {record.offset: self._take(record) for record in self._log.read_to(end)}
+        return {record.offset: self._take(record) for record in log.read_to(end)}
 
     def _take(self, record: Record) -> Given:
         claim = decode_claim(record.value or b"")

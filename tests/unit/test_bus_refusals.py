@@ -11,7 +11,7 @@ from kafka import KafkaProducer
 from kafka.future import Future
 from kafka.structs import TopicPartition
 
-from exchange.bus import raw
+from exchange.bus import writable
 from exchange.bus.refusals import NoPartitionError, RefusedError, refusal
 
 IN, GONE, CLOSED = TopicPartition("in", 0), TopicPartition("gone", 0), TopicPartition("closed", 0)
@@ -42,8 +42,8 @@ def producer(cluster: Cluster) -> KafkaProducer:
 def test_what_cannot_be_written_is_known_with_its_reason() -> None:
     cluster = Cluster({})
     places = [IN, LEADERLESS, BEYOND, GONE, CLOSED]
-    raw.learn(producer(cluster), places, 1.0)
-    assert raw.unwritable(producer(cluster), places) == {
+    writable.learn(producer(cluster), places, 1.0)
+    assert writable.unwritable(producer(cluster), places) == {
         LEADERLESS: kafka.errors.LeaderNotAvailableError,
         BEYOND: NoPartitionError,
         GONE: kafka.errors.UnknownTopicOrPartitionError,
@@ -53,9 +53,9 @@ def test_what_cannot_be_written_is_known_with_its_reason() -> None:
 
 def test_what_is_known_is_not_asked_for_and_what_is_missing_not_for_ever() -> None:
     cluster = Cluster({"in": {0: SimpleNamespace(leader_id=1)}})
-    raw.learn(producer(cluster), [IN], 1.0)
+    writable.learn(producer(cluster), [IN], 1.0)
     assert cluster.asked == []
-    raw.learn(producer(cluster), [IN, GONE], 1.0)
+    writable.learn(producer(cluster), [IN, GONE], 1.0)
     assert len(cluster.asked) == 2
     assert "gone" not in cluster._topics
 
