@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -30,6 +31,8 @@ from tests.kafka_fixtures import CLIENT
 from tests.router_office import PARTITIONS, Office
 from tests.router_rig import KEY, value
 
+Exchange = Callable[..., Result]
+
 
 @pytest.fixture
 def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
@@ -37,7 +40,7 @@ def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Of
 
 
 @pytest.fixture
-def exchange(office: Office, tmp_path: Path):  # type: ignore[no-untyped-def]
+def exchange(office: Office, tmp_path: Path) -> Exchange:
     settings = {**environment(office.cluster, tmp_path), "EXCHANGE_HOME": str(tmp_path), "EXCHANGE_OPERATOR": "wei"}
 
     def run(*arguments: str, status: int = 0) -> Result:
@@ -61,7 +64,9 @@ def wait_aside(router: Router) -> list[str]:
     return facts
 
 
-def test_a_stopped_router_says_what_it_missed_and_others_flow(office: Office, exchange, tmp_path, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_a_stopped_router_says_what_it_missed_and_others_flow(
+    office: Office, exchange: Exchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     office.adopt(office.grant("whole"))
     with office.router():
         office.publish([value(cents=n) for n in range(3)])
@@ -110,7 +115,9 @@ def test_a_stopped_router_says_what_it_missed_and_others_flow(office: Office, ex
     assert "7" in exchange("audit", "balance", "--subject", office.subject).output
 
 
-def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(office: Office, exchange, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(
+    office: Office, exchange: Exchange, tmp_path: Path
+) -> None:
     office.adopt(office.grant("whole"))
     with office.router():
         office.publish([value(cents=n) for n in range(5)])
