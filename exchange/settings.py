@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -32,3 +33,12 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     java: str = Field("java", description="Java 17 or newer, for the local broker.")
     maven: str = Field("mvn", description="Maven, which fetches the local broker's jars.")
+
+
+def place_kernels() -> None:
+    """Let numba keep the compiled kernels at home if the package's own folder cannot be written, as an installed one.
+
+    It has to be called before numba is imported; NUMBA_CACHE_DIR, if it is set, stands.
+    """
+    if not os.access(Path(__file__).parent / "records", os.W_OK):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Settings().home.resolve() / "kernels"))

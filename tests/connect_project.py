@@ -50,6 +50,20 @@ class Project:
         grant: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Write the contract, with `grant` in each grant, and make the cluster so."""
+        self.write(schema, partitions=partitions, subjects=subjects, grant=grant)
+        now = datetime.now(UTC)
+        loaded = load(self.folder / "topics.yaml", now.date())
+        apply(self.cluster, make_plan(loaded, read_actual(self.cluster), avro.load(SCHEMA_FILE), now))
+
+    def write(
+        self,
+        schema: dict[str, Any] = INCOME,
+        *,
+        partitions: int = 4,
+        subjects: tuple[str, ...] = ("income",),
+        grant: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Write the contract, with `grant` in each grant."""
         title = {"zh": "测试", "en": "Test"}
         purpose = {"code": "test", "basis": "Test law, article 1", "text": "testing"}
         contract = {
@@ -86,9 +100,6 @@ class Project:
         }
         (self.folder / "income.avsc").write_text(json.dumps(schema))
         (self.folder / "topics.yaml").write_text(json.dumps(contract, ensure_ascii=False))
-        now = datetime.now(UTC)
-        loaded = load(self.folder / "topics.yaml", now.date())
-        apply(self.cluster, make_plan(loaded, read_actual(self.cluster), avro.load(SCHEMA_FILE), now))
 
     def connector(self, department: str, **config: Any) -> Path:
         """Write the department's connector.yaml; return its folder."""

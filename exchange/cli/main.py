@@ -15,6 +15,7 @@ from click.shell_completion import get_completion_class
 from exchange.cli import streams
 from exchange.cli.say import say
 from exchange.errors import ExchangeError
+from exchange.settings import place_kernels
 
 # name → (module:attribute, help for the list of commands)
 _COMMANDS = {
@@ -102,6 +103,7 @@ def completion(shell: str) -> None:
 def main() -> None:
     """Run the command line; an `ExchangeError` becomes a message, a remedy and its exit status."""
     streams.prepare()
+    place_kernels()
     # Commands speak through click; what libraries log is for daemons, see exchange/logs.py.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
