@@ -55,6 +55,7 @@ class GapError(ConfigError):
     """A reader cannot go on without leaving records out: a person has to say so. `gaps` are all that were found."""
 
     code = "gap"
+    remedy = "let an administrator accept the gap, or bring the records back"
 
     def __init__(self, gaps: tuple[Gap, ...], *, remedy: str = "") -> None:
         self.gaps = gaps

@@ -31,6 +31,7 @@ class AccessRefusedError(ConfigError):
     """Kafka will not have an access rule."""
 
     code = "access-refused"
+    remedy = "look at the controller's log"
 
 
 def describe(client: KafkaAdminClient) -> frozenset[Rule] | None:
@@ -77,7 +78,7 @@ def _raise_first(codes: Iterable[int], doing: str) -> None:
         if issubclass(error, kafka.errors.AuthorizationError) or error.retriable:
             raise error
         message = f"Kafka refuses to {doing} {len(errors)} access rules: {error.__name__}"
-        raise AccessRefusedError(message, remedy="look at the controller's log")
+        raise AccessRefusedError(message)
 
 
 def _slices(rules: Iterable[Rule]) -> Iterable[list[Rule]]:

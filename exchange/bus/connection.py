@@ -22,12 +22,14 @@ class BusUnavailableError(TransientError):
     """Kafka did not do what was asked, and may do it later."""
 
     code = "bus-unavailable"
+    remedy = "see that Kafka runs and can be reached; daemons try again by themselves"
 
 
 class BusForbiddenError(ConfigError):
     """Kafka refuses this principal."""
 
     code = "bus-forbidden"
+    remedy = "let an administrator run `exchange apply`, or use credentials that may"
 
     def __init__(self, message: str, *, remedy: str = "", topics: Collection[str] = ()) -> None:
         super().__init__(message, remedy=remedy)
@@ -38,12 +40,14 @@ class BusLoginError(ConfigError):
     """Kafka does not let this principal in."""
 
     code = "bus-login"
+    remedy = "name credentials of this cluster in EXCHANGE_CREDENTIALS"
 
 
 class BusUntrustedError(ConfigError):
     """What answers is not the broker that the certificate authority vouches for."""
 
     code = "bus-untrusted"
+    remedy = "see that the credential file names this cluster's certificate authority"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class NotInGroupError(TransientError):
     """The consumer is not, or no longer, a member of its group: what it holds may be another's by now."""
 
     code = "not-in-group"
+    remedy = "wait: it joins again, and reads on from what was committed"
 
 
 class Record(NamedTuple):

@@ -28,6 +28,7 @@ class RowRejectedError(RecordError):
     """A row does not fit the subject's schema."""
 
     code = "row-rejected"
+    remedy = "correct the row in the department's database: it is published when it changes"
 
 
 def _reject(reason: str) -> RowRejectedError:

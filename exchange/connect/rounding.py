@@ -31,6 +31,7 @@ class UndeclaredLossError(ConfigError):
     """A connector would round values of which the contract does not say so."""
 
     code = "undeclared-loss"
+    remedy = "have `rounded` put to the subject in topics.yaml and applied"
 
 
 def declared(rounding: Mapping[str, Rounding], subject: Subject, schema: Schema) -> None:

@@ -15,6 +15,7 @@ class UserCodeError(ConfigError):
     """A file of the connector's folder cannot be used."""
 
     code = "user-code"
+    remedy = "correct the file"
 
 
 def load(folder: Path, reference: str) -> Any:

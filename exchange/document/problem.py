@@ -40,6 +40,7 @@ class ContractError(ConfigError):
     """The contract file has mistakes; `problems` are all of them, by line."""
 
     code = "contract"
+    remedy = "correct each line that is named; `exchange validate` checks the file"
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))

@@ -20,6 +20,7 @@ class OversizedBatchError(RecordError):
     """A compressed batch holds more than the bound, or cannot be decompressed."""
 
     code = "batch-codec"
+    remedy = "let the publisher write smaller batches, in a codec of Kafka's"
 
 
 def decompress(codec: int, data: memoryview, max_bytes: int) -> bytes:

@@ -52,6 +52,7 @@ class UnevaluableError(ConfigError):
     """A condition means nothing for a writer's field."""
 
     code = "unevaluable"
+    remedy = "correct the grant's `where` or masks, then run `exchange apply`"
 
 
 def operand(field: Field, value: Any, scale: int = 0) -> Any:

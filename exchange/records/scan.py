@@ -20,6 +20,7 @@ class MalformedBatchError(CorruptionError):
     """A length in a batch leads outside of it, although the broker accepted the batch."""
 
     code = "malformed-batch"
+    remedy = "stop the router, and look at the broker's disk and log"
 
 
 class SourceBatch(NamedTuple):

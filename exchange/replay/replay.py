@@ -44,12 +44,14 @@ class NotGrantedError(ConfigError):
     """The contract in force has no such grant, or it is not in force today."""
 
     code = "not-granted"
+    remedy = "see `exchange grant list`, and run `exchange apply`"
 
 
 class NothingRetainedError(ConfigError):
     """The source keeps no records of the time that was asked for."""
 
     code = "nothing-retained"
+    remedy = "ask for a later time"
 
 
 def granted(epoch: Epoch, grant_id: str, now: datetime) -> Grant:

@@ -20,6 +20,7 @@ class StalledError(TransientError):
     """The source stopped short of the end that was asked for."""
 
     code = "stalled"
+    remedy = "see that all partitions have a leader, then run it again"
 
 
 def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, Run]]:

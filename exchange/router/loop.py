@@ -57,6 +57,7 @@ class NoLedgerError(TransientError):
     """The ledger's topic is not there: no record may be delivered that is not in it."""
 
     code = "no-ledger"
+    remedy = "run `exchange apply`, which makes it again"
 
 
 class Router:

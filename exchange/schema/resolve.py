@@ -17,6 +17,7 @@ class SchemaError(ConfigError):
     """A schema is not Avro, or not within the limits that the exchange sets."""
 
     code = "schema"
+    remedy = "correct the schema file"
 
 
 class Resolver:

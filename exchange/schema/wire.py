@@ -14,6 +14,7 @@ class WireError(RecordError):
     """A value does not start with a wire header."""
 
     code = "wire"
+    remedy = "let the publisher write Confluent's wire format; what it wrote is in quarantine"
 
 
 def pack(schema_id: int, body: bytes) -> bytes:
