@@ -13,11 +13,8 @@ from exchange.errors import ConfigError, ExchangeError
 from exchange.printable import printable
 
 FIELDS = frozenset({
-    "address", "attempt", "batches", "bytes", "change", "code", "connector", "count", "cursor_age_s",
-    "department", "duration_s", "entries", "epoch", "error", "failures", "grant", "grants", "group", "instance",
-    "line", "member", "offset", "partition", "partitions", "path", "pid", "port", "reader", "readers", "reason",
-    "records", "rejected", "remedy", "rows", "schema_id", "signal", "status", "subject", "table", "target", "times",
-    "topic", "transactional_id", "version",
+    "address", "attempt", "change", "code", "entries", "epoch", "failures", "grant", "instance", "partition",
+    "partitions", "path", "reader", "reason", "records", "remedy", "subject", "target", "times", "topic",
 })  # fmt: skip
 """The `extra` fields that reach the log; anything else is dropped. A record's key or value has no field here."""
 
