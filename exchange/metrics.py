@@ -277,7 +277,7 @@ def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the library names it
             logging.getLogger("exchange.metrics").debug("request served")
 
     try:

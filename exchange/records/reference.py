@@ -35,7 +35,7 @@ from exchange.contract.masks import REDACTED
 from exchange.contract.model import Condition, Mask, Where
 from exchange.contract.period import CITY_TIME
 from exchange.errors import ConfigError, RecordError
-from exchange.records.hash import PSEUDONYM, TAG_BYTES
+from exchange.records.hashes import PSEUDONYM, TAG_BYTES
 from exchange.schema.avro import Field, Schema, decode, encode, parse
 from exchange.schema.resolve import SchemaError
 

@@ -20,7 +20,7 @@ from exchange.contract.period import in_force
 from exchange.document.nearest import nearest
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
-from exchange.records import hash
+from exchange.records import hashes
 from exchange.records.scan import Run
 from exchange.replay.due import Done, Order, Survey, survey
 from exchange.replay.hypothesis import alone
@@ -89,7 +89,7 @@ class Replay:
     ) -> None:
         self._cluster = cluster
         self._order = order
-        self._tag_state = hash.tag_state(ledger_key)
+        self._tag_state = hashes.tag_state(ledger_key)
         self._pseudonym_key = pseudonym_key
         self._rate = self._pace = rate
         self._clock = BrokerClock(clock)
@@ -116,7 +116,7 @@ class Replay:
 
         `report` gets the number of records after each transaction. TransientError after some tries.
         """
-        hash.warm_up()
+        hashes.warm_up()
         with EpochWatch(self._cluster) as watch:
             while True:
                 try:
