@@ -12,6 +12,7 @@ import kafka.errors
 from kafka import KafkaAdminClient
 
 from exchange import credentials
+from exchange.bus import raw
 from exchange.bus.transport import NetClient, UntrustedBrokerError
 from exchange.credentials import Security
 from exchange.errors import ConfigError, TransientError
@@ -103,7 +104,7 @@ def _trust(security: Security) -> ssl.SSLContext:
 
 def ask(client: KafkaAdminClient, request: Any) -> Any:
     """The answer to a request of Kafka's protocol, for which kafka-python has no call that would do."""
-    manager = client._manager
+    manager = raw.connections(client)
     return manager.run(manager.send, request)
 
 

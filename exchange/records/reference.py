@@ -161,7 +161,7 @@ def unmet(writer: Schema, where: Where, body: bytes) -> list[str]:
     UnevaluableError and DecodeError as for `Reference`.
     """
     reference = Reference(writer, None, {})
-    record = reference._numbers(decode(reference.writer, body))
+    record = reference.numbers(decode(reference.writer, body))
     found = []
     for name, part in where.items():
         if not isinstance(part, Condition):
@@ -199,7 +199,7 @@ class Reference:
 
     def keeps(self, body: bytes) -> bool:
         """Whether every condition holds; DecodeError where the body is not a record."""
-        record = self._numbers(decode(self.writer, body))
+        record = self.numbers(decode(self.writer, body))
         return all(test(record) for test in self.where)
 
     def project(self, body: bytes) -> bytes:
@@ -208,7 +208,7 @@ class Reference:
             return body
         given = decode(self.writer, body, self.unmasked) if self.unmasked is not None else {}
         if self.masks:
-            record = self._numbers(decode(self.writer, body))
+            record = self.numbers(decode(self.writer, body))
             for name, mask in self.masks.items():
                 given[name] = mask_value(mask, record[name], self.scales.get(name, 0), self.pseudonym_key)
         return encode(self.view, given)
@@ -220,7 +220,7 @@ class Reference:
         except RecordError:
             return None
 
-    def _numbers(self, record: dict[str, Any]) -> dict[str, Any]:
+    def numbers(self, record: dict[str, Any]) -> dict[str, Any]:
         """The record with decimals as unscaled integers."""
         numbers = {n: int.from_bytes(record[n], "big", signed=True) for n in self.scales if record[n] is not None}
         return {**record, **numbers}
