@@ -64,7 +64,7 @@ class TextFormatter(logging.Formatter):
     """The same facts on one line for a person."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
         line = printable(f"{time} {record.levelname.lower():7} {record.getMessage()}{fields}", "")
         if record.exc_info and record.exc_info[1]:
