@@ -28,7 +28,8 @@ class Gap:
 
     @property
     def place(self) -> str:
-        """
+        """Topic and partition.
+
         >>> Gap("subject.tax.income", 3, 10, 20, "expired", "x").place
         'subject.tax.income/3'
         """

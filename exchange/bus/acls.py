@@ -94,7 +94,8 @@ def _numbers(rule: Rule) -> tuple[int, str, int, str, str, int, int]:
 
 
 def _word(words: Sequence[str], number: int) -> str:
-    """
+    """The word for a number of the protocol, or the number if it has none.
+
     >>> _word(_OPERATIONS, 3), _word(_OPERATIONS, 99)
     ('read', '99')
     """
@@ -102,7 +103,8 @@ def _word(words: Sequence[str], number: int) -> str:
 
 
 def _number(words: Sequence[str], word: str) -> int:
-    """
+    """The reverse of `_word`.
+
     >>> _number(_OPERATIONS, "read"), _number(_OPERATIONS, "99")
     (3, 99)
     """

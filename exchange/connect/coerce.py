@@ -59,6 +59,7 @@ def _boolean(value: Any) -> bool:
 
 
 def integer(bits: int) -> Convert:
+    """Whole numbers of so many bits; text of one is one."""
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
     def convert(value: Any) -> int:
@@ -127,6 +128,8 @@ def _bytes(value: Any) -> bytes:
 
 
 def fixed(size: int) -> Convert:
+    """Exactly so many bytes."""
+
     def convert(value: Any) -> bytes:
         data = _bytes(value)
         if len(data) != size:
@@ -137,6 +140,8 @@ def fixed(size: int) -> Convert:
 
 
 def symbol(symbols: frozenset[str]) -> Convert:
+    """One of these texts."""
+
     def convert(value: Any) -> str:
         if type(value) is str and value in symbols:
             return value
@@ -146,6 +151,8 @@ def symbol(symbols: frozenset[str]) -> Convert:
 
 
 def items(item: Convert) -> Convert:
+    """A list, each of its items converted."""
+
     def convert(value: Any) -> list[Any]:
         if isinstance(value, list | tuple):
             return [item(v) for v in value]
@@ -155,6 +162,8 @@ def items(item: Convert) -> Convert:
 
 
 def mapping(item: Convert) -> Convert:
+    """A mapping of texts, each of its values converted."""
+
     def convert(value: Any) -> dict[str, Any]:
         if isinstance(value, Mapping):
             return {_string(k): item(v) for k, v in value.items()}
@@ -164,6 +173,8 @@ def mapping(item: Convert) -> Convert:
 
 
 def nested(fields: Mapping[str, Convert], defaults: Mapping[str, Any]) -> Convert:
+    """A record in a record; a field that is missing has its default."""
+
     def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise _wrong(value, "a mapping")
@@ -183,6 +194,7 @@ def nested(fields: Mapping[str, Convert], defaults: Mapping[str, Any]) -> Conver
 
 
 def decimal(precision: int, scale: int) -> Convert:
+    """Exact decimals: what would have to be rounded is rejected."""
     limit = Decimal(10) ** (precision - scale)
     exponent = -scale
 
@@ -221,6 +233,7 @@ def _exact(value: Any) -> Decimal:
 
 
 def day(value: Any) -> date:
+    """A day: a date, or text like 2026-03-01."""
     if type(value) is date:
         return value
     if type(value) is str and len(value) == 10:
@@ -251,6 +264,8 @@ def _moment(value: Any, step_us: int) -> datetime:
 
 
 def instant(zone: ZoneInfo, step_us: int) -> Convert:
+    """A moment: one without a zone is of `zone`; what is finer than the step is rejected."""
+
     def convert(value: Any) -> datetime:
         moment = _moment(value, step_us)
         try:
@@ -262,6 +277,8 @@ def instant(zone: ZoneInfo, step_us: int) -> Convert:
 
 
 def local_time(step_us: int) -> Convert:
+    """A time without a zone; what is finer than the step is rejected."""
+
     def convert(value: Any) -> datetime:
         moment = _moment(value, step_us)
         if moment.tzinfo is not None:
@@ -272,6 +289,8 @@ def local_time(step_us: int) -> Convert:
 
 
 def time_of_day(step_us: int) -> Convert:
+    """A time of day; what is finer than the step is rejected."""
+
     def convert(value: Any) -> time:
         if type(value) is str:
             if _TOO_FINE.search(value):
@@ -290,6 +309,7 @@ def time_of_day(step_us: int) -> Convert:
 
 
 def uuid(value: Any) -> UUID:
+    """A UUID, or the text of one."""
     if type(value) is UUID:
         return value
     if type(value) is str:

@@ -28,7 +28,8 @@ class Problem:
 
 
 def dotted(path: Path) -> str:
-    """
+    """The place of a value in its document, as people write it.
+
     >>> dotted(("grants", 3, "fields", 1))
     'grants[3].fields[1]'
     """

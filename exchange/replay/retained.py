@@ -24,8 +24,7 @@ class StalledError(TransientError):
 
 
 def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, Run]]:
-    """The committed records of each partition from its first offset to before its second one, in order; at least one
-    at a time.
+    """The committed records of each partition from its first offset to before its second one, in order.
 
     Offsets without a record, such as those of markers, are passed over. `source` has no group and gives
     up to MAX_BATCHES at a time.

@@ -103,8 +103,11 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which retained records are read: from `from_ms` to before `until_ms` (ms since 1970; None: all that is kept),
-    at most `limit`, the newest of each partition, and how many of them are shown as a `sample`."""
+    """Which retained records are read, and how many of them are shown as a `sample`.
+
+    They go from `from_ms` to before `until_ms` (ms since 1970; None: all that is kept), and are at most `limit`, the
+    newest of each partition.
+    """
 
     from_ms: int | None = None
     until_ms: int | None = None

@@ -39,8 +39,10 @@ class NoBrokerTimeError(ConfigError):
 
 @dataclass(frozen=True)
 class Decided:
-    """Steps that are to take effect together, the source offsets that they end at, the plans that made them, and
-    what they use of quotas."""
+    """Steps that are to take effect together.
+
+    With the source offsets that they end at, the plans that made them, and what they use of quotas.
+    """
 
     steps: Sequence[Step]
     offsets: dict[tuple[str, int], int]

@@ -18,7 +18,8 @@ class WireError(RecordError):
 
 
 def pack(schema_id: int, body: bytes) -> bytes:
-    """
+    """The value of a record: the wire header, then the Avro body.
+
     >>> pack(7, b"body").hex(" ")
     '00 00 00 00 07 62 6f 64 79'
     """
