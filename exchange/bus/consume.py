@@ -232,7 +232,7 @@ class Consumer:
         self._unplaced |= self._consumer.assignment() if partitions is None else self._assigned(partitions)
 
     def _assigned(self, partitions: Iterable[tuple[str, int]]) -> set[TopicPartition]:
-        return self._consumer.assignment() & {TopicPartition(*place) for place in partitions}
+        return {TopicPartition(*place) for place in partitions}.intersection(self._consumer.assignment())
 
     def assigned(self) -> set[tuple[str, int]]:
         """The partitions that this consumer reads."""

@@ -63,10 +63,9 @@ def integer(bits: int) -> Convert:
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
     def convert(value: Any) -> int:
-        if type(value) is not int:
-            value = _whole(value)
-        if low <= value <= high:
-            return value
+        number = value if type(value) is int else _whole(value)
+        if low <= number <= high:
+            return number
         raise _reject(f"does not fit {bits} bits")
 
     return convert
@@ -199,17 +198,16 @@ def decimal(precision: int, scale: int) -> Convert:
     exponent = -scale
 
     def convert(value: Any) -> Decimal:
-        if type(value) is not Decimal:
-            value = _exact(value)
-        if not value.is_finite():
+        number = value if type(value) is Decimal else _exact(value)
+        if not number.is_finite():
             raise _reject("not a finite number")
-        if value.as_tuple().exponent < exponent:
-            value = value.normalize(_EXACT)
-            if value.as_tuple().exponent < exponent:
+        if int(number.as_tuple().exponent) < exponent:
+            number = number.normalize(_EXACT)
+            if int(number.as_tuple().exponent) < exponent:
                 raise _reject(f"has more than {scale} decimals")
-        if not -limit < value < limit:
+        if not -limit < number < limit:
             raise _reject(f"has more than {precision} digits")
-        return value
+        return number
 
     return convert
 

@@ -73,7 +73,7 @@ def _decimals(digits: int) -> Convert:
     def convert(value: Any) -> Any:
         if (type(value) is float and math.isfinite(value)) or (type(value) is str and NUMBER.fullmatch(value)):
             value = Decimal(str(value))
-        if type(value) is Decimal and value.is_finite() and value.as_tuple().exponent < -digits:  # type: ignore[operator]
+        if type(value) is Decimal and value.is_finite() and int(value.as_tuple().exponent) < -digits:
             return value.quantize(last, ROUND_HALF_UP, _EXACT)
         return value
 

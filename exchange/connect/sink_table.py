@@ -291,7 +291,7 @@ class SinkTable:
 
 def _may_replace(target: sa.TableClause, time_ms: Any, replay: str) -> sa.ColumnElement[bool]:
     """Whether a row may give way to a record of that time, which that replay brings."""
-    return (target.c[REPLAY] == replay) | (target.c[TIME] <= time_ms)
+    return sa.or_(target.c[REPLAY] == replay, target.c[TIME] <= time_ms)
 
 
 def _runs(changes: Sequence[Change]) -> list[list[Change]]:

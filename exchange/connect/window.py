@@ -108,7 +108,7 @@ def latest(moments: Iterable[Moment], now: float) -> Moment | None:
 def before(a: Any, b: Any) -> bool:
     """Whether a sorts before b; no, where they do not compare."""
     try:
-        return a < b
+        return bool(a < b)
     except TypeError:  # SQLite can hold numbers and text in one column
         return False
 

@@ -92,7 +92,7 @@ class Worker(threading.Thread):
     def _pause_s(self) -> float:
         if isinstance(self.error, ConfigError):
             return LAST_BACKOFF_S
-        return min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._attempt, 10))
+        return min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._attempt, 10))
 
     def state(self) -> str:
         """What it does, in words: idle, working, waiting (for what, since when), or failing (why, since when)."""

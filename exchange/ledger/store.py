@@ -334,7 +334,7 @@ def _generation(connection: Connection, rows: int) -> int:
     if newest is not None and newest.rows < GENERATION_ROWS:
         here = t.c.generation == newest.generation
         connection.execute(update(t).where(here).values(rows=newest.rows + rows))
-        return newest.generation
+        return int(newest.generation)
     number = 0 if newest is None else newest.generation + 1
     connection.execute(insert(t).values(generation=number, rows=rows))
     return number

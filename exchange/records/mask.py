@@ -150,7 +150,8 @@ def _calendar(kind: str, solid: bytes) -> Encode:
 def _since_first(column: Any, unit: str) -> np.ndarray:
     """Years or months since the first that a date can be in."""
     first = np.datetime64("0001-01-01").astype(f"datetime64[{unit}]").astype(np.int64)
-    return column.values.astype("datetime64[D]").astype(f"datetime64[{unit}]").astype(np.int64) - first
+    since: np.ndarray = column.values.astype("datetime64[D]").astype(f"datetime64[{unit}]").astype(np.int64) - first
+    return since
 
 
 def _table(values: list[bytes], index: Callable[[Any], np.ndarray]) -> Encode:

@@ -121,11 +121,11 @@ def scale_of(schema: Schema, field: Field) -> int:
 def holds(name: str, value: Any, wanted: Any) -> bool:
     """Whether an operator holds for a field's value; `wanted` comes from `operands`."""
     if name == "is_null":
-        return (value is None) is wanted
+        return (value is None) is bool(wanted)
     if name == "eq":
-        return value == wanted
+        return bool(value == wanted)
     if name == "ne":
-        return value != wanted
+        return bool(value != wanted)
     if name == "in":
         return value in wanted
     if value is None:

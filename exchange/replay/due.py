@@ -58,7 +58,7 @@ class Window:
     def rows(self, offset: np.ndarray) -> np.ndarray:
         """int64[n]: the indexes of those offsets (int64, ascending) that are due."""
         inside = np.flatnonzero((offset >= self.start) & (offset < self.start + len(self.due)))
-        return inside[self.due[offset[inside] - self.start]]
+        return np.compress(self.due[offset[inside] - self.start], inside)
 
     @property
     def first(self) -> int:

@@ -76,7 +76,7 @@ class Schema:
     @property
     def name(self) -> str:
         """The record's full name."""
-        return self.definition["name"]
+        return str(self.definition["name"])
 
     @cached_property
     def fields(self) -> dict[str, Field]:

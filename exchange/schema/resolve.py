@@ -130,7 +130,7 @@ def branch_name(resolved: Any) -> str:
     """What tells a resolved type apart in a union: the full name of a named type, else the base type."""
     if isinstance(resolved, str):
         return resolved
-    return resolved["name"] if "name" in resolved else resolved["type"]
+    return str(resolved["name"] if "name" in resolved else resolved["type"])
 
 
 def _full(name: str, namespace: Any) -> str:

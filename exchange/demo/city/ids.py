@@ -45,7 +45,8 @@ def _digits(numbers: np.ndarray, width: int) -> np.ndarray:
 def _joined(characters: np.ndarray) -> list[str]:
     """One string per row of single characters."""
     n, width = characters.shape
-    return np.ascontiguousarray(characters.astype("U1")).view(f"U{width}").reshape(n).tolist()
+    texts: list[str] = np.ascontiguousarray(characters.astype("U1")).view(f"U{width}").reshape(n).tolist()
+    return texts
 
 
 def resident_ids(birth: np.ndarray, male: np.ndarray, rng: np.random.Generator) -> list[str]:
