@@ -27,6 +27,7 @@ class CredentialsError(ConfigError):
     """A file of credentials cannot be used."""
 
     code = "credentials"
+    remedy = "make a new file with `exchange department rotate-credential`"
 
 
 class Security(BaseModel):

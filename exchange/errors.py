@@ -7,22 +7,24 @@
     └── CorruptionError   stop, and call a person
 
 Callers branch on these four only. Every leaf has a stable ``code`` for logs, metrics and
-``--output json``. No message ever holds a record's value or an identifier.
+``--output json``, and a ``remedy`` for where none is given that is more exact; docs/errors.md lists them.
+No message ever holds a record's value or an identifier.
 """
 
 from __future__ import annotations
 
 
 class ExchangeError(Exception):
-    """Something the exchange cannot do, with the remedy where there is one."""
+    """Something the exchange cannot do, and the remedy."""
 
     code = "exchange"
     exit_status = 1
+    remedy = ""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.remedy = remedy
+        self.remedy = remedy or self.remedy
 
     def __str__(self) -> str:
         return f"{self.message} — {self.remedy}" if self.remedy else self.message

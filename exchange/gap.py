@@ -28,7 +28,8 @@ class Gap:
 
     @property
     def place(self) -> str:
-        """
+        """Topic and partition.
+
         >>> Gap("subject.tax.income", 3, 10, 20, "expired", "x").place
         'subject.tax.income/3'
         """
@@ -55,6 +56,7 @@ class GapError(ConfigError):
     """A reader cannot go on without leaving records out: a person has to say so. `gaps` are all that were found."""
 
     code = "gap"
+    remedy = "let an administrator accept the gap, or bring the records back"
 
     def __init__(self, gaps: tuple[Gap, ...], *, remedy: str = "") -> None:
         self.gaps = gaps

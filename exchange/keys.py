@@ -18,6 +18,7 @@ class KeyFileError(ConfigError):
     """The file of a key cannot be used."""
 
     code = "key-file"
+    remedy = "restore it from a backup"
 
 
 def ledger_key(settings: Settings) -> bytes:
@@ -62,7 +63,7 @@ def load(path: Path) -> bytes:
     if mode & 0o077:
         raise KeyFileError(f"{path}: others may read the key", remedy=f"chmod 600 {path}")
     if len(key) != KEY_BYTES:
-        raise KeyFileError(f"{path}: holds {len(key)} bytes, not {KEY_BYTES}", remedy="restore it from a backup")
+        raise KeyFileError(f"{path}: holds {len(key)} bytes, not {KEY_BYTES}")
     return key
 
 

@@ -13,11 +13,8 @@ from exchange.errors import ConfigError, ExchangeError
 from exchange.printable import printable
 
 FIELDS = frozenset({
-    "address", "attempt", "batches", "bytes", "change", "code", "connector", "count", "cursor_age_s",
-    "department", "duration_s", "entries", "epoch", "error", "failures", "grant", "grants", "group", "instance",
-    "line", "member", "offset", "partition", "partitions", "path", "pid", "port", "reader", "readers", "reason",
-    "records", "rejected", "remedy", "rows", "schema_id", "signal", "status", "subject", "table", "target", "times",
-    "topic", "transactional_id", "version",
+    "address", "attempt", "change", "code", "entries", "epoch", "failures", "grant", "instance", "partition",
+    "partitions", "path", "reader", "reason", "records", "remedy", "subject", "target", "times", "topic",
 })  # fmt: skip
 """The `extra` fields that reach the log; anything else is dropped. A record's key or value has no field here."""
 
@@ -67,7 +64,7 @@ class TextFormatter(logging.Formatter):
     """The same facts on one line for a person."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
         line = printable(f"{time} {record.levelname.lower():7} {record.getMessage()}{fields}", "")
         if record.exc_info and record.exc_info[1]:

@@ -188,13 +188,15 @@ LEDGER_FOLLOWER_LAG_SECONDS = OwnGauge(
 class MetricsPortError(ConfigError):
     """The metrics cannot be served on that address."""
 
-    code = "metrics_port"
+    code = "metrics-port"
+    remedy = "choose another --metrics-port (0 picks a free one) or EXCHANGE_METRICS_HOST"
 
 
 class MetricsFileError(ConfigError):
     """The metrics cannot be written to that file."""
 
-    code = "metrics_file"
+    code = "metrics-file"
+    remedy = "see who may write there"
 
 
 class Part(NamedTuple):
@@ -237,9 +239,7 @@ def write_file(path: Path, *gauges: Gauge) -> None:
     try:
         write_to_textfile(str(path), chosen)
     except OSError as error:
-        raise MetricsFileError(
-            f"{path} cannot be written: {error.strerror}", remedy="see who may write there"
-        ) from error
+        raise MetricsFileError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
@@ -277,16 +277,13 @@ def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the library names it
             logging.getLogger("exchange.metrics").debug("request served")
 
     try:
         server = _Server((host, port), Handler)
     except OSError as error:
-        raise MetricsPortError(
-            f"metrics cannot be served on {host}:{port}: {error.strerror or error}",
-            remedy="choose another --metrics-port (0 picks a free one) or EXCHANGE_METRICS_HOST",
-        ) from error
+        raise MetricsPortError(f"metrics cannot be served on {host}:{port}: {error.strerror or error}") from error
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True).start()
     return MetricsServer(f"{host}:{server.server_port}", server)
 

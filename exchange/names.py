@@ -17,7 +17,8 @@ REPLAY_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 
 
 def subject_topic(subject_id: str) -> str:
-    """
+    """The topic to which a subject is published.
+
     >>> subject_topic("tax.income")
     'subject.tax.income'
     """
@@ -37,7 +38,8 @@ def subject_of(topic: str) -> str:
 
 
 def quarantine_topic(subject_id: str) -> str:
-    """
+    """The topic of what is no record of the subject.
+
     >>> quarantine_topic("tax.income")
     'quarantine.tax.income'
     """
@@ -45,7 +47,8 @@ def quarantine_topic(subject_id: str) -> str:
 
 
 def inbox_topic(reader: str, subject_id: str) -> str:
-    """
+    """The topic of what one reader is given of a subject.
+
     >>> inbox_topic("civil-affairs", "tax.income")
     'inbox.civil-affairs.tax.income'
     """
@@ -53,7 +56,8 @@ def inbox_topic(reader: str, subject_id: str) -> str:
 
 
 def cursor_topic(department: str) -> str:
-    """
+    """The topic of how far a department's sources have come.
+
     >>> cursor_topic("tax")
     'cursor.tax'
     """

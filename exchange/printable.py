@@ -9,19 +9,19 @@ _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 def is_hidden(character: str) -> bool:
-    """Whether a reader would not see that character, but what it does.
+    r"""Whether a reader would not see that character, but what it does.
 
-    >>> [is_hidden(c) for c in ("\\x1b", "\\n", "\\u202e", "\\ud800", " ", "\\u3000", "穗")]
+    >>> [is_hidden(c) for c in ("\x1b", "\n", "\u202e", "\ud800", " ", "\u3000", "穗")]
     [True, True, True, True, False, False, False]
     """
     return unicodedata.category(character) in _HIDDEN
 
 
 def printable(text: str, allowed: str = "\n") -> str:
-    """The text with hidden characters written out, but those in `allowed`.
+    r"""The text with hidden characters written out, but those in `allowed`.
 
-    >>> print(printable("tax\\x1b[2J\\u202e\\n穗"))
-    tax\\x1b[2J\\u202e
+    >>> print(printable("tax\x1b[2J\u202e\n穗"))
+    tax\x1b[2J\u202e
     穗
     """
     if text.isprintable():

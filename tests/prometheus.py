@@ -140,7 +140,7 @@ def served(text: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the library names it
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:

@@ -16,7 +16,7 @@ from exchange import names
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title, TopicSettings
 from exchange.ledger.entry import validate_entry
-from exchange.records import hash, header
+from exchange.records import hashes, header
 from exchange.records.build import Batch
 from exchange.records.scan import SourceBatch, scan
 from exchange.router.ready import make_ready
@@ -164,7 +164,7 @@ def route(
     [subject] = under.contract.subjects
     source = Source(names.subject_topic(subject.id), 1, under.number, "r1", int(now.timestamp() * 1000), replay)
     ready = make_ready(under, subject.id, now, PSEUDONYM_KEY)
-    made = step(scan(batches), ready, source, hash.tag_state(KEY), allow)
+    made = step(scan(batches), ready, source, hashes.tag_state(KEY), allow)
     validate_entry(made.entry)
     inboxes = {topic: unpack(batches) for topics, batches in made.deliveries for topic in topics}
     return Routed(made, inboxes, unpack(made.quarantined))

@@ -26,6 +26,7 @@ class RereadError(TransientError):
     """The topic's end was not reached."""
 
     code = "reread"
+    remedy = "see that all partitions have a leader, then run it again"
 
 
 class PlainRecord(NamedTuple):

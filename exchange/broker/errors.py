@@ -9,33 +9,39 @@ class JavaError(ConfigError):
     """Java is missing, too old, or does not run."""
 
     code = "java"
+    remedy = "install Java 17 or newer, or name it in EXCHANGE_JAVA"
 
 
 class MavenError(ConfigError):
     """Maven is missing, or could not fetch the broker's jars."""
 
     code = "maven"
+    remedy = "install Maven, see that it reaches a repository, and try again"
 
 
 class PortTakenError(ConfigError):
     """Something that is not our broker listens on the broker's port."""
 
-    code = "port_taken"
+    code = "port-taken"
+    remedy = "stop that program, or choose another port with --port or EXCHANGE_BOOTSTRAP_SERVERS"
 
 
 class BrokerBusyError(ConfigError):
     """The broker of this home already runs, but not as asked for."""
 
-    code = "broker_busy"
+    code = "broker-busy"
+    remedy = "run `exchange broker stop` first, or use that port"
 
 
 class InsecureDataError(ConfigError):
     """The data is that of a broker without security, or its administrator's credentials are lost."""
 
-    code = "insecure_data"
+    code = "insecure-data"
+    remedy = "restore the home folder from a backup, or move it out of the way"
 
 
 class BrokerDiedError(TransientError):
     """The broker's process ended, or never became reachable."""
 
-    code = "broker_died"
+    code = "broker-died"
+    remedy = "read the end of the broker's log"

@@ -102,10 +102,7 @@ class LocalBroker:
         while True:
             running = self._process.running()
             if running is not None and running.port not in (0, self._port):
-                raise BrokerBusyError(
-                    f"the broker of {self._folder.parent} already runs, on port {running.port}",
-                    remedy="run `exchange broker stop` first, or use that port",
-                )
+                raise BrokerBusyError(f"the broker of {self._folder.parent} already runs, on port {running.port}")
             ours = self._spawn(progress) if running is None else False
             status = self._wait_until_reachable(deadline)
             if status.state == "running":
@@ -149,8 +146,7 @@ class LocalBroker:
                 probe.bind((_HOST, self._port))
             except OSError as error:
                 raise PortTakenError(
-                    f"port {self._port} is taken by something that is not the broker of {self._folder.parent}",
-                    remedy="stop that program, or choose another port with --port or EXCHANGE_BOOTSTRAP_SERVERS",
+                    f"port {self._port} is taken by something that is not the broker of {self._folder.parent}"
                 ) from error
 
     def _spawn(self, progress: Callable[[str], None]) -> bool:

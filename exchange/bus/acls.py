@@ -31,6 +31,7 @@ class AccessRefusedError(ConfigError):
     """Kafka will not have an access rule."""
 
     code = "access-refused"
+    remedy = "look at the controller's log"
 
 
 def describe(client: KafkaAdminClient) -> frozenset[Rule] | None:
@@ -77,7 +78,7 @@ def _raise_first(codes: Iterable[int], doing: str) -> None:
         if issubclass(error, kafka.errors.AuthorizationError) or error.retriable:
             raise error
         message = f"Kafka refuses to {doing} {len(errors)} access rules: {error.__name__}"
-        raise AccessRefusedError(message, remedy="look at the controller's log")
+        raise AccessRefusedError(message)
 
 
 def _slices(rules: Iterable[Rule]) -> Iterable[list[Rule]]:
@@ -93,7 +94,8 @@ def _numbers(rule: Rule) -> tuple[int, str, int, str, str, int, int]:
 
 
 def _word(words: Sequence[str], number: int) -> str:
-    """
+    """The word for a number of the protocol, or the number if it has none.
+
     >>> _word(_OPERATIONS, 3), _word(_OPERATIONS, 99)
     ('read', '99')
     """
@@ -101,7 +103,8 @@ def _word(words: Sequence[str], number: int) -> str:
 
 
 def _number(words: Sequence[str], word: str) -> int:
-    """
+    """The reverse of `_word`.
+
     >>> _number(_OPERATIONS, "read"), _number(_OPERATIONS, "99")
     (3, 99)
     """

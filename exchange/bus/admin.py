@@ -32,6 +32,7 @@ class TopicRefusedError(ConfigError):
     """Kafka will not have a topic as the contract describes it."""
 
     code = "topic-refused"
+    remedy = "correct the subject's `topic` in the contract, or the cluster"
 
 
 class Admin:
@@ -232,4 +233,4 @@ def _slices(names: list[str], size: int) -> Iterable[list[str]]:
 def _refuse(faults: Iterable[tuple[str, str | None]]) -> None:
     told = [f"{topic}: {message or 'no reason given'}" for topic, message in faults]
     if told:
-        raise TopicRefusedError("; ".join(told), remedy="correct the subject's `topic` in the contract, or the cluster")
+        raise TopicRefusedError("; ".join(told))

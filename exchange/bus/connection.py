@@ -12,6 +12,7 @@ import kafka.errors
 from kafka import KafkaAdminClient
 
 from exchange import credentials
+from exchange.bus import raw
 from exchange.bus.transport import NetClient, UntrustedBrokerError
 from exchange.credentials import Security
 from exchange.errors import ConfigError, TransientError
@@ -22,12 +23,14 @@ class BusUnavailableError(TransientError):
     """Kafka did not do what was asked, and may do it later."""
 
     code = "bus-unavailable"
+    remedy = "see that Kafka runs and can be reached; daemons try again by themselves"
 
 
 class BusForbiddenError(ConfigError):
     """Kafka refuses this principal."""
 
     code = "bus-forbidden"
+    remedy = "let an administrator run `exchange apply`, or use credentials that may"
 
     def __init__(self, message: str, *, remedy: str = "", topics: Collection[str] = ()) -> None:
         super().__init__(message, remedy=remedy)
@@ -38,12 +41,14 @@ class BusLoginError(ConfigError):
     """Kafka does not let this principal in."""
 
     code = "bus-login"
+    remedy = "name credentials of this cluster in EXCHANGE_CREDENTIALS"
 
 
 class BusUntrustedError(ConfigError):
     """What answers is not the broker that the certificate authority vouches for."""
 
     code = "bus-untrusted"
+    remedy = "see that the credential file names this cluster's certificate authority"
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def _trust(security: Security) -> ssl.SSLContext:
 
 def ask(client: KafkaAdminClient, request: Any) -> Any:
     """The answer to a request of Kafka's protocol, for which kafka-python has no call that would do."""
-    manager = client._manager
+    manager = raw.connections(client)
     return manager.run(manager.send, request)
 
 

@@ -29,6 +29,7 @@ class NotInGroupError(TransientError):
     """The consumer is not, or no longer, a member of its group: what it holds may be another's by now."""
 
     code = "not-in-group"
+    remedy = "wait: it joins again, and reads on from what was committed"
 
 
 class Record(NamedTuple):
@@ -133,7 +134,7 @@ class Consumer:
     def subscribe(self, topics: Sequence[str], topic_ids: Mapping[str, str] = MappingProxyType({})) -> None:
         """Read these topics as a member of the group from now on; where it committed nothing, those with these ids."""
         self._topic_ids = topic_ids
-        self._consumer.subscribe(topics=list(topics), listener=_Listener(self))
+        self._consumer.subscribe(topics=list(topics), listener=_Listener(self._leave, self._take))
 
     def poll(self, timeout_s: float) -> list[RawBatch]:
         """The next batches, in order per partition; empty after the timeout. TransientError: try again.
@@ -165,6 +166,13 @@ class Consumer:
             if polled:
                 raw.fetch_ahead(self._consumer)
         return [batch for batches in polled.values() for batch in batches]
+
+    def _leave(self, revoked: Iterable[TopicPartition]) -> None:
+        self._on_revoked({(tp.topic, tp.partition) for tp in revoked})
+        raw.forget_assignment(self._consumer)
+
+    def _take(self, assigned: Iterable[TopicPartition]) -> None:
+        self._unplaced = set(assigned)
 
     def _find_places(self) -> None:
         """Go to the committed offsets of what was assigned anew or is to be rewound."""
@@ -224,7 +232,7 @@ class Consumer:
         self._unplaced |= self._consumer.assignment() if partitions is None else self._assigned(partitions)
 
     def _assigned(self, partitions: Iterable[tuple[str, int]]) -> set[TopicPartition]:
-        return self._consumer.assignment() & {TopicPartition(*place) for place in partitions}
+        return {TopicPartition(*place) for place in partitions}.intersection(self._consumer.assignment())
 
     def assigned(self) -> set[tuple[str, int]]:
         """The partitions that this consumer reads."""
@@ -291,16 +299,18 @@ class Consumer:
         self.close()
 
 
+_Call = Callable[[Iterable[TopicPartition]], None]
+
+
 class _Listener(ConsumerRebalanceListener):
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    def __init__(self, leave: _Call, take: _Call) -> None:
+        self._leave, self._take = leave, take
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._consumer._on_revoked({(tp.topic, tp.partition) for tp in revoked})
-        raw.forget_assignment(self._consumer._consumer)
+        self._leave(revoked)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._consumer._unplaced = set(assigned)
+        self._take(assigned)
 
 
 def gaps_of_group(

@@ -13,8 +13,9 @@ from typing import Any
 import kafka.errors
 from kafka import KafkaAdminClient
 from kafka.admin import TransactionState
-from kafka.protocol.metadata import CoordinatorType
 from kafka.protocol.producer import InitProducerIdRequest
+
+from exchange.bus import raw
 
 _TIMEOUT_MS = 15_000
 _AT_ONCE = 5  # kafka-python refuses more that are under way on one connection
@@ -65,16 +66,16 @@ def _init(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, type[Exce
     """Ask each id's coordinator for a new producer epoch, some at once; the answers' errors."""
 
     async def ask() -> dict[str, type[Exception]]:
-        coordinators = await client._find_coordinator_ids(names, key_type=CoordinatorType.TRANSACTION)
+        coordinators = await raw.coordinators(client, names)
         errors: dict[str, type[Exception]] = {}
         for start in range(0, len(names), _AT_ONCE):
             some = names[start : start + _AT_ONCE]
-            asked = {name: client._manager.send(_request(name), node_id=coordinators[name]) for name in some}
+            asked = {name: raw.connections(client).send(_request(name), node_id=coordinators[name]) for name in some}
             errors |= {name: await _error(answer) for name, answer in asked.items()}
         return errors
 
     try:
-        found: dict[str, type[Exception]] = client._manager.run(ask)
+        found: dict[str, type[Exception]] = raw.connections(client).run(ask)
         return found
     except kafka.errors.KafkaError as failure:
         return dict.fromkeys(names, type(failure))

@@ -42,7 +42,7 @@ def of_error(
     """The gaps at the places where the client refuses to go on."""
     is_cut = isinstance(error, LogTruncationError)
     refused: Mapping[TopicPartition, Any] = error.divergent_offsets if is_cut else error.args[0]
-    places = {tp: Position(_position(consumer, tp), watch.expected.get(tp.topic, "")) for tp in refused}
+    places = {tp: Position(raw.position(consumer, tp), watch.expected.get(tp.topic, "")) for tp in refused}
     consumer.topics()  # the topic may have been made anew: ask for its id
     found = before(consumer, places)
     left = places.keys() - {TopicPartition(gap.topic, gap.partition) for gap in found}
@@ -90,11 +90,5 @@ class Watch:
         if not changed:
             return ()
         assigned = [tp for tp in consumer.assignment() if tp.topic in changed]
-        firsts = {tp: polled[tp][0].from_offset if tp in polled else _position(consumer, tp) for tp in assigned}
+        firsts = {tp: polled[tp][0].from_offset if tp in polled else raw.position(consumer, tp) for tp in assigned}
         return at(consumer, {tp: Position(first, self.expected[tp.topic]) for tp, first in firsts.items()})
-
-
-def _position(consumer: KafkaConsumer, tp: TopicPartition) -> int:
-    """Where the consumer goes on, as it knows without asking."""
-    position = consumer._subscription.assignment[tp].position
-    return position.offset if position else 0

@@ -48,4 +48,4 @@ def encode(request: ProduceRequest) -> list[Piece]:
 
 
 def _length(items: list[Any]) -> bytes:
-    return UnsignedVarInt32.encode(len(items) + 1)
+    return bytes(UnsignedVarInt32.encode(len(items) + 1))

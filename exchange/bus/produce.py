@@ -29,12 +29,14 @@ class TransactionDoubtError(TransientError):
     """Whether the transaction took effect is not certain: it is thrown away and replayed."""
 
     code = "transaction-doubt"
+    remedy = "wait: it is replayed from the last commit"
 
 
 class FencedError(TransientError):
     """Someone opened a producer with the same transactional id: what this one has not committed is aborted."""
 
     code = "fenced"
+    remedy = "see that no second process runs under the same name"
 
 
 class Producer:

@@ -6,10 +6,10 @@ exactly; ``tests/broker/test_bus_raw.py`` fails when a new version moves them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import (
     CorruptRecordError,
@@ -18,6 +18,7 @@ from kafka.errors import (
 )
 from kafka.producer.producer_batch import FinalState, ProducerBatch
 from kafka.protocol.consumer import IsolationLevel
+from kafka.protocol.metadata import CoordinatorType
 from kafka.structs import TopicPartition
 
 from exchange.records.header import HEADER_BYTES, MAGIC, MAGIC_AT, Header, crc, parse, stamp
@@ -290,11 +291,27 @@ def transactions(producer: KafkaProducer) -> Any:
     return producer._transaction_manager
 
 
+def connections(client: KafkaAdminClient) -> Any:
+    """What a client sends requests through: for those of Kafka's protocol that it has no call for."""
+    return client._manager
+
+
+async def coordinators(client: KafkaAdminClient, names: Sequence[str]) -> Any:
+    """The node that coordinates each transactional id; to be run by the client's `connections`."""
+    return await client._find_coordinator_ids(names, key_type=CoordinatorType.TRANSACTION)
+
+
 def discard(producer: KafkaProducer) -> None:
     """Close the producer at once, whatever is under way; never blocks."""
     producer._unregister_cleanup()
     producer._sender.force_close()
     producer._closed = True
+
+
+def position(consumer: KafkaConsumer, tp: TopicPartition) -> int:
+    """Where the consumer goes on in an assigned partition, as it knows without asking; 0 if it does not know."""
+    known = consumer._subscription.assignment[tp].position
+    return int(known.offset) if known else 0
 
 
 def high_watermarks(consumer: KafkaConsumer) -> dict[TopicPartition, tuple[int, int]]:

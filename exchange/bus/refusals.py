@@ -30,6 +30,7 @@ class RefusedError(TransientError):
     """Partitions that take nothing, while others of the same transaction do or would; nothing of it was committed."""
 
     code = "partition-refused"
+    remedy = "do what is said of each topic; all other partitions flow"
 
     def __init__(self, refusals: Mapping[Place, Refusal]) -> None:
         self.refusals = refusals
@@ -49,7 +50,7 @@ _ENLARGE = "raise its max.message.bytes, or run `exchange apply`"
 _START = "start the brokers that hold it"
 _LOOK = "look at its configs and at the broker's log"
 
-_KNOWN: dict[type[BaseException], tuple[str, str, str]] = {
+KNOWN: dict[type[BaseException], tuple[str, str, str]] = {
     NoPartitionError: ("partition-missing", "{topic} has no partition {partition}", _GROW),
     kafka_errors.UnknownTopicOrPartitionError: ("topic-missing", "{topic} does not exist", _APPLY),
     kafka_errors.TopicAuthorizationFailedError: ("topic-forbidden", "this router may not write {topic}", _WRITE),
@@ -77,7 +78,7 @@ def refusal(error: type[BaseException], place: Place) -> Refusal | None:
     'inbox.tax.civil.birth does not exist'
     >>> refusal(kafka.errors.RequestTimedOutError, ("inbox.tax.civil.birth", 0))
     """
-    if error not in _KNOWN:
+    if error not in KNOWN:
         return None
-    code, told, remedy = _KNOWN[error]
+    code, told, remedy = KNOWN[error]
     return Refusal(code, told.format(topic=place[0], partition=place[1]), remedy)

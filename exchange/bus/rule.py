@@ -23,7 +23,8 @@ class Rule:
 
     @property
     def resource(self) -> str:
-        """
+        """What the rule is about, in a word.
+
         >>> Rule("User:tax", "topic", "subject.tax.", "prefixed", "write").resource
         'subject.tax.…'
         """

@@ -48,8 +48,10 @@ class _TlsAlertError(kafka.errors.KafkaProtocolError):
 class Selector(selectors.DefaultSelector):
     """The platform's selector with a `get_key` that fails cheaply."""
 
+    _fd_to_key: dict[int, selectors.SelectorKey]
+
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._fd_to_key[fileobj if isinstance(fileobj, int) else fileobj.fileno()]  # type: ignore[attr-defined]
+        return self._fd_to_key[fileobj if isinstance(fileobj, int) else fileobj.fileno()]
 
 
 class NetClient(KafkaNetClient):

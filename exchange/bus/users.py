@@ -28,6 +28,7 @@ class InsecureClusterError(ConfigError):
     """A principal was asked for where nobody logs in."""
 
     code = "insecure-cluster"
+    remedy = "name the administrator's credential file (EXCHANGE_CREDENTIALS)"
 
 
 def new_password() -> str:
@@ -51,10 +52,7 @@ def issue(cluster: Cluster, files: Mapping[str, Path]) -> None:
     Interrupted in between, `staged(path)` holds the new password; running again is safe.
     """
     if cluster.security is None:
-        raise InsecureClusterError(
-            "this Kafka is reached without a login, so that a password would protect nothing",
-            remedy="name the administrator's credential file (EXCHANGE_CREDENTIALS)",
-        )
+        raise InsecureClusterError("this Kafka is reached without a login, so that a password would protect nothing")
     changes = []
     for principal, path in files.items():
         security = cluster.security.model_copy(update={"username": principal, "password": new_password()})

@@ -34,18 +34,21 @@ class UnknownPrincipalError(ConfigError):
     """Neither a department of the contract nor a service."""
 
     code = "unknown-principal"
+    remedy = "name a department of the contract or a service"
 
 
 class LoginExistsError(ConfigError):
     """Somebody else may hold the credentials that would be replaced."""
 
     code = "login-exists"
+    remedy = "if it is lost: `exchange department rotate-credential`"
 
 
 class StillNeededError(ConfigError):
     """The login belongs to a department that the exchange still knows."""
 
     code = "still-needed"
+    remedy = "take it out of the contract first"
 
 
 @click.group()

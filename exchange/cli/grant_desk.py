@@ -30,6 +30,7 @@ class NoDepartmentError(ConfigError):
     """It is not said for whom a person acts."""
 
     code = "grant-department"
+    remedy = "give --department, or set EXCHANGE_DEPARTMENT"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class NoQuotaError(ConfigError):
     """The contract in force has no such grant, or it has no quota."""
 
     code = "no-quota"
+    remedy = "see `exchange grant list`"
 
 
 @click.command()
@@ -52,7 +53,7 @@ def quota(desk: Desk, grant_id: str | None, output: str) -> None:
     if grant_id and not grants:
         whose = f" of {department}" if department else ""
         message = f"the contract in force has no grant {grant_id}{whose} with a quota"
-        raise NoQuotaError(message, remedy="see `exchange grant list`")
+        raise NoQuotaError(message)
     day, since_ms = desk.today, day_from_ms(desk.now)
     claims, used = Claims(), Counter[str]()
     if grants:

@@ -75,7 +75,7 @@ def _find(desk: Desk, cluster: Cluster, newest: Newest, grant_id: str) -> Grant:
     for grant in reversed(grants):
         if grant.id == grant_id:
             return grant
-    raise NoRequestError(f"there is no grant {grant_id}", remedy="see `exchange grant list`")
+    raise NoRequestError(f"there is no grant {grant_id}")
 
 
 def _require_right(desk: Desk, grant: Grant) -> None:

@@ -24,12 +24,14 @@ class NothingToImportError(ConfigError):
     """No topic of the cluster can become a subject."""
 
     code = "nothing-to-import"
+    remedy = "give a pattern that fits the topics' names"
 
 
 class WouldOverwriteError(ConfigError):
     """A file that would be written is there already."""
 
     code = "would-overwrite"
+    remedy = "name another contract in EXCHANGE_CONTRACT, or use --force"
 
 
 @click.command("import")
@@ -93,7 +95,7 @@ def _write(files: Mapping[Path, str], *, force: bool) -> None:
     there = [path for path in files if path.exists()]
     if there and not force:
         message = f"{there[0]} is there already" + (f", and {len(there) - 1} more" if len(there) > 1 else "")
-        raise WouldOverwriteError(message, remedy="name another contract in EXCHANGE_CONTRACT, or use --force")
+        raise WouldOverwriteError(message)
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import click
 from exchange.contract.period import CITY_TIME
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[int]):
     """`2026-01-31`, `2026-01-31T08:00` or `2026-01-31T08:00:00+08:00`, as ms since 1970.
 
     A day is its beginning, or with `end` the moment after it, so that it is included.

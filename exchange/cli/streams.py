@@ -15,6 +15,7 @@ class OutputError(TransientError):
     """Standard output takes nothing: who asked would take what was written for all there is."""
 
     code = "output"
+    remedy = "make room, or name another place; then run the command again"
 
 
 def prepare() -> None:
@@ -59,7 +60,7 @@ class _Output(io.FileIO):
             if error.errno == errno.EPIPE:
                 raise
             message = f"standard output cannot be written: {error.strerror}"
-            raise OutputError(message, remedy="make room, or name another place; then run the command again") from error
+            raise OutputError(message) from error
 
 
 class _Error(io.FileIO):

@@ -28,6 +28,7 @@ class RowRejectedError(RecordError):
     """A row does not fit the subject's schema."""
 
     code = "row-rejected"
+    remedy = "correct the row in the department's database: it is published when it changes"
 
 
 def _reject(reason: str) -> RowRejectedError:
@@ -58,13 +59,13 @@ def _boolean(value: Any) -> bool:
 
 
 def integer(bits: int) -> Convert:
+    """Whole numbers of so many bits; text of one is one."""
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
     def convert(value: Any) -> int:
-        if type(value) is not int:
-            value = _whole(value)
-        if low <= value <= high:
-            return value
+        number = value if type(value) is int else _whole(value)
+        if low <= number <= high:
+            return number
         raise _reject(f"does not fit {bits} bits")
 
     return convert
@@ -126,6 +127,8 @@ def _bytes(value: Any) -> bytes:
 
 
 def fixed(size: int) -> Convert:
+    """Exactly so many bytes."""
+
     def convert(value: Any) -> bytes:
         data = _bytes(value)
         if len(data) != size:
@@ -136,6 +139,8 @@ def fixed(size: int) -> Convert:
 
 
 def symbol(symbols: frozenset[str]) -> Convert:
+    """One of these texts."""
+
     def convert(value: Any) -> str:
         if type(value) is str and value in symbols:
             return value
@@ -145,6 +150,8 @@ def symbol(symbols: frozenset[str]) -> Convert:
 
 
 def items(item: Convert) -> Convert:
+    """A list, each of its items converted."""
+
     def convert(value: Any) -> list[Any]:
         if isinstance(value, list | tuple):
             return [item(v) for v in value]
@@ -154,6 +161,8 @@ def items(item: Convert) -> Convert:
 
 
 def mapping(item: Convert) -> Convert:
+    """A mapping of texts, each of its values converted."""
+
     def convert(value: Any) -> dict[str, Any]:
         if isinstance(value, Mapping):
             return {_string(k): item(v) for k, v in value.items()}
@@ -163,6 +172,8 @@ def mapping(item: Convert) -> Convert:
 
 
 def nested(fields: Mapping[str, Convert], defaults: Mapping[str, Any]) -> Convert:
+    """A record in a record; a field that is missing has its default."""
+
     def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise _wrong(value, "a mapping")
@@ -182,21 +193,21 @@ def nested(fields: Mapping[str, Convert], defaults: Mapping[str, Any]) -> Conver
 
 
 def decimal(precision: int, scale: int) -> Convert:
+    """Exact decimals: what would have to be rounded is rejected."""
     limit = Decimal(10) ** (precision - scale)
     exponent = -scale
 
     def convert(value: Any) -> Decimal:
-        if type(value) is not Decimal:
-            value = _exact(value)
-        if not value.is_finite():
+        number = value if type(value) is Decimal else _exact(value)
+        if not number.is_finite():
             raise _reject("not a finite number")
-        if value.as_tuple().exponent < exponent:
-            value = value.normalize(_EXACT)
-            if value.as_tuple().exponent < exponent:
+        if int(number.as_tuple().exponent) < exponent:
+            number = number.normalize(_EXACT)
+            if int(number.as_tuple().exponent) < exponent:
                 raise _reject(f"has more than {scale} decimals")
-        if not -limit < value < limit:
+        if not -limit < number < limit:
             raise _reject(f"has more than {precision} digits")
-        return value
+        return number
 
     return convert
 
@@ -220,6 +231,7 @@ def _exact(value: Any) -> Decimal:
 
 
 def day(value: Any) -> date:
+    """A day: a date, or text like 2026-03-01."""
     if type(value) is date:
         return value
     if type(value) is str and len(value) == 10:
@@ -250,6 +262,8 @@ def _moment(value: Any, step_us: int) -> datetime:
 
 
 def instant(zone: ZoneInfo, step_us: int) -> Convert:
+    """A moment: one without a zone is of `zone`; what is finer than the step is rejected."""
+
     def convert(value: Any) -> datetime:
         moment = _moment(value, step_us)
         try:
@@ -261,6 +275,8 @@ def instant(zone: ZoneInfo, step_us: int) -> Convert:
 
 
 def local_time(step_us: int) -> Convert:
+    """A time without a zone; what is finer than the step is rejected."""
+
     def convert(value: Any) -> datetime:
         moment = _moment(value, step_us)
         if moment.tzinfo is not None:
@@ -271,6 +287,8 @@ def local_time(step_us: int) -> Convert:
 
 
 def time_of_day(step_us: int) -> Convert:
+    """A time of day; what is finer than the step is rejected."""
+
     def convert(value: Any) -> time:
         if type(value) is str:
             if _TOO_FINE.search(value):
@@ -289,6 +307,7 @@ def time_of_day(step_us: int) -> Convert:
 
 
 def uuid(value: Any) -> UUID:
+    """A UUID, or the text of one."""
     if type(value) is UUID:
         return value
     if type(value) is str:

@@ -25,9 +25,7 @@ class Columns:
         try:
             self._had = frozenset(json.loads(progress.get(PROGRESS, b"[]")))
         except (ValueError, TypeError) as error:
-            raise ProgressError(
-                "the progress's columns are not readable", remedy="call the exchange's operator"
-            ) from error
+            raise ProgressError("the progress's columns are not readable") from error
 
     def gone(self, available: Collection[str]) -> list[str]:
         """Those that were there, are wanted, and are not `available`."""

@@ -23,6 +23,7 @@ class UnsupportedSchemaError(ConfigError):
     """A schema has a type that rows cannot be converted to."""
 
     code = "unsupported-schema"
+    remedy = "use null and one other type"
 
 
 def converter(
@@ -159,9 +160,7 @@ class _Builder:
     def _union(self, branches: list[Any]) -> Convert:
         others = [b for b in branches if b != "null"]
         if len(others) != 1:
-            raise UnsupportedSchemaError(
-                "a union of several types cannot be filled from rows", remedy="use null and one other type"
-            )
+            raise UnsupportedSchemaError("a union of several types cannot be filled from rows")
         inner = self.of(others[0])
         if "null" not in branches:
             return inner

@@ -35,6 +35,7 @@ class DropFolderUnavailableError(TransientError):
     """The drop folder does not answer for now, such as a network drive."""
 
     code = "drop-folder-unavailable"
+    remedy = "see that the drive is mounted; the connector tries again by itself"
 
 
 @dataclass(frozen=True)

@@ -30,18 +30,21 @@ class DatabaseConfigError(ConfigError):
     """A database cannot be used as it is described."""
 
     code = "database-config"
+    remedy = "correct `database` in connector.yaml"
 
 
 class BadValueError(DatabaseConfigError):
     """A query fails on the value of a row."""
 
     code = "bad-value"
+    remedy = "correct the row, or the query that fails on it"
 
 
 class DatabaseUnavailableError(TransientError):
     """A database does not answer, or is locked, or has no room, for now."""
 
     code = "database-unavailable"
+    remedy = "see that the database runs; the connector tries again by itself"
 
 
 class Paths:

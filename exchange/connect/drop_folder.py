@@ -35,6 +35,7 @@ class DropFolderError(ConfigError):
     """The drop folder cannot be used."""
 
     code = "drop-folder"
+    remedy = "give the connector's user a folder that it may read, write and rename in"
 
 
 class UnusableFileError(Exception):

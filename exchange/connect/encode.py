@@ -17,7 +17,7 @@ from exchange.connect.coerce import RowRejectedError
 Encode = Callable[[Any], bytes]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LOCAL_EPOCH = datetime(1970, 1, 1)
+_LOCAL_EPOCH = _EPOCH.replace(tzinfo=None)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact])
 _FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")

@@ -22,6 +22,7 @@ class NoSinkError(ConfigError):
     """A connector has no sink for that subject, or there is no gap before it."""
 
     code = "no-sink"
+    remedy = "name a subject of the connector's sinks"
 
 
 def open_gaps(cluster: Cluster, connector: Connector, home: Path, subject: str) -> tuple[Gap, ...]:

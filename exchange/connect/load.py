@@ -19,6 +19,7 @@ class ConnectorConfigError(ConfigError):
     """A connector.yaml has mistakes; `problems` are all of them, by line."""
 
     code = "connector-config"
+    remedy = "correct each line that is named; `exchange connector check` checks the file"
 
     def __init__(self, source: str, problems: list[Problem]) -> None:
         self.problems = tuple(sorted(problems))

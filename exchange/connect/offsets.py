@@ -21,6 +21,7 @@ class OtherSinkError(TransientError):
     """Another process moved this sink's offsets: what was read here is to be read again from there."""
 
     code = "other-sink"
+    remedy = "see that only one connector of the department runs"
 
 
 class Offsets:

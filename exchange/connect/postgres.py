@@ -40,8 +40,10 @@ class Connection(psycopg.Connection[Any]):
 
 
 def parameters(given: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-    """How to connect: with limits for every statement, times in UTC (so that the cursor's are always written
-    the same way) and text in UTF-8, whatever the database's own is. What the URL asks for (`given`) stays."""
+    """How to connect: with limits for every statement, times in UTC and text in UTF-8, whatever the database's own is.
+
+    In UTC the cursor's times are always written the same way. What the URL asks for (`given`) stays.
+    """
     options = f"-c timezone=UTC -c lock_timeout={LOCK_S}s -c statement_timeout={int(timeout_s * 1000)}"
     ours = {
         "connect_timeout": 10,

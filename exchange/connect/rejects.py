@@ -16,6 +16,7 @@ class RejectFileError(TransientError):
     """The reject file cannot be written, so nothing may be passed over."""
 
     code = "reject-file"
+    remedy = "make room, or let the connector's user write in its folder"
 
 
 class RejectFile:

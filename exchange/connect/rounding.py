@@ -31,6 +31,7 @@ class UndeclaredLossError(ConfigError):
     """A connector would round values of which the contract does not say so."""
 
     code = "undeclared-loss"
+    remedy = "have `rounded` put to the subject in topics.yaml and applied"
 
 
 def declared(rounding: Mapping[str, Rounding], subject: Subject, schema: Schema) -> None:
@@ -72,7 +73,7 @@ def _decimals(digits: int) -> Convert:
     def convert(value: Any) -> Any:
         if (type(value) is float and math.isfinite(value)) or (type(value) is str and NUMBER.fullmatch(value)):
             value = Decimal(str(value))
-        if type(value) is Decimal and value.is_finite() and value.as_tuple().exponent < -digits:  # type: ignore[operator]
+        if type(value) is Decimal and value.is_finite() and int(value.as_tuple().exponent) < -digits:
             return value.quantize(last, ROUND_HALF_UP, _EXACT)
         return value
 

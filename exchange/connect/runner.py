@@ -36,6 +36,7 @@ class NotInContractError(ConfigError):
     """A connector names something that the contract in force does not give it."""
 
     code = "not-in-contract"
+    remedy = "correct the connector's `subject`, or the contract, and apply"
 
 
 @dataclass(frozen=True)

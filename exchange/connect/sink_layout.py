@@ -28,6 +28,7 @@ class TableMismatchError(ConfigError):
     """A sink's table has columns or a key that do not go with what is delivered."""
 
     code = "table-mismatch"
+    remedy = "change the table, or name another `table` for the sink"
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class SinkTableError(CorruptionError):
     """The table holds records that the offsets say are still to come, or the other way round."""
 
     code = "sink-table"
+    remedy = "restore both from one backup; or name another `table` for the sink, which goes on from there"
 
 
 @dataclass(frozen=True)
@@ -249,10 +250,7 @@ class SinkTable:
         partition, offset = (target.c[name] for name in PLACE)
         here = (partition == origin.partition) & (offset == origin.offset)
         if connection.execute(sa.select(sa.exists().where(here))).scalar_one():
-            raise SinkTableError(
-                f"{self._name} holds records that {OFFSETS} says are still to come",
-                remedy="restore both from one backup; or name another `table` for the sink, which goes on from there",
-            )
+            raise SinkTableError(f"{self._name} holds records that {OFFSETS} says are still to come")
 
     def _not_deleted(self, connection: Connection, topic: str, run: Sequence[Change]) -> list[Mapping[str, Any]]:
         """The rows to write: all of live records, of replayed ones those that were not deleted since."""
@@ -293,7 +291,7 @@ class SinkTable:
 
 def _may_replace(target: sa.TableClause, time_ms: Any, replay: str) -> sa.ColumnElement[bool]:
     """Whether a row may give way to a record of that time, which that replay brings."""
-    return (target.c[REPLAY] == replay) | (target.c[TIME] <= time_ms)
+    return sa.or_(target.c[REPLAY] == replay, target.c[TIME] <= time_ms)
 
 
 def _runs(changes: Sequence[Change]) -> list[list[Change]]:

@@ -59,6 +59,7 @@ class UnstorableError(RecordError):
     """A record has a value that the database has no room for."""
 
     code = "unstorable"
+    remedy = "widen the column, or name another `table` for the sink"
 
 
 def kind(field: Field) -> str:

@@ -40,12 +40,14 @@ class RepeatedCursorError(DatabaseConfigError):
     """Two rows have the same timestamp and id, so that one of them could be passed over."""
 
     code = "repeated-cursor"
+    remedy = "name a column as cursor.id that tells the rows apart"
 
 
 class ColumnGoneError(DatabaseConfigError):
     """A column from which rows were published is not there any more."""
 
     code = "column-gone"
+    remedy = "bring it back, or give its new name under `columns`"
 
 
 @dataclass
@@ -203,8 +205,7 @@ class SqlSource(Source):
 
     def _repeated(self) -> RepeatedCursorError:
         return RepeatedCursorError(
-            f"{self._config.subject}: rows with the same {self.cursor.time} and {self.cursor.id}",
-            remedy="name a column as cursor.id that tells the rows apart",
+            f"{self._config.subject}: rows with the same {self.cursor.time} and {self.cursor.id}"
         )
 
     def _noted(self) -> dict[str, bytes | None]:

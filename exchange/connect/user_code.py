@@ -15,6 +15,7 @@ class UserCodeError(ConfigError):
     """A file of the connector's folder cannot be used."""
 
     code = "user-code"
+    remedy = "correct the file"
 
 
 def load(folder: Path, reference: str) -> Any:
@@ -38,7 +39,7 @@ def load(folder: Path, reference: str) -> Any:
 
 def transform(folder: Path, reference: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any] | None]:
     """The function that maps a row to a row, or to None where the row is not for publication."""
-    function = load(folder, reference)
+    function: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = load(folder, reference)
     if not callable(function):
         raise UserCodeError(f"{reference} is not a function", remedy="def it with one argument, the row")
     return function

@@ -34,12 +34,14 @@ class CursorTypeError(ConfigError):
     """The cursor's time column holds something that is not a time."""
 
     code = "cursor-type"
+    remedy = "name a column that is a timestamp"
 
 
 class ProgressError(CorruptionError):
     """What the cursor topic says about a source cannot be understood."""
 
     code = "progress"
+    remedy = "call the exchange's operator"
 
 
 def row_hash(moment: Moment, row_id: Any) -> int:
@@ -106,7 +108,7 @@ def latest(moments: Iterable[Moment], now: float) -> Moment | None:
 def before(a: Any, b: Any) -> bool:
     """Whether a sorts before b; no, where they do not compare."""
     try:
-        return a < b
+        return bool(a < b)
     except TypeError:  # SQLite can hold numbers and text in one column
         return False
 
@@ -133,9 +135,7 @@ class Window:
                 self._pages.append(_Page(name, facts["until"], np.frombuffer(hashes, ">u8").astype(np.uint64)))
                 self.low, self.high = facts["low"], facts["high"]
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ProgressError(
-                    f"progress {name} is not readable", remedy="call the exchange's operator"
-                ) from error
+                raise ProgressError(f"progress {name} is not readable") from error
 
     def known(self) -> np.ndarray:
         """The hashes of all rows in the window, uint64[n], sorted."""
@@ -185,9 +185,7 @@ def _dump(moment: Moment | None) -> list[Any]:
         return ["bytes", moment.hex()]
     if isinstance(moment, Unreadable):
         return ["unreadable", [moment.stored, moment.kind]]
-    raise CursorTypeError(
-        f"the cursor's time column gives {type(moment).__name__}", remedy="name a column that is a timestamp"
-    )
+    raise CursorTypeError(f"the cursor's time column gives {type(moment).__name__}")
 
 
 def _load(value: list[Any]) -> Any:

@@ -32,6 +32,7 @@ class WorkerError(CorruptionError):
     """A source or sink failed in a way that nobody foresaw; its log line says where."""
 
     code = "worker"
+    remedy = "see the log for the place in the code"
 
 
 class Worker(threading.Thread):
@@ -82,9 +83,7 @@ class Worker(threading.Thread):
         if isinstance(error, CorruptionError) or (lasting and not self._patient):
             _log.critical(f"{self.kind} ended", extra=extra, exc_info=True)
             # What is not ours could quote a row: it goes no further than its place in the log.
-            self.ended_with = known or WorkerError(
-                f"{self.kind} {self.subject} failed: {code}", remedy="see the log for the place in the code"
-            )
+            self.ended_with = known or WorkerError(f"{self.kind} {self.subject} failed: {code}")
             return
         _log.warning(
             f"{self.kind} failed, will try again", extra={**extra, "attempt": self._attempt + 1}, exc_info=lasting
@@ -93,7 +92,7 @@ class Worker(threading.Thread):
     def _pause_s(self) -> float:
         if isinstance(self.error, ConfigError):
             return LAST_BACKOFF_S
-        return min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._attempt, 10))
+        return min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._attempt, 10))
 
     def state(self) -> str:
         """What it does, in words: idle, working, waiting (for what, since when), or failing (why, since when)."""

@@ -18,7 +18,8 @@ from exchange.contract.touch import touched
 from exchange.document.nearest import nearest
 from exchange.document.problem import Path, Problem, Severity, dotted
 from exchange.document.yaml import Document
-from exchange.schema.avro import Schema, SchemaError
+from exchange.schema.avro import Schema
+from exchange.schema.resolve import SchemaError
 
 # Principals, groups and transactional ids start with `<department>.`: this prefix is the exchange's own.
 RESERVED = frozenset(("exchange",))

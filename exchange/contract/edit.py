@@ -25,6 +25,7 @@ class EditError(ConfigError):
     """The contract file is written in a way that is not safe to edit by machine."""
 
     code = "contract-edit"
+    remedy = "write it plainly, or edit the file by hand"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ class EpochError(CorruptionError):
     """A record of `exchange.contract` is not an epoch."""
 
     code = "epoch"
+    remedy = "restore the topic from a backup: only `exchange apply` may write it"
 
 
 def encode(epoch: Epoch) -> bytes:

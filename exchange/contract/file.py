@@ -16,12 +16,14 @@ class ContractChangedError(TransientError):
     """The contract file was changed while it was edited."""
 
     code = "contract-changed"
+    remedy = "run it again"
 
 
 class ContractUnwritableError(ConfigError):
     """The contract file cannot be written."""
 
     code = "contract-unwritable"
+    remedy = "let the user that runs this write the file"
 
 
 def read_file(path: Path) -> bytes:

@@ -27,6 +27,7 @@ class QuotaRecordError(CorruptionError):
     """A record of `exchange.quota` is not what its partition holds."""
 
     code = "quota-record"
+    remedy = "see that every router has the same version of the exchange"
 
 
 class Claim(Model):
@@ -133,4 +134,4 @@ def _decode(kind: type[RECORD], value: bytes) -> RECORD:
         return kind.model_validate_json(value)
     except ValidationError as error:
         message = f"a record of {names.QUOTA} is not a {kind.__name__.lower()}: {error.error_count()} mistakes"
-        raise QuotaRecordError(message, remedy="see that every router has the same version of the exchange") from error
+        raise QuotaRecordError(message) from error

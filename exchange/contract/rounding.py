@@ -36,7 +36,8 @@ def fault(field: Field, rounding: Rounding) -> str:
 
 
 def in_words(rounding: Rounding) -> str:
-    """
+    """What is lost, for people.
+
     >>> in_words(2), in_words("millis")
     ('rounded to 2 decimals', 'cut to millis')
     """

@@ -16,6 +16,7 @@ class NoEpochError(ConfigError):
     """The cluster has no contract yet."""
 
     code = "no-epoch"
+    remedy = "run `exchange apply`"
 
 
 def bad_values(schema_id: int) -> list[bytes]:

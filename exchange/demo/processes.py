@@ -120,9 +120,9 @@ class Processes:
 
 
 def _sums(text: str) -> dict[str, float]:
-    """Prometheus text as sums by family, and by `family:outcome` where there is that label.
+    r"""Prometheus text as sums by family, and by `family:outcome` where there is that label.
 
-    >>> _sums('# HELP a\\na{outcome="x"} 2\\na{outcome="y"} 3\\n')
+    >>> _sums('# HELP a\na{outcome="x"} 2\na{outcome="y"} 3\n')
     {'a': 5.0, 'a:x': 2.0, 'a:y': 3.0}
     """
     sums: dict[str, float] = {}

@@ -42,12 +42,14 @@ class StepFailedError(ConfigError):
     """A step of the demo did not succeed; its output says why."""
 
     code = "step-failed"
+    remedy = "see the output above"
 
 
 class StalledError(TransientError):
     """Records stopped moving before all had arrived."""
 
-    code = "stalled"
+    code = "demo-stalled"
+    remedy = "see the logs of what did not move"
 
 
 @dataclass

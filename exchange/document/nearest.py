@@ -7,7 +7,8 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """
+    """The known name that may have been meant, or else all of them.
+
     >>> nearest("resident_idd", ["resident_id", "income"])
     'did you mean resident_id?'
     >>> nearest("x", ["resident_id", "income"])

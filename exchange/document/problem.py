@@ -28,7 +28,8 @@ class Problem:
 
 
 def dotted(path: Path) -> str:
-    """
+    """The place of a value in its document, as people write it.
+
     >>> dotted(("grants", 3, "fields", 1))
     'grants[3].fields[1]'
     """
@@ -40,6 +41,7 @@ class ContractError(ConfigError):
     """The contract file has mistakes; `problems` are all of them, by line."""
 
     code = "contract"
+    remedy = "correct each line that is named; `exchange validate` checks the file"
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))

@@ -130,7 +130,8 @@ class _PlainComposer(Composer):
             _fault(self.document, line, f"tag {tag} is not allowed here", "remove it")
         self.depth += 1
         try:
-            return super().compose_node(parent, index)
+            node: Node = super().compose_node(parent, index)
+            return node
         finally:
             self.depth -= 1
 

@@ -23,6 +23,7 @@ class HolidaysError(ConfigError):
     """The file of public holidays cannot be used."""
 
     code = "holidays"
+    remedy = "correct the file that EXCHANGE_HOLIDAYS names"
 
 
 class Year(Model):

@@ -18,6 +18,7 @@ class HistoryError(CorruptionError):
     """The history of grants was changed after it was written."""
 
     code = "grant-history"
+    remedy = "find out who changed the grants' database, and compare it with a backup"
 
 
 @dataclass(frozen=True)

@@ -37,30 +37,35 @@ class NoRequestError(ConfigError):
     """There is no such request, or no such grant."""
 
     code = "grant-unknown"
+    remedy = "see `exchange grant list`"
 
 
 class WrongStateError(ConfigError):
     """The request is not at the point where this can be done."""
 
     code = "grant-state"
+    remedy = "see `exchange grant show` for whose turn it is"
 
 
 class WrongActorError(ConfigError):
     """It is for someone else to do this."""
 
     code = "grant-actor"
+    remedy = "let a colleague of the department whose turn it is do it"
 
 
 class TextError(ConfigError):
     """A reason, purpose or name is missing, or holds what cannot be shown."""
 
     code = "grant-text"
+    remedy = "give it, in one line of words"
 
 
 class PastPeriodError(ConfigError):
     """What is asked for would be over before it began."""
 
     code = "grant-period"
+    remedy = "ask for days to come"
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def submit(number: int, grant: Grant, actor: Actor, now: datetime, office: Offic
     plain(grant.purpose.basis, "the legal basis")
     plain(grant.purpose.text, "the purpose")
     if grant.until < city_day(now):
-        raise PastPeriodError(f"the period ends on {grant.until}, which is over", remedy="ask for days to come")
+        raise PastPeriodError(f"the period ends on {grant.until}, which is over")
     state: State = "rejected" if office.share == "closed" else "requested"
     return Request(number, grant, needs_answer(grant, office), actor, now, renews, state)
 
@@ -247,7 +252,7 @@ def _must_be_time(request: Request, act: Act, asked: bool) -> None:
             raise WrongStateError(message, remedy="tell the authority what speaks against it")
         if state != "reviewed":
             why = "not yet reviewed" if state == "requested" else "already answered"
-            raise WrongStateError(f"request {number} is {why}", remedy="see `exchange grant show` for whose turn it is")
+            raise WrongStateError(f"request {number} is {why}")
     if act == "approve" and asked and state != "agreed":
         message = f"request {number} needs the answer of {request.provider} before it can be approved"
         remedy = (

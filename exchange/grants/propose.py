@@ -32,6 +32,7 @@ class RequestMistakesError(ConfigError):
     """
 
     code = "grant-request"
+    remedy = "correct it, and request all of it again"
     rejected: Sequence[Request] = ()
 
 
@@ -90,9 +91,7 @@ def propose(
             mistakes.append(f"{places[number - first_number]}: {error}")
     if mistakes:
         told = "".join(f"\n  {printable(mistake, '')}" for mistake in mistakes)
-        refusal = RequestMistakesError(
-            f"nothing was requested:{told}", remedy="correct it, and request all of it again"
-        )
+        refusal = RequestMistakesError(f"nothing was requested:{told}")
         refusal.rejected = list(_for_closed(drafts, base.contract, actor, now, authority, first_number))
         raise refusal
     return requests

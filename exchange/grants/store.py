@@ -23,12 +23,14 @@ class GrantStoreUnavailableError(TransientError):
     """The grants' database does not answer, or is busy for too long."""
 
     code = "grant-store-unavailable"
+    remedy = "see that the grants' database runs, then run it again"
 
 
 class GrantStoreConfigError(ConfigError):
     """The grants' database cannot be used as it is named."""
 
     code = "grant-store-config"
+    remedy = "see EXCHANGE_GRANTS_URL in README"
 
 
 def grants_url(settings: Settings) -> str:
@@ -180,7 +182,7 @@ def _load(connection: Connection, number: int) -> Request:
     # A number that no column holds is an error of the database's, not an answer.
     row = connection.execute(query).first() if number < _NUMBERS else None
     if row is None:
-        raise NoRequestError(f"there is no request {number}", remedy="see `exchange grant list`")
+        raise NoRequestError(f"there is no request {number}")
     return _request(row)
 
 

@@ -32,6 +32,7 @@ class EntryError(CorruptionError):
     """A ledger entry that cannot be read, or whose sums do not balance."""
 
     code = "ledger-entry"
+    remedy = "find out who else may write the ledger topic"
 
 
 @dataclass(frozen=True, slots=True)

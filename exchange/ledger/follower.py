@@ -30,12 +30,14 @@ class LedgerMissingError(TransientError):
     """The cluster has no ledger topic yet."""
 
     code = "ledger-missing"
+    remedy = "run `exchange apply`"
 
 
 class LedgerRecordError(CorruptionError):
     """A record on the ledger topic is not what a router writes."""
 
     code = "ledger-record"
+    remedy = "find out who else may write the ledger topic"
 
 
 class Follower:
@@ -86,7 +88,7 @@ class Follower:
         with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
             ledger = [(names.LEDGER, p) for p in consumer.partitions(names.LEDGER)]
             if not ledger:
-                raise LedgerMissingError(f"there is no topic {names.LEDGER} yet", remedy="run `exchange apply`")
+                raise LedgerMissingError(f"there is no topic {names.LEDGER} yet")
             wanted = [*ledger, (names.CONTRACT, 0)] if consumer.partitions(names.CONTRACT) else ledger
             ends = consumer.end_offsets(wanted)
             topic_ids = consumer.topic_ids({topic for topic, _ in wanted})

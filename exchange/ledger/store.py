@@ -46,18 +46,21 @@ class StoreUnavailableError(TransientError):
     """The ledger's database does not answer, or another follower is at work on it."""
 
     code = "ledger-store-unavailable"
+    remedy = "see that the ledger's database runs, and that only one follower does"
 
 
 class StoreConfigError(ConfigError):
     """The ledger's database cannot be used as it is named."""
 
     code = "ledger-store-config"
+    remedy = "see EXCHANGE_LEDGER_URL in README"
 
 
 class LedgerContradictionError(CorruptionError):
     """The ledger's database and the ledger on Kafka say different things."""
 
     code = "ledger-contradiction"
+    remedy = "find out who rewrote the ledger topic before anything else"
 
 
 def ledger_url(settings: Settings) -> str:
@@ -211,8 +214,7 @@ def _unknown(connection: Connection, placed: Sequence[Placed]) -> list[Placed]:
     for p in placed:
         if known.get((p.partition, p.offset), p.digest) != p.digest:
             raise LedgerContradictionError(
-                f"{names.LEDGER}/{p.partition} offset {p.offset} is not what was read before",
-                remedy="find out who rewrote the ledger topic before anything else",
+                f"{names.LEDGER}/{p.partition} offset {p.offset} is not what was read before"
             )
     return [p for p in placed if (p.partition, p.offset) not in known]
 
@@ -332,7 +334,7 @@ def _generation(connection: Connection, rows: int) -> int:
     if newest is not None and newest.rows < GENERATION_ROWS:
         here = t.c.generation == newest.generation
         connection.execute(update(t).where(here).values(rows=newest.rows + rows))
-        return newest.generation
+        return int(newest.generation)
     number = 0 if newest is None else newest.generation + 1
     connection.execute(insert(t).values(generation=number, rows=rows))
     return number

@@ -23,18 +23,21 @@ class SelectorError(ConfigError):
     """What is to select the daemons' series is not a list of label matchers."""
 
     code = "monitoring-selector"
+    remedy = 'give label matchers, as job="exchange"'
 
 
 class RunbooksError(ConfigError):
     """The address of the runbooks is not one."""
 
     code = "monitoring-runbooks"
+    remedy = "begin with https:// and leave out what follows a #"
 
 
 class ExportError(ConfigError):
     """The folder cannot be written, or holds files that somebody has changed."""
 
     code = "monitoring-export"
+    remedy = "export to another folder and compare, or overwrite with --force"
 
 
 def contents(selector: str = "", runbooks: str = RUNBOOKS) -> dict[str, str]:
@@ -45,11 +48,9 @@ def contents(selector: str = "", runbooks: str = RUNBOOKS) -> dict[str, str]:
     docs/monitoring.md; alerts and panels link into it. SelectorError, RunbooksError if they are not such.
     """
     if selector and not _MATCHERS.fullmatch(selector):
-        raise SelectorError(f"{selector!r} does not select series", remedy='give label matchers, as job="exchange"')
+        raise SelectorError(f"{selector!r} does not select series")
     if runbooks != RUNBOOKS and not _ADDRESS.fullmatch(runbooks):
-        raise RunbooksError(
-            f"{runbooks!r} is not the address of a page", remedy="begin with https:// and leave out what follows a #"
-        )
+        raise RunbooksError(f"{runbooks!r} is not the address of a page")
     made = {f"dashboards/{one.name}.json": json.dumps(as_json(one), indent=2) + "\n" for one in DASHBOARDS}
     made["rules/alerts.yml"] = _selecting(_packaged("alerts.yml"), selector)
     made["prometheus.example.yml"] = _packaged("prometheus.example.yml")
@@ -67,10 +68,7 @@ def export(folder: Path, texts: dict[str, str], *, force: bool) -> list[Path]:
         differing = [path for path, data in wanted.items() if path.exists() and path.read_bytes() != data]
         if differing and not force:
             more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-            raise ExportError(
-                f"{differing[0]}{more}: there already, with another content",
-                remedy="export to another folder and compare, or overwrite with --force",
-            )
+            raise ExportError(f"{differing[0]}{more}: there already, with another content")
         return list(_write({path: data for path, data in wanted.items() if path in differing or not path.exists()}))
     except OSError as error:
         raise ExportError(

@@ -16,7 +16,8 @@ _SHARED = ("topic", "group", "transactional-id")  # kinds of which others on the
 
 
 def principal(name: str) -> str:
-    """
+    """Who logs in, as Kafka names it in its rules.
+
     >>> principal("tax")
     'User:tax'
     """
@@ -36,8 +37,10 @@ def wanted_access(contract: Contract) -> frozenset[Rule]:
 
 
 def owned(rule: Rule, principals: Collection[str]) -> bool:
-    """Whether a rule that no contract asks for is removed: it allows the exchange's own principals
-    (`principals`) more than their part, or anyone to touch what is the exchange's.
+    """Whether a rule that no contract asks for is removed.
+
+    It is if it allows the exchange's own principals (`principals`) more than their part, or anyone to touch what is
+    the exchange's.
 
     Left alone, for `drift` to show: rules that deny, which an administrator made, such as after a theft;
     others' that move no records, such as a monitor's; others' for `_schemas`, which may be a registry's;

@@ -43,12 +43,14 @@ class PlanRefusedError(ConfigError):
     """The contract asks for something that cannot be done."""
 
     code = "plan-refused"
+    remedy = "correct the contract as is said of each target"
 
 
 class ConcurrentApplyError(TransientError):
     """Someone else registered a schema or published an epoch at the same time, and was first."""
 
     code = "concurrent-apply"
+    remedy = "run `exchange plan` again: theirs is in force, yours is not"
 
 
 def read_actual(cluster: Cluster) -> Actual:
@@ -140,4 +142,4 @@ def _publish_epoch(cluster: Cluster, change: PublishEpoch) -> None:
     newest = latest_epoch(cluster)
     if newest is None or newest[1] != offset:
         message = f"another administrator published epoch {change.epoch.number} first"
-        raise ConcurrentApplyError(message, remedy="run `exchange plan` again: theirs is in force, yours is not")
+        raise ConcurrentApplyError(message)

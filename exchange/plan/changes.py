@@ -38,6 +38,8 @@ class Change:
 
 @dataclass(frozen=True)
 class CreateTopic(Change):
+    """A topic that the contract wants and the cluster has not."""
+
     part = "topics"
     topic: Topic
 
@@ -48,6 +50,8 @@ class CreateTopic(Change):
 
 @dataclass(frozen=True)
 class AddPartitions(Change):
+    """A topic with fewer partitions than the contract wants."""
+
     part = "topics"
     before: int
     after: int
@@ -62,6 +66,8 @@ class AddPartitions(Change):
 
 @dataclass(frozen=True)
 class AlterConfigs(Change):
+    """A topic whose settings are not those of the contract."""
+
     part = "topics"
     before: Mapping[str, str | None]
     after: Mapping[str, str]
@@ -74,6 +80,8 @@ class AlterConfigs(Change):
 
 @dataclass(frozen=True)
 class SetCompatibility(Change):
+    """How a subject's schemas may change, as the registry's topic holds it."""
+
     part = "schemas"
     level: Level
     records: tuple[KeyValue, ...]
@@ -85,6 +93,8 @@ class SetCompatibility(Change):
 
 @dataclass(frozen=True)
 class RegisterSchema(Change):
+    """A schema that the registry's topic does not hold yet."""
+
     part = "schemas"
     id: int
     version: int
@@ -116,6 +126,8 @@ class SetRates(Change):
 
 @dataclass(frozen=True)
 class AllowAccess(Change):
+    """Rules that one principal needs and has not."""
+
     part = "acls"
     rules: tuple[Rule, ...]
 
@@ -126,6 +138,8 @@ class AllowAccess(Change):
 
 @dataclass(frozen=True)
 class RemoveAccess(Change):
+    """Rules that one principal has and must not have."""
+
     part = "acls"
     rules: tuple[Rule, ...]
 
@@ -136,6 +150,8 @@ class RemoveAccess(Change):
 
 @dataclass(frozen=True)
 class DeleteTopic(Change):
+    """A topic whose deletion was asked for by name."""
+
     part = "topics"
 
     @property
@@ -145,6 +161,8 @@ class DeleteTopic(Change):
 
 @dataclass(frozen=True)
 class PublishEpoch(Change):
+    """The contract, as the next epoch."""
+
     part = "grants"
     epoch: Epoch
     differences: tuple[str, ...]

@@ -50,8 +50,9 @@ class Drift:
 
 
 def find_drift(plan: Plan, loaded: Loaded, actual: Actual, accepted: Collection[str] = ()) -> Drift:
-    """Compare; `plan` is the whole one of the same contract and cluster, `accepted` are principals
-    (`User:backup`) whose rules are in order although no contract asks for them.
+    """Compare; `plan` is the whole one of the same contract and cluster.
+
+    `accepted` are principals (`User:backup`) whose rules are in order although no contract asks for them.
     """
     ours = principals([*(d.id for d in loaded.contract.departments), *actual.departments])
     others = _others(loaded, actual, ours, accepted)

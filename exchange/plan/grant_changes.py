@@ -145,7 +145,8 @@ def _seen(mask: Mask | None) -> str:
 
 
 def _quota(name: str, limit: int | None) -> str:
-    """
+    """One limit of a quota, for people.
+
     >>> _quota("records_per_day", 5)
     'at most 5 records per day'
     """

@@ -34,6 +34,7 @@ class SavedPlanError(ConfigError):
     """A file is not a plan that this version saved, or the plan in it is out of date."""
 
     code = "saved-plan"
+    remedy = "look at `exchange plan` again, and apply what it says now"
 
 
 class SavedPlan(Model):
@@ -89,7 +90,7 @@ def require_same(reviewed: Mapping[Basis, str], steps: Collection[str], basis: M
     if changed or tuple(steps) != texts(plan):
         what = ", ".join(changed) or "the steps, by another version of the exchange"
         message = f"since this plan was made something has changed: {what}"
-        raise SavedPlanError(message, remedy="look at `exchange plan` again, and apply what it says now")
+        raise SavedPlanError(message)
 
 
 def texts(plan: Plan) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class PatternError(ConfigError):
     """A pattern does not say which department and subject a topic belongs to."""
 
     code = "pattern"
+    remedy = "name both, as subject.{department}.{subject}"
 
 
 @dataclass

@@ -13,6 +13,7 @@ class NoPseudonymKeyError(ConfigError):
     """A grant gives pseudonyms, and the router has no key to make them."""
 
     code = "no-pseudonym-key"
+    remedy = "give the router its key"
 
 
 def reader_key(master: bytes, reader: str, rotation: int) -> bytes:
@@ -25,5 +26,5 @@ def reader_key(master: bytes, reader: str, rotation: int) -> bytes:
     False
     """
     if len(master) != 32:
-        raise NoPseudonymKeyError("a grant gives pseudonyms, but there is no key", remedy="give the router its key")
+        raise NoPseudonymKeyError("a grant gives pseudonyms, but there is no key")
     return blake2b(f"{reader}/{rotation}".encode(), digest_size=32, key=master, person=_READER).digest()

@@ -58,7 +58,8 @@ _SMALLEST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double":
 class PlanError(ConfigError):
     """A schema is too large for the kernels."""
 
-    code = "plan"
+    code = "schema-too-large"
+    remedy = "nest named types less often"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ class _Compiler:
         """Append words; return the position after them."""
         self.code += words
         if len(self.code) > MAX_CODE:
-            raise PlanError("the schema's types write out to too much", remedy="nest named types less often")
+            raise PlanError("the schema's types write out to too much")
         return len(self.code)
 
     def type(self, node: Any) -> None:

@@ -20,6 +20,7 @@ class OversizedBatchError(RecordError):
     """A compressed batch holds more than the bound, or cannot be decompressed."""
 
     code = "batch-codec"
+    remedy = "let the publisher write smaller batches, in a codec of Kafka's"
 
 
 def decompress(codec: int, data: memoryview, max_bytes: int) -> bytes:
@@ -43,7 +44,7 @@ def _gzip(data: memoryview, max_bytes: int) -> bytes:
 
 
 def _lz4(data: memoryview, max_bytes: int) -> bytes:
-    return lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=max_bytes + 1)
+    return bytes(lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=max_bytes + 1))
 
 
 def _zstd(data: memoryview, max_bytes: int) -> bytes:

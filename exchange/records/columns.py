@@ -135,13 +135,14 @@ class Reals:
         except OverflowError:
             nearest = inf if wanted > 0 else -inf
         if nearest == wanted:
-            return {
+            held: dict[str, np.ndarray] = {
                 "eq": values == nearest,
                 "ge": values >= nearest,
                 "gt": values > nearest,
                 "le": values <= nearest,
                 "lt": values < nearest,
-            }[op]
+            }
+            return held[op]
         # No double lies between `wanted` and `nearest`.
         if op == "eq":
             return np.zeros(len(values), np.bool_)
@@ -175,12 +176,15 @@ class Symbols:
 
     def test(self, op: str, wanted: Any) -> np.ndarray:
         table = np.array([holds(op, symbol, wanted) for symbol in self.symbols], np.bool_)
-        return table[self.index]
+        return np.take(table, self.index)
 
 
 def _compare(op: str, order: np.ndarray) -> np.ndarray:
     """Whether `op` holds where a value is below (-1), at (0) or above (1) the wanted one."""
-    return {"eq": order == 0, "ge": order >= 0, "gt": order > 0, "le": order <= 0, "lt": order < 0}[op]
+    held: dict[str, np.ndarray] = {
+        "eq": order == 0, "ge": order >= 0, "gt": order > 0, "le": order <= 0, "lt": order < 0
+    }  # fmt: skip
+    return held[op]
 
 
 @njit(nogil=True, cache=True)

@@ -13,7 +13,7 @@ from numba import njit
 
 from exchange.contract.masks import REDACTED
 from exchange.contract.model import Mask
-from exchange.records import hash
+from exchange.records import hashes
 from exchange.records.build import Values
 from exchange.records.columns import Column, Reader, Reals, Texts, compile_reader
 from exchange.records.locate import Located
@@ -80,12 +80,16 @@ def compile_mask(schema: Schema, name: str, mask: Mask, pseudonym_key: bytes) ->
 def pseudonyms(key: bytes, texts: Values, rows: np.ndarray) -> Values:
     """The pseudonyms of the texts in `rows` (indexes), as `pseudonym` gives them; null for null and all other rows."""
     start, size = texts.start[rows], texts.length[rows]
-    digest = hash.tags(
-        texts.buf, start, size, hash.tag_state(key, hash.PSEUDONYM), np.empty((len(rows), hash.TAG_BYTES), np.uint8)
+    digest = hashes.tags(
+        texts.buf,
+        start,
+        size,
+        hashes.tag_state(key, hashes.PSEUDONYM),
+        np.empty((len(rows), hashes.TAG_BYTES), np.uint8),
     )
     made = Values.nulls(len(texts.start))
-    made.start[rows] = np.arange(len(rows)) * 2 * hash.TAG_BYTES
-    made.length[rows] = np.where(size < 0, -1, 2 * hash.TAG_BYTES)
+    made.start[rows] = np.arange(len(rows)) * 2 * hashes.TAG_BYTES
+    made.length[rows] = np.where(size < 0, -1, 2 * hashes.TAG_BYTES)
     hexadecimal = np.ascontiguousarray(_HEX[digest]).reshape(-1)
     hexadecimal.flags.writeable = False
     return made._replace(buf=hexadecimal)
@@ -104,12 +108,14 @@ def _partial(first: int, last: int, solid: bytes) -> Encode:
 
 
 def _pseudonym(key: bytes, solid: bytes) -> Encode:
-    state = hash.tag_state(key, hash.PSEUDONYM)
+    state = hashes.tag_state(key, hashes.PSEUDONYM)
     head = np.frombuffer(solid + b"\x40", np.uint8)  # 32 as a varint
 
     def encode(column: Any, null: np.ndarray) -> Pieces:
         texts: Texts = column
-        digest = hash.tags(texts.buf, texts.start, texts.size, state, np.empty((len(null), hash.TAG_BYTES), np.uint8))
+        digest = hashes.tags(
+            texts.buf, texts.start, texts.size, state, np.empty((len(null), hashes.TAG_BYTES), np.uint8)
+        )
         rows = np.empty((len(null), len(head) + 32), np.uint8)
         rows[:, : len(head)] = head
         rows[:, len(head) :] = _HEX[digest].reshape(len(null), 32)
@@ -144,7 +150,8 @@ def _calendar(kind: str, solid: bytes) -> Encode:
 def _since_first(column: Any, unit: str) -> np.ndarray:
     """Years or months since the first that a date can be in."""
     first = np.datetime64("0001-01-01").astype(f"datetime64[{unit}]").astype(np.int64)
-    return column.values.astype("datetime64[D]").astype(f"datetime64[{unit}]").astype(np.int64) - first
+    since: np.ndarray = column.values.astype("datetime64[D]").astype(f"datetime64[{unit}]").astype(np.int64) - first
+    return since
 
 
 def _table(values: list[bytes], index: Callable[[Any], np.ndarray]) -> Encode:

@@ -25,6 +25,7 @@ class InconvertibleError(ConfigError):
     """The view's field is not the writer's byte for byte: it takes the Avro library to convert it."""
 
     code = "inconvertible"
+    remedy = "nothing: its records are converted one by one, which is slower"
 
 
 FIELDS = 0

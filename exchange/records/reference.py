@@ -35,7 +35,7 @@ from exchange.contract.masks import REDACTED
 from exchange.contract.model import Condition, Mask, Where
 from exchange.contract.period import CITY_TIME
 from exchange.errors import ConfigError, RecordError
-from exchange.records.hash import PSEUDONYM, TAG_BYTES
+from exchange.records.hashes import PSEUDONYM, TAG_BYTES
 from exchange.schema.avro import Field, Schema, decode, encode, parse
 from exchange.schema.resolve import SchemaError
 
@@ -52,6 +52,7 @@ class UnevaluableError(ConfigError):
     """A condition means nothing for a writer's field."""
 
     code = "unevaluable"
+    remedy = "correct the grant's `where` or masks, then run `exchange apply`"
 
 
 def operand(field: Field, value: Any, scale: int = 0) -> Any:
@@ -120,11 +121,11 @@ def scale_of(schema: Schema, field: Field) -> int:
 def holds(name: str, value: Any, wanted: Any) -> bool:
     """Whether an operator holds for a field's value; `wanted` comes from `operands`."""
     if name == "is_null":
-        return (value is None) is wanted
+        return (value is None) is bool(wanted)
     if name == "eq":
-        return value == wanted
+        return bool(value == wanted)
     if name == "ne":
-        return value != wanted
+        return bool(value != wanted)
     if name == "in":
         return value in wanted
     if value is None:
@@ -160,7 +161,7 @@ def unmet(writer: Schema, where: Where, body: bytes) -> list[str]:
     UnevaluableError and DecodeError as for `Reference`.
     """
     reference = Reference(writer, None, {})
-    record = reference._numbers(decode(reference.writer, body))
+    record = reference.numbers(decode(reference.writer, body))
     found = []
     for name, part in where.items():
         if not isinstance(part, Condition):
@@ -198,7 +199,7 @@ class Reference:
 
     def keeps(self, body: bytes) -> bool:
         """Whether every condition holds; DecodeError where the body is not a record."""
-        record = self._numbers(decode(self.writer, body))
+        record = self.numbers(decode(self.writer, body))
         return all(test(record) for test in self.where)
 
     def project(self, body: bytes) -> bytes:
@@ -207,7 +208,7 @@ class Reference:
             return body
         given = decode(self.writer, body, self.unmasked) if self.unmasked is not None else {}
         if self.masks:
-            record = self._numbers(decode(self.writer, body))
+            record = self.numbers(decode(self.writer, body))
             for name, mask in self.masks.items():
                 given[name] = mask_value(mask, record[name], self.scales.get(name, 0), self.pseudonym_key)
         return encode(self.view, given)
@@ -219,7 +220,7 @@ class Reference:
         except RecordError:
             return None
 
-    def _numbers(self, record: dict[str, Any]) -> dict[str, Any]:
+    def numbers(self, record: dict[str, Any]) -> dict[str, Any]:
         """The record with decimals as unscaled integers."""
         numbers = {n: int.from_bytes(record[n], "big", signed=True) for n in self.scales if record[n] is not None}
         return {**record, **numbers}

@@ -20,6 +20,7 @@ class MalformedBatchError(CorruptionError):
     """A length in a batch leads outside of it, although the broker accepted the batch."""
 
     code = "malformed-batch"
+    remedy = "stop the router, and look at the broker's disk and log"
 
 
 class SourceBatch(NamedTuple):
@@ -119,7 +120,7 @@ def _place(sections: Sequence[bytes | memoryview | None]) -> tuple[np.ndarray, l
 
 
 def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
+    return int(array.__array_interface__["data"][0])
 
 
 def read_only(data: bytes | bytearray | memoryview) -> np.ndarray:

@@ -129,9 +129,9 @@ def compile_view(
     masks: Mapping[str, Mask] | None = None,
     pseudonym_key: bytes = b"",
 ) -> View:
-    """The view of a grant: `writers` are the subject's schemas by id, `view` the id and schema of what
-    is delivered, or None for whole records. PlanError where a schema is too large.
+    """The view of a grant; PlanError if a schema is too large.
 
+    `writers` are the subject's schemas by id, `view` the id and schema of what is delivered, or None for whole records.
     `masks` are by field; conditions look at what is behind them. `pseudonym_key` is the reader's (32 bytes).
     """
 

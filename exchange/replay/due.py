@@ -24,11 +24,11 @@ _READ_S = 900.0
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be replayed: the records of `grant`'s subject from the first one of time `from_ms` on to the
-    first one of time `until_ms` (ms since 1970; None: all that the live flow has decided).
+    """What is to be replayed: records of `grant`'s subject from a first time to another.
 
-    Of these, what the grant has never delivered, or with `again` all. What entries with this `id` cover
-    is done, whatever became of it.
+    They go from the first record of time `from_ms` on to the first one of time `until_ms` (ms since 1970; None: all
+    that the live flow has decided). Of these, what the grant has never delivered, or with `again` all. What entries
+    with this `id` cover is done, whatever became of it.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Window:
     def rows(self, offset: np.ndarray) -> np.ndarray:
         """int64[n]: the indexes of those offsets (int64, ascending) that are due."""
         inside = np.flatnonzero((offset >= self.start) & (offset < self.start + len(self.due)))
-        return inside[self.due[offset[inside] - self.start]]
+        return np.compress(self.due[offset[inside] - self.start], inside)
 
     @property
     def first(self) -> int:

@@ -20,7 +20,7 @@ from exchange.contract.period import in_force
 from exchange.document.nearest import nearest
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
-from exchange.records import hash
+from exchange.records import hashes
 from exchange.records.scan import Run
 from exchange.replay.due import Done, Order, Survey, survey
 from exchange.replay.hypothesis import alone
@@ -44,12 +44,14 @@ class NotGrantedError(ConfigError):
     """The contract in force has no such grant, or it is not in force today."""
 
     code = "not-granted"
+    remedy = "see `exchange grant list`, and run `exchange apply`"
 
 
 class NothingRetainedError(ConfigError):
     """The source keeps no records of the time that was asked for."""
 
     code = "nothing-retained"
+    remedy = "ask for a later time"
 
 
 def granted(epoch: Epoch, grant_id: str, now: datetime) -> Grant:
@@ -87,7 +89,7 @@ class Replay:
     ) -> None:
         self._cluster = cluster
         self._order = order
-        self._tag_state = hash.tag_state(ledger_key)
+        self._tag_state = hashes.tag_state(ledger_key)
         self._pseudonym_key = pseudonym_key
         self._rate = self._pace = rate
         self._clock = BrokerClock(clock)
@@ -114,7 +116,7 @@ class Replay:
 
         `report` gets the number of records after each transaction. TransientError after some tries.
         """
-        hash.warm_up()
+        hashes.warm_up()
         with EpochWatch(self._cluster) as watch:
             while True:
                 try:

@@ -20,11 +20,11 @@ class StalledError(TransientError):
     """The source stopped short of the end that was asked for."""
 
     code = "stalled"
+    remedy = "see that all partitions have a leader, then run it again"
 
 
 def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, Run]]:
-    """The committed records of each partition from its first offset to before its second one, in order; at least one
-    at a time.
+    """The committed records of each partition from its first offset to before its second one, in order.
 
     Offsets without a record, such as those of markers, are passed over. `source` has no group and gives
     up to MAX_BATCHES at a time.

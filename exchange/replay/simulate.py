@@ -16,7 +16,7 @@ from exchange.bus.consume import Consumer
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import CITY_TIME, city_day, in_force
 from exchange.ledger.entry import TAG_BYTES, Entry, delivered_mask
-from exchange.records import hash
+from exchange.records import hashes
 from exchange.records.header import parse
 from exchange.records.scan import SourceBatch, scan
 from exchange.replay.hypothesis import alone, drafted
@@ -103,8 +103,11 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which retained records are read: from `from_ms` to before `until_ms` (ms since 1970; None: all that is kept),
-    at most `limit`, the newest of each partition, and how many of them are shown as a `sample`."""
+    """Which retained records are read, and how many of them are shown as a `sample`.
+
+    They go from `from_ms` to before `until_ms` (ms since 1970; None: all that is kept), and are at most `limit`, the
+    newest of each partition.
+    """
 
     from_ms: int | None = None
     until_ms: int | None = None
@@ -125,11 +128,11 @@ def simulate(
 
     The quota is not applied. `tag_key` (32 bytes) may be any. `report` gets the number of records after each step.
     """
-    hash.warm_up()
+    hashes.warm_up()
     held = next((g for g in in_force(epoch.contract, now) if _same_reader(g, draft)), None)
     sides = [_Side(drafted(epoch, draft), draft, now), *([_Side(alone(epoch, held), held, now)] if held else [])]
     found = Simulated(sides[0].given, sides[1].given if held else None)
-    tag_state = hash.tag_state(tag_key)
+    tag_state = hashes.tag_state(tag_key)
     topic = names.subject_topic(draft.subject)
     with Consumer(cluster, max_batches=MAX_BATCHES) as source:
         for partition, run in retained(source, topic, _spans(source, topic, scope)):

@@ -30,6 +30,7 @@ class EpochNotTakenError(TransientError):
     """An epoch is published, and Kafka does not say whether some router may still work under the one before."""
 
     code = "epoch-not-taken"
+    remedy = "run this again until it returns"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Adoption:
             return self._pass(epoch, offset, answer_s)
         except TransientError as error:
             message = f"epoch {epoch.number} is published, but routers may still work under the one before"
-            raise EpochNotTakenError(f"{message}: {error.message}", remedy="run this again until it returns") from error
+            raise EpochNotTakenError(f"{message}: {error.message}") from error
 
     def _pass(self, epoch: Epoch, offset: int, answer_s: float) -> Passed:
         deadline = time.monotonic() + answer_s

@@ -23,6 +23,7 @@ class ContractUnreadError(TransientError):
     """The router does not know which epoch is the newest."""
 
     code = "contract-unread"
+    remedy = "see that the contract topic has leaders; the router waits for it"
 
 
 @dataclass(frozen=True, eq=False)

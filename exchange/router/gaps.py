@@ -17,6 +17,7 @@ class NoGapError(ConfigError):
     """A gap is to be accepted where there is none."""
 
     code = "no-gap"
+    remedy = "name a gap that there is"
 
 
 def accept(

@@ -22,7 +22,7 @@ from exchange.contract.model import Grant
 from exchange.errors import ExchangeError, TransientError
 from exchange.gap import Gap
 from exchange.ledger import entry as ledger
-from exchange.records import hash
+from exchange.records import hashes
 from exchange.records.scan import scan
 from exchange.router import report
 from exchange.router.clock import BrokerClock
@@ -57,6 +57,7 @@ class NoLedgerError(TransientError):
     """The ledger's topic is not there: no record may be delivered that is not in it."""
 
     code = "no-ledger"
+    remedy = "run `exchange apply`, which makes it again"
 
 
 class Router:
@@ -81,7 +82,7 @@ class Router:
         self._transactional_id = f"{names.ROUTER_GROUP}.{instance}"
         # `apply` waits for the routers that it finds in the group by this name.
         self._cluster = replace(cluster, client_id=self._transactional_id)
-        self._tag_state = hash.tag_state(ledger_key)
+        self._tag_state = hashes.tag_state(ledger_key)
         self._pseudonym_key = pseudonym_key
         self._limits = limits
         self._clock = BrokerClock(clock)
@@ -103,7 +104,7 @@ class Router:
 
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
-        hash.warm_up()
+        hashes.warm_up()
         with EpochWatch(self._cluster) as watch:
             while not stop.is_set() and watch.newest is None:
                 stop.wait(0.1)

@@ -37,7 +37,8 @@ Key = tuple[str, date]
 class NoQuotaError(TransientError):
     """What a grant's quota leaves cannot be learnt or claimed now."""
 
-    code = "no-quota"
+    code = "quota-unclaimed"
+    remedy = "`exchange apply` makes the topic again where it is missing"
 
 
 class Quotas:

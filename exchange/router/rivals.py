@@ -17,6 +17,7 @@ class DuplicateInstanceError(ConfigError):
     """Two routers run under one name."""
 
     code = "duplicate-instance"
+    remedy = "give each router a name of its own (--instance)"
 
 
 class Rivals:
@@ -39,4 +40,4 @@ class Rivals:
         )
         if len(self._times) >= FENCED_AT_MOST:
             message = f"another router runs under the name {self._instance}"
-            raise DuplicateInstanceError(message, remedy="give each router a name of its own (--instance)")
+            raise DuplicateInstanceError(message)

@@ -15,7 +15,7 @@ import numpy as np
 from exchange import names
 from exchange.contract.model import Quota
 from exchange.ledger.entry import Entry, Outcome, Quarantined, Run, Withheld
-from exchange.records import build, hash, wire_ids
+from exchange.records import build, hashes, wire_ids
 from exchange.records.build import NO_HEADERS, Batch, Values
 from exchange.records.check import REASONS as CHECK_REASONS
 from exchange.records.check import check
@@ -71,16 +71,18 @@ def no_quotas(_grant: str, _quota: Quota, records: int) -> int:
 def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndarray, allow: Allow = no_quotas) -> Step:
     """Decide every record of `run` for every view of its subject.
 
-    `tag_state` is `hash.tag_state(ledger_key)`; `allow` is asked once for each view with a quota, which
+    `tag_state` is `hashes.tag_state(ledger_key)`; `allow` is asked once for each view with a quota, which
     gets the first of its records. The batches are not yet stamped by a producer; those of a view are to
     be sent to each of its topics.
     """
     columns = run.columns
     status, ids, located = _check(run, subject)
     places = (columns.key, columns.key_len, columns.value, columns.value_len)
-    leaves = hash.leaves(run.buf, *places, np.empty((run.rows, hash.DIGEST_BYTES), np.uint8))
-    tags = hash.tags(run.buf, columns.key, columns.key_len, tag_state, np.empty((run.rows, hash.TAG_BYTES), np.uint8))
-    root = hash.merkle_root(leaves)
+    leaves = hashes.leaves(run.buf, *places, np.empty((run.rows, hashes.DIGEST_BYTES), np.uint8))
+    tags = hashes.tags(
+        run.buf, columns.key, columns.key_len, tag_state, np.empty((run.rows, hashes.TAG_BYTES), np.uint8)
+    )
+    root = hashes.merkle_root(leaves)
     checked = _Checked(run, ids, located, np.flatnonzero(status == 0), leaves, root)
     outcomes, deliveries = [], []
     for view in subject.views:
@@ -184,7 +186,7 @@ def _decide(checked: _Checked, view: ReadyView, headers: bytes, allow: Allow) ->
     if view.is_whole:
         is_live = headers == NO_HEADERS
         batches = build.copy(run.buf, columns, rows) if is_live else build.copy_with(run.buf, columns, rows, headers)
-        digest = checked.root if len(rows) == run.rows else hash.merkle_root(checked.leaves[rows])
+        digest = checked.root if len(rows) == run.rows else hashes.merkle_root(checked.leaves[rows])
     else:
         batches = build.join(keys, values, columns.timestamp, rows, headers=headers)
         digest = _digest(keys, values, rows)
@@ -195,9 +197,9 @@ def _decide(checked: _Checked, view: ReadyView, headers: bytes, allow: Allow) ->
 
 def _digest(keys: Values, values: Values, rows: np.ndarray) -> bytes:
     """The Merkle root over records as delivered."""
-    out = np.empty((len(rows), hash.DIGEST_BYTES), np.uint8)
+    out = np.empty((len(rows), hashes.DIGEST_BYTES), np.uint8)
     key, value = (keys.start[rows], keys.length[rows]), (values.start[rows], values.length[rows])
-    return hash.merkle_root(hash.leaves(values.buf, *key, *value, out, key_buf=keys.buf))
+    return hashes.merkle_root(hashes.leaves(values.buf, *key, *value, out, key_buf=keys.buf))
 
 
 def _withheld(reason: str, which: np.ndarray, good: int) -> Withheld:

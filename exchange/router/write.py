@@ -27,18 +27,22 @@ class WrongTimeError(TransientError):
     """What was decided does not hold at the broker's time, which is known now: decide again."""
 
     code = "wrong-time"
+    remedy = "keep clocks by NTP"
 
 
 class NoBrokerTimeError(ConfigError):
     """The ledger's topic does not say when the broker appended an entry."""
 
     code = "no-broker-time"
+    remedy = "set its config as the contract has it: exchange apply"
 
 
 @dataclass(frozen=True)
 class Decided:
-    """Steps that are to take effect together, the source offsets that they end at, the plans that made them, and
-    what they use of quotas."""
+    """Steps that are to take effect together.
+
+    With the source offsets that they end at, the plans that made them, and what they use of quotas.
+    """
 
     steps: Sequence[Step]
     offsets: dict[tuple[str, int], int]
@@ -73,7 +77,7 @@ class Writer:
             self._send_entries(transaction, [entry], schema_id)
             [appended] = self._acknowledged(transaction)
             if abs(appended.timestamp() * 1000 - entry.time_ms) > CLOCK_ERROR_MS:
-                raise WrongTimeError("this router's clock is not the broker's", remedy="keep clocks by NTP")
+                raise WrongTimeError("this router's clock is not the broker's")
             if membership:
                 transaction.send_offsets(offsets, membership)
 
@@ -119,7 +123,7 @@ class Writer:
         times_ms = transaction.flush()
         if any(time_ms < 0 for time_ms in times_ms):
             message = f"{names.LEDGER} does not keep the broker's time"
-            raise NoBrokerTimeError(message, remedy="set its config as the contract has it: exchange apply")
+            raise NoBrokerTimeError(message)
         if times_ms:
             self._clock.learn(max(times_ms))
         return [datetime.fromtimestamp(time_ms / 1000, UTC) for time_ms in times_ms]

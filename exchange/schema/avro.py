@@ -26,12 +26,14 @@ class EncodeError(RecordError):
     """A record does not fit its schema; the message names the field, never the value."""
 
     code = "encode"
+    remedy = "correct the row, or map it in transform.py"
 
 
 class DecodeError(RecordError):
     """Bytes are not one record of the schema, no more and no less."""
 
     code = "decode"
+    remedy = "let the publisher write the subject's schema; what it wrote is in quarantine"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Schema:
     @property
     def name(self) -> str:
         """The record's full name."""
-        return self.definition["name"]
+        return str(self.definition["name"])
 
     @cached_property
     def fields(self) -> dict[str, Field]:
@@ -162,7 +164,7 @@ def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
     """The record's Avro body; EncodeError where any value would have to be changed to fit."""
     problem = schema.check(record)
     if problem:
-        raise EncodeError(problem, remedy="correct the row, or map it in transform.py")
+        raise EncodeError(problem)
     out = io.BytesIO()
     try:
         fastavro.schemaless_writer(out, schema.parsed, record, strict=True)

@@ -27,6 +27,7 @@ class RegistryError(CorruptionError):
     """What `_schemas` holds about a subject is not a registry's record."""
 
     code = "registry"
+    remedy = "restore the record of `_schemas` from a backup"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ class SchemaError(ConfigError):
     """A schema is not Avro, or not within the limits that the exchange sets."""
 
     code = "schema"
+    remedy = "correct the schema file"
 
 
 class Resolver:
@@ -129,7 +130,7 @@ def branch_name(resolved: Any) -> str:
     """What tells a resolved type apart in a union: the full name of a named type, else the base type."""
     if isinstance(resolved, str):
         return resolved
-    return resolved["name"] if "name" in resolved else resolved["type"]
+    return str(resolved["name"] if "name" in resolved else resolved["type"])
 
 
 def _full(name: str, namespace: Any) -> str:

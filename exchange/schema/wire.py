@@ -14,10 +14,12 @@ class WireError(RecordError):
     """A value does not start with a wire header."""
 
     code = "wire"
+    remedy = "let the publisher write Confluent's wire format; what it wrote is in quarantine"
 
 
 def pack(schema_id: int, body: bytes) -> bytes:
-    """
+    """The value of a record: the wire header, then the Avro body.
+
     >>> pack(7, b"body").hex(" ")
     '00 00 00 00 07 62 6f 64 79'
     """

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from exchange import names
 from exchange.ledger import entry as ledger
-from exchange.records import hash
+from exchange.records import hashes
 from exchange.records.header import crc, parse, stamp
 from exchange.records.scan import SourceBatch, scan
 from exchange.router.ready import ReadySubject, make_ready
@@ -23,7 +23,7 @@ from tests.bench.table import markdown
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MANY = 8_192
-_TAG_STATE = hash.tag_state(bytes(32))
+_TAG_STATE = hashes.tag_state(bytes(32))
 _ROUNDS, _LEAST_S = 7, 0.05
 
 

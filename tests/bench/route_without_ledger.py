@@ -10,7 +10,7 @@ from exchange import names
 from exchange.bus.produce import Transaction
 from exchange.cli.main import exchange
 from exchange.ledger.entry import Entry
-from exchange.records import hash
+from exchange.records import hashes
 from exchange.router.step import Step
 from exchange.router.write import Writer
 
@@ -34,9 +34,9 @@ def _places_but_ledger(writer: Writer, made: Step) -> Iterable[tuple[str, int]]:
     return [place for place in _places(writer, made) if place[0] != names.LEDGER]
 
 
-hash.leaves = _unfilled
-hash.tags = _unfilled
-hash.merkle_root = lambda leaves: bytes(hash.DIGEST_BYTES)
+hashes.leaves = _unfilled
+hashes.tags = _unfilled
+hashes.merkle_root = lambda leaves: bytes(hashes.DIGEST_BYTES)
 Writer._send_entries = _send_adoption  # type: ignore[method-assign]
 Writer._places = _places_but_ledger  # type: ignore[method-assign, assignment]
 

@@ -102,48 +102,24 @@ def document(runs: Sequence[Run]) -> str:
     return "\n".join(made)
 
 
-def summary(runs: Sequence[Run]) -> str:
-    """One table for the first page: each workload at 200 B records in plain 256 KB batches."""
-    rate: dict[str, dict[str, float]] = {}
-    for row in results.rows(runs):
-        if row.case[1:4] == (200, 256, "none"):
-            rate.setdefault(row.case.workload, {})[row.candidate] = row.records_per_s
-    measured = [c for c in CANDIDATES if any(c in of for of in rate.values())]
-    lines = [[name, *(_thousands(of.get(c)) for c in measured)] for name, of in rate.items()]
-    return markdown(["1,000 records/s", *(CANDIDATES[c].title for c in measured)], lines)
-
-
-def _thousands(rate: float | None) -> str:
-    return f"{rate / 1000:,.0f}" if rate else ""
-
-
-PAGES = {"bench": document, "bench summary": summary}
-"""What stands between the marks `<!-- NAME: begin -->` and `<!-- NAME: end -->` of a page."""
-
-
 @click.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=results.OUT)
 @click.option(
     "--into",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    help="Page with the bench marks; may be given more than once.",
+    help="Page that has them between the marks `bench: begin` and `bench: end`.",
 )
-def main(path: Path, into: Sequence[Path]) -> None:
-    """Print the results of PATH as Markdown, or put them between the marks of pages."""
-    runs = results.read(path)
-    if not into:
-        click.echo(document(runs))
-    for page in into:
-        text = page.read_text()
-        made = [(name, make(runs)) for name, make in PAGES.items() if f"<!-- {name}: begin -->" in text]
-        if not made:
-            raise click.ClickException(f"{page} has no bench marks")
-        for name, table in made:
-            before, begin, rest = text.partition(f"<!-- {name}: begin -->\n")
-            _, end, after = rest.partition(f"<!-- {name}: end -->")
-            text = f"{before}{begin}{table}{end}{after}"
-        page.write_text(text)
+def main(path: Path, into: Path | None) -> None:
+    """Print the results of PATH as Markdown, or put them between the marks of a page."""
+    made = document(results.read(path))
+    if into is None:
+        click.echo(made)
+        return
+    before, begin, rest = into.read_text().partition("<!-- bench: begin -->\n")
+    _, end, after = rest.partition("<!-- bench: end -->")
+    if not end:
+        raise click.ClickException(f"{into} has no bench marks")
+    into.write_text(f"{before}{begin}{made}{end}{after}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.contract.load import Loaded, load
 from exchange.contract.model import Grant
-from exchange.contract.period import in_force
+from exchange.contract.period import CITY_TIME, in_force
 from exchange.demo.city.make import read_manifest
 from exchange.demo.city.plant import CANARY, canary_fields
 from exchange.epochs import latest_epoch
@@ -41,13 +41,14 @@ from tests.clients import librdkafka
 from tests.prometheus import as_series, empty_panels, judge, running, served
 
 RECORDS = 6_000
+TODAY = datetime.now(CITY_TIME).date()
 pytestmark = pytest.mark.timeout(900)
 _PERSON = re.compile(rb"(?=(\d{17}[0-9X]))")
 
 
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
-    return load(ROOT / "topics.yaml", date.today())
+    return load(ROOT / "topics.yaml", TODAY)
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +278,7 @@ def test_the_search_finds_what_is_there(demo: Demo) -> None:
 def test_secrets_stand_in_their_own_files_only(demo: Demo, told: dict[str, bytes]) -> None:
     hidden = secrets(demo.home, demo.broker_home)
     names = {Path(holder).name for holder in hidden}
-    departments = {f"{d.id}.yaml" for d in load(ROOT / "topics.yaml", date.today()).contract.departments}
+    departments = {f"{d.id}.yaml" for d in load(ROOT / "topics.yaml", TODAY).contract.departments}
     services = {"exchange.admin.yaml", "exchange.router.yaml", "exchange.ledger.yaml"}
     assert names >= departments | services | {"ledger.key", "pseudonym.key", "authority.key", "broker.pem"}
     files = {

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.records import hash as kernels
+from exchange.records import hashes as kernels
 
 ITEM = st.none() | st.binary(max_size=40) | st.binary(min_size=100, max_size=300)
 KEY = bytes(range(32))

@@ -47,15 +47,15 @@ def test_nothing_measured_gives_no_table() -> None:
     assert table.document([]) == ""
 
 
-def test_pages_get_their_tables_between_their_marks(tmp_path: Path) -> None:
+def test_a_page_gets_its_tables_between_its_marks(tmp_path: Path) -> None:
     runs, page = tmp_path / "bench.json", tmp_path / "page.md"
     runs.write_text(run("W0", "router", 600_000).as_json() + "\n")
-    page.write_text("# Page\n\n<!-- bench summary: begin -->\nold\n<!-- bench summary: end -->\nrest\n")
+    page.write_text("# Page\n\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nrest\n")
     CliRunner().invoke(table.main, [str(runs), "--into", str(page)], catch_exceptions=False)
     text = page.read_text()
-    assert "| W0 | 600 |" in text
+    assert "| W0, 200 B, 256 KB | router | 600,000 |" in text
     assert text.startswith("# Page\n")
-    assert text.endswith("<!-- bench summary: end -->\nrest\n")
+    assert text.endswith("<!-- bench: end -->\nrest\n")
     assert "old" not in text
 
 

@@ -14,7 +14,7 @@ from exchange.cli.main import exchange
 from exchange.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 
@@ -82,6 +82,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in _LINK.findall(page.read_text()):
         if "://" not in target and not target.startswith("#"):
             assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_contributing_names_files_that_exist() -> None:
+    named = re.findall(r"`((?:exchange|tests|docs|schemas)/[\w/.]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) >= 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_glossary_has_twenty_words() -> None:
+    words = re.findall(r"^\| \*\*([a-z]+)\*\* \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    assert len(words) == len(set(words)) == 20
 
 
 def test_settings_table_is_true() -> None:

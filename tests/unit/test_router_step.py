@@ -12,7 +12,7 @@ from exchange.contract.model import Quota
 from exchange.ledger.entry import NULL_TAG, Run, tag
 from exchange.ledger.merkle import EMPTY_ROOT, digest_leaf, merkle_root
 from exchange.policy.pseudonyms import NoPseudonymKeyError, reader_key
-from exchange.records.hash import PSEUDONYM
+from exchange.records.hashes import PSEUDONYM
 from exchange.router.ready import make_ready
 from exchange.router.step import MAX_RECORD_BYTES
 from exchange.schema.avro import Schema

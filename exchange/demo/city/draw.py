@@ -63,16 +63,16 @@ def at(values: Sequence[Any], indexes: np.ndarray) -> list[Any]:
 
 def money(amounts: np.ndarray) -> list[float]:
     """Amounts with two decimals, as floats whose shortest form is exact."""
-    return np.round(amounts, 2).tolist()
+    return [float(amount) for amount in np.round(amounts, 2)]
 
 
 def days(moments: np.ndarray) -> list[str]:
     """ISO dates."""
-    return np.datetime_as_string(moments.astype("datetime64[D]")).tolist()
+    return [str(day) for day in np.datetime_as_string(moments.astype("datetime64[D]"))]
 
 
 def instants(moments: np.ndarray) -> list[str]:
     """Timestamps in the city's time as SQL writes them: `2025-01-31 08:00:00.000000`."""
     text = np.datetime_as_string(moments.astype("datetime64[us]"))
     text.view("U1").reshape(len(text), -1)[:, 10] = " "
-    return text.tolist()
+    return [str(instant) for instant in text]

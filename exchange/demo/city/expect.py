@@ -52,7 +52,8 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
 class NoSinkError(ConfigError):
     """A grant's reader has no place for what it gets."""
 
-    code = "no-sink"
+    code = "reader-without-sink"
+    remedy = "add a sink to the reader's connector"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def _digits(numbers: np.ndarray, width: int) -> np.ndarray:
 def _joined(characters: np.ndarray) -> list[str]:
     """One string per row of single characters."""
     n, width = characters.shape
-    return np.ascontiguousarray(characters.astype("U1")).view(f"U{width}").reshape(n).tolist()
+    texts: list[str] = np.ascontiguousarray(characters.astype("U1")).view(f"U{width}").reshape(n).tolist()
+    return texts
 
 
 def resident_ids(birth: np.ndarray, male: np.ndarray, rng: np.random.Generator) -> list[str]:
@@ -75,8 +76,10 @@ def resident_ids(birth: np.ndarray, male: np.ndarray, rng: np.random.Generator) 
 
 
 def credit_codes(count: int) -> list[str]:
-    """`count` distinct unified social credit codes (GB 32100) of enterprises, the organisation code
-    inside (GB 11714) with its own check digit."""
+    """Distinct unified social credit codes (GB 32100) of so many enterprises.
+
+    The organisation code inside (GB 11714) has its own check digit.
+    """
     scrambled = np.arange(count, dtype=np.int64) * 387_420_489 % 31**6
     body = scrambled[:, None] // 31 ** np.arange(5, -1, -1) % 31
     head = np.array([CREDIT_ALPHABET.index(c) for c in "91440101" + "MA"])

@@ -28,6 +28,7 @@ class OtherCityError(ConfigError):
     """The databases hold something else than the city that was asked for."""
 
     code = "other-city"
+    remedy = "name other databases in the connectors; or --force to replace the tables"
 
 
 class Held(Model):
@@ -135,10 +136,7 @@ def _refuse_other(found: list[Office], before: Manifest | None) -> None:
     for office in found:
         for desk in office.desks.values():
             if office.rows(desk):
-                raise OtherCityError(
-                    f"table {desk.table.name} of {office.department} has rows that no city made",
-                    remedy="name other databases in the connectors; or --force to replace the tables",
-                )
+                raise OtherCityError(f"table {desk.table.name} of {office.department} has rows that no city made")
 
 
 def _write(home: Path, manifest: Manifest) -> None:

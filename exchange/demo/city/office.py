@@ -37,6 +37,7 @@ class OfficeError(ConfigError):
     """A department's connector does not say where the generator can put the department's rows."""
 
     code = "city-office"
+    remedy = "name the table in connector.yaml"
 
 
 @dataclass(frozen=True)

@@ -82,4 +82,5 @@ class Register:
 
 def moment(draw: Draw, day: np.ndarray) -> np.ndarray:
     """A second of that day's working hours, as datetime64[s]."""
-    return day.astype("datetime64[s]") + draw.whole(9 * 3600, 18 * 3600)
+    moments: np.ndarray = day.astype("datetime64[s]") + draw.whole(9 * 3600, 18 * 3600)
+    return moments

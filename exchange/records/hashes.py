@@ -236,7 +236,7 @@ def merkle_root(leaves: np.ndarray) -> bytes:
         return hashlib.blake2b(digest_size=DIGEST_BYTES).digest()
     nodes = np.array(leaves, order="C").view(np.uint64)
     _fold(nodes)
-    return nodes[0].tobytes()
+    return bytes(nodes[0])
 
 
 def warm_up() -> None:

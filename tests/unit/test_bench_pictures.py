@@ -1,0 +1,57 @@
+"""The pictures of docs/performance.md are those that its tables give, and every one is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench import pictures, svg
+from tests.bench.pictures import DOCS, PICTURES, TABLES
+
+
+def test_pictures_are_drawn_from_the_tables() -> None:
+    drawn = pictures.pictures(TABLES.read_text())
+    assert {path.name: path.read_text() for path in PICTURES.iterdir()} == drawn, "run python -m tests.bench.pictures"
+
+
+def test_every_picture_is_shown() -> None:
+    page = (DOCS / "performance.md").read_text()
+    assert [path.name for path in PICTURES.iterdir() if f"(pictures/{path.name})" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("| W0, 200 B, 256 KB | router | 919,327 |", "| W0, 200 B, 256 KB | router | 819,327 |", "throughput.svg"),
+        (
+            "| W2, 1000 B, 256 KB | router | 298,653 |",
+            "| W2, 1000 B, 256 KB | router | 98,653 |",
+            "throughput-1000.svg",
+        ),
+        ("| router | 10,003 | 32 | 79 |", "| router | 10,003 | 32 | 89 |", "latency.svg"),
+        ("| router | 30 | 40,905 |", "| router | 30 | 30,905 |", "readers.svg"),
+        ("| router | 400 | 625,894 |", "| router | 400 | 525,894 |", "subjects.svg"),
+    ],
+)
+def test_a_changed_figure_changes_its_picture(old: str, new: str, changed: str) -> None:
+    page = TABLES.read_text()
+    before, after = pictures.pictures(page), pictures.pictures(page.replace(old, new))
+    assert [name for name in before if before[name] != after[name]] == [changed]
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    picture = svg.bars(
+        "Title", "what", {"W0": [svg.Bar("router", 1_000_000, "ours"), svg.Bar("peer", 500_000, "peer")]}
+    )
+    assert 'class="ours" x="170.0" y="98.0" width="210.0"' in picture
+    assert 'class="peer" x="170.0" y="120.0" width="105.0"' in picture
+
+
+def test_labels_of_lines_that_end_together_stand_apart() -> None:
+    same = [svg.Curve(name, "peer", [(1, 10), (30, 20)]) for name in ("first", "second")]
+    picture = svg.curves("Title", "what", "readers", same)
+    heights = [
+        float(line.split('y="')[1].split('"')[0])
+        for line in picture.splitlines()
+        if "first<" in line or "second<" in line
+    ]
+    assert heights[1] - heights[0] == pytest.approx(18)
