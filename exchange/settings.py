@@ -36,9 +36,8 @@ class Settings(BaseSettings):
 
 
 def place_kernels() -> None:
-    """Let numba keep the compiled kernels at home if the package's own folder cannot be written, as an installed one.
+    """Let numba keep the compiled kernels at home, for a package whose own folder cannot be written.
 
     It has to be called before numba is imported; NUMBA_CACHE_DIR, if it is set, stands.
     """
-    if not os.access(Path(__file__).parent / "records", os.W_OK):
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(Settings().home.resolve() / "kernels"))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Settings().home.resolve() / "kernels"))

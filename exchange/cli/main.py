@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
@@ -15,7 +17,6 @@ from click.shell_completion import get_completion_class
 from exchange.cli import streams
 from exchange.cli.say import say
 from exchange.errors import ExchangeError
-from exchange.settings import place_kernels
 
 # name → (module:attribute, help for the list of commands)
 _COMMANDS = {
@@ -103,7 +104,10 @@ def completion(shell: str) -> None:
 def main() -> None:
     """Run the command line; an `ExchangeError` becomes a message, a remedy and its exit status."""
     streams.prepare()
-    place_kernels()
+    if not os.access(Path(__file__).parents[1] / "records", os.W_OK):
+        from exchange.settings import place_kernels  # which takes a tenth of a second to load
+
+        place_kernels()
     # Commands speak through click; what libraries log is for daemons, see exchange/logs.py.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
