@@ -41,13 +41,16 @@ class Newest:
         """The epoch and its offset; None where none was ever published. Raises as `epochs` does.
 
         Reads only the end of the topic. Each epoch has the number after the highest before it, so that none
-        before offset n has a higher number than n: a higher one from there on is the highest of all.
+        before offset n has a higher number than n: a higher one from there on is the highest of all. It is in force
+        also where older ones were deleted, which only the proofs of that time need.
         """
         place = (names.CONTRACT, 0)
-        end = self._consumer.end_offsets([place])[place] if self._consumer.partitions(names.CONTRACT) else 0
+        if not self._consumer.partitions(names.CONTRACT):
+            return None
+        begin, end = (ask([place])[place] for ask in (self._consumer.begin_offsets, self._consumer.end_offsets))
         start, newest = end, None
-        while start > 0 and (newest is None or newest[0].number <= start):
-            start, newest = max(0, end - max(_LAST, 4 * (end - start))), None
+        while start > begin and (newest is None or newest[0].number <= start):
+            start, newest = max(begin, end - max(_LAST, 4 * (end - start))), None
             for record in read(self._consumer, {place: start}, {place: end}):
                 if record.value is not None and takes_over(epoch := decode(record.value), newest and newest[0]):
                     newest = epoch, record.offset

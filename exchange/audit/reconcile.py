@@ -23,7 +23,8 @@ class Comparison:
     """One partition: records that committed entries speak of, and those that Kafka holds.
 
     `pending` source records come after the last entry: not yet routed. Where Kafka no longer keeps
-    the oldest records, a source is compared from there on; an inbox cannot be and is not `compared`.
+    the oldest records, a source is compared from there on; an inbox cannot be and is not `compared`, nor is a
+    source partition that is gone, with its topic or because that was made anew with fewer.
     """
 
     topic: str
@@ -90,7 +91,7 @@ def _compare_sources(cluster: Cluster, store: Store, ends: Mapping[Place, int], 
         pending[place] += records - before
     for place in sorted(ends.keys() | pending.keys()):
         ledger = _covered_from(store, place, reread.starts.get(place, 0))
-        yield Comparison(*place, ledger, routed[place], pending[place])
+        yield Comparison(*place, ledger, routed[place], pending[place], compared=place in reread.starts)
 
 
 def _covered_from(store: Store, place: Place, start: int) -> int:

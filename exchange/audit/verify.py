@@ -155,7 +155,10 @@ def _verify_sources(
             elif record.offset >= begins[place]:
                 records.append(record)
     for place, proofs in waiting.items():
-        _drop_gone(proofs, reread.starts.get(place, 0), found)
+        if place not in reread.starts:  # the topic was deleted, or made anew with fewer partitions
+            found.unverifiable += len(proofs)
+            continue
+        _drop_gone(proofs, reread.starts[place], found)
         while proofs:
             expect.entry(proofs.popleft(), held[place])
             held[place].clear()
@@ -196,8 +199,11 @@ class _Replays:
     def end(self, starts: Mapping[Place, int]) -> None:
         """There are no more records; the partitions keep those from these offsets on."""
         for place, left in self._waiting.items():
+            if place not in starts:
+                self._expect.found.unverifiable += len(left)
+                continue
             for one in left:
-                self._verify(one, starts.get(place, 0))
+                self._verify(one, starts[place])
 
     def _verify(self, one: _Again, start: int) -> None:
         if one.proof.entry.offset(0) < start:

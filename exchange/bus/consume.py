@@ -89,6 +89,7 @@ class Consumer:
         self._topic_ids: Mapping[str, str] = {}
         self._watch = gaps.Watch()
         self._gaps: tuple[Gap, ...] = ()
+        self._still: set[TopicPartition] = set()
         with translated("connect to Kafka"):
             self._consumer = KafkaConsumer(
                 **cluster.config(),
@@ -179,12 +180,15 @@ class Consumer:
         places = raw.committed(self._consumer, self._unplaced & self._consumer.assignment(), self._topic_ids)
         for tp, place in places.items():
             self._consumer.seek(tp, place.offset)
+        self._consumer.resume(*(self._still & places.keys()))
+        self._still -= places.keys()
         self._stand_still(gaps.at(self._consumer, places))
         self._watch.expect({tp.topic: raw.topic_id(self._consumer, tp.topic) for tp in places})
         self._unplaced.clear()
 
     def _stand_still(self, found: tuple[Gap, ...]) -> None:
         self.pause((gap.topic, gap.partition) for gap in found)
+        self._still |= {TopicPartition(gap.topic, gap.partition) for gap in found}
         self._gaps += found
 
     def pass_over(self, gap: Gap) -> None:
@@ -193,6 +197,7 @@ class Consumer:
         self._consumer.seek(tp, gap.next)
         self._watch.expect({gap.topic: gap.topic_id})
         self._consumer.resume(tp)
+        self._still.discard(tp)
 
     def gaps(self, partitions: Iterable[tuple[str, int]], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
         """Where the group cannot go on without leaving records out, of these partitions. Needs no membership."""
@@ -266,8 +271,8 @@ class Consumer:
     def committed(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Where the group goes on in each partition; one that it never committed is absent. Needs no membership."""
         with translated("read committed offsets"):
-            known = {tp: self._consumer.committed(TopicPartition(*tp), timeout_ms=15_000) for tp in partitions}
-        return {tp: offset for tp, offset in known.items() if offset is not None}
+            known = raw.committed_offsets(self._consumer, [TopicPartition(*tp) for tp in partitions])
+        return {(tp.topic, tp.partition): at.offset for tp, at in known.items()}
 
     def partitions(self, topic: str) -> list[int]:
         """The topic's partitions; empty where it does not exist."""

@@ -19,7 +19,7 @@ from kafka.errors import (
 from kafka.producer.producer_batch import FinalState, ProducerBatch
 from kafka.protocol.consumer import IsolationLevel
 from kafka.protocol.metadata import CoordinatorType
-from kafka.structs import TopicPartition
+from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from exchange.records.header import HEADER_BYTES, MAGIC, MAGIC_AT, Header, crc, parse, stamp
 
@@ -156,8 +156,18 @@ def committed(
     """Where the consumer's group goes on in each partition; where it committed nothing, at 0 of those topics."""
     asked = list(partitions)
     found = {tp: Position(0, topic_ids.get(tp.topic, "")) for tp in asked}
-    known = consumer._coordinator.fetch_committed_offsets(asked, timeout_ms=COMMITTED_S * 1000)
+    known = committed_offsets(consumer, asked)
     return found | {tp: Position(at.offset, _noted(at.metadata)) for tp, at in known.items()}
+
+
+def committed_offsets(
+    consumer: KafkaConsumer, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """What the consumer's group committed, asked for at once: kafka-python's own call asks for one partition."""
+    found: dict[TopicPartition, OffsetAndMetadata] = consumer._coordinator.fetch_committed_offsets(
+        list(partitions), timeout_ms=COMMITTED_S * 1000
+    )
+    return found
 
 
 def note(topic_id: str) -> str:

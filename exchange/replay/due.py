@@ -145,12 +145,16 @@ def _entries(cluster: Cluster, topic: str, windows: Mapping[int, Window], since_
         for record in read(consumer, starts, ends, timeout_s=_READ_S) if starts else ():
             if record.key in wanted and record.value is not None:
                 entry = decode(wire.unpack(record.value)[1])
-                if entry.count:
+                if entry.count or entry.gap:
                     yield entry
 
 
 def _strike(window: Window, entry: Entry, order: Order) -> None:
-    """Take from what is due what the entry says is done."""
+    """Take from what is due what the entry says is done; all is due again where the topic was made anew after it."""
+    if entry.gap:
+        if entry.gap_accepted and entry.gap.cause == "recreated":
+            window.due[:] = True
+        return
     offset = np.concatenate([np.arange(run.first, run.first + run.count) for run in entry.runs])
     if entry.replay == order.id:
         struck = np.ones(entry.count, bool)

@@ -167,7 +167,7 @@ class Replay:
             message = f"grant {self._grant.id} is for {self._grant.subject} since epoch {epoch.number}"
             raise NotGrantedError(message, remedy="look at the grant, and replay it anew")
         self._topic = topic
-        writer.entry(ledger.adoption(epoch.number, self._instance, _ms(now), published.offset), epoch.ledger)
+        writer.entries([ledger.adoption(epoch.number, self._instance, _ms(now), published.offset)], epoch.ledger)
         self._current, self._ready = published, self._make_ready(epoch)
         self._pace = min(self._rate, max(1, (self._grant.quota.records_per_second or 2 * self._rate) // 2))
 

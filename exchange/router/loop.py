@@ -17,10 +17,8 @@ from exchange.bus.connection import BusForbiddenError
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import Place, RefusedError
-from exchange.contract.epoch import accepts
 from exchange.contract.model import Grant
 from exchange.errors import ExchangeError, TransientError
-from exchange.gap import Gap
 from exchange.ledger import entry as ledger
 from exchange.records import hashes
 from exchange.records.scan import scan
@@ -28,6 +26,7 @@ from exchange.router import report
 from exchange.router.clock import BrokerClock
 from exchange.router.epochs import CONTRACT, EpochWatch, Published
 from exchange.router.gather import Gathered, Gatherer
+from exchange.router.losses import Losses, Passed
 from exchange.router.quotas import NoQuotaError, Quotas
 from exchange.router.ready import Plans, ReadySubject
 from exchange.router.rivals import Rivals
@@ -39,8 +38,6 @@ from exchange.router.write import Decided, Writer
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
 IDLE_S = 0.1  # an epoch waits no longer to be taken where nothing flows
-PASSED_S = 60.0  # between commits of what was only passed over
-HOW_TO_ACCEPT = "see `exchange router gaps`; the routers go on behind it after `exchange router accept-gap`"
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
 
 
@@ -98,9 +95,8 @@ class Router:
         self._limited: list[Grant] = []
         self._writing = _done()
         self._decided: list[Decided] = []
-        self._gaps: set[Gap] = set()
-        self._reached: dict[Place, int] = {}
-        self._passed_at_s = 0.0
+        self._losses = Losses(instance, self._suspended)
+        self._passed = Passed(self._suspended)
 
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
@@ -157,7 +153,7 @@ class Router:
                 if not is_aside:
                     self._fail(error)
                     stop.wait(min(MAX_BACKOFF_S, 0.05 * 2 ** min(self._failures, 10)))
-        wait([self._writing])
+        self._stop(source)
 
     def _leave_aside(self, error: ExchangeError) -> bool:
         """Whether it was enough to suspend some source partitions; BusForbiddenError where that does not help."""
@@ -197,48 +193,30 @@ class Router:
             self._writing = self._pool.submit(self._write, list(zip(parts, self._decided, strict=True)))
         if gathered.gaps:
             self._settle()
-            for gap in gathered.gaps:
-                self._meet(gap, source)
+            assert self._current is not None
+            self._losses.meet(gathered.gaps, self._current.epoch, self._writer, source, self._clock.now())
         if self._suspended.due():
             self._settle()
             self._sources.try_again(out)
-        self._commit_passed(source, gathered)
+        self._passed.committed(gathered.offsets())
+        self._commit_passed(source)
         self._show_lag(gathered)
 
-    def _meet(self, gap: Gap, source: Consumer) -> None:
-        """Go on behind a gap that a person accepted, else leave its partition aside; the ledger has it either way."""
-        assert self._current is not None
-        epoch, place = self._current.epoch, (gap.topic, gap.partition)
-        accepted = accepts(epoch, gap)
-        entry = ledger.of_gap(gap, epoch.number, self.instance, _ms(self._clock.now()), accepted=accepted)
-        if accepted:
-            self._writer.entry(entry, epoch.ledger, {place: gap.next}, source.membership())
-            source.pass_over(gap)
-            self._suspended.routed([place])
-            _log.warning("going on behind a gap that was accepted", extra=_of_gap(gap))
-            return
-        if gap not in self._gaps:
-            self._writer.entry(entry, epoch.ledger)
-            self._gaps.add(gap)
-            _log.error("records were deleted before they were decided", extra=_of_gap(gap))
-        self._suspended.suspend({Cause("gap", str(gap), HOW_TO_ACCEPT, passing=False): {place}})
-
-    def _commit_passed(self, source: Consumer, gathered: Gathered) -> None:
-        """Now and then, commit how far was read where nothing was to be decided: markers, and aborted records.
-
-        Without this, their deletion would be taken for a gap.
-        """
-        self._reached |= gathered.offsets()
-        if gathered.batches or time.monotonic() - self._passed_at_s < PASSED_S:
-            return
-        self._passed_at_s = time.monotonic()
-        aside = self._suspended.places | self._suspended.on_trial
-        positions = {place: at for place, (at, _) in source.positions().items() if place not in aside}
-        passed = {place: at for place, at in positions.items() if at > self._reached.get(place, -1)}
-        if passed:
+    def _commit_passed(self, source: Consumer, *, at_once: bool = False) -> None:
+        """Commit what was only passed over, when that is due: also where other partitions are never quiet."""
+        if passed := self._passed.due(source, at_once=at_once):
             self._settle()
             self._writer.offsets(passed, source.membership())
-            self._reached |= passed
+            self._passed.committed(passed)
+
+    def _stop(self, source: Consumer) -> None:
+        """End the transaction that is being written; while this router stands still, markers may be deleted."""
+        wait([self._writing])
+        if not self._failures and not self._is_lost and self._current:
+            try:
+                self._commit_passed(source, at_once=True)
+            except TransientError as error:
+                _log.warning("not all that was read is committed", extra={"code": error.code})
 
     def _show_lag(self, under_way: Gathered) -> None:
         """What is behind; where nothing is, all is well again, and nothing is left to try."""
@@ -260,7 +238,7 @@ class Router:
         """The group takes partitions away: let the last transaction end, if it does soon."""
         wait([self._writing], timeout=REVOKE_S)
         self._gatherer.revoked(partitions)
-        self._reached = {}
+        self._passed.forget()
 
     def _adopt(self, published: Published | None, source: Consumer) -> None:
         """Take a new epoch, between transactions, and say so in the ledger: the one before ends with that."""
@@ -268,7 +246,7 @@ class Router:
         self._settle()
         epoch = published.epoch
         entry = ledger.adoption(epoch.number, self.instance, _ms(self._clock.now()), published.offset)
-        self._writer.entry(entry, epoch.ledger)
+        self._writer.entries([entry], epoch.ledger)
         self._current, self._plans = published, Plans(epoch, self._pseudonym_key)
         partitions = {names.subject_topic(each.id): each.topic.partitions for each in epoch.contract.subjects}
         for topic in partitions:
@@ -317,10 +295,6 @@ def _ledger_partitions(source: Consumer) -> int:
         return count
     remedy = "nothing can be routed without it: `exchange apply` makes it again"
     raise NoLedgerError(f"{names.LEDGER} does not exist", remedy=remedy)
-
-
-def _of_gap(gap: Gap) -> dict[str, str | int]:
-    return {"reason": str(gap), "topic": gap.topic, "partition": gap.partition, "remedy": HOW_TO_ACCEPT}
 
 
 def _ms(moment: datetime) -> int:

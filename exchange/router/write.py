@@ -62,21 +62,21 @@ class Writer:
         self._ledger_partitions = ledger_partitions
         self._clock = clock
 
-    def entry(
+    def entries(
         self,
-        entry: ledger.Entry,
+        entries: Sequence[ledger.Entry],
         schema_id: int,
         offsets: Mapping[Place, int] = MappingProxyType({}),
         membership: Membership | None = None,
     ) -> None:
-        """Write one ledger entry in a transaction of its own, and commit these source offsets with it.
+        """Write ledger entries in a transaction of their own, and commit these source offsets with them.
 
-        WrongTimeError where its time is wrong by a minute.
+        WrongTimeError where their time is wrong by a minute.
         """
         with self._out.transaction() as transaction:
-            self._send_entries(transaction, [entry], schema_id)
-            [appended] = self._acknowledged(transaction)
-            if abs(appended.timestamp() * 1000 - entry.time_ms) > CLOCK_ERROR_MS:
+            self._send_entries(transaction, entries, schema_id)
+            moments_ms = [appended.timestamp() * 1000 for appended in self._acknowledged(transaction)]
+            if any(abs(moment_ms - entry.time_ms) > CLOCK_ERROR_MS for moment_ms in moments_ms for entry in entries):
                 raise WrongTimeError("this router's clock is not the broker's")
             if membership:
                 transaction.send_offsets(offsets, membership)

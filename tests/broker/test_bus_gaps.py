@@ -184,6 +184,18 @@ def test_a_partition_that_ends_before_it_was_read_lost_records(cluster: Cluster,
         assert seen(consumer, 1) == ["c"]
 
 
+def test_a_gap_that_could_not_be_noted_is_found_again(cluster: Cluster, topic: str) -> None:
+    fill(cluster, topic, *"ab")
+    commit(cluster, topic, 7)
+    with grouped(cluster, topic) as consumer:
+        first = gap_of(consumer)
+        consumer.rewind()
+        assert gap_of(consumer, 10.0) == first
+        consumer.pass_over(first[0])
+        fill(cluster, topic, "c")
+        assert seen(consumer, 1) == ["c"]
+
+
 def test_what_is_read_as_a_whole_begins_where_the_topic_begins(cluster: Cluster, topic: str) -> None:
     fill(cluster, topic, *"abc")
     delete_before(cluster, topic, 1)

@@ -7,25 +7,28 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from click.testing import CliRunner, Result
 
-from exchange import metrics
+from exchange import metrics, names
 from exchange.audit.questions import Selection, balance_of_partitions, undecided
 from exchange.audit.reconcile import reconcile
 from exchange.audit.verify import verify
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.bus.consume import Consumer, gaps_of_group
 from exchange.bus.topic import Topic
 from exchange.cli.main import exchange as command
 from exchange.ledger.follower import Follower
 from exchange.ledger.store import Store
+from exchange.router import losses
 from exchange.router.loop import Router
 from tests.broker.test_bus_gaps import delete_before
 from tests.clients import environment
+from tests.fault import plain
 from tests.fault.plain import wait_until
 from tests.kafka_fixtures import CLIENT
 from tests.router_office import PARTITIONS, Office
@@ -139,3 +142,68 @@ def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(
         Follower(office.cluster, store).follow(Event(), until_idle=True)
         assert all(one.balanced for one in balance_of_partitions(store, Selection(subject=office.subject)))
         assert all(one.balanced for one in reconcile(office.cluster, store, office.subject, lambda *_: None))
+
+
+def test_markers_and_aborted_records_may_expire_while_other_partitions_are_never_quiet(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "PASSED_S", 1.0)
+    office.adopt(office.grant("whole"))
+    place, stop = (office.topic, 0), Event()
+    end = 3  # behind a record, the aborted one, and its marker
+
+    def publish_all_the_time() -> None:
+        while not stop.wait(0.01):
+            office.publish([value()], partition=1)
+
+    busy = Thread(target=publish_all_the_time)
+    with office.router():
+        busy.start()
+        try:
+            office.publish([value(cents=1)])
+            aborting = office.producer(transactional_id=office.owner)
+            aborting.init_transactions()
+            aborting.begin_transaction()
+            aborting.produce(office.topic, value(cents=2), b"440101", partition=0)
+            aborting.flush()
+            aborting.abort_transaction()
+            committed: Callable[[], bool] = lambda: (  # noqa: E731
+                plain.committed(office.kafka, names.ROUTER_GROUP, [place]).get(place) == end
+            )
+            wait_until(committed, "the aborted record and its marker are passed over", 30)
+        finally:
+            stop.set()
+            busy.join()
+    delete_before(office.cluster, office.topic, end)
+    assert gaps_of_group(office.cluster, names.ROUTER_GROUP, [office.topic], office.epoch.topic_ids) == ()
+
+
+def test_a_topic_made_anew_with_fewer_partitions_leaves_no_false_accusation(office: Office, exchange, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    office.adopt(office.grant("whole"))
+    with office.router():
+        for partition in range(PARTITIONS):
+            office.publish([value(cents=n) for n in range(3)], partition=partition)
+        office.wait_routed()
+    with Admin(office.cluster) as admin:
+        admin.delete([office.topic])
+        admin.create({office.topic: Topic(1, 1)})
+    with office.router("2") as router:
+        wait_aside(router)
+        exchange("router", "accept-gap", f"{office.topic}/0", "--reason", "made anew", "--yes")
+        wait_until(lambda: router.health().ok, "the router goes on")
+    found = verify(office.cluster, KEY, office.subject, lambda *_: None)
+    assert (found.mismatches, found.unverifiable) == ([], PARTITIONS)
+    with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
+        Follower(office.cluster, store).follow(Event(), until_idle=True)
+        assert all(one.balanced for one in reconcile(office.cluster, store, office.subject, lambda *_: None))
+
+
+def test_routers_work_though_old_epochs_were_deleted(office: Office) -> None:
+    for _ in range(3):
+        office.adopt(office.grant("whole"))
+    with Consumer(office.cluster) as consumer:
+        end = consumer.end_offsets([(names.CONTRACT, 0)])[names.CONTRACT, 0]
+    delete_before(office.cluster, names.CONTRACT, end - 1)
+    with office.router():
+        office.publish([value()])
+        office.wait_routed()

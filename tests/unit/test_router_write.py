@@ -86,8 +86,8 @@ def test_a_wrong_clock_is_found_at_the_first_entry() -> None:
     writer = Writer(cast(Producer, kafka), 8, clock)
     said = ledger.adoption(1, "r", int(clock() * 1000), 0)
     with pytest.raises(WrongTimeError):
-        writer.entry(said, 1)
-    writer.entry(replace(said, time_ms=int(clock() * 1000)), 1)
+        writer.entries([said], 1)
+    writer.entries([replace(said, time_ms=int(clock() * 1000))], 1)
     assert kafka.committed
 
 
