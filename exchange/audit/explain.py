@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Select, and_, func, select
 
 from exchange import names
+from exchange.audit.reconcile import of_todays_topic
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, Record
 from exchange.bus.topics import read
@@ -50,12 +51,16 @@ class Decision:
 
 
 def of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place) -> list[Decision]:
-    """Every decision about the record of that place, in the ledger's order."""
+    """Every decision about the record that has that place in today's topic, in the ledger's order.
+
+    Where the topic was deleted and made anew, `of_entity` still finds what was decided of the old one.
+    """
     covered = and_(_r.entry_id == _e.id, _r.first <= place[1], _r.first + _r.count > place[1])
     query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).join_from(
         tables.entries, tables.runs, covered
     )
-    found = query.where(_e.topic == names.subject_topic(subject), _e.partition == place[0]).order_by(_e.id)
+    here = (_e.topic == names.subject_topic(subject), _e.partition == place[0])
+    found = query.where(*here, of_todays_topic()).order_by(_e.id)
     return [
         decision
         for where, state, entry in _entries(store, found)
@@ -90,7 +95,8 @@ def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tup
         end = consumer.end_offsets([(topic, place[0])])[topic, place[0]]
     live = and_(_r.entry_id == _e.id, _e.replay.is_(None))
     query = select(func.max(_r.first + _r.count)).join_from(tables.entries, tables.runs, live)
-    decided = store.rows(query.where(_e.topic == topic, _e.partition == place[0]))[0][0] or 0
+    here = (_e.topic == topic, _e.partition == place[0], of_todays_topic())
+    decided = store.rows(query.where(*here))[0][0] or 0
     if place[1] >= end:
         return "no-record", f"the partition ends before offset {end}: there is no such record yet"
     if place[1] < begin and (lost := _lost(store, topic, place)):

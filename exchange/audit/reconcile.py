@@ -58,7 +58,7 @@ def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Repor
     covered = (
         select(_e.topic, _e.partition, func.max(_r.first + _r.count))
         .join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
-        .where(_e.state == "committed", _e.replay.is_(None), _e.topic != names.CONTRACT, _of_todays_topic(), *only)
+        .where(_e.state == "committed", _e.replay.is_(None), _e.topic != names.CONTRACT, of_todays_topic(), *only)
         .group_by(_e.topic, _e.partition)
     )
     ends = {(topic, partition): int(end) for topic, partition, end in store.rows(covered)}
@@ -100,11 +100,11 @@ def _covered_from(store: Store, place: Place, start: int) -> int:
     kept = case((_r.first >= start, _r.count), (end > start, end - start), else_=0)
     query = select(func.sum(kept)).join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
     here = (_e.topic == place[0], _e.partition == place[1])
-    query = query.where(_e.state == "committed", _e.replay.is_(None), _of_todays_topic(), *here)
+    query = query.where(_e.state == "committed", _e.replay.is_(None), of_todays_topic(), *here)
     return int(store.rows(query)[0][0] or 0)
 
 
-def _of_todays_topic() -> ColumnElement[bool]:
+def of_todays_topic() -> ColumnElement[bool]:
     """Whether an entry is about the source topic that there is now, not one that was deleted and made anew since."""
     later, gap = tables.entries.alias(), tables.gaps.c
     of_gap = (gap.entry_id == later.c.id) & (gap.cause == "recreated") & gap.accepted

@@ -261,8 +261,8 @@ class Epoch(Model):
     those that the subject had when the grant was first published; `schemas` the Avro text of every
     id named; `ledger` the schema id of ledger entries; `former` the departments of earlier epochs
     that the contract no longer has (None: the version that published it did not say); `topic_ids`
-    Kafka's ids of the subjects' topics, as they were when the subject came; `accepted_gaps` the losses behind which
-    routers may go on.
+    Kafka's ids of the topics of all subjects that ever were, as they were when the subject came first;
+    `accepted_gaps` the losses behind which routers may go on.
     """
 
     number: int = Field(ge=1)

@@ -198,7 +198,7 @@ class _Schemas:
             pinned=pinned,
             schemas={i: self._registry.text(i) for i in ids},
             ledger=ledger,
-            topic_ids={t: i for t, i in (last.topic_ids if last else {}).items() if names.subject_of(t) in writers},
+            topic_ids=last.topic_ids if last else {},  # also of who left: a topic may be another when it comes back
             accepted_gaps=last.accepted_gaps if last else (),
             former=tuple(sorted(self._actual.departments.difference(d.id for d in self._loaded.contract.departments))),
         )

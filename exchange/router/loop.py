@@ -16,7 +16,7 @@ from exchange.bus import Cluster
 from exchange.bus.connection import BusForbiddenError
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
-from exchange.bus.refusals import Place, RefusedError
+from exchange.bus.refusals import RefusedError
 from exchange.contract.model import Grant
 from exchange.errors import ExchangeError, TransientError
 from exchange.ledger import entry as ledger
@@ -32,7 +32,7 @@ from exchange.router.ready import Plans, ReadySubject
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
 from exchange.router.step import Source, Step, step
-from exchange.router.suspended import Cause, Suspended
+from exchange.router.suspended import Suspended
 from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")

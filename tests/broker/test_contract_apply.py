@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exchange import names
+from exchange.audit.gaps import open_gaps
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin, TopicRefusedError
 from exchange.bus.connection import BusUnavailableError
@@ -181,6 +182,23 @@ def test_only_a_named_orphan_is_deleted(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path, without), delete=("inbox.civil.tax.income",)))
     with Admin(empty) as admin:
         assert "inbox.civil.tax.income" not in admin.topics()
+
+
+def test_a_subject_that_comes_back_with_another_topic_is_not_taken_for_the_one_before(
+    empty: Cluster, tmp_path: Path
+) -> None:
+    topic, without = "subject.tax.income", CONTRACT[: CONTRACT.index("subjects:")] + "subjects: []\n"
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    first = latest_epoch(empty)
+    apply(empty, _plan(empty, loaded(tmp_path, without)))
+    apply(empty, _plan(empty, loaded(tmp_path, without), delete=(topic,)))
+    apply(empty, _plan(empty, loaded(tmp_path)))
+    last = latest_epoch(empty)
+    assert first is not None
+    assert last is not None
+    assert last[0].topic_ids[topic] == first[0].topic_ids[topic]
+    # The offsets begin again at 0: without this, what the ledger says of the old ones would be held against the new.
+    assert {gap.cause for gap in open_gaps(empty, last[0])} == {"recreated"}
 
 
 def test_a_foreign_writer_of_schemas_at_the_same_time_is_noticed(empty: Cluster, tmp_path: Path) -> None:

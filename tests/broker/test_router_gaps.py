@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exchange import metrics, names
+from exchange.audit.explain import of_place
+from exchange.audit.explain import undecided as undecided_place
 from exchange.audit.questions import Selection, balance_of_partitions, undecided
 from exchange.audit.reconcile import reconcile
 from exchange.audit.verify import verify
@@ -123,7 +125,8 @@ def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(
 ) -> None:
     office.adopt(office.grant("whole"))
     with office.router():
-        office.publish([value(cents=n) for n in range(5)])
+        for partition in range(PARTITIONS):
+            office.publish([value(cents=n) for n in range(5)], partition=partition)
         office.wait_routed()
         make_anew(office)
         new = [value(cents=n) for n in range(100, 109)]
@@ -136,11 +139,14 @@ def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(
         exchange("router", "accept-gap", *places, "--reason", "made anew", "--yes")
         wait_until(lambda: router.health().ok, "the router goes on")
         office.wait_routed()
+    office.publish([value()] * 2, partition=1)  # not decided yet
     assert office.values(office.inbox("whole"))[0] == [value(cents=n) for n in range(5)] + new
     assert [(m.place, m.fault) for m in verify(office.cluster, KEY, office.subject, lambda *_: None).mismatches] == []
     with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
         Follower(office.cluster, store).follow(Event(), until_idle=True)
         assert all(one.balanced for one in balance_of_partitions(store, Selection(subject=office.subject)))
+        assert len(of_place(store, {office.epoch.number + 1: office.epoch}, office.subject, "whole", (0, 0))) == 1
+        assert undecided_place(office.cluster, store, office.subject, (1, 1))[0] == "not-decided"
         assert all(one.balanced for one in reconcile(office.cluster, store, office.subject, lambda *_: None))
 
 

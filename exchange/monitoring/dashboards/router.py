@@ -63,7 +63,7 @@ _FAULTS = (
         "Partitions left aside",
         "Source partitions that a router does not deliver for now, by cause; they keep their place, all others flow.",
         "short",
-        {"{{subject}}: {{code}}": f"max by (subject, code) (exchange_suspended_partitions{{{_WHICH}}}) or vector(0)"},
+        {"{{subject}}: {{code}}": f"sum by (subject, code) (exchange_suspended_partitions{{{_WHICH}}}) or vector(0)"},
         limits=((1, RED),),
         alert="ExchangeSuspended",
     ),
