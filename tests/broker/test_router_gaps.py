@@ -184,7 +184,9 @@ def test_markers_and_aborted_records_may_expire_while_other_partitions_are_never
     assert gaps_of_group(office.cluster, names.ROUTER_GROUP, [office.topic], office.epoch.topic_ids) == ()
 
 
-def test_a_topic_made_anew_with_fewer_partitions_leaves_no_false_accusation(office: Office, exchange, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_topic_made_anew_with_fewer_partitions_leaves_no_false_accusation(
+    office: Office, exchange: Exchange, tmp_path: Path
+) -> None:
     office.adopt(office.grant("whole"))
     with office.router():
         for partition in range(PARTITIONS):
