@@ -135,9 +135,9 @@ def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Pa
                 click.echo(f"Epoch {published.epoch.number} is published.")
         # Without changes, too: a run before may have published an epoch and died.
         newest = adoption.newest.find()
-        if newest and not adoption.has_passed(*newest):
+        if newest and not adoption.has_passed(newest):
             status.update("waiting for the routers …")
-            click.echo(adoption.passed(*newest).text)
+            click.echo(adoption.passed(newest).text)
 
 
 @click.group()

@@ -51,7 +51,7 @@ def explain(subject: str, reader: str, place: str | None, entity: str | None, ou
         raise click.UsageError("give either --offset or --entity")
     settings = Settings()
     cluster = connect(settings, "exchange.explain", names.LEDGER_PRINCIPAL)
-    known = {epoch.number: epoch for epoch, _ in epochs(cluster)}
+    known = {published.epoch.number: published.epoch for published in epochs(cluster)}
     _must_be_known(known, subject, reader)
     with closing(Store(ledger_url(settings))) as store:
         late = behind(cluster, store)

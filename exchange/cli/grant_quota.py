@@ -45,7 +45,7 @@ def quota(desk: Desk, grant_id: str | None, output: str) -> None:
     found = latest_epoch(cluster)
     grants = [
         grant
-        for grant in (found[0].contract.grants if found else ())
+        for grant in (found.epoch.contract.grants if found else ())
         if grant.quota.is_limited
         and grant_id in (None, grant.id)
         and department in ("", grant.reader, grant.subject.partition(".")[0])

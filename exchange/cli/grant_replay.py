@@ -15,12 +15,12 @@ from exchange import names
 from exchange.bus.connection import connect
 from exchange.cli.grant_desk import complete_grant
 from exchange.cli.moment import Moment, say_ms
-from exchange.epochs import latest_epoch
+from exchange.epochs import epoch_in_force
 from exchange.errors import ConfigError
 from exchange.keys import ledger_key_file, load, pseudonym_key_there
 from exchange.names import REPLAY_ID
 from exchange.replay.due import Done, Order, Survey, order_id
-from exchange.replay.replay import DEFAULT_RATE, NotGrantedError, Replay
+from exchange.replay.replay import DEFAULT_RATE, Replay
 from exchange.settings import Settings
 
 
@@ -60,10 +60,7 @@ def replay(
     key = load(ledger_key_file(settings))
     job = Replay(cluster, order, key, pseudonym_key=pseudonym_key_there(settings), rate=rate)
     with Console(stderr=True).status("looking at source and ledger …"):
-        published = latest_epoch(cluster)
-        if published is None:
-            raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
-        found = job.survey(published[0])
+        found = job.survey(epoch_in_force(cluster))
     _show(order, found, rate)
     if not yes:
         if not sys.stdin.isatty():

@@ -16,7 +16,7 @@ from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
 from exchange.contract.file import edit, read_file
 from exchange.contract.model import Epoch, Grant
-from exchange.epochs import Newest, epochs, publish_next
+from exchange.epochs import Newest, Published, epochs, publish_next
 from exchange.errors import ConfigError, ExchangeError
 from exchange.grants.history import Event
 from exchange.grants.life import NoRequestError, WrongActorError, plain
@@ -68,9 +68,9 @@ def _edited(path: Path, grant_id: str) -> dict[bytes, bytes]:
 def _find(desk: Desk, cluster: Cluster, newest: Newest, grant_id: str) -> Grant:
     """The grant as it is in force; else as the file has it, or as it was: an earlier run may have been cut short."""
     found = newest.find()
-    grants = list(found[0].contract.grants) if found else []
+    grants = list(found.epoch.contract.grants) if found else []
     if all(grant.id != grant_id for grant in grants):
-        grants = [grant for epoch, _ in epochs(cluster) for grant in epoch.contract.grants]
+        grants = [grant for published in epochs(cluster) for grant in published.epoch.contract.grants]
         grants += desk.contract().grants
     for grant in reversed(grants):
         if grant.id == grant_id:
@@ -86,8 +86,8 @@ def _require_right(desk: Desk, grant: Grant) -> None:
         raise WrongActorError(f"grant {grant.id} is for {', '.join(dict.fromkeys(may))} to revoke", remedy=remedy)
 
 
-def _withdraw(desk: Desk, contract: Publisher, newest: Newest, grant_id: str) -> tuple[Epoch, int] | None:
-    """The epoch in force, in which there is no such grant, and its offset."""
+def _withdraw(desk: Desk, contract: Publisher, newest: Newest, grant_id: str) -> Published | None:
+    """The epoch in force, in which there is no such grant."""
 
     def change(epoch: Epoch) -> Epoch | None:
         is_there = any(grant.id == grant_id for grant in epoch.contract.grants)
@@ -96,12 +96,12 @@ def _withdraw(desk: Desk, contract: Publisher, newest: Newest, grant_id: str) ->
     return publish_next(contract, newest, change)
 
 
-def _settled(adoption: Adoption, found: tuple[Epoch, int] | None) -> str:
+def _settled(adoption: Adoption, found: Published | None) -> str:
     """What to tell when no router releases anything under the epochs before."""
     if found is None:
         return "no contract was ever in force."
-    if adoption.has_passed(*found):  # not so where a run before has published it and died
+    if adoption.has_passed(found):  # not so where a run before has published it and died
         told = "No record is released under the contract before since an earlier command returned."
     else:
-        told = adoption.passed(*found).text
-    return f"epoch {found[0].number} is without it. {told}"
+        told = adoption.passed(found).text
+    return f"epoch {found.epoch.number} is without it. {told}"

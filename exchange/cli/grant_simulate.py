@@ -17,10 +17,9 @@ from exchange.cli.grant_desk import Desk, complete_request, with_desk
 from exchange.cli.moment import Moment
 from exchange.cli.table import table
 from exchange.contract.model import Epoch, Grant
-from exchange.epochs import latest_epoch
+from exchange.epochs import epoch_in_force
 from exchange.errors import ConfigError
 from exchange.replay.hypothesis import read_draft
-from exchange.replay.replay import NotGrantedError
 from exchange.replay.simulate import Given, Scope, Simulated
 from exchange.replay.simulate import simulate as run_draft
 
@@ -44,16 +43,14 @@ def simulate(
     of value it has and how long a text is, never the value.
     """
     cluster = connect(desk.settings, "exchange.simulate", names.LEDGER_PRINCIPAL)
-    published = latest_epoch(cluster)
-    if published is None:
-        raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
-    grant = _grant(desk, draft, published[0])
+    epoch = epoch_in_force(cluster)
+    grant = _grant(desk, draft, epoch)
     scope = Scope(from_ms, until_ms, limit, sample)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} records"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
         found = run_draft(
-            cluster, published[0], grant, desk.now, scope, os.urandom(32), lambda n: progress.update(task, advance=n)
+            cluster, epoch, grant, desk.now, scope, os.urandom(32), lambda n: progress.update(task, advance=n)
         )
     if output == "json":
         click.echo(json.dumps(_plain(found), ensure_ascii=False))

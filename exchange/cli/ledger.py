@@ -163,7 +163,7 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
             newest = latest_epoch(cluster)
             standing = tuple(
                 gap
-                for gap in (open_gaps(cluster, newest[0]) if newest else ())
+                for gap in (open_gaps(cluster, newest.epoch) if newest else ())
                 if selection.subject in (None, names.subject_of(gap.topic))
             )
     parts: dict[str, Sequence[Balance]] = {"grants": grants, "partitions": partitions, "kafka": counts, "gaps": lost}

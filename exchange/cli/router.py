@@ -62,7 +62,7 @@ def gaps(output: str) -> None:
     """
     cluster = connect(Settings(), "exchange.router.gaps", names.ADMIN_PRINCIPAL)
     found = latest_epoch(cluster)
-    there = open_gaps(cluster, found[0]) if found else ()
+    there = open_gaps(cluster, found.epoch) if found else ()
     if output == "json":
         click.echo(json.dumps([asdict(gap) for gap in there]))
     else:
@@ -88,11 +88,11 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
     with Adoption(cluster) as adoption, Publisher(cluster, names.CONTRACT) as out:
         found = adoption.newest.find()
-        wanted = chosen(open_gaps(cluster, found[0]) if found else (), places)
+        wanted = chosen(open_gaps(cluster, found.epoch) if found else (), places)
         for gap in wanted:
             say(str(gap))
         confirm("Go on behind this?", yes=yes, look="exchange router gaps")
         now = datetime.now(UTC)
         accepted = accept(out, adoption.newest, wanted, settings.operator or account(), reason, now)
         assert accepted is not None
-        click.echo(f"Epoch {accepted[0].number} accepts it. {adoption.passed(*accepted).text}")
+        click.echo(f"Epoch {accepted.epoch.number} accepts it. {adoption.passed(accepted).text}")

@@ -18,6 +18,7 @@ from exchange.bus.produce import FencedError, Producer
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import in_force
 from exchange.document.nearest import nearest
+from exchange.epochs import NoContractError, Published
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records import hashes
@@ -26,7 +27,7 @@ from exchange.replay.due import Done, Order, Survey, survey
 from exchange.replay.hypothesis import alone
 from exchange.replay.retained import MAX_BATCHES, retained, rows_of
 from exchange.router.clock import BrokerClock
-from exchange.router.epochs import CONTRACT, EpochWatch, Published
+from exchange.router.epochs import CONTRACT, EpochWatch
 from exchange.router.quotas import Quotas
 from exchange.router.ready import ReadySubject, make_ready
 from exchange.router.rivals import Rivals
@@ -159,7 +160,7 @@ class Replay:
     def _adopt(self, published: Published | None, writer: Writer) -> None:
         """Take a new epoch, between transactions, and say so in the ledger."""
         if published is None:
-            raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
+            raise NoContractError
         epoch, now = published.epoch, self._clock.now()
         self._grant = granted(epoch, self._order.grant, now)
         topic = names.subject_topic(self._grant.subject)

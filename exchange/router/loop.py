@@ -19,6 +19,7 @@ from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import Place, RefusedError
 from exchange.contract.epoch import accepts
 from exchange.contract.model import Grant
+from exchange.epochs import Published
 from exchange.errors import ExchangeError, TransientError
 from exchange.gap import Gap
 from exchange.ledger import entry as ledger
@@ -26,7 +27,7 @@ from exchange.records import hashes
 from exchange.records.scan import scan
 from exchange.router import report
 from exchange.router.clock import BrokerClock
-from exchange.router.epochs import CONTRACT, EpochWatch, Published
+from exchange.router.epochs import CONTRACT, EpochWatch
 from exchange.router.gather import Gathered, Gatherer
 from exchange.router.quotas import NoQuotaError, Quotas
 from exchange.router.ready import Plans, ReadySubject

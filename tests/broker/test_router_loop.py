@@ -20,9 +20,10 @@ from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.produce import Producer
 from exchange.contract import period
+from exchange.epochs import Published
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.policy import views
-from exchange.router.epochs import EpochWatch, Published
+from exchange.router.epochs import EpochWatch
 from exchange.router.loop import Router
 from exchange.router.rivals import DuplicateInstanceError
 from tests import router_rig

@@ -188,7 +188,7 @@ def test_an_epoch_that_kafka_does_not_have_is_a_contradiction(
     """As where EXCHANGE_LEDGER_URL names the database of another cluster."""
     newest = office.epoch.number
     real = grant_explain.epochs
-    monkeypatch.setattr(grant_explain, "epochs", lambda cluster: [e for e in real(cluster) if e[0].number == newest])
+    monkeypatch.setattr(grant_explain, "epochs", lambda cluster: [e for e in real(cluster) if e.epoch.number == newest])
     command = ["grant", "explain", "--subject", office.subject, "--reader", "some", "--offset", "0/0"]
     failure = CliRunner().invoke(exchange, command).exception
     assert isinstance(failure, LedgerContradictionError)
