@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from exchange.contract.model import Contract
 from exchange.contract.period import CITY_TIME, city_day
 from exchange.errors import ConfigError, ExchangeError
-from exchange.grants.life import OPEN, Actor, Office
+from exchange.grants.life import OPEN, Actor
 from exchange.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,11 +67,6 @@ class Desk:
 
         calendar = read_calendar(self.settings.holidays)
         return list(standings(store.requests(), self.contract(), self.settings.authority, self.today, calendar))
-
-    def office(self, subject: str) -> Office:
-        """The rules for that subject, as the contract file has it now; what is no longer in it, nobody shares."""
-        shares = {one.id: one.share for one in self.contract().subjects}
-        return Office(self.settings.authority, shares.get(subject, "closed"))
 
     def store(self) -> AbstractContextManager[Store]:
         """The requests, to be closed."""

@@ -14,11 +14,10 @@ from exchange.cli.grant_desk import Desk, complete_grant, complete_request, with
 from exchange.contract.edit import entry
 from exchange.contract.model import Grant
 from exchange.errors import ConfigError
-from exchange.grants import life
+from exchange.grants import decide
 from exchange.grants.draft import merged, parse_value, read_drafts
-from exchange.grants.history import Event
 from exchange.grants.life import ANSWER_DAYS, REVIEW_DAYS, Request, plain
-from exchange.grants.propose import Draft, RequestMistakesError, propose
+from exchange.grants.propose import Draft, RequestMistakesError
 
 _day = click.DateTime(["%Y-%m-%d"])
 _output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -88,10 +87,8 @@ def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) 
 def withdraw(desk: Desk, number: int, reason: str) -> None:
     """Take back a request of your department that is not decided yet. A grant is ended by `revoke`."""
     actor = desk.actor
-    with desk.store() as store, store.writing() as writer:
-        request = writer.request(number)
-        done = life.withdraw(request, actor, reason)
-        writer.put(done, Event(desk.now, actor, "withdraw", request.grant.id, number, reason))
+    with desk.store() as store:
+        decide.withdraw(store, number, actor, desk.now, reason)
     click.echo(f"Request {number} is withdrawn.")
 
 
@@ -114,27 +111,20 @@ def _common(options: Mapping[str, str | None]) -> dict[str, Any]:
 
 def _file(desk: Desk, drafts: Sequence[Draft], reason: str, output: str) -> None:
     settings, actor = desk.settings, desk.actor
-    fault: RequestMistakesError | None = None
-    with desk.store() as store, store.writing() as writer:
-        first = writer.next_number()
-        try:
-            made = propose(drafts, settings.contract, actor, desk.now, settings.authority, first, writer.open_request)
-        except RequestMistakesError as error:
-            made, fault, reason = list(error.rejected), error, "rejected at once: the subject is closed"
-        for one in made:
-            act, body = ("renew" if one.renews else "request"), one.grant.model_dump_json(by_alias=True)
-            writer.put(one, Event(desk.now, actor, act, one.grant.id, one.number, reason, body))
-    if fault:
-        for one in made:
+    try:
+        with desk.store() as store:
+            filed = decide.file(store, drafts, settings.contract, actor, desk.now, settings.authority, reason)
+    except RequestMistakesError as error:
+        for one in error.rejected:
             told = (
                 f"Request {one.number} for {one.grant.subject} is rejected, and stays on record: the subject is closed."
             )
             click.echo(told, err=True)
-        raise fault
+        raise
     if output == "json":
-        click.echo(json.dumps([_as_json(one) for one in made], ensure_ascii=False))
+        click.echo(json.dumps([_as_json(one) for one in filed], ensure_ascii=False))
         return
-    for one in made:
+    for one in filed:
         answer = f", then {one.provider} to answer within {ANSWER_DAYS}" if one.conditional else ""
         click.echo(
             f"Request {one.number} for {one.grant.subject} waits for {settings.authority} to review it within "

@@ -92,6 +92,12 @@ class Store:
             rows = connection.execute(select(t).where(t.c.grant_id == grant_id).order_by(t.c.seq))
             return [_event(row) for row in rows]
 
+    def note_revoked(self, grant: Grant, actor: Actor, now: datetime, reason: str) -> None:
+        """Write into the history that the grant was revoked."""
+        with self.writing() as writer:
+            body = grant.model_dump_json(by_alias=True)
+            writer.record(Event(now, actor, "revoke", grant.id, reason=reason, body=body))
+
     def verify(self) -> tuple[int, bytes]:
         """How many events the history has, and the last one's digest; HistoryError where one was tampered with."""
         with _translated(), self.engine.begin() as connection:

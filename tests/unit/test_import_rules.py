@@ -42,7 +42,7 @@ ROOMS = {
     "ledger": _BUS | {"metrics", "records"},
     "audit": _BUS | {"records", "ledger"},
     "grants": {"errors", "settings", "printable", "private", "document", "contract"},
-    "router": _BUS | {"metrics", "records", "policy", "ledger"},
+    "router": _BUS | {"metrics", "records", "policy", "ledger", "plan"},
     "replay": _BUS | {"records", "policy", "ledger", "router"},
     "connect": _BUS | {"metrics", "records"},
     "broker": {"errors", "names", "private", "process", "credentials", "bus"},
@@ -52,6 +52,7 @@ ROOMS = {
 ONLY = {
     ("audit", "ledger"): {"entry", "merkle", "store", "tables"},
     ("plan", "ledger"): {"entry"},
+    ("router", "plan"): {"apply", "changes", "find"},
 }
 # These wire everything and may import everything.
 WIRING = {"cli", "demo", "__main__", "__init__"}
