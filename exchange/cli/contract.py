@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -13,10 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from exchange.cli import plan_words
-from exchange.cli.say import confirm, say
+from exchange.cli.options import confirm, output_option, show_json, today, yes_option
+from exchange.cli.say import say
 from exchange.contract.json_schema import contract_schema
 from exchange.contract.load import examine
-from exchange.contract.period import city_day
 from exchange.document.problem import Problem
 from exchange.errors import ConfigError
 from exchange.plan.changes import PARTS, Part
@@ -27,14 +25,13 @@ from exchange.settings import Settings
 
 CHANGES_STATUS = 3
 
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 _delete = click.option(
     "--delete", "delete", metavar="TOPIC", multiple=True, help="Delete this topic, which the contract does not have."
 )
 
 
 @click.command()
-@_output
+@output_option
 @click.option(
     "--against",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -46,12 +43,12 @@ def validate(output: str, against: Path | None) -> None:
     The exit status is 0 where there is no error; warnings do not count.
     """
     settings = Settings()
-    today = city_day(datetime.now(UTC))
-    check = examine(settings.contract, today)
+    day = today()
+    check = examine(settings.contract, day)
     errors = sum(problem.severity == "error" for problem in check.problems)
-    problems = check.problems + (check.changes(examine(against, today)) if against else [])
+    problems = check.problems + (check.changes(examine(against, day)) if against else [])
     if output == "json":
-        click.echo(json.dumps([vars(problem) for problem in problems], ensure_ascii=False, indent=2))
+        show_json(problems)
     else:
         _show_problems(settings.contract, problems)
         if check.contract:
@@ -68,7 +65,7 @@ _only = click.option("--only", type=click.Choice(PARTS), multiple=True, help="On
 
 
 @click.command()
-@_output
+@output_option
 @_delete
 @_only
 @click.option(
@@ -79,7 +76,7 @@ def plan(output: str, delete: Sequence[str], only: Sequence[Part], out: Path | N
     """Show the difference between the contract and the cluster; change nothing."""
     found = find(Settings(), delete, only)
     if output == "json":
-        click.echo(json.dumps(plan_words.as_json(found.plan), ensure_ascii=False, indent=2))
+        show_json(plan_words.as_json(found.plan))
     else:
         plan_words.show(found.plan)
     if found.plan.refusals:
@@ -92,7 +89,7 @@ def plan(output: str, delete: Sequence[str], only: Sequence[Part], out: Path | N
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @_delete
 @_only
 def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Part]) -> None:
@@ -116,7 +113,7 @@ def apply_contract(
     if found.plan.refusals:
         sys.exit(ConfigError.exit_status)
     if not found.plan.is_empty and not yes:
-        confirm("Apply this?", yes=False, look="exchange plan")
+        confirm("Apply this?", yes=False, look="`exchange plan`")
         found = find_again(settings, found)
     with Console(stderr=True).status("starting …") as status:
         enacted = enact(settings, found, lambda step: status.update(_shown(step)))

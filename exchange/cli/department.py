@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 
 import click
@@ -10,7 +9,8 @@ import click
 from exchange import credentials, names
 from exchange.bus import Cluster, users
 from exchange.bus.connection import connect
-from exchange.cli.say import confirm, say
+from exchange.cli.options import confirm, output_option, show_json, yes_option
+from exchange.cli.say import say
 from exchange.credentials import CredentialsError
 from exchange.errors import ConfigError
 from exchange.plan.logins import (
@@ -23,7 +23,6 @@ from exchange.plan.logins import (
 from exchange.settings import Settings
 
 _CLIENT = "exchange.department"
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 class LoginExistsError(ConfigError):
@@ -106,8 +105,8 @@ def rotate_credential(id_: str) -> None:
 
 @department.command()
 @click.argument("id_", metavar="ID")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@_output
+@yes_option
+@output_option
 def remove(id_: str, yes: bool, output: str) -> None:
     """Let a department that is no longer in the contract log in no more, and delete its credential file.
 
@@ -118,12 +117,12 @@ def remove(id_: str, yes: bool, output: str) -> None:
     settings = Settings()
     cluster = connect(settings, _CLIENT, names.ADMIN_PRINCIPAL)
     files = require_removable(settings, cluster, id_)
-    confirm(f"Remove the login of {id_} for good?", yes=yes, look="exchange department list")
+    confirm(f"Remove the login of {id_} for good?", yes=yes, look="`exchange department list`")
     removed = users.remove(cluster, id_)
     for file in files:
         file.unlink(missing_ok=True)
     if output == "json":
-        click.echo(json.dumps({"principal": id_, "login": removed, "files": [str(file) for file in files]}))
+        show_json({"principal": id_, "login": removed, "files": files})
         return
     click.echo(f"{id_}: {'cannot log in any more' if removed else 'had no login'}")
     for file in files:
@@ -131,7 +130,7 @@ def remove(id_: str, yes: bool, output: str) -> None:
 
 
 @department.command("list")
-@_output
+@output_option
 def list_(output: str) -> None:
     """Say who can log in, and whose credential file is here."""
     settings = Settings()
@@ -148,7 +147,7 @@ def list_(output: str) -> None:
         for principal in [*known, *sorted(there - set(known))]
     ]
     if output == "json":
-        click.echo(json.dumps(rows, ensure_ascii=False))
+        show_json(rows)
         return
     for row in rows:
         login = "can log in" if row["login"] else "no login  "

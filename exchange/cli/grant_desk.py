@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from exchange.contract.model import Contract
-from exchange.contract.period import CITY_TIME, city_day
+from exchange.contract.period import city_day
 from exchange.errors import ConfigError, ExchangeError
 from exchange.grants.life import OPEN, Actor
 from exchange.settings import Settings
@@ -96,11 +96,6 @@ def with_desk(command: COMMAND) -> COMMAND:
     run.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     option = click.option("--department", default="", help="For whom you act; default: EXCHANGE_DEPARTMENT.")
     return option(run)  # type: ignore[return-value]
-
-
-def say_time(moment: datetime) -> str:
-    """The city's time, to the minute."""
-    return moment.astimezone(CITY_TIME).strftime("%Y-%m-%d %H:%M")
 
 
 def complete_request(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from contextlib import closing
@@ -13,7 +12,7 @@ import click
 from exchange import names
 from exchange.audit.explain import Decision, Place, explain_entity, explain_place
 from exchange.bus.connection import connect
-from exchange.cli.moment import say_ms
+from exchange.cli.options import output_option, say_time, show_json
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.entry import tag
 from exchange.ledger.store import Store, ledger_url
@@ -33,7 +32,7 @@ _ASK = "?"  # what click gives for `--entity` without a value; no identifier
     metavar="[ID]",
     help="Every record of this person or organisation; `-` reads the identifier from standard input, none asks for it.",
 )
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def explain(subject: str, reader: str, place: str | None, entity: str | None, output: str) -> None:
     """Say for one record and one reader: delivered or not, when, under which grant and epoch, or which rule stopped it.
 
@@ -53,8 +52,8 @@ def explain(subject: str, reader: str, place: str | None, entity: str | None, ou
             found = explain_entity(cluster, store, subject, reader, wanted)
     if output == "json":
         nothing = None if found.undecided is None else dict(zip(("reason", "detail"), found.undecided, strict=True))
-        rows = [asdict(one) | {"time": say_ms(one.time_ms)} for one in found.decisions]
-        click.echo(json.dumps({"decisions": rows, "undecided": nothing, "behind": found.behind}, ensure_ascii=False))
+        rows = [asdict(one) | {"time": say_time(one.time_ms)} for one in found.decisions]
+        show_json({"decisions": rows, "undecided": nothing, "behind": found.behind})
         return
     for decision in found.decisions:
         _show(decision)
@@ -90,6 +89,6 @@ def _show(decision: Decision) -> None:
     where = f"{decision.partition}/{decision.offset}"
     color = "green" if decision.verdict == "delivered" else "yellow"
     click.secho(f"{where}: {verdict}", fg=color, nl=False)
-    click.echo(f" — {decision.detail}; {under}{replay}; {say_ms(decision.time_ms)}, by router {decision.router}, "
+    click.echo(f" — {decision.detail}; {under}{replay}; {say_time(decision.time_ms)}, by router {decision.router}, "
                f"{decision.state}")  # fmt: skip
     click.echo(f"    entry {decision.entry}: {proof[decision.proven]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections import Counter
@@ -13,6 +12,7 @@ import click
 
 from exchange import logs, metrics
 from exchange.cli.grant_desk import Desk, with_desk
+from exchange.cli.options import output_option, show_json
 from exchange.contract.period import CITY_TIME
 from exchange.errors import ConfigError
 from exchange.grants.days import read_calendar
@@ -24,7 +24,7 @@ _log = logging.getLogger("exchange.grants")
 
 
 @click.command()
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @click.option("--metrics-file", type=click.Path(dir_okay=False, path_type=Path), help="For a textfile collector.")
 @with_desk
 def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
@@ -71,7 +71,7 @@ def _tell(told: list[tuple[Standing, int]], output: str) -> None:
             }
             for one, days in told
         ]
-        click.echo(json.dumps(notices, ensure_ascii=False))
+        show_json(notices)
 
 
 def _measure(path: Path, found: list[Standing], holidays_known: date) -> None:

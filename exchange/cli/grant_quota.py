@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from exchange import names
 from exchange.bus.connection import connect
 from exchange.cli.grant_desk import Desk, complete_grant, with_desk
+from exchange.cli.options import output_option, show_json
 from exchange.cli.table import table
 from exchange.errors import ConfigError
 from exchange.router.quota_day import QuotaDay, quotas_of
@@ -23,7 +22,7 @@ class NoQuotaError(ConfigError):
 
 @click.command()
 @click.argument("grant_id", metavar="[GRANT]", required=False, shell_complete=complete_grant)
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @with_desk
 def quota(desk: Desk, grant_id: str | None, output: str) -> None:
     """What grants with a quota have delivered today, and what remains; of all of them, or of one.
@@ -44,7 +43,7 @@ def quota(desk: Desk, grant_id: str | None, output: str) -> None:
         raise NoQuotaError(message)
     rows = [_row(one) for one in found]
     if output == "json":
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        show_json(rows)
     else:
         columns = ("grant", "subject", "reader", "day", "per_second", "per_day", "delivered", "claimed", "remaining")
         table(columns, [tuple("" if row[name] is None else row[name] for name in columns) for row in rows])

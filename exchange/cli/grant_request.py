@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from exchange.cli.grant_desk import Desk, complete_grant, complete_request, with_desk
+from exchange.cli.options import output_option, show_json
 from exchange.contract.edit import entry
 from exchange.contract.model import Grant
 from exchange.errors import ConfigError
@@ -20,7 +20,6 @@ from exchange.grants.life import ANSWER_DAYS, REVIEW_DAYS, Request, plain
 from exchange.grants.propose import Draft, RequestMistakesError
 
 _day = click.DateTime(["%Y-%m-%d"])
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 @click.command()
@@ -34,7 +33,7 @@ _output = click.option("--output", type=click.Choice(["text", "json"]), default=
 @click.option("--text", help="What the records are for, in a sentence.")
 @click.option("--from", "from_", type=_day, metavar="DAY", help="First day; default: today.")
 @click.option("--until", type=_day, metavar="DAY", help="Last day, included.")
-@_output
+@output_option
 @with_desk
 def request(
     desk: Desk,
@@ -64,7 +63,7 @@ def request(
 @click.argument("grant_id", metavar="GRANT", shell_complete=complete_grant)
 @click.option("--until", type=_day, required=True, metavar="DAY", help="The new last day, included.")
 @click.option("--reason", default="", help="Why it is still needed.")
-@_output
+@output_option
 @with_desk
 def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) -> None:
     """Ask for a grant to go on until another day. It is reviewed and decided like a new one."""
@@ -122,7 +121,7 @@ def _file(desk: Desk, drafts: Sequence[Draft], reason: str, output: str) -> None
             click.echo(told, err=True)
         raise
     if output == "json":
-        click.echo(json.dumps([_as_json(one) for one in filed], ensure_ascii=False))
+        show_json([_as_json(one) for one in filed])
         return
     for one in filed:
         answer = f", then {one.provider} to answer within {ANSWER_DAYS}" if one.conditional else ""

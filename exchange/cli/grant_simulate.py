@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from exchange import names
 from exchange.bus.connection import connect
 from exchange.cli.grant_desk import Desk, complete_request, with_desk
-from exchange.cli.moment import Moment
+from exchange.cli.options import Moment, output_option, show_json
 from exchange.cli.table import table
 from exchange.contract.model import Epoch, Grant
 from exchange.epochs import epoch_in_force
@@ -30,7 +29,7 @@ from exchange.replay.simulate import simulate as run_draft
 @click.option("--until", "until_ms", type=Moment(end=True), help="To before that time; a day is included.")
 @click.option("--limit", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Most records to read.")
 @click.option("--sample", type=click.IntRange(min=0, max=100), default=5, show_default=True, help="Records to show.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @with_desk
 def simulate(
     desk: Desk, draft: str, from_ms: int | None, until_ms: int | None, limit: int, sample: int, output: str
@@ -53,7 +52,7 @@ def simulate(
             cluster, epoch, grant, desk.now, scope, os.urandom(32), lambda n: progress.update(task, advance=n)
         )
     if output == "json":
-        click.echo(json.dumps(_plain(found), ensure_ascii=False))
+        show_json(_plain(found))
     else:
         _show(found)
 
