@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from exchange import private
 from exchange.cli.options import output_option, show_json, today
 from exchange.cli.say import say
 from exchange.contract.load import examine
@@ -96,6 +97,6 @@ def _write(files: Mapping[Path, str], *, force: bool) -> None:
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            private.write(path, text.encode(), 0o666)
     except OSError as error:
-        raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error

@@ -33,7 +33,7 @@ ROOMS = {
     "credentials": {"errors", "settings", "document", "names", "private"},
     "document": {"errors", "printable"},
     "schema": {"errors"},
-    "contract": {"errors", "gap", "names", "document", "schema"},
+    "contract": {"errors", "gap", "names", "document", "private", "schema"},
     "policy": {"errors", "contract", "schema"},
     "records": {"errors", "contract", "schema"},
     "bus": {"errors", "gap", "names", "settings", "credentials", "records"},
