@@ -13,6 +13,7 @@ from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import say
 from exchange.cli.table import table
 from exchange.contract.edit import entry
+from exchange.contract.period import ms_of
 from exchange.errors import ConfigError
 from exchange.grants.days import Due
 from exchange.grants.history import Event
@@ -166,7 +167,7 @@ def _as_json(one: Standing) -> dict[str, Any]:
 
 def _event_json(e: Event) -> dict[str, Any]:
     return {
-        "time_ms": round(e.time.timestamp() * 1000),
+        "time_ms": ms_of(e.time),
         "time": say_time(e.time),
         "person": e.actor.person,
         "department": e.actor.department,

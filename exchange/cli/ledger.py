@@ -34,7 +34,7 @@ from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import say
 from exchange.cli.table import table
-from exchange.contract.period import CITY_TIME
+from exchange.contract.period import midnight, ms_of
 from exchange.epochs import latest_epoch
 from exchange.gap import Gap
 from exchange.keys import ledger_key_file, load
@@ -245,7 +245,7 @@ def _store() -> Store:
 
 
 def _ms(day: datetime | None) -> int | None:
-    return None if day is None else int(day.replace(tzinfo=CITY_TIME).timestamp() * 1000)
+    return None if day is None else ms_of(midnight(day))
 
 
 def _yes(holds: bool) -> str:

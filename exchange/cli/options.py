@@ -11,7 +11,7 @@ from typing import Any
 import click
 from pydantic_core import to_jsonable_python
 
-from exchange.contract.period import CITY_TIME, city_day
+from exchange.contract.period import CITY_TIME, city_day, moment_of, ms_of
 from exchange.errors import ConfigError
 
 output_option = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -63,7 +63,7 @@ class Moment(click.ParamType[int]):
         except (ValueError, OverflowError):
             self.fail("is no time; write 2026-01-31 or 2026-01-31T08:00 (Asia/Shanghai where no zone is given)")
         moment = moment if moment.tzinfo else moment.replace(tzinfo=CITY_TIME)
-        return int(moment.timestamp() * 1000)
+        return ms_of(moment)
 
 
 def _is_day(text: str) -> bool:
@@ -75,5 +75,5 @@ def _is_day(text: str) -> bool:
 def say_time(moment: datetime | int) -> str:
     """A moment, or ms since 1970, in the city's time, to the second."""
     if isinstance(moment, int):
-        moment = datetime.fromtimestamp(moment / 1000, UTC)
+        moment = moment_of(moment)
     return moment.astimezone(CITY_TIME).isoformat(timespec="seconds")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, func, insert, select, update
@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from exchange import private
 from exchange.contract.model import Grant
+from exchange.contract.period import moment_of, ms_of
 from exchange.errors import ConfigError, TransientError
 from exchange.grants import tables
 from exchange.grants.history import START, Event, digest, verify
@@ -159,7 +160,7 @@ class Writer:
         connection.execute(
             insert(tables.events).values(
                 seq=seq,
-                time_ms=_ms(done.time),
+                time_ms=ms_of(done.time),
                 person=done.actor.person,
                 department=done.actor.department,
                 act=done.act,
@@ -179,7 +180,7 @@ class Writer:
         given = select(func.count()).select_from(t).filter_by(**key)
         if self._connection.scalar(given):
             return False
-        self._connection.execute(insert(t).values(**key, time_ms=_ms(now)))
+        self._connection.execute(insert(t).values(**key, time_ms=ms_of(now)))
         return True
 
 
@@ -198,10 +199,10 @@ def _request(row: Any) -> Request:
         grant=Grant.model_validate_json(row.body),
         conditional=row.conditional,
         requester=Actor(row.person, row.department),
-        submitted=_time(row.submitted_ms),
+        submitted=moment_of(row.submitted_ms),
         renews=row.renews,
         state=row.state,
-        reviewed=None if row.reviewed_ms is None else _time(row.reviewed_ms),
+        reviewed=None if row.reviewed_ms is None else moment_of(row.reviewed_ms),
         reviewed_by=row.reviewed_by,
         answered_by=row.answered_by,
     )
@@ -219,8 +220,8 @@ def _row(request: Request) -> dict[str, Any]:
         "renews": request.renews,
         "person": request.requester.person,
         "department": request.requester.department,
-        "submitted_ms": _ms(request.submitted),
-        "reviewed_ms": None if request.reviewed is None else _ms(request.reviewed),
+        "submitted_ms": ms_of(request.submitted),
+        "reviewed_ms": None if request.reviewed is None else ms_of(request.reviewed),
         "reviewed_by": request.reviewed_by,
         "answered_by": request.answered_by,
     }
@@ -228,15 +229,7 @@ def _row(request: Request) -> dict[str, Any]:
 
 def _event(row: Any) -> Event:
     actor = Actor(row.person, row.department)
-    return Event(_time(row.time_ms), actor, row.act, row.grant_id, row.request, row.reason, row.body)
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
+    return Event(moment_of(row.time_ms), actor, row.act, row.grant_id, row.request, row.reason, row.body)
 
 
 _NUMBERS = 1 << 31

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from exchange import names, private
 from exchange.contract.model import Epoch, Grant
-from exchange.contract.period import city_day
+from exchange.contract.period import city_day, moment_of
 from exchange.contract.rounding import in_words
 from exchange.errors import ConfigError, CorruptionError, TransientError
 from exchange.ledger import tables
@@ -294,7 +293,7 @@ def _entry_row(id_: int, placed: Placed) -> dict[str, Any]:
         "state": placed.state,
         "digest": placed.digest,
         "time_ms": entry.time_ms,
-        "day": city_day(datetime.fromtimestamp(entry.time_ms / 1000, UTC)).isoformat(),
+        "day": city_day(moment_of(entry.time_ms)).isoformat(),
         "epoch": entry.epoch,
         "router": entry.router,
         "topic": entry.topic,

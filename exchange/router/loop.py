@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from exchange import metrics, names
@@ -19,6 +18,7 @@ from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import Place, RefusedError
 from exchange.contract.epoch import accepts
 from exchange.contract.model import Grant
+from exchange.contract.period import ms_of
 from exchange.epochs import Published
 from exchange.errors import ExchangeError, TransientError
 from exchange.gap import Gap
@@ -211,7 +211,7 @@ class Router:
         assert self._current is not None
         epoch, place = self._current.epoch, (gap.topic, gap.partition)
         accepted = accepts(epoch, gap)
-        entry = ledger.of_gap(gap, epoch.number, self.instance, _ms(self._clock.now()), accepted=accepted)
+        entry = ledger.of_gap(gap, epoch.number, self.instance, ms_of(self._clock.now()), accepted=accepted)
         if accepted:
             self._writer.entry(entry, epoch.ledger, {place: gap.next}, source.membership())
             source.pass_over(gap)
@@ -268,7 +268,7 @@ class Router:
         assert published is not None
         self._settle()
         epoch = published.epoch
-        entry = ledger.adoption(epoch.number, self.instance, _ms(self._clock.now()), published.offset)
+        entry = ledger.adoption(epoch.number, self.instance, ms_of(self._clock.now()), published.offset)
         self._writer.entry(entry, epoch.ledger)
         self._current, self._plans = published, Plans(epoch, self._pseudonym_key)
         partitions = {names.subject_topic(each.id): each.topic.partitions for each in epoch.contract.subjects}
@@ -299,7 +299,7 @@ class Router:
         for place, batches in part.runs():
             plan = self._plans.at(place[0], now)
             assert plan is not None
-            at = Source(*place, self._current.epoch.number, self.instance, _ms(now))
+            at = Source(*place, self._current.epoch.number, self.instance, ms_of(now))
             made = step(scan(batches), plan, at, self._tag_state, self._quotas.allow)
             if made.entry.count:
                 steps.append(made)
@@ -322,10 +322,6 @@ def _ledger_partitions(source: Consumer) -> int:
 
 def _of_gap(gap: Gap) -> dict[str, str | int]:
     return {"reason": str(gap), "topic": gap.topic, "partition": gap.partition, "remedy": HOW_TO_ACCEPT}
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _done() -> Future[None]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Record
 from exchange.bus.log import Log
 from exchange.contract.model import Grant
-from exchange.contract.period import city_day
+from exchange.contract.period import city_day, moment_of
 from exchange.contract.quota import CLAIMS, USES, Claims, day_from_ms, decode_claim, decode_use
 from exchange.epochs import latest_epoch
 
@@ -50,7 +50,7 @@ def quotas_of(cluster: Cluster, now: datetime, *, department: str = "", grant_id
         return []
     claims, used = Claims(), Counter[str]()
     for record in _records(cluster, CLAIMS, now):
-        claims.take(decode_claim(record.value or b""), datetime.fromtimestamp(record.timestamp_ms / 1000, UTC))
+        claims.take(decode_claim(record.value or b""), moment_of(record.timestamp_ms))
     for record in _records(cluster, USES, now):
         use = decode_use(record.value or b"")
         used[use.grant] += use.records if use.day == day else 0
