@@ -7,13 +7,13 @@ from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, func, insert, select, update
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
-from exchange import private
+from exchange import sql
 from exchange.contract.model import Grant
 from exchange.contract.period import moment_of, ms_of
-from exchange.errors import ConfigError, TransientError
+from exchange.errors import TransientError
 from exchange.grants import tables
 from exchange.grants.history import START, Event, digest, verify
 from exchange.grants.life import OPEN, Actor, NoRequestError, Request
@@ -27,30 +27,16 @@ class GrantStoreUnavailableError(TransientError):
     remedy = "see that the grants' database runs, then run it again"
 
 
-class GrantStoreConfigError(ConfigError):
-    """The grants' database cannot be used as it is named."""
-
-    code = "grant-store-config"
-    remedy = "see EXCHANGE_GRANTS_URL in README"
-
-
 def grants_url(settings: Settings) -> str:
     """The database that the settings name; else SQLite in the home folder, made for its owner only."""
-    if settings.grants_url:
-        return settings.grants_url
-    return f"sqlite:///{private.file(settings.home / 'grants.db')}"
+    return sql.url_of(settings.grants_url, settings.home / "grants.db")
 
 
 class Store:
     """The grants' database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self.engine = create_engine(url)
-        except (SQLAlchemyError, ImportError) as error:
-            raise GrantStoreConfigError("EXCHANGE_GRANTS_URL names no usable database", remedy="see README") from error
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _tune_sqlite)
+        self.engine = sql.engine_of(url, "EXCHANGE_GRANTS_URL", "synchronous = FULL")
         with _translated():
             self.engine.connect().close()
             self._make()
@@ -243,8 +229,3 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         remedy = "see that the database of EXCHANGE_GRANTS_URL is up and lets you in; nothing was changed"
         raise GrantStoreUnavailableError("the grants' database does not answer", remedy=remedy) from error
-
-
-def _tune_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL"):
-        connection.execute(f"PRAGMA {pragma}")
