@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -99,18 +99,11 @@ def save(path: Path, security: Security) -> None:
     if security.ca:
         beside = security.ca.parent == path.parent
         content["ca"] = security.ca.name if beside else str(security.ca.resolve())
+    text, yaml = BytesIO(), YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.dump(content, text)
     try:
         private.folder(path.parent)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                yaml = YAML(typ="safe", pure=True)
-                yaml.default_flow_style = False
-                yaml.dump(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        private.write(path, text.getvalue())
     except OSError as error:
         raise CredentialsError(f"{path}: cannot be written: {error.strerror}", remedy="check the folder") from error

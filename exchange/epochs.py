@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from exchange import names
 from exchange.bus.connection import Cluster
@@ -10,16 +11,34 @@ from exchange.bus.consume import Consumer
 from exchange.bus.topics import Publisher, read, read_all
 from exchange.contract.epoch import decode, encode, key, takes_over
 from exchange.contract.model import Epoch
-from exchange.errors import TransientError
+from exchange.errors import ConfigError, TransientError
 
 _LAST = 4
 _ATTEMPTS = 10
 
 
-def epochs(cluster: Cluster) -> Iterator[tuple[Epoch, int]]:
-    """Every epoch that came into force, with its offset, oldest first.
+class NoContractError(ConfigError):
+    """No epoch was ever published."""
 
-    EpochError where a record of the topic is not an epoch.
+    code = "no-contract"
+    remedy = "run `exchange apply` first"
+
+    def __init__(self) -> None:
+        super().__init__("there is no contract on the cluster")
+
+
+@dataclass(frozen=True)
+class Published:
+    """An epoch, found at `offset` of the contract's topic."""
+
+    epoch: Epoch
+    offset: int
+
+
+def epochs(cluster: Cluster) -> Iterator[Published]:
+    """Every epoch that came into force, oldest first.
+
+    Raises EpochError if a record of the topic is not an epoch.
     """
     current: Epoch | None = None
     for record in read_all(cluster, names.CONTRACT):
@@ -28,7 +47,7 @@ def epochs(cluster: Cluster) -> Iterator[tuple[Epoch, int]]:
         epoch = decode(record.value)
         if takes_over(epoch, current):
             current = epoch
-            yield epoch, record.offset
+            yield Published(epoch, record.offset)
 
 
 class Newest:
@@ -37,8 +56,8 @@ class Newest:
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
 
-    def find(self) -> tuple[Epoch, int] | None:
-        """The epoch and its offset; None where none was ever published. Raises as `epochs` does.
+    def find(self) -> Published | None:
+        """The epoch in force; None if none was ever published. Raises as `epochs` does.
 
         Reads only the end of the topic. Each epoch has the number after the highest before it, so that none
         before offset n has a higher number than n: a higher one from there on is the highest of all. It is in force
@@ -49,29 +68,40 @@ class Newest:
             return None
         begin, end = (ask([place])[place] for ask in (self._consumer.begin_offsets, self._consumer.end_offsets))
         start, newest = end, None
-        while start > begin and (newest is None or newest[0].number <= start):
+        while start > begin and (newest is None or newest.epoch.number <= start):
             start, newest = max(begin, end - max(_LAST, 4 * (end - start))), None
             for record in read(self._consumer, {place: start}, {place: end}):
-                if record.value is not None and takes_over(epoch := decode(record.value), newest and newest[0]):
-                    newest = epoch, record.offset
+                if record.value is None:
+                    continue
+                epoch = decode(record.value)
+                if takes_over(epoch, newest.epoch if newest else None):
+                    newest = Published(epoch, record.offset)
         return newest
 
 
-def latest_epoch(cluster: Cluster) -> tuple[Epoch, int] | None:
-    """The epoch in force and its offset, see `Newest.find`."""
+def latest_epoch(cluster: Cluster) -> Published | None:
+    """The epoch in force, see `Newest.find`."""
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         return Newest(consumer).find()
 
 
-def publish_next(out: Publisher, newest: Newest, change: Callable[[Epoch], Epoch | None]) -> tuple[Epoch, int] | None:
+def epoch_in_force(cluster: Cluster) -> Epoch:
+    """The epoch in force; NoContractError if there is none."""
+    newest = latest_epoch(cluster)
+    if newest is None:
+        raise NoContractError
+    return newest.epoch
+
+
+def publish_next(out: Publisher, newest: Newest, change: Callable[[Epoch], Epoch | None]) -> Published | None:
     """Publish what `change` makes of the epoch in force, over and over while others publish at the same time.
 
-    Returns the epoch that is in force then, and its offset: that one as soon as `change` has nothing to change
-    (None); None where there is no epoch. TransientError after some tries.
+    Returns the epoch in force as soon as `change` has nothing to change in it (None); None if there is no
+    epoch. Raises TransientError after some tries.
     """
     for _ in range(_ATTEMPTS):
         found = newest.find()
-        changed = change(found[0]) if found else None
+        changed = change(found.epoch) if found else None
         if changed is None:
             return found
         publish_epoch(out, changed)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from exchange import private
 from exchange.errors import ConfigError
@@ -75,24 +75,9 @@ def load_or_create(path: Path, random: Callable[[int], bytes] = os.urandom) -> b
     """
     if not path.exists():
         try:
-            _create(path, random(KEY_BYTES))
+            private.folder(path.parent)
+            with suppress(FileExistsError):
+                private.write(path, random(KEY_BYTES), put=os.link)  # which never replaces another process's key
         except OSError as error:
             raise KeyFileError(f"{path}: cannot be made: {error.strerror}", remedy="check the folder") from error
     return load(path)
-
-
-def _create(path: Path, key: bytes) -> None:
-    private.folder(path.parent)
-    with NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-        try:
-            os.link(file.name, path)  # unlike a rename, never replaces another process's key
-        except FileExistsError:
-            return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

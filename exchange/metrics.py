@@ -27,6 +27,7 @@ from prometheus_client import (
     write_to_textfile,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.parser import text_string_to_metric_families
 
 from exchange.errors import ConfigError
 
@@ -229,6 +230,20 @@ class MetricsServer:
         """Stop serving and free the port."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def sums(text: str) -> dict[str, float]:
+    r"""The samples of Prometheus text, summed by name, and by `name:outcome` if they have that label.
+
+    >>> sums('# HELP a\n# TYPE a gauge\na{outcome="x"} 2\na{outcome="y"} 3\n')
+    {'a': 5.0, 'a:x': 2.0, 'a:y': 3.0}
+    """
+    totals: dict[str, float] = {}
+    for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples):
+        outcome = sample.labels.get("outcome")
+        for key in (sample.name, f"{sample.name}:{outcome}") if outcome else (sample.name,):
+            totals[key] = totals.get(key, 0.0) + sample.value
+    return totals
 
 
 def write_file(path: Path, *gauges: Gauge) -> None:

@@ -79,7 +79,7 @@ class Office:
             found = newest.find()
             assert found is not None
             with Publisher(self.cluster, names.CONTRACT) as out:
-                gaps = open_gaps(self.cluster, found[0])
+                gaps = open_gaps(self.cluster, found.epoch)
                 assert accept(out, newest, gaps, "a person", "a test", datetime.now(UTC))
 
     @contextmanager

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Select, and_, func, select
 
 from exchange import names
-from exchange.audit.reconcile import of_todays_topic
+from exchange.audit.reconcile import behind, of_todays_topic
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, Record
 from exchange.bus.topics import read
 from exchange.contract.model import Epoch, Grant
+from exchange.epochs import epochs as every_epoch
 from exchange.errors import ConfigError
 from exchange.ledger import tables
 from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, rows_of
@@ -24,6 +25,13 @@ from exchange.schema import avro, wire
 _e, _r = tables.entries.c, tables.runs.c
 Place = tuple[int, int]
 """Partition and offset of a source record."""
+
+
+class UnknownNameError(ConfigError):
+    """A question names a subject, reader or partition that there never was."""
+
+    code = "unknown-name"
+    remedy = "see `exchange grant list`"
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,51 @@ class Decision:
     proven: bool | None = None
 
 
-def of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place) -> list[Decision]:
+@dataclass(frozen=True)
+class Explanation:
+    """Decisions in the ledger's order; if there are none, why, in a word and for people (`undecided`).
+
+    `behind`: how many offsets of the ledger are not in its database yet.
+    """
+
+    decisions: list[Decision]
+    undecided: tuple[str, str] | None
+    behind: int
+
+
+def explain_place(cluster: Cluster, store: Store, subject: str, reader: str, place: Place) -> Explanation:
+    """What became of the record at that place for that reader, proven by the source's records if they are kept.
+
+    Raises UnknownNameError for a subject or reader that no contract ever had, and for a partition that is not there.
+    """
+    epochs, late = _epochs(cluster, subject, reader), behind(cluster, store)
+    decisions = _of_place(store, epochs, subject, reader, place)
+    why = None if decisions else _undecided(cluster, store, subject, place)
+    return Explanation([_proven(cluster, epochs, one, _entry_at(store, one.entry)) for one in decisions], why, late)
+
+
+def explain_entity(cluster: Cluster, store: Store, subject: str, reader: str, tag: bytes) -> Explanation:
+    """What became of the records of the entity with that tag for that reader. Raises UnknownNameError."""
+    epochs, late = _epochs(cluster, subject, reader), behind(cluster, store)
+    decisions = _of_entity(store, epochs, subject, reader, tag)
+    why = None if decisions else ("no-record", "the ledger has no record of that entity in this subject")
+    return Explanation(decisions, why, late)
+
+
+def _epochs(cluster: Cluster, subject: str, reader: str) -> dict[int, Epoch]:
+    """Every epoch by its number; UnknownNameError, because a mistyped name would read as `no grant`."""
+    epochs = {published.epoch.number: published.epoch for published in every_epoch(cluster)}
+    contracts = [epoch.contract for epoch in epochs.values()]
+    for what, name, known in (
+        ("subject", subject, {s.id for contract in contracts for s in contract.subjects}),
+        ("department", reader, {d.id for contract in contracts for d in contract.departments}),
+    ):
+        if name not in known:
+            raise UnknownNameError(f"no contract ever had a {what} '{name}'")
+    return epochs
+
+
+def _of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place) -> list[Decision]:
     """Every decision about the record that has that place in today's topic, in the ledger's order.
 
     Where the topic was deleted and made anew, `of_entity` still finds what was decided of the old one.
@@ -70,8 +122,7 @@ def of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: st
     ]
 
 
-def of_entity(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, tag: bytes) -> list[Decision]:
-    """Every decision about records of the entity with this tag, in the ledger's order."""
+def _of_entity(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, tag: bytes) -> list[Decision]:
     t = tables.tags.c
     query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).join_from(
         tables.entries, tables.tags, and_(_e.id == t.entry_id, t.tag == tag_prefix(tag))
@@ -85,12 +136,12 @@ def of_entity(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: s
     ]
 
 
-def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tuple[str, str]:
+def _undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tuple[str, str]:
     """Why no entry speaks of that place: a word and, for people, what it means."""
     topic = names.subject_topic(subject)
     with Consumer(cluster) as consumer:
         if place[0] not in consumer.partitions(topic):
-            raise ConfigError(f"{topic} has no partition {place[0]}", remedy="see `exchange audit balance`")
+            raise UnknownNameError(f"{topic} has no partition {place[0]}", remedy="see `exchange audit balance`")
         begin = consumer.begin_offsets([(topic, place[0])])[topic, place[0]]
         end = consumer.end_offsets([(topic, place[0])])[topic, place[0]]
     live = and_(_r.entry_id == _e.id, _e.replay.is_(None))
@@ -120,7 +171,7 @@ def _lost(store: Store, topic: str, place: Place) -> str:
     return f"it was deleted from the source before a router decided it; {how}"
 
 
-def explained(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, entry: Entry) -> Decision:
+def _proven(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, entry: Entry) -> Decision:
     """The decision with what only the source's records tell: whether it is proven, and which condition did not hold."""
     records = _source_records(cluster, entry)
     if records is None:
@@ -136,7 +187,7 @@ def explained(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision,
     return replace(decision, proven=proven, detail=detail)
 
 
-def entry_at(store: Store, place: str) -> Entry:
+def _entry_at(store: Store, place: str) -> Entry:
     """The entry at a place of the ledger topic, as decisions name it."""
     _, partition, offset = place.rsplit("/", 2)
     here = (_e.ledger_partition == int(partition), _e.ledger_offset == int(offset))

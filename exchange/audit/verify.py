@@ -96,7 +96,7 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
                 found.unverifiable += len(live.pop(place, ())) + len(again.pop(place, ()))
     found.entries = len(proofs)
     newest = latest_epoch(cluster)
-    for gap in open_gaps(cluster, newest[0]) if newest else ():
+    for gap in open_gaps(cluster, newest.epoch) if newest else ():
         if subject is None or gap.topic == names.subject_topic(subject):
             found.mismatches.append(Mismatch(gap.place, str(gap)))
     deliveries = _deliveries(proofs, grants, found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -58,8 +57,8 @@ class Certificates:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
         certificate = builder.sign(key, hashes.SHA256())
-        _write(self._authority_key, _private(key))
-        _write(self.authority, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        private.write(self._authority_key, _private(key))
+        private.write(self.authority, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
     def _make_broker(self, now: datetime) -> None:
         loaded = serialization.load_pem_private_key(self._authority_key.read_bytes(), password=None)
@@ -78,7 +77,7 @@ class Certificates:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(loaded.public_key()), critical=False)
         )
         certificate = builder.sign(loaded, hashes.SHA256())
-        _write(self.broker, _private(key) + certificate.public_bytes(serialization.Encoding.PEM))
+        private.write(self.broker, _private(key) + certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _lasts(path: Path, now: datetime) -> bool:
@@ -124,11 +123,3 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-    fresh.replace(path)

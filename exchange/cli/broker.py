@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+import sys
 from functools import partial
 
 import click
 
 from exchange.broker import BrokerStatus, LocalBroker
+from exchange.cli.options import output_option, show_json
 from exchange.errors import ConfigError
 from exchange.settings import Settings
 
@@ -16,7 +16,6 @@ _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _port = click.option(
     "--port", type=click.IntRange(1, 65535), help="Default: that of EXCHANGE_BOOTSTRAP_SERVERS (9092)."
 )
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 @click.group()
@@ -30,14 +29,14 @@ def broker() -> None:
 
 @broker.command()
 @_port
-@_output
+@output_option
 def start(port: int | None, output: str) -> None:
     """Start it, and return once clients can connect. Harmless where it runs already."""
     _show(local(port).start(progress=partial(click.echo, err=True)), output)
 
 
 @broker.command()
-@_output
+@output_option
 def stop(output: str) -> None:
     """Stop it; the data stays. Harmless where it does not run."""
     kafka = local()
@@ -46,13 +45,13 @@ def stop(output: str) -> None:
 
 
 @broker.command()
-@_output
+@output_option
 def status(output: str) -> None:
     """Say whether it runs, and where. Exit status 3 where it does not."""
     found = local().status()
     _show(found, output)
     if found.state != "running":
-        raise SystemExit(3)
+        sys.exit(3)
 
 
 def local(port: int | None = None) -> LocalBroker:
@@ -75,7 +74,7 @@ def _configured_port(bootstrap_servers: str) -> int:
 
 def _show(found: BrokerStatus, output: str) -> None:
     if output == "json":
-        click.echo(json.dumps(asdict(found)))
+        show_json(found)
     elif found.state == "stopped":
         click.echo(f"stopped; data kept in {found.data}")
     else:

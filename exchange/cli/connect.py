@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+import sys
 from datetime import UTC, datetime
 
 import click
@@ -11,20 +10,18 @@ import click
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.grant_desk import account
-from exchange.cli.say import confirm, say
+from exchange.cli.options import confirm, output_option, show_json, today, yes_option
+from exchange.cli.say import say
 from exchange.connect import check as checks
 from exchange.connect import gaps as gaps_of
 from exchange.connect import load, runner
 from exchange.connect.database import Paths
 from exchange.contract.load import load as load_contract
-from exchange.contract.period import city_day
 from exchange.errors import ConfigError
 from exchange.gap import GapError
 from exchange.grants.life import plain
 from exchange.metrics import Health
 from exchange.settings import Settings
-
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 @click.group()
@@ -56,7 +53,7 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
 
 @connector.command()
 @click.argument("department")
-@_output
+@output_option
 def check(department: str, output: str) -> None:
     """Check DEPARTMENT's connector.yaml against the contract, its databases and their first rows.
 
@@ -65,25 +62,25 @@ def check(department: str, output: str) -> None:
     settings = Settings()
     try:
         found = load.load(settings.connectors, department)
-        loaded = load_contract(settings.contract, city_day(datetime.now(UTC)))
+        loaded = load_contract(settings.contract, today())
         problems = checks.check(found, loaded, Paths(found.folder, settings.home))
     except load.ConnectorConfigError as error:
         problems = list(error.problems)
     if output == "json":
-        click.echo(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False))
+        show_json(problems)
     else:
         for problem in problems:
             say(f"{department}/{load.FILE}: {problem}")
         errors = sum(problem.severity == "error" for problem in problems)
         click.echo(f"{errors} errors, {len(problems) - errors} warnings")
     if any(problem.severity == "error" for problem in problems):
-        raise SystemExit(ConfigError.exit_status)
+        sys.exit(ConfigError.exit_status)
 
 
 @connector.command()
 @click.argument("department")
 @click.argument("subject")
-@_output
+@output_option
 def gaps(department: str, subject: str, output: str) -> None:
     """Show what was deleted from DEPARTMENT's inbox of SUBJECT before its connector took it in.
 
@@ -93,20 +90,20 @@ def gaps(department: str, subject: str, output: str) -> None:
     found = load.load(settings.connectors, department)
     there = gaps_of.open_gaps(connect(settings, f"{department}.gaps", department), found, settings.home, subject)
     if output == "json":
-        click.echo(json.dumps([asdict(gap) for gap in there]))
+        show_json(there)
     else:
         for gap in there:
             say(str(gap))
         click.echo(f"{len(there)} gaps")
     if there:
-        raise SystemExit(GapError.exit_status)
+        sys.exit(GapError.exit_status)
 
 
 @connector.command("accept-gap")
 @click.argument("department")
 @click.argument("subject")
 @click.option("--reason", default="", help="Why the deliveries are gone; it stays in the table exchange_gaps.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
     """Let DEPARTMENT's sink of SUBJECT go on behind its gaps: what is missing there is not taken in.
 
@@ -121,14 +118,14 @@ def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
     for gap in there:
         say(str(gap))
     if there:
-        confirm("Go on behind this?", yes=yes, look=f"exchange connector gaps {department} {subject}")
+        confirm("Go on behind this?", yes=yes, look=f"`exchange connector gaps {department} {subject}`")
         person = settings.operator or account()
         gaps_of.accept(cluster, found, settings.home, there, subject, person, reason, datetime.now(UTC))
     click.echo(f"{len(there)} gaps are accepted.")
 
 
 @connector.command("list")
-@_output
+@output_option
 def list_(output: str) -> None:
     """List the connectors there are, with what each publishes and takes in."""
     settings = Settings()
@@ -143,7 +140,7 @@ def list_(output: str) -> None:
             }
         )
     if output == "json":
-        click.echo(json.dumps(rows, ensure_ascii=False))
+        show_json(rows)
         return
     for row in rows:
         click.echo(f"{row['department']}: publishes {', '.join(row['sources']) or 'nothing'}")

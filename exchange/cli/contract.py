@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from exchange.cli import plan_words
+from exchange.cli.options import confirm, output_option, show_json, today, yes_option
 from exchange.cli.say import say
-from exchange.contract.file import read_file
 from exchange.contract.json_schema import contract_schema
 from exchange.contract.load import examine
-from exchange.contract.period import city_day
 from exchange.document.problem import Problem
-from exchange.errors import ConfigError, TransientError
-from exchange.plan import saved
-from exchange.plan.apply import apply as apply_plan
-from exchange.plan.changes import PARTS, Change, Part, PublishEpoch
-from exchange.plan.find import administrators, find, read, save
+from exchange.errors import ConfigError
+from exchange.plan.changes import PARTS, Part
+from exchange.plan.find import find, find_again, find_saved, save
 from exchange.printable import printable
-from exchange.router.barrier import Adoption
+from exchange.router.enact import enact
 from exchange.settings import Settings
 
 CHANGES_STATUS = 3
 
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 _delete = click.option(
     "--delete", "delete", metavar="TOPIC", multiple=True, help="Delete this topic, which the contract does not have."
 )
 
 
 @click.command()
-@_output
+@output_option
 @click.option(
     "--against",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -49,12 +43,12 @@ def validate(output: str, against: Path | None) -> None:
     The exit status is 0 where there is no error; warnings do not count.
     """
     settings = Settings()
-    today = city_day(datetime.now(UTC))
-    check = examine(settings.contract, today)
+    day = today()
+    check = examine(settings.contract, day)
     errors = sum(problem.severity == "error" for problem in check.problems)
-    problems = check.problems + (check.changes(examine(against, today)) if against else [])
+    problems = check.problems + (check.changes(examine(against, day)) if against else [])
     if output == "json":
-        click.echo(json.dumps([vars(problem) for problem in problems], ensure_ascii=False, indent=2))
+        show_json(problems)
     else:
         _show_problems(settings.contract, problems)
         if check.contract:
@@ -71,7 +65,7 @@ _only = click.option("--only", type=click.Choice(PARTS), multiple=True, help="On
 
 
 @click.command()
-@_output
+@output_option
 @_delete
 @_only
 @click.option(
@@ -82,20 +76,20 @@ def plan(output: str, delete: Sequence[str], only: Sequence[Part], out: Path | N
     """Show the difference between the contract and the cluster; change nothing."""
     found = find(Settings(), delete, only)
     if output == "json":
-        click.echo(json.dumps(plan_words.as_json(found.plan), ensure_ascii=False, indent=2))
+        show_json(plan_words.as_json(found.plan))
     else:
         plan_words.show(found.plan)
     if found.plan.refusals:
         sys.exit(ConfigError.exit_status)
     if out:
-        save(found, out, delete, only)
+        save(found, out)
         click.echo(f"{out} has this plan.", err=True)
     sys.exit(CHANGES_STATUS if detailed_exitcode and found.plan.changes else 0)
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @_delete
 @_only
 def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Part]) -> None:
@@ -105,39 +99,28 @@ def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Pa
     again, also after an interruption. Nothing is deleted unless --delete names it. Returns when every
     router has taken the epoch or was fenced: from then on no record is released under the one before.
     """
-    settings = Settings()
+    apply_contract(Settings(), file, yes=yes, delete=delete, only=only)
+
+
+def apply_contract(
+    settings: Settings, file: Path | None = None, *, yes: bool, delete: Sequence[str] = (), only: Sequence[Part] = ()
+) -> None:
+    """What `exchange apply` does, with its words."""
     if file and (delete or only):
         raise ConfigError("a saved plan says itself what it is about", remedy="leave --delete and --only out")
-    contract = read_file(settings.contract)
-    reviewed = read(file) if file else None
-    if reviewed:
-        delete, only = reviewed.delete, reviewed.only
-    found = find(settings, delete, only)
-    if reviewed:
-        saved.require_same(reviewed.basis, reviewed.changes, found.basis, found.plan)
+    found = find_saved(settings, file) if file else find(settings, delete, only)
     plan_words.show(found.plan)
     if found.plan.refusals:
         sys.exit(ConfigError.exit_status)
     if not found.plan.is_empty and not yes:
-        if not sys.stdin.isatty():
-            raise ConfigError(
-                "nobody is here to ask", remedy="look at `exchange plan`, then run `exchange apply --yes`"
-            )
-        click.confirm("Apply this?", abort=True)
-        again = find(settings, delete, only)
-        saved.require_same(found.basis, saved.texts(found.plan), again.basis, again.plan)
-        found = again
-    cluster = administrators(settings)
-    with Console(stderr=True).status("starting …") as status, Adoption(cluster) as adoption:
-        apply_plan(cluster, found.plan, _tell(status.update, settings.contract, contract))
-        for published in found.plan.changes:
-            if isinstance(published, PublishEpoch):
-                click.echo(f"Epoch {published.epoch.number} is published.")
-        # Without changes, too: a run before may have published an epoch and died.
-        newest = adoption.newest.find()
-        if newest and not adoption.has_passed(*newest):
-            status.update("waiting for the routers …")
-            click.echo(adoption.passed(*newest).text)
+        confirm("Apply this?", yes=False, look="`exchange plan`")
+        found = find_again(settings, found)
+    with Console(stderr=True).status("starting …") as status:
+        enacted = enact(settings, found, lambda step: status.update(_shown(step)))
+    if enacted.published:
+        click.echo(f"Epoch {enacted.published} is published.")
+    if enacted.passed:
+        click.echo(enacted.passed.text)
 
 
 @click.group()
@@ -153,14 +136,8 @@ def export(target: Path) -> None:
     click.echo(f"{target} is written.")
 
 
-def _tell(update: Callable[[RenderableType], None], path: Path, contract: bytes) -> Callable[[Change], None]:
-    def tell(change: Change) -> None:
-        # A revoked grant goes from the file first, then from the epoch: what was read before does not bring it back.
-        if isinstance(change, PublishEpoch) and read_file(path) != contract:
-            raise TransientError(f"{path} was changed meanwhile; no epoch is published", remedy="run this again")
-        update(Text(printable(change.text, "")))  # others' principals: neither markup nor more lines
-
-    return tell
+def _shown(step: str) -> Text:
+    return Text(printable(step, ""))  # others' principals: neither markup nor more lines
 
 
 def _show_problems(source: Path, problems: Sequence[Problem]) -> None:

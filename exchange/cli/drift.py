@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from dataclasses import asdict
 import click
 
 from exchange.cli.contract import CHANGES_STATUS
+from exchange.cli.options import output_option, show_json
 from exchange.cli.plan_words import in_words
 from exchange.cli.say import say
 from exchange.plan.changes import PublishEpoch
@@ -19,7 +19,7 @@ from exchange.settings import Settings
 
 
 @click.command()
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @click.option("--accept", metavar="PRINCIPAL", multiple=True, help="Whose own access rules are in order: User:backup.")
 def drift(output: str, accept: Sequence[str]) -> None:
     """Say where the cluster is not as the contract has it; change nothing.
@@ -31,7 +31,7 @@ def drift(output: str, accept: Sequence[str]) -> None:
     epochs = [change for change in found.plan.changes if isinstance(change, PublishEpoch)]
     if output == "json":
         told = asdict(result) | {"drift": bool(result.findings), "epoch": [t for e in epochs for t in in_words(e)]}
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        show_json(told)
     else:
         for finding in result.findings:
             say(f"{finding.kind} {finding.target}: {finding.text}", None if finding.mended else "red")

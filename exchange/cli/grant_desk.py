@@ -14,9 +14,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from exchange.contract.model import Contract
-from exchange.contract.period import CITY_TIME, city_day
+from exchange.contract.period import city_day
 from exchange.errors import ConfigError, ExchangeError
-from exchange.grants.life import OPEN, Actor, Office
+from exchange.grants.life import OPEN, Actor
 from exchange.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ class Desk:
         calendar = read_calendar(self.settings.holidays)
         return list(standings(store.requests(), self.contract(), self.settings.authority, self.today, calendar))
 
-    def office(self, subject: str) -> Office:
-        """The rules for that subject, as the contract file has it now; what is no longer in it, nobody shares."""
-        shares = {one.id: one.share for one in self.contract().subjects}
-        return Office(self.settings.authority, shares.get(subject, "closed"))
-
     def store(self) -> AbstractContextManager[Store]:
         """The requests, to be closed."""
         from exchange.grants.store import Store, grants_url  # SQL takes its time to load
@@ -101,11 +96,6 @@ def with_desk(command: COMMAND) -> COMMAND:
     run.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     option = click.option("--department", default="", help="For whom you act; default: EXCHANGE_DEPARTMENT.")
     return option(run)  # type: ignore[return-value]
-
-
-def say_time(moment: datetime) -> str:
-    """The city's time, to the minute."""
-    return moment.astimezone(CITY_TIME).strftime("%Y-%m-%d %H:%M")
 
 
 def complete_request(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

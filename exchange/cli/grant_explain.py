@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 
 import click
 
 from exchange import names
-from exchange.audit.explain import Decision, entry_at, explained, of_entity, of_place, undecided
-from exchange.audit.reconcile import behind
-from exchange.bus import Cluster
+from exchange.audit.explain import Decision, Place, explain_entity, explain_place
 from exchange.bus.connection import connect
-from exchange.cli.moment import say_ms
-from exchange.contract.model import Epoch
-from exchange.epochs import epochs
-from exchange.errors import ConfigError
+from exchange.cli.options import output_option, say_time, show_json
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.entry import tag
 from exchange.ledger.store import Store, ledger_url
@@ -39,7 +32,7 @@ _ASK = "?"  # what click gives for `--entity` without a value; no identifier
     metavar="[ID]",
     help="Every record of this person or organisation; `-` reads the identifier from standard input, none asks for it.",
 )
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def explain(subject: str, reader: str, place: str | None, entity: str | None, output: str) -> None:
     """Say for one record and one reader: delivered or not, when, under which grant and epoch, or which rule stopped it.
 
@@ -51,57 +44,37 @@ def explain(subject: str, reader: str, place: str | None, entity: str | None, ou
         raise click.UsageError("give either --offset or --entity")
     settings = Settings()
     cluster = connect(settings, "exchange.explain", names.LEDGER_PRINCIPAL)
-    known = {epoch.number: epoch for epoch, _ in epochs(cluster)}
-    _must_be_known(known, subject, reader)
     with closing(Store(ledger_url(settings))) as store:
-        late = behind(cluster, store)
         if place is not None:
-            decisions, none = _of_place(cluster, store, known, subject, reader, place)
+            found = explain_place(cluster, store, subject, reader, _place(place))
         else:
             wanted = tag(_identifier(entity or "").encode(), load(ledger_key_file(settings)))
-            decisions = of_entity(store, known, subject, reader, wanted)
-            none = ("no-record", "the ledger has no record of that entity in this subject")
+            found = explain_entity(cluster, store, subject, reader, wanted)
     if output == "json":
-        nothing = None if decisions else {"reason": none[0], "detail": none[1]}
-        rows = [asdict(one) | {"time": say_ms(one.time_ms)} for one in decisions]
-        click.echo(json.dumps({"decisions": rows, "undecided": nothing, "behind": late}, ensure_ascii=False))
+        nothing = None if found.undecided is None else dict(zip(("reason", "detail"), found.undecided, strict=True))
+        rows = [asdict(one) | {"time": say_time(one.time_ms)} for one in found.decisions]
+        show_json({"decisions": rows, "undecided": nothing, "behind": found.behind})
         return
-    for decision in decisions:
+    for decision in found.decisions:
         _show(decision)
-    if not decisions:
-        click.echo(f"{none[0]}: {none[1]}")
-    if late:
-        click.echo(f"The database is {late:,} offsets behind the ledger: run `exchange ledger follow --until-idle`.")
+    if found.undecided:
+        click.echo(": ".join(found.undecided))
+    if found.behind:
+        told = f"The database is {found.behind:,} offsets behind the ledger"
+        click.echo(f"{told}: run `exchange ledger follow --until-idle`.")
 
 
-def _of_place(
-    cluster: Cluster, store: Store, known: Mapping[int, Epoch], subject: str, reader: str, place: str
-) -> tuple[list[Decision], tuple[str, str]]:
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,18})", place)
+def _place(text: str) -> Place:
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,18})", text)
     if found is None:
         raise click.BadParameter("is no partition and offset, such as 0/1234", param_hint="--offset")
-    at = int(found[1]), int(found[2])
-    decisions = of_place(store, known, subject, reader, at)
-    if not decisions:
-        return [], undecided(cluster, store, subject, at)
-    return [explained(cluster, known, one, entry_at(store, one.entry)) for one in decisions], ("", "")
+    return int(found[1]), int(found[2])
 
 
 def _identifier(given: str) -> str:
     if given == _ASK:
         return str(click.prompt("Identifier", hide_input=True, err=True)).strip()
     return sys.stdin.readline().strip() if given == "-" else given.strip()
-
-
-def _must_be_known(known: Mapping[int, Epoch], subject: str, reader: str) -> None:
-    """ConfigError for a subject or reader that no contract ever had: a mistyped name would read as `no grant`."""
-    contracts = [epoch.contract for epoch in known.values()]
-    for what, name, known_names in (
-        ("subject", subject, {s.id for contract in contracts for s in contract.subjects}),
-        ("department", reader, {d.id for contract in contracts for d in contract.departments}),
-    ):
-        if name not in known_names:
-            raise ConfigError(f"no contract ever had a {what} '{name}'", remedy="see `exchange grant list`")
 
 
 def _show(decision: Decision) -> None:
@@ -116,6 +89,6 @@ def _show(decision: Decision) -> None:
     where = f"{decision.partition}/{decision.offset}"
     color = "green" if decision.verdict == "delivered" else "yellow"
     click.secho(f"{where}: {verdict}", fg=color, nl=False)
-    click.echo(f" — {decision.detail}; {under}{replay}; {say_ms(decision.time_ms)}, by router {decision.router}, "
+    click.echo(f" — {decision.detail}; {under}{replay}; {say_time(decision.time_ms)}, by router {decision.router}, "
                f"{decision.state}")  # fmt: skip
     click.echo(f"    entry {decision.entry}: {proof[decision.proven]}")

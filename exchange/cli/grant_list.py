@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from typing import Any
 
 import click
+from pydantic_core import to_jsonable_python
 
-from exchange.cli.grant_desk import Desk, complete_grant, complete_request, say_time, with_desk
+from exchange.cli.grant_desk import Desk, complete_grant, complete_request, with_desk
+from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import say
 from exchange.cli.table import table
 from exchange.contract.edit import entry
-from exchange.contract.period import CITY_TIME
+from exchange.contract.period import ms_of
 from exchange.errors import ConfigError
 from exchange.grants.days import Due
 from exchange.grants.history import Event
 from exchange.grants.life import Clock
 from exchange.grants.standing import STANDINGS, Standing
-
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 @click.command("list")
@@ -28,7 +27,7 @@ _output = click.option("--output", type=click.Choice(["text", "json"]), default=
 @click.option("--subject", help="Only this subject, as <owner>.<name>.")
 @click.option("--overdue", is_flag=True, help="Only requests that should have been dealt with.")
 @click.option("--ends-within", type=click.IntRange(min=0), metavar="DAYS", help="Only grants that end in so many days.")
-@_output
+@output_option
 @with_desk
 def list_(
     desk: Desk,
@@ -54,7 +53,7 @@ def list_(
             and (ends_within is None or (one.days_left is not None and one.days_left <= ends_within))
         ]
     if output == "json":
-        click.echo(json.dumps([_as_json(one) for one in found], ensure_ascii=False, indent=2))
+        show_json([_as_json(one) for one in found])
         return
     table(
         ("request", "grant", "subject", "reader", "purpose", "state", "waits for", "due", "overdue", "until"),
@@ -80,7 +79,7 @@ def list_(
 
 @click.command()
 @click.argument("id_", metavar="REQUEST|GRANT", shell_complete=lambda *a: complete_request(*a) + complete_grant(*a))
-@_output
+@output_option
 @with_desk
 def show(desk: Desk, id_: str, output: str) -> None:
     """One request, by its number, or one grant, by its id: what it gives, its clock and its whole history."""
@@ -95,8 +94,8 @@ def show(desk: Desk, id_: str, output: str) -> None:
     if not found and not history:
         raise ConfigError(f"there is no request or grant {id_}", remedy="see `exchange grant list`")
     if output == "json":
-        standing = _as_json(found[-1]) | {"content": _plain(entry(found[-1].grant))} if found else {}
-        click.echo(json.dumps({**standing, "history": [_event_json(e) for e in history]}, ensure_ascii=False, indent=2))
+        standing = _as_json(found[-1]) | {"content": entry(found[-1].grant)} if found else {}
+        show_json({**standing, "history": [_event_json(e) for e in history]})
         return
     for one in found:
         _show(one)
@@ -140,7 +139,7 @@ def _show(one: Standing) -> None:
         click.echo(f"waits     for {one.clock.waits_for}: {days}: {state}")
         if _is_provisional(one.clock):
             click.echo(f"          {_PROVISIONAL}")
-    for name, value in _plain(entry(grant)).items():
+    for name, value in to_jsonable_python(entry(grant)).items():
         if name != "id":
             say(f"{name:9} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     click.echo()
@@ -168,7 +167,8 @@ def _as_json(one: Standing) -> dict[str, Any]:
 
 def _event_json(e: Event) -> dict[str, Any]:
     return {
-        "time": e.time.astimezone(CITY_TIME).isoformat(timespec="milliseconds"),
+        "time_ms": ms_of(e.time),
+        "time": say_time(e.time),
         "person": e.actor.person,
         "department": e.actor.department,
         "act": e.act,
@@ -176,15 +176,6 @@ def _event_json(e: Event) -> dict[str, Any]:
         "reason": e.reason,
         "content": json.loads(e.body) if e.body else None,
     }
-
-
-def _plain(value: Any) -> Any:
-    """Days as their ISO text, as JSON needs them."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def _is_provisional(clock: Clock) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections import Counter
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from pathlib import Path
 
 import click
 
 from exchange import logs, metrics
 from exchange.cli.grant_desk import Desk, with_desk
-from exchange.contract.period import CITY_TIME
+from exchange.cli.options import output_option, show_json
+from exchange.contract.period import end_of
 from exchange.errors import ConfigError
 from exchange.grants.days import read_calendar
 from exchange.grants.life import OPEN
@@ -24,7 +24,7 @@ _log = logging.getLogger("exchange.grants")
 
 
 @click.command()
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @click.option("--metrics-file", type=click.Path(dir_okay=False, path_type=Path), help="For a textfile collector.")
 @with_desk
 def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
@@ -71,7 +71,7 @@ def _tell(told: list[tuple[Standing, int]], output: str) -> None:
             }
             for one, days in told
         ]
-        click.echo(json.dumps(notices, ensure_ascii=False))
+        show_json(notices)
 
 
 def _measure(path: Path, found: list[Standing], holidays_known: date) -> None:
@@ -84,11 +84,7 @@ def _measure(path: Path, found: list[Standing], holidays_known: date) -> None:
         metrics.GRANT_REQUESTS_OVERDUE.labels(state).set(overdue[state])
     for one in found:
         if one.days_left is not None:
-            metrics.GRANT_EXPIRY.labels(one.grant.id).set(_end_of(one.grant.until))
-    metrics.GRANT_HOLIDAYS_KNOWN.set(_end_of(holidays_known))
+            metrics.GRANT_EXPIRY.labels(one.grant.id).set(end_of(one.grant.until).timestamp())
+    metrics.GRANT_HOLIDAYS_KNOWN.set(end_of(holidays_known).timestamp())
     requests = (metrics.GRANT_REQUESTS, metrics.GRANT_REQUESTS_OVERDUE, metrics.GRANT_HOLIDAYS_KNOWN)
     metrics.write_file(path, *requests, metrics.GRANT_EXPIRY)
-
-
-def _end_of(day: date) -> float:
-    return datetime.combine(day + timedelta(days=1), time(), CITY_TIME).timestamp()

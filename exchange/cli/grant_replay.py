@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from dataclasses import asdict
 
 import click
@@ -14,13 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from exchange import names
 from exchange.bus.connection import connect
 from exchange.cli.grant_desk import complete_grant
-from exchange.cli.moment import Moment, say_ms
-from exchange.epochs import latest_epoch
+from exchange.cli.options import Moment, confirm, output_option, say_time, show_json, yes_option
+from exchange.epochs import epoch_in_force
 from exchange.errors import ConfigError
 from exchange.keys import ledger_key_file, load, pseudonym_key_there
 from exchange.names import REPLAY_ID
 from exchange.replay.due import Done, Order, Survey, order_id
-from exchange.replay.replay import DEFAULT_RATE, NotGrantedError, Replay
+from exchange.replay.replay import DEFAULT_RATE, Replay
 from exchange.settings import Settings
 
 
@@ -39,8 +37,8 @@ from exchange.settings import Settings
     show_default=True,
     help="Most records a second; at most half of the grant's quota.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@yes_option
+@output_option
 def replay(
     grant: str, from_ms: int, until_ms: int | None, again: bool, id_: str | None, rate: int, yes: bool, output: str
 ) -> None:
@@ -60,15 +58,9 @@ def replay(
     key = load(ledger_key_file(settings))
     job = Replay(cluster, order, key, pseudonym_key=pseudonym_key_there(settings), rate=rate)
     with Console(stderr=True).status("looking at source and ledger …"):
-        published = latest_epoch(cluster)
-        if published is None:
-            raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
-        found = job.survey(published[0])
+        found = job.survey(epoch_in_force(cluster))
     _show(order, found, rate)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise ConfigError("nobody is here to ask", remedy="look at what is shown, then run it with --yes")
-        click.confirm("Deliver?", abort=True, err=True)
+    confirm("Deliver?", yes=yes, look="what is shown")
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("records decided", total=found.due)
@@ -77,9 +69,9 @@ def replay(
 
 
 def _show(order: Order, found: Survey, rate: int) -> None:
-    until = "now" if order.until_ms is None else say_ms(order.until_ms)
+    until = "now" if order.until_ms is None else say_time(order.until_ms)
     what = "all that passes, again" if order.again else "what the grant has never delivered"
-    click.echo(f"Replay {order.id}: grant {order.grant}, {say_ms(order.from_ms)} to {until}, {what}.", err=True)
+    click.echo(f"Replay {order.id}: grant {order.grant}, {say_time(order.from_ms)} to {until}, {what}.", err=True)
     click.echo(
         f"{found.due:,} of {found.offsets:,} records in {len(found.windows)} partitions are to be decided, "
         f"in {found.due / rate:,.0f} s at least.",
@@ -91,7 +83,7 @@ def _show(order: Order, found: Survey, rate: int) -> None:
 
 def _tell(order: Order, done: Done, output: str) -> None:
     if output == "json":
-        click.echo(json.dumps({"id": order.id, "grant": order.grant, **asdict(done)}))
+        show_json({"id": order.id, "grant": order.grant, **asdict(done)})
         return
     withheld = ", ".join(f"{count:,} {reason}" for reason, count in sorted(done.withheld.items())) or "none"
     click.echo(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,17 +10,16 @@ from typing import Any
 import click
 
 from exchange.cli.grant_desk import Desk, complete_grant, complete_request, with_desk
+from exchange.cli.options import output_option, show_json
 from exchange.contract.edit import entry
 from exchange.contract.model import Grant
 from exchange.errors import ConfigError
-from exchange.grants import life
+from exchange.grants import decide
 from exchange.grants.draft import merged, parse_value, read_drafts
-from exchange.grants.history import Event
 from exchange.grants.life import ANSWER_DAYS, REVIEW_DAYS, Request, plain
-from exchange.grants.propose import Draft, RequestMistakesError, propose
+from exchange.grants.propose import Draft, RequestMistakesError
 
 _day = click.DateTime(["%Y-%m-%d"])
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 @click.command()
@@ -35,7 +33,7 @@ _output = click.option("--output", type=click.Choice(["text", "json"]), default=
 @click.option("--text", help="What the records are for, in a sentence.")
 @click.option("--from", "from_", type=_day, metavar="DAY", help="First day; default: today.")
 @click.option("--until", type=_day, metavar="DAY", help="Last day, included.")
-@_output
+@output_option
 @with_desk
 def request(
     desk: Desk,
@@ -65,7 +63,7 @@ def request(
 @click.argument("grant_id", metavar="GRANT", shell_complete=complete_grant)
 @click.option("--until", type=_day, required=True, metavar="DAY", help="The new last day, included.")
 @click.option("--reason", default="", help="Why it is still needed.")
-@_output
+@output_option
 @with_desk
 def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) -> None:
     """Ask for a grant to go on until another day. It is reviewed and decided like a new one."""
@@ -88,10 +86,8 @@ def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) 
 def withdraw(desk: Desk, number: int, reason: str) -> None:
     """Take back a request of your department that is not decided yet. A grant is ended by `revoke`."""
     actor = desk.actor
-    with desk.store() as store, store.writing() as writer:
-        request = writer.request(number)
-        done = life.withdraw(request, actor, reason)
-        writer.put(done, Event(desk.now, actor, "withdraw", request.grant.id, number, reason))
+    with desk.store() as store:
+        decide.withdraw(store, number, actor, desk.now, reason)
     click.echo(f"Request {number} is withdrawn.")
 
 
@@ -114,27 +110,20 @@ def _common(options: Mapping[str, str | None]) -> dict[str, Any]:
 
 def _file(desk: Desk, drafts: Sequence[Draft], reason: str, output: str) -> None:
     settings, actor = desk.settings, desk.actor
-    fault: RequestMistakesError | None = None
-    with desk.store() as store, store.writing() as writer:
-        first = writer.next_number()
-        try:
-            made = propose(drafts, settings.contract, actor, desk.now, settings.authority, first, writer.open_request)
-        except RequestMistakesError as error:
-            made, fault, reason = list(error.rejected), error, "rejected at once: the subject is closed"
-        for one in made:
-            act, body = ("renew" if one.renews else "request"), one.grant.model_dump_json(by_alias=True)
-            writer.put(one, Event(desk.now, actor, act, one.grant.id, one.number, reason, body))
-    if fault:
-        for one in made:
+    try:
+        with desk.store() as store:
+            filed = decide.file(store, drafts, settings.contract, actor, desk.now, settings.authority, reason)
+    except RequestMistakesError as error:
+        for one in error.rejected:
             told = (
                 f"Request {one.number} for {one.grant.subject} is rejected, and stays on record: the subject is closed."
             )
             click.echo(told, err=True)
-        raise fault
+        raise
     if output == "json":
-        click.echo(json.dumps([_as_json(one) for one in made], ensure_ascii=False))
+        show_json([_as_json(one) for one in filed])
         return
-    for one in made:
+    for one in filed:
         answer = f", then {one.provider} to answer within {ANSWER_DAYS}" if one.conditional else ""
         click.echo(
             f"Request {one.number} for {one.grant.subject} waits for {settings.authority} to review it within "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from exchange import names
 from exchange.bus.connection import connect
 from exchange.cli.grant_desk import Desk, complete_request, with_desk
-from exchange.cli.moment import Moment
+from exchange.cli.options import Moment, output_option, show_json
 from exchange.cli.table import table
 from exchange.contract.model import Epoch, Grant
-from exchange.epochs import latest_epoch
+from exchange.epochs import epoch_in_force
 from exchange.errors import ConfigError
 from exchange.replay.hypothesis import read_draft
-from exchange.replay.replay import NotGrantedError
 from exchange.replay.simulate import Given, Scope, Simulated
 from exchange.replay.simulate import simulate as run_draft
 
@@ -31,7 +29,7 @@ from exchange.replay.simulate import simulate as run_draft
 @click.option("--until", "until_ms", type=Moment(end=True), help="To before that time; a day is included.")
 @click.option("--limit", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Most records to read.")
 @click.option("--sample", type=click.IntRange(min=0, max=100), default=5, show_default=True, help="Records to show.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @with_desk
 def simulate(
     desk: Desk, draft: str, from_ms: int | None, until_ms: int | None, limit: int, sample: int, output: str
@@ -44,19 +42,17 @@ def simulate(
     of value it has and how long a text is, never the value.
     """
     cluster = connect(desk.settings, "exchange.simulate", names.LEDGER_PRINCIPAL)
-    published = latest_epoch(cluster)
-    if published is None:
-        raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
-    grant = _grant(desk, draft, published[0])
+    epoch = epoch_in_force(cluster)
+    grant = _grant(desk, draft, epoch)
     scope = Scope(from_ms, until_ms, limit, sample)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} records"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
         found = run_draft(
-            cluster, published[0], grant, desk.now, scope, os.urandom(32), lambda n: progress.update(task, advance=n)
+            cluster, epoch, grant, desk.now, scope, os.urandom(32), lambda n: progress.update(task, advance=n)
         )
     if output == "json":
-        click.echo(json.dumps(_plain(found), ensure_ascii=False))
+        show_json(_plain(found))
     else:
         _show(found)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from exchange import private
+from exchange.cli.options import output_option, show_json, today
 from exchange.cli.say import say
 from exchange.contract.load import examine
-from exchange.contract.period import city_day
 from exchange.errors import ConfigError
 from exchange.plan.apply import read_actual
 from exchange.plan.find import administrators
@@ -44,7 +42,7 @@ class WouldOverwriteError(ConfigError):
     help="How topics are named, such as {department}_{subject}; give it again for more.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the contract and its schemas.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def import_(patterns: Sequence[str], force: bool, output: str) -> None:
     """Write a first contract for the topics and registered schemas of the cluster.
 
@@ -60,18 +58,18 @@ def import_(patterns: Sequence[str], force: bool, output: str) -> None:
     folder = settings.contract.parent
     files = {folder / name: text for name, text in draft.schemas.items()} | {settings.contract: draft.contract}
     _write(files, force=force)
-    problems = examine(settings.contract, city_day(datetime.now(UTC))).problems
+    problems = examine(settings.contract, today()).problems
     if output == "json":
         facts = {
-            "files": [str(path) for path in files],
+            "files": list(files),
             "subjects": draft.subjects,
             "unmapped": draft.unmapped,
             "notes": draft.notes,
             "blanks": _blanks(draft),
-            "problems": [vars(problem) for problem in problems],
+            "problems": problems,
         }
-        click.echo(json.dumps(facts, ensure_ascii=False, indent=2))
-        sys.exit(0)
+        show_json(facts)
+        return
     for topic, reason in draft.unmapped.items():
         say(f"left out: topic {topic} {reason}")
     for note in draft.notes:
@@ -99,6 +97,6 @@ def _write(files: Mapping[Path, str], *, force: bool) -> None:
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            private.write(path, text.encode(), 0o666)
     except OSError as error:
-        raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
 
@@ -32,9 +31,10 @@ from exchange.audit.reconcile import Comparison, behind, reconcile
 from exchange.audit.verify import verify as verify_ledger
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import say
 from exchange.cli.table import table
-from exchange.contract.period import CITY_TIME
+from exchange.contract.period import midnight, ms_of
 from exchange.epochs import latest_epoch
 from exchange.gap import Gap
 from exchange.keys import ledger_key_file, load
@@ -45,7 +45,6 @@ from exchange.settings import Settings
 
 Balance = GrantBalance | PartitionBalance | Comparison | Undecided
 _day = click.DateTime(["%Y-%m-%d"])
-_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 @click.group()
@@ -67,7 +66,7 @@ def follow(until_idle: bool, metrics_port: int) -> None:
 
 @ledger.command()
 @click.option("--subject", help="Only this subject, as <department>.<name>.")
-@_output
+@output_option
 def verify(subject: str | None, output: str) -> None:
     """Compute from the records on Kafka what the ledger must say, and compare.
 
@@ -78,7 +77,7 @@ def verify(subject: str | None, output: str) -> None:
     with _progress() as report:
         found = verify_ledger(cluster, load(ledger_key_file(settings)), subject, report)
     if output == "json":
-        click.echo(json.dumps(asdict(found)))
+        show_json(found)
     else:
         for mismatch in found.mismatches:
             say(f"{mismatch.place}: {mismatch.fault}", "red")
@@ -88,7 +87,7 @@ def verify(subject: str | None, output: str) -> None:
             f"{found.gaps:,} accepted gaps; {len(found.mismatches):,} mismatches"
         )
     if found.mismatches:
-        raise SystemExit(1)
+        sys.exit(1)
 
 
 @click.group()
@@ -120,13 +119,13 @@ def _selection(command: Callable[..., None]) -> Callable[..., None]:
 
 @audit.command("list")
 @_selection
-@_output
+@output_option
 def list_(selection: Selection, output: str) -> None:
     """What was exchanged: per day, subject, reader and grant, what was delivered and what was withheld and why."""
     with closing(_store()) as store:
         found = exchanged(store, selection)
     if output == "json":
-        click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))
+        show_json(found)
         return
     table(
         ("day", "subject", "reader", "grant", "replay", "purpose", "records", "delivered", "withheld", "quarantined"),
@@ -141,7 +140,7 @@ def list_(selection: Selection, output: str) -> None:
 @audit.command()
 @_selection
 @click.option("--against-kafka", is_flag=True, help="Count the records on Kafka too; on a quiet system.")
-@_output
+@output_option
 def balance(selection: Selection, against_kafka: bool, output: str) -> None:
     """Whether every record ended as exactly one of delivered, withheld and quarantined, for every grant in force.
 
@@ -163,15 +162,15 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
             newest = latest_epoch(cluster)
             standing = tuple(
                 gap
-                for gap in (open_gaps(cluster, newest[0]) if newest else ())
+                for gap in (open_gaps(cluster, newest.epoch) if newest else ())
                 if selection.subject in (None, names.subject_of(gap.topic))
             )
     parts: dict[str, Sequence[Balance]] = {"grants": grants, "partitions": partitions, "kafka": counts, "gaps": lost}
     balanced = all(one.balanced for part in parts.values() for one in part) and not late and not standing
     if output == "json":
         lists = {name: [asdict(one) | {"balanced": one.balanced} for one in part] for name, part in parts.items()}
-        facts = {"undecided_entries": waiting, "behind": late, "open_gaps": [asdict(gap) for gap in standing]}
-        click.echo(json.dumps({"balanced": balanced, **facts, **lists}))
+        facts = {"undecided_entries": waiting, "behind": late, "open_gaps": standing}
+        show_json({"balanced": balanced, **facts, **lists})
     else:
         table(
             ("subject", "partition", "grant", "reader", "replay", "records", "delivered", "withheld", "quarantined",
@@ -204,14 +203,14 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
         covered = f"{sum(one.records for one in partitions):,} source records in the ledger"
         click.secho(f"{covered}: {'balanced' if balanced else 'NOT balanced'}", fg="green" if balanced else "red")
     if not balanced:
-        raise SystemExit(1)
+        sys.exit(1)
 
 
 @audit.command()
 @click.argument("identifier")
 @_selection
 @click.option("--include-aborted", is_flag=True, help="Also what only a reader that reads uncommitted could have seen.")
-@_output
+@output_option
 def person(identifier: str, selection: Selection, include_aborted: bool, output: str) -> None:
     """Who received records of this person or organisation: when, on what basis, with the place of the proof.
 
@@ -225,14 +224,14 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
     with closing(_store()) as store:
         found = list(disclosures(store, wanted, selection, include_aborted=include_aborted))
     if output == "json":
-        rows = [asdict(one) | {"time": _time(one.time_ms)} for one in found]
-        click.echo(json.dumps(rows, ensure_ascii=False))
+        rows = [asdict(one) | {"time": say_time(one.time_ms)} for one in found]
+        show_json(rows)
         return
     table(
         ("time", "reader", "subject", "records", "fields", "grant", "purpose", "legal basis", "state", "replay",
          "proof"),
         [
-            (_time(d.time_ms), d.reader, d.subject, d.records, d.fields if isinstance(d.fields, str) else
+            (say_time(d.time_ms), d.reader, d.subject, d.records, d.fields if isinstance(d.fields, str) else
              ", ".join(d.fields), d.grant, d.purpose, d.basis, d.state, d.replay or "", d.entry)
             for d in found
         ],
@@ -246,11 +245,7 @@ def _store() -> Store:
 
 
 def _ms(day: datetime | None) -> int | None:
-    return None if day is None else int(day.replace(tzinfo=CITY_TIME).timestamp() * 1000)
-
-
-def _time(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(CITY_TIME).isoformat(timespec="milliseconds")
+    return None if day is None else ms_of(midnight(day))
 
 
 def _yes(holds: bool) -> str:

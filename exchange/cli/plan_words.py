@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
-from enum import Enum
+from collections.abc import Iterable
+from dataclasses import fields
 from itertools import groupby
 from typing import Any
 
@@ -46,10 +45,10 @@ def in_words(published: PublishEpoch) -> Iterable[str]:
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """All of the plan as JSON values."""
+    """All of the plan, for `show_json`."""
     return {
         "changes": [_facts(change) for change in plan.changes],
-        "refusals": [vars(refusal) for refusal in plan.refusals],
+        "refusals": plan.refusals,
         "notices": plan.notices,
         "orphans": plan.orphans,
     }
@@ -63,14 +62,4 @@ def _facts(change: Change) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": change.kind, "part": change.part, "target": change.target, "text": change.text}
     if isinstance(change, PublishEpoch):
         facts["epoch"] = change.epoch.number
-    return facts | {f.name: _plain(getattr(change, f.name)) for f in fields(change) if f.name not in _LEFT_OUT}
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
-    return value.value if isinstance(value, Enum) else value
+    return facts | {f.name: getattr(change, f.name) for f in fields(change) if f.name not in _LEFT_OUT}

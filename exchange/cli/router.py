@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+import sys
 from datetime import UTC, datetime
 
 import click
@@ -14,7 +13,8 @@ from exchange.bus.connection import connect
 from exchange.bus.topics import Publisher
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.grant_desk import account
-from exchange.cli.say import confirm, say
+from exchange.cli.options import confirm, output_option, show_json, yes_option
+from exchange.cli.say import say
 from exchange.epochs import latest_epoch
 from exchange.gap import GapError
 from exchange.grants.life import plain
@@ -54,7 +54,7 @@ def run(instance: str, gather_ms: float, metrics_port: int) -> None:
 
 
 @router.command()
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def gaps(output: str) -> None:
     """Show where routers stand still, because records were deleted before one decided them.
 
@@ -62,21 +62,21 @@ def gaps(output: str) -> None:
     """
     cluster = connect(Settings(), "exchange.router.gaps", names.ADMIN_PRINCIPAL)
     found = latest_epoch(cluster)
-    there = open_gaps(cluster, found[0]) if found else ()
+    there = open_gaps(cluster, found.epoch) if found else ()
     if output == "json":
-        click.echo(json.dumps([asdict(gap) for gap in there]))
+        show_json(there)
     else:
         for gap in there:
             say(str(gap))
         click.echo(f"{len(there)} gaps")
     if there:
-        raise SystemExit(GapError.exit_status)
+        sys.exit(GapError.exit_status)
 
 
 @router.command("accept-gap")
 @click.argument("places", metavar="PLACE...", nargs=-1, required=True)
 @click.option("--reason", default="", help="Why the records are gone; it stays in the contract's history.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     """Let the routers go on behind gaps: what is missing there reaches nobody, and the ledger says so.
 
@@ -88,11 +88,11 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
     with Adoption(cluster) as adoption, Publisher(cluster, names.CONTRACT) as out:
         found = adoption.newest.find()
-        wanted = chosen(open_gaps(cluster, found[0]) if found else (), places)
+        wanted = chosen(open_gaps(cluster, found.epoch) if found else (), places)
         for gap in wanted:
             say(str(gap))
-        confirm("Go on behind this?", yes=yes, look="exchange router gaps")
+        confirm("Go on behind this?", yes=yes, look="`exchange router gaps`")
         now = datetime.now(UTC)
         accepted = accept(out, adoption.newest, wanted, settings.operator or account(), reason, now)
         assert accepted is not None
-        click.echo(f"Epoch {accepted[0].number} accepts it. {adoption.passed(*accepted).text}")
+        click.echo(f"Epoch {accepted.epoch.number} accepts it. {adoption.passed(accepted).text}")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from exchange.connect.config import ConnectorConfig
-from exchange.document.problem import Problem, dotted
+from exchange.document.problem import Problem, dotted, in_words
 from exchange.document.yaml import Document, read
 from exchange.errors import ConfigError
 
@@ -67,13 +68,8 @@ def load(connectors: Path, department: str) -> Connector:
     return Connector(path.parent, config, document)
 
 
-def _problem(document: Document, fault: object) -> Problem:
-    assert isinstance(fault, dict)
-    place = tuple(fault["loc"])
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    remedy = ""
+def _problem(document: Document, fault: ErrorDetails) -> Problem:
+    message, remedy = in_words(fault, fault["loc"])
     if fault["type"] == "extra_forbidden":
-        message, remedy = f"'{place[-1]}' is not known here", "see docs/operator.md for the keys there are"
-    elif fault["type"] == "missing":
-        message, remedy = f"'{place[-1]}' is missing", f"give `{place[-1]}: …`"
-    return Problem(document.line(place), dotted(place), message[0].lower() + message[1:], remedy)
+        remedy = "see docs/operator.md for the keys there are"
+    return Problem(document.line(fault["loc"]), dotted(fault["loc"]), message, remedy)

@@ -23,7 +23,7 @@ from exchange.connect.sink import Sink
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker
 from exchange.contract.model import Epoch
 from exchange.contract.period import delivering
-from exchange.epochs import latest_epoch
+from exchange.epochs import epoch_in_force, latest_epoch
 from exchange.errors import ConfigError
 from exchange.names import inbox_topic
 from exchange.schema.avro import Schema
@@ -77,10 +77,7 @@ def start(
     """
     if problems := overlaps(connector, Paths(connector.folder, home)):
         raise ConnectorConfigError(str(connector.folder / FILE), problems)
-    found = latest_epoch(cluster)
-    if found is None:
-        raise NotInContractError("no contract was ever published", remedy="exchange apply")
-    workers = _Workers(cluster, connector, found[0], home).make(stop, patient=not until_idle)
+    workers = _Workers(cluster, connector, epoch_in_force(cluster), home).make(stop, patient=not until_idle)
     for worker in workers:
         worker.start()
     return Running(tuple(workers), stop)
@@ -133,7 +130,7 @@ class _Workers:
 
         def delivered() -> Schema:
             found = latest_epoch(self._cluster)
-            schema_id = self._delivered(subject.id, found[0]) if found else None
+            schema_id = self._delivered(subject.id, found.epoch) if found else None
             return self._schemas.of(schema_id or first)
 
         def make() -> Sink:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from exchange import private
 from exchange.errors import ConfigError, TransientError
 
 
@@ -48,8 +48,16 @@ def edit(path: Path, change: Callable[[bytes], bytes]) -> bool:
         after = change(before)
         if after == before:
             return False
+
+        def put(fresh: Path, path: Path) -> None:
+            os.chmod(fresh, path.stat().st_mode & 0o7777)
+            if read_file(path) != before:
+                remedy = "run this again: it begins with what is there now"
+                raise ContractChangedError(f"{path} was changed meanwhile; nothing was written", remedy=remedy)
+            os.replace(fresh, path)
+
         try:
-            _replace(path, before, after)
+            private.write(path, after, put=put)
         except OSError as error:
             remedy = "see who may write there"
             raise ContractUnwritableError(f"{path} cannot be written: {error.strerror}", remedy=remedy) from error
@@ -65,21 +73,3 @@ def _turn(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-def _replace(path: Path, before: bytes, after: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(after)
-            file.flush()
-            os.fchmod(handle, path.stat().st_mode & 0o7777)
-            os.fsync(handle)
-        if read_file(path) != before:
-            remedy = "run this again: it begins with what is there now"
-            raise ContractChangedError(f"{path} was changed meanwhile; nothing was written", remedy=remedy)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-        raise

@@ -1,13 +1,15 @@
-"""The city's days, and which grants are in force on them."""
+"""Moments, the city's days, and which grants are in force on them."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from exchange.contract.model import Contract, Grant
 
 CITY_TIME = ZoneInfo("Asia/Shanghai")
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def city_day(now: datetime) -> date:
@@ -20,6 +22,30 @@ def city_day(now: datetime) -> date:
     if now.tzinfo is None:
         raise ValueError("a moment without time zone has no day")
     return now.astimezone(CITY_TIME).date()
+
+
+def midnight(day: date) -> datetime:
+    """When the day begins in the city."""
+    return datetime.combine(day, time.min, CITY_TIME)
+
+
+def end_of(day: date) -> datetime:
+    """When the day is over in the city; the last day that there can be never is."""
+    return FOR_EVER if day == date.max else midnight(day + timedelta(days=1))
+
+
+def ms_of(moment: datetime) -> int:
+    """The whole milliseconds since 1970.
+
+    >>> ms_of(moment_of(1_700_000_000_001))
+    1700000000001
+    """
+    return (moment - _1970) // timedelta(milliseconds=1)
+
+
+def moment_of(ms: int) -> datetime:
+    """The moment that many milliseconds after 1970 began."""
+    return _1970 + timedelta(milliseconds=ms)
 
 
 def in_force(contract: Contract, now: datetime) -> tuple[Grant, ...]:

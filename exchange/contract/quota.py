@@ -8,14 +8,14 @@ so everyone who reads the log agrees. What was really delivered stands in partit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
 from exchange import names
 from exchange.contract.model import Model, Quota
-from exchange.contract.period import CITY_TIME, city_day
+from exchange.contract.period import city_day, midnight, ms_of
 from exchange.errors import CorruptionError
 
 SLACK = timedelta(hours=1)  # for a broker whose clock was set back
@@ -111,7 +111,7 @@ class Claims:
 
 def day_from_ms(now: datetime) -> int:
     """Where to begin reading `exchange.quota` for the day of `now`: with its midnight, and a little before."""
-    return int((datetime.combine(city_day(now), time(), CITY_TIME) - SLACK).timestamp() * 1000)
+    return ms_of(midnight(city_day(now)) - SLACK)
 
 
 def encode(record: Claim | Use) -> bytes:

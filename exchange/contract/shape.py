@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from exchange.contract.model import Contract, Department, Grant, Model, Rates, Subject
 from exchange.document.nearest import nearest
-from exchange.document.problem import Path, Problem, dotted
+from exchange.document.problem import Path, Problem, dotted, in_words
 from exchange.document.yaml import Document
 
 M = TypeVar("M", bound=Model)
@@ -93,14 +93,13 @@ class Shape:
     def _note(self, model: type[Model], error: ValidationError, path: Path) -> None:
         by_path: dict[Path, list[tuple[str, str]]] = {}
         for fault in error.errors(include_url=False, include_context=False):
-            place, remedy = self._place(path, fault["loc"]), REMEDIES.get(fault["type"], "")
-            if fault["type"] == "extra_forbidden":
-                known = _keys(model, place[len(path) : -1])
-                by_path[place] = [(f"'{place[-1]}' is not known here", nearest(str(place[-1]), known))]
-            elif fault["type"] == "missing":
-                by_path[place] = [(f"'{place[-1]}' is missing", f"give `{place[-1]}: …`")]
-            else:
-                by_path.setdefault(place, []).append((fault["msg"][0].lower() + fault["msg"][1:], remedy))
+            place, kind = self._place(path, fault["loc"]), fault["type"]
+            message, remedy = in_words(fault, place)
+            if kind == "extra_forbidden":
+                remedy = nearest(str(place[-1]), _keys(model, place[len(path) : -1]))
+            if kind in ("extra_forbidden", "missing"):
+                by_path[place] = []
+            by_path.setdefault(place, []).append((message, remedy or REMEDIES.get(kind, "")))
         for place, faults in by_path.items():
             if any(other[: len(place)] == place and other != place for other in by_path):
                 continue  # one member of a union: another one fits better, and says what is wrong inside

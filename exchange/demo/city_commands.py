@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-from datetime import UTC, datetime
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from exchange.cli.options import output_option, show_json, today
 from exchange.contract.load import load
-from exchange.contract.period import city_day
 from exchange.demo.city.make import Manifest, make
 from exchange.settings import Settings
 
@@ -28,7 +26,7 @@ def city() -> None:
 @click.option("--records", type=click.IntRange(min=1_000), default=RECORDS, show_default=True, help="About how many.")
 @click.option("--seed", type=int, default=SEED, show_default=True, help="Another seed is another city.")
 @click.option("--force", is_flag=True, help="Replace what the tables hold.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def make_command(records: int, seed: int, force: bool, output: str) -> None:
     """Fill the database of every department, as its connector names it.
 
@@ -39,7 +37,7 @@ def make_command(records: int, seed: int, force: bool, output: str) -> None:
     took_s = time.monotonic() - started
     if output == "json":
         rows = {subject: held.rows for subject, held in manifest.registers.items()}
-        click.echo(json.dumps({"made": made, "seed": seed, "rows": rows, "seconds": round(took_s, 1)}))
+        show_json({"made": made, "seed": seed, "rows": rows, "seconds": round(took_s, 1)})
     elif made:
         rate = manifest.rows / took_s
         click.echo(f"{manifest.rows:,} rows in {len(manifest.registers)} registers; {rate:,.0f} rows/s")
@@ -49,7 +47,7 @@ def make_command(records: int, seed: int, force: bool, output: str) -> None:
 
 def build(settings: Settings, *, records: int, seed: int, force: bool = False) -> tuple[Manifest, bool]:
     """Make the city with a progress bar on stderr."""
-    loaded = load(settings.contract, city_day(datetime.now(UTC)))
+    loaded = load(settings.contract, today())
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("city", total=records)

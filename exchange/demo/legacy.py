@@ -5,18 +5,10 @@ from __future__ import annotations
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.topics import publish, read_all
-from exchange.epochs import latest_epoch
-from exchange.errors import ConfigError
+from exchange.epochs import epoch_in_force
 
 SUBJECTS = ("tax.arrears", "market.permit", "credit.rating")
 KEY = b"legacy-publisher"
-
-
-class NoEpochError(ConfigError):
-    """The cluster has no contract yet."""
-
-    code = "no-epoch"
-    remedy = "run `exchange apply`"
 
 
 def bad_values(schema_id: int) -> list[bytes]:
@@ -27,13 +19,11 @@ def bad_values(schema_id: int) -> list[bytes]:
 
 def misbehave(cluster: Cluster) -> int:
     """Have the bad values stand once on each of the subjects' topics; return how many stand there."""
-    found = latest_epoch(cluster)
-    if found is None:
-        raise NoEpochError("no contract is published on this cluster", remedy="exchange apply")
+    epoch = epoch_in_force(cluster)
     total = 0
     for subject in SUBJECTS:
         topic = names.subject_topic(subject)
-        values = bad_values(found[0].writers[subject][-1])
+        values = bad_values(epoch.writers[subject][-1])
         there = sum(record.key == KEY for record in read_all(cluster, topic))
         publish(cluster, topic, [(KEY, value) for value in values[there:]])
         total += len(values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from exchange import private
+from exchange import metrics, private
 from exchange.printable import printable
 from exchange.process import ProcessFile, Running
 
@@ -87,7 +86,7 @@ class Processes:
     def samples(self, name: str) -> dict[str, float]:
         """The daemon's metrics, summed by family and outcome; empty where it does not answer."""
         answer = self._get(name, "metrics")
-        return _sums(answer.decode()) if answer else {}
+        return metrics.sums(answer.decode()) if answer else {}
 
     def facts(self, name: str) -> dict[str, object]:
         """What the daemon says of its health; empty where it does not answer, or is not well."""
@@ -117,18 +116,3 @@ class Processes:
                     except OSError:
                         continue
                 yield port
-
-
-def _sums(text: str) -> dict[str, float]:
-    r"""Prometheus text as sums by family, and by `family:outcome` where there is that label.
-
-    >>> _sums('# HELP a\na{outcome="x"} 2\na{outcome="y"} 3\n')
-    {'a': 5.0, 'a:x': 2.0, 'a:y': 3.0}
-    """
-    sums: dict[str, float] = {}
-    for match in re.finditer(r"^(\w+)(?:{(.*)})? (\S+)$", text, re.MULTILINE):
-        family, labels, value = match.groups()
-        outcome = re.search(r'outcome="(\w+)"', labels or "")
-        for key in (family, f"{family}:{outcome[1]}") if outcome else (family,):
-            sums[key] = sums.get(key, 0.0) + float(value)
-    return sums

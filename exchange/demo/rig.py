@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,8 +19,8 @@ from exchange.bus import Cluster
 from exchange.bus.connection import connect
 from exchange.bus.probe import cluster_id
 from exchange.cli.broker import local
+from exchange.cli.options import today
 from exchange.contract.load import Loaded, load
-from exchange.contract.period import city_day
 from exchange.demo import legacy
 from exchange.demo.city.expect import Expectations
 from exchange.demo.city.make import Manifest
@@ -69,7 +68,7 @@ class Rig:
         self.settings = settings
         self.console = console
         self.processes = Processes(settings.home, settings.metrics_host)
-        self.loaded: Loaded = load(settings.contract, city_day(datetime.now(UTC)))
+        self.loaded: Loaded = load(settings.contract, today())
         self._before: dict[str, dict[str, float]] = {}
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic_core import ErrorDetails
+
 from exchange.errors import ConfigError
 
 Path = tuple[str | int, ...]
@@ -35,6 +37,16 @@ def dotted(path: Path) -> str:
     """
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
+
+
+def in_words(fault: ErrorDetails, place: Path) -> tuple[str, str]:
+    """What is wrong at that place, of a mistake that pydantic found; and what would be right, if that follows."""
+    if fault["type"] == "extra_forbidden":
+        return f"'{place[-1]}' is not known here", ""
+    if fault["type"] == "missing":
+        return f"'{place[-1]}' is missing", f"give `{place[-1]}: …`"
+    message = fault["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:], ""
 
 
 class ContractError(ConfigError):

@@ -12,6 +12,7 @@ import chinese_calendar
 from pydantic import Field, ValidationError
 
 from exchange.contract.model import Model
+from exchange.document.problem import dotted, in_words
 from exchange.document.yaml import read
 from exchange.errors import ConfigError
 from exchange.printable import printable
@@ -113,8 +114,8 @@ def read_calendar(path: Path | None) -> Calendar:
             year = Year.model_validate(value)
         except ValidationError as error:
             fault = error.errors()[0]
-            where = ".".join(map(str, fault["loc"]))
-            raise HolidaysError(f"{place}: {printable(where, '')}: {fault['msg']}", remedy=_REMEDY) from error
+            where, (message, _) = printable(dotted(fault["loc"]), ""), in_words(fault, fault["loc"])
+            raise HolidaysError(f"{place}: {where}: {message}", remedy=_REMEDY) from error
         if mistakes := year.mistakes():
             raise HolidaysError(f"{place}: {mistakes[0]}", remedy="compare it with the State Council's notice")
         years.append(year)

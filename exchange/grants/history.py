@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from exchange.contract.period import ms_of
 from exchange.errors import CorruptionError
 from exchange.grants.life import Actor
 
@@ -41,7 +42,7 @@ def digest(before: bytes, seq: int, event: Event) -> bytes:
     """The event's digest, `before` being that of the event before it, or START."""
     told = [
         seq,
-        round(event.time.timestamp() * 1000),
+        ms_of(event.time),
         event.actor.person,
         event.actor.department,
         event.act,

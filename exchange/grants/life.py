@@ -34,9 +34,9 @@ TEXT_LENGTH = 2000
 
 
 class NoRequestError(ConfigError):
-    """There is no such request, or no such grant."""
+    """There is no such request."""
 
-    code = "grant-unknown"
+    code = "request-unknown"
     remedy = "see `exchange grant list`"
 
 
@@ -184,6 +184,14 @@ def withdraw(request: Request, actor: Actor, reason: str = "") -> Request:
     if reason:
         plain(reason, "the reason")
     return replace(request, state="withdrawn")
+
+
+def must_have_part(actor: Actor, authority: str, grant: Grant) -> None:
+    """Raise WrongActorError unless the actor is of the data authority, the subject's owner or the reader."""
+    parties = (authority, grant.subject.partition(".")[0], grant.reader)
+    if actor.department not in parties:
+        remedy = "let one of them do it (--department), or see what EXCHANGE_AUTHORITY says"
+        raise WrongActorError(f"grant {grant.id} is for {', '.join(dict.fromkeys(parties))} to revoke", remedy=remedy)
 
 
 def clock(request: Request, authority: str, today: date, calendar: Calendar) -> Clock | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, func, insert, select, update
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
-from exchange import private
+from exchange import sql
 from exchange.contract.model import Grant
-from exchange.errors import ConfigError, TransientError
+from exchange.contract.period import moment_of, ms_of
+from exchange.errors import TransientError
 from exchange.grants import tables
 from exchange.grants.history import START, Event, digest, verify
 from exchange.grants.life import OPEN, Actor, NoRequestError, Request
@@ -26,30 +27,16 @@ class GrantStoreUnavailableError(TransientError):
     remedy = "see that the grants' database runs, then run it again"
 
 
-class GrantStoreConfigError(ConfigError):
-    """The grants' database cannot be used as it is named."""
-
-    code = "grant-store-config"
-    remedy = "see EXCHANGE_GRANTS_URL in README"
-
-
 def grants_url(settings: Settings) -> str:
     """The database that the settings name; else SQLite in the home folder, made for its owner only."""
-    if settings.grants_url:
-        return settings.grants_url
-    return f"sqlite:///{private.file(settings.home / 'grants.db')}"
+    return sql.url_of(settings.grants_url, settings.home / "grants.db")
 
 
 class Store:
     """The grants' database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self.engine = create_engine(url)
-        except (SQLAlchemyError, ImportError) as error:
-            raise GrantStoreConfigError("EXCHANGE_GRANTS_URL names no usable database", remedy="see README") from error
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _tune_sqlite)
+        self.engine = sql.engine_of(url, "EXCHANGE_GRANTS_URL", "synchronous = FULL")
         with _translated():
             self.engine.connect().close()
             self._make()
@@ -91,6 +78,12 @@ class Store:
         with _translated(), self.engine.connect() as connection:
             rows = connection.execute(select(t).where(t.c.grant_id == grant_id).order_by(t.c.seq))
             return [_event(row) for row in rows]
+
+    def note_revoked(self, grant: Grant, actor: Actor, now: datetime, reason: str) -> None:
+        """Write into the history that the grant was revoked."""
+        with self.writing() as writer:
+            body = grant.model_dump_json(by_alias=True)
+            writer.record(Event(now, actor, "revoke", grant.id, reason=reason, body=body))
 
     def verify(self) -> tuple[int, bytes]:
         """How many events the history has, and the last one's digest; HistoryError where one was tampered with."""
@@ -153,7 +146,7 @@ class Writer:
         connection.execute(
             insert(tables.events).values(
                 seq=seq,
-                time_ms=_ms(done.time),
+                time_ms=ms_of(done.time),
                 person=done.actor.person,
                 department=done.actor.department,
                 act=done.act,
@@ -173,7 +166,7 @@ class Writer:
         given = select(func.count()).select_from(t).filter_by(**key)
         if self._connection.scalar(given):
             return False
-        self._connection.execute(insert(t).values(**key, time_ms=_ms(now)))
+        self._connection.execute(insert(t).values(**key, time_ms=ms_of(now)))
         return True
 
 
@@ -192,10 +185,10 @@ def _request(row: Any) -> Request:
         grant=Grant.model_validate_json(row.body),
         conditional=row.conditional,
         requester=Actor(row.person, row.department),
-        submitted=_time(row.submitted_ms),
+        submitted=moment_of(row.submitted_ms),
         renews=row.renews,
         state=row.state,
-        reviewed=None if row.reviewed_ms is None else _time(row.reviewed_ms),
+        reviewed=None if row.reviewed_ms is None else moment_of(row.reviewed_ms),
         reviewed_by=row.reviewed_by,
         answered_by=row.answered_by,
     )
@@ -213,8 +206,8 @@ def _row(request: Request) -> dict[str, Any]:
         "renews": request.renews,
         "person": request.requester.person,
         "department": request.requester.department,
-        "submitted_ms": _ms(request.submitted),
-        "reviewed_ms": None if request.reviewed is None else _ms(request.reviewed),
+        "submitted_ms": ms_of(request.submitted),
+        "reviewed_ms": None if request.reviewed is None else ms_of(request.reviewed),
         "reviewed_by": request.reviewed_by,
         "answered_by": request.answered_by,
     }
@@ -222,15 +215,7 @@ def _row(request: Request) -> dict[str, Any]:
 
 def _event(row: Any) -> Event:
     actor = Actor(row.person, row.department)
-    return Event(_time(row.time_ms), actor, row.act, row.grant_id, row.request, row.reason, row.body)
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
+    return Event(moment_of(row.time_ms), actor, row.act, row.grant_id, row.request, row.reason, row.body)
 
 
 _NUMBERS = 1 << 31
@@ -244,8 +229,3 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         remedy = "see that the database of EXCHANGE_GRANTS_URL is up and lets you in; nothing was changed"
         raise GrantStoreUnavailableError("the grants' database does not answer", remedy=remedy) from error
-
-
-def _tune_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL"):
-        connection.execute(f"PRAGMA {pragma}")

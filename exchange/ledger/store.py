@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,21 +15,19 @@ from sqlalchemy import (
     Engine,
     Select,
     Table,
-    create_engine,
-    event,
     func,
     insert,
     inspect,
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from exchange import names, private
+from exchange import names, sql
 from exchange.contract.model import Epoch, Grant
-from exchange.contract.period import city_day
+from exchange.contract.period import city_day, moment_of
 from exchange.contract.rounding import in_words
-from exchange.errors import ConfigError, CorruptionError, TransientError
+from exchange.errors import CorruptionError, TransientError
 from exchange.ledger import tables
 from exchange.ledger.step import Placed, State, Step
 from exchange.settings import Settings
@@ -49,13 +46,6 @@ class StoreUnavailableError(TransientError):
     remedy = "see that the ledger's database runs, and that only one follower does"
 
 
-class StoreConfigError(ConfigError):
-    """The ledger's database cannot be used as it is named."""
-
-    code = "ledger-store-config"
-    remedy = "see EXCHANGE_LEDGER_URL in README"
-
-
 class LedgerContradictionError(CorruptionError):
     """The ledger's database and the ledger on Kafka say different things."""
 
@@ -65,9 +55,7 @@ class LedgerContradictionError(CorruptionError):
 
 def ledger_url(settings: Settings) -> str:
     """The database that the settings name; else SQLite in the home folder, made for its owner only."""
-    if settings.ledger_url:
-        return settings.ledger_url
-    return f"sqlite:///{private.file(settings.home / 'ledger.db')}"
+    return sql.url_of(settings.ledger_url, settings.home / "ledger.db")
 
 
 def entry_id(partition: int, offset: int) -> int:
@@ -79,12 +67,7 @@ class Store:
     """The ledger's database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self.engine = create_engine(url)
-        except (SQLAlchemyError, ImportError) as error:
-            raise StoreConfigError("EXCHANGE_LEDGER_URL names no usable database", remedy="see README") from error
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _tune_sqlite)
+        self.engine = sql.engine_of(url, "EXCHANGE_LEDGER_URL", "synchronous = NORMAL", "cache_size = -131072")
         with translated():
             try:
                 tables.metadata.create_all(self.engine)
@@ -158,11 +141,6 @@ def translated() -> Iterator[None]:
         raise LedgerContradictionError("the ledger's database refuses an entry as contradictory") from error
     except DBAPIError as error:
         raise StoreUnavailableError("the ledger's database does not answer") from error
-
-
-def _tune_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000", "cache_size = -131072"):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _add_replay(engine: Engine) -> None:
@@ -294,7 +272,7 @@ def _entry_row(id_: int, placed: Placed) -> dict[str, Any]:
         "state": placed.state,
         "digest": placed.digest,
         "time_ms": entry.time_ms,
-        "day": city_day(datetime.fromtimestamp(entry.time_ms / 1000, UTC)).isoformat(),
+        "day": city_day(moment_of(entry.time_ms)).isoformat(),
         "epoch": entry.epoch,
         "router": entry.router,
         "topic": entry.topic,

@@ -58,7 +58,7 @@ def read_actual(cluster: Cluster) -> Actual:
     with Admin(cluster) as admin:
         topics, access, rates, known_as = admin.topics(), admin.access(), admin.rates(), admin.cluster_id()
     newest = latest_epoch(cluster) if names.CONTRACT in topics else None
-    epoch = newest[0] if newest else None
+    epoch = newest.epoch if newest else None
     registry = _registry(cluster) if names.SCHEMAS in topics else Registry()
     departments = frozenset(_departments(cluster, epoch)) if epoch else frozenset()
     return Actual(topics, registry, epoch, departments, access, rates, known_as)
@@ -67,7 +67,7 @@ def read_actual(cluster: Cluster) -> Actual:
 def _departments(cluster: Cluster, newest: Epoch) -> Iterator[str]:
     """Those of every epoch so far; the history is read only where the newest does not say who has left."""
     yield from newest.former or ()
-    for epoch in [newest] if newest.former is not None else (epoch for epoch, _ in every_epoch(cluster)):
+    for epoch in [newest] if newest.former is not None else (published.epoch for published in every_epoch(cluster)):
         yield from (department.id for department in epoch.contract.departments)
 
 
@@ -140,6 +140,6 @@ def _publish_epoch(cluster: Cluster, change: PublishEpoch) -> None:
         raise PlanRefusedError(message, remedy="split the exchange into two")
     [offset] = publish(cluster, names.CONTRACT, [(epochs.key(change.epoch.number), value)])
     newest = latest_epoch(cluster)
-    if newest is None or newest[1] != offset:
+    if newest is None or newest.offset != offset:
         message = f"another administrator published epoch {change.epoch.number} first"
         raise ConcurrentApplyError(message)

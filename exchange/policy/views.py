@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 
 from exchange.contract.model import Contract, Department, Epoch, Grant, Mask, Where
-from exchange.contract.period import CITY_TIME, in_force
+from exchange.contract.period import FOR_EVER, end_of, in_force, midnight
 
 FROM_EVER = datetime.min.replace(tzinfo=UTC)
-FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -109,19 +108,12 @@ def _view(grants: list[Grant], epoch: Epoch, entity_field: str) -> GrantedView:
 def _validity(contract: Contract, subject_id: str, now: datetime) -> tuple[datetime, datetime]:
     """When a grant of the subject last began or ended, and when one next does."""
     changes = [
-        midnight
+        change
         for grant in contract.grants
         if grant.subject == subject_id
-        for midnight in (_midnight(grant.from_), _midnight(grant.until, after=True))
+        for change in (midnight(grant.from_), end_of(grant.until))
     ]
     return (
-        max((midnight for midnight in changes if midnight <= now), default=FROM_EVER),
-        min((midnight for midnight in changes if midnight > now), default=FOR_EVER),
+        max((change for change in changes if change <= now), default=FROM_EVER),
+        min((change for change in changes if change > now), default=FOR_EVER),
     )
-
-
-def _midnight(day: date, *, after: bool = False) -> datetime:
-    """When the day begins in the city, or ends."""
-    if after and day == date.max:
-        return FOR_EVER
-    return datetime.combine(day + timedelta(days=after), time.min, CITY_TIME)

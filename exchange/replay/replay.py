@@ -16,8 +16,9 @@ from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, Membership
 from exchange.bus.produce import FencedError, Producer
 from exchange.contract.model import Epoch, Grant
-from exchange.contract.period import in_force
+from exchange.contract.period import in_force, ms_of
 from exchange.document.nearest import nearest
+from exchange.epochs import NoContractError, Published
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records import hashes
@@ -26,7 +27,7 @@ from exchange.replay.due import Done, Order, Survey, survey
 from exchange.replay.hypothesis import alone
 from exchange.replay.retained import MAX_BATCHES, retained, rows_of
 from exchange.router.clock import BrokerClock
-from exchange.router.epochs import CONTRACT, EpochWatch, Published
+from exchange.router.epochs import CONTRACT, EpochWatch
 from exchange.router.quotas import Quotas
 from exchange.router.ready import ReadySubject, make_ready
 from exchange.router.rivals import Rivals
@@ -159,7 +160,7 @@ class Replay:
     def _adopt(self, published: Published | None, writer: Writer) -> None:
         """Take a new epoch, between transactions, and say so in the ledger."""
         if published is None:
-            raise NotGrantedError("there is no contract on the cluster", remedy="run `exchange apply` first")
+            raise NoContractError
         epoch, now = published.epoch, self._clock.now()
         self._grant = granted(epoch, self._order.grant, now)
         topic = names.subject_topic(self._grant.subject)
@@ -167,7 +168,7 @@ class Replay:
             message = f"grant {self._grant.id} is for {self._grant.subject} since epoch {epoch.number}"
             raise NotGrantedError(message, remedy="look at the grant, and replay it anew")
         self._topic = topic
-        writer.entries([ledger.adoption(epoch.number, self._instance, _ms(now), published.offset)], epoch.ledger)
+        writer.entries([ledger.adoption(epoch.number, self._instance, ms_of(now), published.offset)], epoch.ledger)
         self._current, self._ready = published, self._make_ready(epoch)
         self._pace = min(self._rate, max(1, (self._grant.quota.records_per_second or 2 * self._rate) // 2))
 
@@ -182,7 +183,7 @@ class Replay:
         epoch, now = self._current.epoch, self._clock.now()
         if not self._ready.holds_at(now):
             self._ready = self._make_ready(epoch)
-        source = Source(self._topic, partition, epoch.number, self._instance, _ms(now), self._order.id)
+        source = Source(self._topic, partition, epoch.number, self._instance, ms_of(now), self._order.id)
         # What is no valid record was set aside by the live flow.
         made = replace(step(run, self._ready, source, self._tag_state, quotas.allow), quarantined=[])
         ends = {(self._topic, partition): int(run.columns.offset[-1]) + 1}
@@ -197,7 +198,3 @@ class Replay:
 def _cut(run: Run, most: int) -> Iterator[Run]:
     """Parts of a run that each fit into a transaction."""
     return (rows_of(run, np.arange(at, min(at + most, run.rows))) for at in range(0, run.rows, most))
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

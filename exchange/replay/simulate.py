@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.contract.model import Epoch, Grant
-from exchange.contract.period import CITY_TIME, city_day, in_force
+from exchange.contract.period import city_day, in_force, midnight
 from exchange.ledger.entry import TAG_BYTES, Entry, delivered_mask
 from exchange.records import hashes
 from exchange.records.header import parse
@@ -153,8 +153,7 @@ class _Side:
     """One of the grants that are compared, ready to decide; where it is not in force at `now`, as on its first day."""
 
     def __init__(self, epoch: Epoch, grant: Grant, now: datetime) -> None:
-        first_day = datetime.combine(grant.from_, time.min, CITY_TIME)
-        moment = now if grant.from_ <= city_day(now) <= grant.until else first_day
+        moment = now if grant.from_ <= city_day(now) <= grant.until else midnight(grant.from_)
         self.given = Given(grant, tuple(epoch.given(grant) or _newest(epoch, grant).fields))
         self.ready = make_ready(epoch, grant.subject, moment, _NO_SECRET)
         self._schemas = {schema_id: avro.parse(text) for schema_id, text in epoch.schemas.items()}

@@ -14,8 +14,7 @@ from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer, few
 from exchange.bus.raw import RawBatch
-from exchange.contract.model import Epoch
-from exchange.epochs import Newest
+from exchange.epochs import Newest, Published
 from exchange.errors import TransientError
 from exchange.ledger import entry as ledger
 from exchange.printable import printable
@@ -92,15 +91,15 @@ class Adoption:
             self._start = self._consumer.end_offsets([place])
         self.newest = Newest(self._consumer)
 
-    def has_passed(self, epoch: Epoch, offset: int) -> bool:
+    def has_passed(self, published: Published) -> bool:
         """Whether `passed` has returned for this epoch before: a command may have died in between.
 
         Kafka may forget it after a week.
         """
-        return bool(self._known) and self._admin.committed(_GROUP, _CONTRACT) == _mark(epoch, offset)
+        return bool(self._known) and self._admin.committed(_GROUP, _CONTRACT) == _mark(published)
 
-    def passed(self, epoch: Epoch, offset: int, *, answer_s: float = ANSWER_S) -> Passed:
-        """Return when no transaction of an epoch before `epoch` can be committed any more, which is published there.
+    def passed(self, published: Published, *, answer_s: float = ANSWER_S) -> Passed:
+        """Return when no transaction of an epoch before this one can be committed any more.
 
         A router opens its producer before it reads the contract's topic to its end. So one whose id is not
         listed now will find the epoch. Of the others, those in the group have `answer_s` to say in the ledger
@@ -108,12 +107,12 @@ class Adoption:
         promise does not hold then.
         """
         try:
-            return self._pass(epoch, offset, answer_s)
+            return self._pass(published, answer_s)
         except TransientError as error:
-            message = f"epoch {epoch.number} is published, but routers may still work under the one before"
+            message = f"epoch {published.epoch.number} is published, but routers may still work under the one before"
             raise EpochNotTakenError(f"{message}: {error.message}") from error
 
-    def _pass(self, epoch: Epoch, offset: int, answer_s: float) -> Passed:
+    def _pass(self, published: Published, answer_s: float) -> Passed:
         deadline = time.monotonic() + answer_s
         known = self._known | self._admin.transactional_ids(_PREFIX)
         at_work = known & self._admin.clients(names.ROUTER_GROUP)
@@ -122,11 +121,11 @@ class Adoption:
         adopted: set[str] = set()
         while not at_work <= adopted and (left := deadline - time.monotonic()) > 0:
             for batch in self._consumer.poll(left):
-                adopted |= self._take(batch, epoch.number)
+                adopted |= self._take(batch, published.epoch.number)
         late = at_work - adopted
         absent &= self._admin.fence(absent | late)  # the others were fenced before, and nobody has come back
         if known:
-            self._admin.commit(_GROUP, _CONTRACT, *_mark(epoch, offset))
+            self._admin.commit(_GROUP, _CONTRACT, *_mark(published))
         return Passed(frozenset(at_work & adopted), frozenset(late), frozenset(absent))
 
     def _take(self, batch: RawBatch, epoch: int) -> set[str]:
@@ -142,6 +141,7 @@ class Adoption:
         return set()
 
 
-def _mark(epoch: Epoch, offset: int) -> tuple[int, str]:
-    """What the administrators' group commits when the epoch at that offset is behind the barrier."""
-    return offset + 1, f"epoch {epoch.number} of {epoch.time.isoformat()}"
+def _mark(published: Published) -> tuple[int, str]:
+    """What the administrators' group commits when the barrier behind that epoch is passed."""
+    epoch = published.epoch
+    return published.offset + 1, f"epoch {epoch.number} of {epoch.time.isoformat()}"

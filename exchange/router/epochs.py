@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from typing import Self
 
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, records
 from exchange.contract import epoch as epochs
-from exchange.contract.model import Epoch
-from exchange.epochs import latest_epoch
+from exchange.epochs import Published, latest_epoch
 from exchange.errors import TransientError
 
 _log = logging.getLogger("exchange.router")
@@ -24,14 +22,6 @@ class ContractUnreadError(TransientError):
 
     code = "contract-unread"
     remedy = "see that the contract topic has leaders; the router waits for it"
-
-
-@dataclass(frozen=True, eq=False)
-class Published:
-    """An epoch as found at `offset` of the contract topic."""
-
-    epoch: Epoch
-    offset: int
 
 
 class EpochWatch:
@@ -74,8 +64,8 @@ class EpochWatch:
         while not self._closing.is_set():
             try:
                 if found := latest_epoch(self._cluster):
-                    self._take(Published(*found))
-                with Consumer(self._cluster, assignment={CONTRACT: found[1] + 1 if found else 0}) as consumer:
+                    self._take(found)
+                with Consumer(self._cluster, assignment={CONTRACT: found.offset + 1 if found else 0}) as consumer:
                     self._read(consumer)
             except TransientError as error:
                 _log.warning("the contract topic cannot be read, will try again", extra={"code": error.code})

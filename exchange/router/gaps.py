@@ -8,7 +8,7 @@ from datetime import datetime
 from exchange.bus.topics import Publisher
 from exchange.contract.epoch import accepting, accepts
 from exchange.contract.model import Epoch
-from exchange.epochs import Newest, publish_next
+from exchange.epochs import Newest, Published, publish_next
 from exchange.errors import ConfigError
 from exchange.gap import Gap
 
@@ -22,8 +22,8 @@ class NoGapError(ConfigError):
 
 def accept(
     out: Publisher, newest: Newest, gaps: Collection[Gap], operator: str, reason: str, now: datetime
-) -> tuple[Epoch, int] | None:
-    """Publish the next epoch, under which routers go on behind these gaps; the epoch in force then, and its offset."""
+) -> Published | None:
+    """Publish the next epoch, under which routers go on behind these gaps; the epoch in force then."""
 
     def change(epoch: Epoch) -> Epoch | None:
         new = [gap for gap in gaps if not accepts(epoch, gap)]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from exchange import metrics, names
@@ -18,13 +17,15 @@ from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import RefusedError
 from exchange.contract.model import Grant
+from exchange.contract.period import ms_of
+from exchange.epochs import Published
 from exchange.errors import ExchangeError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records import hashes
 from exchange.records.scan import scan
 from exchange.router import report
 from exchange.router.clock import BrokerClock
-from exchange.router.epochs import CONTRACT, EpochWatch, Published
+from exchange.router.epochs import CONTRACT, EpochWatch
 from exchange.router.gather import Gathered, Gatherer
 from exchange.router.losses import Losses, Passed
 from exchange.router.quotas import NoQuotaError, Quotas
@@ -245,7 +246,7 @@ class Router:
         assert published is not None
         self._settle()
         epoch = published.epoch
-        entry = ledger.adoption(epoch.number, self.instance, _ms(self._clock.now()), published.offset)
+        entry = ledger.adoption(epoch.number, self.instance, ms_of(self._clock.now()), published.offset)
         self._writer.entries([entry], epoch.ledger)
         self._current, self._plans = published, Plans(epoch, self._pseudonym_key)
         partitions = {names.subject_topic(each.id): each.topic.partitions for each in epoch.contract.subjects}
@@ -276,7 +277,7 @@ class Router:
         for place, batches in part.runs():
             plan = self._plans.at(place[0], now)
             assert plan is not None
-            at = Source(*place, self._current.epoch.number, self.instance, _ms(now))
+            at = Source(*place, self._current.epoch.number, self.instance, ms_of(now))
             made = step(scan(batches), plan, at, self._tag_state, self._quotas.allow)
             if made.entry.count:
                 steps.append(made)
@@ -295,10 +296,6 @@ def _ledger_partitions(source: Consumer) -> int:
         return count
     remedy = "nothing can be routed without it: `exchange apply` makes it again"
     raise NoLedgerError(f"{names.LEDGER} does not exist", remedy=remedy)
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _done() -> Future[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Self
 
 from exchange import names
@@ -14,7 +14,7 @@ from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Record
 from exchange.bus.log import Log
 from exchange.contract.model import Grant, Quota
-from exchange.contract.period import city_day
+from exchange.contract.period import city_day, moment_of
 from exchange.contract.quota import (
     CLAIMS,
     USES,
@@ -171,7 +171,7 @@ class Quotas:
 
     def _take(self, record: Record) -> Given:
         claim = decode_claim(record.value or b"")
-        given = self._claims.take(claim, datetime.fromtimestamp(record.timestamp_ms / 1000, UTC))
+        given = self._claims.take(claim, moment_of(record.timestamp_ms))
         if claim.router == self._instance:
             self._own[claim.grant, given.day] += given.fresh
         return given

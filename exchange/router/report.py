@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, time, timedelta
 
 from exchange import metrics, names
 from exchange.bus.refusals import Place
 from exchange.contract.model import Epoch
-from exchange.contract.period import CITY_TIME
+from exchange.contract.period import end_of
 from exchange.router.gather import Gathered
 from exchange.router.step import Step
 
@@ -20,8 +19,7 @@ def adopted(epoch: Epoch) -> None:
     metrics.GRANT_EXPIRY.clear()
     metrics.QUOTA_REMAINING.clear()
     for grant in epoch.contract.grants:
-        end = datetime.combine(grant.until + timedelta(days=1), time(), CITY_TIME)
-        metrics.GRANT_EXPIRY.labels(grant.id).set(end.timestamp())
+        metrics.GRANT_EXPIRY.labels(grant.id).set(end_of(grant.until).timestamp())
         metrics.BYTES.labels(grant.subject, "delivered", grant.reader)
         for outcome in ("delivered", "withheld"):
             metrics.RECORDS.labels(grant.subject, outcome, grant.reader)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 
 from exchange import names
 from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer, Transaction
 from exchange.bus.refusals import Place
+from exchange.contract.period import moment_of
 from exchange.contract.quota import USES, Use, encode
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
@@ -126,7 +127,7 @@ class Writer:
             raise NoBrokerTimeError(message)
         if times_ms:
             self._clock.learn(max(times_ms))
-        return [datetime.fromtimestamp(time_ms / 1000, UTC) for time_ms in times_ms]
+        return [moment_of(time_ms) for time_ms in times_ms]
 
     def _send_entries(self, transaction: Transaction, entries: Iterable[ledger.Entry], schema_id: int) -> None:
         """Those of one ledger partition go together: a request has one batch of a partition."""

@@ -27,7 +27,7 @@ from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
 from exchange.connect import load, runner
 from exchange.connect.sink_layout import TableMismatchError
-from exchange.epochs import latest_epoch
+from exchange.epochs import epoch_in_force
 from exchange.names import inbox_topic
 from exchange.records.build import Values, encode_headers, join, pack
 from exchange.schema import avro, wire
@@ -62,10 +62,9 @@ def deliver(
     view: bool = False,
 ) -> None:
     """What a router does: (key, record) into the partitions of the inbox, in one transaction; of the grant's `view`."""
-    found = latest_epoch(project.cluster)
-    assert found is not None
-    schema_id = found[0].views["g-income"] if view else found[0].writers[project.subject][-1]
-    schema = avro.parse(found[0].schemas[schema_id])
+    epoch = epoch_in_force(project.cluster)
+    schema_id = epoch.views["g-income"] if view else epoch.writers[project.subject][-1]
+    schema = avro.parse(epoch.schemas[schema_id])
     topic = inbox_topic(project.reader, project.subject)
     with (
         Producer(project.cluster, f"{project.reader}.test.router") as producer,
@@ -82,10 +81,9 @@ def deliver(
 
 def arrive(project: Project, *given: tuple[int, tuple[bytes, dict[str, Any] | None]], replay: str = "") -> None:
     """Records of partition 0, each with its time: of the live flow, or as a replay brings them."""
-    found = latest_epoch(project.cluster)
-    assert found is not None
-    schema_id = found[0].writers[project.subject][-1]
-    schema = avro.parse(found[0].schemas[schema_id])
+    epoch = epoch_in_force(project.cluster)
+    schema_id = epoch.writers[project.subject][-1]
+    schema = avro.parse(epoch.schemas[schema_id])
     values = [None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, (_, r) in given]
     batches = join(
         Values.of([key for _, (key, _) in given]),

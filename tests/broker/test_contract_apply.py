@@ -28,8 +28,8 @@ from exchange.cli.contract import plan as plan_command
 from exchange.contract import epoch as epochs
 from exchange.contract.load import Loaded
 from exchange.contract.model import Epoch
+from exchange.epochs import epoch_in_force, latest_epoch, publish_epoch
 from exchange.epochs import epochs as every_epoch
-from exchange.epochs import latest_epoch, publish_epoch
 from exchange.ledger import entry as ledger
 from exchange.plan import apply as shell
 from exchange.plan.apply import ConcurrentApplyError, PlanRefusedError, apply, read_actual
@@ -60,9 +60,7 @@ def _plan(cluster: Cluster, contract: Loaded, delete: tuple[str, ...] = ()) -> P
 
 
 def _number(cluster: Cluster) -> int:
-    found = latest_epoch(cluster)
-    assert found is not None
-    return found[0].number
+    return epoch_in_force(cluster).number
 
 
 def _publish(cluster: Cluster, epoch: Epoch) -> None:
@@ -72,15 +70,14 @@ def _publish(cluster: Cluster, epoch: Epoch) -> None:
 
 def _publish_next(cluster: Cluster) -> None:
     """The epoch in force again, as the next one."""
-    found = latest_epoch(cluster)
-    assert found is not None
-    _publish(cluster, found[0].model_copy(update={"number": found[0].number + 1, "time": datetime.now(UTC)}))
+    epoch = epoch_in_force(cluster)
+    _publish(cluster, epoch.model_copy(update={"number": epoch.number + 1, "time": datetime.now(UTC)}))
 
 
 def _pass(cluster: Cluster, adoption: Adoption, answer_s: float = ANSWER_S) -> Passed:
     found = latest_epoch(cluster)
     assert found is not None
-    return adoption.passed(*found, answer_s=answer_s)
+    return adoption.passed(found, answer_s=answer_s)
 
 
 def test_apply_twice_publishes_one_epoch(empty: Cluster, tmp_path: Path) -> None:
@@ -102,9 +99,7 @@ def test_an_epoch_that_nearly_fills_its_record_is_published(empty: Cluster, tmp_
     text = "x" * 2_000_000
     contract = loaded(tmp_path, CONTRACT.replace("To verify an income.", text))
     apply(empty, _plan(empty, contract))
-    found = latest_epoch(empty)
-    assert found is not None
-    assert found[0].contract.grants[0].purpose.text == text
+    assert epoch_in_force(empty).contract.grants[0].purpose.text == text
 
 
 def test_an_interruption_anywhere_is_made_good(empty: Cluster, tmp_path: Path) -> None:
@@ -145,11 +140,9 @@ def test_schema_versions_stay_readable_by_a_second_registry(empty: Cluster, tmp_
     apply(empty, _plan(empty, loaded(tmp_path)))
     grown = [*INCOME, {"name": "note", "type": "string", "default": ""}]
     apply(empty, _plan(empty, loaded(tmp_path, fields=grown)))
-    found = latest_epoch(empty)
-    assert found is not None
     records = [(r.key, r.value) for r in read_all(empty, names.SCHEMAS)]
     registry = Registry.read((*pair, at) for at, pair in enumerate(records))
-    assert registry.ids("subject.tax.income-value") == found[0].writers["tax.income"]
+    assert registry.ids("subject.tax.income-value") == epoch_in_force(empty).writers["tax.income"]
     for key, value in records:
         assert key is not None
         assert value is not None
@@ -219,9 +212,7 @@ def test_a_foreign_writer_of_schemas_at_the_same_time_is_noticed(empty: Cluster,
 
 
 def _writers(cluster: Cluster) -> tuple[int, ...]:
-    found = latest_epoch(cluster)
-    assert found is not None
-    return found[0].writers["tax.income"]
+    return epoch_in_force(cluster).writers["tax.income"]
 
 
 def test_of_two_administrators_the_first_publishes(empty: Cluster, tmp_path: Path) -> None:
@@ -231,9 +222,7 @@ def test_of_two_administrators_the_first_publishes(empty: Cluster, tmp_path: Pat
     apply(empty, theirs)
     with pytest.raises(ConcurrentApplyError):
         apply(empty, mine)
-    found = latest_epoch(empty)
-    assert found is not None
-    assert found[0].contract.grants[0].purpose.code == "theirs"
+    assert epoch_in_force(empty).contract.grants[0].purpose.code == "theirs"
 
 
 def test_a_record_that_is_no_epoch_stops(empty: Cluster, tmp_path: Path) -> None:
@@ -293,13 +282,13 @@ def test_without_a_cluster_the_remedy_is_told(tmp_path: Path, monkeypatch: pytes
 
 def test_the_epoch_in_force_is_found_from_the_end_whoever_lost_a_race(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
-    [(first, _)] = every_epoch(empty)
+    [first] = every_epoch(empty)
     # Of two with one number the first one counts; some were published by someone who looked long ago.
     for number in (2, 3, 4, 4, 5, 6, 2, 6, 3, 6, 6, 6, 6, 6):
-        _publish(empty, first.model_copy(update={"number": number}))
+        _publish(empty, first.epoch.model_copy(update={"number": number}))
     publish(empty, names.CONTRACT, [(b"nothing", None)])
     *_, last = every_epoch(empty)
-    assert (last[0].number, last[1]) == (6, 6)
+    assert (last.epoch.number, last.offset) == (6, 6)
     assert latest_epoch(empty) == last
 
 

@@ -191,6 +191,7 @@ def test_drift_is_seen(empty: Cluster, city: Path) -> None:
         ("extra", "spy"),
         ("missing", "civil"),
         ("missing", "tax"),
+        ("missing", "exchange.ledger"),
         ("missing", "exchange.router"),
         ("different", "tax"),
         ("missing", "inbox.civil.tax.income-value"),

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from exchange import epochs
 from exchange.bus import Cluster
 from exchange.bus.topics import Publisher, publish
 from exchange.cli import contract as contract_commands
-from exchange.cli import grant_revoke
 from exchange.cli.grant import grant
 from exchange.contract.epoch import without
 from exchange.contract.model import Epoch
-from exchange.epochs import latest_epoch, publish_epoch
+from exchange.epochs import epoch_in_force, publish_epoch
 from exchange.errors import ExchangeError, TransientError
 from exchange.plan import find as planning
 from exchange.plan.apply import read_actual
@@ -73,9 +73,7 @@ def router(fresh_cluster: Cluster) -> Iterator[threading.Thread]:
 
 
 def _epoch(cluster: Cluster) -> Epoch:
-    found = latest_epoch(cluster)
-    assert found is not None
-    return found[0]
+    return epoch_in_force(cluster)
 
 
 def _publish(cluster: Cluster, years: range) -> None:
@@ -160,7 +158,7 @@ def test_a_revocation_survives_another_epoch_that_comes_first(
             publish_epoch(out, without(before, "none", epoch.time))
         return publish_epoch(out, epoch)
 
-    monkeypatch.setattr(grant_revoke, "publish_epoch", late)
+    monkeypatch.setattr(epochs, "publish_epoch", late)
     command("wang@civil", "revoke", "civil.income.1", "--reason", "Not needed any more.")
     assert next(tries, None) is None
     assert _epoch(fresh_cluster).number == before.number + 2

@@ -16,7 +16,8 @@ from exchange.errors import ExchangeError
 from exchange.grants import tables
 from exchange.grants.history import Event, HistoryError
 from exchange.grants.life import Act, Actor, Office, Request, WrongStateError, step, submit
-from exchange.grants.store import GrantStoreConfigError, GrantStoreUnavailableError, NoRequestError, Store
+from exchange.grants.store import GrantStoreUnavailableError, NoRequestError, Store
+from exchange.sql import DatabaseUrlError
 from tests import router_rig
 
 NOW = datetime(2026, 6, 1, 2, 3, 4, 567000, tzinfo=UTC)
@@ -170,8 +171,8 @@ def test_processes_that_begin_at_once_make_the_tables_once(url: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
-        ("nonsense", GrantStoreConfigError),
-        ("nosuch://host/db", GrantStoreConfigError),
+        ("nonsense", DatabaseUrlError),
+        ("nosuch://host/db", DatabaseUrlError),
         ("sqlite:////no/such/folder/grants.db", GrantStoreUnavailableError),
         ("postgresql+psycopg://SECRET:SECRET@127.0.0.1:1/x", GrantStoreUnavailableError),
     ],

@@ -20,7 +20,8 @@ from exchange.ledger import tables
 from exchange.ledger.entry import Entry, Outcome, Run, Withheld, encode, tag
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
-from exchange.ledger.store import LedgerContradictionError, Store, StoreConfigError, StoreUnavailableError
+from exchange.ledger.store import LedgerContradictionError, Store, StoreUnavailableError
+from exchange.sql import DatabaseUrlError
 from tests.ledger_rig import KEY, TIME_MS, one_epoch
 
 LEDGER = (names.LEDGER, 0)
@@ -174,5 +175,5 @@ def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> Non
         Store(f"sqlite:///{tmp_path / 'missing' / 'ledger.db'}")
     with pytest.raises(StoreUnavailableError):
         Store("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2")
-    with pytest.raises(StoreConfigError):
+    with pytest.raises(DatabaseUrlError):
         Store("nonsense")

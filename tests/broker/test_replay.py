@@ -19,6 +19,7 @@ from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
 from exchange.document.problem import ContractError
+from exchange.epochs import Published
 from exchange.ledger.entry import NULL_TAG, delivered_mask
 from exchange.ledger.follower import Follower
 from exchange.ledger.store import Store
@@ -28,7 +29,7 @@ from exchange.replay.due import Done, Order
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.replay import NotGrantedError, NothingRetainedError, Replay
 from exchange.replay.simulate import Scope, simulate
-from exchange.router.epochs import EpochWatch, Published
+from exchange.router.epochs import EpochWatch
 from tests.kafka_fixtures import CLIENT
 from tests.router_office import Office
 from tests.router_rig import KEY, PSEUDONYM_KEY, value

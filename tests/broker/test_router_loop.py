@@ -20,9 +20,9 @@ from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.produce import Producer
 from exchange.contract import period
+from exchange.epochs import Published
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from exchange.policy import views
-from exchange.router.epochs import EpochWatch, Published
+from exchange.router.epochs import EpochWatch
 from exchange.router.loop import Router
 from exchange.router.rivals import DuplicateInstanceError
 from tests import router_rig
@@ -183,8 +183,7 @@ def test_grants_begin_and_end_at_the_citys_midnight_by_the_brokers_clock(
         day = midnight.date()
         # The city is moved to where a day ends 6 s from now.
         city = timezone(datetime.combine(day, dt_time(), UTC) - midnight)
-        for module in (period, views):
-            monkeypatch.setattr(module, "CITY_TIME", city)
+        monkeypatch.setattr(period, "CITY_TIME", city)
         early, late = {"until": day - timedelta(days=1)}, {"from": day}
         office.adopt(office.grant("always"), office.grant("early", **early), office.grant("late", **late))
         office.wait_adopted(2)

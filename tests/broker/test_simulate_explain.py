@@ -16,11 +16,11 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import select
 
+from exchange.audit import explain
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import Producer
-from exchange.cli import grant_explain
 from exchange.cli.main import exchange
 from exchange.contract.model import Grant
 from exchange.grants.history import Event as Done
@@ -187,8 +187,8 @@ def test_an_epoch_that_kafka_does_not_have_is_a_contradiction(
 ) -> None:
     """As where EXCHANGE_LEDGER_URL names the database of another cluster."""
     newest = office.epoch.number
-    real = grant_explain.epochs
-    monkeypatch.setattr(grant_explain, "epochs", lambda cluster: [e for e in real(cluster) if e[0].number == newest])
+    real = explain.every_epoch
+    monkeypatch.setattr(explain, "every_epoch", lambda cluster: [e for e in real(cluster) if e.epoch.number == newest])
     command = ["grant", "explain", "--subject", office.subject, "--reader", "some", "--offset", "0/0"]
     failure = CliRunner().invoke(exchange, command).exception
     assert isinstance(failure, LedgerContradictionError)

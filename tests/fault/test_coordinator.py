@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from exchange.broker import LocalBroker
-from exchange.epochs import latest_epoch
+from exchange.epochs import epoch_in_force
 from tests.fault import plain
 from tests.fault.daemons import Daemon
 from tests.fault.place import Place
@@ -31,14 +31,13 @@ def test_a_revocation_outlives_the_broker(broker_of: Callable[[], LocalBroker], 
     place = Place(tmp_path, broker.cluster("exchange.tests"))
     write(tmp_path, TEXT)
     place.exchange("apply", "--yes")
-    found = latest_epoch(place.cluster)
-    assert found is not None
+    epoch = epoch_in_force(place.cluster)
     with ExitStack() as ends:
         for name in ("1", "2"):
             router = Daemon(place, f"router-{name}", ["router", "run", "--instance", name])
             router.start()
             ends.callback(router.end)
-        with publishing(place.kafka, record(found[0])):
+        with publishing(place.kafka, record(epoch)):
             wait_until(lambda: count(place, "civil") > 0, "records are routed")
             with subprocess.Popen(
                 REVOKE, env=place.environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -24,7 +24,7 @@ from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.topics import Publisher
 from exchange.contract.model import Epoch
-from exchange.epochs import latest_epoch, publish_epoch
+from exchange.epochs import epoch_in_force, publish_epoch
 from tests.fault import plain
 from tests.fault.daemons import Daemon
 from tests.fault.place import Place
@@ -94,9 +94,7 @@ def test_no_record_is_released_after_a_revocation(fresh_cluster: Cluster, tmp_pa
     place = Place(tmp_path, fresh_cluster)
     write(tmp_path, TEXT)
     place.exchange("apply", "--yes")
-    found = latest_epoch(fresh_cluster)
-    assert found is not None
-    granted, chance = found[0], random.Random(5)
+    granted, chance = epoch_in_force(fresh_cluster), random.Random(5)
     routers = [Daemon(place, f"router-{n}", ["router", "run", "--instance", str(n)]) for n in (1, 2)]
     load = Load(place.kafka, record(granted))
     took: dict[str, list[float]] = {}
@@ -156,9 +154,8 @@ def wait_for_more(place: Place, reader: str, records: int) -> None:
 
 def grant_again(place: Place, granted: Epoch) -> None:
     """The contract as it was before the revocation, as the next epoch and in the file."""
-    found = latest_epoch(place.cluster)
-    assert found is not None
-    again = granted.model_copy(update={"number": found[0].number + 1, "time": datetime.now(UTC)})
+    number = epoch_in_force(place.cluster).number + 1
+    again = granted.model_copy(update={"number": number, "time": datetime.now(UTC)})
     with Publisher(place.cluster, names.CONTRACT) as out:
         publish_epoch(out, again)
     write(place.folder, TEXT)

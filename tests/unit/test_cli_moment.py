@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from exchange.cli.moment import Moment, say_ms
+from exchange.cli.options import Moment, say_time
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from exchange.cli.moment import Moment, say_ms
     ],
 )
 def test_a_day_is_its_beginning_or_included(text: str, begin: str, end: str) -> None:
-    assert say_ms(Moment().convert(text, None, None)) == begin
-    assert say_ms(Moment(end=True).convert(text, None, None)) == end
+    assert say_time(Moment().convert(text, None, None)) == begin
+    assert say_time(Moment(end=True).convert(text, None, None)) == end
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-02-30", "9999-12-31x", "20260131T99"])

@@ -88,3 +88,20 @@ def test_another_users_database_is_his(tmp_path: Path, monkeypatch: pytest.Monke
     private.file(tmp_path / "grants.db").chmod(0o660)
     monkeypatch.setattr(Path, "chmod", refuse)
     assert private.file(tmp_path / "grants.db").stat().st_mode & 0o777 == 0o660
+
+
+@pytest.mark.parametrize(("umask", "mode", "becomes"), [(0o000, 0o600, 0o600), (0o022, 0o666, 0o644)])
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, umask: int, mode: int, becomes: int) -> None:
+    os.umask(umask)
+    path, link = tmp_path / "file", tmp_path / "link"
+    link.symlink_to(path)
+    private.write(link, b"first", mode)
+
+    def fail(fresh: Path, target: Path) -> None:
+        assert (fresh.read_bytes(), target) == (b"second", path)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        private.write(link, b"second", mode, put=fail)
+    assert (link.is_symlink(), path.read_bytes(), path.stat().st_mode & 0o777) == (True, b"first", becomes)
+    assert set(tmp_path.iterdir()) == {path, link}

@@ -142,6 +142,4 @@ def _refuse_other(found: list[Office], before: Manifest | None) -> None:
 def _write(home: Path, manifest: Manifest) -> None:
     path = manifest_path(home)
     private.folder(path.parent)
-    partial = path.with_suffix(".part")
-    partial.write_text(manifest.model_dump_json(indent=1))
-    partial.rename(path)
+    private.write(path, manifest.model_dump_json(indent=1).encode())

@@ -1,0 +1,46 @@
+"""Take the steps of a plan, and pass the barrier behind its epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exchange.contract.file import read_file
+from exchange.errors import TransientError
+from exchange.plan.apply import apply
+from exchange.plan.changes import Change, PublishEpoch
+from exchange.plan.find import Found, administrators
+from exchange.router.barrier import Adoption, Passed
+from exchange.settings import Settings
+
+
+@dataclass(frozen=True)
+class Enacted:
+    """The number of the epoch that was published, if one was; `passed` is None if the routers had the newest before."""
+
+    published: int | None
+    passed: Passed | None
+
+
+def enact(settings: Settings, found: Found, progress: Callable[[str], None]) -> Enacted:
+    """Make the cluster what the contract says, see `plan.apply.apply`; return when every router knows it.
+
+    From then on no record is released under an epoch before. `progress` hears of each step before it is taken.
+    """
+
+    def before(change: Change) -> None:
+        # A revoked grant goes from the file first, then from the epoch: what was read before does not bring it back.
+        if isinstance(change, PublishEpoch) and read_file(settings.contract) != found.contract:
+            message = f"{settings.contract} was changed meanwhile; no epoch is published"
+            raise TransientError(message, remedy="run this again")
+        progress(change.text)
+
+    cluster = administrators(settings)
+    with Adoption(cluster) as adoption:
+        apply(cluster, found.plan, before)
+        published = [change.epoch.number for change in found.plan.changes if isinstance(change, PublishEpoch)]
+        # Without changes, too: a run before may have published an epoch and died.
+        newest = adoption.newest.find()
+        progress("waiting for the routers …")
+        passed = adoption.passed(newest) if newest and not adoption.has_passed(newest) else None
+    return Enacted(published[0] if published else None, passed)

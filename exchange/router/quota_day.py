@@ -1,0 +1,62 @@
+"""What grants with a quota have delivered on a day, and what remains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.consume import Record
+from exchange.bus.log import Log
+from exchange.contract.model import Grant
+from exchange.contract.period import city_day, moment_of
+from exchange.contract.quota import CLAIMS, USES, Claims, day_from_ms, decode_claim, decode_use
+from exchange.epochs import latest_epoch
+
+
+@dataclass(frozen=True)
+class QuotaDay:
+    """One grant's records of a day: those that were delivered, and those that routers have set apart (`claimed`)."""
+
+    grant: Grant
+    day: date
+    delivered: int
+    claimed: int
+
+    @property
+    def remaining(self) -> int | None:
+        """Records of the day that nobody has claimed; None if the day is not limited."""
+        per_day = self.grant.quota.records_per_day
+        return None if per_day is None else max(0, per_day - self.claimed)
+
+
+def quotas_of(cluster: Cluster, now: datetime, *, department: str = "", grant_id: str | None = None) -> list[QuotaDay]:
+    """The day of `now` of each grant in force that has a quota.
+
+    With a `department`, of what it reads and of what others read of it; with a `grant_id`, of that grant alone.
+    """
+    newest, day = latest_epoch(cluster), city_day(now)
+    grants = [
+        grant
+        for grant in (newest.epoch.contract.grants if newest else ())
+        if grant.quota.is_limited
+        and grant_id in (None, grant.id)
+        and department in ("", grant.reader, grant.subject.partition(".")[0])
+    ]
+    if not grants:
+        return []
+    claims, used = Claims(), Counter[str]()
+    for record in _records(cluster, CLAIMS, now):
+        claims.take(decode_claim(record.value or b""), moment_of(record.timestamp_ms))
+    for record in _records(cluster, USES, now):
+        use = decode_use(record.value or b"")
+        used[use.grant] += use.records if use.day == day else 0
+    return [QuotaDay(grant, day, used[grant.id], claims.claimed(grant.id, day)) for grant in grants]
+
+
+def _records(cluster: Cluster, partition: int, now: datetime) -> Iterator[Record]:
+    with Log(cluster, names.QUOTA, partition, since_ms=day_from_ms(now)) as log:
+        yield from log.read_to(log.end())
