@@ -10,7 +10,8 @@ from sqlalchemy import Select, and_, func, select
 from exchange import names
 from exchange.audit.reconcile import behind, of_todays_topic
 from exchange.bus import Cluster
-from exchange.bus.consume import Consumer, Record
+from exchange.bus.consume import Consumer
+from exchange.bus.record import Record
 from exchange.bus.topics import read
 from exchange.contract.model import Epoch, Grant
 from exchange.epochs import epochs as every_epoch
@@ -18,7 +19,8 @@ from exchange.errors import ConfigError
 from exchange.ledger import tables
 from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, rows_of
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from exchange.ledger.store import LedgerContradictionError, Store, tag_prefix
+from exchange.ledger.store import LedgerContradictionError, Store
+from exchange.ledger.tag_index import tag_prefix
 from exchange.records.reference import unmet
 from exchange.schema import avro, wire
 

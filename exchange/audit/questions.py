@@ -13,7 +13,8 @@ from exchange import names
 from exchange.gap import Gap
 from exchange.ledger import tables
 from exchange.ledger.entry import decode, delivered_mask, rows_of
-from exchange.ledger.store import LedgerContradictionError, Store, tag_prefix
+from exchange.ledger.store import LedgerContradictionError, Store
+from exchange.ledger.tag_index import tag_prefix
 
 _e, _o, _g, _w = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.withheld.c
 _GRANT_OF_OUTCOME = and_(_g.epoch == _e.epoch, _g.id == _o.grant_id)

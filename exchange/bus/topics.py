@@ -10,7 +10,8 @@ from kafka import KafkaProducer
 
 from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
-from exchange.bus.consume import Consumer, Record, few
+from exchange.bus.consume import Consumer
+from exchange.bus.record import Record, few
 
 # The topic's own max.message.bytes is the limit that counts; the largest is that of exchange.contract.
 MAX_RECORD_BYTES = 10 << 20

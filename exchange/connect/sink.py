@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 
 from exchange.bus.connection import Cluster
-from exchange.bus.consume import Consumer, Record, records
+from exchange.bus.consume import Consumer
 from exchange.bus.raw import RawBatch
+from exchange.bus.record import Record, records
 from exchange.connect.rejects import RejectFile
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_table import Change, Origin, Refused, SinkTable

@@ -9,8 +9,9 @@ from threading import Event
 
 from exchange import metrics, names
 from exchange.bus import Cluster
-from exchange.bus.consume import Consumer, records
+from exchange.bus.consume import Consumer
 from exchange.bus.raw import RawBatch
+from exchange.bus.record import records
 from exchange.contract import epoch
 from exchange.errors import CorruptionError, TransientError
 from exchange.gap import GapError

@@ -12,8 +12,9 @@ from typing import Self
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
-from exchange.bus.consume import Consumer, few
+from exchange.bus.consume import Consumer
 from exchange.bus.raw import RawBatch
+from exchange.bus.record import few
 from exchange.epochs import Newest, Published
 from exchange.errors import TransientError
 from exchange.ledger import entry as ledger

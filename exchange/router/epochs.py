@@ -8,7 +8,8 @@ from typing import Self
 
 from exchange import names
 from exchange.bus import Cluster
-from exchange.bus.consume import Consumer, records
+from exchange.bus.consume import Consumer
+from exchange.bus.record import records
 from exchange.contract import epoch as epochs
 from exchange.epochs import Published, latest_epoch
 from exchange.errors import TransientError

@@ -11,6 +11,7 @@ from exchange.bus.consume import Consumer
 from exchange.bus.refusals import Place
 from exchange.contract.epoch import accepts
 from exchange.contract.model import Epoch
+from exchange.contract.period import ms_of
 from exchange.gap import Gap
 from exchange.ledger import entry as ledger
 from exchange.router.suspended import Cause, Suspended
@@ -54,8 +55,7 @@ class Losses:
         self._suspended.suspend({cause: {(gap.topic, gap.partition)} for gap, cause in causes.items()})
 
     def _entry(self, gap: Gap, epoch: Epoch, now: datetime, *, accepted: bool) -> ledger.Entry:
-        now_ms = int(now.timestamp() * 1000)
-        return ledger.of_gap(gap, epoch.number, self._instance, now_ms, accepted=accepted)
+        return ledger.of_gap(gap, epoch.number, self._instance, ms_of(now), accepted=accepted)
 
 
 class Passed:

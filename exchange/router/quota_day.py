@@ -9,8 +9,8 @@ from datetime import date, datetime
 
 from exchange import names
 from exchange.bus import Cluster
-from exchange.bus.consume import Record
 from exchange.bus.log import Log
+from exchange.bus.record import Record
 from exchange.contract.model import Grant
 from exchange.contract.period import city_day, moment_of
 from exchange.contract.quota import CLAIMS, USES, Claims, day_from_ms, decode_claim, decode_use

@@ -11,8 +11,8 @@ from typing import Self
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.connection import BusUnavailableError
-from exchange.bus.consume import Record
 from exchange.bus.log import Log
+from exchange.bus.record import Record
 from exchange.contract.model import Grant, Quota
 from exchange.contract.period import city_day, moment_of
 from exchange.contract.quota import (

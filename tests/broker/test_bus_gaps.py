@@ -13,7 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from exchange.bus import Cluster, raw
 from exchange.bus.admin import Admin
-from exchange.bus.consume import Consumer, few, gaps_of_group
+from exchange.bus.consume import Consumer, gaps_of_group
+from exchange.bus.record import few
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish, read_all
 from exchange.gap import Gap, GapError

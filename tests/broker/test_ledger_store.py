@@ -15,8 +15,7 @@ from exchange import names
 from exchange.audit.questions import Selection, disclosures, exchanged
 from exchange.cli.ledger import audit
 from exchange.keys import load_or_create
-from exchange.ledger import store as store_module
-from exchange.ledger import tables
+from exchange.ledger import tables, tag_index
 from exchange.ledger.entry import Entry, Outcome, Run, Withheld, encode, tag
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
@@ -88,7 +87,7 @@ def test_markers_decide_earlier_open_entries_of_their_producer(store: Store) -> 
 
 
 def test_a_person_is_found_in_every_generation_of_the_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "GENERATION_ROWS", 3)
+    monkeypatch.setattr(tag_index, "GENERATION_ROWS", 3)
     for at in range(5):
         people: list[bytes | None] = [b"ann", b"p%d" % at, None, b"ann"]
         more = {"epochs": [one_epoch(1, "dept")]} if at == 0 else {}

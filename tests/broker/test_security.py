@@ -25,8 +25,9 @@ from exchange.broker.certificates import Certificates
 from exchange.bus import Cluster, transport, users
 from exchange.bus.admin import Admin
 from exchange.bus.connection import BusLoginError, BusUntrustedError
-from exchange.bus.consume import Consumer, records
+from exchange.bus.consume import Consumer
 from exchange.bus.produce import Producer
+from exchange.bus.record import records
 from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish

@@ -6,7 +6,8 @@ import threading
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
-from exchange.bus.consume import Consumer, records
+from exchange.bus.consume import Consumer
+from exchange.bus.record import records
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish
 from tests.fault.plain import wait_until
