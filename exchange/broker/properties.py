@@ -35,6 +35,8 @@ ONE_NODE = {
     "transaction.state.log.num.partitions": "10",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
+    # Kafka forgets where a group without members was, after a week: its routers would deliver everything again.
+    "offsets.retention.minutes": str(10 * 366 * 24 * 60),
     # The largest message is a contract epoch (10 MiB) in a batch with its header.
     "message.max.bytes": str(11 * 1024 * 1024),
     # Groups form at once, members that died are missed soon, and so are their transactions.
