@@ -11,6 +11,9 @@ from typing import Any
 from exchange.errors import TransientError
 
 
+READER_GONE = 141  # exit status of a program that SIGPIPE ends; click's 1 would say "something differs" in audits
+
+
 class OutputError(TransientError):
     """Standard output takes nothing: who asked would take what was written for all there is."""
 
@@ -22,7 +25,7 @@ def prepare() -> None:
     """Make the process's streams such that no command ends in a traceback because of them.
 
     Where standard output cannot be written, OutputError says so; a reader that went away (`| head`) ends the command
-    quietly, as click does it. Standard error may fail: what a command does is not stopped for its words. What the
+    quietly, with READER_GONE. Standard error may fail: what a command does is not stopped for its words. What the
     encoding does not have is written as an escape.
     """
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
@@ -58,7 +61,7 @@ class _Output(io.FileIO):
         except OSError as error:
             self._has_failed = True
             if error.errno == errno.EPIPE:
-                raise
+                raise SystemExit(READER_GONE) from None
             message = f"standard output cannot be written: {error.strerror}"
             raise OutputError(message) from error
 
