@@ -41,15 +41,24 @@ class Gap:
         return self.next - self.first if self.cause == "expired" else None
 
     def __str__(self) -> str:
+        return f"{self.place}: {self.loss}"
+
+    @property
+    def loss(self) -> str:
+        """What is lost, without the place.
+
+        >>> Gap("subject.tax.income", 3, 10, 20, "expired", "x").loss
+        'offsets 10 to 19 were deleted before they were read'
+        """
         match self.cause:
             case "expired":
-                return f"{self.place}: offsets {self.first} to {self.next - 1} were deleted before they were read"
+                return f"offsets {self.first} to {self.next - 1} were deleted before they were read"
             case "recreated":
                 return (
-                    f"{self.place}: the topic was deleted and made anew; "
+                    "the topic was deleted and made anew; "
                     f"what the old one held from offset {self.first} on and was not read is lost"
                 )
-        return f"{self.place}: ends at offset {self.next}, but was read up to {self.first}: it lost records"
+        return f"ends at offset {self.next}, but was read up to {self.first}: it lost records"
 
 
 class GapError(ConfigError):

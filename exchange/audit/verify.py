@@ -98,7 +98,7 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
     newest = latest_epoch(cluster)
     for gap in open_gaps(cluster, newest.epoch) if newest else ():
         if subject is None or gap.topic == names.subject_topic(subject):
-            found.mismatches.append(Mismatch(gap.place, str(gap)))
+            found.mismatches.append(Mismatch(gap.place, gap.loss))
     deliveries = _deliveries(proofs, grants, found)
     _verify_sources(cluster, live, again, _Expect(grants, ledger_key, found), report)
     _verify_inboxes(cluster, deliveries, found, report)

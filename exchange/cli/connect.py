@@ -11,7 +11,7 @@ from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.grant_desk import account
 from exchange.cli.options import confirm, output_option, show_json, today, yes_option
-from exchange.cli.say import say
+from exchange.cli.say import counted, say
 from exchange.connect import check as checks
 from exchange.connect import gaps as gaps_of
 from exchange.connect import load, runner
@@ -94,7 +94,7 @@ def gaps(department: str, subject: str, output: str) -> None:
     else:
         for gap in there:
             say(str(gap))
-        click.echo(f"{len(there)} gaps")
+        click.echo(counted(len(there), "gap"))
     if there:
         sys.exit(GapError.exit_status)
 
@@ -121,7 +121,7 @@ def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
         confirm("Go on behind this?", yes=yes, look=f"`exchange connector gaps {department} {subject}`")
         person = settings.operator or account()
         gaps_of.accept(cluster, found, settings.home, there, subject, person, reason, datetime.now(UTC))
-    click.echo(f"{len(there)} gaps are accepted.")
+    click.echo(f"Accepted: {counted(len(there), 'gap')}.")
 
 
 @connector.command("list")

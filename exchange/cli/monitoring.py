@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from exchange.cli.say import say
+from exchange.cli.say import counted, say
 from exchange.monitoring.export import contents
 from exchange.monitoring.export import export as write
 from exchange.monitoring.grafana import RUNBOOKS
@@ -45,6 +45,6 @@ def export(folder: Path, selector: str, runbooks: str, force: bool) -> None:
     written = write(folder, texts, force=force)
     for path in written:
         say(str(path))
-    click.echo(f"{len(written)} files written, {len(texts) - len(written)} were there already")
+    click.echo(f"{counted(len(written), 'file')} written, {len(texts) - len(written)} were there already")
     if runbooks == RUNBOOKS:
         click.echo(f"Alerts and panels link to {RUNBOOKS}: give --runbooks to make that a link that opens.")

@@ -14,7 +14,7 @@ from exchange.bus.topics import Publisher
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.grant_desk import account
 from exchange.cli.options import confirm, output_option, show_json, yes_option
-from exchange.cli.say import say
+from exchange.cli.say import counted, say
 from exchange.epochs import latest_epoch
 from exchange.gap import GapError
 from exchange.grants.life import plain
@@ -68,7 +68,7 @@ def gaps(output: str) -> None:
     else:
         for gap in there:
             say(str(gap))
-        click.echo(f"{len(there)} gaps")
+        click.echo(counted(len(there), "gap"))
     if there:
         sys.exit(GapError.exit_status)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from exchange.errors import TransientError
 
-
 READER_GONE = 141  # exit status of a program that SIGPIPE ends; click's 1 would say "something differs" in audits
 
 
