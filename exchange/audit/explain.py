@@ -78,8 +78,8 @@ def explain_place(cluster: Cluster, store: Store, subject: str, reader: str, pla
     Raises UnknownNameError for a subject or reader that no contract ever had, and for a partition that is not there.
     """
     epochs, late = _epochs(cluster, subject, reader), behind(cluster, store)
-    decisions = _of_place(store, epochs, subject, reader, place)
-    why = None if decisions else _undecided(cluster, store, subject, place)
+    decisions = of_place(store, epochs, subject, reader, place)
+    why = None if decisions else undecided(cluster, store, subject, place)
     return Explanation([_proven(cluster, epochs, one, _entry_at(store, one.entry)) for one in decisions], why, late)
 
 
@@ -104,10 +104,10 @@ def _epochs(cluster: Cluster, subject: str, reader: str) -> dict[int, Epoch]:
     return epochs
 
 
-def _of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place) -> list[Decision]:
+def of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place) -> list[Decision]:
     """Every decision about the record that has that place in today's topic, in the ledger's order.
 
-    Where the topic was deleted and made anew, `of_entity` still finds what was decided of the old one.
+    Where the topic was deleted and made anew, `explain_entity` still finds what was decided of the old one.
     """
     covered = and_(_r.entry_id == _e.id, _r.first <= place[1], _r.first + _r.count > place[1])
     query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).join_from(
@@ -138,7 +138,7 @@ def _of_entity(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: 
     ]
 
 
-def _undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tuple[str, str]:
+def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tuple[str, str]:
     """Why no entry speaks of that place: a word and, for people, what it means."""
     topic = names.subject_topic(subject)
     with Consumer(cluster) as consumer:
