@@ -117,7 +117,10 @@ class Resolver:
 
 
 def _logical(node: dict[str, Any], path: str) -> None:
-    if node.get("logicalType") != "decimal":
+    logical = node.get("logicalType")
+    if not isinstance(logical, str | None):
+        raise SchemaError(f"{path}: the logicalType is not a text", remedy="give the name of one, or take it out")
+    if logical != "decimal":
         return
     precision, scale = node.get("precision"), node.get("scale", 0)
     if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision or precision < 1:

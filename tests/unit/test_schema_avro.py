@@ -166,6 +166,10 @@ def test_a_body_whose_value_would_be_changed_is_refused(kind: dict[str, Any], va
         ('{"type": "record", "name": "R", "fields": [{"name": "a-b", "type": "int"}]}', "fields[0]: has no Avro name"),
         ('{"type": "record", "name": "R", "fields": [{"name": "a"}]}', "fields[0].type: has no type"),
         (json.dumps({"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}] * 2}), "given twice"),
+        (
+            '{"type": "record", "name": "R", "fields": [{"name": "a", "type": {"type": "int", "logicalType": {}}}]}',
+            "fields[0].type: the logicalType is not a text",
+        ),
     ],
 )
 def test_broken_schemas_say_where(text: str, message: str) -> None:
