@@ -163,7 +163,12 @@ def committed(
 def committed_offsets(
     consumer: KafkaConsumer, partitions: Iterable[TopicPartition]
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    """What the consumer's group committed, asked for at once: kafka-python's own call asks for one partition."""
+    """What the consumer's group committed, asked for at once: kafka-python's own call asks for one partition.
+
+    Asked anew: kafka-python would also give the answer to an earlier question that nobody waited for, which may
+    tell what was committed then.
+    """
+    consumer._coordinator._offset_fetch_futures.clear()
     found: dict[TopicPartition, OffsetAndMetadata] = consumer._coordinator.fetch_committed_offsets(
         list(partitions), timeout_ms=COMMITTED_S * 1000
     )
