@@ -15,12 +15,12 @@ from exchange.connect.testing import apply
 class Drop:
     """A drop folder with a source on a clock of the test's own."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, *, page_rows: int = 2, **options: Any) -> None:
         self.folder = folder
         self.now = 0.0
         self.progress: dict[str, bytes] = {}
         self.places: list[str] = []
-        config = SourceConfig(subject="a.b", csv=Csv(folder=str(folder), **options), page_rows=2)
+        config = SourceConfig(subject="a.b", csv=Csv(folder=str(folder), **options), page_rows=page_rows)
         self._make = lambda: CsvSource(config, folder, None, ["id"], clock=lambda: self.now, monotonic=lambda: self.now)
         self.restart()
 

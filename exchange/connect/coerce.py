@@ -18,7 +18,9 @@ from exchange.errors import RecordError
 Convert = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_TIMESTAMP = re.compile(r"[0-9W-]{8,10}[Tt ][0-9].*")  # the standard library takes any character between day and time
+_TOO_LARGE = 1 << 64
 _TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")  # the standard library would cut it off
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # without rounding to 28 digits
 _FLOAT_DIGITS = 15  # decimal digits that every double keeps (IEEE 754)
@@ -41,6 +43,28 @@ def _wrong(value: Any, wanted: str) -> RowRejectedError:
     if isinstance(value, Unreadable):
         return _reject(f"a {value.kind} out of range where {wanted} is due")
     return _reject(f"{type(value).__name__} where {wanted} is due")
+
+
+def number(text: str) -> Decimal | None:
+    """The number that a text is, as it stands; None where it is none, or beyond what Decimal can hold."""
+    try:
+        return Decimal(text) if _NUMBER.fullmatch(text) else None
+    except InvalidOperation:
+        return None
+
+
+def moment(text: str) -> datetime:
+    """The timestamp that an ISO text is, cut off behind the microseconds; ValueError where it is none."""
+    if not _TIMESTAMP.fullmatch(text):
+        raise ValueError
+    return datetime.fromisoformat(text)
+
+
+def clock_time(text: str) -> time:
+    """The time of day that an ISO text with colons is, cut off behind the microseconds; ValueError where it is none."""
+    if ":" not in text:
+        raise ValueError
+    return time.fromisoformat(text)
 
 
 def _null(value: Any) -> None:
@@ -77,15 +101,17 @@ def _whole(value: Any) -> int:
     if type(value) is float and value.is_integer() and abs(value) <= 2**53:
         return int(value)
     if type(value) is Decimal and value.is_finite() and value == value.to_integral_value():
-        return int(value)
+        return int(value) if value.adjusted() < 20 else _TOO_LARGE  # a million digits take half a minute
     raise _wrong(value, "a whole number")
 
 
 def _double(value: Any) -> float:
-    if type(value) is str and NUMBER.fullmatch(value):
-        value = Decimal(value)
+    if type(value) is str and (found := number(value)) is not None:
+        value = found
     if type(value) is float:
         result = value
+    elif type(value) is Decimal and not value.is_finite():
+        raise _reject("not a finite number")
     elif type(value) in (int, Decimal):
         try:
             result = float(value)
@@ -222,11 +248,8 @@ def _exact(value: Any) -> Decimal:
         if len(exact.normalize().as_tuple().digits) > _FLOAT_DIGITS:
             raise _reject("float that is not an exact decimal")
         return exact
-    if type(value) is str and NUMBER.fullmatch(value):
-        try:
-            return Decimal(value)
-        except InvalidOperation:
-            pass
+    if type(value) is str and (found := number(value)) is not None:
+        return found
     raise _wrong(value, "a decimal")
 
 
@@ -249,9 +272,7 @@ def _moment(value: Any, step_us: int) -> datetime:
         if _TOO_FINE.search(value):
             raise _reject("timestamp finer than a microsecond")
         try:
-            if len(value) <= 10:
-                raise ValueError
-            value = datetime.fromisoformat(value)
+            value = moment(value)
         except ValueError:
             raise _reject("text that is not a timestamp (ISO 8601)") from None
     if type(value) is not datetime:
@@ -265,9 +286,9 @@ def instant(zone: ZoneInfo, step_us: int) -> Convert:
     """A moment: one without a zone is of `zone`; what is finer than the step is rejected."""
 
     def convert(value: Any) -> datetime:
-        moment = _moment(value, step_us)
+        at = _moment(value, step_us)
         try:
-            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+            return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
         except OverflowError:
             raise _reject("timestamp out of range") from None
 
@@ -278,10 +299,10 @@ def local_time(step_us: int) -> Convert:
     """A time without a zone; what is finer than the step is rejected."""
 
     def convert(value: Any) -> datetime:
-        moment = _moment(value, step_us)
-        if moment.tzinfo is not None:
+        at = _moment(value, step_us)
+        if at.tzinfo is not None:
             raise _reject("timestamp with a zone where a local one is due")
-        return moment
+        return at
 
     return convert
 
@@ -294,7 +315,7 @@ def time_of_day(step_us: int) -> Convert:
             if _TOO_FINE.search(value):
                 raise _reject("time finer than a microsecond")
             try:
-                value = time.fromisoformat(value)
+                value = clock_time(value)
             except ValueError:
                 raise _reject("text that is not a time (HH:MM:SS)") from None
         if type(value) is not time or value.tzinfo is not None:

@@ -38,8 +38,8 @@ Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za
 
 
 def _text_codec(name: str) -> None:
-    """LookupError or ValueError for what is no encoding of text, such as base64."""
-    if "a,1\n".encode(name).decode(name) != "a,1\n":
+    """LookupError or ValueError for what is no encoding of text, such as base64, or gives up over a stray byte."""
+    if "a,1\n".encode(name).decode(name) != "a,1\n" or not bytes(range(256)).decode(name, "replace"):
         raise ValueError(name)
 
 

@@ -27,6 +27,7 @@ from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, o
 from exchange.connect.source import Bad, Page, Progress, Row, Source
 from exchange.errors import TransientError
 
+PAGE_CHARS = 4 << 20  # in one transaction, but for the last row
 LATER = "what came after that is not published: drop it as a file of its own, with the header"
 _log = logging.getLogger("exchange.connect")
 
@@ -119,7 +120,7 @@ class CsvSource(Source):
                 header, rest = self._header(file)
                 rest = islice(rest, at.rows, None)
                 while True:
-                    block = list(islice(rest, self._config.page_rows))
+                    block = list(self._block(rest))
                     if not _is_as(state, file, path):
                         if at.rows == 0:  # nothing of it is published: it is taken again, whole, when it is complete
                             self._folder.wait_again(path)
@@ -168,6 +169,15 @@ class CsvSource(Source):
         if len(set(header)) < len(header):
             raise UnusableFileError("two columns have one name")
         return header, rest
+
+    def _block(self, rest: Iterator[Record]) -> Iterator[Record]:
+        """The records of one transaction."""
+        held = 0
+        for record in islice(rest, self._config.page_rows):
+            yield record
+            held += 0 if isinstance(record.cells, Bad) else sum(map(len, record.cells))
+            if held >= PAGE_CHARS:
+                return
 
     def _page(
         self, path: Path, header: list[str], block: list[Record], progress: Mapping[str, bytes | None], state: State

@@ -10,7 +10,7 @@ import re
 import signal
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import count
@@ -78,8 +78,11 @@ class DropFolder:
 
     def take(self) -> None:
         """Take every file that is complete now, in the order of their names."""
+        found: dict[str, os.stat_result] = {}
         with os.scandir(self._folder) as entries:
-            found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+            for entry in entries:
+                with suppress(FileNotFoundError):  # renamed since, or deleted
+                    found[entry.name] = entry.stat(follow_symlinks=False)
         self._watched = {p: w for p, w in self._watched.items() if p.parent != self._folder or p.name in found}
         visible = [self._folder / name for name in found if _is_visible(name) and name not in PLACES]
         others = [path for path in visible if not self._matches(path)]
@@ -192,7 +195,9 @@ class DropFolder:
         names = (f"{stamp}-{number:03d}-{name}" for number in count())
         unused = next(n for n in names if not any((self._folder / place / n).exists() for place in PLACES))
         # The marker first: one that outlived a kill would make the next file of that name complete at once.
-        (self._folder / (name + MARKER)).unlink(missing_ok=True)
+        marker = self._folder / (name + MARKER)
+        if not marker.is_dir():
+            marker.unlink(missing_ok=True)
         (self._folder / name).rename(self._folder / "taken" / unused)
         self._states[self._folder / "taken" / unused] = state
 
@@ -225,9 +230,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise UnusableFileError(f"cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise UnusableFileError("not a plain file")
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise UnusableFileError("not a plain file")
         yield file
 
 

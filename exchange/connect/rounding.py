@@ -15,7 +15,7 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_UP, Context, Decima
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from exchange.connect.coerce import NUMBER, Convert
+from exchange.connect.coerce import Convert, clock_time, moment, number
 from exchange.contract.model import Rounding, Subject
 from exchange.contract.rounding import fault, finest
 from exchange.errors import ConfigError
@@ -71,8 +71,10 @@ def _decimals(digits: int) -> Convert:
     last = Decimal(1).scaleb(-digits)
 
     def convert(value: Any) -> Any:
-        if (type(value) is float and math.isfinite(value)) or (type(value) is str and NUMBER.fullmatch(value)):
-            value = Decimal(str(value))
+        if type(value) is float and math.isfinite(value):
+            value = Decimal(repr(value))
+        elif type(value) is str and (found := number(value)) is not None:
+            value = found
         if type(value) is Decimal and value.is_finite() and int(value.as_tuple().exponent) < -digits:
             return value.quantize(last, ROUND_HALF_UP, _EXACT)
         return value
@@ -82,9 +84,9 @@ def _decimals(digits: int) -> Convert:
 
 def _time(step_us: int, kind: type[datetime] | type[time]) -> Convert:
     def convert(value: Any) -> Any:
-        if (type(value) is str and len(value) > 10) or (kind is time and type(value) is str):
+        if type(value) is str:
             try:
-                value = kind.fromisoformat(value)  # which cuts off what is behind the microseconds
+                value = moment(value) if kind is datetime else clock_time(value)
             except ValueError:
                 return value
         if type(value) is kind:
@@ -95,9 +97,9 @@ def _time(step_us: int, kind: type[datetime] | type[time]) -> Convert:
 
 
 def _day(value: Any, zone: ZoneInfo) -> Any:
-    if type(value) is str and len(value) > 10:
+    if type(value) is str:
         try:
-            value = datetime.fromisoformat(value)
+            value = moment(value)
         except ValueError:
             return value
     if type(value) is not datetime:

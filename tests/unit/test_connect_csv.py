@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from exchange.connect import csv_source
 from exchange.connect.drop_folder import DropFolderError
 from exchange.connect.source import Bad
 from exchange.connect.testing import apply
@@ -54,6 +57,41 @@ def test_unfinished_hidden_and_other_files_are_left_alone(drop: Drop) -> None:
     os.mkfifo(drop.folder / "pipe.csv")
     assert drop.take() == []
     assert drop.files("taken") == []
+
+
+@pytest.mark.parametrize("place", ["a.csv.done", "taken/20250101T000000000000-000-a.csv"])
+def test_a_folder_with_the_name_of_a_marker_or_a_file_stops_no_other(drop: Drop, place: str) -> None:
+    (drop.folder / place).mkdir()
+    (drop.folder / "a.csv").write_text("id\n1\n")
+    (drop.folder / "b.csv").write_text("id\n2\n")
+    assert [row for row in drop.take() if not isinstance(row, Bad)] == [{"id": "1"}, {"id": "2"}]
+    assert drop.take() == []
+
+
+def test_a_file_that_goes_while_the_folder_is_read_stops_no_other(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    (drop.folder / ".b.csv").write_text("id\n2\n")
+    (drop.folder / "a.csv").write_text("id\n1\n")
+    scan = os.scandir
+
+    @contextmanager
+    def meanwhile(path: Path) -> Iterator[list[os.DirEntry[str]]]:
+        with scan(path) as entries:
+            found = list(entries)
+        if path == drop.folder and (path / ".b.csv").exists():
+            (path / ".b.csv").rename(path / "b.csv")  # as writers are told to
+        yield found
+
+    monkeypatch.setattr(os, "scandir", meanwhile)
+    assert drop.take() == [{"id": "1"}]
+    assert drop.take() == [{"id": "2"}]
+
+
+def test_a_page_is_bounded_by_the_size_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_source, "PAGE_CHARS", 1000)
+    drop = Drop(tmp_path, settle_s=0, page_rows=100)
+    (tmp_path / "a.csv").write_text("id,note\n" + "".join(f"{n},{'x' * 400}\n" for n in range(7)))
+    assert [[row["id"] for row in page.rows] for page in drop.source.pages() if page.rows] == [
+        ["0", "1", "2"], ["3", "4", "5"], ["6"]]  # fmt: skip
 
 
 def test_a_link_in_taken_is_refused(drop: Drop) -> None:

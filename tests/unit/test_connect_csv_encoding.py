@@ -82,7 +82,7 @@ def test_latin1_flows(tmp_path: Path) -> None:
     assert take(tmp_path, "latin-1", "id,name\n1,José\n".encode("latin-1")) == [{"id": "1", "name": "José"}]
 
 
-@pytest.mark.parametrize("encoding", ["base64", "rot13", "hex", "undefined", "utf-99", "zlib"])
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "hex", "undefined", "utf-99", "zlib", "idna", "punycode"])
 def test_what_is_no_encoding_of_text_is_refused_in_the_file(encoding: str) -> None:
     with pytest.raises(ValidationError, match="not a text encoding"):
         Csv(folder="x", encoding=encoding)

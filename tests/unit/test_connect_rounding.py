@@ -74,6 +74,7 @@ def subject(**rounding: Any) -> Subject:
         (LONG, 0, Decimal("2.5"), 3),
         (LONG, 0, -2.5, -3),
         (LONG, 0, "7", 7),
+        (LONG, 0, "0.0", 0),
     ],
 )  # fmt: skip
 def test_a_declared_loss(kind: Any, how: Any, value: Any, expected: Any) -> None:
@@ -87,12 +88,16 @@ def test_a_declared_loss(kind: Any, how: Any, value: Any, expected: Any) -> None
         (DECIMAL, 2, Decimal("NaN")),
         (DECIMAL, 2, float("inf")),
         (DECIMAL, 2, "1.5E+999999999"),
+        (DECIMAL, 2, f"1e-{10**20}"),
         (DECIMAL, 2, "a"),
         (DECIMAL, 2, None),
         (MILLIS, "millis", "2025-13-01 00:00:00.123456"),
         (MILLIS, "millis", date(2025, 1, 1)),
+        (MILLIS, "millis", "2025-03-01+08:00"),
         (TIME, "millis", "25:00"),
+        (TIME, "millis", "1030"),
         (DATE, "days", "yesterday evening"),
+        (DATE, "days", "2025-03-01\t08:00"),
         (DATE, "days", datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))),
     ],
 )
