@@ -71,6 +71,8 @@ class Encoder:
     def _record(self, row: Row | Bad) -> tuple[bytes | None, bytes] | None:
         if isinstance(row, Bad):
             raise RowRejectedError(row.reason)
+        if not isinstance(row, Mapping):  # out of a source of the department's own
+            raise RowRejectedError(f"{type(row).__name__}, not a mapping")
         if self._transform is not None:
             mapped = self._mapped(row)
             if mapped is None:
@@ -78,21 +80,24 @@ class Encoder:
             row = mapped
         record = self._convert(row)
         body = self._encode(record)
-        if len(body) > MAX_RECORD_BYTES:
-            raise RowRejectedError(f"a record of more than {MAX_RECORD_BYTES} bytes")
         entity = record.get(self._entity)
-        return None if entity is None else str(entity).encode(), wire.pack(self._schema_id, body)
+        key = None if entity is None else str(entity).encode()
+        if len(body) + len(key or b"") > MAX_RECORD_BYTES:
+            raise RowRejectedError(f"a record of more than {MAX_RECORD_BYTES} bytes")
+        return key, wire.pack(self._schema_id, body)
 
     def _mapped(self, row: Row) -> Row | None:
         assert self._transform is not None
         try:
             mapped = self._transform(row)
-        except Exception as error:
+            if isinstance(mapped, Mapping):
+                return dict(mapped)
+        except (Exception, SystemExit) as error:
             # The department's own code: whatever it raises concerns this row. The message could quote it.
             raise RowRejectedError(f"transform raised {type(error).__name__}") from error
-        if mapped is not None and not isinstance(mapped, Mapping):
+        if mapped is not None:
             raise RowRejectedError(f"transform returned {type(mapped).__name__}, not a mapping")
-        return mapped
+        return None
 
 
 class Publisher:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exchange.connect.source import Source
-from exchange.errors import ConfigError
+from exchange.errors import ConfigError, ExchangeError
 
 
 class UserCodeError(ConfigError):
@@ -33,7 +33,7 @@ def load(folder: Path, reference: str) -> Any:
         return getattr(module, name)
     except AttributeError as error:
         raise UserCodeError(f"{path} has no {name}", remedy=f"define {name} in it") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserCodeError(f"{path} cannot be imported: {type(error).__name__}", remedy="run it by itself") from error
 
 
@@ -50,4 +50,12 @@ def source(folder: Path, reference: str, options: Mapping[str, Any]) -> Source:
     kind = load(folder, reference)
     if not (isinstance(kind, type) and issubclass(kind, Source)):
         raise UserCodeError(f"{reference} is not a Source class", remedy="subclass exchange.connect.source.Source")
-    return kind(options)
+    try:
+        return kind(options)
+    except ExchangeError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserCodeError(
+            f"{folder / reference} cannot be made: {type(error).__name__}",
+            remedy="define open and pages; an __init__ takes the options alone",
+        ) from error

@@ -50,7 +50,7 @@ class Worker(threading.Thread):
         self.subject = subject
         self.kind = kind
         self.idle = False
-        self.error: Exception | None = None
+        self.error: Exception | SystemExit | None = None
         self.ended_with: ExchangeError | None = None
         self._failing_since = 0.0
         self._stop_asked = stop
@@ -63,14 +63,14 @@ class Worker(threading.Thread):
         while not self._stop_asked.is_set():
             try:
                 self.attempt()
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a thread ends without a word by SystemExit
                 self._failed(error)
                 if self.ended_with is not None:
                     return
                 self._stop_asked.wait(self._pause_s())
                 self._attempt += 1
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception | SystemExit) -> None:
         if self.error is None:
             self._failing_since = time.time()
         self.idle = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,52 @@ def test_a_transform_maps_skips_and_fails_row_by_row() -> None:
         ("line 3", "transform returned list, not a mapping"),
         ("line 4", "transform raised TypeError"),
     ]
+
+
+class Odd(Mapping[str, Any]):
+    """A mapping that cannot be read."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise ValueError("secret")
+
+    def __iter__(self) -> Iterator[str]:
+        yield "year"
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(("made", "reason"), [(sys.exit, "SystemExit"), (lambda _: Odd(), "ValueError")])
+def test_whatever_a_transform_does_concerns_that_row(made: Callable[[Any], Any], reason: str) -> None:
+    assert encode([{"year": 1}], made).rejected == [("line 0", f"transform raised {reason}")]
+
+
+def test_what_is_no_row_is_set_aside() -> None:
+    made = encode([{"year": 1}, 7, None, ["year"]])
+    assert len(made.values) == 1
+    assert [reason for _, reason in made.rejected] == [f"{kind}, not a mapping" for kind in ("int", "NoneType", "list")]
+
+
+def test_a_record_is_too_long_also_by_its_key() -> None:
+    assert encode([{"resident_id": "x" * 500_000, "year": 1}]).rejected == [
+        ("line 0", "a record of more than 900000 bytes")
+    ]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys\nsys.exit(3)\n",
+        "from exchange.connect.source import Source\nclass Own(Source): pass\n",
+        "from exchange.connect.source import Source\nclass Own(Source):\n"
+        "    def __init__(self, options): raise ValueError('secret')\n    open = pages = None\n",
+    ],
+)
+def test_code_that_cannot_be_used_is_named(tmp_path: Path, code: str) -> None:
+    (tmp_path / "own.py").write_text(code)
+    with pytest.raises(UserCodeError, match=r"own\.py") as caught:
+        user_code.source(tmp_path, "own.py:Own", {})
+    assert "secret" not in str(caught.value)
 
 
 def test_code_of_the_department(tmp_path: Path) -> None:

@@ -99,9 +99,10 @@ def test_what_only_a_person_can_mend_is_not_tried_again_and_again(monkeypatch: p
     assert "failing since 20" in task.state()
 
 
-def test_no_foreign_exception_leaves_a_worker() -> None:
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
+def test_no_foreign_exception_leaves_a_worker(kind: type[BaseException]) -> None:
     def attempt() -> None:
-        raise ValueError(f"cannot read {SECRET}")
+        raise kind(f"cannot read {SECRET}")
 
     task = Task(threading.Event(), attempt, patient=False)
     task.start()
