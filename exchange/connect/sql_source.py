@@ -22,7 +22,7 @@ from exchange.connect.config import SourceConfig
 from exchange.connect.database import BadValueError, DatabaseConfigError, translated
 from exchange.connect.query import columns_of, origin
 from exchange.connect.source import Bad, Page, Progress, Row, Source
-from exchange.connect.window import Window, before, instant, latest, row_hash
+from exchange.connect.window import CursorTypeError, Window, before, instant, kind, latest, row_hash
 
 RAW = NullType()  # values as the driver gives and takes them: SQLAlchemy would round SQLite's decimals
 FETCH_ROWS = 20_000  # at a time: without an index, each fetch sorts the whole table
@@ -139,6 +139,7 @@ class SqlSource(Source):
         started = self._monotonic()
         known = self._window.known()
         newest = self._newest()
+        self._check_kind(newest)
         low, last = self._window.low, None
         while True:
             fetched = self._fetch(low, last)
@@ -212,6 +213,17 @@ class SqlSource(Source):
         """The change of progress that remembers the columns, once."""
         unnoted, self._unnoted = self._unnoted, {}
         return unnoted
+
+    def _check_kind(self, newest: Any) -> None:
+        """CursorTypeError where the table's times have another type than those published; SQLite's columns mix them."""
+        high = self._window.high
+        if newest is None or high is None or self._engine.dialect.name == "sqlite" or kind(newest) == kind(high):
+            return
+        raise CursorTypeError(
+            f"{self.cursor.time} is now a {kind(newest)}, and gave a {kind(high)} when rows were published: "
+            "which rows are new cannot be told",
+            remedy="give the column its type back, or name a `query` that casts it to that",
+        )
 
     def _newest(self) -> Any:
         """The newest time in the table that can be one."""

@@ -31,7 +31,7 @@ _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (float("inf"), 1e9))
 
 
 class CursorTypeError(ConfigError):
-    """The cursor's time column holds something that is not a time."""
+    """The cursor's time column holds something that is not a time, or times of another type than before."""
 
     code = "cursor-type"
     remedy = "name a column that is a timestamp"
@@ -111,6 +111,20 @@ def before(a: Any, b: Any) -> bool:
         return bool(a < b)
     except TypeError:  # SQLite can hold numbers and text in one column
         return False
+
+
+def kind(moment: Moment) -> str:
+    """What a database's times are, in words: those of two kinds do not compare, or not by when they were."""
+    match moment:
+        case datetime():
+            return "timestamp with time zone" if moment.tzinfo else "timestamp"
+        case date():
+            return "date"
+        case str():
+            return "text"
+        case int() | float():
+            return "number"
+    return type(moment).__name__
 
 
 @dataclass(frozen=True)
