@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 
@@ -20,6 +21,7 @@ from exchange.names import REPLAY_HEADER, REPLAY_ID, inbox_topic
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 
+_log = logging.getLogger("exchange.connect")
 IDLE_MS = 250  # that a fetch may wait at the broker: a department has many inboxes, and most are quiet
 
 
@@ -46,12 +48,19 @@ class Sink:
         self._rejects = rejects
         self._delivered = delivered
         self._schemas: dict[int, Schema | TableMismatchError] = {}
-        table.fit(delivered())
+        is_new = table.fit(delivered())
         self._remedy = f"exchange connector accept-gap {reader} {subject.id}"
         self._next: dict[int, int] = {}
         self._consumer = Consumer(cluster, idle_ms=IDLE_MS)
         try:
             self._read(range(subject.topic.partitions))
+            if is_new and any(self._next.values()):
+                # Nothing is wrong with it: that is how one goes on with a table of another name.
+                _log.warning(
+                    "the sink's table was not there and is made: it gets what comes from now on; the rest comes with "
+                    "exchange grant replay --again",
+                    extra={"topic": self._topic},
+                )
         except BaseException:
             self._consumer.close()
             raise

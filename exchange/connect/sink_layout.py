@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateColumn
 
 from exchange.connect.sink_values import Type, column_type, keeps, kind, type_name
-from exchange.errors import ConfigError
+from exchange.errors import ConfigError, TransientError
 from exchange.schema.avro import Field
 
 PLACE = ("_partition", "_offset")
@@ -29,6 +29,12 @@ class TableMismatchError(ConfigError):
 
     code = "table-mismatch"
     remedy = "change the table, or name another `table` for the sink"
+
+
+class TableChangedError(TransientError):
+    """A sink's table is not as it was when the sink looked at it: the sink begins again, and looks anew."""
+
+    code = "table-changed"
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,23 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
             if not (c["nullable"] or c["default"] is not None or "identity" in c or "computed" in c)
         ),
     )
+
+
+def state(connection: Connection, table: str, schema: str | None) -> str | None:
+    """What is another once the table's columns or their types are, or it is another table: quickly, without a look."""
+    if connection.dialect.name == "sqlite":
+        master = f"{connection.dialect.identifier_preparer.quote(schema)}.sqlite_master" if schema else "sqlite_master"
+        found = sa.text(f"SELECT rootpage || sql FROM {master} WHERE name = :name COLLATE NOCASE")
+        return connection.scalar(found, {"name": table})
+    name = connection.dialect.identifier_preparer.format_table(sa.Table(table, sa.MetaData(schema=schema)))
+    return connection.scalar(_POSTGRESQL_STATE, {"name": name})
+
+
+_POSTGRESQL_STATE = sa.text(
+    "SELECT concat_ws(' ', attrelid, string_agg(concat_ws(' ', attname, atttypid, atttypmod, attnotnull),"
+    " ', ' ORDER BY attnum)) FROM pg_attribute"
+    " WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid"
+)
 
 
 def create(

@@ -25,7 +25,7 @@ from exchange.connect import refusal, sink_layout
 from exchange.connect.database import translated
 from exchange.connect.deletions import Deletions
 from exchange.connect.offsets import OFFSETS, Offsets
-from exchange.connect.sink_layout import PLACE, REPLAY, TIME, TableMismatchError
+from exchange.connect.sink_layout import PLACE, REPLAY, TIME, TableChangedError, TableMismatchError
 from exchange.connect.sink_values import Adapter, UnstorableError, adapter
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
@@ -75,6 +75,7 @@ class SinkTable:
         self._entity = entity
         self._sqlite = engine.dialect.name == "sqlite"
         self._fields: dict[str, Field] = {}
+        self._state: str | None = None  # of the table, when it was looked at last
         self._adapters: dict[Schema, dict[str, Adapter]] = {}
         self._insert: Any = sqlite.insert if self._sqlite else postgresql.insert
         self._offsets = Offsets(self._schema, self._insert)
@@ -106,10 +107,11 @@ class SinkTable:
             if layout is not None:
                 sink_layout.check(self._name, layout, delivered.fields, self._key)
 
-    def fit(self, schema: Schema) -> None:
-        """Make the table, or add the columns of the schema that it does not have yet.
+    def fit(self, schema: Schema) -> bool:
+        """Make the table, or add the columns of the schema that it does not have yet; return whether it was made.
 
-        TableMismatchError where a column or key that is there does not go with the schema.
+        TableMismatchError where a column or key that is there does not go with the schema; TableChangedError
+        where someone has changed the table since it was made fit for another one.
         """
         missing = [name for name in self._key if name not in schema.fields]
         if missing:
@@ -118,18 +120,23 @@ class SinkTable:
             )
         sink_layout.check_names(self._name, schema.fields, is_sqlite=self._sqlite)
         with translated(f"make {self._name}"), self._engine.begin() as connection:
+            if self._state is not None:
+                self._check_unchanged(connection)
             layout = sink_layout.read(connection, self._name, self._schema)
+            is_new = layout is None
             if layout is None:
                 sink_layout.create(connection, self._name, self._schema, schema.fields, self._key)
             else:
                 sink_layout.check(self._name, layout, schema.fields, self._key)
                 sink_layout.grow(connection, self._name, self._schema, layout, schema.fields)
             layout = sink_layout.read(connection, self._name, self._schema)
+            self._state = sink_layout.state(connection, self._name, self._schema)
         assert layout is not None
         self._fields |= schema.fields
         self._adapters[schema] = {
             name: adapter(field, layout.type_of(name), is_sqlite=self._sqlite) for name, field in schema.fields.items()
         }
+        return is_new
 
     def upsert(self, schema: Schema, record: Mapping[str, Any], origin: Origin) -> Change:
         """The change that writes this record of a schema that fits; UnstorableError if the database cannot hold it."""
@@ -176,19 +183,28 @@ class SinkTable:
                 with self._moving(topic, moved) as connection:
                     self._write(connection, topic, changes)
                     self._end_deferral(connection)
+                    self._check_unchanged(connection)  # after the write, which lets nobody change the table any more
                     set_aside(())
                 return 0
             except refusal.RAISED as error:
                 if refusal.reason(error) is None:
                     raise
             with self._moving(topic, moved) as connection:
-                layout = sink_layout.read(connection, self._name, self._schema)
-                if layout is not None:  # that someone has changed since `fit` refuses every record
-                    sink_layout.check(self._name, layout, self._fields, self._key)
+                self._check_unchanged(connection)  # before any record is blamed for it
                 self._end_deferral(connection)
                 refused = self._write_accepted(connection, topic, changes)
+                self._check_unchanged(connection)
                 set_aside(refused)
         return len(refused)
+
+    def _check_unchanged(self, connection: Connection) -> None:
+        """TableMismatchError or TableChangedError where the table is not as it was when it was made fit."""
+        if sink_layout.state(connection, self._name, self._schema) == self._state:
+            return
+        layout = sink_layout.read(connection, self._name, self._schema)
+        if layout is not None:
+            sink_layout.check(self._name, layout, self._fields, self._key)
+        raise TableChangedError(f"{self._name} was changed while the sink ran")
 
     @contextmanager
     def _moving(self, topic: str, moved: Mapping[int, tuple[int, int]]) -> Iterator[Connection]:

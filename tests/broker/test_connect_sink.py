@@ -371,3 +371,17 @@ def test_kills_neither_lose_nor_repeat(project: Project, url: str) -> None:
         process.wait()
     drain(project)
     assert Counter(row[0] for row in rows(url, "serial")) == expected
+
+
+def test_a_table_that_was_dropped_is_made_anew_and_that_is_said(
+    project: Project, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(project, url, ["serial"])
+    deliver(project, {0: [income(1)]})
+    drain(project)
+    assert "was not there" not in caplog.text
+    sql(url, "DROP TABLE income")
+    deliver(project, {0: [income(2)]})
+    drain(project)
+    assert rows(url, "serial") == [(2,)]
+    assert "the sink's table was not there and is made" in caplog.text

@@ -97,7 +97,8 @@ def test_a_record_that_the_database_refuses_is_set_aside_and_no_other(
     statements, bad, said = causes(kind)[cause]
     with closing(database.table()) as table:
         table.fit(PLAIN)
-        database.sql(*statements)
+    database.sql(*statements)
+    with closing(database.table()) as table:
         table.fit(PLAIN)
         [(at, reason)] = database.write(table, row(1, "first"), bad, row(3), row(1, "first", n=10), row(4, None)
                                         if cause != "not null" else row(4), b"id-3")  # fmt: skip
