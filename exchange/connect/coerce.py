@@ -20,6 +20,7 @@ Convert = Callable[[Any], Any]
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _TIMESTAMP = re.compile(r"[0-9W-]{8,10}[Tt ][0-9].*")  # the standard library takes any character between day and time
+_SINGLE_DIGITS = (7, 8, 9, 1, 2, 3, 4, 5, 6)  # few only below 1e-37
 _TOO_LARGE = 1 << 64
 _TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")  # the standard library would cut it off
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # without rounding to 28 digits
@@ -132,8 +133,8 @@ def _single(value: Any) -> float:
         (narrow,) = struct.unpack("<f", struct.pack("<f", result))
     except OverflowError:
         raise _reject("does not fit a float") from None
-    # 7 digits: a real column of a database gives the shortest decimal form of its 32 bits.
-    if narrow != result and float(f"{narrow:.7g}") != result:
+    # A real column of a database gives the shortest decimals that tell its 32 bits; most often, 7 digits are enough.
+    if narrow != result and not any(float(f"{narrow:.{digits}g}") == result for digits in _SINGLE_DIGITS):
         raise _reject("does not fit a float exactly")
     return result
 
