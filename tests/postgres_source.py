@@ -1,0 +1,54 @@
+"""A source that reads a table or query of a real PostgreSQL, without Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from exchange.connect.config import Cursor, Database, SourceConfig
+from exchange.connect.database import Paths, engine
+from exchange.connect.sql_source import SqlSource
+
+SECRET = "440106199001010014"
+HERE = Paths(Path(), Path())
+
+
+def plain(url: str) -> str:
+    return url.replace("+psycopg", "")
+
+
+@contextmanager
+def connected(url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(plain(url), autocommit=True) as connection:
+        yield connection
+
+
+def run(url: str, *statements: str) -> None:
+    with connected(url) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def source(url: str, *, fetch_rows: int | None = None, timeout_s: float = 300, **config: Any) -> SqlSource:
+    origin = {} if "query" in config else {"table": "t"}
+    made = SourceConfig(subject="a.b", cursor=Cursor(time="at", id="id"), **{"page_rows": 100, **origin, **config})
+    return SqlSource(made, engine(Database(url=url, timeout_s=timeout_s), HERE), None, fetch_rows=fetch_rows)
+
+
+def sweep(of: SqlSource, progress: dict[str, bytes]) -> list[Any]:
+    """The rows of one sweep of a newly opened source; `progress` is moved on."""
+    of.open(progress)
+    rows = []
+    for page in of.pages():
+        rows += page.rows
+        for name, value in page.progress.items():
+            if value is None:
+                progress.pop(name, None)
+            else:
+                progress[name] = value
+    of.close()
+    return rows
