@@ -35,6 +35,7 @@ class TableChangedError(TransientError):
     """A sink's table is not as it was when the sink looked at it: the sink begins again, and looks anew."""
 
     code = "table-changed"
+    remedy = "the sink looks at the table anew, and goes on or says why not"
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,15 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
     )
 
 
-def state(connection: Connection, table: str, schema: str | None) -> str | None:
-    """What is another once the table's columns or their types are, or it is another table: quickly, without a look."""
+def state(connection: Connection, table: str, schema: str | None) -> str:
+    """What is another once the table's columns or their types are, or it is another table; empty if there is none."""
+    quoted = connection.dialect.identifier_preparer
     if connection.dialect.name == "sqlite":
-        master = f"{connection.dialect.identifier_preparer.quote(schema)}.sqlite_master" if schema else "sqlite_master"
-        found = sa.text(f"SELECT rootpage || sql FROM {master} WHERE name = :name COLLATE NOCASE")
-        return connection.scalar(found, {"name": table})
-    name = connection.dialect.identifier_preparer.format_table(sa.Table(table, sa.MetaData(schema=schema)))
-    return connection.scalar(_POSTGRESQL_STATE, {"name": name})
+        master = f"{quoted.quote(schema)}.sqlite_master" if schema else "sqlite_master"
+        query, name = sa.text(f"SELECT rootpage || sql FROM {master} WHERE name = :name COLLATE NOCASE"), table
+    else:
+        query, name = _POSTGRESQL_STATE, quoted.format_table(sa.Table(table, sa.MetaData(schema=schema)))
+    return str(connection.scalar(query, {"name": name}) or "")
 
 
 _POSTGRESQL_STATE = sa.text(
