@@ -7,19 +7,18 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from exchange.connect.source import Unreadable
+from exchange.connect.text import clock_time, moment, number
 from exchange.errors import RecordError
 
 Convert = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_TIMESTAMP = re.compile(r"[0-9W-]{8,10}[Tt ][0-9].*")  # the standard library takes any character between day and time
 _SINGLE_DIGITS = (7, 8, 9, 1, 2, 3, 4, 5, 6)  # few only below 1e-37
 _TOO_LARGE = 1 << 64
 _TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")  # the standard library would cut it off
@@ -44,28 +43,6 @@ def _wrong(value: Any, wanted: str) -> RowRejectedError:
     if isinstance(value, Unreadable):
         return _reject(f"a {value.kind} out of range where {wanted} is due")
     return _reject(f"{type(value).__name__} where {wanted} is due")
-
-
-def number(text: str) -> Decimal | None:
-    """The number that a text is, as it stands; None where it is none, or beyond what Decimal can hold."""
-    try:
-        return Decimal(text) if _NUMBER.fullmatch(text) else None
-    except InvalidOperation:
-        return None
-
-
-def moment(text: str) -> datetime:
-    """The timestamp that an ISO text is, cut off behind the microseconds; ValueError where it is none."""
-    if not _TIMESTAMP.fullmatch(text):
-        raise ValueError
-    return datetime.fromisoformat(text)
-
-
-def clock_time(text: str) -> time:
-    """The time of day that an ISO text with colons is, cut off behind the microseconds; ValueError where it is none."""
-    if ":" not in text:
-        raise ValueError
-    return time.fromisoformat(text)
 
 
 def _null(value: Any) -> None:

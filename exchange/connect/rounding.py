@@ -15,7 +15,8 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_UP, Context, Decima
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from exchange.connect.coerce import Convert, clock_time, moment, number
+from exchange.connect.coerce import Convert
+from exchange.connect.text import clock_time, moment, number
 from exchange.contract.model import Rounding, Subject
 from exchange.contract.rounding import fault, finest
 from exchange.errors import ConfigError
