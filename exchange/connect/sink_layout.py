@@ -155,9 +155,11 @@ def check(table: str, layout: Layout, fields: Mapping[str, Field], key: Sequence
         raise TableMismatchError(
             f"{table} has no column {', '.join(absent)}: it is no sink's table, or one with another key", remedy=REMEDY
         )
-    faults = [*_types(layout, fields), *_required(layout, fields), *_key(layout, fields, key)]
-    if faults:
-        raise TableMismatchError(f"{table}: {'; '.join(faults)}", remedy=REMEDY)
+    required = list(_required(layout, fields))
+    faults = [*_types(layout, fields), *_key(layout, fields, key)]
+    if faults or required:
+        remedy = REMEDY if faults else "give the column a default, or let it be null"
+        raise TableMismatchError(f"{table}: {'; '.join([*faults, *required])}", remedy=remedy)
 
 
 def _types(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:

@@ -196,6 +196,15 @@ def test_a_tables_faults_are_told_together(database: Reader) -> None:
     assert "yours" not in said
 
 
+def test_a_column_that_is_not_delivered_and_must_be_given_wants_a_default_not_another_table(database: Reader) -> None:
+    database.sql(
+        "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, mine TEXT NOT NULL, _partition BIGINT, _offset BIGINT)"
+    )
+    with closing(database.table()) as table, pytest.raises(TableMismatchError, match="column mine") as raised:
+        table.fit(PLAIN)
+    assert raised.value.remedy == "give the column a default, or let it be null"
+
+
 def test_a_table_of_something_else_is_refused(database: Reader) -> None:
     database.sql("CREATE TABLE t (id TEXT PRIMARY KEY)")
     assert "t has no column _partition, _offset" in refused(database, ["id"], PLAIN)
