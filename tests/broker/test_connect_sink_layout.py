@@ -197,9 +197,7 @@ def test_a_tables_faults_are_told_together(database: Reader) -> None:
 
 
 def test_a_column_that_is_not_delivered_and_must_be_given_wants_a_default_not_another_table(database: Reader) -> None:
-    database.sql(
-        "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, mine TEXT NOT NULL, _partition BIGINT, _offset BIGINT)"
-    )
+    database.sql("CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, mine TEXT NOT NULL, _partition BIGINT, _offset BIGINT)")
     with closing(database.table()) as table, pytest.raises(TableMismatchError, match="column mine") as raised:
         table.fit(PLAIN)
     assert raised.value.remedy == "give the column a default, or let it be null"
