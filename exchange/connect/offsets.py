@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from exchange.errors import TransientError
 from exchange.gap import Gap
 
 OFFSETS, TOPICS, GAPS = "exchange_offsets", "exchange_topics", "exchange_gaps"
-_making = threading.Lock()  # the sinks of one connector share the tables
+_making = threading.Lock()  # among the sinks of one connector: SQLite has none for that
+_MAKING = 0x65786368  # PostgreSQL's lock, among all connectors of a database
+
+
+@contextmanager
+def making(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables may be made: one at a time until its commit, as sinks of a database share some."""
+    is_sqlite = engine.dialect.name == "sqlite"
+    with _making if is_sqlite else nullcontext(), engine.begin() as connection:
+        if not is_sqlite:  # a database that hangs holds up none of the others
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
+        yield connection
 
 
 class OtherSinkError(TransientError):
@@ -59,9 +71,8 @@ class Offsets:
 
     def create(self, connection: Connection) -> None:
         """Make the tables that are missing."""
-        with _making:
-            for table in (self._offsets, self._topics, self._gaps):
-                table.create(connection, checkfirst=True)
+        for table in (self._offsets, self._topics, self._gaps):
+            table.create(connection, checkfirst=True)
 
     def read(self, connection: Connection, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Where each partition is to be read from; 0 where nothing was yet."""

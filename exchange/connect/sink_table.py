@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection, Engine
 from exchange.connect import refusal, sink_layout
 from exchange.connect.database import translated
 from exchange.connect.deletions import Deletions
-from exchange.connect.offsets import OFFSETS, Offsets
+from exchange.connect.offsets import OFFSETS, Offsets, making
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME, TableChangedError, TableMismatchError
 from exchange.connect.sink_values import Adapter, UnstorableError, adapter
 from exchange.errors import CorruptionError
@@ -83,7 +83,7 @@ class SinkTable:
 
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Where each partition is to be read from; 0 where nothing was yet."""
-        with translated("read offsets"), self._engine.begin() as connection:
+        with translated("read offsets"), making(self._engine) as connection:
             self._offsets.create(connection)
             self._deletions.create(connection)
             return self._offsets.read(connection, topic, partitions)
@@ -119,7 +119,7 @@ class SinkTable:
                 f"{self._name}: what is delivered has no {', '.join(missing)}", remedy="correct the sink's `key`"
             )
         sink_layout.check_names(self._name, schema.fields, is_sqlite=self._sqlite)
-        with translated(f"make {self._name}"), self._engine.begin() as connection:
+        with translated(f"make {self._name}"), making(self._engine) as connection:
             if self._state is not None:
                 self._check_unchanged(connection)
             layout = sink_layout.read(connection, self._name, self._schema)

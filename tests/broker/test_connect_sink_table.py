@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from sqlalchemy import event
 
 from exchange.connect.rejects import RejectFileError
 from exchange.connect.sink_layout import TableMismatchError
-from exchange.connect.sink_table import Origin, SinkTableError
+from exchange.connect.sink_table import Origin, SinkTable, SinkTableError
 from exchange.errors import ExchangeError
 from tests.sink_rig import PLAIN, Reader, row
 
@@ -223,6 +225,20 @@ def test_a_column_whose_type_is_changed_while_the_sink_runs_stops_it_with_words(
         postgresql.sql("ALTER TABLE t ALTER COLUMN note TYPE integer USING 0")
         with pytest.raises(TableMismatchError, match="column note is INTEGER"):
             postgresql.write(table, row(1, SECRET))
+
+
+def test_sinks_that_start_at_once_in_an_empty_database_make_their_tables_one_after_the_other(database: Reader) -> None:
+    tables = [database.table(name=name) for name in ("a", "b", "c", "c", "c", "c")]
+    start = threading.Barrier(len(tables))
+
+    def begin(table: SinkTable) -> dict[int, int]:
+        with closing(table):
+            start.wait(30)
+            table.fit(PLAIN)
+            return table.offsets("topic", [0])
+
+    with ThreadPoolExecutor(len(tables)) as pool:
+        assert list(pool.map(begin, tables)) == [{0: 0}] * len(tables)
 
 
 def test_records_that_the_table_holds_already_are_no_refused_ones(database: Reader) -> None:
