@@ -168,6 +168,14 @@ def test_processes_that_begin_at_once_make_the_tables_once(url: str) -> None:
         assert store.verify()[0] == 8
 
 
+def test_an_empty_file_takes_its_write_ahead_log_from_many_at_once(tmp_path: Path) -> None:
+    def opens(folder: int) -> None:
+        Store(f"sqlite:///{tmp_path / str(folder)}.db").close()
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(opens, sorted([*range(60)] * 16)))
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
