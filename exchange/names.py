@@ -15,6 +15,9 @@ LEDGER_PRINCIPAL = "exchange.ledger"
 REPLAY_HEADER = "exchange-replay"
 REPLAY_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 
+Partition = tuple[str, int]
+"""A topic, and the number of one of its partitions."""
+
 
 def subject_topic(subject_id: str) -> str:
     """The topic to which a subject is published.

@@ -18,7 +18,8 @@ from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, 
 from exchange.ledger.entry import validate_entry
 from exchange.records import hashes, header
 from exchange.records.build import Batch
-from exchange.records.scan import SourceBatch, scan
+from exchange.records.header import RawBatch
+from exchange.records.scan import scan
 from exchange.router.ready import make_ready
 from exchange.router.step import Allow, Source, Step, no_quotas, step
 from exchange.schema import avro
@@ -110,7 +111,7 @@ def wire(schema_id: int, record: dict[str, Any], schema: avro.Schema) -> bytes:
     return b"\0" + schema_id.to_bytes(4, "big") + body.getvalue()
 
 
-def batch(records: Sequence[Written], codec: int = 0, base_offset: int = 0) -> SourceBatch:
+def batch(records: Sequence[Written], codec: int = 0, base_offset: int = 0) -> RawBatch:
     """One batch as kafka-python writes it."""
     builder = MemoryRecordsBuilder(2, codec, 1 << 24)
     for record in records:
@@ -118,7 +119,7 @@ def batch(records: Sequence[Written], codec: int = 0, base_offset: int = 0) -> S
     builder.close()
     data = bytearray(builder.buffer())
     data[:8] = base_offset.to_bytes(8, "big")
-    return SourceBatch(header.parse(data), memoryview(bytes(data)), 0)
+    return RawBatch(names.subject_topic(SUBJECT), 1, header.parse(data), memoryview(bytes(data)), 0)
 
 
 def unpack(batches: Sequence[Batch]) -> list[Written]:
@@ -155,7 +156,7 @@ class Routed:
 
 def route(
     under: Epoch,
-    batches: Sequence[SourceBatch],
+    batches: Sequence[RawBatch],
     now: datetime = NOW,
     replay: str | None = None,
     allow: Allow = no_quotas,
@@ -166,5 +167,6 @@ def route(
     ready = make_ready(under, subject.id, now, PSEUDONYM_KEY)
     made = step(scan(batches), ready, source, hashes.tag_state(KEY), allow)
     validate_entry(made.entry)
-    inboxes = {topic: unpack(batches) for topics, batches in made.deliveries for topic in topics}
-    return Routed(made, inboxes, unpack(made.quarantined))
+    written = {topic: unpack(batches) for (topic, _), batches in made.outputs.items()}
+    quarantine = written.pop(names.quarantine_topic(subject.id), [])
+    return Routed(made, written, quarantine)

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.raw import RawBatch
 from exchange.errors import TransientError
 from exchange.records.codec import OversizedBatchError, decompress
-from exchange.records.header import HEADER_BYTES
+from exchange.records.header import HEADER_BYTES, RawBatch
 from exchange.records.scan import MAX_UNCOMPRESSED_BYTES
 
 STALL_S = 30.0

@@ -14,10 +14,11 @@ from kafka.structs import TopicPartition
 
 from exchange.bus import gaps, raw
 from exchange.bus.connection import Cluster, translated
-from exchange.bus.raw import Position, RawBatch
+from exchange.bus.raw import Position
 from exchange.bus.transport import RECEIVE_BYTES, raise_refusal
 from exchange.errors import TransientError
 from exchange.gap import Gap, GapError
+from exchange.records.header import RawBatch
 
 FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20

@@ -10,8 +10,9 @@ from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import TopicPartition
 
 from exchange.bus import raw
-from exchange.bus.raw import Position, RawBatch
+from exchange.bus.raw import Position
 from exchange.gap import Gap
+from exchange.records.header import RawBatch
 
 
 def at(consumer: KafkaConsumer, places: Mapping[TopicPartition, Position]) -> tuple[Gap, ...]:

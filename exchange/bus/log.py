@@ -12,8 +12,8 @@ from kafka import KafkaProducer
 from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Consumer
-from exchange.bus.raw import RawBatch
 from exchange.bus.record import Record, few
+from exchange.records.header import RawBatch
 
 
 class Log:

@@ -21,37 +21,13 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.protocol.metadata import CoordinatorType
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from exchange.records.header import HEADER_BYTES, MAGIC, MAGIC_AT, Header, crc, parse, stamp
+from exchange.records.header import HEADER_BYTES, MAGIC, MAGIC_AT, RawBatch, crc, parse, stamp
 
 if TYPE_CHECKING:  # loading the kernels takes a command half a second
     from exchange.records.build import Batch
 
-_COMMIT_MARKER = 1
 COMMITTED_S = 15
 _NOTE = "topic "
-
-
-class RawBatch(NamedTuple):
-    """One batch of a partition as the broker stores it."""
-
-    topic: str
-    partition: int
-    header: Header
-    data: memoryview
-    from_offset: int
-    """The first offset that was asked for: earlier records of the batch are not wanted."""
-
-    @property
-    def offset(self) -> int:
-        """The last offset: what the stock fetcher compares with the position to skip old data."""
-        return self.header.base_offset + self.header.last_offset_delta
-
-    @property
-    def committed(self) -> bool:
-        """Whether a control batch commits (else it aborts) its producer's transaction."""
-        body = self.data[HEADER_BYTES:]
-        # length, attributes, time delta and offset delta of a marker take one byte each, like its key's length
-        return int.from_bytes(body[7:9], "big") == _COMMIT_MARKER
 
 
 class Position(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from kafka.record.memory_records import MemoryRecords
 
-from exchange.bus.raw import RawBatch
+from exchange.records.header import RawBatch
 
 
 class Record(NamedTuple):
@@ -33,27 +33,14 @@ def few(batch: RawBatch) -> list[Record]:
 
 def records(batch: RawBatch) -> list[Record]:
     """The records of a data batch, decompressed, from the wanted offset on."""
-    from exchange.records.scan import SourceBatch, scan  # not before it is needed, see `few`
+    from exchange.records.scan import scan  # not before it is needed, see `few`
 
-    run = scan([SourceBatch(batch.header, batch.data, batch.from_offset)])
-    buf = run.buf
-    found = []
-    for row in zip(*(column.tolist() for column in run.columns), strict=True):
-        offset, timestamp, key, key_len, value, value_len, tail, tail_len = row
-        end = max(key + key_len, value + value_len, value)
-        headers = _headers(buf, end, tail + tail_len) if tail_len >= 0 else ()
-        found.append(
-            Record(
-                batch.topic,
-                batch.partition,
-                offset,
-                timestamp,
-                None if key_len < 0 else buf[key : key + key_len].tobytes(),
-                None if value_len < 0 else buf[value : value + value_len].tobytes(),
-                headers,
-            )
-        )
-    return found
+    run = scan([batch])
+    starts, ends = run.values.start + run.values.sizes, run.tails.start + run.tails.length
+    spans = zip(starts.tolist(), ends.tolist(), strict=True)
+    headers = [_headers(run.tails.buf, start, end) if start < end else () for start, end in spans]
+    columns = (run.offset.tolist(), run.timestamp.tolist(), run.keys.tolist(), run.values.tolist(), headers)
+    return [Record(batch.topic, batch.partition, *row) for row in zip(*columns, strict=True)]
 
 
 def _headers(buf: object, at: int, end: int) -> tuple[tuple[str, bytes | None], ...]:

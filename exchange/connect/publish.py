@@ -18,8 +18,9 @@ from exchange.connect.source import Bad, Page, Row
 from exchange.contract.model import Subject
 from exchange.errors import RecordError
 from exchange.names import cursor_topic, subject_topic
-from exchange.records.build import Values, join, pack
+from exchange.records.build import join, pack
 from exchange.records.partition import partitions
+from exchange.records.values import Values
 from exchange.schema import wire
 from exchange.schema.avro import Schema
 
@@ -119,7 +120,7 @@ class Publisher:
         now = int(self._clock() * 1000)
         topic, count = subject_topic(self._subject.id), self._subject.topic.partitions
         keys, values = Values.of(records.keys), Values.of(records.values)
-        target = _targets(records.keys, count)
+        target = partitions(keys, count)
         stamps = np.full(len(target), now, np.int64)
         progress = cursor.key_values(self._subject.id, page.progress)
         with producer.transaction() as transaction:
@@ -130,10 +131,3 @@ class Publisher:
                 cursor_topic(self._subject.owner), cursor.PARTITION, pack(*progress, [now] * len(page.progress))
             )
         return len(records.keys), len(records.rejected)
-
-
-def _targets(keys: list[bytes | None], count: int) -> np.ndarray:
-    """Kafka's partition of each key; records without a key are dealt out."""
-    target = partitions([key or b"" for key in keys], count)
-    nulls = np.array([key is None for key in keys], bool)
-    return np.where(nulls, np.arange(len(keys)) % count, target)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.raw import RawBatch
 from exchange.bus.record import Record, records
 from exchange.connect.rejects import RejectFile
 from exchange.connect.sink_layout import TableMismatchError
@@ -18,6 +17,7 @@ from exchange.contract.model import Subject
 from exchange.errors import RecordError
 from exchange.gap import GapError
 from exchange.names import REPLAY_HEADER, REPLAY_ID, inbox_topic
+from exchange.records.header import RawBatch
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 

@@ -36,7 +36,7 @@ class EntryError(CorruptionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Span:
     """Consecutive source offsets `first` … `first + count - 1`."""
 
     first: int
@@ -85,7 +85,7 @@ class Entry:
     time_ms: int
     topic: str
     partition: int
-    runs: tuple[Run, ...]
+    runs: tuple[Span, ...]
     count: int
     root: bytes
     tags: bytes
@@ -102,10 +102,10 @@ class Entry:
 
     def offset(self, index: int) -> int:
         """The source offset of record `index`; IndexError outside of the entry."""
-        for run in self.runs:
-            if 0 <= index < run.count:
-                return run.first + index
-            index -= run.count
+        for span in self.runs:
+            if 0 <= index < span.count:
+                return span.first + index
+            index -= span.count
         raise IndexError(index)
 
 
@@ -117,7 +117,7 @@ def adoption(epoch: int, router: str, time_ms: int, offset: int) -> Entry:
         time_ms=time_ms,
         topic=names.CONTRACT,
         partition=0,
-        runs=(Run(offset, 1),),
+        runs=(Span(offset, 1),),
         count=1,
         root=EMPTY_ROOT,
         tags=NULL_TAG,
@@ -213,7 +213,7 @@ def encode(entry: Entry) -> bytes:
             "time": _1970 + timedelta(milliseconds=entry.time_ms),
             "topic": entry.topic,
             "partition": entry.partition,
-            "runs": [{"first": run.first, "count": run.count} for run in entry.runs],
+            "runs": [{"first": span.first, "count": span.count} for span in entry.runs],
             "count": entry.count,
             "root": entry.root,
             "tags": entry.tags,
@@ -252,7 +252,7 @@ def decode(body: bytes | memoryview) -> Entry:
         time_ms=_milliseconds(raw["time"]),
         topic=raw["topic"],
         partition=raw["partition"],
-        runs=tuple(Run(**run) for run in raw["runs"]),
+        runs=tuple(Span(**span) for span in raw["runs"]),
         count=raw["count"],
         root=raw["root"],
         tags=raw["tags"],
@@ -295,8 +295,8 @@ def validate_entry(entry: Entry) -> None:
     count, and overlap neither each other nor the quarantined records. A replay speaks of one grant.
     An entry of a gap covers no records.
     """
-    _check(sum(run.count for run in entry.runs) == entry.count, entry, "runs do not sum to the count")
-    _check(all(run.count > 0 and run.first >= 0 for run in entry.runs), entry, "a run is empty or negative")
+    _check(sum(span.count for span in entry.runs) == entry.count, entry, "runs do not sum to the count")
+    _check(all(span.count > 0 and span.first >= 0 for span in entry.runs), entry, "a run is empty or negative")
     ascending = all(a.first + a.count <= b.first for a, b in zip(entry.runs, entry.runs[1:], strict=False))
     _check(ascending, entry, "runs overlap or are out of order")
     _check(len(entry.tags) == TAG_BYTES * entry.count, entry, "tags do not match the count")

@@ -10,7 +10,6 @@ from threading import Event
 from exchange import metrics, names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.raw import RawBatch
 from exchange.bus.record import records
 from exchange.contract import epoch
 from exchange.errors import CorruptionError, TransientError
@@ -19,6 +18,7 @@ from exchange.ledger.entry import decode, validate_entry
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
 from exchange.ledger.store import FOLLOW_ANEW, LedgerContradictionError, Store
+from exchange.records.header import RawBatch
 from exchange.schema import wire
 
 STEP_RECORDS = 200_000

@@ -34,7 +34,7 @@ class GrantedView:
 
 
 @dataclass(frozen=True)
-class SubjectPlan:
+class SubjectViews:
     """What may be done with a subject's records from `valid_from` to before `valid_until`, when a grant begins or ends.
 
     `allowed` are the schema ids that records may carry, newest last.
@@ -47,8 +47,8 @@ class SubjectPlan:
     valid_until: datetime
 
 
-def plan_subject(epoch: Epoch, subject_id: str, now: datetime) -> SubjectPlan:
-    """The plan of a subject at `now` (with time zone); KeyError where the epoch has no such subject.
+def subject_views(epoch: Epoch, subject_id: str, now: datetime) -> SubjectViews:
+    """The views of a subject at `now` (with time zone); KeyError where the epoch has no such subject.
 
     Grants are equal in view where fields, conditions, masks and schema are, in any order of writing;
     pseudonyms are of one reader only; a grant with a quota has a view of its own. Periods are whole
@@ -60,7 +60,7 @@ def plan_subject(epoch: Epoch, subject_id: str, now: datetime) -> SubjectPlan:
     for grant in in_force(epoch.contract, now):
         if grant.subject == subject_id:
             shared.setdefault(_key(grant, epoch), []).append(grant)
-    return SubjectPlan(
+    return SubjectViews(
         subject_id=subject_id,
         allowed=tuple(epoch.writers.get(subject_id, ())),
         views=tuple(_view(grants, epoch, subject.entity.field) for grants in shared.values()),

@@ -10,7 +10,8 @@ from numba import njit
 
 from exchange.records import memory
 from exchange.records.header import HEADER_BYTES, write
-from exchange.records.scan import Columns, read_only, varint
+from exchange.records.scan import Run, varint
+from exchange.records.values import Values, read_only
 
 MAX_BATCH_BYTES = 900_000  # below the broker's default message.max.bytes of 1,048,588
 _OVERHEAD_BYTES = 21  # of a record's own length, attributes, time delta and offset delta, at most
@@ -43,48 +44,25 @@ class Batch(NamedTuple):
         return Batch(bytearray(self.head), self.body, self.records)
 
 
-def copy(buf: np.ndarray, columns: Columns, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
+def copy(run: Run, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
     """New batches with the records of `rows` (int64 indexes, ascending) as they are, headers included.
 
-    Only length, time delta and offset delta are rewritten; a batch passes `max_bytes` only where one
+    Only length, time delta and offset delta are rewritten; a batch passes `max_bytes` only if one
     record alone does.
     """
-    bound = int(columns.tail_len[rows].sum()) + len(rows) * _OVERHEAD_BYTES
+    bound = int(run.tails.length[rows].sum()) + len(rows) * _OVERHEAD_BYTES
     out, batches = _space(bound, len(rows), max_bytes)
-    count = _copy(buf, columns.tail, columns.tail_len, columns.timestamp, rows, out, batches, max_bytes)
+    count = _copy(*run.tails, run.timestamp, rows, out, batches, max_bytes)
     return _cut(out, batches[:count])
 
 
-def copy_with(
-    buf: np.ndarray, columns: Columns, rows: np.ndarray, headers: bytes, max_bytes: int = MAX_BATCH_BYTES
-) -> list[Batch]:
+def copy_with(run: Run, rows: np.ndarray, headers: bytes, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
     """As `copy`, with `headers` (see `encode_headers`) behind each record's own."""
-    bound = int(columns.tail_len[rows].sum()) + len(rows) * (_OVERHEAD_BYTES + len(headers))
+    bound = int(run.tails.length[rows].sum()) + len(rows) * (_OVERHEAD_BYTES + len(headers))
     out, batches = _space(bound, len(rows), max_bytes)
-    places = (columns.value, columns.value_len, columns.tail, columns.tail_len, columns.timestamp)
-    count = _copy_with(buf, *places, read_only(headers), rows, out, batches, max_bytes)
+    own = run.values.start + run.values.sizes  # where each record's own headers begin, with their count
+    count = _copy_with(*run.tails, own, run.timestamp, read_only(headers), rows, out, batches, max_bytes)
     return _cut(out, batches[:count])
-
-
-class Values(NamedTuple):
-    """Byte strings as columns: string i is buf[start[i] : start[i] + length[i]]; length -1 is null."""
-
-    buf: np.ndarray
-    start: np.ndarray
-    length: np.ndarray
-
-    @classmethod
-    def of(cls, strings: Sequence[bytes | None]) -> Values:
-        """The columns of a list of byte strings."""
-        length = np.fromiter((-1 if s is None else len(s) for s in strings), np.int64, len(strings))
-        sizes = np.maximum(length, 0)
-        joined = b"".join([s for s in strings if s])
-        return cls(read_only(joined), np.cumsum(sizes) - sizes, length)
-
-    @classmethod
-    def nulls(cls, rows: int) -> Values:
-        """That many nulls."""
-        return cls(read_only(b""), np.zeros(rows, np.int64), np.full(rows, -1, np.int64))
 
 
 def join(
@@ -100,8 +78,7 @@ def join(
 
     `headers` is the encoded headers section that every record gets (see `encode_headers`).
     """
-    size = np.maximum(keys.length[rows], 0) + np.maximum(values.length[rows], 0)
-    bound = int(size.sum()) + len(rows) * (_OVERHEAD_BYTES + _LENGTHS_BYTES + len(headers))
+    bound = int((keys.sizes + values.sizes)[rows].sum()) + len(rows) * (_OVERHEAD_BYTES + _LENGTHS_BYTES + len(headers))
     out, batches = _space(bound, len(rows), max_bytes)
     count = _join(*keys, *values, read_only(headers), timestamp, rows, out, batches, max_bytes)
     return _cut(out, batches[:count])
@@ -213,11 +190,11 @@ def _copy(buf, tail, tail_len, timestamp, rows, out, batches, max_bytes):
 
 
 @njit(nogil=True, cache=True)
-def _copy_with(buf, value, value_len, tail, tail_len, timestamp, headers, rows, out, batches, max_bytes):
+def _copy_with(buf, tail, tail_len, own_headers, timestamp, headers, rows, out, batches, max_bytes):
     more, added = varint(headers, 0, len(headers))
     at = made = 0
     for row in rows:
-        own = value[row] + max(value_len[row], 0)  # where the record's own headers begin, with their count
+        own = own_headers[row]
         end = tail[row] + tail_len[row]
         count, first = varint(buf, own, end)
         if first < 0 or count < 0:  # no broker takes such headers: they are left out

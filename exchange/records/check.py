@@ -1,11 +1,12 @@
-"""Walk Avro bodies by their plan: is each one record of the schema, no more and no less?"""
+"""Walk Avro bodies by their schema's program: is each one record of the schema, no more and no less?"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-from exchange.records.avro_plan import (
+from exchange.records.memory import address, byte, word
+from exchange.records.program import (
     BOOLEAN,
     BYTES,
     ENTER,
@@ -21,9 +22,9 @@ from exchange.records.avro_plan import (
     SKIP,
     STRING,
     UNION,
-    Plan,
+    Program,
 )
-from exchange.records.memory import address, byte, word
+from exchange.records.values import Values
 
 MAX_EMPTY_ITEMS = 1 << 16  # of an array whose items take no bytes
 
@@ -55,16 +56,15 @@ REASONS = (
 """What each status means; part of the quarantine's interface."""
 
 
-def check(plan: Plan, buf: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """One status per Avro body (uint8[n], an index of REASONS): 0 where it is a record of the plan's schema.
+def check(program: Program, bodies: Values) -> np.ndarray:
+    """One status per Avro body (uint8[n], an index of REASONS): 0 if it is a record of the program's schema.
 
-    Bodies are buf[start[i] : start[i] + length[i]], with `buf` read-only uint8[] and int64[n] columns;
-    all must lie within `buf`. A null (length -1) is fine. Stricter than Avro libraries: an int has
+    All bodies must lie within their buffer. A null is fine. Stricter than Avro libraries: an int has
     32 bits and a long 64, a boolean is 0 or 1, text is UTF-8, dates and times are within years 1 to
     9999, and the byte size of a block, where given, is right.
     """
-    status = np.empty(len(start), np.uint8)
-    walk(plan.code, RANGES, buf, start, length, status, np.empty((0, 0), np.int32))
+    status = np.empty(bodies.rows, np.uint8)
+    walk(program.code, RANGES, *bodies, status, np.empty((0, 0), np.int32))
     return status
 
 

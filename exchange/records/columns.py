@@ -14,6 +14,7 @@ from exchange.records.check import read_long
 from exchange.records.locate import Located
 from exchange.records.memory import address, byte
 from exchange.records.reference import holds
+from exchange.records.values import Values
 from exchange.schema.avro import Schema
 
 _LONG_MIN, _LONG_MAX = -(1 << 63), (1 << 63) - 1
@@ -46,9 +47,9 @@ class Reader:
     def column(self, buf: np.ndarray, at: np.ndarray) -> Column:
         """The values that begin at those places; only for kinds that a condition can compare."""
         if self.kind in ("string", "decimal"):
-            start, size = np.empty_like(at), np.empty_like(at)
-            _spans(buf, at, self.size, start, size)
-            return Texts(buf, start, size) if self.kind == "string" else Decimals(buf, start, size)
+            strings = Values(buf, np.empty_like(at), np.empty_like(at))
+            _spans(buf, at, self.size, strings.start, strings.length)
+            return Texts(strings) if self.kind == "string" else Decimals(strings)
         if self.kind in ("float", "double", "boolean"):
             words = np.empty(len(at), np.uint64)
             _words(buf, at, self.size, words)
@@ -109,16 +110,14 @@ class Integers(Ordered):
 class Decimals(Ordered):
     """Big-endian two's complement of any length."""
 
-    buf: np.ndarray
-    start: np.ndarray
-    size: np.ndarray
+    strings: Values
 
     def order(self, threshold: int) -> np.ndarray:
         digits = threshold.to_bytes(
             (threshold if threshold >= 0 else ~threshold).bit_length() // 8 + 1, "big", signed=True
         )
-        order = np.empty(len(self.start), np.int8)
-        _order_decimals(self.buf, self.start, self.size, np.frombuffer(digits, np.uint8), order)
+        order = np.empty(self.strings.rows, np.int8)
+        _order_decimals(*self.strings, np.frombuffer(digits, np.uint8), order)
         return order
 
 
@@ -155,15 +154,13 @@ class Reals:
 class Texts:
     """Strings, ordered as their UTF-8, which is the order of code points."""
 
-    buf: np.ndarray
-    start: np.ndarray
-    size: np.ndarray
+    strings: Values
 
     def test(self, op: str, wanted: Any) -> np.ndarray:
         text = np.frombuffer(wanted.encode(), np.uint8)
-        order = np.empty(len(self.start), np.int8)
-        size = np.minimum(self.size, len(text)) if op == "prefix" else self.size
-        _order_texts(self.buf, self.start, size, text, order)
+        order = np.empty(self.strings.rows, np.int8)
+        buf, start, size = self.strings
+        _order_texts(buf, start, np.minimum(size, len(text)) if op == "prefix" else size, text, order)
         return _compare("eq" if op == "prefix" else op, order)
 
 

@@ -1,6 +1,6 @@
 """BLAKE2b over columns of records: Merkle leaves, entity tags, Merkle roots.
 
-Null keys and values have length -1. Every message is hashed where it lies in `buf`.
+Every message is hashed where it lies in its buffer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from numba import njit
 
 from exchange.records.blake2b import BLOCK, IV, LANES, compress, start
 from exchange.records.memory import address, move, word
+from exchange.records.values import Values
 
 DIGEST_BYTES = 32
 TAG_BYTES = 16
@@ -176,24 +177,14 @@ def _fold(nodes):
         n = pairs + n % 2
 
 
-def leaves(
-    buf: np.ndarray,
-    key_start: np.ndarray,
-    key_len: np.ndarray,
-    value_start: np.ndarray,
-    value_len: np.ndarray,
-    out: np.ndarray,
-    *,
-    key_buf: np.ndarray | None = None,
-) -> np.ndarray:
-    """Write into `out` (uint8[n, 32], contiguous) the Merkle leaf of every record, and return it.
+def leaves(keys: Values, values: Values) -> np.ndarray:
+    """The Merkle leaf of every record, uint8[n, 32].
 
     leaf = BLAKE2b-256(0x00 ‖ be32(key length) ‖ key ‖ be32(value length) ‖ value); a null
-    has length -1 and no bytes. `buf` is uint8[] and read-only, the columns are int64[n];
-    keys that lie in another buffer than the values have it in `key_buf`.
+    has length -1 and no bytes.
     """
-    keys = buf if key_buf is None else key_buf
-    _leaves(keys, key_start, key_len, buf, value_start, value_len, out.view(np.uint64))
+    out = np.empty((values.rows, DIGEST_BYTES), np.uint8)
+    _leaves(*keys, *values, out.view(np.uint64))
     return out
 
 
@@ -216,13 +207,14 @@ def tag_state(key: bytes, person: bytes = TAG) -> np.ndarray:
     return state
 
 
-def tags(buf: np.ndarray, key_start: np.ndarray, key_len: np.ndarray, state: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Write into `out` (uint8[n, 16], contiguous) the tag of every key, and return it.
+def tags(keys: Values, state: np.ndarray) -> np.ndarray:
+    """The tag of every key, uint8[n, 16].
 
     tag = BLAKE2b-128 keyed with the ledger key and person `exchange.tag` (`state` is from
-    `tag_state`); a null key (length -1) gives 16 zero bytes.
+    `tag_state`); a null key gives 16 zero bytes.
     """
-    _tags(buf, key_start, key_len, state, out.view(np.uint64))
+    out = np.empty((keys.rows, TAG_BYTES), np.uint8)
+    _tags(*keys, state, out.view(np.uint64))
     return out
 
 
@@ -237,12 +229,3 @@ def merkle_root(leaves: np.ndarray) -> bytes:
     nodes = np.array(leaves, order="C").view(np.uint64)
     _fold(nodes)
     return bytes(nodes[0])
-
-
-def warm_up() -> None:
-    """Compile (or load from the cache) every kernel of this module."""
-    buf = np.frombuffer(bytes(8), np.uint8)
-    column = np.zeros(2, np.int64)
-    digests = leaves(buf, column, column + 4, column, column + 8, np.empty((2, DIGEST_BYTES), np.uint8))
-    tags(buf, column, column + 4, tag_state(bytes(32)), np.empty((2, TAG_BYTES), np.uint8))
-    merkle_root(digests)

@@ -1,4 +1,4 @@
-"""The 61-byte header of a Kafka record batch, format v2 (KIP-98)."""
+"""A Kafka record batch as the broker stores it, format v2 (KIP-98), and its 61-byte header."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ _PRODUCER = struct.Struct(">qhi")
 MAGIC, MAGIC_AT = 2, 16
 _ATTRIBUTES_AT, _PRODUCER_AT, _CRC_AT = 21, 43, 17
 _LENGTH_FROM = 12  # `length` counts the bytes after itself
+
+_COMMIT_MARKER = 1
 
 CODEC_MASK, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
 
@@ -53,6 +55,29 @@ class Header(NamedTuple):
     def is_control(self) -> bool:
         """True for a transaction marker."""
         return bool(self.attributes & CONTROL)
+
+
+class RawBatch(NamedTuple):
+    """One batch of a partition as the broker stores it."""
+
+    topic: str
+    partition: int
+    header: Header
+    data: memoryview
+    from_offset: int
+    """The first offset that was asked for: earlier records of the batch are not wanted."""
+
+    @property
+    def offset(self) -> int:
+        """The last offset: what the stock fetcher compares with the position to skip old data."""
+        return self.header.base_offset + self.header.last_offset_delta
+
+    @property
+    def committed(self) -> bool:
+        """Whether a control batch commits (else it aborts) its producer's transaction."""
+        body = self.data[HEADER_BYTES:]
+        # length, attributes, time delta and offset delta of a marker take one byte each, like its key's length
+        return int.from_bytes(body[7:9], "big") == _COMMIT_MARKER
 
 
 def parse(batch: bytes | bytearray | memoryview) -> Header:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from exchange.records.avro_plan import RANGES, Plan
 from exchange.records.check import walk
+from exchange.records.program import RANGES, Program
+from exchange.records.values import Values
 
 
 class Located(NamedTuple):
@@ -40,9 +41,9 @@ class LocatedRows(NamedTuple):
         return self.located.cut(np.searchsorted(self.rows, rows))
 
 
-def locate(plan: Plan, buf: np.ndarray, start: np.ndarray, length: np.ndarray) -> Located:
-    """Check the bodies buf[start : start + length] and locate every field; columns as for `check`."""
-    marks = np.empty((len(start), len(plan.fields) + 1), np.int32)
-    status = np.empty(len(start), np.uint8)
-    walk(plan.code, RANGES, buf, start, length, status, marks)
-    return Located(buf, start, marks, status)
+def locate(program: Program, bodies: Values) -> Located:
+    """Check the bodies as `check` does, and locate every field."""
+    marks = np.empty((bodies.rows, len(program.fields) + 1), np.int32)
+    status = np.empty(bodies.rows, np.uint8)
+    walk(program.code, RANGES, *bodies, status, marks)
+    return Located(bodies.buf, bodies.start, marks, status)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -14,11 +14,11 @@ from numba import njit
 from exchange.contract.masks import REDACTED
 from exchange.contract.model import Mask
 from exchange.records import hashes
-from exchange.records.build import Values
-from exchange.records.columns import Column, Reader, Reals, Texts, compile_reader
+from exchange.records.columns import Column, Reader, Reals, compile_reader
 from exchange.records.locate import Located
 from exchange.records.memory import address, byte, move
 from exchange.records.reference import scale_of
+from exchange.records.values import Values
 from exchange.schema.avro import Schema
 
 _HEX = np.frombuffer("".join(f"{i:02x}" for i in range(256)).encode(), np.uint8).reshape(256, 2)
@@ -27,15 +27,7 @@ _SOLID = b"\x02"
 _FIRST_YEAR, _LAST_YEAR = 1, 9999
 
 
-class Pieces(NamedTuple):
-    """One byte string per row: buf[start[i] : start[i] + size[i]]."""
-
-    buf: np.ndarray
-    start: np.ndarray
-    size: np.ndarray
-
-
-Encode = Callable[[Column, np.ndarray], Pieces]
+Encode = Callable[[Column, np.ndarray], Values]
 """Takes the column and which rows are null; gives the encoded masked values."""
 
 
@@ -46,7 +38,7 @@ class FieldMask:
     reader: Reader
     encode: Encode
 
-    def pieces(self, located: Located) -> Pieces:
+    def values(self, located: Located) -> Values:
         """The masked field of every body, encoded with its union branch where it has one."""
         at = self.reader.places(located)
         return self.encode(self.reader.column(located.buf, at), at < 0)
@@ -79,30 +71,24 @@ def compile_mask(schema: Schema, name: str, mask: Mask, pseudonym_key: bytes) ->
 
 def pseudonyms(key: bytes, texts: Values, rows: np.ndarray) -> Values:
     """The pseudonyms of the texts in `rows` (indexes), as `pseudonym` gives them; null for null and all other rows."""
-    start, size = texts.start[rows], texts.length[rows]
-    digest = hashes.tags(
-        texts.buf,
-        start,
-        size,
-        hashes.tag_state(key, hashes.PSEUDONYM),
-        np.empty((len(rows), hashes.TAG_BYTES), np.uint8),
-    )
-    made = Values.nulls(len(texts.start))
+    chosen = texts.at(rows)
+    digest = hashes.tags(chosen, hashes.tag_state(key, hashes.PSEUDONYM))
+    made = Values.nulls(texts.rows)
     made.start[rows] = np.arange(len(rows)) * 2 * hashes.TAG_BYTES
-    made.length[rows] = np.where(size < 0, -1, 2 * hashes.TAG_BYTES)
+    made.length[rows] = np.where(chosen.length < 0, -1, 2 * hashes.TAG_BYTES)
     hexadecimal = np.ascontiguousarray(_HEX[digest]).reshape(-1)
     hexadecimal.flags.writeable = False
     return made._replace(buf=hexadecimal)
 
 
 def _partial(first: int, last: int, solid: bytes) -> Encode:
-    def encode(column: Any, null: np.ndarray) -> Pieces:
-        texts: Texts = column
+    def encode(column: Any, null: np.ndarray) -> Values:
+        texts: Values = column.strings
         # A masked character takes no more bytes than the character did.
-        out = np.empty(int(texts.size.sum()) + 11 * len(null), np.uint8)
-        start, size = np.empty_like(texts.start), np.empty_like(texts.start)
-        _write_partial(texts.buf, texts.start, texts.size, null, first, last, len(solid), out, start, size)
-        return Pieces(out, start, size)
+        out = np.empty(int(texts.length.sum()) + 11 * len(null), np.uint8)
+        made = Values(out, np.empty_like(texts.start), np.empty_like(texts.start))
+        _write_partial(*texts, null, first, last, len(solid), *made)
+        return made
 
     return encode
 
@@ -111,17 +97,14 @@ def _pseudonym(key: bytes, solid: bytes) -> Encode:
     state = hashes.tag_state(key, hashes.PSEUDONYM)
     head = np.frombuffer(solid + b"\x40", np.uint8)  # 32 as a varint
 
-    def encode(column: Any, null: np.ndarray) -> Pieces:
-        texts: Texts = column
-        digest = hashes.tags(
-            texts.buf, texts.start, texts.size, state, np.empty((len(null), hashes.TAG_BYTES), np.uint8)
-        )
+    def encode(column: Any, null: np.ndarray) -> Values:
+        digest = hashes.tags(column.strings, state)
         rows = np.empty((len(null), len(head) + 32), np.uint8)
         rows[:, : len(head)] = head
         rows[:, len(head) :] = _HEX[digest].reshape(len(null), 32)
         rows[null, :1] = 0
         start = np.arange(len(null), dtype=np.int64) * rows.shape[1]
-        return Pieces(rows.reshape(-1), start, np.where(null, 1, rows.shape[1]))
+        return Values(rows.reshape(-1), start, np.where(null, 1, rows.shape[1]))
 
     return encode
 
@@ -160,10 +143,10 @@ def _table(values: list[bytes], index: Callable[[Any], np.ndarray]) -> Encode:
     start = np.cumsum(size) - size
     buf = np.frombuffer(b"".join(values) + _NULL, np.uint8)
 
-    def encode(column: Any, null: np.ndarray) -> Pieces:
+    def encode(column: Any, null: np.ndarray) -> Values:
         which = index(column)
         which[null] = len(values)
-        return Pieces(buf, start[which], size[which])
+        return Values(buf, start[which], size[which])
 
     return encode
 

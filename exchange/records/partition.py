@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numba import njit
 
-from exchange.records.build import Values
+from exchange.records.values import Values
 
 
-def partitions(keys: Sequence[bytes], count: int) -> np.ndarray:
-    """The partition of each key, int64[n]: murmur2, made positive, modulo `count`.
+def partitions(keys: Values, count: int) -> np.ndarray:
+    """The partition of each key, int64[n]: murmur2, made positive, modulo `count`; nulls are dealt out.
 
     Source: org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPartitioner.
 
-    >>> partitions([b"440106199001011234"], 4).tolist()
+    >>> partitions(Values.of([b"440106199001011234"]), 4).tolist()
     [1]
     """
-    columns = Values.of(keys)
-    out = np.empty(len(keys), np.int64)
-    _partitions(columns.buf, columns.start, columns.length, count, out)
+    out = np.empty(keys.rows, np.int64)
+    _partitions(*keys, count, out)
     return out
 
 
@@ -29,6 +26,9 @@ def _partitions(buf, start, length, count, out):
     m = np.uint32(0x5BD1E995)
     for row in range(len(start)):
         at, size = start[row], length[row]
+        if size < 0:
+            out[row] = row % count
+            continue
         h = np.uint32(0x9747B28C) ^ np.uint32(size)
         for i in range(size // 4):
             p = at + 4 * i

@@ -14,9 +14,10 @@ from exchange.contract.masks import masked_type
 from exchange.contract.model import Mask
 from exchange.errors import ConfigError, RecordError
 from exchange.records.locate import Located
-from exchange.records.mask import FieldMask, Pieces, compile_mask, fixed_mask
+from exchange.records.mask import FieldMask, compile_mask, fixed_mask
 from exchange.records.memory import address, move
 from exchange.records.reference import on_base
+from exchange.records.values import Values
 from exchange.schema.avro import Schema, encode, parse
 from exchange.schema.wire import pack
 
@@ -46,22 +47,22 @@ class Projection:
     constant: np.ndarray
     masks: tuple[FieldMask, ...]
 
-    def draft(self, located: Located) -> Draft:
+    def unwritten(self, located: Located) -> Unwritten:
         """The values that the view makes of these bodies, not yet written."""
-        masked = [mask.pieces(located) for mask in self.masks]
+        masked = [mask.values(located) for mask in self.masks]
         shape = (len(masked), len(located.start))
         at, size = np.empty(shape, np.int64), np.empty(shape, np.int64)
-        for i, pieces in enumerate(masked):
-            at[i], size[i] = pieces.start + pieces.buf.ctypes.data, pieces.size
-        return Draft(self, located, masked, at, size)
+        for i, values in enumerate(masked):
+            at[i], size[i] = values.start + values.buf.ctypes.data, values.length
+        return Unwritten(self, located, masked, at, size)
 
 
-class Draft(NamedTuple):
+class Unwritten(NamedTuple):
     """Values to be written: `masked_at` and `masked_size` (int64[masks, n]) are addresses into `masked`."""
 
     projection: Projection
     located: Located
-    masked: list[Pieces]
+    masked: list[Values]
     masked_at: np.ndarray
     masked_size: np.ndarray
 

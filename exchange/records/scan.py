@@ -11,7 +11,8 @@ from numba import njit
 
 from exchange.errors import CorruptionError
 from exchange.records import codec
-from exchange.records.header import HEADER_BYTES, LOG_APPEND_TIME, Header
+from exchange.records.header import HEADER_BYTES, LOG_APPEND_TIME, RawBatch
+from exchange.records.values import Values, read_only
 
 MAX_UNCOMPRESSED_BYTES = 64 << 20
 
@@ -23,55 +24,32 @@ class MalformedBatchError(CorruptionError):
     remedy = "stop the router, and look at the broker's disk and log"
 
 
-class SourceBatch(NamedTuple):
-    """One batch as fetched: its parsed header, its bytes, and the first offset wanted of it."""
+class Run(NamedTuple):
+    """Consecutive records of one partition, as columns of n rows.
 
-    header: Header
-    data: memoryview
-    from_offset: int
-
-
-class Columns(NamedTuple):
-    """Where each record of a run is: row i of each int64 column describes record i.
-
-    `offset` is absolute, `timestamp` in ms since 1970. `key`, `value` and `tail` are positions in
-    the run's buffer with their lengths beside them; a null key or value has length -1. The tail is
-    all that follows the offset delta: key, value and headers, as they are copied to readers.
-    A record of a batch that could not be opened has tail length -1.
+    `offset` (int64[n]) is absolute, `timestamp` (int64[n]) in ms since 1970. Keys, values and tails lie in one buffer,
+    read-only. A tail is all that follows the offset delta: key, value and headers, as they are copied to readers.
+    A record of a batch that could not be opened has tail length -1, as its key and value have.
     """
 
     offset: np.ndarray
     timestamp: np.ndarray
-    key: np.ndarray
-    key_len: np.ndarray
-    value: np.ndarray
-    value_len: np.ndarray
-    tail: np.ndarray
-    tail_len: np.ndarray
-
-    @classmethod
-    def empty(cls, rows: int) -> Columns:
-        """Columns of that many rows, not yet filled."""
-        return cls(*np.empty((len(cls._fields), rows), np.int64))
-
-    def cut(self, rows: int) -> Columns:
-        """The first `rows` rows."""
-        return Columns(*(column[:rows] for column in self))
-
-
-class Run(NamedTuple):
-    """Consecutive records of one partition: one buffer, and the columns that point into it."""
-
-    buf: np.ndarray
-    columns: Columns
+    keys: Values
+    values: Values
+    tails: Values
 
     @property
     def rows(self) -> int:
         """How many records."""
-        return len(self.columns.offset)
+        return len(self.offset)
+
+    def at(self, rows: np.ndarray) -> Run:
+        """The records of these rows (int64 indexes, ascending)."""
+        strings = (column.at(rows) for column in (self.keys, self.values, self.tails))
+        return Run(self.offset[rows], self.timestamp[rows], *strings)
 
 
-def scan(batches: Sequence[SourceBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES) -> Run:
+def scan(batches: Sequence[RawBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES) -> Run:
     """Uncompress, concatenate and scan batches of one partition; records before `from_offset` are left out.
 
     A batch that does not decompress within `max_bytes` gives its rows with every length -1.
@@ -79,21 +57,22 @@ def scan(batches: Sequence[SourceBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES
     """
     buf, placed = _place([_section(batch, max_bytes) for batch in batches])
     segments = np.empty((len(batches), 8), np.int64)
-    for i, (header, _, from_offset) in enumerate(batches):
+    for i, (_, _, header, _, from_offset) in enumerate(batches):
         append_time = bool(header.attributes & LOG_APPEND_TIME)
         base_timestamp = header.max_timestamp if append_time else header.first_timestamp
         start, end = placed[i] or (0, 0)
         opened = placed[i] is not None
         segments[i] = start, end, header.records, header.base_offset, base_timestamp, append_time, from_offset, opened
-    columns = Columns.empty(int(segments[:, 2].sum()))
+    columns = np.empty((8, int(segments[:, 2].sum())), np.int64)
     rows = _scan(buf, segments, *columns)
     if rows < 0:
         bad = batches[-rows - 1].header
         raise MalformedBatchError(f"the batch at offset {bad.base_offset} is malformed")
-    return Run(buf, columns.cut(rows))
+    strings = (Values(buf, columns[i, :rows], columns[i + 1, :rows]) for i in (2, 4, 6))
+    return Run(columns[0, :rows], columns[1, :rows], *strings)
 
 
-def _section(batch: SourceBatch, max_bytes: int) -> bytes | memoryview | None:
+def _section(batch: RawBatch, max_bytes: int) -> bytes | memoryview | None:
     """The records of a batch, uncompressed; None where they cannot be had within `max_bytes`."""
     section = batch.data[HEADER_BYTES:]
     if batch.header.codec == codec.NONE:
@@ -121,13 +100,6 @@ def _place(sections: Sequence[bytes | memoryview | None]) -> tuple[np.ndarray, l
 
 def _address(array: np.ndarray) -> int:
     return int(array.__array_interface__["data"][0])
-
-
-def read_only(data: bytes | bytearray | memoryview) -> np.ndarray:
-    """The bytes as uint8[n], never writable: kernels then compile for one array type only."""
-    array: np.ndarray = np.frombuffer(data, np.uint8)
-    array.flags.writeable = False
-    return array
 
 
 @njit(nogil=True, cache=True)

@@ -7,15 +7,23 @@ from collections.abc import Iterator
 import numpy as np
 from numba import njit
 
+from exchange.records.values import Values
+from exchange.schema.wire import HEADER_BYTES
+
 NULL = -1
 NO_HEADER = -2
 
 
-def schema_ids(buf: np.ndarray, value: np.ndarray, value_len: np.ndarray) -> np.ndarray:
+def schema_ids(values: Values) -> np.ndarray:
     """The schema id of each value, int64[n]: NULL for a null value, NO_HEADER where there is no wire header."""
-    out = np.empty(len(value), np.int64)
-    _schema_ids(buf, value, value_len, out)
+    out = np.empty(values.rows, np.int64)
+    _schema_ids(*values, out)
     return out
+
+
+def bodies(values: Values) -> Values:
+    """What stands behind the wire headers; every value must have one."""
+    return Values(values.buf, values.start + HEADER_BYTES, values.length - HEADER_BYTES)
 
 
 def by_id(ids: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -29,12 +37,12 @@ def by_id(ids: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]
 
 
 @njit(nogil=True, cache=True)
-def _schema_ids(buf, value, value_len, out):
-    for row in range(len(value)):
-        at = value[row]
-        if value_len[row] < 0:
+def _schema_ids(buf, start, length, out):
+    for row in range(len(start)):
+        at = start[row]
+        if length[row] < 0:
             out[row] = NULL
-        elif value_len[row] < 5 or buf[at] != 0 or buf[at + 1] >= 0x80:
+        elif length[row] < HEADER_BYTES or buf[at] != 0 or buf[at + 1] >= 0x80:
             out[row] = NO_HEADER
         else:
             high = np.int64(buf[at + 1]) << 24 | np.int64(buf[at + 2]) << 16

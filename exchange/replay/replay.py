@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -23,9 +22,10 @@ from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records import hashes
 from exchange.records.scan import Run
+from exchange.records.warm_up import warm_up
 from exchange.replay.due import Done, Order, Survey, survey
 from exchange.replay.hypothesis import alone
-from exchange.replay.retained import MAX_BATCHES, retained, rows_of
+from exchange.replay.retained import MAX_BATCHES, retained
 from exchange.router.clock import BrokerClock
 from exchange.router.epochs import CONTRACT, EpochWatch
 from exchange.router.quotas import Quotas
@@ -117,7 +117,7 @@ class Replay:
 
         `report` gets the number of records after each transaction. TransientError after some tries.
         """
-        hashes.warm_up()
+        warm_up()
         with EpochWatch(self._cluster) as watch:
             while True:
                 try:
@@ -150,7 +150,7 @@ class Replay:
             windows = {window.partition: window for window in self.survey(self._current.epoch).windows}
             spans = {partition: (window.first, window.end) for partition, window in windows.items()}
             for partition, run in retained(source, self._topic, spans):
-                due = rows_of(run, windows[partition].rows(run.columns.offset))
+                due = run.at(windows[partition].rows(run.offset))
                 for part in _cut(due, min(TRANSACTION_RECORDS, self._pace)):
                     if watch.newest is not self._current:
                         self._adopt(watch.newest, writer)
@@ -184,11 +184,10 @@ class Replay:
         if not self._ready.holds_at(now):
             self._ready = self._make_ready(epoch)
         source = Source(self._topic, partition, epoch.number, self._instance, ms_of(now), self._order.id)
-        # What is no valid record was set aside by the live flow.
-        made = replace(step(run, self._ready, source, self._tag_state, quotas.allow), quarantined=[])
-        ends = {(self._topic, partition): int(run.columns.offset[-1]) + 1}
+        made = step(run, self._ready, source, self._tag_state, quotas.allow)
+        ends = {(self._topic, partition): int(run.offset[-1]) + 1}
         group = Membership(f"{names.ROUTER_GROUP}.replay.{self._order.id}", -1, "")
-        writer.decided(Decided([made], ends, group, [self._ready], quotas.begin()), epoch.ledger)
+        writer.decided(Decided([made], ends, group, quotas.begin()), epoch.ledger)
         quotas.committed()
         self._failures = 0
         self._not_before_s = max(self._not_before_s, time.monotonic()) + run.rows / self._pace
@@ -197,4 +196,4 @@ class Replay:
 
 def _cut(run: Run, most: int) -> Iterator[Run]:
     """Parts of a run that each fit into a transaction."""
-    return (rows_of(run, np.arange(at, min(at + most, run.rows))) for at in range(0, run.rows, most))
+    return (run.at(np.arange(at, min(at + most, run.rows))) for at in range(0, run.rows, most))

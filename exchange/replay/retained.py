@@ -10,7 +10,7 @@ import numpy as np
 
 from exchange.bus.consume import Consumer
 from exchange.errors import TransientError
-from exchange.records.scan import Columns, Run, SourceBatch, scan
+from exchange.records.scan import Run, scan
 
 MAX_BATCHES = 64  # of one poll: what is held at a time
 STALLED_S = 30.0
@@ -36,10 +36,10 @@ def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]])
     while left:
         batches = source.poll(0.5)
         for place, some in groupby(batches, lambda batch: (batch.topic, batch.partition)):
-            run = scan([SourceBatch(batch.header, batch.data, batch.from_offset) for batch in some])
-            wanted = np.flatnonzero(run.columns.offset < left[place][1])
+            run = scan(list(some))
+            wanted = np.flatnonzero(run.offset < left[place][1])
             if len(wanted):  # none where the end is a marker's, and records have come behind it
-                yield place[1], rows_of(run, wanted)
+                yield place[1], run.at(wanted)
         at = {place: position for place, (position, _) in source.positions().items()}
         going_on = {place: span for place, span in left.items() if at.get(place, 0) < span[1]}
         if batches or len(going_on) < len(left):
@@ -49,8 +49,3 @@ def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]])
         if len(going_on) < len(left):
             left = going_on
             source.assign({place: at.get(place, start) for place, (start, _) in left.items()})
-
-
-def rows_of(run: Run, rows: np.ndarray) -> Run:
-    """The run with only these of its records (int64 indexes, ascending)."""
-    return Run(run.buf, Columns(*(column[rows] for column in run.columns)))

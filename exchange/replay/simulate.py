@@ -17,8 +17,9 @@ from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day, in_force, midnight
 from exchange.ledger.entry import TAG_BYTES, Entry, delivered_mask
 from exchange.records import hashes
-from exchange.records.header import parse
-from exchange.records.scan import SourceBatch, scan
+from exchange.records.header import RawBatch, parse
+from exchange.records.scan import scan
+from exchange.records.warm_up import warm_up
 from exchange.replay.hypothesis import alone, drafted
 from exchange.replay.retained import MAX_BATCHES, retained
 from exchange.router.ready import make_ready
@@ -128,7 +129,7 @@ def simulate(
 
     The quota is not applied. `tag_key` (32 bytes) may be any. `report` gets the number of records after each step.
     """
-    hashes.warm_up()
+    warm_up()
     held = next((g for g in in_force(epoch.contract, now) if _same_reader(g, draft)), None)
     sides = [_Side(drafted(epoch, draft), draft, now), *([_Side(alone(epoch, held), held, now)] if held else [])]
     found = Simulated(sides[0].given, sides[1].given if held else None)
@@ -160,15 +161,13 @@ class _Side:
 
     def sample(self, made: Step, most: int) -> list[dict[str, str]]:
         """The shapes of the first records that a step delivers."""
-        batches = [batch for _, batches in made.deliveries for batch in batches][:1] if most > 0 else []
+        inbox = (names.inbox_topic(self.given.grant.reader, self.given.grant.subject), made.entry.partition)
         shown = []
-        for batch in batches:
-            run = scan([SourceBatch(parse(batch.head), memoryview(batch.data), 0)])
-            for start, length in zip(
-                run.columns.value[:most].tolist(), run.columns.value_len[:most].tolist(), strict=True
-            ):
-                if length >= 0:
-                    schema_id, body = wire.unpack(run.buf[start : start + length].tobytes())
+        for batch in made.outputs.get(inbox, [])[:1] if most > 0 else []:
+            run = scan([RawBatch(*inbox, parse(batch.head), memoryview(batch.data), 0)])
+            for value in run.values.tolist()[:most]:
+                if value is not None:
+                    schema_id, body = wire.unpack(value)
                     schema = self._schemas[schema_id]
                     shown.append({name: shape(schema.fields[name], v) for name, v in avro.decode(schema, body).items()})
         return shown

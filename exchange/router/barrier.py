@@ -13,12 +13,12 @@ from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer
-from exchange.bus.raw import RawBatch
 from exchange.bus.record import few
 from exchange.epochs import Newest, Published
 from exchange.errors import TransientError
 from exchange.ledger import entry as ledger
 from exchange.printable import printable
+from exchange.records.header import RawBatch
 from exchange.schema import wire
 
 ANSWER_S = 0.3  # a router under full load takes a tenth; one that is fenced loses one transaction

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from exchange.bus.consume import Consumer, Membership
-from exchange.bus.raw import RawBatch
 from exchange.gap import Gap, GapError
-from exchange.records.scan import SourceBatch
+from exchange.records.header import RawBatch
 
 MAX_RUN_RECORDS = 32_768  # of one ledger entry: its tags stay within 512 KiB
 MAX_RUN_BYTES = 8 << 20
@@ -57,10 +56,10 @@ class Gathered:
         ends = {place: batches[-1].header.next_offset for place, batches in self.batches.items()}
         return {place: max(end, self.positions.get(place, 0)) for place, end in ends.items()}
 
-    def runs(self) -> Iterator[tuple[tuple[str, int], list[SourceBatch]]]:
+    def runs(self) -> Iterator[tuple[tuple[str, int], list[RawBatch]]]:
         """Each partition's batches, in runs of bounded size."""
         for partition, batches in self.batches.items():
-            run: list[SourceBatch] = []
+            run: list[RawBatch] = []
             records = size = 0
             for batch in batches:
                 count, length = batch.header.records, len(batch.data)
@@ -68,7 +67,7 @@ class Gathered:
                 if run and (is_full or (size >= OWN_RUN_BYTES and batch.data.obj is not run[-1].data.obj)):
                     yield partition, run
                     run, records, size = [], 0, 0
-                run.append(SourceBatch(batch.header, batch.data, batch.from_offset))
+                run.append(batch)
                 records, size = records + count, size + length
             yield partition, run
 

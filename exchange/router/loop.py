@@ -23,13 +23,14 @@ from exchange.errors import ExchangeError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records import hashes
 from exchange.records.scan import scan
+from exchange.records.warm_up import warm_up
 from exchange.router import report
 from exchange.router.clock import BrokerClock
 from exchange.router.epochs import CONTRACT, EpochWatch
 from exchange.router.gather import Gathered, Gatherer
 from exchange.router.losses import Losses, Passed
 from exchange.router.quotas import NoQuotaError, Quotas
-from exchange.router.ready import Plans, ReadySubject
+from exchange.router.ready import Plans
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
 from exchange.router.step import Source, Step, step
@@ -101,7 +102,7 @@ class Router:
 
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
-        hashes.warm_up()
+        warm_up()
         with EpochWatch(self._cluster) as watch:
             while not stop.is_set() and watch.newest is None:
                 stop.wait(0.1)
@@ -188,8 +189,8 @@ class Router:
             assert gathered.membership is not None
             uses = self._quotas.begin()
             self._decided = [
-                Decided(steps, part.offsets(), gathered.membership, plans, [use for use in uses if use.grant in grants])
-                for part, (steps, plans, grants) in zip(parts, made, strict=True)
+                Decided(steps, part.offsets(), gathered.membership, [use for use in uses if use.grant in grants])
+                for part, (steps, grants) in zip(parts, made, strict=True)
             ]
             self._writing = self._pool.submit(self._write, list(zip(parts, self._decided, strict=True)))
         if gathered.gaps:
@@ -261,8 +262,8 @@ class Router:
         self._quotas.show(self._limited)
         _log.info("took an epoch", extra={"epoch": epoch.number})
 
-    def _decide(self, part: Gathered, source: Consumer) -> tuple[list[Step], list[ReadySubject], set[str]]:
-        """The steps of a part, the plans that made them, and the grants that these are for.
+    def _decide(self, part: Gathered, source: Consumer) -> tuple[list[Step], set[str]]:
+        """The steps of a part, and the grants that these are for.
 
         The partitions of a subject that cannot be made ready leave it.
         """
@@ -273,7 +274,7 @@ class Router:
                 aside = {place for place in part.batches if place[0] == topic}
                 part.drop(aside)
                 source.rewind(aside)
-        steps, plans = [], []
+        steps = []
         for place, batches in part.runs():
             plan = self._plans.at(place[0], now)
             assert plan is not None
@@ -281,8 +282,7 @@ class Router:
             made = step(scan(batches), plan, at, self._tag_state, self._quotas.allow)
             if made.entry.count:
                 steps.append(made)
-            plans.append(plan)
-        return steps, plans, {grant for made in steps for outcome in made.entry.outcomes for grant in outcome.grants}
+        return steps, {grant for made in steps for outcome in made.entry.outcomes for grant in outcome.grants}
 
     def _write(self, parts: Sequence[tuple[Gathered, Decided]]) -> None:
         assert self._current is not None

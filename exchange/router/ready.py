@@ -11,9 +11,9 @@ from exchange import names
 from exchange.contract.model import Epoch, Quota
 from exchange.errors import ExchangeError
 from exchange.policy.pseudonyms import reader_key
-from exchange.policy.views import GrantedView, plan_subject
-from exchange.records.avro_plan import Plan, compile_plan
-from exchange.records.view import View, compile_view, warm_up
+from exchange.policy.views import GrantedView, subject_views
+from exchange.records.program import Program, compile_program
+from exchange.records.view import View, compile_view
 from exchange.router.suspended import Cause
 from exchange.schema import avro
 from exchange.schema.avro import Schema
@@ -48,7 +48,7 @@ class ReadyView:
 class ReadySubject:
     """What the router does with a subject's records from `valid_from` to before `valid_until`."""
 
-    checks: Mapping[int, Plan]
+    checks: Mapping[int, Program]
     views: tuple[ReadyView, ...]
     valid_from: datetime
     valid_until: datetime
@@ -103,11 +103,11 @@ def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: byte
 
     `pseudonym_key` (32 bytes) is that of all readers; NoPseudonymKeyError where a view needs it and it is empty.
     """
-    plan = plan_subject(epoch, subject_id, now)
-    writers = {schema_id: avro.parse(epoch.schemas[schema_id]) for schema_id in plan.allowed}
-    checks = {schema_id: compile_plan(schema) for schema_id, schema in writers.items()}
-    views = tuple(_ready(epoch, subject_id, view, writers, pseudonym_key) for view in plan.views)
-    return ReadySubject(checks, views, plan.valid_from, plan.valid_until)
+    granted = subject_views(epoch, subject_id, now)
+    writers = {schema_id: avro.parse(epoch.schemas[schema_id]) for schema_id in granted.allowed}
+    checks = {schema_id: compile_program(schema) for schema_id, schema in writers.items()}
+    views = tuple(_ready(epoch, subject_id, view, writers, pseudonym_key) for view in granted.views)
+    return ReadySubject(checks, views, granted.valid_from, granted.valid_until)
 
 
 def _ready(
@@ -118,7 +118,6 @@ def _ready(
         delivered = (view.schema_id, avro.parse(epoch.schemas[view.schema_id]))
     key = reader_key(pseudonym_key, *view.reader) if view.reader else b""
     kernels = compile_view(writers, delivered, view.where, view.masks, key)
-    warm_up(kernels)
     return ReadyView(
         grants=tuple(grant.id for grant in view.grants),
         topics=tuple(names.inbox_topic(grant.reader, subject_id) for grant in view.grants),

@@ -6,6 +6,7 @@ ledger entry that is returned says which, with its proof. No I/O and no clock he
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,22 +15,22 @@ import numpy as np
 
 from exchange import names
 from exchange.contract.model import Quota
-from exchange.ledger.entry import Entry, Outcome, Quarantined, Run, Withheld
+from exchange.ledger.entry import Entry, Outcome, Quarantined, Span, Withheld
+from exchange.names import Partition
 from exchange.records import build, hashes, wire_ids
-from exchange.records.build import NO_HEADERS, Batch, Values
+from exchange.records.build import NO_HEADERS, Batch
 from exchange.records.check import REASONS as CHECK_REASONS
 from exchange.records.check import check
 from exchange.records.locate import LocatedRows, locate
 from exchange.records.mask import pseudonyms
-from exchange.records.scan import Columns
-from exchange.records.scan import Run as Records
+from exchange.records.scan import Run
+from exchange.records.values import Values
 from exchange.router.ready import ReadySubject, ReadyView
 
 _OURS = ("wire-header", "schema-id", "batch-codec", "record-size")
 REASONS = (*CHECK_REASONS, *_OURS)
 """Why a record is quarantined; status 0 is a valid record."""
 _WIRE_HEADER, _SCHEMA_ID, _BATCH_CODEC, _RECORD_SIZE = range(len(CHECK_REASONS), len(REASONS))
-_WIRE_BYTES = 5
 MAX_RECORD_BYTES = 1_000_000  # uncompressed; what fits into a batch of Kafka's default message.max.bytes
 
 
@@ -52,11 +53,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Step:
-    """What one run becomes: a ledger entry, batches for inbox topics, and batches set aside."""
+    """What one run becomes: a ledger entry, and batches for inboxes and quarantine.
+
+    `subject` is what it was decided under.
+    """
 
     entry: Entry
-    deliveries: tuple[tuple[tuple[str, ...], list[Batch]], ...]
-    quarantined: list[Batch]
+    outputs: Mapping[Partition, list[Batch]]
+    subject: ReadySubject
 
 
 Allow = Callable[[str, Quota, int], int]
@@ -68,47 +72,47 @@ def no_quotas(_grant: str, _quota: Quota, records: int) -> int:
     return records
 
 
-def step(run: Records, subject: ReadySubject, source: Source, tag_state: np.ndarray, allow: Allow = no_quotas) -> Step:
+def step(run: Run, subject: ReadySubject, source: Source, tag_state: np.ndarray, allow: Allow = no_quotas) -> Step:
     """Decide every record of `run` for every view of its subject.
 
     `tag_state` is `hashes.tag_state(ledger_key)`; `allow` is asked once for each view with a quota, which
-    gets the first of its records. The batches are not yet stamped by a producer; those of a view are to
-    be sent to each of its topics.
+    gets the first of its records. The batches are not yet stamped by a producer. A replay sets nothing aside:
+    the live flow did.
     """
-    columns = run.columns
     status, ids, located = _check(run, subject)
-    places = (columns.key, columns.key_len, columns.value, columns.value_len)
-    leaves = hashes.leaves(run.buf, *places, np.empty((run.rows, hashes.DIGEST_BYTES), np.uint8))
-    tags = hashes.tags(
-        run.buf, columns.key, columns.key_len, tag_state, np.empty((run.rows, hashes.TAG_BYTES), np.uint8)
-    )
+    leaves = hashes.leaves(run.keys, run.values)
+    tags = hashes.tags(run.keys, tag_state)
     root = hashes.merkle_root(leaves)
     checked = _Checked(run, ids, located, np.flatnonzero(status == 0), leaves, root)
-    outcomes, deliveries = [], []
+    outcomes, outputs = [], defaultdict[Partition, list[Batch]](list)
     for view in subject.views:
         outcome, batches = _decide(checked, view, source.headers, allow)
         outcomes.append(outcome)
-        if batches:
-            deliveries.append((view.topics, batches))
+        for topic in view.topics if batches else ():
+            outputs[topic, source.partition] += [batch.twin() for batch in batches]
     bad = np.flatnonzero(status)
+    if len(bad) and not source.replay:
+        outputs[names.quarantine_topic(names.subject_of(source.topic)), source.partition] = _set_aside(
+            run, status, bad, source
+        )
     entry = Entry(
         epoch=source.epoch,
         router=source.router,
         time_ms=source.time_ms,
         topic=source.topic,
         partition=source.partition,
-        runs=_runs(columns.offset),
+        runs=_spans(run.offset),
         count=run.rows,
         root=root,
         tags=tags.tobytes(),
         outcomes=tuple(outcomes),
         quarantined=tuple(
             Quarantined(i, offset, REASONS[code])
-            for i, offset, code in zip(bad.tolist(), columns.offset[bad].tolist(), status[bad].tolist(), strict=True)
+            for i, offset, code in zip(bad.tolist(), run.offset[bad].tolist(), status[bad].tolist(), strict=True)
         ),
         replay=source.replay,
     )
-    return Step(entry, tuple(deliveries), _set_aside(run, status, bad, source))
+    return Step(entry, outputs, subject)
 
 
 class _Checked(NamedTuple):
@@ -117,7 +121,7 @@ class _Checked(NamedTuple):
     `good` are int64 indexes; `leaves` (uint8[n, 32]) and their `root` are the Merkle tree's.
     """
 
-    run: Records
+    run: Run
     ids: np.ndarray
     located: Mapping[int, LocatedRows]
     good: np.ndarray
@@ -125,29 +129,28 @@ class _Checked(NamedTuple):
     root: bytes
 
 
-def _check(run: Records, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, dict[int, LocatedRows]]:
+def _check(run: Run, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, dict[int, LocatedRows]]:
     """One status per record (uint8[n], an index of REASONS), its schema id (int64[n]), and by that its fields' places.
 
     The latter only where a view looks inside of records.
     """
-    columns = run.columns
-    ids = wire_ids.schema_ids(run.buf, columns.value, columns.value_len)
+    ids = wire_ids.schema_ids(run.values)
     status = np.zeros(run.rows, np.uint8)
     status[ids == wire_ids.NO_HEADER] = _WIRE_HEADER
     located: dict[int, LocatedRows] = {}
     for schema_id, rows in wire_ids.by_id(ids, np.flatnonzero(ids >= 0)):
-        plan = subject.checks.get(schema_id)
-        if plan is None:
+        program = subject.checks.get(schema_id)
+        if program is None:
             status[rows] = _SCHEMA_ID
             continue
-        start, length = columns.value[rows] + _WIRE_BYTES, columns.value_len[rows] - _WIRE_BYTES
+        bodies = wire_ids.bodies(run.values.at(rows))
         if subject.looks_inside:
-            located[schema_id] = LocatedRows(rows, locate(plan, run.buf, start, length))
+            located[schema_id] = LocatedRows(rows, locate(program, bodies))
             status[rows] = located[schema_id].located.status
         else:
-            status[rows] = check(plan, run.buf, start, length)
-    status[columns.tail_len > MAX_RECORD_BYTES] = _RECORD_SIZE
-    status[columns.tail_len < 0] = _BATCH_CODEC
+            status[rows] = check(program, bodies)
+    status[run.tails.length > MAX_RECORD_BYTES] = _RECORD_SIZE
+    status[run.tails.length < 0] = _BATCH_CODEC
     return status, ids, located
 
 
@@ -156,20 +159,17 @@ def _decide(checked: _Checked, view: ReadyView, headers: bytes, allow: Allow) ->
 
     `headers` stand behind those that the records are delivered with.
     """
-    run, columns = checked.run, checked.run.columns
+    run, keys, values = checked.run, checked.run.keys, checked.run.values
     keep = np.zeros(run.rows, bool)
     keep[checked.good] = True
     withheld: dict[str, np.ndarray] = {}
-    values = Values(run.buf, columns.value, columns.value_len)
-    tombstones = keep & (columns.value_len < 0)
+    tombstones = keep & (values.length < 0)
     if not view.takes_tombstones and tombstones.any():
         withheld["tombstone"] = tombstones
     if not view.is_whole or view.is_filtered:
         asked = keep & ~tombstones  # nothing of a tombstone can be filtered or projected
-        made = view.kernels.evaluate(
-            run.buf, columns.value, columns.value_len, checked.ids, np.flatnonzero(asked), checked.located
-        )
-        values = Values(made.buf, made.start, made.length)
+        made = view.kernels.evaluate(run.values, checked.ids, np.flatnonzero(asked), checked.located)
+        values = made.values
         withheld["unevaluable"] = made.unevaluable
         withheld["filter"] = asked & ~made.keep & ~made.unevaluable
     for rows in withheld.values():
@@ -179,27 +179,19 @@ def _decide(checked: _Checked, view: ReadyView, headers: bytes, allow: Allow) ->
         rows, excess = np.split(rows, [allow(view.grants[0], view.quota, len(rows))])
         withheld["quota"] = np.zeros(run.rows, bool)
         withheld["quota"][excess] = True
-    keys = Values(run.buf, columns.key, columns.key_len)
     if not view.keeps_key:
         made_up = view.key_of_pseudonyms
         keys = pseudonyms(made_up, keys, rows) if made_up else Values.nulls(run.rows)
     if view.is_whole:
         is_live = headers == NO_HEADERS
-        batches = build.copy(run.buf, columns, rows) if is_live else build.copy_with(run.buf, columns, rows, headers)
+        batches = build.copy(run, rows) if is_live else build.copy_with(run, rows, headers)
         digest = checked.root if len(rows) == run.rows else hashes.merkle_root(checked.leaves[rows])
     else:
-        batches = build.join(keys, values, columns.timestamp, rows, headers=headers)
-        digest = _digest(keys, values, rows)
-    size = int(np.maximum(keys.length[rows], 0).sum() + np.maximum(values.length[rows], 0).sum())
+        batches = build.join(keys, values, run.timestamp, rows, headers=headers)
+        digest = hashes.merkle_root(hashes.leaves(keys.at(rows), values.at(rows)))
+    size = int((keys.sizes + values.sizes)[rows].sum())
     reasons = tuple(_withheld(reason, which, len(checked.good)) for reason, which in withheld.items() if which.any())
     return Outcome(view.grants, len(rows), size, digest, reasons), batches
-
-
-def _digest(keys: Values, values: Values, rows: np.ndarray) -> bytes:
-    """The Merkle root over records as delivered."""
-    out = np.empty((len(rows), hashes.DIGEST_BYTES), np.uint8)
-    key, value = (keys.start[rows], keys.length[rows]), (values.start[rows], values.length[rows])
-    return hashes.merkle_root(hashes.leaves(values.buf, *key, *value, out, key_buf=keys.buf))
 
 
 def _withheld(reason: str, which: np.ndarray, good: int) -> Withheld:
@@ -208,26 +200,24 @@ def _withheld(reason: str, which: np.ndarray, good: int) -> Withheld:
     return Withheld(reason, count, bitmap)
 
 
-def _runs(offset: np.ndarray) -> tuple[Run, ...]:
+def _spans(offset: np.ndarray) -> tuple[Span, ...]:
     """Consecutive offsets as (first, count)."""
     breaks = np.flatnonzero(np.diff(offset) != 1) + 1
     starts = np.concatenate(([0], breaks))
     counts = np.diff(np.concatenate((starts, [len(offset)])))
-    return tuple(Run(first, count) for first, count in zip(offset[starts].tolist(), counts.tolist(), strict=True))
+    return tuple(Span(first, count) for first, count in zip(offset[starts].tolist(), counts.tolist(), strict=True))
 
 
-def _set_aside(run: Records, status: np.ndarray, bad: np.ndarray, source: Source) -> list[Batch]:
+def _set_aside(run: Run, status: np.ndarray, bad: np.ndarray, source: Source) -> list[Batch]:
     """The bad records with headers that say where each came from and what is wrong.
 
     One by one, for these are few; a record that is too large comes without key and value.
     """
-    columns: Columns = run.columns
-    fits = columns.tail_len <= MAX_RECORD_BYTES
-    keys = Values(run.buf, columns.key, np.where(fits, columns.key_len, -1))
-    values = Values(run.buf, columns.value, np.where(fits, columns.value_len, -1))
+    fits = run.tails.length <= MAX_RECORD_BYTES
+    keys, values = (column._replace(length=np.where(fits, column.length, -1)) for column in (run.keys, run.values))
     batches = []
     for row in bad.tolist():
-        place = f"{source.topic}/{source.partition}/{columns.offset[row]}"
+        place = f"{source.topic}/{source.partition}/{run.offset[row]}"
         headers = build.encode_headers({"reason": REASONS[status[row]].encode(), "source": place.encode()})
-        batches += build.join(keys, values, columns.timestamp, np.array([row]), headers=headers)
+        batches += build.join(keys, values, run.timestamp, np.array([row]), headers=headers)
     return batches

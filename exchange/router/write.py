@@ -10,14 +10,13 @@ from types import MappingProxyType
 from exchange import names
 from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer, Transaction
-from exchange.bus.refusals import Place
 from exchange.contract.period import moment_of
 from exchange.contract.quota import USES, Use, encode
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
+from exchange.names import Partition
 from exchange.records.build import pack
 from exchange.router.clock import BrokerClock
-from exchange.router.ready import ReadySubject
 from exchange.router.step import Step
 from exchange.schema import wire
 
@@ -42,13 +41,12 @@ class NoBrokerTimeError(ConfigError):
 class Decided:
     """Steps that are to take effect together.
 
-    With the source offsets that they end at, the plans that made them, and what they use of quotas.
+    With the source offsets that they end at, and what they use of quotas.
     """
 
     steps: Sequence[Step]
-    offsets: dict[tuple[str, int], int]
+    offsets: Mapping[Partition, int]
     membership: Membership
-    plans: Sequence[ReadySubject]
     uses: Sequence[Use] = ()
 
 
@@ -67,7 +65,7 @@ class Writer:
         self,
         entries: Sequence[ledger.Entry],
         schema_id: int,
-        offsets: Mapping[Place, int] = MappingProxyType({}),
+        offsets: Mapping[Partition, int] = MappingProxyType({}),
         membership: Membership | None = None,
     ) -> None:
         """Write ledger entries in a transaction of their own, and commit these source offsets with them.
@@ -82,7 +80,7 @@ class Writer:
             if membership:
                 transaction.send_offsets(offsets, membership)
 
-    def offsets(self, offsets: Mapping[Place, int], membership: Membership) -> None:
+    def offsets(self, offsets: Mapping[Partition, int], membership: Membership) -> None:
         """Commit source offsets behind which nothing was to be decided."""
         with self._out.transaction() as transaction:
             transaction.send_offsets(offsets, membership)
@@ -93,28 +91,29 @@ class Writer:
         WrongTimeError, and nothing is delivered, where a grant began or ended between decision and entry.
         """
         with self._out.transaction() as transaction:
-            places = {place for made in decided.steps for place in self._places(made)}
+            places = {place for made in decided.steps for place in self._written(made)}
             transaction.enlist(places | ({(names.QUOTA, USES)} if decided.uses else set()))
             self._send_entries(transaction, [made.entry for made in decided.steps], schema_id)
             # Ledger first: whatever can be read anywhere is in it.
             for appended in self._acknowledged(transaction):
-                if not all(plan.holds_at(appended) for plan in decided.plans):
+                if not all(made.subject.holds_at(appended) for made in decided.steps):
                     raise WrongTimeError("a grant began or ended since the records were decided")
             for made in decided.steps:
-                _deliver(transaction, made)
+                for partition, batches in made.outputs.items():
+                    transaction.send(*partition, batches)
             for use in decided.uses:
                 batches = pack([use.grant.encode()], [encode(use)], [decided.steps[0].entry.time_ms])
                 transaction.send(names.QUOTA, USES, batches)
             transaction.flush()
             transaction.send_offsets(decided.offsets, decided.membership)
 
-    def feeders(self, decided: Decided, places: Iterable[Place]) -> dict[Place, set[Place]]:
+    def feeders(self, decided: Decided, places: Iterable[Partition]) -> dict[Partition, set[Partition]]:
         """For each of these destinations, the source partitions whose records go there."""
         quotas = {use.grant for use in decided.uses}
-        feeding: dict[Place, set[Place]] = {place: set() for place in places}
+        feeding: dict[Partition, set[Partition]] = {place: set() for place in places}
         for made in decided.steps:
             has_quota = any(quotas.intersection(outcome.grants) for outcome in made.entry.outcomes)
-            written = {*self._places(made)} | ({(names.QUOTA, USES)} if has_quota else set())
+            written = self._written(made) | ({(names.QUOTA, USES)} if has_quota else set())
             for place in written & feeding.keys():
                 feeding[place].add((made.entry.topic, made.entry.partition))
         return feeding
@@ -131,7 +130,7 @@ class Writer:
 
     def _send_entries(self, transaction: Transaction, entries: Iterable[ledger.Entry], schema_id: int) -> None:
         """Those of one ledger partition go together: a request has one batch of a partition."""
-        by_place: dict[tuple[str, int], list[ledger.Entry]] = {}
+        by_place: dict[Partition, list[ledger.Entry]] = {}
         for entry in entries:
             by_place.setdefault(self._ledger_place(entry), []).append(entry)
         for place, those in by_place.items():
@@ -139,24 +138,9 @@ class Writer:
             values = [wire.pack(schema_id, ledger.encode(entry)) for entry in those]
             transaction.send(*place, pack(keys, values, [entry.time_ms for entry in those]))
 
-    def _ledger_place(self, entry: ledger.Entry) -> tuple[str, int]:
+    def _ledger_place(self, entry: ledger.Entry) -> Partition:
         return names.LEDGER, ledger.ledger_partition(entry.topic, entry.partition, self._ledger_partitions)
 
-    def _places(self, made: Step) -> Iterable[tuple[str, int]]:
-        """Every topic partition that a step writes."""
-        yield self._ledger_place(made.entry)
-        for topics, _ in made.deliveries:
-            for inbox in topics:
-                yield inbox, made.entry.partition
-        if made.quarantined:
-            yield names.quarantine_topic(names.subject_of(made.entry.topic)), made.entry.partition
-
-
-def _deliver(transaction: Transaction, made: Step) -> None:
-    partition = made.entry.partition
-    for topics, batches in made.deliveries:
-        for inbox in topics[1:]:
-            transaction.send(inbox, partition, [batch.twin() for batch in batches])
-        transaction.send(topics[0], partition, batches)
-    if made.quarantined:
-        transaction.send(names.quarantine_topic(names.subject_of(made.entry.topic)), partition, made.quarantined)
+    def _written(self, made: Step) -> set[Partition]:
+        """Every partition that a step writes."""
+        return {self._ledger_place(made.entry), *made.outputs}

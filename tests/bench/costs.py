@@ -14,8 +14,8 @@ from itertools import pairwise
 from exchange import names
 from exchange.ledger import entry as ledger
 from exchange.records import hashes
-from exchange.records.header import crc, parse, stamp
-from exchange.records.scan import SourceBatch, scan
+from exchange.records.header import RawBatch, crc, parse, stamp
+from exchange.records.scan import scan
 from exchange.router.ready import ReadySubject, make_ready
 from exchange.router.step import Source, Step, step
 from tests.bench import workload
@@ -40,14 +40,14 @@ def cost_us(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def batches(records: int, batch_kb: int) -> list[SourceBatch]:
+def batches(records: int, batch_kb: int) -> list[RawBatch]:
     """That many records of 200 B as fetched."""
     made = workload.batches(workload.distinct_records(200)[:records], batch_kb, "none")
     fetched, offset = [], 0
     for batch in made:
         stamp(batch.head, batch.body, 1, 0, 0, False)
         header = parse(batch.head)._replace(base_offset=offset)
-        fetched.append(SourceBatch(header, memoryview(batch.data), 0))
+        fetched.append(RawBatch("", 0, header, memoryview(batch.data), 0))
         offset += batch.records
     return fetched
 
@@ -59,7 +59,7 @@ def ready(*views: workload.View) -> ReadySubject:
     return make_ready(epoch, workload.Source().subject, NOW)
 
 
-def decided(run: list[SourceBatch], subject: ReadySubject) -> Step:
+def decided(run: list[RawBatch], subject: ReadySubject) -> Step:
     """The router's step on these batches."""
     source = Source(names.subject_topic(workload.Source().subject), 0, 1, "costs", 0)
     return step(scan(run), subject, source, _TAG_STATE)

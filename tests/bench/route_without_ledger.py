@@ -10,18 +10,12 @@ from exchange import names
 from exchange.bus.produce import Transaction
 from exchange.cli.main import exchange
 from exchange.ledger.entry import Entry
+from exchange.names import Partition
 from exchange.records import hashes
 from exchange.router.step import Step
 from exchange.router.write import Writer
 
-_places, _send_entries = Writer._places, Writer._send_entries
-
-
-def _unfilled(*columns: object, **_: object) -> np.ndarray:
-    """In the place of a function whose last argument is its output."""
-    out = columns[-1]
-    assert isinstance(out, np.ndarray)
-    return out
+_send_entries = Writer._send_entries
 
 
 def _send_adoption(writer: Writer, transaction: Transaction, entries: Iterable[Entry], schema_id: int) -> None:
@@ -30,15 +24,15 @@ def _send_adoption(writer: Writer, transaction: Transaction, entries: Iterable[E
     _send_entries(writer, transaction, adoptions, schema_id)
 
 
-def _places_but_ledger(writer: Writer, made: Step) -> Iterable[tuple[str, int]]:
-    return [place for place in _places(writer, made) if place[0] != names.LEDGER]
+def _written_but_ledger(_writer: Writer, made: Step) -> set[Partition]:
+    return set(made.outputs)
 
 
-hashes.leaves = _unfilled
-hashes.tags = _unfilled
+hashes.leaves = lambda keys, values: np.empty((values.rows, hashes.DIGEST_BYTES), np.uint8)
+hashes.tags = lambda keys, state: np.empty((keys.rows, hashes.TAG_BYTES), np.uint8)
 hashes.merkle_root = lambda leaves: bytes(hashes.DIGEST_BYTES)
 Writer._send_entries = _send_adoption  # type: ignore[method-assign]
-Writer._places = _places_but_ledger  # type: ignore[method-assign, assignment]
+Writer._written = _written_but_ledger  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     exchange()

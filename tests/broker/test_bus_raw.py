@@ -21,11 +21,11 @@ from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer, NotInGroupError
 from exchange.bus.pieces import encode
 from exchange.bus.produce import Producer, Transaction
-from exchange.bus.raw import RawBatch
 from exchange.bus.record import Record, records
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish, read_all
 from exchange.records.build import Batch, pack
+from exchange.records.header import RawBatch
 from tests.clients import librdkafka
 
 DEADLINE_S = 90.0

@@ -16,7 +16,7 @@ from exchange.audit.questions import Selection, disclosures, exchanged
 from exchange.cli.ledger import audit
 from exchange.keys import load_or_create
 from exchange.ledger import tables, tag_index
-from exchange.ledger.entry import Entry, Outcome, Run, Withheld, encode, tag
+from exchange.ledger.entry import Entry, Outcome, Span, Withheld, encode, tag
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
 from exchange.ledger.store import LedgerContradictionError, Store, StoreUnavailableError
@@ -33,7 +33,7 @@ def entry(first: int, people: list[bytes | None], key: bytes = KEY) -> Entry:
         time_ms=TIME_MS + first,
         topic="subject.dept.income",
         partition=0,
-        runs=(Run(first, len(people)),),
+        runs=(Span(first, len(people)),),
         count=len(people),
         root=bytes(32),
         tags=b"".join(tag(person, key) for person in people),

@@ -14,13 +14,15 @@ import pytest
 
 from exchange.contract.model import Condition
 from exchange.errors import ConfigError
-from exchange.records.avro_plan import MAX_CODE, PlanError, compile_plan
 from exchange.records.check import REASONS, check
+from exchange.records.program import MAX_CODE, ProgramError, compile_program
 from exchange.records.reference import on_base
+from exchange.records.values import Values, read_only
 from exchange.records.view import compile_view
 from exchange.schema import wire
 from exchange.schema.avro import DecodeError, Schema, decode, encode, parse
 from exchange.schema.project import project
+from tests.view_rig import evaluate
 
 FRAMES = 100_000
 SCHEMAS = 10_000
@@ -97,10 +99,10 @@ def mutated(body: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def columns(frames: list[bytes], gap: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def columns(frames: list[bytes], gap: bytes) -> Values:
     length = np.array([len(frame) for frame in frames], np.int64)
     steps = length + len(gap)
-    return np.frombuffer(gap + b"".join(frame + gap for frame in frames), np.uint8), np.cumsum(steps) - length, length
+    return Values(read_only(gap + b"".join(frame + gap for frame in frames)), np.cumsum(steps) - length, length)
 
 
 def peak_bytes() -> int:
@@ -118,13 +120,13 @@ def frames() -> tuple[Schema, list[bytes]]:
 
 def test_mutated_frames_are_told_from_good_ones(frames: tuple[Schema, list[bytes]]) -> None:
     schema, bodies = frames
-    plan, base = compile_plan(schema), on_base(schema)
+    program, base = compile_program(schema), on_base(schema)
     before, began = peak_bytes(), time.monotonic()
-    status = check(plan, *columns(bodies, b"\xff" * 16))
+    status = check(program, columns(bodies, b"\xff" * 16))
     assert time.monotonic() - began < 30
     assert peak_bytes() - before < MEMORY_BYTES
     # What is around a frame decides nothing about it.
-    assert (status == check(plan, *columns(bodies, b"\0" * 3))).all()
+    assert (status == check(program, columns(bodies, b"\0" * 3))).all()
     assert not status[::3].any()
     assert set(np.unique(status).tolist()) == set(range(len(REASONS)))
     # What passes, every reader can decode, to the last byte and with its logical types.
@@ -151,16 +153,17 @@ def test_a_view_delivers_the_good_neighbours_of_mutated_frames(frames: tuple[Sch
     where = {"kind": Condition(ne="b"), "day": Condition(ge="1990-01-01")}
     given = project(schema, ["id", "lines", "day"])
     view = compile_view({3: schema}, (9, given), where)
-    buf, start, length = columns([wire.pack(3, body) for body in bodies], b"")
-    result = view.evaluate(buf, start, length, np.full(FRAMES, 3), np.arange(FRAMES))
-    status = check(compile_plan(schema), buf, start + 5, length - 5)
-    assert (result.unevaluable == (status != 0)).all()
+    result = evaluate(view, {3: schema}, [wire.pack(3, body) for body in bodies])
+    refused = check(compile_program(schema), columns(bodies, b"")) != 0
+    assert not result.keep[refused].any()
+    assert not result.unevaluable.any()
+    values = result.values.tolist()
     for i in range(0, 3000, 3):
         whole = decode(schema, bodies[i])
         assert result.keep[i] == (whole["kind"] != "b" and whole["day"].year >= 1990)
         if result.keep[i]:
-            value = result.buf[result.start[i] + 5 : result.start[i] + result.length[i]].tobytes()
-            assert decode(given, value) == {name: whole[name] for name in ("id", "lines", "day")}
+            body = wire.unpack(values[i] or b"")[1]
+            assert decode(given, body) == {name: whole[name] for name in ("id", "lines", "day")}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +196,7 @@ def test_a_view_delivers_the_good_neighbours_of_mutated_frames(frames: tuple[Sch
 )
 def test_each_fault_has_its_reason(kind: Any, body: bytes, reason: str) -> None:
     schema = parse(json.dumps({"type": "record", "name": "R", "fields": [{"name": "x", "type": kind}]}))
-    assert REASONS[check(compile_plan(schema), *columns([body], b"\0\0"))[0]] == reason
+    assert REASONS[check(compile_program(schema), columns([body], b"\0\0"))[0]] == reason
 
 
 @pytest.mark.parametrize(
@@ -209,15 +212,15 @@ def test_each_fault_has_its_reason(kind: Any, body: bytes, reason: str) -> None:
 )
 def test_unusual_forms_that_avro_allows_pass(kind: Any, body: bytes) -> None:
     schema = parse(json.dumps({"type": "record", "name": "R", "fields": [{"name": "x", "type": kind}]}))
-    assert check(compile_plan(schema), *columns([body], b"\xff")).tolist() == [0]
+    assert check(compile_program(schema), columns([body], b"\xff")).tolist() == [0]
     decode(schema, body)
 
 
 def test_mutated_schemas_are_compiled_or_refused_with_a_reason() -> None:
     rng = random.Random(5)
     texts = [path.read_text() for path in sorted(Path("schemas").glob("*/*.avsc"))] + [json.dumps(NESTED)]
-    junk = np.frombuffer(rng.randbytes(1000), np.uint8)
     start = np.arange(0, 900, 9)
+    junk = Values(read_only(rng.randbytes(1000)), start, start * 0 + 100)
     began, refused = time.monotonic(), 0
     for _ in range(SCHEMAS):
         text = rng.choice(texts)
@@ -226,7 +229,7 @@ def test_mutated_schemas_are_compiled_or_refused_with_a_reason() -> None:
             ['"null"', "-1", "1e99", "[", "{}", '"array"', "", '"map"', "9" * 30, '"Line"', "\0", "null"]
         )
         try:
-            check(compile_plan(parse(text[:at] + piece + text[at + rng.randrange(12) :])), junk, start, start * 0 + 100)
+            check(compile_program(parse(text[:at] + piece + text[at + rng.randrange(12) :])), junk)
         except ConfigError:
             refused += 1
     assert 0 < refused < SCHEMAS
@@ -253,21 +256,21 @@ def doubling(levels: int, leaf: Any) -> Any:
 
 def test_a_schema_that_writes_out_to_too_much_is_refused() -> None:
     wide = [{"name": f"f{i}", "type": "L6" if i else doubling(7, "int")} for i in range(MAX_CODE >> 6)]
-    with pytest.raises(PlanError):
-        compile_plan(parse(json.dumps({"type": "record", "name": "R", "fields": wide})))
+    with pytest.raises(ProgramError):
+        compile_program(parse(json.dumps({"type": "record", "name": "R", "fields": wide})))
 
 
 def test_deep_and_empty_types_take_no_time() -> None:
     began = time.monotonic()
     with pytest.raises(ConfigError):
-        compile_plan(
+        compile_program(
             parse(json.dumps({"type": "record", "name": "R", "fields": [{"name": "x", "type": nest("int", 40)}]}))
         )
-    plan = compile_plan(parse(json.dumps(doubling(8, {"type": "array", "items": "null"}))))
+    program = compile_program(parse(json.dumps(doubling(8, {"type": "array", "items": "null"}))))
     body = b"\x80\x80\x08\x00" * 128
-    assert check(plan, *columns([body], b"")).tolist() == [0]
-    deep = compile_plan(
+    assert check(program, columns([body], b"")).tolist() == [0]
+    deep = compile_program(
         parse(json.dumps({"type": "record", "name": "R", "fields": [{"name": "x", "type": nest("null", 14)}]}))
     )
-    assert check(deep, *columns([b"\x02" * 5000], b"")).tolist() != [0]
+    assert check(deep, columns([b"\x02" * 5000], b"")).tolist() != [0]
     assert time.monotonic() - began < 30

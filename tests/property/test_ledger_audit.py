@@ -16,7 +16,7 @@ from exchange.ledger.entry import (
     EntryError,
     Outcome,
     Quarantined,
-    Run,
+    Span,
     Withheld,
     decode,
     delivered_mask,
@@ -97,13 +97,13 @@ def entry_of(made: Made, first: int) -> Entry:
     )
 
 
-def runs_of(offsets: Sequence[int]) -> list[Run]:
-    runs: list[Run] = []
+def runs_of(offsets: Sequence[int]) -> list[Span]:
+    runs: list[Span] = []
     for offset in offsets:
         if runs and runs[-1].first + runs[-1].count == offset:
-            runs[-1] = Run(runs[-1].first, runs[-1].count + 1)
+            runs[-1] = Span(runs[-1].first, runs[-1].count + 1)
         else:
-            runs.append(Run(offset, 1))
+            runs.append(Span(offset, 1))
     return runs
 
 

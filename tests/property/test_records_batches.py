@@ -10,9 +10,11 @@ from kafka.partitioner.default import murmur2
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
 from exchange.records import build, header
-from exchange.records.build import Batch, Values
+from exchange.records.build import Batch
+from exchange.records.header import RawBatch
 from exchange.records.partition import partitions
-from exchange.records.scan import MalformedBatchError, Run, SourceBatch, scan
+from exchange.records.scan import MalformedBatchError, Run, scan
+from exchange.records.values import Values
 
 KEYS = st.none() | st.binary(max_size=40)
 VALUES = st.none() | st.binary(max_size=300)
@@ -20,14 +22,14 @@ HEADERS = st.lists(st.tuples(st.text(max_size=10), st.binary(max_size=20)), max_
 RECORDS = st.lists(st.tuples(st.integers(0, 2**41), KEYS, VALUES, HEADERS), min_size=1, max_size=40)
 
 
-def kafka_batch(records: list, codec: int = 0, base_offset: int = 0) -> SourceBatch:
+def kafka_batch(records: list, codec: int = 0, base_offset: int = 0) -> RawBatch:
     builder = MemoryRecordsBuilder(2, codec, 1 << 24)
     for timestamp, key, value, headers in records:
         builder.append(timestamp, key, value, headers)
     builder.close()
     data = bytearray(builder.buffer())
     data[:8] = base_offset.to_bytes(8, "big")
-    return SourceBatch(header.parse(data), memoryview(bytes(data)), 0)
+    return RawBatch("t", 0, header.parse(data), memoryview(bytes(data)), 0)
 
 
 def kafka_read(batches: list[Batch]) -> list:
@@ -44,14 +46,8 @@ def kafka_read(batches: list[Batch]) -> list:
 
 
 def rows_of(run: Run) -> list:
-    def cut(start: int, length: int) -> bytes | None:
-        return None if length < 0 else run.buf[start : start + length].tobytes()
-
-    c = run.columns
-    return [
-        (c.offset[i], c.timestamp[i], cut(c.key[i], c.key_len[i]), cut(c.value[i], c.value_len[i]))
-        for i in range(run.rows)
-    ]
+    columns = (run.offset.tolist(), run.timestamp.tolist(), run.keys.tolist(), run.values.tolist())
+    return list(zip(*columns, strict=True))
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=3), st.integers(0, 4))
@@ -74,14 +70,14 @@ def test_scan_leaves_out_what_lies_before_the_wanted_offset(records: list, wante
 def test_copied_records_are_the_same_to_kafka_python(records: list, chosen: set[int], max_bytes: int) -> None:
     run = scan([kafka_batch(records)])
     rows = np.array(sorted(i for i in chosen if i < len(records)), np.int64)
-    assert kafka_read(build.copy(run.buf, run.columns, rows, max_bytes)) == [records[i] for i in rows]
+    assert kafka_read(build.copy(run, rows, max_bytes)) == [records[i] for i in rows]
 
 
 @given(RECORDS, st.sets(st.integers(0, 39)), st.sampled_from([200, 900_000]), HEADERS)
 def test_headers_are_added_behind_a_records_own(records: list, chosen: set[int], max_bytes: int, added: list) -> None:
     run = scan([kafka_batch([(t, k, v, own * 30) for t, k, v, own in records])])
     rows = np.array(sorted(i for i in chosen if i < len(records)), np.int64)
-    made = build.copy_with(run.buf, run.columns, rows, build.encode_headers(dict(added)), max_bytes)
+    made = build.copy_with(run, rows, build.encode_headers(dict(added)), max_bytes)
     due = [(t, k, v, own * 30 + list(dict(added).items())) for t, k, v, own in records]
     assert kafka_read(made) == [due[i] for i in rows]
 
@@ -100,9 +96,10 @@ def test_headers_are_the_same_to_kafka_python(headers: dict[str, bytes]) -> None
     assert kafka_read(made) == [(0, b"k", b"v", list(headers.items()))]
 
 
-@given(st.lists(st.binary(max_size=40), min_size=1), st.integers(1, 100))
-def test_keys_go_to_kafkas_partition(keys: list[bytes], count: int) -> None:
-    assert partitions(keys, count).tolist() == [(murmur2(key) & 0x7FFFFFFF) % count for key in keys]
+@given(st.lists(KEYS, min_size=1), st.integers(1, 100))
+def test_keys_go_to_kafkas_partition_and_nulls_are_dealt_out(keys: list[bytes | None], count: int) -> None:
+    due = [i % count if key is None else (murmur2(key) & 0x7FFFFFFF) % count for i, key in enumerate(keys)]
+    assert partitions(Values.of(keys), count).tolist() == due
 
 
 @given(RECORDS, st.integers(0, 10_000), st.integers(0, 255))
@@ -114,20 +111,20 @@ def test_a_broken_batch_is_refused_or_read_within_its_bounds(records: list, at: 
         run = scan([batch._replace(data=memoryview(bytes(data)))])
     except MalformedBatchError:
         return
-    ends = np.concatenate([run.columns.value + run.columns.value_len, run.columns.tail + run.columns.tail_len])
-    assert ends.max(initial=0) <= len(run.buf)
+    for strings in (run.keys, run.values, run.tails):
+        assert (strings.start + strings.length).max(initial=0) <= len(strings.buf)
 
 
 @pytest.mark.parametrize("codec", [1, 2, 3, 4])
 def test_a_decompression_bomb_gives_rows_without_content(codec: int) -> None:
     bomb = kafka_batch([(0, b"k", bytes(3_000_000), [])] * 3, codec, 50)
     assert len(bomb.data) < 600_000
-    columns = scan([bomb], max_bytes=1_000_000).columns
-    assert columns.offset.tolist() == [50, 51, 52]
-    assert columns.tail_len.tolist() == columns.value_len.tolist() == [-1, -1, -1]
+    run = scan([bomb], max_bytes=1_000_000)
+    assert run.offset.tolist() == [50, 51, 52]
+    assert run.tails.tolist() == run.values.tolist() == [None] * 3
 
 
 def test_log_append_time_is_the_time_of_every_record() -> None:
     batch = kafka_batch([(5, b"k", b"v", []), (9, b"k", b"v", [])])
     header_ = batch.header._replace(attributes=header.LOG_APPEND_TIME, max_timestamp=77)
-    assert scan([batch._replace(header=header_)]).columns.timestamp.tolist() == [77, 77]
+    assert scan([batch._replace(header=header_)]).timestamp.tolist() == [77, 77]

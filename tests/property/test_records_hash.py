@@ -9,18 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.records import hashes as kernels
+from exchange.records.values import Values, read_only
 
 ITEM = st.none() | st.binary(max_size=40) | st.binary(min_size=100, max_size=300)
 KEY = bytes(range(32))
 
 
-def columns(items: list[bytes | None], at: int) -> tuple[np.ndarray, np.ndarray, bytes]:
-    start, length, data = [], [], b""
+def columns(items: list[bytes | None]) -> Values:
+    """The items with other bytes before, between and behind them."""
+    start, length, data = [], [], b"\xee" * 3
     for item in items:
-        start.append(at + len(data))
+        start.append(len(data))
         length.append(-1 if item is None else len(item))
         data += (item or b"") + b"\xff"
-    return np.array(start, np.int64), np.array(length, np.int64), data
+    return Values(read_only(data), np.array(start, np.int64), np.array(length, np.int64))
 
 
 def framed(item: bytes | None) -> bytes:
@@ -38,14 +40,8 @@ def root(leaves: list[bytes]) -> bytes:
 
 @given(st.lists(st.tuples(ITEM, ITEM), max_size=40))
 def test_leaves_and_tags_equal_hashlib(records: list[tuple[bytes | None, bytes | None]]) -> None:
-    key_start, key_len, keys = columns([key for key, _ in records], 3)
-    value_start, value_len, values = columns([value for _, value in records], 3 + len(keys))
-    buf = np.frombuffer(b"\xee" * 3 + keys + values + b"\xee", np.uint8)
-    leaves = np.full((len(records), 32), 0xAA, np.uint8)
-    tags = np.full((len(records), 16), 0xAA, np.uint8)
-
-    kernels.leaves(buf, key_start, key_len, value_start, value_len, leaves)
-    kernels.tags(buf, key_start, key_len, kernels.tag_state(KEY), tags)
+    keys, values = columns([key for key, _ in records]), columns([value for _, value in records])
+    leaves, tags = kernels.leaves(keys, values), kernels.tags(keys, kernels.tag_state(KEY))
 
     for i, (key, value) in enumerate(records):
         message = b"\x00" + framed(key) + framed(value)
@@ -64,11 +60,8 @@ def test_merkle_root_equals_the_recursive_definition(n: int, seed: int) -> None:
 
 def test_lengths_around_the_block_boundaries() -> None:
     values = [bytes([i % 251]) * i for i in [*range(100, 132), *range(240, 262), 1000, 5000]]
-    start, length, data = columns(list(values), 0)
-    none = np.full(len(values), -1, np.int64)
-    buf = np.frombuffer(data, np.uint8)
-    leaves = kernels.leaves(buf, none * 0, none, start, length, np.empty((len(values), 32), np.uint8))
-    tags = kernels.tags(buf, start, length, kernels.tag_state(KEY), np.empty((len(values), 16), np.uint8))
+    leaves = kernels.leaves(Values.nulls(len(values)), columns(list(values)))
+    tags = kernels.tags(columns(list(values)), kernels.tag_state(KEY))
     for i, value in enumerate(values):
         assert leaves[i].tobytes() == hashlib.blake2b(b"\x00" + framed(None) + framed(value), digest_size=32).digest()
         tag = hashlib.blake2b(value, digest_size=16, key=KEY, person=b"exchange.tag\0\0\0\0")

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Mask, Where
-from exchange.records.avro_plan import compile_plan
+from exchange.records import wire_ids
 from exchange.records.check import check
 from exchange.records.locate import LocatedRows, locate
+from exchange.records.program import compile_program
 from exchange.records.reference import Reference, UnevaluableError, on_base
-from exchange.records.view import Evaluated, Kernels, compile_view
+from exchange.records.values import Values
+from exchange.records.view import Kernels, compile_view
 from exchange.schema import wire
 from exchange.schema.avro import Schema, describe, encode, parse
 from exchange.schema.project import project
@@ -26,10 +28,10 @@ WRITER, VIEW = 7, 9
 KEY = bytes(range(32))
 
 
-def columns(values: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    length = np.array([len(value) for value in values], np.int64)
-    buf = np.frombuffer(b"\xa5" * 3 + b"".join(values), np.uint8)
-    return buf, np.cumsum(length) - length + 3, length
+def columns(values: list[bytes]) -> Values:
+    """The values with other bytes before them."""
+    plain = Values.of([b"\xa5" * 3, *values])
+    return plain.at(np.arange(1, plain.rows))
 
 
 class Case(NamedTuple):
@@ -66,24 +68,23 @@ def masked(view: Schema, writer: Schema, masks: dict[str, Mask]) -> Schema:
         reject()  # a type that was defined in a masked field only
 
 
-def same(one: Evaluated, other: Evaluated) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 @given(cases())
 def test_views_equal_the_reference(case: Case) -> None:
     writer, projected, where, masks, bodies = case
-    values = [wire.pack(WRITER, body) for body in bodies]
-    buf, start, length = columns(values)
-    rows = np.arange(len(values))
-    assert not check(compile_plan(writer), buf, start + 5, length - 5).any()
+    values = columns([wire.pack(WRITER, body) for body in bodies])
+    rows, program = np.arange(values.rows), compile_program(writer)
+    assert not check(program, wire_ids.bodies(values)).any()
 
     view = compile_view({WRITER: writer}, (VIEW, projected) if projected else None, where, masks, KEY)
-    ids = np.full(len(values), WRITER)
-    known = {WRITER: LocatedRows(rows, locate(compile_plan(writer), buf, start + 5, length - 5))}
-    for some in (rows, rows[1::2]):  # located before, for all rows, it is the same
-        assert same(view.evaluate(buf, start, length, ids, some, known), view.evaluate(buf, start, length, ids, some))
-    result = view.evaluate(buf, start, length, ids, rows)
+    ids = np.full(values.rows, WRITER)
+    located = {WRITER: LocatedRows(rows, locate(program, wire_ids.bodies(values)))}
+    result = view.evaluate(values, ids, rows, located)
+    some = view.evaluate(values, ids, rows[1::2], located)
+    for other in (0, 1):
+        assert (some[other][1::2] == result[other][1::2]).all()
+        assert not some[other][::2].any()
+    delivered = result.values.tolist()
+    assert some.values.tolist() == [value if i % 2 else None for i, value in enumerate(delivered)]
 
     try:
         reference = Reference(writer, projected, where, masks, KEY)
@@ -97,19 +98,14 @@ def test_views_equal_the_reference(case: Case) -> None:
         assert expected is not None
         assert not result.unevaluable[i]
         assert result.keep[i] == (expected is not False)
-        if isinstance(expected, bytes):
-            delivered = result.buf[result.start[i] : result.start[i] + result.length[i]].tobytes()
-            assert delivered == wire.pack(VIEW if projected else WRITER, expected)
-        else:
-            assert result.length[i] == -1
+        due = wire.pack(VIEW if projected else WRITER, expected) if isinstance(expected, bytes) else None
+        assert delivered[i] == due
 
 
 @given(cases(), st.data())
 def test_check_refuses_what_is_cut_or_longer(case: Case, data: st.DataObject) -> None:
-    plan = compile_plan(case.writer)
+    program = compile_program(case.writer)
     longer = [body + b"\0" for body in case.bodies]
-    buf, start, length = columns(longer)
-    assert check(plan, buf, start, length).all()
+    assert check(program, columns(longer)).all()
     shorter = [body[: data.draw(st.integers(0, len(body) - 1))] for body in case.bodies if body]
-    buf, start, length = columns(shorter)
-    assert check(plan, buf, start, length).all()
+    assert check(program, columns(shorter)).all()

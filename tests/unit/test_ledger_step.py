@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from exchange import names
-from exchange.bus.raw import RawBatch
 from exchange.errors import CorruptionError
 from exchange.ledger.entry import adoption, encode
 from exchange.ledger.follower import take_entries, take_epochs
 from exchange.ledger.step import Marker, Placed, Step
 from exchange.records.build import pack
-from exchange.records.header import parse, stamp
+from exchange.records.header import RawBatch, parse, stamp
 from exchange.schema import wire
 
 ENTRY = adoption(1, "r", 0, 0)

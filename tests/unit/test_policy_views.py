@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exchange.contract.model import Contract, Epoch
-from exchange.policy.views import FOR_EVER, FROM_EVER, plan_subject
+from exchange.policy.views import FOR_EVER, FROM_EVER, subject_views
 
 PURPOSE = {"code": "test", "basis": "Law, art. 1", "text": "Test."}
 TITLE = {"zh": "测试", "en": "Test"}
@@ -48,7 +48,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def test_grants_with_equal_fields_and_conditions_share_a_view() -> None:
-    plan = plan_subject(
+    plan = subject_views(
         epoch(
             grant("a", fields=["year", "resident_id"], where={"year": {"ge": 2024, "le": 2025}, "kind": {"eq": "x"}}),
             grant("b", fields=["resident_id", "year"], where={"kind": {"eq": "x"}, "year": {"le": 2025, "ge": 2024}}),
@@ -67,19 +67,19 @@ def test_grants_with_equal_fields_and_conditions_share_a_view() -> None:
 
 def test_null_and_absent_operators_are_different_conditions() -> None:
     asked = [grant("a", where={"phone": {"eq": None}}), grant("b", where={"phone": {"ne": None}})]
-    assert len(plan_subject(epoch(*asked), "tax.income", NOW).views) == 2
+    assert len(subject_views(epoch(*asked), "tax.income", NOW).views) == 2
 
 
 def test_only_a_view_with_the_entity_field_keeps_the_key() -> None:
     asked = epoch(grant("a"), grant("b", fields=["resident_id"]), grant("c", fields=["year", "kind"]))
-    assert [view.keeps_key for view in plan_subject(asked, "tax.income", NOW).views] == [True, True, False]
+    assert [view.keeps_key for view in subject_views(asked, "tax.income", NOW).views] == [True, True, False]
 
 
 def test_masks_and_pseudonyms_make_views_of_their_own() -> None:
     def given(id_: str, **masks: Any) -> dict[str, Any]:
         return grant(id_, reader=id_[:-1], fields=["year", "name"], masks=masks)
 
-    plan = plan_subject(
+    plan = subject_views(
         epoch(
             given("a1"),
             given("a2", name="redact"),
@@ -102,7 +102,7 @@ def test_the_key_is_what_the_view_gives() -> None:
     masks = [{}, {"resident_id": "pseudonym"}, {"resident_id": {"kind": "partial", "last": 4}}, {"year": "pseudonym"}]
     asked = [grant(f"g{i}", fields=fields, masks=mask) for i, mask in enumerate(masks)]
     asked.append(grant("g5", fields=["year"]))
-    views = plan_subject(epoch(*asked), "tax.income", NOW).views
+    views = subject_views(epoch(*asked), "tax.income", NOW).views
     assert [view.keeps_key for view in views] == [True, False, False, True, False]
     assert [view.key_is_pseudonym for view in views] == [False, True, False, False, False]
 
@@ -111,7 +111,7 @@ def test_all_is_what_is_pinned_where_the_subject_has_more() -> None:
     under = epoch(grant("whole"), grant("pinned")).model_copy(
         update={"pinned": {"whole": ("resident_id", "year"), "pinned": ("year",)}, "views": {"pinned": 41}}
     )
-    whole, pinned = plan_subject(under, "tax.income", NOW).views
+    whole, pinned = subject_views(under, "tax.income", NOW).views
     assert (whole.fields, whole.schema_id, whole.keeps_key) == (None, None, True)
     assert (pinned.fields, pinned.schema_id, pinned.keeps_key) == (("year",), 41, False)
 
@@ -129,7 +129,7 @@ def test_all_is_what_is_pinned_where_the_subject_has_more() -> None:
 )
 def test_periods_are_whole_days_in_the_city(now: str, active: list[str], since: str | None, until: str | None) -> None:
     asked = epoch(grant("early", until=date(2026, 3, 31)), grant("late", **{"from": date(2026, 3, 1)}, where={}))
-    plan = plan_subject(asked, "tax.income", datetime.fromisoformat(now))
+    plan = subject_views(asked, "tax.income", datetime.fromisoformat(now))
     assert [g.id for view in plan.views for g in view.grants] == active
     assert plan.valid_from == (datetime.fromisoformat(since) if since else FROM_EVER)
     assert plan.valid_until == (datetime.fromisoformat(until) if until else FOR_EVER)
@@ -137,14 +137,14 @@ def test_periods_are_whole_days_in_the_city(now: str, active: list[str], since: 
 
 def test_a_grant_with_a_quota_has_a_view_of_its_own() -> None:
     limited = {"quota": {"records_per_day": 5}}
-    plan = plan_subject(epoch(grant("a"), grant("b", **limited), grant("c"), grant("d", **limited)), "tax.income", NOW)
+    plan = subject_views(epoch(grant("a"), grant("b", **limited), grant("c"), grant("d", **limited)), "tax.income", NOW)
     assert [[g.id for g in view.grants] for view in plan.views] == [["a", "c"], ["b"], ["d"]]
 
 
 def test_a_grant_until_the_last_day_of_the_calendar_never_ends() -> None:
-    assert plan_subject(epoch(grant("a", until=date.max)), "tax.income", NOW).valid_until == FOR_EVER
+    assert subject_views(epoch(grant("a", until=date.max)), "tax.income", NOW).valid_until == FOR_EVER
 
 
 def test_an_unknown_subject_has_no_plan() -> None:
     with pytest.raises(KeyError):
-        plan_subject(epoch(), "tax.unknown", NOW)
+        subject_views(epoch(), "tax.unknown", NOW)

@@ -11,8 +11,11 @@ import pytest
 from exchange.contract.conditions import EQUAL, ORDER
 from exchange.contract.model import Condition
 from exchange.records.reference import Reference, on_base
+from exchange.records.values import Values
 from exchange.records.view import Kernels, View, compile_view
+from exchange.schema import wire
 from exchange.schema.avro import Schema, encode, parse
+from tests.view_rig import evaluate
 
 SMALL = [-3, -1, 0, 1, 2]
 EDGES = [n + d for n in (127, 128, 255, 256, -128, -256, 32768, -32768, 2**53, 2**63) for d in (-1, 0, 1)]
@@ -81,11 +84,9 @@ def bodies_of(schema: Schema, values: list[Any]) -> list[bytes]:
     return [encode(base, {"before": "pad" if i % 2 else None, "x": value}) for i, value in enumerate(values)]
 
 
-def kept(view: View, bodies: list[bytes]) -> list[bool]:
-    length = np.array([5 + len(body) for body in bodies], np.int64)
-    buf = np.frombuffer(b"".join(b"\0\0\0\0\3" + body for body in bodies), np.uint8)
-    rows = np.arange(len(bodies))
-    result = view.evaluate(buf, np.cumsum(length) - length, length, np.full(len(bodies), 3), rows)
+def kept(view: View, schema: Schema, bodies: list[bytes]) -> list[bool]:
+    result = evaluate(view, {3: schema}, [wire.pack(3, body) for body in bodies])
+    assert len(result.keep) == len(bodies)
     assert not result.unevaluable.any()
     return result.keep.tolist()
 
@@ -108,7 +109,7 @@ def test_conditions_equal_the_reference(kind: str, shape: str) -> None:
         view = compile_view({3: schema}, None, {"x": condition})
         assert isinstance(view.ways[3], Kernels)
         keeps = [reference.keeps(body) for body in bodies]
-        assert kept(view, bodies) == keeps, made
+        assert kept(view, schema, bodies) == keeps, made
         seen |= set(keeps)
     assert seen == {True, False}
 
@@ -130,7 +131,5 @@ def test_conditions_equal_the_reference(kind: str, shape: str) -> None:
 def test_a_condition_that_means_nothing_withholds_every_record(node: Any, made: dict[str, Any]) -> None:
     schema = schema_of(node)
     view = compile_view({3: schema}, None, {"x": Condition.model_validate(made)})
-    value = np.frombuffer(b"\0\0\0\0\3\0\0", np.uint8)
-    column, rows = np.zeros(1, np.int64), np.zeros(1, np.int64)
-    result = view.evaluate(value, column, column + 7, column + 3, rows)
-    assert (result.keep.tolist(), result.unevaluable.tolist(), result.length.tolist()) == ([False], [True], [-1])
+    result = view.evaluate(Values.of([b"\0\0\0\0\3\0\0"]), np.array([3]), np.array([0]), {})
+    assert (result.keep.tolist(), result.unevaluable.tolist(), result.values.tolist()) == ([False], [True], [None])

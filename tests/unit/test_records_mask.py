@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 
 from exchange.contract.masks import faults, masked_type
@@ -14,6 +13,7 @@ from exchange.records.reference import Reference, on_base
 from exchange.records.view import Kernels, compile_view
 from exchange.schema import wire
 from exchange.schema.avro import Schema, decode, encode, parse
+from tests.view_rig import evaluate
 
 KEY = bytes(range(32))
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}
@@ -76,16 +76,13 @@ def deliver(writer: Schema, view: Schema, mask: Mask, values: list[Any], key: by
     """The masked field of each value, by the kernels, which must equal the reference."""
     bodies = [encode(on_base(writer), {"before": "b" * (i % 3), "x": v, "after": i}) for i, v in enumerate(values)]
     framed = [wire.pack(3, body) for body in bodies]
-    length = np.array([len(value) for value in framed], np.int64)
-    buf = np.frombuffer(b"".join(framed), np.uint8)
     ready = compile_view({3: writer}, (9, view), {"after": Condition(ge=0)}, {"x": mask}, key)
     assert isinstance(ready.ways[3], Kernels)
-    rows = np.arange(len(values))
-    result = ready.evaluate(buf, np.cumsum(length) - length, length, np.full(len(values), 3), rows)
+    result = evaluate(ready, {3: writer}, framed)
     reference = Reference(writer, view, {}, {"x": mask}, key)
     given = []
-    for i, body in enumerate(bodies):
-        delivered = result.buf[result.start[i] : result.start[i] + result.length[i]].tobytes()
+    for body, delivered in zip(bodies, result.values.tolist(), strict=True):
+        assert delivered is not None
         assert delivered == wire.pack(9, reference.project(body))
         given.append(decode(view, delivered[5:])["x"])
     return given

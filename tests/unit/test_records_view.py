@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Condition, Mask
 from exchange.records.reference import Reference
-from exchange.records.view import Evaluated, Kernels, View, compile_view, warm_up
+from exchange.records.view import Evaluated, Kernels, compile_view
 from exchange.schema import wire
 from exchange.schema.avro import Schema, decode, encode, parse
 from exchange.schema.project import project
+from tests.view_rig import evaluate
 
 OLD, NEW, VIEW = 3, 5, 9
 
@@ -24,21 +23,13 @@ def schema(**fields: Any) -> Schema:
     return parse(json.dumps({"type": "record", "name": "R", "fields": made}))
 
 
-def run(view: View, values: list[bytes], rows: list[int] | None = None) -> Evaluated:
-    length = np.array([len(value) for value in values], np.int64)
-    buf = np.frombuffer(b"".join(values), np.uint8)
-    ids = np.array([value[4] for value in values], np.int64)
-    wanted = np.arange(len(values)) if rows is None else np.array(rows, np.int64)
-    return view.evaluate(buf, np.cumsum(length) - length, length, ids, wanted)
-
-
 def delivered(result: Evaluated, view: Schema) -> list[dict[str, Any] | None]:
     made: list[dict[str, Any] | None] = []
-    for start, length in zip(result.start.tolist(), result.length.tolist(), strict=True):
-        if length < 0:
+    for value in result.values.tolist():
+        if value is None:
             made.append(None)
             continue
-        schema_id, body = wire.unpack(result.buf[start : start + length].tobytes())
+        schema_id, body = wire.unpack(value)
         assert schema_id == VIEW
         made.append(decode(view, bytes(body)))
     return made
@@ -56,7 +47,7 @@ def test_writers_of_several_versions_flow_through_one_view() -> None:
         (OLD, old, {"name": "c", "year": 2023}),
         (NEW, new, {"name": "d", "year": 2026, "district": None}),
     ]
-    result = run(ready, [wire.pack(i, encode(s, r)) for i, s, r in records])
+    result = evaluate(ready, {OLD: old, NEW: new}, [wire.pack(i, encode(s, r)) for i, s, r in records])
     assert result.keep.tolist() == [True, True, False, True]
     assert delivered(result, view) == [
         {"name": "a", "district": None},
@@ -74,7 +65,8 @@ def test_a_masked_field_that_came_later() -> None:
     for field, given, unevaluable in (("phone", [None, "138********"], 0), ("place", ["*"], 1)):
         mask = Mask(kind="partial", first=3)
         view = project(new, ["name", field], {field: masked_type(mask, new.fields[field])})
-        result = run(compile_view({OLD: old, NEW: new}, (VIEW, view), {}, {field: mask}), records)
+        ready = compile_view({OLD: old, NEW: new}, (VIEW, view), {}, {field: mask})
+        result = evaluate(ready, {OLD: old, NEW: new}, records)
         assert [made[field] for made in delivered(result, view) if made is not None] == given
         assert result.unevaluable.sum() == unevaluable
 
@@ -85,9 +77,8 @@ def test_a_field_that_changed_its_type_is_converted_by_the_library() -> None:
     ready = compile_view({OLD: old, NEW: new}, (VIEW, view), {"name": Condition(ne="x")})
     assert isinstance(ready.ways[OLD], Reference)
     values = [encode(old, {"amount": 7, "name": "a"}), encode(old, {"amount": 8, "name": "x"})]
-    result = run(
-        ready, [wire.pack(OLD, v) for v in values] + [wire.pack(NEW, encode(new, {"amount": 0.5, "name": ""}))]
-    )
+    packed = [wire.pack(OLD, v) for v in values] + [wire.pack(NEW, encode(new, {"amount": 0.5, "name": ""}))]
+    result = evaluate(ready, {OLD: old, NEW: new}, packed)
     assert delivered(result, view) == [{"amount": 7.0}, None, {"amount": 0.5}]
     assert result.keep.tolist() == [True, False, True]
     assert not result.unevaluable.any()
@@ -96,18 +87,19 @@ def test_a_field_that_changed_its_type_is_converted_by_the_library() -> None:
 def test_records_whose_writer_lacks_what_the_view_needs_are_unevaluable() -> None:
     old, new = schema(name="string"), schema(name="string", year="int")
     for view, where in [(schema(year="int"), {}), (schema(name="string"), {"year": Condition(ge=1)})]:
-        result = run(
+        result = evaluate(
             compile_view({OLD: old, NEW: new}, (VIEW, view), where),
+            {OLD: old, NEW: new},
             [wire.pack(OLD, encode(old, {"name": "a"})), wire.pack(NEW, encode(new, {"name": "b", "year": 2}))],
         )
         assert (result.keep.tolist(), result.unevaluable.tolist()) == ([False, True], [True, False])
-        assert result.length[0] == -1
+        assert result.values.tolist()[0] is None
 
 
 def test_only_the_rows_named_are_evaluated() -> None:
     old = schema(name="string")
     values = [wire.pack(OLD, encode(old, {"name": name})) for name in "abc"]
-    result = run(compile_view({OLD: old}, (VIEW, old), {}), values, [0, 2])
+    result = evaluate(compile_view({OLD: old}, (VIEW, old), {}), {OLD: old}, values, [0, 2])
     assert delivered(result, old) == [{"name": "a"}, None, {"name": "c"}]
     assert not result.unevaluable.any()
 
@@ -115,24 +107,13 @@ def test_only_the_rows_named_are_evaluated() -> None:
 def test_a_whole_record_view_delivers_the_source_bytes() -> None:
     old = schema(name="string")
     values = [wire.pack(OLD, encode(old, {"name": name})) for name in "abc"]
-    result = run(compile_view({OLD: old}, None, {"name": Condition(ne="b")}), values)
+    result = evaluate(compile_view({OLD: old}, None, {"name": Condition(ne="b")}), {OLD: old}, values)
     assert result.keep.tolist() == [True, False, True]
-    assert result.buf[result.start[2] : result.start[2] + result.length[2]].tobytes() == values[2]
+    assert result.values.tolist() == [values[0], None, values[2]]
 
 
-def test_a_record_that_is_not_of_its_schema_is_unevaluable_and_its_neighbours_flow() -> None:
-    old = schema(name="string")
-    good = wire.pack(OLD, encode(old, {"name": "a"}))
-    result = run(compile_view({OLD: old}, (VIEW, old), {}), [good, good[:-1], good + b"\0", good])
-    assert (result.keep.tolist(), result.unevaluable.tolist()) == (
-        [True, False, False, True],
-        [False, True, True, False],
-    )
-
-
-def test_no_rows_and_warming_up_need_no_records() -> None:
+def test_no_rows_make_no_values() -> None:
     old = schema(name="string", year="int")
     view = compile_view({OLD: old}, (VIEW, schema(year="int")), {"name": Condition(prefix="a")})
-    warm_up(view)
-    result = run(view, [])
-    assert len(result.keep) == len(result.buf) == 0
+    result = evaluate(view, {OLD: old}, [])
+    assert len(result.keep) == result.values.rows == 0

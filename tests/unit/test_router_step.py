@@ -9,7 +9,7 @@ from hashlib import blake2b
 import pytest
 
 from exchange.contract.model import Quota
-from exchange.ledger.entry import NULL_TAG, Run, tag
+from exchange.ledger.entry import NULL_TAG, Span, tag
 from exchange.ledger.merkle import EMPTY_ROOT, digest_leaf, merkle_root
 from exchange.policy.pseudonyms import NoPseudonymKeyError, reader_key
 from exchange.records.hashes import PSEUDONYM
@@ -255,7 +255,7 @@ def test_every_codec_gives_the_same_entry_and_deliveries(codec: int) -> None:
     given = [(i, b"k%d" % i, value(cents=i), []) for i in range(50)]
     routed = route(epoch(WHOLE, NARROW), [batch(given[:20], codec, 5), batch(given[20:], codec, 40)])
     assert routed.inboxes["inbox.whole.office.income"] == given
-    assert routed.step.entry.runs == (Run(5, 20), Run(40, 30))
+    assert routed.step.entry.runs == (Span(5, 20), Span(40, 30))
     assert routed.step.entry.root == root(given)
 
 
@@ -263,7 +263,7 @@ def test_a_batch_that_began_before_the_committed_offset_is_cut() -> None:
     given = records(*(value(cents=i) for i in range(5)))
     routed = route(epoch(WHOLE), [batch(given, base_offset=10)._replace(from_offset=13)])
     assert routed.inboxes["inbox.whole.office.income"] == given[3:]
-    assert routed.step.entry.runs == (Run(13, 2),)
+    assert routed.step.entry.runs == (Span(13, 2),)
 
 
 def test_without_a_grant_in_force_nothing_goes_out_but_everything_is_in_the_ledger() -> None:

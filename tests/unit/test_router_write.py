@@ -15,7 +15,6 @@ from exchange.bus.consume import Membership
 from exchange.bus.produce import Producer
 from exchange.ledger import entry as ledger
 from exchange.router.clock import BrokerClock
-from exchange.router.ready import make_ready
 from exchange.router.write import Decided, NoBrokerTimeError, Writer, WrongTimeError
 from tests.router_rig import NOW, SUBJECT, batch, epoch, grant, route, value
 
@@ -54,7 +53,7 @@ def write(kafka: Kafka, decided_at: datetime, clock: BrokerClock | None = None) 
     """Write what is decided for a grant that ends with 2026."""
     under = epoch(grant("whole"))
     made = route(under, [batch([(1, b"k", value(), [])])], decided_at).step
-    decided = Decided([made], {}, Membership("g", 1, "m"), [make_ready(under, SUBJECT, decided_at)])
+    decided = Decided([made], {}, Membership("g", 1, "m"))
     writer = Writer(cast(Producer, kafka), 8, clock or BrokerClock(decided_at.timestamp))
     writer.decided(decided, 1)
 

@@ -55,7 +55,7 @@ _LOGICAL = {
 _SMALLEST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1, "enum": 1}
 
 
-class PlanError(ConfigError):
+class ProgramError(ConfigError):
     """A schema is too large for the kernels."""
 
     code = "schema-too-large"
@@ -63,15 +63,15 @@ class PlanError(ConfigError):
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Program:
     """`code` is int32[]; `fields` names the top-level fields in the order of the bytes."""
 
     code: np.ndarray
     fields: tuple[str, ...]
 
 
-def compile_plan(schema: Schema) -> Plan:
-    """The plan of a record schema; PlanError where its named types write out to more than 65,536 words.
+def compile_program(schema: Schema) -> Program:
+    """The program of a record schema; ProgramError where its named types write out to more than 65,536 words.
 
     Every opcode but the jumps takes at least one byte of a record, so that a record's length
     bounds the work on it; types without bytes (null, empty records) leave no code.
@@ -82,7 +82,7 @@ def compile_plan(schema: Schema) -> Plan:
         compiler.emit(MARK)
         compiler.type(field["type"])
     compiler.emit(END)
-    return Plan(np.array(compiler.code, np.int32), tuple(field["name"] for field in fields))
+    return Program(np.array(compiler.code, np.int32), tuple(field["name"] for field in fields))
 
 
 class _Compiler:
@@ -95,7 +95,7 @@ class _Compiler:
         """Append words; return the position after them."""
         self.code += words
         if len(self.code) > MAX_CODE:
-            raise PlanError("the schema's types write out to too much")
+            raise ProgramError("the schema's types write out to too much")
         return len(self.code)
 
     def type(self, node: Any) -> None:
