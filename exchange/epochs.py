@@ -41,7 +41,7 @@ def epochs(cluster: Cluster) -> Iterator[Published]:
     Raises EpochError if a record of the topic is not an epoch.
     """
     current: Epoch | None = None
-    for record in read_all(cluster, names.CONTRACT):
+    for record in read_all(cluster, names.CONTRACT_TOPIC):
         if record.value is None:
             continue
         epoch = decode(record.value)
@@ -63,8 +63,8 @@ class Newest:
         before offset n has a higher number than n: a higher one from there on is the highest of all. It is in force
         also where older ones were deleted, which only the proofs of that time need.
         """
-        place = (names.CONTRACT, 0)
-        if not self._consumer.partitions(names.CONTRACT):
+        place = (names.CONTRACT_TOPIC, 0)
+        if not self._consumer.partitions(names.CONTRACT_TOPIC):
             return None
         begin, end = (ask([place])[place] for ask in (self._consumer.begin_offsets, self._consumer.end_offsets))
         start, newest = end, None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-LEDGER = "exchange.ledger"
-CONTRACT = "exchange.contract"
-SCHEMAS = "_schemas"
-QUOTA = "exchange.quota"
+LEDGER_TOPIC = "exchange.ledger"
+CONTRACT_TOPIC = "exchange.contract"
+SCHEMAS_TOPIC = "_schemas"
+QUOTA_TOPIC = "exchange.quota"
 ROUTER_GROUP = "exchange.router"
 ADMIN_PRINCIPAL = "exchange.admin"
 """The super user: needs no rule."""

@@ -69,9 +69,9 @@ class Rig:
         with Admin(cluster) as admin:
             there = admin.topics()
             admin.create({name: topic for name, topic in wanted(contract).items() if name not in there})
-        self.epoch = 1 + sum(1 for _ in read_all(cluster, names.CONTRACT))
+        self.epoch = 1 + sum(1 for _ in read_all(cluster, names.CONTRACT_TOPIC))
         published = one_epoch(self.epoch, owner)
-        publish(cluster, names.CONTRACT, [(epochs.key(self.epoch), epochs.encode(published))])
+        publish(cluster, names.CONTRACT_TOPIC, [(epochs.key(self.epoch), epochs.encode(published))])
         self.producer = Producer(cluster, f"exchange.router.{owner}")
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ def send_entry(transaction: Transaction, entry: Entry) -> None:
     """Write the entry where a router would."""
     at = ledger_partition(entry.topic, entry.partition, LEDGER_PARTITIONS)
     value = wire.pack(1, encode(entry))
-    transaction.send(names.LEDGER, at, pack([record_key(entry.topic, entry.partition)], [value], [TIME_MS]))
+    transaction.send(names.LEDGER_TOPIC, at, pack([record_key(entry.topic, entry.partition)], [value], [TIME_MS]))
 
 
 def delivered(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:

@@ -59,7 +59,7 @@ class Office:
 
     def adopt(self, *grants: Grant) -> Epoch:
         """Make the topics and publish the next epoch with these grants."""
-        number = 1 + sum(1 for _ in read_all(self.cluster, names.CONTRACT))
+        number = 1 + sum(1 for _ in read_all(self.cluster, names.CONTRACT_TOPIC))
         self.epoch = router_rig.epoch(*grants, number=number, owner=self.owner)
         with Admin(self.cluster) as admin:
             there = admin.topics()
@@ -69,7 +69,7 @@ class Office:
         with Consumer(self.cluster) as consumer:
             topic_ids = consumer.topic_ids([self.topic])
         self.epoch = self.epoch.model_copy(update={"topic_ids": topic_ids})
-        publish(self.cluster, names.CONTRACT, [(epochs.key(number), epochs.encode(self.epoch))])
+        publish(self.cluster, names.CONTRACT_TOPIC, [(epochs.key(number), epochs.encode(self.epoch))])
         return self.epoch
 
     def accept_gaps(self) -> None:
@@ -78,7 +78,7 @@ class Office:
             newest = Newest(consumer)
             found = newest.find()
             assert found is not None
-            with Publisher(self.cluster, names.CONTRACT) as out:
+            with Publisher(self.cluster, names.CONTRACT_TOPIC) as out:
                 gaps = open_gaps(self.cluster, found.epoch)
                 assert accept(out, newest, gaps, "a person", "a test", datetime.now(UTC))
 
@@ -153,7 +153,7 @@ class Office:
     def entries(self) -> list[Entry]:
         """The committed ledger entries of the subject and of this office's routers' adoptions."""
         found = []
-        for record in plain.read(self.kafka, names.LEDGER):
+        for record in plain.read(self.kafka, names.LEDGER_TOPIC):
             entry = decode(bytes(wire.unpack(record.value or b"")[1]))
             if entry.topic == self.topic or (entry.is_adoption and entry.router.startswith(self.owner)):
                 found.append(entry)

@@ -198,7 +198,7 @@ def _entry_at(store: Store, place: str) -> Entry:
 
 def _entries(store: Store, query: Select[tuple[int, int, str, bytes]]) -> Iterator[tuple[str, str, Entry]]:
     for partition, offset, state, body in store.rows(query):
-        yield f"{names.LEDGER}/{partition}/{offset}", state, decode(body)
+        yield f"{names.LEDGER_TOPIC}/{partition}/{offset}", state, decode(body)
 
 
 def _decisions(
@@ -208,7 +208,9 @@ def _decisions(
     epoch = epochs.get(entry.epoch)
     if epoch is None:
         remedy = "run this again where it was just published; else see whether EXCHANGE_LEDGER_URL is of this cluster"
-        raise LedgerContradictionError(f"{names.CONTRACT} has no epoch {entry.epoch}, as {place} says", remedy=remedy)
+        raise LedgerContradictionError(
+            f"{names.CONTRACT_TOPIC} has no epoch {entry.epoch}, as {place} says", remedy=remedy
+        )
     of_reader = [
         grant
         for grant in epoch.contract.grants

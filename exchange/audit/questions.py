@@ -20,7 +20,7 @@ _e, _o, _g, _w = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.wi
 _GRANT_OF_OUTCOME = and_(_g.epoch == _e.epoch, _g.id == _o.grant_id)
 _GRANT_IN_FORCE = and_(_g.epoch == _e.epoch, _g.topic == _e.topic, _e.day.between(_g.from_day, _g.until_day))
 _FOLLOW_FIRST = "bring the contract's epochs in with `exchange ledger follow --until-idle`"
-_COMMITTED = and_(_e.state == "committed", _e.topic != names.CONTRACT, _e.count > 0)
+_COMMITTED = and_(_e.state == "committed", _e.topic != names.CONTRACT_TOPIC, _e.count > 0)
 _LIVE = _e.replay.is_(None)
 
 
@@ -326,4 +326,4 @@ def _entries_with(
     if not include_aborted:
         query = query.where(_e.state == "committed")
     for partition, offset, state, body in connection.execute(query, execution_options={"yield_per": 64}):
-        yield f"{names.LEDGER}/{partition}/{offset}", state, body
+        yield f"{names.LEDGER_TOPIC}/{partition}/{offset}", state, body

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, case, func, select
 
 from exchange import names
-from exchange.audit.reread import Place, Report, Reread, count, plain_records
+from exchange.audit.reread import Report, Reread, count, plain_records
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.ledger import tables
 from exchange.ledger.store import Store
+from exchange.names import Partition
 
 _e, _o, _g, _r = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.runs.c
 
@@ -44,7 +45,7 @@ def behind(cluster: Cluster, store: Store) -> int:
     """How many offsets of the ledger topic the database has not taken in yet."""
     taken = store.positions()
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
-        ends = consumer.end_offsets([(names.LEDGER, p) for p in consumer.partitions(names.LEDGER)])
+        ends = consumer.end_offsets([(names.LEDGER_TOPIC, p) for p in consumer.partitions(names.LEDGER_TOPIC)])
     return sum(max(0, end - taken.get(place, 0)) for place, end in ends.items())
 
 
@@ -58,7 +59,7 @@ def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Repor
     covered = (
         select(_e.topic, _e.partition, func.max(_r.first + _r.count))
         .join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
-        .where(_e.state == "committed", _e.replay.is_(None), _e.topic != names.CONTRACT, of_todays_topic(), *only)
+        .where(_e.state == "committed", _e.replay.is_(None), _e.topic != names.CONTRACT_TOPIC, of_todays_topic(), *only)
         .group_by(_e.topic, _e.partition)
     )
     ends = {(topic, partition): int(end) for topic, partition, end in store.rows(covered)}
@@ -76,10 +77,12 @@ def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Repor
     return [*_compare_sources(cluster, store, ends, report), *_compare_inboxes(cluster, inboxes, report)]
 
 
-def _compare_sources(cluster: Cluster, store: Store, ends: Mapping[Place, int], report: Report) -> Iterator[Comparison]:
+def _compare_sources(
+    cluster: Cluster, store: Store, ends: Mapping[Partition, int], report: Report
+) -> Iterator[Comparison]:
     """`ends` holds the offset after the last one covered."""
     reread = Reread(cluster, {topic for topic, _ in ends})
-    routed, pending = Counter[Place](), Counter[Place]()
+    routed, pending = Counter[Partition](), Counter[Partition]()
     for batch in reread:
         place, header, records = (batch.topic, batch.partition), batch.header, count(batch)
         report(batch.topic, records)
@@ -94,7 +97,7 @@ def _compare_sources(cluster: Cluster, store: Store, ends: Mapping[Place, int], 
         yield Comparison(*place, ledger, routed[place], pending[place], compared=place in reread.starts)
 
 
-def _covered_from(store: Store, place: Place, start: int) -> int:
+def _covered_from(store: Store, place: Partition, start: int) -> int:
     """How many source records from offset `start` on the committed entries of the live flow cover."""
     end = _r.first + _r.count
     kept = case((_r.first >= start, _r.count), (end > start, end - start), else_=0)
@@ -113,9 +116,9 @@ def of_todays_topic() -> ColumnElement[bool]:
     return ~found.correlate(tables.entries).exists()
 
 
-def _compare_inboxes(cluster: Cluster, delivered: Mapping[Place, int], report: Report) -> Iterator[Comparison]:
+def _compare_inboxes(cluster: Cluster, delivered: Mapping[Partition, int], report: Report) -> Iterator[Comparison]:
     reread = Reread(cluster, {topic for topic, _ in delivered})
-    held = Counter[Place]()
+    held = Counter[Partition]()
     for batch in reread:
         records = count(batch)
         report(batch.topic, records)

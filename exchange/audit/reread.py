@@ -11,12 +11,12 @@ from typing import NamedTuple
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.errors import TransientError
+from exchange.names import Partition
 from exchange.records.codec import OversizedBatchError, decompress
 from exchange.records.header import HEADER_BYTES, RawBatch
 from exchange.records.scan import MAX_UNCOMPRESSED_BYTES
 
 STALL_S = 30.0
-Place = tuple[str, int]
 Report = Callable[[str, int], None]
 """Takes the topic that is read and how many of its records were just read: progress, for people."""
 
@@ -53,8 +53,8 @@ class Reread:
     def __init__(self, cluster: Cluster, topics: Iterable[str]) -> None:
         self._cluster = cluster
         self._topics = list(topics)
-        self._queues: defaultdict[Place, deque[_Pending]] = defaultdict(deque)
-        self.starts: dict[Place, int] = {}
+        self._queues: defaultdict[Partition, deque[_Pending]] = defaultdict(deque)
+        self.starts: dict[Partition, int] = {}
 
     def __iter__(self) -> Iterator[RawBatch]:
         with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
@@ -82,7 +82,7 @@ class Reread:
                 elif time.monotonic() - heard > STALL_S:
                     raise RereadError(f"{min(left)[0]} stopped short of its end for {STALL_S:.0f} s")
 
-    def _decided(self, place: Place, batch: RawBatch) -> Iterator[RawBatch]:
+    def _decided(self, place: Partition, batch: RawBatch) -> Iterator[RawBatch]:
         """The committed batches that can be told now that this one is known."""
         queue = self._queues[place]
         header = batch.header

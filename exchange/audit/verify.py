@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from exchange import names
 from exchange.audit.gaps import open_gaps
-from exchange.audit.reread import Place, PlainRecord, Report, Reread, plain_records
+from exchange.audit.reread import PlainRecord, Report, Reread, plain_records
 from exchange.bus import Cluster
 from exchange.contract import epoch
 from exchange.contract.model import Grant
 from exchange.epochs import latest_epoch
 from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
+from exchange.names import Partition
 from exchange.schema import wire
 
 Grants = Mapping[tuple[int, str], tuple[Grant, bool]]
@@ -59,7 +60,7 @@ class _Proof(NamedTuple):
         return None if self.entry.replay is None else self.producer
 
 
-Flow = tuple[Place, int | None]
+Flow = tuple[Partition, int | None]
 """An inbox partition, and whose deliveries are meant, see `_Proof.flow`."""
 
 
@@ -80,7 +81,7 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
     """
     found = Verification()
     grants = _grants(cluster)
-    live, again = defaultdict[Place, deque[_Proof]](deque), defaultdict[Place, deque[_Proof]](deque)
+    live, again = defaultdict[Partition, deque[_Proof]](deque), defaultdict[Partition, deque[_Proof]](deque)
     proofs: list[_Proof] = []
     for proof in _proofs(cluster, report):
         entry = proof.entry
@@ -109,15 +110,15 @@ def _grants(cluster: Cluster) -> Grants:
     """Every grant by epoch and id."""
     return {
         (published.number, grant.id): (grant, published.given(grant) is None)
-        for batch in Reread(cluster, [names.CONTRACT])
+        for batch in Reread(cluster, [names.CONTRACT_TOPIC])
         for published in (epoch.decode(record.value or b"") for record in plain_records(batch))
         for grant in published.contract.grants
     }
 
 
 def _proofs(cluster: Cluster, report: Report) -> Iterator[_Proof]:
-    for batch in Reread(cluster, [names.LEDGER]):
-        report(names.LEDGER, batch.header.records)
+    for batch in Reread(cluster, [names.LEDGER_TOPIC]):
+        report(names.LEDGER_TOPIC, batch.header.records)
         for record in plain_records(batch):
             entry = decode(wire.unpack(record.value or b"")[1])
             if not entry.is_adoption:
@@ -127,8 +128,8 @@ def _proofs(cluster: Cluster, report: Report) -> Iterator[_Proof]:
 
 def _verify_sources(
     cluster: Cluster,
-    waiting: Mapping[Place, deque[_Proof]],
-    replayed: Mapping[Place, Iterable[_Proof]],
+    waiting: Mapping[Partition, deque[_Proof]],
+    replayed: Mapping[Partition, Iterable[_Proof]],
     expect: _Expect,
     report: Report,
 ) -> None:
@@ -136,8 +137,8 @@ def _verify_sources(
     found = expect.found
     again = _Replays(replayed, expect)
     reread = Reread(cluster, {topic for topic, _ in (*waiting, *replayed)})
-    held: defaultdict[Place, list[PlainRecord]] = defaultdict(list)
-    begins: dict[Place, int] = {}
+    held: defaultdict[Partition, list[PlainRecord]] = defaultdict(list)
+    begins: dict[Partition, int] = {}
     for batch in reread:
         report(batch.topic, batch.header.records)
         place = (batch.topic, batch.partition)
@@ -176,14 +177,14 @@ class _Again(NamedTuple):
 class _Replays:
     """The entries of replays, which wait for their source records in no order and overlap."""
 
-    def __init__(self, proofs: Mapping[Place, Iterable[_Proof]], expect: _Expect) -> None:
+    def __init__(self, proofs: Mapping[Partition, Iterable[_Proof]], expect: _Expect) -> None:
         self._expect = expect
         self._waiting = {
             place: [_Again(proof, frozenset(_offsets(proof.entry)), []) for proof in some]
             for place, some in proofs.items()
         }
 
-    def take(self, place: Place, records: Sequence[PlainRecord], start: int) -> None:
+    def take(self, place: Partition, records: Sequence[PlainRecord], start: int) -> None:
         """The next records of a source partition that keeps those from offset `start` on."""
         left = []
         end = records[-1].offset + 1 if records else 0
@@ -196,7 +197,7 @@ class _Replays:
                 left.append(one)
         self._waiting[place] = left
 
-    def end(self, starts: Mapping[Place, int]) -> None:
+    def end(self, starts: Mapping[Partition, int]) -> None:
         """There are no more records; the partitions keep those from these offsets on."""
         for place, left in self._waiting.items():
             if place not in starts:
@@ -315,7 +316,7 @@ def _verify_inboxes(
             found.mismatches.append(Mismatch(f"{place[0]}/{place[1]}", fault))
 
 
-def _verify_delivery(delivery: _Delivery, place: Place, leaves: list[bytes], found: Verification) -> None:
+def _verify_delivery(delivery: _Delivery, place: Partition, leaves: list[bytes], found: Verification) -> None:
     """Compare a delivery with the next leaves of its inbox partition, and take them away."""
     found.deliveries += min(delivery.records, len(leaves))
     if merkle_root(leaves[: delivery.records]) != delivery.digest:

@@ -19,6 +19,7 @@ from exchange.bus.produce import Producer
 from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
 from exchange.errors import ConfigError
+from exchange.names import Partition
 
 ANSWER = TypeVar("ANSWER")
 _DESCRIBE_AT_ONCE = 200
@@ -153,14 +154,14 @@ class Admin:
         with translated(f"describe group {group}"):
             return _patiently(lambda: self._members(group), timeout_s)
 
-    def committed(self, group: str, place: tuple[str, int], *, timeout_s: float = 30.0) -> tuple[int, str] | None:
+    def committed(self, group: str, place: Partition, *, timeout_s: float = 30.0) -> tuple[int, str] | None:
         """The offset that the group committed for a partition, and the note with it; None where it did not."""
         tp = TopicPartition(*place)
         with translated(f"read what group {group} has committed"):
             found = _patiently(lambda: self._client.list_group_offsets({group: [tp]}), timeout_s)[group].get(tp)
         return None if found is None or found.offset < 0 else (found.offset, found.metadata)
 
-    def commit(self, group: str, place: tuple[str, int], offset: int, note: str, *, timeout_s: float = 30.0) -> None:
+    def commit(self, group: str, place: Partition, offset: int, note: str, *, timeout_s: float = 30.0) -> None:
         """Commit an offset with a note for a group without members."""
         tp = TopicPartition(*place)
         offsets = {tp: OffsetAndMetadata(offset, note, -1)}

@@ -18,6 +18,7 @@ from exchange.bus.raw import Position
 from exchange.bus.transport import RECEIVE_BYTES, raise_refusal
 from exchange.errors import TransientError
 from exchange.gap import Gap, GapError
+from exchange.names import Partition
 from exchange.records.header import RawBatch
 
 FETCH_PARTITION_BYTES = 8 << 20
@@ -62,7 +63,7 @@ class Consumer:
         self,
         cluster: Cluster,
         *,
-        assignment: Mapping[tuple[str, int], int] | None = None,
+        assignment: Mapping[Partition, int] | None = None,
         topic_ids: Mapping[str, str] = MappingProxyType({}),
         topics: Sequence[str] = (),
         group: str | None = None,
@@ -70,7 +71,7 @@ class Consumer:
         control: bool = False,
         max_batches: int = 4096,
         idle_ms: int = 20,
-        on_revoked: Callable[[set[tuple[str, int]]], None] = lambda partitions: None,
+        on_revoked: Callable[[set[Partition]], None] = lambda partitions: None,
     ) -> None:
         self._on_revoked = on_revoked
         self._unplaced: set[TopicPartition] = set()
@@ -106,9 +107,7 @@ class Consumer:
         elif topics:
             self.subscribe(topics)
 
-    def assign(
-        self, assignment: Mapping[tuple[str, int], int], topic_ids: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+    def assign(self, assignment: Mapping[Partition, int], topic_ids: Mapping[str, str] = MappingProxyType({})) -> None:
         """Read these partitions, from these offsets, instead of what was read before.
 
         The offsets are those of the topics with these ids; of topics without one, of whatever has the name now.
@@ -187,13 +186,13 @@ class Consumer:
         self._consumer.resume(tp)
         self._still.discard(tp)
 
-    def gaps(self, partitions: Iterable[tuple[str, int]], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
+    def gaps(self, partitions: Iterable[Partition], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
         """Where the group cannot go on without leaving records out, of these partitions. Needs no membership."""
         with translated("read committed offsets"):
             tps = [TopicPartition(*tp) for tp in partitions]
             return gaps.before(self._consumer, raw.committed(self._consumer, tps, topic_ids))
 
-    def gaps_before(self, places: Mapping[tuple[str, int], int], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
+    def gaps_before(self, places: Mapping[Partition, int], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
         """Where a reader at these offsets of these topics cannot go on without leaving records out."""
         with translated("read offsets"):
             positions = {TopicPartition(*tp): Position(at, topic_ids.get(tp[0], "")) for tp, at in places.items()}
@@ -212,42 +211,42 @@ class Consumer:
             raise NotInGroupError("this router is not in its group")
         return Membership(now.group_id, now.generation_id, now.member_id, dict(self._watch.expected))
 
-    def pause(self, partitions: Iterable[tuple[str, int]]) -> None:
+    def pause(self, partitions: Iterable[Partition]) -> None:
         """Fetch nothing of these partitions, those of them that are assigned, until they are resumed."""
         self._consumer.pause(*self._assigned(partitions))
 
-    def resume(self, partitions: Iterable[tuple[str, int]]) -> None:
+    def resume(self, partitions: Iterable[Partition]) -> None:
         """Fetch paused partitions again, from where they stand."""
         self._consumer.resume(*self._assigned(partitions))
 
-    def rewind(self, partitions: Iterable[tuple[str, int]] | None = None) -> None:
+    def rewind(self, partitions: Iterable[Partition] | None = None) -> None:
         """Go back to the committed offsets of these partitions (None: all), with the next `poll`."""
         self._unplaced |= self._consumer.assignment() if partitions is None else self._assigned(partitions)
 
-    def _assigned(self, partitions: Iterable[tuple[str, int]]) -> set[TopicPartition]:
+    def _assigned(self, partitions: Iterable[Partition]) -> set[TopicPartition]:
         return {TopicPartition(*place) for place in partitions}.intersection(self._consumer.assignment())
 
-    def assigned(self) -> set[tuple[str, int]]:
+    def assigned(self) -> set[Partition]:
         """The partitions that this consumer reads."""
         return {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
 
-    def positions(self) -> dict[tuple[str, int], tuple[int, int]]:
+    def positions(self) -> dict[Partition, tuple[int, int]]:
         """Per partition (next offset to read, high watermark), as known from the last fetches."""
         return {(tp.topic, tp.partition): ends for tp, ends in raw.high_watermarks(self._consumer).items()}
 
-    def end_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where each partition ends now (under read_committed: its last stable offset)."""
         with translated("read end offsets"):
             ends = self._consumer.end_offsets([TopicPartition(*tp) for tp in partitions])
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
 
-    def begin_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    def begin_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The first offset that each partition still keeps."""
         with translated("read first offsets"):
             begins = self._consumer.beginning_offsets([TopicPartition(*tp) for tp in partitions])
         return {(tp.topic, tp.partition): offset for tp, offset in begins.items()}
 
-    def offsets_at(self, partitions: Iterable[tuple[str, int]], time_ms: int) -> dict[tuple[str, int], int]:
+    def offsets_at(self, partitions: Iterable[Partition], time_ms: int) -> dict[Partition, int]:
         """The first offset of each partition whose record has that time or a later one; the end where there is none."""
         asked = {TopicPartition(*tp): time_ms for tp in partitions}
         with translated("find offsets by time"):
@@ -256,7 +255,7 @@ class Consumer:
         offsets = ends | {tp: at.offset for tp, at in found.items() if at is not None}
         return {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 
-    def committed(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where the group goes on in each partition; one that it never committed is absent. Needs no membership."""
         with translated("read committed offsets"):
             known = raw.committed_offsets(self._consumer, [TopicPartition(*tp) for tp in partitions])

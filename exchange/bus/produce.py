@@ -15,8 +15,9 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 from exchange.bus import raw, writable
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Membership
-from exchange.bus.refusals import Place, Refusal, RefusedError, refusal
+from exchange.bus.refusals import Refusal, RefusedError, refusal
 from exchange.errors import TransientError
+from exchange.names import Partition
 
 if TYPE_CHECKING:  # loading the kernels takes a command half a second
     from exchange.records.build import Batch
@@ -102,7 +103,7 @@ class Producer:
                 raise FencedError(f"{self.transactional_id} was taken over by another producer") from error
             raise
 
-    def refusals(self, places: Iterable[Place]) -> dict[Place, Refusal]:
+    def refusals(self, places: Iterable[Partition]) -> dict[Partition, Refusal]:
         """Those of the partitions that cannot be written, as far as Kafka's metadata tell; outside of a transaction."""
         self.renew()
         assert self._client is not None
@@ -151,7 +152,7 @@ class Transaction:
         self._noted.clear()
         self._manager.begin_transaction()
 
-    def enlist(self, partitions: Iterable[tuple[str, int]]) -> None:
+    def enlist(self, partitions: Iterable[Partition]) -> None:
         """Name partitions that will be written, which saves round trips; `send` does not need it.
 
         RefusedError, with nothing sent, where one cannot be written as far as Kafka's metadata tell.
@@ -202,14 +203,14 @@ class Transaction:
             if self._deadline <= time.monotonic():
                 raise BusUnavailableError(f"{_place(batch)} was not acknowledged in {self._timeout_s} s")
 
-    def _refused(self) -> dict[Place, Refusal]:
+    def _refused(self) -> dict[Partition, Refusal]:
         """The partitions that took nothing, as known now, where that says something about them alone."""
         taken = {batch.topic_partition for batch in self._sent if raw.acknowledged(batch)}
         waiting = {batch.topic_partition for batch in self._sent if batch.final_state is None}
         errors = writable.unwritable(self._client, waiting) | self._noted
         return _refusals({tp: error for tp, error in errors.items() if tp not in taken})
 
-    def send_offsets(self, offsets: Mapping[tuple[str, int], int], membership: Membership) -> None:
+    def send_offsets(self, offsets: Mapping[Partition, int], membership: Membership) -> None:
         """Commit these next offsets of the group with the transaction, under its generation (KIP-447)."""
         group = ConsumerGroupMetadata(
             group_id=membership.group, generation_id=membership.generation, member_id=membership.member
@@ -253,7 +254,7 @@ def _place(batch: ProducerBatch) -> str:
     return f"a batch for {batch.topic_partition.topic}/{batch.topic_partition.partition}"
 
 
-def _refusals(errors: Mapping[TopicPartition, type[Exception]]) -> dict[Place, Refusal]:
+def _refusals(errors: Mapping[TopicPartition, type[Exception]]) -> dict[Partition, Refusal]:
     """Without the errors that say nothing about one partition alone."""
     found = {(tp.topic, tp.partition): refusal(error, (tp.topic, tp.partition)) for tp, error in errors.items()}
     return {place: why for place, why in found.items() if why is not None}

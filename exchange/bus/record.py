@@ -21,7 +21,7 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-def few(batch: RawBatch) -> list[Record]:
+def records_without_kernels(batch: RawBatch) -> list[Record]:
     """Like `records`, for a batch of few: it needs no kernels, whose loading takes a command half a second."""
     parsed = MemoryRecords(bytes(batch.data)).next_batch()
     return [
@@ -33,7 +33,7 @@ def few(batch: RawBatch) -> list[Record]:
 
 def records(batch: RawBatch) -> list[Record]:
     """The records of a data batch, decompressed, from the wanted offset on."""
-    from exchange.records.scan import scan  # not before it is needed, see `few`
+    from exchange.records.scan import scan  # not before it is needed, see `records_without_kernels`
 
     run = scan([batch])
     starts, ends = run.values.start + run.values.sizes, run.tails.start + run.tails.length

@@ -8,9 +8,7 @@ from typing import NamedTuple
 import kafka.errors as kafka_errors
 
 from exchange.errors import TransientError
-
-Place = tuple[str, int]
-"""A topic and one of its partitions."""
+from exchange.names import Partition
 
 
 class Refusal(NamedTuple):
@@ -32,7 +30,7 @@ class RefusedError(TransientError):
     code = "partition-refused"
     remedy = "do what is said of each topic; all other partitions flow"
 
-    def __init__(self, refusals: Mapping[Place, Refusal]) -> None:
+    def __init__(self, refusals: Mapping[Partition, Refusal]) -> None:
         self.refusals = refusals
         found = dict.fromkeys(refusals.values())
         told = "; ".join(dict.fromkeys(refusal.told for refusal in found))
@@ -70,7 +68,7 @@ KNOWN: dict[type[BaseException], tuple[str, str, str]] = {
 }  # fmt: skip
 
 
-def refusal(error: type[BaseException], place: Place) -> Refusal | None:
+def refusal(error: type[BaseException], place: Partition) -> Refusal | None:
     """The refusal that an error of Kafka is; None where it says nothing about this one partition.
 
     >>> import kafka.errors

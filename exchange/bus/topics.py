@@ -11,7 +11,8 @@ from kafka import KafkaProducer
 from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Consumer
-from exchange.bus.record import Record, few
+from exchange.bus.record import Record, records_without_kernels
+from exchange.names import Partition
 
 # The topic's own max.message.bytes is the limit that counts; the largest is that of exchange.contract.
 MAX_RECORD_BYTES = 10 << 20
@@ -34,8 +35,8 @@ def read_all(cluster: Cluster, topic: str, *, timeout_s: float = 60.0) -> Iterat
 
 def read(
     consumer: Consumer,
-    starts: Mapping[tuple[str, int], int],
-    ends: Mapping[tuple[str, int], int],
+    starts: Mapping[Partition, int],
+    ends: Mapping[Partition, int],
     *,
     timeout_s: float = 60.0,
 ) -> Iterator[Record]:
@@ -48,7 +49,7 @@ def read(
             told = ", ".join(sorted({topic for topic, _ in waiting}))
             raise BusUnavailableError(f"the end of {told} was not reached in {timeout_s:.0f} s")
         for batch in consumer.poll(0.5):
-            yield from few(batch)
+            yield from records_without_kernels(batch)
         positions = consumer.positions()
         waiting = {tp for tp in waiting if positions.get(tp, (0, 0))[0] < ends[tp]}
 

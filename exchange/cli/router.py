@@ -86,7 +86,7 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     settings = Settings()
     plain(reason, "the reason", remedy="give it with --reason")
     cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
-    with Adoption(cluster) as adoption, Publisher(cluster, names.CONTRACT) as out:
+    with Adoption(cluster) as adoption, Publisher(cluster, names.CONTRACT_TOPIC) as out:
         found = adoption.newest.find()
         wanted = chosen(open_gaps(cluster, found.epoch) if found else (), places)
         for gap in wanted:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from exchange.bus.connection import Cluster
 from exchange.bus.topics import read_all
 from exchange.errors import RecordError
-from exchange.names import SCHEMAS
+from exchange.names import SCHEMAS_TOPIC
 from exchange.schema.avro import Schema, parse
 from exchange.schema.registry import Registry
 
@@ -30,7 +30,7 @@ class Schemas:
     def of(self, schema_id: int) -> Schema:
         """The schema of that id; UnknownSchemaError where the registry does not have it either."""
         if schema_id not in self._schemas and schema_id not in self._unknown:
-            registry = Registry.read((r.key, r.value, r.offset) for r in read_all(self._cluster, SCHEMAS))
+            registry = Registry.read((r.key, r.value, r.offset) for r in read_all(self._cluster, SCHEMAS_TOPIC))
             try:
                 self._schemas[schema_id] = registry.schema(schema_id)
             except KeyError:

@@ -133,5 +133,5 @@ def _decode(kind: type[RECORD], value: bytes) -> RECORD:
     try:
         return kind.model_validate_json(value)
     except ValidationError as error:
-        message = f"a record of {names.QUOTA} is not a {kind.__name__.lower()}: {error.error_count()} mistakes"
+        message = f"a record of {names.QUOTA_TOPIC} is not a {kind.__name__.lower()}: {error.error_count()} mistakes"
         raise QuotaRecordError(message) from error

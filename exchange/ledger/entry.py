@@ -98,7 +98,7 @@ class Entry:
     @property
     def is_adoption(self) -> bool:
         """Whether the entry says that a router took a new epoch, and covers no source records."""
-        return self.topic == names.CONTRACT
+        return self.topic == names.CONTRACT_TOPIC
 
     def offset(self, index: int) -> int:
         """The source offset of record `index`; IndexError outside of the entry."""
@@ -115,7 +115,7 @@ def adoption(epoch: int, router: str, time_ms: int, offset: int) -> Entry:
         epoch=epoch,
         router=router,
         time_ms=time_ms,
-        topic=names.CONTRACT,
+        topic=names.CONTRACT_TOPIC,
         partition=0,
         runs=(Span(offset, 1),),
         count=1,

@@ -18,6 +18,7 @@ from exchange.ledger.entry import decode, validate_entry
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.step import Marker, Placed, State, Step
 from exchange.ledger.store import FOLLOW_ANEW, LedgerContradictionError, Store
+from exchange.names import Partition
 from exchange.records.header import RawBatch
 from exchange.schema import wire
 
@@ -52,7 +53,7 @@ class Follower:
         self._cluster = cluster
         self._store = store
         self._clock = clock
-        self._next: dict[tuple[str, int], int] = {}
+        self._next: dict[Partition, int] = {}
         self._failure: str | None = None
         self._behind = 0
 
@@ -87,10 +88,10 @@ class Follower:
     def _open(self) -> Consumer:
         taken = self._store.positions()
         with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
-            ledger = [(names.LEDGER, p) for p in consumer.partitions(names.LEDGER)]
+            ledger = [(names.LEDGER_TOPIC, p) for p in consumer.partitions(names.LEDGER_TOPIC)]
             if not ledger:
-                raise LedgerMissingError(f"there is no topic {names.LEDGER} yet")
-            wanted = [*ledger, (names.CONTRACT, 0)] if consumer.partitions(names.CONTRACT) else ledger
+                raise LedgerMissingError(f"there is no topic {names.LEDGER_TOPIC} yet")
+            wanted = [*ledger, (names.CONTRACT_TOPIC, 0)] if consumer.partitions(names.CONTRACT_TOPIC) else ledger
             ends = consumer.end_offsets(wanted)
             topic_ids = consumer.topic_ids({topic for topic, _ in wanted})
         self._store.require_topics(topic_ids)
@@ -138,7 +139,7 @@ class Follower:
         # Read uncommitted and with markers, a topic that nobody compacts has no gaps.
         if batch.header.base_offset != start:
             raise _gap(place, batch.header.base_offset, start)
-        if batch.topic == names.CONTRACT:
+        if batch.topic == names.CONTRACT_TOPIC:
             take_epochs(step, batch)
         elif batch.header.is_control:
             state: State = "committed" if batch.committed else "aborted"
@@ -156,7 +157,7 @@ class Follower:
         self._behind = sum(
             max(0, end - self._next[place])
             for place, (_, end) in consumer.positions().items()
-            if place[0] == names.LEDGER
+            if place[0] == names.LEDGER_TOPIC
         )
         metrics.LEDGER_FOLLOWER_LAG.set(self._behind)
         if not self._behind:
@@ -193,7 +194,7 @@ def _place(batch: RawBatch, offset: int) -> str:
     return f"{batch.topic}/{batch.partition} offset {offset}"
 
 
-def _gap(place: tuple[str, int], found: int, wanted: int) -> LedgerContradictionError:
+def _gap(place: Partition, found: int, wanted: int) -> LedgerContradictionError:
     return LedgerContradictionError(
         f"{place[0]}/{place[1]} goes on at offset {found}, not at {wanted}",
         remedy=FOLLOW_ANEW,

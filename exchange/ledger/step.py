@@ -7,6 +7,7 @@ from typing import Literal
 
 from exchange.contract.model import Epoch
 from exchange.ledger.entry import Entry
+from exchange.names import Partition
 
 State = Literal["open", "committed", "aborted"]
 
@@ -44,7 +45,7 @@ class Step:
     entries: list[Placed] = field(default_factory=list)
     markers: list[Marker] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
-    positions: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    positions: dict[Partition, tuple[int, int]] = field(default_factory=dict)
     records: int = 0
     _open: dict[tuple[int, int], list[Placed]] = field(default_factory=dict)
 

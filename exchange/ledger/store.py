@@ -29,6 +29,7 @@ from exchange.contract.rounding import in_words
 from exchange.errors import CorruptionError, TransientError
 from exchange.ledger import tables, tag_index
 from exchange.ledger.step import Placed, State, Step
+from exchange.names import Partition
 from exchange.settings import Settings
 
 FOLLOW_ANEW = "the topic was truncated or made anew: restore it, or follow it into an empty database"
@@ -70,7 +71,7 @@ class Store:
                 tables.metadata.create_all(self.engine)
             _add_replay(self.engine)
 
-    def positions(self) -> dict[tuple[str, int], int]:
+    def positions(self) -> dict[Partition, int]:
         """Per (topic, partition), the offset after the last one taken."""
         with translated(), self.engine.connect() as connection:
             return {(topic, p): offset for topic, p, offset in connection.execute(select(tables.positions))}
@@ -187,7 +188,7 @@ def _unknown(connection: Connection, placed: Sequence[Placed]) -> list[Placed]:
     for p in placed:
         if known.get((p.partition, p.offset), p.digest) != p.digest:
             raise LedgerContradictionError(
-                f"{names.LEDGER}/{p.partition} offset {p.offset} is not what was read before"
+                f"{names.LEDGER_TOPIC}/{p.partition} offset {p.offset} is not what was read before"
             )
     return [p for p in placed if (p.partition, p.offset) not in known]
 

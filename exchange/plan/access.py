@@ -11,7 +11,7 @@ from exchange.contract.model import Contract
 from exchange.plan.topics import PREFIXES
 
 Pattern = Literal["literal", "prefixed"]
-OWN_TOPICS = (names.CONTRACT, names.LEDGER, names.QUOTA, names.SCHEMAS)
+OWN_TOPICS = (names.CONTRACT_TOPIC, names.LEDGER_TOPIC, names.QUOTA_TOPIC, names.SCHEMAS_TOPIC)
 _SHARED = ("topic", "group", "transactional-id")  # kinds of which others on the cluster have their own
 
 
@@ -51,13 +51,13 @@ def owned(rule: Rule, principals: Collection[str]) -> bool:
     if rule.principal in principals:
         return reaches(rule, principals) or rule.kind not in _SHARED
     moves_records = rule.operation in ("read", "write", "all")
-    return moves_records and _is_inside(rule, principals) and rule.name != names.SCHEMAS
+    return moves_records and _is_inside(rule, principals) and rule.name != names.SCHEMAS_TOPIC
 
 
 def reaches(rule: Rule, principals: Collection[str]) -> bool:
     """Whether a rule touches something of the exchange, if only by a wildcard or a shorter prefix."""
     everything = rule.pattern == "literal" and rule.name == "*"
-    spaces = (*_spaces(rule.kind, principals), names.SCHEMAS)
+    spaces = (*_spaces(rule.kind, principals), names.SCHEMAS_TOPIC)
     covers = rule.pattern == "prefixed" and any(space.startswith(rule.name) for space in spaces)
     return _is_inside(rule, principals) or (rule.kind in _SHARED and (everything or covers))
 
@@ -68,7 +68,9 @@ def principals(departments: Iterable[str]) -> frozenset[str]:
 
 
 def _is_inside(rule: Rule, principals: Collection[str]) -> bool:
-    return (rule.kind == "topic" and rule.name == names.SCHEMAS) or rule.name.startswith(_spaces(rule.kind, principals))
+    return (rule.kind == "topic" and rule.name == names.SCHEMAS_TOPIC) or rule.name.startswith(
+        _spaces(rule.kind, principals)
+    )
 
 
 def _spaces(kind: str, principals: Collection[str]) -> tuple[str, ...]:
@@ -89,10 +91,10 @@ def _department(name: str) -> Iterator[Rule]:
     yield rule("topic", names.quarantine_topic(f"{name}."), "prefixed", "read")
     yield rule("topic", names.cursor_topic(name), "literal", "read")
     yield rule("topic", names.cursor_topic(name), "literal", "write")
-    yield rule("topic", names.CONTRACT, "literal", "read")
-    yield rule("topic", names.SCHEMAS, "literal", "read")
+    yield rule("topic", names.CONTRACT_TOPIC, "literal", "read")
+    yield rule("topic", names.SCHEMAS_TOPIC, "literal", "read")
     # How much grants with a quota deliver, as open as the grants themselves are in the contract.
-    yield rule("topic", names.QUOTA, "literal", "read")
+    yield rule("topic", names.QUOTA_TOPIC, "literal", "read")
     yield rule("group", f"{name}.", "prefixed", "read")
     yield rule("transactional-id", f"{name}.", "prefixed", "write")
 
@@ -102,15 +104,15 @@ def _router() -> Iterator[Rule]:
         return Rule(principal(names.ROUTER_PRINCIPAL), kind, resource, pattern, operation)
 
     yield rule("topic", "subject.", "prefixed", "read")
-    yield rule("topic", names.CONTRACT, "literal", "read")
-    yield rule("topic", names.SCHEMAS, "literal", "read")
+    yield rule("topic", names.CONTRACT_TOPIC, "literal", "read")
+    yield rule("topic", names.SCHEMAS_TOPIC, "literal", "read")
     yield rule("topic", "inbox.", "prefixed", "write")
     yield rule("topic", "quarantine.", "prefixed", "write")
-    yield rule("topic", names.LEDGER, "literal", "write")
+    yield rule("topic", names.LEDGER_TOPIC, "literal", "write")
     # A replay finds there what was delivered before.
-    yield rule("topic", names.LEDGER, "literal", "read")
-    yield rule("topic", names.QUOTA, "literal", "read")
-    yield rule("topic", names.QUOTA, "literal", "write")
+    yield rule("topic", names.LEDGER_TOPIC, "literal", "read")
+    yield rule("topic", names.QUOTA_TOPIC, "literal", "read")
+    yield rule("topic", names.QUOTA_TOPIC, "literal", "write")
     # The live group has the bare name, a replay's is `exchange.router.replay.<id>`.
     yield rule("group", names.ROUTER_GROUP, "literal", "read")
     yield rule("group", f"{names.ROUTER_GROUP}.", "prefixed", "read")

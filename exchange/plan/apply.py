@@ -57,9 +57,9 @@ def read_actual(cluster: Cluster) -> Actual:
     """The cluster as it is now."""
     with Admin(cluster) as admin:
         topics, access, rates, known_as = admin.topics(), admin.access(), admin.rates(), admin.cluster_id()
-    newest = latest_epoch(cluster) if names.CONTRACT in topics else None
+    newest = latest_epoch(cluster) if names.CONTRACT_TOPIC in topics else None
     epoch = newest.epoch if newest else None
-    registry = _registry(cluster) if names.SCHEMAS in topics else Registry()
+    registry = _registry(cluster) if names.SCHEMAS_TOPIC in topics else Registry()
     departments = frozenset(_departments(cluster, epoch)) if epoch else frozenset()
     return Actual(topics, registry, epoch, departments, access, rates, known_as)
 
@@ -108,7 +108,7 @@ def _each(changes: Iterable[Change], kind: type[CHANGE], progress: Callable[[Cha
 
 
 def _registry(cluster: Cluster) -> Registry:
-    return Registry.read((record.key, record.value, record.offset) for record in read_all(cluster, names.SCHEMAS))
+    return Registry.read((record.key, record.value, record.offset) for record in read_all(cluster, names.SCHEMAS_TOPIC))
 
 
 def _publish_schemas(cluster: Cluster, changes: Iterable[Change], progress: Callable[[Change], None]) -> None:
@@ -117,7 +117,7 @@ def _publish_schemas(cluster: Cluster, changes: Iterable[Change], progress: Call
     records = [r for level in levels for r in level.records] + [r for schema in schemas for r in schema.records]
     if not records:
         return
-    publish(cluster, names.SCHEMAS, records)
+    publish(cluster, names.SCHEMAS_TOPIC, records)
     # The log's order decides between two writers, as it does for Confluent's registry: read who won.
     registry = _registry(cluster)
     for schema in schemas:
@@ -138,7 +138,7 @@ def _publish_epoch(cluster: Cluster, change: PublishEpoch) -> None:
     if len(value) > CONTRACT_MESSAGE_BYTES - _RECORD_OVERHEAD_BYTES:
         message = f"the contract and its schemas have {len(value)} bytes, more than a record can hold"
         raise PlanRefusedError(message, remedy="split the exchange into two")
-    [offset] = publish(cluster, names.CONTRACT, [(epochs.key(change.epoch.number), value)])
+    [offset] = publish(cluster, names.CONTRACT_TOPIC, [(epochs.key(change.epoch.number), value)])
     newest = latest_epoch(cluster)
     if newest is None or newest.offset != offset:
         message = f"another administrator published epoch {change.epoch.number} first"

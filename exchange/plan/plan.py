@@ -133,7 +133,7 @@ def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Col
 
 def too_many(name: str, topic: Topic, existing: Topic) -> str:
     """What to say of partitions that the contract does not ask for; empty where there are none, and of the ledger."""
-    if name == names.LEDGER or existing.partitions <= topic.partitions:
+    if name == names.LEDGER_TOPIC or existing.partitions <= topic.partitions:
         return ""
     return f"has {existing.partitions} partitions, the contract says {topic.partitions}; Kafka cannot take any away"
 
@@ -149,7 +149,7 @@ def _was_lowered(name: str, topic: Topic, epoch: Epoch | None) -> bool:
 def _existing(plan: Plan, name: str, topic: Topic, actual: Actual) -> None:
     existing = actual.topics[name]
     # Entries go to a ledger partition by hash, and in order: its number of partitions stays what it is.
-    if name != names.LEDGER and existing.partitions < topic.partitions:
+    if name != names.LEDGER_TOPIC and existing.partitions < topic.partitions:
         plan.changes.append(AddPartitions(name, existing.partitions, topic.partitions))
     if message := too_many(name, topic, existing):
         if _was_lowered(name, topic, actual.epoch):
@@ -178,7 +178,7 @@ class _Schemas:
         if not self._registry.has_level:
             level = self._registry.level
             self._plan.changes.append(SetCompatibility("", level, tuple(self._registry.set_compatibility(None, level))))
-        ledger = self._register(names.value_subject(names.LEDGER), self._ledger)
+        ledger = self._register(names.value_subject(names.LEDGER_TOPIC), self._ledger)
         current = {s: self._writer(s, schema) for s, schema in self._loaded.schemas.items()}
         writers = {s: self._writer_ids(s, schema_id) for s, schema_id in current.items()}
         if self._plan.refusals:
@@ -205,7 +205,7 @@ class _Schemas:
         if last is None or not same_content(last, epoch):
             told = tuple(differences(last.contract if last else None, self._loaded.contract))
             readers = tuple(access_of_readers(last, epoch))
-            self._plan.changes.append(PublishEpoch(names.CONTRACT, epoch, told, readers))
+            self._plan.changes.append(PublishEpoch(names.CONTRACT_TOPIC, epoch, told, readers))
 
     def _register(self, subject: str, schema: Schema) -> int:
         """The schema's id, compatible with the others; 0 where it is refused."""

@@ -51,7 +51,7 @@ def _needs(change: Change, other: Change, epoch: Epoch | None) -> bool:
     if isinstance(change, PublishEpoch):
         return ORDER.index(type(other)) < ORDER.index(PublishEpoch)
     if change.part == "schemas":
-        return isinstance(other, CreateTopic) and other.target == names.SCHEMAS
+        return isinstance(other, CreateTopic) and other.target == names.SCHEMAS_TOPIC
     if epoch is None or not isinstance(other, PublishEpoch):
         return False
     if isinstance(change, RemoveAccess):

@@ -58,16 +58,16 @@ def own(replication: int) -> dict[str, Topic]:
     durable = _durable(replication)
     for_ever = durable | {"cleanup.policy": "delete", "retention.ms": "-1"}
     return {
-        names.SCHEMAS: Topic(1, replication, durable | {"cleanup.policy": "compact"}),
-        names.CONTRACT: Topic(1, replication, for_ever | {"max.message.bytes": str(CONTRACT_MESSAGE_BYTES)}),
-        names.QUOTA: Topic(
+        names.SCHEMAS_TOPIC: Topic(1, replication, durable | {"cleanup.policy": "compact"}),
+        names.CONTRACT_TOPIC: Topic(1, replication, for_ever | {"max.message.bytes": str(CONTRACT_MESSAGE_BYTES)}),
+        names.QUOTA_TOPIC: Topic(
             2,
             replication,
             durable
             | _BROKER_TIME
             | {"cleanup.policy": "delete", "retention.ms": str(QUOTA_DAYS * DAY_MS), "segment.ms": str(DAY_MS)},
         ),
-        names.LEDGER: Topic(
+        names.LEDGER_TOPIC: Topic(
             LEDGER_PARTITIONS, replication, for_ever | _BROKER_TIME | {"max.message.bytes": str(LEDGER_MESSAGE_BYTES)}
         ),
     }

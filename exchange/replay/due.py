@@ -136,8 +136,8 @@ def survey(cluster: Cluster, order: Order, topic: str) -> Survey:
 def _entries(cluster: Cluster, topic: str, windows: Mapping[int, Window], since_ms: int) -> Iterator[Entry]:
     """The committed entries about these partitions; waits for those whose transaction is open."""
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
-        count = len(consumer.partitions(names.LEDGER))
-        places = {(names.LEDGER, ledger_partition(topic, partition, count)) for partition in windows}
+        count = len(consumer.partitions(names.LEDGER_TOPIC))
+        places = {(names.LEDGER_TOPIC, ledger_partition(topic, partition, count)) for partition in windows}
         starts = consumer.offsets_at(places, max(0, since_ms))
         ends = consumer.end_offsets(places)
     wanted = {record_key(topic, partition) for partition in windows}

@@ -143,7 +143,7 @@ class Replay:
             # After the producer was opened: whoever published an epoch before could not fence it, and what
             # another replay of the grant had open is decided.
             watch.catch_up(source.end_offsets([CONTRACT])[CONTRACT], TIMEOUT_S)
-            writer = Writer(out, len(source.partitions(names.LEDGER)), self._clock)
+            writer = Writer(out, len(source.partitions(names.LEDGER_TOPIC)), self._clock)
             self._adopt(watch.newest, writer)
             assert self._current is not None
             quotas = clients.enter_context(Quotas(self._cluster, self._instance, self._clock))

@@ -13,17 +13,18 @@ from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer
-from exchange.bus.record import few
+from exchange.bus.record import records_without_kernels
 from exchange.epochs import Newest, Published
 from exchange.errors import TransientError
 from exchange.ledger import entry as ledger
+from exchange.names import Partition
 from exchange.printable import printable
 from exchange.records.header import RawBatch
 from exchange.schema import wire
 
 ANSWER_S = 0.3  # a router under full load takes a tenth; one that is fenced loses one transaction
 _PREFIX = f"{names.ROUTER_GROUP}."
-_GROUP, _CONTRACT = "exchange.apply", (names.CONTRACT, 0)
+_GROUP, _CONTRACT = "exchange.apply", (names.CONTRACT_TOPIC, 0)
 
 
 class EpochNotTakenError(TransientError):
@@ -64,7 +65,7 @@ class Adoption:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._open: dict[int, set[str]] = {}
-        self._start: dict[tuple[str, int], int] = {}
+        self._start: dict[Partition, int] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as clients, ThreadPoolExecutor(2) as pool:
@@ -87,8 +88,8 @@ class Adoption:
     def _watch(self, clients: ExitStack) -> None:
         # Uncommitted: the open transaction of a router that stands still must not hide what others committed.
         self._consumer = clients.enter_context(Consumer(self._cluster, isolation="read_uncommitted", control=True))
-        if partitions := self._consumer.partitions(names.LEDGER):
-            place = (names.LEDGER, ledger.ledger_partition(names.CONTRACT, 0, len(partitions)))
+        if partitions := self._consumer.partitions(names.LEDGER_TOPIC):
+            place = (names.LEDGER_TOPIC, ledger.ledger_partition(names.CONTRACT_TOPIC, 0, len(partitions)))
             self._start = self._consumer.end_offsets([place])
         self.newest = Newest(self._consumer)
 
@@ -134,8 +135,8 @@ class Adoption:
         if batch.header.is_control:
             said = self._open.pop(batch.header.producer_id, set())
             return said if batch.committed else set()
-        for record in few(batch):
-            if record.key == ledger.record_key(names.CONTRACT, 0) and record.value is not None:
+        for record in records_without_kernels(batch):
+            if record.key == ledger.record_key(names.CONTRACT_TOPIC, 0) and record.value is not None:
                 entry = ledger.decode(wire.unpack(record.value)[1])
                 if entry.epoch >= epoch:
                     self._open.setdefault(batch.header.producer_id, set()).add(_PREFIX + entry.router)

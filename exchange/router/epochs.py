@@ -15,7 +15,7 @@ from exchange.epochs import Published, latest_epoch
 from exchange.errors import TransientError
 
 _log = logging.getLogger("exchange.router")
-CONTRACT = (names.CONTRACT, 0)
+CONTRACT = (names.CONTRACT_TOPIC, 0)
 
 
 class ContractUnreadError(TransientError):

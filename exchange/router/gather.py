@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from exchange.bus.consume import Consumer, Membership
 from exchange.gap import Gap, GapError
+from exchange.names import Partition
 from exchange.records.header import RawBatch
 
 MAX_RUN_RECORDS = 32_768  # of one ledger entry: its tags stay within 512 KiB
@@ -22,10 +23,10 @@ class Gathered:
     `positions` says how far each partition was read, markers behind the last batch included. `gaps` were found.
     """
 
-    batches: dict[tuple[str, int], list[RawBatch]] = field(default_factory=dict)
+    batches: dict[Partition, list[RawBatch]] = field(default_factory=dict)
     size_bytes: int = 0
     membership: Membership | None = None
-    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    positions: dict[Partition, int] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
 
     def add(self, batch: RawBatch) -> None:
@@ -33,7 +34,7 @@ class Gathered:
         self.batches.setdefault((batch.topic, batch.partition), []).append(batch)
         self.size_bytes += len(batch.data)
 
-    def drop(self, partitions: set[tuple[str, int]]) -> None:
+    def drop(self, partitions: set[Partition]) -> None:
         """Forget partitions that now belong to another router."""
         for partition in partitions:
             self.batches.pop(partition, None)
@@ -46,17 +47,17 @@ class Gathered:
             part.batches[place] = batches
         return [parts[key] for key in sorted(parts)]
 
-    def starts(self) -> dict[tuple[str, int], int]:
+    def starts(self) -> dict[Partition, int]:
         """Per partition, the first offset that is wanted of its first batch."""
         firsts = {partition: batches[0] for partition, batches in self.batches.items()}
         return {place: max(first.header.base_offset, first.from_offset) for place, first in firsts.items()}
 
-    def offsets(self) -> dict[tuple[str, int], int]:
+    def offsets(self) -> dict[Partition, int]:
         """Per partition, where to go on: after its last batch, and the markers behind it."""
         ends = {place: batches[-1].header.next_offset for place, batches in self.batches.items()}
         return {place: max(end, self.positions.get(place, 0)) for place, end in ends.items()}
 
-    def runs(self) -> Iterator[tuple[tuple[str, int], list[RawBatch]]]:
+    def runs(self) -> Iterator[tuple[Partition, list[RawBatch]]]:
         """Each partition's batches, in runs of bounded size."""
         for partition, batches in self.batches.items():
             run: list[RawBatch] = []
@@ -89,7 +90,7 @@ class Gatherer:
         self._clock = clock
         self._open = Gathered()
 
-    def revoked(self, partitions: set[tuple[str, int]]) -> None:
+    def revoked(self, partitions: set[Partition]) -> None:
         """The consumer's `on_revoked`."""
         self._open.drop(partitions)
 

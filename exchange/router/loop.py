@@ -21,6 +21,7 @@ from exchange.contract.period import ms_of
 from exchange.epochs import Published
 from exchange.errors import ExchangeError, TransientError
 from exchange.ledger import entry as ledger
+from exchange.names import Partition
 from exchange.records import hashes
 from exchange.records.scan import scan
 from exchange.records.warm_up import warm_up
@@ -236,7 +237,7 @@ class Router:
             self._decided = []
         self._quotas.committed()
 
-    def _revoked(self, partitions: set[tuple[str, int]]) -> None:
+    def _revoked(self, partitions: set[Partition]) -> None:
         """The group takes partitions away: let the last transaction end, if it does soon."""
         wait([self._writing], timeout=REVOKE_S)
         self._gatherer.revoked(partitions)
@@ -292,10 +293,10 @@ class Router:
 
 
 def _ledger_partitions(source: Consumer) -> int:
-    if count := len(source.partitions(names.LEDGER)):
+    if count := len(source.partitions(names.LEDGER_TOPIC)):
         return count
     remedy = "nothing can be routed without it: `exchange apply` makes it again"
-    raise NoLedgerError(f"{names.LEDGER} does not exist", remedy=remedy)
+    raise NoLedgerError(f"{names.LEDGER_TOPIC} does not exist", remedy=remedy)
 
 
 def _done() -> Future[None]:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from exchange.bus.consume import Consumer
-from exchange.bus.refusals import Place
 from exchange.contract.epoch import accepts
 from exchange.contract.model import Epoch
 from exchange.contract.period import ms_of
 from exchange.gap import Gap
 from exchange.ledger import entry as ledger
+from exchange.names import Partition
 from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Writer
 
@@ -67,10 +67,10 @@ class Passed:
     def __init__(self, suspended: Suspended, clock: Callable[[], float] = time.monotonic) -> None:
         self._suspended = suspended
         self._clock = clock
-        self._reached: dict[Place, int] = {}
+        self._reached: dict[Partition, int] = {}
         self._at_s = 0.0
 
-    def committed(self, offsets: Mapping[Place, int]) -> None:
+    def committed(self, offsets: Mapping[Partition, int]) -> None:
         """These offsets are committed, or are about to be with what was decided."""
         self._reached |= offsets
 
@@ -78,7 +78,7 @@ class Passed:
         """The group shares its partitions out anew."""
         self._reached = {}
 
-    def due(self, source: Consumer, *, at_once: bool = False) -> dict[Place, int]:
+    def due(self, source: Consumer, *, at_once: bool = False) -> dict[Partition, int]:
         """What to commit, each minute or `at_once`, when all that was decided is committed; mostly nothing."""
         if not at_once and self._clock() - self._at_s < PASSED_S:
             return {}

@@ -9,8 +9,8 @@ from datetime import date, datetime
 
 from exchange import names
 from exchange.bus import Cluster
-from exchange.bus.log import Log
 from exchange.bus.record import Record
+from exchange.bus.shared_log import SharedLog
 from exchange.contract.model import Grant
 from exchange.contract.period import city_day, moment_of
 from exchange.contract.quota import CLAIMS, USES, Claims, day_from_ms, decode_claim, decode_use
@@ -58,5 +58,5 @@ def quotas_of(cluster: Cluster, now: datetime, *, department: str = "", grant_id
 
 
 def _records(cluster: Cluster, partition: int, now: datetime) -> Iterator[Record]:
-    with Log(cluster, names.QUOTA, partition, since_ms=day_from_ms(now)) as log:
+    with SharedLog(cluster, names.QUOTA_TOPIC, partition, since_ms=day_from_ms(now)) as log:
         yield from log.read_to(log.end())

@@ -11,8 +11,8 @@ from typing import Self
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.connection import BusUnavailableError
-from exchange.bus.log import Log
 from exchange.bus.record import Record
+from exchange.bus.shared_log import SharedLog
 from exchange.contract.model import Grant, Quota
 from exchange.contract.period import city_day, moment_of
 from exchange.contract.quota import (
@@ -53,7 +53,7 @@ class Quotas:
         self._instance = instance
         self._clock = clock
         self._cluster = cluster
-        self._logs: tuple[Log, Log] | None = None  # of claims and of uses
+        self._logs: tuple[SharedLog, SharedLog] | None = None  # of claims and of uses
         self._is_lost = True
         self._forget()
 
@@ -85,27 +85,27 @@ class Quotas:
             self.close()
             self._forget()
             self._is_lost = True
-            remedy = f"`exchange apply` makes {names.QUOTA} again where it is missing"
+            remedy = f"`exchange apply` makes {names.QUOTA_TOPIC} again where it is missing"
             raise NoQuotaError(f"quotas are not known: {error.message}", remedy=remedy) from error
 
-    def _know(self) -> Log:
+    def _know(self) -> SharedLog:
         """The log of claims, with all known that it and the log of uses said when the last transaction was lost."""
         claims, uses = self._logs = self._logs or self._connect()
         if self._is_lost:
             self._recover(claims, uses)
         return claims
 
-    def _connect(self) -> tuple[Log, Log]:
+    def _connect(self) -> tuple[SharedLog, SharedLog]:
         begin_ms = day_from_ms(self._clock.now())
         with ExitStack() as stack:
             claims, uses = (
-                stack.enter_context(Log(self._cluster, names.QUOTA, partition, since_ms=begin_ms))
+                stack.enter_context(SharedLog(self._cluster, names.QUOTA_TOPIC, partition, since_ms=begin_ms))
                 for partition in (CLAIMS, USES)
             )
             stack.pop_all()
         return claims, uses
 
-    def _claim(self, log: Log, grant: str, quota: Quota, records: int) -> int:
+    def _claim(self, log: SharedLog, grant: str, quota: Quota, records: int) -> int:
         day = city_day(self._clock.now())
         kept = self._kept(grant, day)
         left = _left(quota, self._claims.claimed(grant, day))
@@ -115,7 +115,7 @@ class Quotas:
         offset = log.append(grant.encode(), encode(claim))
         given = self._read_claims(log, offset + 1).get(offset)
         if given is None:
-            raise BusUnavailableError(f"{names.QUOTA} was made anew: a claim was not found where it was appended")
+            raise BusUnavailableError(f"{names.QUOTA_TOPIC} was made anew: a claim was not found where it was appended")
         self._deciding[grant, given.day] += given.records
         report.quota(grant, _left(quota, self._claims.claimed(grant, given.day)))
         return given.records
@@ -139,7 +139,7 @@ class Quotas:
         self._is_lost = True
         self._deciding, self._writing = Counter(), Counter()
 
-    def _recover(self, claims: Log, uses: Log) -> None:
+    def _recover(self, claims: SharedLog, uses: SharedLog) -> None:
         self._read_claims(claims, claims.end())
         for record in uses.read_to(uses.end()):
             use = decode_use(record.value or b"")
@@ -165,7 +165,7 @@ class Quotas:
         under_way = self._deciding[grant, day] + self._writing[grant, day]
         return max(0, self._own[grant, day] - self._used[grant, day] - under_way)
 
-    def _read_claims(self, log: Log, end: int) -> dict[int, Given]:
+    def _read_claims(self, log: SharedLog, end: int) -> dict[int, Given]:
         """What the claims give that were appended since the last reading, by offset."""
         return {record.offset: self._take(record) for record in log.read_to(end)}
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from exchange import metrics, names
-from exchange.bus.refusals import Place
 from exchange.contract.model import Epoch
 from exchange.contract.period import end_of
+from exchange.names import Partition
 from exchange.router.gather import Gathered
 from exchange.router.step import Step
 
@@ -71,14 +71,14 @@ class Lag:
 
     def __init__(self) -> None:
         self._done_s: dict[str, float] = {}
-        self._marks: dict[str, tuple[float, dict[Place, int]]] = {}
+        self._marks: dict[str, tuple[float, dict[Partition, int]]] = {}
 
-    def show(self, done: Mapping[Place, tuple[int, int]], now_s: float) -> int:
+    def show(self, done: Mapping[Partition, tuple[int, int]], now_s: float) -> int:
         """Update the gauges, from how far each partition is committed and where it ends; return the sum of records.
 
         A subject whose partitions went to another router is no longer shown.
         """
-        by_subject: defaultdict[str, dict[Place, tuple[int, int]]] = defaultdict(dict)
+        by_subject: defaultdict[str, dict[Partition, tuple[int, int]]] = defaultdict(dict)
         for place, reached in done.items():
             by_subject[names.subject_of(place[0])][place] = reached
         for subject in self._done_s.keys() - by_subject.keys():
@@ -94,7 +94,7 @@ class Lag:
             metrics.LAG_SECONDS.labels(subject).set(now_s - self._reached(subject, places, behind, now_s))
         return total
 
-    def _reached(self, subject: str, places: Mapping[Place, tuple[int, int]], behind: int, now_s: float) -> float:
+    def _reached(self, subject: str, places: Mapping[Partition, tuple[int, int]], behind: int, now_s: float) -> float:
         """The newest moment all of whose records are known to be committed."""
         marked_s, ends = self._marks.get(subject, (now_s, {}))
         if behind == 0 or subject not in self._done_s:

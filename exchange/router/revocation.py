@@ -50,7 +50,7 @@ def revoke(cluster: Cluster, path: Path, grant_id: str, now: datetime, require: 
     """
     with ThreadPoolExecutor(2) as pool:
         # While Kafka and the routers answer.
-        opened, edited = pool.submit(Publisher, cluster, names.CONTRACT), pool.submit(_edited, path, grant_id)
+        opened, edited = pool.submit(Publisher, cluster, names.CONTRACT_TOPIC), pool.submit(_edited, path, grant_id)
         with Adoption(cluster) as adoption, opened.result() as out:
             grant = _find(cluster, path, adoption.newest, grant_id, now)
             require(grant)

@@ -9,9 +9,10 @@ from exchange import names
 from exchange.bus.connection import BusForbiddenError
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import Producer
-from exchange.bus.refusals import Place, RefusedError
+from exchange.bus.refusals import RefusedError
 from exchange.contract.quota import CLAIMS
 from exchange.errors import ExchangeError
+from exchange.names import Partition
 from exchange.router.gather import Gathered
 from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Decided, Writer
@@ -29,9 +30,9 @@ class Sources:
         self._clock = clock
         self._partitions: dict[str, int] = {}
         self._missed: dict[str, float] = {}
-        self._absent: dict[Cause, set[Place]] = {}
-        self._paused: set[Place] = set()
-        self._aside: dict[Place, tuple[int, int]] = {}
+        self._absent: dict[Cause, set[Partition]] = {}
+        self._paused: set[Partition] = set()
+        self._aside: dict[Partition, tuple[int, int]] = {}
         self._aside_at_s = clock()
 
     def subscribe(self, partitions: Mapping[str, int], ids: Mapping[str, str]) -> None:
@@ -57,14 +58,14 @@ class Sources:
 
     def leave_aside(self, error: RefusedError, decided: Collection[Decided], writer: Writer) -> bool:
         """Suspend the partitions that feed what takes nothing; False where that would be all of them, or none."""
-        if any(place[0] == names.LEDGER and why.is_of_topic for place, why in error.refusals.items()):
+        if any(place[0] == names.LEDGER_TOPIC and why.is_of_topic for place, why in error.refusals.items()):
             return False
-        found: dict[Cause, set[Place]] = {}
+        found: dict[Cause, set[Partition]] = {}
         assigned = self._consumer.assigned()
         for one in decided:
             for place, feeding in writer.feeders(one, error.refusals).items():
                 why = error.refusals[place]
-                is_all = why.is_of_topic and place[0] != names.QUOTA
+                is_all = why.is_of_topic and place[0] != names.QUOTA_TOPIC
                 cause = Cause(why.code, why.told, why.remedy, (place[0], 0) if is_all else place)
                 also = _of({topic for topic, _ in feeding}, assigned) if is_all else set()
                 found.setdefault(cause, set()).update(feeding | also)
@@ -79,7 +80,7 @@ class Sources:
 
     def leave_unclaimed(self, error: ExchangeError, topics: set[str]) -> bool:
         """Suspend the partitions of these topics, where grants have quotas and no claim can be made."""
-        cause = Cause(error.code, error.message, error.remedy, (names.QUOTA, CLAIMS))
+        cause = Cause(error.code, error.message, error.remedy, (names.QUOTA_TOPIC, CLAIMS))
         found = _of(topics, self._consumer.assigned())
         self._suspended.suspend({cause: found})
         return bool(found)
@@ -104,7 +105,7 @@ class Sources:
             if self._absent:
                 self._consumer.refresh()
 
-    def done(self, under_way: Gathered) -> dict[Place, tuple[int, int]]:
+    def done(self, under_way: Gathered) -> dict[Partition, tuple[int, int]]:
         """How far each partition is committed, where nothing but `under_way` is not, and where it ends."""
         starts = under_way.starts()
         done = {place: (starts.get(place, at), end) for place, (at, end) in self._consumer.positions().items()}
@@ -117,7 +118,7 @@ class Sources:
             self._aside_at_s = self._clock()
         return done | self._aside
 
-    def is_known(self, done: Mapping[Place, tuple[int, int]]) -> bool:
+    def is_known(self, done: Mapping[Partition, tuple[int, int]]) -> bool:
         """Whether that tells of every partition."""
         return done.keys() >= self._consumer.assigned()
 
@@ -134,7 +135,7 @@ class Sources:
         self._suspended.try_again(self._absent.keys() - absent.keys())
         self._absent = absent
 
-    def _places(self, topic: str) -> set[Place]:
+    def _places(self, topic: str) -> set[Partition]:
         return {(topic, partition) for partition in range(self._partitions[topic])}
 
 
@@ -148,5 +149,5 @@ def _forbidden(topic: str) -> Cause:
     )
 
 
-def _of(topics: set[str], places: Collection[Place]) -> set[Place]:
+def _of(topics: set[str], places: Collection[Partition]) -> set[Partition]:
     return {place for place in places if place[0] in topics}

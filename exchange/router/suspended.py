@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from exchange import metrics, names
-from exchange.bus.refusals import Place
+from exchange.names import Partition
 
 FIRST_S = 1.0
 MOST_S = 30.0
@@ -28,7 +28,7 @@ class Cause:
     code: str
     told: str
     remedy: str
-    destination: Place | None = None
+    destination: Partition | None = None
     passing: bool = True
 
 
@@ -37,7 +37,7 @@ class _Hold:
     """The partitions that one cause holds; on trial, they are read again to see whether it is over."""
 
     since: datetime
-    places: set[Place] = field(default_factory=set)
+    places: set[Partition] = field(default_factory=set)
     tries: int = 0
     again_s: float | None = None
     again: datetime | None = None
@@ -63,16 +63,16 @@ class Suspended:
         return self._facts
 
     @property
-    def places(self) -> set[Place]:
+    def places(self) -> set[Partition]:
         """The partitions that are not to be read now."""
         return {place for hold in self._holds.values() if not hold.on_trial for place in hold.places}
 
     @property
-    def on_trial(self) -> set[Place]:
+    def on_trial(self) -> set[Partition]:
         """The partitions that are read again, each to be decided apart from those that flow."""
         return {place for hold in self._holds.values() if hold.on_trial for place in hold.places} - self.places
 
-    def suspend(self, found: Mapping[Cause, Collection[Place]]) -> None:
+    def suspend(self, found: Mapping[Cause, Collection[Partition]]) -> None:
         """Leave partitions aside. Where they were on trial, what is found now takes the place of what was."""
         new = {place for places in found.values() for place in places}
         changes = False
@@ -116,7 +116,7 @@ class Suspended:
         """A new epoch: whatever was in the way may be over."""
         self.try_again(list(self._holds))
 
-    def routed(self, places: Collection[Place]) -> None:
+    def routed(self, places: Collection[Partition]) -> None:
         """These were on trial and are routed: nothing is in their way."""
         ended = False
         for cause, hold in self._holds.items():
@@ -128,7 +128,7 @@ class Suspended:
         if ended:
             self._changed()
 
-    def keep(self, assigned: Collection[Place]) -> None:
+    def keep(self, assigned: Collection[Partition]) -> None:
         """Forget the partitions that belong to other routers now."""
         if any(hold.places - set(assigned) for hold in self._holds.values()):
             for hold in self._holds.values():

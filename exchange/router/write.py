@@ -92,7 +92,7 @@ class Writer:
         """
         with self._out.transaction() as transaction:
             places = {place for made in decided.steps for place in self._written(made)}
-            transaction.enlist(places | ({(names.QUOTA, USES)} if decided.uses else set()))
+            transaction.enlist(places | ({(names.QUOTA_TOPIC, USES)} if decided.uses else set()))
             self._send_entries(transaction, [made.entry for made in decided.steps], schema_id)
             # Ledger first: whatever can be read anywhere is in it.
             for appended in self._acknowledged(transaction):
@@ -103,7 +103,7 @@ class Writer:
                     transaction.send(*partition, batches)
             for use in decided.uses:
                 batches = pack([use.grant.encode()], [encode(use)], [decided.steps[0].entry.time_ms])
-                transaction.send(names.QUOTA, USES, batches)
+                transaction.send(names.QUOTA_TOPIC, USES, batches)
             transaction.flush()
             transaction.send_offsets(decided.offsets, decided.membership)
 
@@ -113,7 +113,7 @@ class Writer:
         feeding: dict[Partition, set[Partition]] = {place: set() for place in places}
         for made in decided.steps:
             has_quota = any(quotas.intersection(outcome.grants) for outcome in made.entry.outcomes)
-            written = self._written(made) | ({(names.QUOTA, USES)} if has_quota else set())
+            written = self._written(made) | ({(names.QUOTA_TOPIC, USES)} if has_quota else set())
             for place in written & feeding.keys():
                 feeding[place].add((made.entry.topic, made.entry.partition))
         return feeding
@@ -122,7 +122,7 @@ class Writer:
         """Wait for the entries' acknowledgement: when the broker appended each batch of them."""
         times_ms = transaction.flush()
         if any(time_ms < 0 for time_ms in times_ms):
-            message = f"{names.LEDGER} does not keep the broker's time"
+            message = f"{names.LEDGER_TOPIC} does not keep the broker's time"
             raise NoBrokerTimeError(message)
         if times_ms:
             self._clock.learn(max(times_ms))
@@ -139,7 +139,7 @@ class Writer:
             transaction.send(*place, pack(keys, values, [entry.time_ms for entry in those]))
 
     def _ledger_place(self, entry: ledger.Entry) -> Partition:
-        return names.LEDGER, ledger.ledger_partition(entry.topic, entry.partition, self._ledger_partitions)
+        return names.LEDGER_TOPIC, ledger.ledger_partition(entry.topic, entry.partition, self._ledger_partitions)
 
     def _written(self, made: Step) -> set[Partition]:
         """Every partition that a step writes."""

@@ -89,7 +89,7 @@ class Rig:
         for task in tasks[1:]:
             sinks = sinks | task.expected
         self._forget_group()
-        self.fresh([*sinks, names.LEDGER, names.CONTRACT])
+        self.fresh([*sinks, names.LEDGER_TOPIC, names.CONTRACT_TOPIC])
         workload.publish_contract(self.cluster, tasks)
         try:
             yield start, sinks

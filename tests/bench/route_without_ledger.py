@@ -20,7 +20,7 @@ _send_entries = Writer._send_entries
 
 def _send_adoption(writer: Writer, transaction: Transaction, entries: Iterable[Entry], schema_id: int) -> None:
     """Only that an epoch was taken is still written."""
-    adoptions = [entry for entry in entries if entry.topic == names.CONTRACT]
+    adoptions = [entry for entry in entries if entry.topic == names.CONTRACT_TOPIC]
     _send_entries(writer, transaction, adoptions, schema_id)
 
 

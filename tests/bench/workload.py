@@ -272,7 +272,7 @@ class Task:
 
 def publish_contract(cluster: Cluster, tasks: Sequence[Task]) -> None:
     """Publish the epoch of these tasks."""
-    publish(cluster, names.CONTRACT, [(b"1", epochs.encode(epoch(tasks)))])
+    publish(cluster, names.CONTRACT_TOPIC, [(b"1", epochs.encode(epoch(tasks)))])
 
 
 def epoch(tasks: Sequence[Task]) -> Epoch:

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from exchange.bus import Cluster, raw
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer, gaps_of_group
-from exchange.bus.record import few
+from exchange.bus.record import records_without_kernels
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish, read_all
 from exchange.gap import Gap, GapError
@@ -66,7 +66,9 @@ def seen(consumer: Consumer, wanted: int, timeout_s: float = 30.0) -> list[str]:
     values: list[str] = []
     deadline = time.monotonic() + timeout_s
     while len(values) < wanted and time.monotonic() < deadline:
-        values += [(record.value or b"").decode() for batch in consumer.poll(0.2) for record in few(batch)]
+        values += [
+            (record.value or b"").decode() for batch in consumer.poll(0.2) for record in records_without_kernels(batch)
+        ]
     return values
 
 

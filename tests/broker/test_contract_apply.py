@@ -64,7 +64,7 @@ def _number(cluster: Cluster) -> int:
 
 
 def _publish(cluster: Cluster, epoch: Epoch) -> None:
-    with Publisher(cluster, names.CONTRACT) as out:
+    with Publisher(cluster, names.CONTRACT_TOPIC) as out:
         publish_epoch(out, epoch)
 
 
@@ -87,7 +87,7 @@ def test_apply_twice_publishes_one_epoch(empty: Cluster, tmp_path: Path) -> None
     again = _plan(empty, contract)
     assert again.is_empty, [c.text for c in again.changes]
     apply(empty, again)
-    assert len(list(read_all(empty, names.CONTRACT))) == 1
+    assert len(list(read_all(empty, names.CONTRACT_TOPIC))) == 1
     with Admin(empty) as admin:
         topics = admin.topics()
     assert topics["subject.tax.income"].partitions == topics["inbox.civil.tax.income"].partitions == 4
@@ -140,7 +140,7 @@ def test_schema_versions_stay_readable_by_a_second_registry(empty: Cluster, tmp_
     apply(empty, _plan(empty, loaded(tmp_path)))
     grown = [*INCOME, {"name": "note", "type": "string", "default": ""}]
     apply(empty, _plan(empty, loaded(tmp_path, fields=grown)))
-    records = [(r.key, r.value) for r in read_all(empty, names.SCHEMAS)]
+    records = [(r.key, r.value) for r in read_all(empty, names.SCHEMAS_TOPIC)]
     registry = Registry.read((*pair, at) for at, pair in enumerate(records))
     assert registry.ids("subject.tax.income-value") == epoch_in_force(empty).writers["tax.income"]
     for key, value in records:
@@ -152,17 +152,17 @@ def test_schema_versions_stay_readable_by_a_second_registry(empty: Cluster, tmp_
 
 def test_foreign_records_in_schemas_do_not_stop_plan(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
-    publish(empty, names.SCHEMAS, [(b"not json", b"{}"), (b"[]", b"\xff"), (b'{"keytype":"OTHER"}', b"{")])
+    publish(empty, names.SCHEMAS_TOPIC, [(b"not json", b"{}"), (b"[]", b"\xff"), (b'{"keytype":"OTHER"}', b"{")])
     assert _plan(empty, loaded(tmp_path)).is_empty
 
 
 def test_refusals_change_nothing(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
     plan = _plan(empty, loaded(tmp_path, fields=[*INCOME, {"name": "note", "type": "string"}]))
-    before = list(read_all(empty, names.SCHEMAS))
+    before = list(read_all(empty, names.SCHEMAS_TOPIC))
     with pytest.raises(PlanRefusedError, match="is new and has no default"):
         apply(empty, plan)
-    assert list(read_all(empty, names.SCHEMAS)) == before
+    assert list(read_all(empty, names.SCHEMAS_TOPIC)) == before
     assert _number(empty) == 1
 
 
@@ -201,7 +201,7 @@ def test_a_foreign_writer_of_schemas_at_the_same_time_is_noticed(empty: Cluster,
     foreign = read_actual(empty).registry
     other = avro.parse('{"type":"record","name":"O","fields":[{"name":"a","type":"int"}]}')
     taken, records = foreign.register("other-value", other)
-    publish(empty, names.SCHEMAS, records)
+    publish(empty, names.SCHEMAS_TOPIC, records)
     with pytest.raises(ConcurrentApplyError):
         apply(empty, plan)
     assert _number(empty) == 1
@@ -227,7 +227,7 @@ def test_of_two_administrators_the_first_publishes(empty: Cluster, tmp_path: Pat
 
 def test_a_record_that_is_no_epoch_stops(empty: Cluster, tmp_path: Path) -> None:
     apply(empty, _plan(empty, loaded(tmp_path)))
-    publish(empty, names.CONTRACT, [(b"2", b"{}")])
+    publish(empty, names.CONTRACT_TOPIC, [(b"2", b"{}")])
     with pytest.raises(epochs.EpochError):
         read_actual(empty)
 
@@ -286,7 +286,7 @@ def test_the_epoch_in_force_is_found_from_the_end_whoever_lost_a_race(empty: Clu
     # Of two with one number the first one counts; some were published by someone who looked long ago.
     for number in (2, 3, 4, 4, 5, 6, 2, 6, 3, 6, 6, 6, 6, 6):
         _publish(empty, first.epoch.model_copy(update={"number": number}))
-    publish(empty, names.CONTRACT, [(b"nothing", None)])
+    publish(empty, names.CONTRACT_TOPIC, [(b"nothing", None)])
     *_, last = every_epoch(empty)
     assert (last.epoch.number, last.offset) == (6, 6)
     assert latest_epoch(empty) == last
@@ -329,7 +329,7 @@ def test_who_has_not_taken_the_epoch_is_fenced(empty: Cluster, tmp_path: Path) -
         taken.adopt(2)
         for out in (silent.out, old.out, absent):
             with pytest.raises(FencedError), out.transaction() as transaction:
-                transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+                transaction.send(names.LEDGER_TOPIC, 0, pack([b"k"], [b"v"], [0]))
 
 
 def test_who_was_fenced_is_fenced_again_only_if_he_comes_back(empty: Cluster, tmp_path: Path) -> None:
@@ -338,18 +338,18 @@ def test_who_was_fenced_is_fenced_again_only_if_he_comes_back(empty: Cluster, tm
     with ExitStack() as jobs, Admin(empty) as admin:
         opened, done, open_ = (jobs.enter_context(Producer(empty, name)) for name in ids)
         with done.transaction() as transaction:
-            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.send(names.LEDGER_TOPIC, 0, pack([b"k"], [b"v"], [0]))
         with pytest.raises(FencedError), open_.transaction() as transaction:  # noqa: PT012
-            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.send(names.LEDGER_TOPIC, 0, pack([b"k"], [b"v"], [0]))
             transaction.flush()
             assert admin.fence(ids) == set(ids)
             assert admin.fence(ids) == set()
         with pytest.raises(FencedError), opened.transaction() as transaction:
-            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.send(names.LEDGER_TOPIC, 0, pack([b"k"], [b"v"], [0]))
         again = jobs.enter_context(Producer(empty, ids[1]))
         assert admin.fence(ids) == {ids[1]}
         with pytest.raises(FencedError), again.transaction() as transaction:
-            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.send(names.LEDGER_TOPIC, 0, pack([b"k"], [b"v"], [0]))
 
 
 def test_many_are_fenced_by_the_administrators_own_connection(empty: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,14 +399,14 @@ def test_what_a_run_did_not_live_to_wait_for_the_next_one_waits_for(
     with Producer(empty, f"{names.ROUTER_GROUP}.11") as router:
         _publish_next(empty)  # and then it died
         with pytest.raises(FencedError), router.transaction() as transaction:  # noqa: PT012
-            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.send(names.LEDGER_TOPIC, 0, pack([b"k"], [b"v"], [0]))
             transaction.flush()
             told = command(apply_command).output
             assert "No changes" in told
             assert "No record is released under the contract before" in told
         # It was seen to: nobody is fenced once more.
         with router.transaction() as transaction:
-            transaction.send(names.LEDGER, 0, pack([b"k"], [b"v"], [0]))
+            transaction.send(names.LEDGER_TOPIC, 0, pack([b"k"], [b"v"], [0]))
             transaction.flush()
             assert command(apply_command).output.splitlines() == ["No changes: the cluster is as the contract has it."]
 
@@ -449,5 +449,7 @@ class _Router:
     def say(self, transaction: Transaction, epoch: int) -> None:
         """The same, not yet committed."""
         value = wire.pack(1, ledger.encode(ledger.adoption(epoch, self._instance, 0, 0)))
-        partition = ledger.ledger_partition(names.CONTRACT, 0, LEDGER_PARTITIONS)
-        transaction.send(names.LEDGER, partition, pack([ledger.record_key(names.CONTRACT, 0)], [value], [0]))
+        partition = ledger.ledger_partition(names.CONTRACT_TOPIC, 0, LEDGER_PARTITIONS)
+        transaction.send(
+            names.LEDGER_TOPIC, partition, pack([ledger.record_key(names.CONTRACT_TOPIC, 0)], [value], [0])
+        )

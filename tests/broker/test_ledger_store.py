@@ -23,7 +23,7 @@ from exchange.ledger.store import LedgerContradictionError, Store, StoreUnavaila
 from exchange.sql import DatabaseUrlError
 from tests.ledger_rig import KEY, TIME_MS, one_epoch
 
-LEDGER = (names.LEDGER, 0)
+LEDGER = (names.LEDGER_TOPIC, 0)
 
 
 def entry(first: int, people: list[bytes | None], key: bytes = KEY) -> Entry:

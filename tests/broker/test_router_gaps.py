@@ -210,8 +210,8 @@ def test_routers_work_though_old_epochs_were_deleted(office: Office) -> None:
     for _ in range(3):
         office.adopt(office.grant("whole"))
     with Consumer(office.cluster) as consumer:
-        end = consumer.end_offsets([(names.CONTRACT, 0)])[names.CONTRACT, 0]
-    delete_before(office.cluster, names.CONTRACT, end - 1)
+        end = consumer.end_offsets([(names.CONTRACT_TOPIC, 0)])[names.CONTRACT_TOPIC, 0]
+    delete_before(office.cluster, names.CONTRACT_TOPIC, end - 1)
     with office.router():
         office.publish([value()])
         office.wait_routed()

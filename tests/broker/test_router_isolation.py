@@ -40,7 +40,7 @@ def offices(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> t
 def adopt(*offices: Office, grants: Sequence[Grant]) -> Epoch:
     """Publish one contract for all of them."""
     cluster = offices[0].cluster
-    number = 1 + sum(1 for _ in read_all(cluster, names.CONTRACT))
+    number = 1 + sum(1 for _ in read_all(cluster, names.CONTRACT_TOPIC))
     each = [
         router_rig.epoch(*(g for g in grants if g.subject == office.subject), number=number, owner=office.owner)
         for office in offices
@@ -62,7 +62,7 @@ def adopt(*offices: Office, grants: Sequence[Grant]) -> Epoch:
         there = admin.topics()
         admin.create({n: t for n, t in wanted(contract).items() if n not in there})
         admin.allow(wanted_access(contract))
-    publish(cluster, names.CONTRACT, [(epochs.key(number), epochs.encode(epoch))])
+    publish(cluster, names.CONTRACT_TOPIC, [(epochs.key(number), epochs.encode(epoch))])
     for office in offices:
         office.epoch = epoch
     return epoch
@@ -233,13 +233,13 @@ def test_without_the_ledger_nothing_is_routed_and_health_says_so(offices: tuple[
     with Admin(first.cluster) as admin, first.router() as router:
         first.publish(given[:5])
         delivered(first, "r1", given[:5])
-        admin.delete([names.LEDGER])
+        admin.delete([names.LEDGER_TOPIC])
         first.publish(given[5:])
         second.publish(given)
-        wait_until(lambda: names.LEDGER in str(router.health().facts.get("reason")), "the reason is told")
+        wait_until(lambda: names.LEDGER_TOPIC in str(router.health().facts.get("reason")), "the reason is told")
         assert not router.health().ok
         assert suspended(router) == []
-        remake(first, names.LEDGER)
+        remake(first, names.LEDGER_TOPIC)
         delivered(first, "r1", given)
         delivered(second, "r1", given)
         wait_until(lambda: router.health().ok, "all is well again")
@@ -289,12 +289,12 @@ def test_without_quotas_topic_only_subjects_with_quotas_wait(offices: tuple[Offi
     with Admin(first.cluster) as admin, first.router() as router:
         first.publish(given[:5])
         delivered(first, "r1", given[:5])
-        admin.delete([names.QUOTA])
+        admin.delete([names.QUOTA_TOPIC])
         first.publish(given[5:])
         wait_until(lambda: bool(suspended(router)), "it is left aside")
         second.publish(given)
         delivered(second, "r1", given, within_s=QUICK_S)
-        assert names.QUOTA in suspended(router)[0]
-        remake(first, names.QUOTA)
+        assert names.QUOTA_TOPIC in suspended(router)[0]
+        remake(first, names.QUOTA_TOPIC)
         delivered(first, "r1", given)
         wait_until(lambda: router.health().ok, "all is well again")

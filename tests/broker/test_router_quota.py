@@ -43,8 +43,8 @@ def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Of
 def quota_topic(fresh_cluster: Cluster) -> Cluster:
     """The cluster, where routers can claim."""
     with Admin(fresh_cluster) as admin:
-        if names.QUOTA not in admin.topics():
-            admin.create({names.QUOTA: wanted(router_rig.epoch().contract)[names.QUOTA]})
+        if names.QUOTA_TOPIC not in admin.topics():
+            admin.create({names.QUOTA_TOPIC: wanted(router_rig.epoch().contract)[names.QUOTA_TOPIC]})
     return fresh_cluster
 
 
@@ -78,7 +78,7 @@ def test_what_was_not_delivered_is_used_again_by_the_same_router_only(quota_topi
             uses = quotas.begin()
             assert quotas.allow(unique, quota, 20) == 20  # decided while the transaction is being written
             for use in uses:
-                transaction.send(names.QUOTA, USES, pack([b"g"], [encode(use)], [0]))
+                transaction.send(names.QUOTA_TOPIC, USES, pack([b"g"], [encode(use)], [0]))
         # Nobody tells this router that it is committed: it has to find that out.
         out.discard()
         out.renew()

@@ -10,6 +10,7 @@ from exchange.bus.consume import Consumer
 from exchange.bus.record import records
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish
+from exchange.names import Partition
 from tests.fault.plain import wait_until
 
 
@@ -19,7 +20,7 @@ def test_d_a_partition_that_stays_is_read_again_from_its_committed_offset(cluste
         admin.create({unique: Topic(2, 1, {})})
     for partition in (0, 1):
         publish(cluster, unique, [(None, b"%d" % n) for n in range(5)], partition=partition)
-    revoked: list[set[tuple[str, int]]] = []
+    revoked: list[set[Partition]] = []
     seen: list[list[tuple[int, int]]] = [[], []]
     stop = threading.Event()
 

@@ -52,7 +52,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         inboxes = self._reading([self._office.inbox(reader) for reader in READERS], PARTITIONS)
-        ledger = self._reading([names.LEDGER], LEDGER_PARTITIONS)
+        ledger = self._reading([names.LEDGER_TOPIC], LEDGER_PARTITIONS)
         while not self._ended.is_set():
             messages = [m for m in inboxes.consume(1000, 0.05) if not m.error()]
             if messages:
@@ -74,7 +74,7 @@ class Watch(threading.Thread):
 
     def _catch_up(self, ledger: Consumer) -> None:
         """Read the ledger to where it ends now."""
-        ends = plain.ends(self._office.kafka, names.LEDGER)
+        ends = plain.ends(self._office.kafka, names.LEDGER_TOPIC)
         while any(self._at[p] < end for p, end in ends.items()):
             for message in ledger.consume(1000, 0.05):
                 self._at[message.partition()] = message.offset() + (not message.error())

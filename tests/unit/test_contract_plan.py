@@ -170,7 +170,9 @@ def test_inboxes_follow_partitions_that_were_added_by_hand(cluster: Cluster, tmp
     assert "write `partitions: 7`" in notice
 
 
-@pytest.mark.parametrize("topic", ["inbox.civil.tax.income", "quarantine.tax.income", "cursor.tax", names.SCHEMAS])
+@pytest.mark.parametrize(
+    "topic", ["inbox.civil.tax.income", "quarantine.tax.income", "cursor.tax", names.SCHEMAS_TOPIC]
+)
 def test_partitions_that_stay_empty_refuse_nothing(cluster: Cluster, tmp_path: Path, topic: str) -> None:
     cluster.apply(loaded(tmp_path))
     cluster.topics[topic] = replace(cluster.topics[topic], partitions=9)
@@ -192,7 +194,7 @@ def test_a_topic_that_was_made_too_small_for_a_batch_is_enlarged(cluster: Cluste
 
 def test_the_ledgers_partitions_are_left_alone(cluster: Cluster, tmp_path: Path) -> None:
     cluster.apply(loaded(tmp_path))
-    cluster.topics[names.LEDGER] = replace(cluster.topics[names.LEDGER], partitions=3)
+    cluster.topics[names.LEDGER_TOPIC] = replace(cluster.topics[names.LEDGER_TOPIC], partitions=3)
     assert cluster.plan(loaded(tmp_path)).is_empty
 
 
@@ -356,4 +358,4 @@ def test_own_topics_are_as_durable_as_the_best_subject(tmp_path: Path) -> None:
     topics = wanted(loaded(tmp_path, contract).contract)
     assert all(t.replication == 3 and t.configs["min.insync.replicas"] == "2" for t in topics.values())
     assert topics["subject.tax.income"].configs["retention.ms"] == str(2 * 86_400_000)
-    assert topics[names.LEDGER].configs["retention.ms"] == "-1"
+    assert topics[names.LEDGER_TOPIC].configs["retention.ms"] == "-1"

@@ -48,7 +48,7 @@ def test_positions_span_the_step() -> None:
     assert step.positions == {("t", 0): (5, 9), ("t", 1): (0, 1)}
 
 
-def batch(values: Sequence[bytes | None], *, topic: str = names.LEDGER, transactional: bool = True) -> RawBatch:
+def batch(values: Sequence[bytes | None], *, topic: str = names.LEDGER_TOPIC, transactional: bool = True) -> RawBatch:
     made = pack([b"k"] * len(values), values, [0] * len(values))[0]
     stamp(made.head, made.body, 7, 0, 0, transactional)
     return RawBatch(topic, 3, parse(made.data), memoryview(made.data), 0)
@@ -77,4 +77,4 @@ def test_what_was_written_outside_of_a_transaction_stops() -> None:
 
 def test_what_is_no_epoch_stops_with_its_place() -> None:
     with pytest.raises(CorruptionError, match=r"exchange.contract/3 offset 0"):
-        take_epochs(Step(), batch([b"{}"], topic=names.CONTRACT))
+        take_epochs(Step(), batch([b"{}"], topic=names.CONTRACT_TOPIC))

@@ -141,7 +141,7 @@ def test_what_fails_is_shown_part_by_part() -> None:
 def test_a_follower_that_waits_for_its_broker_is_no_younger_than_before() -> None:
     """Nothing came in, but records are left: 0 seconds would say that all is taken in."""
     follower = Follower(None, None, clock=lambda: 1_000.0)  # type: ignore[arg-type]
-    place = (names.LEDGER, 0)
+    place = (names.LEDGER_TOPIC, 0)
     follower._next = {place: 5}
 
     class Consumer:

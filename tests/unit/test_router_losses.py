@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from exchange.bus.consume import Consumer
-from exchange.bus.refusals import Place
+from exchange.names import Partition
 from exchange.router.losses import PASSED_S, Passed
 from exchange.router.suspended import Cause, Suspended
 
@@ -15,10 +15,10 @@ QUIET, BUSY, ASIDE = ("subject.a.x", 0), ("subject.a.x", 1), ("subject.a.y", 0)
 class Positions:
     """A consumer that stands at these offsets."""
 
-    def __init__(self, at: dict[Place, int]) -> None:
+    def __init__(self, at: dict[Partition, int]) -> None:
         self.at = at
 
-    def positions(self) -> dict[Place, tuple[int, int]]:
+    def positions(self) -> dict[Partition, tuple[int, int]]:
         return {place: (offset, offset) for place, offset in self.at.items()}
 
 

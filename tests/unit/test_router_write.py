@@ -61,7 +61,7 @@ def write(kafka: Kafka, decided_at: datetime, clock: BrokerClock | None = None) 
 def test_what_holds_at_the_brokers_time_is_delivered() -> None:
     kafka = Kafka(END - timedelta(milliseconds=1))
     write(kafka, NOW)
-    assert (kafka.sent, kafka.committed) == ([names.LEDGER, INBOX], True)
+    assert (kafka.sent, kafka.committed) == ([names.LEDGER_TOPIC, INBOX], True)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_nothing_is_delivered_where_a_grant_began_or_ended_meanwhile(decided_at:
     kafka, clock = Kafka(appended), BrokerClock(decided_at.timestamp, lambda: 0.0)
     with pytest.raises(WrongTimeError):
         write(kafka, decided_at, clock)
-    assert (kafka.sent, kafka.committed) == ([names.LEDGER], False)
+    assert (kafka.sent, kafka.committed) == ([names.LEDGER_TOPIC], False)
     assert clock.now() == appended
 
 

@@ -12,11 +12,11 @@ from kafka import KafkaProducer
 from exchange.bus import raw
 from exchange.bus.connection import BusUnavailableError, Cluster, translated
 from exchange.bus.consume import Consumer
-from exchange.bus.record import Record, few
+from exchange.bus.record import Record, records_without_kernels
 from exchange.records.header import RawBatch
 
 
-class Log:
+class SharedLog:
     """A partition from the first record appended at or after `since_ms`, by the broker's time.
 
     Records of transactions come with the marker that commits them, so that one that is open hides
@@ -82,8 +82,8 @@ class Log:
             said = self._open.pop(producer, [])
             return said if batch.committed else []
         if not batch.header.is_transactional:
-            return few(batch)
-        self._open.setdefault(producer, []).extend(few(batch))
+            return records_without_kernels(batch)
+        self._open.setdefault(producer, []).extend(records_without_kernels(batch))
         return []
 
     def _connect(self) -> KafkaProducer:
