@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from exchange import names
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.topics import Publisher, read, read_all
+from exchange.bus.topics import TopicAppender, read, read_all
 from exchange.contract.epoch import decode, encode, key, takes_over
 from exchange.contract.model import Epoch
 from exchange.errors import ConfigError, TransientError
@@ -93,7 +93,7 @@ def epoch_in_force(cluster: Cluster) -> Epoch:
     return newest.epoch
 
 
-def publish_next(out: Publisher, newest: Newest, change: Callable[[Epoch], Epoch | None]) -> Published | None:
+def publish_next(out: TopicAppender, newest: Newest, change: Callable[[Epoch], Epoch | None]) -> Published | None:
     """Publish what `change` makes of the epoch in force, over and over while others publish at the same time.
 
     Returns the epoch in force as soon as `change` has nothing to change in it (None); None if there is no
@@ -108,7 +108,7 @@ def publish_next(out: Publisher, newest: Newest, change: Callable[[Epoch], Epoch
     raise TransientError(f"{_ATTEMPTS} times another epoch was published first", remedy="run this again")
 
 
-def publish_epoch(out: Publisher, epoch: Epoch) -> int:
+def publish_epoch(out: TopicAppender, epoch: Epoch) -> int:
     """Publish the epoch; its offset. It is not in force where another one of its number came first."""
     [offset] = out.publish([(key(epoch.number), encode(epoch))])
     return offset

@@ -17,7 +17,7 @@ from exchange.audit.gaps import open_gaps
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer
-from exchange.bus.topics import Publisher, publish, read_all
+from exchange.bus.topics import TopicAppender, publish, read_all
 from exchange.contract import epoch as epochs
 from exchange.contract.model import Epoch, Grant
 from exchange.epochs import Newest
@@ -78,7 +78,7 @@ class Office:
             newest = Newest(consumer)
             found = newest.find()
             assert found is not None
-            with Publisher(self.cluster, names.CONTRACT_TOPIC) as out:
+            with TopicAppender(self.cluster, names.CONTRACT_TOPIC) as out:
                 gaps = open_gaps(self.cluster, found.epoch)
                 assert accept(out, newest, gaps, "a person", "a test", datetime.now(UTC))
 

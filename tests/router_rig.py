@@ -21,7 +21,7 @@ from exchange.records.build import Batch
 from exchange.records.header import RawBatch
 from exchange.records.scan import scan
 from exchange.router.ready import make_ready
-from exchange.router.step import Allow, Source, Step, no_quotas, step
+from exchange.router.step import Allow, RunSource, Step, no_quotas, step
 from exchange.schema import avro
 from exchange.schema.project import project
 
@@ -163,7 +163,7 @@ def route(
 ) -> Routed:
     """Run one step over batches of partition 1."""
     [subject] = under.contract.subjects
-    source = Source(names.subject_topic(subject.id), 1, under.number, "r1", int(now.timestamp() * 1000), replay)
+    source = RunSource(names.subject_topic(subject.id), 1, under.number, "r1", int(now.timestamp() * 1000), replay)
     ready = make_ready(under, subject.id, now, PSEUDONYM_KEY)
     made = step(scan(batches), ready, source, hashes.tag_state(KEY), allow)
     validate_entry(made.entry)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from exchange.connect.config import Database
 from exchange.connect.database import Paths, engine
-from exchange.connect.sink_table import Change, Origin, SinkTable
+from exchange.connect.sink_table import RecordOrigin, RowChange, SinkTable
 from exchange.connect.sink_values import UnstorableError
 from exchange.schema import avro
 from exchange.schema.avro import Schema
@@ -51,11 +51,11 @@ class Reader:
 
     def write(self, table: SinkTable, *records: Record, schema: Schema = PLAIN) -> list[tuple[int, str]]:
         """Take the records in as one batch; return which of them were set aside, and why."""
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         aside: list[tuple[int, str]] = []
         start = table.offsets("topic", [0])[0]
         for at, record in enumerate(records, start):
-            origin = Origin(0, at, 1_000 + at)
+            origin = RecordOrigin(0, at, 1_000 + at)
             try:
                 change = table.delete(record, origin) if isinstance(record, bytes) else None
                 changes.append(change or table.upsert(schema, record, origin))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from exchange.errors import ConfigError
 from exchange.ledger import tables
 from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, rows_of
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from exchange.ledger.store import LedgerContradictionError, Store
+from exchange.ledger.store import LedgerContradictionError, LedgerStore
 from exchange.ledger.tag_index import tag_prefix
 from exchange.records.reference import unmet
 from exchange.schema import avro, wire
@@ -72,7 +72,7 @@ class Explanation:
     behind: int
 
 
-def explain_place(cluster: Cluster, store: Store, subject: str, reader: str, place: Place) -> Explanation:
+def explain_place(cluster: Cluster, store: LedgerStore, subject: str, reader: str, place: Place) -> Explanation:
     """What became of the record at that place for that reader, proven by the source's records if they are kept.
 
     Raises UnknownNameError for a subject or reader that no contract ever had, and for a partition that is not there.
@@ -83,7 +83,7 @@ def explain_place(cluster: Cluster, store: Store, subject: str, reader: str, pla
     return Explanation([_proven(cluster, epochs, one, _entry_at(store, one.entry)) for one in decisions], why, late)
 
 
-def explain_entity(cluster: Cluster, store: Store, subject: str, reader: str, tag: bytes) -> Explanation:
+def explain_entity(cluster: Cluster, store: LedgerStore, subject: str, reader: str, tag: bytes) -> Explanation:
     """What became of the records of the entity with that tag for that reader. Raises UnknownNameError."""
     epochs, late = _epochs(cluster, subject, reader), behind(cluster, store)
     decisions = _of_entity(store, epochs, subject, reader, tag)
@@ -104,7 +104,9 @@ def _epochs(cluster: Cluster, subject: str, reader: str) -> dict[int, Epoch]:
     return epochs
 
 
-def of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place) -> list[Decision]:
+def of_place(
+    store: LedgerStore, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place
+) -> list[Decision]:
     """Every decision about the record that has that place in today's topic, in the ledger's order.
 
     Where the topic was deleted and made anew, `explain_entity` still finds what was decided of the old one.
@@ -124,7 +126,9 @@ def of_place(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: st
     ]
 
 
-def _of_entity(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: str, tag: bytes) -> list[Decision]:
+def _of_entity(
+    store: LedgerStore, epochs: Mapping[int, Epoch], subject: str, reader: str, tag: bytes
+) -> list[Decision]:
     t = tables.tags.c
     query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).join_from(
         tables.entries, tables.tags, and_(_e.id == t.entry_id, t.tag == tag_prefix(tag))
@@ -138,7 +142,7 @@ def _of_entity(store: Store, epochs: Mapping[int, Epoch], subject: str, reader: 
     ]
 
 
-def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tuple[str, str]:
+def undecided(cluster: Cluster, store: LedgerStore, subject: str, place: Place) -> tuple[str, str]:
     """Why no entry speaks of that place: a word and, for people, what it means."""
     topic = names.subject_topic(subject)
     with Consumer(cluster) as consumer:
@@ -161,7 +165,7 @@ def undecided(cluster: Cluster, store: Store, subject: str, place: Place) -> tup
     return "no-record", "there is no committed record at this offset: a transaction's marker, or an aborted record"
 
 
-def _lost(store: Store, topic: str, place: Place) -> str:
+def _lost(store: LedgerStore, topic: str, place: Place) -> str:
     """What the ledger says of a record that was deleted before a router decided it; nothing where it says none."""
     g = tables.gaps.c
     query = select(_e.epoch, g.accepted).join_from(tables.entries, tables.gaps, g.entry_id == _e.id)
@@ -189,14 +193,14 @@ def _proven(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, e
     return replace(decision, proven=proven, detail=detail)
 
 
-def _entry_at(store: Store, place: str) -> Entry:
+def _entry_at(store: LedgerStore, place: str) -> Entry:
     """The entry at a place of the ledger topic, as decisions name it."""
     _, partition, offset = place.rsplit("/", 2)
     here = (_e.ledger_partition == int(partition), _e.ledger_offset == int(offset))
     return decode(store.rows(select(_e.body).where(*here))[0][0])
 
 
-def _entries(store: Store, query: Select[tuple[int, int, str, bytes]]) -> Iterator[tuple[str, str, Entry]]:
+def _entries(store: LedgerStore, query: Select[tuple[int, int, str, bytes]]) -> Iterator[tuple[str, str, Entry]]:
     for partition, offset, state, body in store.rows(query):
         yield f"{names.LEDGER_TOPIC}/{partition}/{offset}", state, decode(body)
 

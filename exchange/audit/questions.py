@@ -13,7 +13,7 @@ from exchange import names
 from exchange.gap import Gap
 from exchange.ledger import tables
 from exchange.ledger.entry import decode, delivered_mask, rows_of
-from exchange.ledger.store import LedgerContradictionError, Store
+from exchange.ledger.store import LedgerContradictionError, LedgerStore
 from exchange.ledger.tag_index import tag_prefix
 
 _e, _o, _g, _w = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.withheld.c
@@ -68,7 +68,7 @@ class Exchanged:
     withheld: dict[str, int] = field(default_factory=dict)
 
 
-def exchanged(store: Store, selection: Selection) -> list[Exchanged]:
+def exchanged(store: LedgerStore, selection: Selection) -> list[Exchanged]:
     """What was exchanged (committed entries only), by day, subject, reader, grant and replay."""
     per = (_e.day, _g.subject, _g.reader, _g.id, _e.replay)
     joined = tables.entries.join(tables.outcomes, _o.entry_id == _e.id).join(tables.grants, _GRANT_OF_OUTCOME)
@@ -109,7 +109,7 @@ class GrantBalance:
         return self.records == self.delivered + self.withheld + self.quarantined
 
 
-def balance_of_grants(store: Store, selection: Selection) -> list[GrantBalance]:
+def balance_of_grants(store: LedgerStore, selection: Selection) -> list[GrantBalance]:
     """Per source partition and grant: the records on which the grant was in force, and what became of them."""
     per = (_e.topic, _e.partition, _g.id, _g.reader, _e.replay)
     decided = and_(_o.entry_id == _e.id, _o.grant_id == _g.id)
@@ -152,7 +152,7 @@ class PartitionBalance:
         return not self.twice and not self.unauthorised
 
 
-def balance_of_partitions(store: Store, selection: Selection) -> list[PartitionBalance]:
+def balance_of_partitions(store: LedgerStore, selection: Selection) -> list[PartitionBalance]:
     """Per source partition: what is covered, what is covered twice, what was delivered without a grant."""
     per = (_e.topic, _e.partition)
     live = (func.sum(case((_LIVE, number), else_=0)) for number in (1, _e.count, _e.quarantined))
@@ -226,7 +226,7 @@ class Undecided:
         return self.epoch is not None
 
 
-def undecided(store: Store, selection: Selection) -> list[Undecided]:
+def undecided(store: LedgerStore, selection: Selection) -> list[Undecided]:
     """Every gap that routers found, once, as they saw it last."""
     g = tables.gaps.c
     query = select(_e.topic, _e.partition, g.first, g.next, g.cause, g.topic_id, _e.time_ms, _e.epoch, g.accepted)
@@ -269,7 +269,7 @@ class Disclosure:
 
 
 def disclosures(
-    store: Store, tag: bytes, selection: Selection, *, include_aborted: bool = False
+    store: LedgerStore, tag: bytes, selection: Selection, *, include_aborted: bool = False
 ) -> Iterator[Disclosure]:
     """Who received records of the entity with this tag, in the order of the entries.
 

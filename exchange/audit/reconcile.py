@@ -13,7 +13,7 @@ from exchange.audit.reread import Report, Reread, count, plain_records
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.ledger import tables
-from exchange.ledger.store import Store
+from exchange.ledger.store import LedgerStore
 from exchange.names import Partition
 
 _e, _o, _g, _r = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.runs.c
@@ -41,7 +41,7 @@ class Comparison:
         return self.ledger == self.kafka or not self.compared
 
 
-def behind(cluster: Cluster, store: Store) -> int:
+def behind(cluster: Cluster, store: LedgerStore) -> int:
     """How many offsets of the ledger topic the database has not taken in yet."""
     taken = store.positions()
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
@@ -49,7 +49,7 @@ def behind(cluster: Cluster, store: Store) -> int:
     return sum(max(0, end - taken.get(place, 0)) for place, end in ends.items())
 
 
-def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Report) -> list[Comparison]:
+def reconcile(cluster: Cluster, store: LedgerStore, subject: str | None, report: Report) -> list[Comparison]:
     """Compare the source and inbox topics that committed entries name; inboxes with what was replayed into them.
 
     Count on a quiet system, or after the routers and the follower have caught up: deliveries made
@@ -78,7 +78,7 @@ def reconcile(cluster: Cluster, store: Store, subject: str | None, report: Repor
 
 
 def _compare_sources(
-    cluster: Cluster, store: Store, ends: Mapping[Partition, int], report: Report
+    cluster: Cluster, store: LedgerStore, ends: Mapping[Partition, int], report: Report
 ) -> Iterator[Comparison]:
     """`ends` holds the offset after the last one covered."""
     reread = Reread(cluster, {topic for topic, _ in ends})
@@ -97,7 +97,7 @@ def _compare_sources(
         yield Comparison(*place, ledger, routed[place], pending[place], compared=place in reread.starts)
 
 
-def _covered_from(store: Store, place: Partition, start: int) -> int:
+def _covered_from(store: LedgerStore, place: Partition, start: int) -> int:
     """How many source records from offset `start` on the committed entries of the live flow cover."""
     end = _r.first + _r.count
     kept = case((_r.first >= start, _r.count), (end > start, end - start), else_=0)

@@ -54,7 +54,7 @@ def read(
         waiting = {tp for tp in waiting if positions.get(tp, (0, 0))[0] < ends[tp]}
 
 
-class Publisher:
+class TopicAppender:
     """Appends records to one topic, acknowledged by all replicas, without a transaction.
 
     Once it is made, the topic's metadata is known: what is published then takes one round trip.
@@ -103,6 +103,6 @@ class Publisher:
 def publish(
     cluster: Cluster, topic: str, pairs: Sequence[tuple[bytes | None, bytes | None]], *, partition: int = 0
 ) -> list[int]:
-    """Append keys and values as a `Publisher` does; their offsets."""
-    with Publisher(cluster, topic) as out:
+    """Append keys and values as a `TopicAppender` does; their offsets."""
+    with TopicAppender(cluster, topic) as out:
         return out.publish(pairs, partition=partition)

@@ -41,7 +41,7 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
     settings = Settings()
     found = load.load(settings.connectors, department)
     cluster = connect(settings, f"{department}.connector", department)
-    running: list[runner.Running] = []
+    running: list[runner.RunningConnector] = []
 
     def health() -> Health:
         return running[0].health() if running else Health(ok=False, facts={"status": "starting"})

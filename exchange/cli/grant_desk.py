@@ -21,7 +21,7 @@ from exchange.settings import Settings
 
 if TYPE_CHECKING:
     from exchange.grants.standing import Standing
-    from exchange.grants.store import Store
+    from exchange.grants.store import GrantStore
 
 COMMAND = TypeVar("COMMAND", bound=Callable[..., Any])
 
@@ -60,7 +60,7 @@ class Desk:
 
         return load(self.settings.contract, self.today).contract
 
-    def standings(self, store: Store) -> list[Standing]:
+    def standings(self, store: GrantStore) -> list[Standing]:
         """Where all requests and grants stand; HolidaysError where the file of public holidays has a mistake."""
         from exchange.grants.days import read_calendar
         from exchange.grants.standing import standings
@@ -68,11 +68,11 @@ class Desk:
         calendar = read_calendar(self.settings.holidays)
         return list(standings(store.requests(), self.contract(), self.settings.authority, self.today, calendar))
 
-    def store(self) -> AbstractContextManager[Store]:
+    def store(self) -> AbstractContextManager[GrantStore]:
         """The requests, to be closed."""
-        from exchange.grants.store import Store, grants_url  # SQL takes its time to load
+        from exchange.grants.store import GrantStore, grants_url  # SQL takes its time to load
 
-        return closing(Store(grants_url(self.settings)))
+        return closing(GrantStore(grants_url(self.settings)))
 
 
 def account() -> str:

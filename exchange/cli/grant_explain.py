@@ -15,7 +15,7 @@ from exchange.bus.connection import connect
 from exchange.cli.options import output_option, say_time, show_json
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.entry import tag
-from exchange.ledger.store import Store, ledger_url
+from exchange.ledger.store import LedgerStore, ledger_url
 from exchange.settings import Settings
 
 _ASK = "?"  # what click gives for `--entity` without a value; no identifier
@@ -44,7 +44,7 @@ def explain(subject: str, reader: str, place: str | None, entity: str | None, ou
         raise click.UsageError("give either --offset or --entity")
     settings = Settings()
     cluster = connect(settings, "exchange.explain", names.LEDGER_PRINCIPAL)
-    with closing(Store(ledger_url(settings))) as store:
+    with closing(LedgerStore(ledger_url(settings))) as store:
         if place is not None:
             found = explain_place(cluster, store, subject, reader, _place(place))
         else:

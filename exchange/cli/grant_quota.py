@@ -13,7 +13,7 @@ from exchange.errors import ConfigError
 from exchange.router.quota_day import QuotaDay, quotas_of
 
 
-class NoQuotaError(ConfigError):
+class NoSuchQuotaError(ConfigError):
     """The contract in force has no such grant, or it has no quota."""
 
     code = "no-quota"
@@ -40,7 +40,7 @@ def quota(desk: Desk, grant_id: str | None, output: str) -> None:
     if grant_id and not found:
         whose = f" of {department}" if department else ""
         message = f"the contract in force has no grant {grant_id}{whose} with a quota"
-        raise NoQuotaError(message)
+        raise NoSuchQuotaError(message)
     rows = [_row(one) for one in found]
     if output == "json":
         show_json(rows)

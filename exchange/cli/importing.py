@@ -14,7 +14,7 @@ from exchange.contract.load import examine
 from exchange.errors import ConfigError
 from exchange.plan.apply import read_actual
 from exchange.plan.find import administrators
-from exchange.plan.starter import BLANK, DEFAULT_PATTERN, Draft, make_draft
+from exchange.plan.starter import BLANK, DEFAULT_PATTERN, Starter, make_draft
 from exchange.settings import Settings
 
 
@@ -82,7 +82,7 @@ def import_(patterns: Sequence[str], force: bool, output: str) -> None:
     click.echo("Fill in its blanks, then run `exchange validate`.")
 
 
-def _blanks(draft: Draft) -> dict[int, str]:
+def _blanks(draft: Starter) -> dict[int, str]:
     """What is blank, by line of the contract."""
     lines = enumerate(draft.contract.splitlines(), 1)
     return {n: line.strip(" -").split(":")[0] for n, line in lines if BLANK in line and not line.startswith("#")}

@@ -40,7 +40,7 @@ from exchange.gap import Gap
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
-from exchange.ledger.store import Store, ledger_url
+from exchange.ledger.store import LedgerStore, ledger_url
 from exchange.settings import Settings
 
 Balance = GrantBalance | PartitionBalance | Comparison | Undecided
@@ -58,7 +58,7 @@ def ledger() -> None:
 def follow(until_idle: bool, metrics_port: int) -> None:
     """Follow the ledger into the database of EXCHANGE_LEDGER_URL until stopped. Safe to kill at any moment."""
     settings = Settings()
-    with closing(Store(ledger_url(settings))) as store:
+    with closing(LedgerStore(ledger_url(settings))) as store:
         follower = Follower(connect(settings, "exchange.ledger.follower", names.LEDGER_PRINCIPAL), store)
         with daemon(settings, metrics_port, follower.health) as stop:
             follower.follow(stop, until_idle=until_idle)
@@ -240,8 +240,8 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
     click.echo(f"{sum(one.records for one in found):,} deliveries to {len(readers)} departments")
 
 
-def _store() -> Store:
-    return Store(ledger_url(Settings()))
+def _store() -> LedgerStore:
+    return LedgerStore(ledger_url(Settings()))
 
 
 def _ms(day: datetime | None) -> int | None:

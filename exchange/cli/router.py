@@ -10,7 +10,7 @@ import click
 from exchange import names
 from exchange.audit.gaps import open_gaps
 from exchange.bus.connection import connect
-from exchange.bus.topics import Publisher
+from exchange.bus.topics import TopicAppender
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.grant_desk import account
 from exchange.cli.options import confirm, output_option, show_json, yes_option
@@ -86,7 +86,7 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     settings = Settings()
     plain(reason, "the reason", remedy="give it with --reason")
     cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
-    with Adoption(cluster) as adoption, Publisher(cluster, names.CONTRACT_TOPIC) as out:
+    with Adoption(cluster) as adoption, TopicAppender(cluster, names.CONTRACT_TOPIC) as out:
         found = adoption.newest.find()
         wanted = chosen(open_gaps(cluster, found.epoch) if found else (), places)
         for gap in wanted:

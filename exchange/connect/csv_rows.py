@@ -23,7 +23,7 @@ csv.field_size_limit(FIELD_BYTES)
 
 
 @dataclass(frozen=True)
-class Record:
+class CsvRecord:
     """The cells of one record, or what is wrong with it, and its lines from `first` to `last`, counted from 1."""
 
     first: int
@@ -35,7 +35,7 @@ class Record:
         return f"line {self.first}" if self.first == self.last else f"lines {self.first} to {self.last}"
 
 
-def records(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[Record]:
+def records(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[CsvRecord]:
     """The header, then every record; UnusableFileError where the rest of the file cannot be told apart."""
     file.seek(0)
     text = TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
@@ -71,7 +71,7 @@ class _Lines:
         return self.last.endswith("\r")
 
 
-def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[Record]:
+def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[CsvRecord]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     width, cr, torn = 0, False, False
     while True:
@@ -83,7 +83,7 @@ def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[Record]:
         except csv.Error as error:
             if not width or lines.number > first or _goes_on(lines.last, error):
                 raise UnusableFileError(_not_csv(first, lines.number, error)) from error
-            yield Record(first, first, Bad(f"not CSV: {error}"))
+            yield CsvRecord(first, first, Bad(f"not CSV: {error}"))
             continue
         if not cells:
             continue
@@ -94,13 +94,13 @@ def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[Record]:
             if first == 1:
                 raise UnusableFileError(f"lines 1 to {last} are one header: a quote is missing or too many")
             reason = f"lines {first} to {last} are one row, whose lines look like rows: a quote is missing or too many"
-            yield from (Record(line, line, Bad(reason)) for line in range(first, last + 1))
+            yield from (CsvRecord(line, line, Bad(reason)) for line in range(first, last + 1))
             continue
         torn, was_torn = lines.ends_in_cr() != cr and LINE_ENDS.search(lines.last[-1:]) is not None, torn
         reason = _fault(cells, width, encoding)
         if torn or was_torn:
             reason = "a line end that is not the header's, within the row or after it"
-        yield Record(first, last, Bad(reason) if reason else cells)
+        yield CsvRecord(first, last, Bad(reason) if reason else cells)
 
 
 def _not_csv(first: int, last: int, error: csv.Error) -> str:

@@ -22,7 +22,7 @@ from typing import BinaryIO
 from exchange.connect.columns import PROGRESS, Columns
 from exchange.connect.config import SourceConfig
 from exchange.connect.csv_encoding import mismatch
-from exchange.connect.csv_rows import Record, records
+from exchange.connect.csv_rows import CsvRecord, records
 from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, opened, state_of
 from exchange.connect.source import Bad, Page, Progress, Row, Source
 from exchange.errors import TransientError
@@ -154,10 +154,10 @@ class CsvSource(Source):
         deque(rest, maxlen=0)
         return header
 
-    def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[Record]]:
+    def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[CsvRecord]]:
         """The names of the columns, and the records that follow."""
         rest = records(file, self._csv.encoding, self._csv.delimiter)
-        cells = next(rest, Record(1, 1, ())).cells
+        cells = next(rest, CsvRecord(1, 1, ())).cells
         if isinstance(cells, Bad):
             raise UnusableFileError(f"the header is {cells.reason}")
         header = [name.strip() for name in cells]
@@ -180,7 +180,7 @@ class CsvSource(Source):
                 return
 
     def _page(
-        self, path: Path, header: list[str], block: list[Record], progress: Mapping[str, bytes | None], state: State
+        self, path: Path, header: list[str], block: list[CsvRecord], progress: Mapping[str, bytes | None], state: State
     ) -> Page:
         rows: list[Row | Bad] = [
             record.cells if isinstance(record.cells, Bad) else dict(zip(header, record.cells, strict=True))

@@ -40,7 +40,7 @@ class NotInContractError(ConfigError):
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningConnector:
     """The workers of a connector that was started; `stop` is shared by all of them."""
 
     workers: tuple[Worker, ...]
@@ -69,7 +69,7 @@ class Running:
 
 def start(
     cluster: Cluster, connector: Connector, home: Path, stop: threading.Event, *, until_idle: bool = False
-) -> Running:
+) -> RunningConnector:
     """Start every source and sink in a thread of its own; ConfigError where one cannot be put together.
 
     A worker that fails begins again, and does not disturb the others. With `until_idle` it gives up
@@ -80,7 +80,7 @@ def start(
     workers = _Workers(cluster, connector, epoch_in_force(cluster), home).make(stop, patient=not until_idle)
     for worker in workers:
         worker.start()
-    return Running(tuple(workers), stop)
+    return RunningConnector(tuple(workers), stop)
 
 
 class _Workers:

@@ -11,7 +11,7 @@ from exchange.bus.consume import Consumer
 from exchange.bus.record import Record, records
 from exchange.connect.rejects import RejectFile
 from exchange.connect.sink_layout import TableMismatchError
-from exchange.connect.sink_table import Change, Origin, Refused, SinkTable
+from exchange.connect.sink_table import RecordOrigin, Refused, RowChange, SinkTable
 from exchange.connect.sink_values import UnstorableError
 from exchange.contract.model import Subject
 from exchange.errors import RecordError
@@ -80,7 +80,7 @@ class Sink:
         GapError where deliveries are no longer kept that were not taken in: a person says how to go on.
         """
         self._read(())
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         rejected: list[tuple[str, str]] = []
         moved: dict[int, tuple[int, int]] = {}
         for batch in self._poll(timeout_s):
@@ -114,8 +114,8 @@ class Sink:
     def _place(self, partition: int, offset: int) -> str:
         return f"{self._topic}/{partition} offset {offset}"
 
-    def _change(self, record: Record) -> Change:
-        origin = Origin(record.partition, record.offset, record.timestamp_ms, _replay(record))
+    def _change(self, record: Record) -> RowChange:
+        origin = RecordOrigin(record.partition, record.offset, record.timestamp_ms, _replay(record))
         if record.value is None:
             return self._table.delete(record.key or b"", origin)
         schema_id, body = wire.unpack(record.value)

@@ -42,7 +42,7 @@ class SinkTableError(CorruptionError):
 
 
 @dataclass(frozen=True)
-class Origin:
+class RecordOrigin:
     """The record that a change comes from: its place in the inbox, its time in ms, the replay that brought it."""
 
     partition: int
@@ -52,15 +52,15 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Change:
+class RowChange:
     """A row to write, as `SinkTable.upsert` made it, or (None) the entity whose rows go."""
 
     row: Mapping[str, Any] | None
     entity: Any
-    origin: Origin
+    origin: RecordOrigin
 
 
-Refused = Sequence[tuple[Origin, str]]
+Refused = Sequence[tuple[RecordOrigin, str]]
 """Records that the database refused, and why."""
 
 
@@ -138,7 +138,7 @@ class SinkTable:
         }
         return is_new
 
-    def upsert(self, schema: Schema, record: Mapping[str, Any], origin: Origin) -> Change:
+    def upsert(self, schema: Schema, record: Mapping[str, Any], origin: RecordOrigin) -> RowChange:
         """The change that writes this record of a schema that fits; UnstorableError if the database cannot hold it."""
         adapters = self._adapters[schema]
         row: dict[str, Any] = {}
@@ -152,15 +152,15 @@ class SinkTable:
             if row[name] is None:
                 raise UnstorableError(f"{name}: null in a field of the sink's `key`")
         place = dict(zip(PLACE, (origin.partition, origin.offset), strict=True))
-        return Change(row | place | {TIME: origin.time_ms, REPLAY: origin.replay}, row.get(self._entity), origin)
+        return RowChange(row | place | {TIME: origin.time_ms, REPLAY: origin.replay}, row.get(self._entity), origin)
 
-    def delete(self, key: bytes, origin: Origin) -> Change:
+    def delete(self, key: bytes, origin: RecordOrigin) -> RowChange:
         """The change that removes the rows of the entity with that record key; UnstorableError where it is none."""
         of_entity = next((each[self._entity] for each in self._adapters.values() if self._entity in each), None)
         if of_entity is None:
             raise UnstorableError("a tombstone, where the table has no column of the entity")
         try:
-            return Change(None, of_entity(key.decode()), origin)
+            return RowChange(None, of_entity(key.decode()), origin)
         except UnicodeDecodeError as error:
             raise UnstorableError("a tombstone whose key is not an entity") from error
         except UnstorableError as error:
@@ -169,7 +169,7 @@ class SinkTable:
     def apply(
         self,
         topic: str,
-        changes: Sequence[Change],
+        changes: Sequence[RowChange],
         moved: Mapping[int, tuple[int, int]],
         set_aside: Callable[[Refused], None],
     ) -> int:
@@ -218,20 +218,20 @@ class SinkTable:
         if not self._sqlite:
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
-    def _write(self, connection: Connection, topic: str, changes: Sequence[Change]) -> None:
+    def _write(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> None:
         for run in _runs(changes):
             if run[0].row is None:
                 self._delete(connection, topic, run)
             else:
                 self._upsert(connection, self._not_deleted(connection, topic, run))
 
-    def _write_accepted(self, connection: Connection, topic: str, changes: Sequence[Change]) -> Refused:
+    def _write_accepted(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> Refused:
         """Write, in order, all changes that the database accepts; return the others.
 
         What is refused as a whole is tried again in halves; what is accepted doubles the next part. So one bad
         record costs few attempts, and many cost no more than two for each.
         """
-        refused: list[tuple[Origin, str]] = []
+        refused: list[tuple[RecordOrigin, str]] = []
         at, size = 0, max(1, len(changes) // 2)
         while at < len(changes):
             part = changes[at : at + size]
@@ -246,7 +246,7 @@ class SinkTable:
                 at += 1
         return refused
 
-    def _attempt(self, connection: Connection, topic: str, part: Sequence[Change]) -> str | None:
+    def _attempt(self, connection: Connection, topic: str, part: Sequence[RowChange]) -> str | None:
         """Write the changes, or none of them and return why the database refuses one."""
         try:
             with connection.begin_nested():
@@ -258,7 +258,7 @@ class SinkTable:
             return reason
         return None
 
-    def _check_new(self, connection: Connection, origin: Origin) -> None:
+    def _check_new(self, connection: Connection, origin: RecordOrigin) -> None:
         """SinkTableError where the record that the database refuses is one that the table holds already."""
         if self._key:
             return
@@ -268,7 +268,7 @@ class SinkTable:
         if connection.execute(sa.select(sa.exists().where(here))).scalar_one():
             raise SinkTableError(f"{self._name} holds records that {OFFSETS} says are still to come")
 
-    def _not_deleted(self, connection: Connection, topic: str, run: Sequence[Change]) -> list[Mapping[str, Any]]:
+    def _not_deleted(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> list[Mapping[str, Any]]:
         """The rows to write: all of live records, of replayed ones those that were not deleted since."""
         gone: Mapping[Any, int] = {}
         if run[0].origin.replay is not None:
@@ -288,7 +288,7 @@ class SinkTable:
             insert = insert.on_conflict_do_update(index_elements=keys, set_=others, where=newer)
         connection.execute(insert, rows)
 
-    def _delete(self, connection: Connection, topic: str, run: Sequence[Change]) -> None:
+    def _delete(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> None:
         columns = (sa.column(self._entity, RAW), sa.column(TIME, sa.BigInteger), sa.column(REPLAY, sa.Text))
         target = sa.table(self._name, *columns, schema=self._schema)
         where = target.c[self._entity] == sa.bindparam("entity", type_=RAW)
@@ -310,9 +310,9 @@ def _may_replace(target: sa.TableClause, time_ms: Any, replay: str) -> sa.Column
     return sa.or_(target.c[REPLAY] == replay, target.c[TIME] <= time_ms)
 
 
-def _runs(changes: Sequence[Change]) -> list[list[Change]]:
+def _runs(changes: Sequence[RowChange]) -> list[list[RowChange]]:
     """The changes in order, cut where a deletion follows an upsert, the fields differ or another flow begins."""
-    runs: list[list[Change]] = []
+    runs: list[list[RowChange]] = []
     shape: Any = ()
     for change in changes:
         before, shape = shape, (change.origin.replay, None if change.row is None else tuple(change.row))

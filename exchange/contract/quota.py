@@ -54,7 +54,7 @@ class Use(Model):
 
 
 @dataclass(frozen=True)
-class Given:
+class Allowance:
     """What a claim gives: `records` to deliver, `fresh` of them claimed with it, counted on `day`."""
 
     records: int
@@ -76,7 +76,7 @@ class Claims:
         self._days: dict[tuple[str, date], int] = {}
         self._second: dict[str, tuple[int, int]] = {}
 
-    def take(self, claim: Claim, appended: datetime) -> Given:
+    def take(self, claim: Claim, appended: datetime) -> Allowance:
         """Count the next claim and say what it gives."""
         # Never back: what was given in a second or on a day is not given again where the broker's clock is set.
         self._now = max(self._now, appended)
@@ -94,7 +94,7 @@ class Claims:
         fresh = max(0, records - kept)
         self._days[claim.grant, day] = claimed + fresh
         self._second[claim.grant] = (second, self._in_second(claim.grant, second) + records)
-        return Given(records=records, fresh=fresh, day=day)
+        return Allowance(records=records, fresh=fresh, day=day)
 
     def claimed(self, grant: str, day: date) -> int:
         """How many records of the grant were claimed on that day."""

@@ -44,7 +44,7 @@ class StepFailedError(ConfigError):
     remedy = "see the output above"
 
 
-class StalledError(TransientError):
+class StalledDemoError(TransientError):
     """Records stopped moving before all had arrived."""
 
     code = "demo-stalled"
@@ -137,7 +137,7 @@ class Rig:
     def wait_until_drained(self, expectations: Expectations, restart: bool = True) -> Flow:
         """Return once every reader holds as many rows as its grants allow and no daemon has anything left to do.
 
-        Daemons that end are restarted, three times each. `StalledError` where nothing moves for four minutes.
+        Daemons that end are restarted, three times each. `StalledDemoError` where nothing moves for four minutes.
         """
         due = {grant.id: expectations.due_rows(grant) for grant in expectations.grants}
         flow, settled = Flow(), 0
@@ -162,7 +162,9 @@ class Rig:
                 if now != before:
                     before, moved, settled = now, time.monotonic(), 0
                 elif time.monotonic() - moved > STALLED_S:
-                    raise StalledError("records stopped moving", remedy=f"{_missing(due, held)}; see {self._logs()}")
+                    raise StalledDemoError(
+                        "records stopped moving", remedy=f"{_missing(due, held)}; see {self._logs()}"
+                    )
                 done = held == due and lag == 0 and self._all_idle()
                 settled = settled + 1 if done else 0
                 note = f"{sum(held.values()):,} of {sum(due.values()):,}; published {flow.published:,}, lag {lag:,}"

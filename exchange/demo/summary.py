@@ -22,7 +22,7 @@ from exchange.demo.city.make import Manifest
 from exchange.demo.rig import Flow
 from exchange.keys import ledger_key
 from exchange.ledger.entry import tag
-from exchange.ledger.store import Store, ledger_url
+from exchange.ledger.store import LedgerStore, ledger_url
 from exchange.settings import Settings
 
 
@@ -87,7 +87,7 @@ def gather(
     for grant in expectations.grants:
         report(f"{grant.reader}: {grant.subject}")
         verdicts.append(expectations.verdict(grant))
-    store = Store(ledger_url(settings))
+    store = LedgerStore(ledger_url(settings))
     try:
         report("ledger")
         everything = Selection()

@@ -15,13 +15,19 @@ from exchange.document.problem import ContractError
 from exchange.document.yaml import read
 from exchange.grants import life
 from exchange.grants.history import Event
-from exchange.grants.life import Act, Actor, Office, Request, WrongStateError
+from exchange.grants.life import Act, Actor, Request, Rules, WrongStateError
 from exchange.grants.propose import Draft, RequestMistakesError, propose
-from exchange.grants.store import Store
+from exchange.grants.store import GrantStore
 
 
 def file(
-    store: Store, drafts: Sequence[Draft], contract: Path, actor: Actor, now: datetime, authority: str, reason: str = ""
+    store: GrantStore,
+    drafts: Sequence[Draft],
+    contract: Path,
+    actor: Actor,
+    now: datetime,
+    authority: str,
+    reason: str = "",
 ) -> Sequence[Request]:
     """Write down all of the drafts as requests; RequestMistakesError if one of them cannot be a request.
 
@@ -42,7 +48,7 @@ def file(
     return filed
 
 
-def withdraw(store: Store, number: int, actor: Actor, now: datetime, reason: str) -> None:
+def withdraw(store: GrantStore, number: int, actor: Actor, now: datetime, reason: str) -> None:
     """Take the request back, see `life.withdraw`."""
     with store.writing() as writer:
         request = writer.request(number)
@@ -51,7 +57,7 @@ def withdraw(store: Store, number: int, actor: Actor, now: datetime, reason: str
 
 
 def decide(
-    store: Store, number: int, act: Act, actor: Actor, now: datetime, authority: str, contract: Path, reason: str
+    store: GrantStore, number: int, act: Act, actor: Actor, now: datetime, authority: str, contract: Path, reason: str
 ) -> Request:
     """Take that step with the request, see `life.step`; the first of two who decide at once is the only one.
 
@@ -61,8 +67,8 @@ def decide(
         request = writer.request(number)
         shares = {subject.id: subject.share for subject in load(contract, city_day(now)).contract.subjects}
         # A subject that is no longer in the contract is shared with nobody.
-        office = Office(authority, shares.get(request.grant.subject, "closed"))
-        decided = life.step(request, act, actor, now, office, reason)
+        rules = Rules(authority, shares.get(request.grant.subject, "closed"))
+        decided = life.step(request, act, actor, now, rules, reason)
         if act == "approve":
             _write(request, contract, now)
         body = _body(request.grant) if act == "approve" else ""

@@ -119,19 +119,19 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Office:
+class Rules:
     """What decides about the rules besides the request: who the data authority is, how the subject is shared now."""
 
     authority: str
     share: Share
 
 
-def needs_answer(grant: Grant, office: Office) -> bool:
+def needs_answer(grant: Grant, rules: Rules) -> bool:
     """Whether the provider has to agree. The authority's own requests are nobody's to wave through."""
-    return office.share == "conditional" or grant.reader == office.authority
+    return rules.share == "conditional" or grant.reader == rules.authority
 
 
-def submit(number: int, grant: Grant, actor: Actor, now: datetime, office: Office, *, renews: bool = False) -> Request:
+def submit(number: int, grant: Grant, actor: Actor, now: datetime, rules: Rules, *, renews: bool = False) -> Request:
     """The request as it begins: rejected at once where the subject is closed.
 
     WrongActorError where the actor is not the reader's; TextError where purpose or basis say nothing;
@@ -142,22 +142,22 @@ def submit(number: int, grant: Grant, actor: Actor, now: datetime, office: Offic
     plain(grant.purpose.text, "the purpose")
     if grant.until < city_day(now):
         raise PastPeriodError(f"the period ends on {grant.until}, which is over")
-    state: State = "rejected" if office.share == "closed" else "requested"
-    return Request(number, grant, needs_answer(grant, office), actor, now, renews, state)
+    state: State = "rejected" if rules.share == "closed" else "requested"
+    return Request(number, grant, needs_answer(grant, rules), actor, now, renews, state)
 
 
-def step(request: Request, act: Act, actor: Actor, now: datetime, office: Office, reason: str = "") -> Request:
+def step(request: Request, act: Act, actor: Actor, now: datetime, rules: Rules, reason: str = "") -> Request:
     """The request after that act.
 
     WrongStateError where it is not its turn, WrongActorError where it is not the actor's to do,
     TextError where a refusal gives no reason.
     """
-    asked = request.conditional or needs_answer(request.grant, office)
+    asked = request.conditional or needs_answer(request.grant, rules)
     _must_be_open(request)
     if act in ("agree", "refuse"):
         _must_be(actor, request.provider, f"answer for {request.grant.subject}")
     else:
-        _must_be(actor, office.authority, f"{act} requests", setting="EXCHANGE_AUTHORITY")
+        _must_be(actor, rules.authority, f"{act} requests", setting="EXCHANGE_AUTHORITY")
     _must_not_be(actor, request, act)
     if act in ("refuse", "reject"):
         plain(reason, "the reason", remedy="give it with --reason: the requester has a right to it")

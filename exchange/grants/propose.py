@@ -19,7 +19,7 @@ from exchange.contract.period import city_day
 from exchange.document import yaml as documents
 from exchange.document.problem import ContractError, Problem
 from exchange.errors import ConfigError
-from exchange.grants.life import Actor, Office, Request, submit
+from exchange.grants.life import Actor, Request, Rules, submit
 from exchange.printable import printable
 
 _ID_LENGTH = 100
@@ -85,8 +85,8 @@ def propose(
             if pending := open_request(asked.reader, asked.subject):
                 message = f"request {pending.number} of {asked.reader} for it is not decided yet"
                 raise RequestMistakesError(message, remedy=f"see `exchange grant show {pending.number}`")
-            office = Office(authority, check.contract.subject(asked.subject).share)
-            requests.append(submit(number, asked, actor, now, office, renews=draft.renews))
+            rules = Rules(authority, check.contract.subject(asked.subject).share)
+            requests.append(submit(number, asked, actor, now, rules, renews=draft.renews))
         except ConfigError as error:
             mistakes.append(f"{places[number - first_number]}: {error}")
     if mistakes:
@@ -106,7 +106,7 @@ def _for_closed(
         if str(draft.values.get("subject")) in closed:
             with suppress(ValidationError, ConfigError):
                 asked = Grant.model_validate(_named(draft, actor, number, {grant.id for grant in contract.grants}))
-                yield submit(number, asked, actor, now, Office(authority, "closed"))
+                yield submit(number, asked, actor, now, Rules(authority, "closed"))
                 number += 1
 
 

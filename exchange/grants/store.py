@@ -32,7 +32,7 @@ def grants_url(settings: Settings) -> str:
     return sql.url_of(settings.grants_url, settings.home / "grants.db")
 
 
-class Store:
+class GrantStore:
     """The grants' database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
 
     def __init__(self, url: str) -> None:
@@ -46,12 +46,12 @@ class Store:
         self.engine.dispose()
 
     @contextmanager
-    def writing(self) -> Iterator[Writer]:
+    def writing(self) -> Iterator[RequestWriter]:
         """One transaction, which begins when those before it have ended; an exception undoes all of it."""
         with _translated(), self.engine.begin() as connection:
             # Taking the row takes the turn, on both databases: what is read from here on is the last word.
             connection.execute(update(tables.head).values(id=1))
-            yield Writer(connection)
+            yield RequestWriter(connection)
 
     def requests(
         self, *, states: Collection[str] = (), reader: str = "", subject: str = "", grant_id: str = ""
@@ -109,7 +109,7 @@ class Store:
                 connection.execute(insert(tables.head).values(id=1, seq=0, digest=START))
 
 
-class Writer:
+class RequestWriter:
     """What can be done within one transaction."""
 
     def __init__(self, connection: Connection) -> None:

@@ -15,9 +15,9 @@ from exchange.contract import epoch
 from exchange.errors import CorruptionError, TransientError
 from exchange.gap import GapError
 from exchange.ledger.entry import decode, validate_entry
+from exchange.ledger.intake import Intake, Marker, Placed, State
 from exchange.ledger.merkle import digest_leaf
-from exchange.ledger.step import Marker, Placed, State, Step
-from exchange.ledger.store import FOLLOW_ANEW, LedgerContradictionError, Store
+from exchange.ledger.store import FOLLOW_ANEW, LedgerContradictionError, LedgerStore
 from exchange.names import Partition
 from exchange.records.header import RawBatch
 from exchange.schema import wire
@@ -43,13 +43,13 @@ class LedgerRecordError(CorruptionError):
 
 
 class Follower:
-    """Brings `exchange.ledger` and the contract's epochs into a `Store`; killed anywhere, it goes on from there.
+    """Brings `exchange.ledger` and the contract's epochs into a `LedgerStore`; killed anywhere, it goes on from there.
 
     It reads uncommitted: a reader that does the same may have seen a delivery whose transaction
     aborted, so its entry must be there too, marked `aborted` when the marker comes.
     """
 
-    def __init__(self, cluster: Cluster, store: Store, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, cluster: Cluster, store: LedgerStore, *, clock: Callable[[], float] = time.time) -> None:
         self._cluster = cluster
         self._store = store
         self._clock = clock
@@ -110,22 +110,22 @@ class Follower:
 
     def _take_step(self, consumer: Consumer) -> bool:
         """Bring in what one short gathering finds; False where there was nothing."""
-        step = Step()
+        intake = Intake()
         last_ms = 0
         deadline = time.monotonic() + GATHER_S
-        while step.records < STEP_RECORDS and time.monotonic() < deadline:
+        while intake.records < STEP_RECORDS and time.monotonic() < deadline:
             batches = self._poll(consumer)
             for batch in batches:
-                self._take(step, batch)
+                self._take(intake, batch)
                 last_ms = batch.header.max_timestamp
             if not batches:
                 break
-        if step.positions:
-            for state, count in self._store.apply(step).items():
+        if intake.positions:
+            for state, count in self._store.apply(intake).items():
                 metrics.LEDGER_ENTRIES.labels(state).inc(count)
-            _log.debug("taken in", extra={"entries": len(step.entries), "records": step.records})
+            _log.debug("taken in", extra={"entries": len(intake.entries), "records": intake.records})
         self._report_lag(consumer, last_ms)
-        return bool(step.positions)
+        return bool(intake.positions)
 
     def _poll(self, consumer: Consumer) -> list[RawBatch]:
         try:
@@ -133,21 +133,21 @@ class Follower:
         except GapError as error:
             raise LedgerContradictionError(error.message, remedy=FOLLOW_ANEW) from error
 
-    def _take(self, step: Step, batch: RawBatch) -> None:
+    def _take(self, intake: Intake, batch: RawBatch) -> None:
         place = (batch.topic, batch.partition)
         start = self._next[place]
         # Read uncommitted and with markers, a topic that nobody compacts has no gaps.
         if batch.header.base_offset != start:
             raise _gap(place, batch.header.base_offset, start)
         if batch.topic == names.CONTRACT_TOPIC:
-            take_epochs(step, batch)
+            take_epochs(intake, batch)
         elif batch.header.is_control:
             state: State = "committed" if batch.committed else "aborted"
-            step.end(Marker(batch.partition, batch.header.base_offset, batch.header.producer_id, state))
+            intake.end(Marker(batch.partition, batch.header.base_offset, batch.header.producer_id, state))
         else:
-            take_entries(step, batch)
+            take_entries(intake, batch)
         self._next[place] = batch.header.next_offset
-        step.advance(batch.topic, batch.partition, start, batch.header.next_offset)
+        intake.advance(batch.topic, batch.partition, start, batch.header.next_offset)
 
     def _is_idle(self, consumer: Consumer) -> bool:
         ends = consumer.end_offsets(self._next)
@@ -166,7 +166,7 @@ class Follower:
             metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(max(0.0, self._clock() - last_ms / 1000))
 
 
-def take_entries(step: Step, batch: RawBatch) -> None:
+def take_entries(intake: Intake, batch: RawBatch) -> None:
     """Add the ledger entries of a data batch; LedgerRecordError with the place of one that is none."""
     if not batch.header.is_transactional:
         raise LedgerRecordError(f"{_place(batch, batch.header.base_offset)} was written outside of a transaction")
@@ -178,14 +178,14 @@ def take_entries(step: Step, batch: RawBatch) -> None:
         except (wire.WireError, CorruptionError) as error:
             raise LedgerRecordError(f"{_place(batch, record.offset)}: {error.message}") from error
         digest = digest_leaf(record.key, record.value)
-        step.add(Placed(batch.partition, record.offset, batch.header.producer_id, digest, body, entry))
+        intake.add(Placed(batch.partition, record.offset, batch.header.producer_id, digest, body, entry))
 
 
-def take_epochs(step: Step, batch: RawBatch) -> None:
+def take_epochs(intake: Intake, batch: RawBatch) -> None:
     """Add the contract epochs of a data batch; LedgerRecordError with the place of one that is none."""
     for record in [] if batch.header.is_control else records(batch):
         try:
-            step.epochs.append(epoch.decode(record.value or b""))
+            intake.epochs.append(epoch.decode(record.value or b""))
         except epoch.EpochError as error:
             raise LedgerRecordError(f"{_place(batch, record.offset)} is not a contract epoch") from error
 

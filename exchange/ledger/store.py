@@ -28,7 +28,7 @@ from exchange.contract.period import city_day, moment_of
 from exchange.contract.rounding import in_words
 from exchange.errors import CorruptionError, TransientError
 from exchange.ledger import tables, tag_index
-from exchange.ledger.step import Placed, State, Step
+from exchange.ledger.intake import Intake, Placed, State
 from exchange.names import Partition
 from exchange.settings import Settings
 
@@ -59,7 +59,7 @@ def entry_id(partition: int, offset: int) -> int:
     return offset * tables.MAX_LEDGER_PARTITIONS + partition
 
 
-class Store:
+class LedgerStore:
     """The ledger's database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
 
     def __init__(self, url: str) -> None:
@@ -108,18 +108,18 @@ class Store:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
-    def apply(self, step: Step) -> Counter[State]:
-        """Bring in the step as a whole, or nothing of it; return how many entries it decided, and how.
+    def apply(self, intake: Intake) -> Counter[State]:
+        """Bring in the intake as a whole, or nothing of it; return how many entries it decided, and how.
 
         StoreUnavailableError: nothing was brought in; go on from `positions()`. An entry that is already
         there is left as it is; LedgerContradictionError where it differs.
         """
         with translated(), self.engine.begin() as connection:
-            _advance(connection, step)
-            decided = _decide(connection, step)
-            unknown = _unknown(connection, step.entries)
+            _advance(connection, intake)
+            decided = _decide(connection, intake)
+            unknown = _unknown(connection, intake.entries)
             _write(connection, unknown)
-            for epoch in step.epochs:
+            for epoch in intake.epochs:
                 _write_epoch(connection, epoch)
         return decided + Counter(placed.state for placed in unknown if placed.state != "open")
 
@@ -146,10 +146,10 @@ def _add_replay(engine: Engine) -> None:
             connection.execute(DDL("ALTER TABLE ledger_entries ADD COLUMN replay TEXT"))
 
 
-def _advance(connection: Connection, step: Step) -> None:
-    """Move the positions from where the step starts to where it ends, if they are there."""
+def _advance(connection: Connection, intake: Intake) -> None:
+    """Move the positions from where the intake starts to where it ends, if they are there."""
     t = tables.positions
-    for (topic, partition), (start, end) in step.positions.items():
+    for (topic, partition), (start, end) in intake.positions.items():
         here = (t.c.topic == topic) & (t.c.partition == partition)
         moved = connection.execute(update(t).where(here, t.c.next_offset == start).values(next_offset=end))
         if moved.rowcount == 1:
@@ -161,11 +161,11 @@ def _advance(connection: Connection, step: Step) -> None:
             raise StoreUnavailableError("another follower moved the position", remedy=remedy) from error
 
 
-def _decide(connection: Connection, step: Step) -> Counter[State]:
+def _decide(connection: Connection, intake: Intake) -> Counter[State]:
     """Decide what earlier steps brought in as open."""
     t = tables.entries
     decided: Counter[State] = Counter()
-    for marker in step.markers:
+    for marker in intake.markers:
         updated = connection.execute(
             update(t)
             .where(t.c.ledger_partition == marker.partition, t.c.producer_id == marker.producer_id)

@@ -174,7 +174,7 @@ class PublishEpoch(Change):
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedChange:
     """Something that the contract asks for and that cannot be done; nothing is applied."""
 
     part: Part

@@ -23,7 +23,7 @@ from exchange.plan.changes import (
     CreateTopic,
     DeleteTopic,
     PublishEpoch,
-    Refusal,
+    RefusedChange,
     RegisterSchema,
     RemoveAccess,
     SetCompatibility,
@@ -84,7 +84,7 @@ class Plan:
     """
 
     changes: list[Change] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[RefusedChange] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     whole: bool = True
@@ -127,7 +127,7 @@ def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Col
         else:
             message = "belongs to the contract" if name in topics else "is not a topic of the exchange"
             plan.refusals.append(
-                Refusal("topics", name, f"{message}: it is not deleted", "name a topic that plan shows as orphan")
+                RefusedChange("topics", name, f"{message}: it is not deleted", "name a topic that plan shows as orphan")
             )
 
 
@@ -153,7 +153,7 @@ def _existing(plan: Plan, name: str, topic: Topic, actual: Actual) -> None:
         plan.changes.append(AddPartitions(name, existing.partitions, topic.partitions))
     if message := too_many(name, topic, existing):
         if _was_lowered(name, topic, actual.epoch):
-            plan.refusals.append(Refusal("topics", name, message, f"write `partitions: {existing.partitions}`"))
+            plan.refusals.append(RefusedChange("topics", name, message, f"write `partitions: {existing.partitions}`"))
         else:
             remedy = f"; write `partitions: {existing.partitions}`" if name.startswith("subject.") else ""
             plan.notices.append(f"topic {name} {message}{remedy}")
@@ -220,7 +220,7 @@ class _Schemas:
             if reasons:
                 message = f"the schema does not go with the registered versions ({level.value}): {'; '.join(reasons)}"
                 remedy = "give new fields a default, keep types, or publish a new subject"
-                self._plan.refusals.append(Refusal("schemas", subject, message, remedy))
+                self._plan.refusals.append(RefusedChange("schemas", subject, message, remedy))
                 return 0
         schema_id, records = self._registry.register(subject, schema)
         if records:

@@ -9,7 +9,16 @@ from dataclasses import replace
 from exchange import names
 from exchange.contract.model import Epoch
 from exchange.plan.access import wanted_access
-from exchange.plan.changes import PARTS, Change, CreateTopic, DeleteTopic, Part, PublishEpoch, Refusal, RemoveAccess
+from exchange.plan.changes import (
+    PARTS,
+    Change,
+    CreateTopic,
+    DeleteTopic,
+    Part,
+    PublishEpoch,
+    RefusedChange,
+    RemoveAccess,
+)
 from exchange.plan.plan import ORDER, Plan
 from exchange.plan.topics import wanted
 
@@ -32,13 +41,13 @@ def select(plan: Plan, parts: Collection[Part], epoch: Epoch | None) -> Plan:
 
 def _refusals(
     change: Change, left_out: Sequence[Change], epoch: Epoch | None, parts: Collection[Part]
-) -> Iterator[Refusal]:
+) -> Iterator[RefusedChange]:
     needed = [other for other in left_out if _needs(change, other, epoch)]
     if needed:
         whole = [part for part in PARTS if part in {*parts, *(other.part for other in needed)}]
         message = f"needs to be done first: {_counted(needed) if len(needed) > 1 else needed[0].text}"
         remedy = f"apply `{' '.join(f'--only {part}' for part in whole)}`, or all of it"
-        yield Refusal(change.part, change.target, message, remedy)
+        yield RefusedChange(change.part, change.target, message, remedy)
 
 
 def _counted(changes: Sequence[Change]) -> str:

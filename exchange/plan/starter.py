@@ -46,7 +46,7 @@ class PatternError(ConfigError):
 
 
 @dataclass
-class Draft:
+class Starter:
     """The contract and its schemas by file name, and what a person should know of each topic."""
 
     contract: str = ""
@@ -64,14 +64,16 @@ class _Found(NamedTuple):
     schema: Schema | None
 
 
-def make_draft(topics: Mapping[str, Topic], registry: Registry, patterns: Sequence[str] = (DEFAULT_PATTERN,)) -> Draft:
+def make_draft(
+    topics: Mapping[str, Topic], registry: Registry, patterns: Sequence[str] = (DEFAULT_PATTERN,)
+) -> Starter:
     """Subjects of all topics that match one of the patterns (`{department}_{subject}`), the first that does.
 
     Capitals become small letters, `_` and `.` in a name hyphens. The exchange's own topics are passed over.
     PatternError where a pattern lacks one of the two parts.
     """
     compiled = [_compiled(pattern) for pattern in patterns]
-    draft = Draft()
+    draft = Starter()
     found: dict[str, _Found] = {}
     for topic, kept in sorted(topics.items()):
         if _is_own(topic):
@@ -123,7 +125,7 @@ def _place(topic: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str]:
     return department, name
 
 
-def _schema(topic: str, registry: Registry, draft: Draft) -> Schema | None:
+def _schema(topic: str, registry: Registry, draft: Starter) -> Schema | None:
     versions = registry.versions(names.value_subject(topic))
     if not versions:
         draft.notes.append(f"{topic}: no schema is registered for its values: write one")

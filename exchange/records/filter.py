@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from exchange.contract.model import Condition, Where
-from exchange.records.columns import Column, Reader, compile_reader
+from exchange.records.field_values import Column, Reader, compile_reader
 from exchange.records.locate import Located
 from exchange.records.reference import UnevaluableError, operands
 from exchange.schema.avro import Schema

@@ -14,7 +14,7 @@ from numba import njit
 from exchange.contract.masks import REDACTED
 from exchange.contract.model import Mask
 from exchange.records import hashes
-from exchange.records.columns import Column, Reader, Reals, compile_reader
+from exchange.records.field_values import Column, Reader, Reals, compile_reader
 from exchange.records.locate import Located
 from exchange.records.memory import address, byte, move
 from exchange.records.reference import scale_of

@@ -11,7 +11,7 @@ import numpy as np
 from exchange.contract.model import Mask, Where
 from exchange.records.filter import Filter, compile_filter
 from exchange.records.locate import LocatedRows
-from exchange.records.project import InconvertibleError, Projection, Unwritten, compile_projection
+from exchange.records.projection import InconvertibleError, Projection, Unwritten, compile_projection
 from exchange.records.reference import Reference, UnevaluableError
 from exchange.records.values import Values
 from exchange.records.wire_ids import bodies, by_id

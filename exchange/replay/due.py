@@ -48,7 +48,7 @@ def order_id(grant: str, from_ms: int, until_ms: int | None, again: bool) -> str
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class DueWindow:
     """Offsets of one source partition from `start` on; those marked in `due` (bool[n]) are to be decided."""
 
     partition: int
@@ -93,7 +93,7 @@ class Done:
 class Survey:
     """The windows of a replay, and what it has done so far. Offsets of which no record is kept count, too."""
 
-    windows: Sequence[Window]
+    windows: Sequence[DueWindow]
     done: Done
 
     @property
@@ -124,7 +124,7 @@ def survey(cluster: Cluster, order: Order, topic: str) -> Survey:
         start = max(begins[place], starts[place])
         end = min(routed.get(place, 0), ends.get(place, 0))
         if start < end:
-            windows[place[1]] = Window(place[1], start, np.ones(end - start, bool))
+            windows[place[1]] = DueWindow(place[1], start, np.ones(end - start, bool))
     done = Done()
     for entry in _entries(cluster, topic, windows, order.from_ms - _EARLIER_MS):
         if entry.replay == order.id:
@@ -133,7 +133,7 @@ def survey(cluster: Cluster, order: Order, topic: str) -> Survey:
     return Survey(list(windows.values()), done)
 
 
-def _entries(cluster: Cluster, topic: str, windows: Mapping[int, Window], since_ms: int) -> Iterator[Entry]:
+def _entries(cluster: Cluster, topic: str, windows: Mapping[int, DueWindow], since_ms: int) -> Iterator[Entry]:
     """The committed entries about these partitions; waits for those whose transaction is open."""
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         count = len(consumer.partitions(names.LEDGER_TOPIC))
@@ -149,7 +149,7 @@ def _entries(cluster: Cluster, topic: str, windows: Mapping[int, Window], since_
                     yield entry
 
 
-def _strike(window: Window, entry: Entry, order: Order) -> None:
+def _strike(window: DueWindow, entry: Entry, order: Order) -> None:
     """Take from what is due what the entry says is done; all is due again where the topic was made anew after it."""
     if entry.gap:
         if entry.gap_accepted and entry.gap.cause == "recreated":

@@ -27,11 +27,11 @@ from exchange.replay.due import Done, Order, Survey, survey
 from exchange.replay.hypothesis import alone
 from exchange.replay.retained import MAX_BATCHES, retained
 from exchange.router.clock import BrokerClock
-from exchange.router.epochs import CONTRACT, EpochWatch
+from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.quotas import Quotas
 from exchange.router.ready import ReadySubject, make_ready
 from exchange.router.rivals import Rivals
-from exchange.router.step import Source, step
+from exchange.router.step import RunSource, step
 from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
@@ -183,7 +183,7 @@ class Replay:
         epoch, now = self._current.epoch, self._clock.now()
         if not self._ready.holds_at(now):
             self._ready = self._make_ready(epoch)
-        source = Source(self._topic, partition, epoch.number, self._instance, ms_of(now), self._order.id)
+        source = RunSource(self._topic, partition, epoch.number, self._instance, ms_of(now), self._order.id)
         made = step(run, self._ready, source, self._tag_state, quotas.allow)
         ends = {(self._topic, partition): int(run.offset[-1]) + 1}
         group = Membership(f"{names.ROUTER_GROUP}.replay.{self._order.id}", -1, "")

@@ -23,7 +23,7 @@ from exchange.records.warm_up import warm_up
 from exchange.replay.hypothesis import alone, drafted
 from exchange.replay.retained import MAX_BATCHES, retained
 from exchange.router.ready import make_ready
-from exchange.router.step import Source, Step, step
+from exchange.router.step import RunSource, Step, step
 from exchange.schema import avro, wire
 from exchange.schema.avro import Field, Schema
 
@@ -137,7 +137,7 @@ def simulate(
     topic = names.subject_topic(draft.subject)
     with Consumer(cluster, max_batches=MAX_BATCHES) as source:
         for partition, run in retained(source, topic, _spans(source, topic, scope)):
-            place = Source(topic, partition, epoch.number, "simulation", 0)
+            place = RunSource(topic, partition, epoch.number, "simulation", 0)
             made = [step(run, side.ready, place, tag_state) for side in sides]
             given = [side.given.add(one.entry) for side, one in zip(sides, made, strict=True)]
             before = given[1] if held else np.zeros(run.rows, bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from exchange.bus.topics import Publisher
+from exchange.bus.topics import TopicAppender
 from exchange.contract.epoch import accepting, accepts
 from exchange.contract.model import Epoch
 from exchange.epochs import Newest, Published, publish_next
@@ -21,7 +21,7 @@ class NoGapError(ConfigError):
 
 
 def accept(
-    out: Publisher, newest: Newest, gaps: Collection[Gap], operator: str, reason: str, now: datetime
+    out: TopicAppender, newest: Newest, gaps: Collection[Gap], operator: str, reason: str, now: datetime
 ) -> Published | None:
     """Publish the next epoch, under which routers go on behind these gaps; the epoch in force then."""
 

@@ -27,14 +27,14 @@ from exchange.records.scan import scan
 from exchange.records.warm_up import warm_up
 from exchange.router import report
 from exchange.router.clock import BrokerClock
-from exchange.router.epochs import CONTRACT, EpochWatch
+from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.gather import Gathered, Gatherer
-from exchange.router.losses import Losses, Passed
+from exchange.router.losses import Losses, PassedOver
 from exchange.router.quotas import NoQuotaError, Quotas
 from exchange.router.ready import Plans
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
-from exchange.router.step import Source, Step, step
+from exchange.router.step import RunSource, Step, step
 from exchange.router.suspended import Suspended
 from exchange.router.write import Decided, Writer
 
@@ -99,7 +99,7 @@ class Router:
         self._writing = _done()
         self._decided: list[Decided] = []
         self._losses = Losses(instance, self._suspended)
-        self._passed = Passed(self._suspended)
+        self._passed = PassedOver(self._suspended)
 
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
@@ -279,7 +279,7 @@ class Router:
         for place, batches in part.runs():
             plan = self._plans.at(place[0], now)
             assert plan is not None
-            at = Source(*place, self._current.epoch.number, self.instance, ms_of(now))
+            at = RunSource(*place, self._current.epoch.number, self.instance, ms_of(now))
             made = step(scan(batches), plan, at, self._tag_state, self._quotas.allow)
             if made.entry.count:
                 steps.append(made)

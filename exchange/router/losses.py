@@ -58,7 +58,7 @@ class Losses:
         return ledger.of_gap(gap, epoch.number, self._instance, ms_of(now), accepted=accepted)
 
 
-class Passed:
+class PassedOver:
     """How far was read where nothing was to be decided: transactions' markers, and aborted records.
 
     Their deletion would be taken for a gap, if it were not committed now and then that they were read.

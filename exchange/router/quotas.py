@@ -18,9 +18,9 @@ from exchange.contract.period import city_day, moment_of
 from exchange.contract.quota import (
     CLAIMS,
     USES,
+    Allowance,
     Claim,
     Claims,
-    Given,
     Use,
     day_from_ms,
     decode_claim,
@@ -165,11 +165,11 @@ class Quotas:
         under_way = self._deciding[grant, day] + self._writing[grant, day]
         return max(0, self._own[grant, day] - self._used[grant, day] - under_way)
 
-    def _read_claims(self, log: SharedLog, end: int) -> dict[int, Given]:
+    def _read_claims(self, log: SharedLog, end: int) -> dict[int, Allowance]:
         """What the claims give that were appended since the last reading, by offset."""
         return {record.offset: self._take(record) for record in log.read_to(end)}
 
-    def _take(self, record: Record) -> Given:
+    def _take(self, record: Record) -> Allowance:
         claim = decode_claim(record.value or b"")
         given = self._claims.take(claim, moment_of(record.timestamp_ms))
         if claim.router == self._instance:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from exchange import names
 from exchange.bus import Cluster
-from exchange.bus.topics import Publisher
+from exchange.bus.topics import TopicAppender
 from exchange.contract.edit import rewritten
 from exchange.contract.epoch import without
 from exchange.contract.file import edit, read_file
@@ -50,7 +50,7 @@ def revoke(cluster: Cluster, path: Path, grant_id: str, now: datetime, require: 
     """
     with ThreadPoolExecutor(2) as pool:
         # While Kafka and the routers answer.
-        opened, edited = pool.submit(Publisher, cluster, names.CONTRACT_TOPIC), pool.submit(_edited, path, grant_id)
+        opened, edited = pool.submit(TopicAppender, cluster, names.CONTRACT_TOPIC), pool.submit(_edited, path, grant_id)
         with Adoption(cluster) as adoption, opened.result() as out:
             grant = _find(cluster, path, adoption.newest, grant_id, now)
             require(grant)

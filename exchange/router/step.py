@@ -35,7 +35,7 @@ MAX_RECORD_BYTES = 1_000_000  # uncompressed; what fits into a batch of Kafka's 
 
 
 @dataclass(frozen=True)
-class Source:
+class RunSource:
     """Where a run of records comes from, and under what it is decided; `replay` is None in the live flow."""
 
     topic: str
@@ -72,7 +72,7 @@ def no_quotas(_grant: str, _quota: Quota, records: int) -> int:
     return records
 
 
-def step(run: Run, subject: ReadySubject, source: Source, tag_state: np.ndarray, allow: Allow = no_quotas) -> Step:
+def step(run: Run, subject: ReadySubject, source: RunSource, tag_state: np.ndarray, allow: Allow = no_quotas) -> Step:
     """Decide every record of `run` for every view of its subject.
 
     `tag_state` is `hashes.tag_state(ledger_key)`; `allow` is asked once for each view with a quota, which
@@ -208,7 +208,7 @@ def _spans(offset: np.ndarray) -> tuple[Span, ...]:
     return tuple(Span(first, count) for first, count in zip(offset[starts].tolist(), counts.tolist(), strict=True))
 
 
-def _set_aside(run: Run, status: np.ndarray, bad: np.ndarray, source: Source) -> list[Batch]:
+def _set_aside(run: Run, status: np.ndarray, bad: np.ndarray, source: RunSource) -> list[Batch]:
     """The bad records with headers that say where each came from and what is wrong.
 
     One by one, for these are few; a record that is too large comes without key and value.

@@ -17,7 +17,7 @@ from exchange.records import hashes
 from exchange.records.header import RawBatch, crc, parse, stamp
 from exchange.records.scan import scan
 from exchange.router.ready import ReadySubject, make_ready
-from exchange.router.step import Source, Step, step
+from exchange.router.step import RunSource, Step, step
 from tests.bench import workload
 from tests.bench.table import markdown
 
@@ -61,7 +61,7 @@ def ready(*views: workload.View) -> ReadySubject:
 
 def decided(run: list[RawBatch], subject: ReadySubject) -> Step:
     """The router's step on these batches."""
-    source = Source(names.subject_topic(workload.Source().subject), 0, 1, "costs", 0)
+    source = RunSource(names.subject_topic(workload.Source().subject), 0, 1, "costs", 0)
     return step(scan(run), subject, source, _TAG_STATE)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.ledger.store import Store
+from exchange.ledger.store import LedgerStore
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -18,7 +18,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    made = Store(url)
+def store(url: str) -> Iterator[LedgerStore]:
+    made = LedgerStore(url)
     yield made
     made.close()

@@ -31,7 +31,7 @@ from exchange.contract.period import CITY_TIME, in_force
 from exchange.demo.city.make import read_manifest
 from exchange.demo.city.plant import CANARY, canary_fields
 from exchange.epochs import epoch_in_force
-from exchange.ledger.store import Store
+from exchange.ledger.store import LedgerStore
 from exchange.names import inbox_topic, quarantine_topic
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.simulate import Scope, simulate
@@ -178,7 +178,7 @@ def test_no_resident_id_is_found_where_none_is_granted(deliveries: dict[str, lis
 
 def test_a_simulation_tells_what_each_grant_delivers(demo: Demo, loaded: Loaded) -> None:
     """Each grant as a draft gives of the retained records just what it has given of them, by the ledger."""
-    store = Store(f"sqlite:///{demo.home / 'ledger.db'}")
+    store = LedgerStore(f"sqlite:///{demo.home / 'ledger.db'}")
     told = {found.grant: found for found in exchanged(store, Selection())}
     epoch = epoch_in_force(demo.cluster)
     now = datetime.now(UTC)

@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from exchange.connect.rejects import RejectFileError
 from exchange.connect.sink_layout import TableMismatchError
-from exchange.connect.sink_table import Origin, SinkTable, SinkTableError
+from exchange.connect.sink_table import RecordOrigin, SinkTable, SinkTableError
 from exchange.errors import ExchangeError
 from tests.sink_rig import PLAIN, Reader, row
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_set_aside_stops_the_sink_and_nothing_is_taken_in(databas
         table.fit(PLAIN)
         database.sql("CREATE UNIQUE INDEX u ON t (note)")
         start = table.offsets("topic", [0])
-        changes = [table.upsert(PLAIN, row(i, "same"), Origin(0, i, i)) for i in range(2)]
+        changes = [table.upsert(PLAIN, row(i, "same"), RecordOrigin(0, i, i)) for i in range(2)]
 
         def full(_: object) -> None:
             raise RejectFileError("the disk is full")
@@ -211,7 +211,7 @@ def test_what_is_wrong_with_the_table_is_no_records_fault(database: Reader, chan
         table.fit(PLAIN)
         table.offsets("topic", [0])
         database.sql(change)
-        changes = [table.upsert(PLAIN, row(i), Origin(0, i, i)) for i in range(3)]
+        changes = [table.upsert(PLAIN, row(i), RecordOrigin(0, i, i)) for i in range(3)]
         aside: list[object] = []
         with pytest.raises(ExchangeError) as raised:
             table.apply("topic", changes, {0: (0, 3)}, aside.extend)

@@ -22,7 +22,7 @@ from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer, Transaction
 from exchange.bus.topic import Topic
-from exchange.bus.topics import Publisher, publish, read_all
+from exchange.bus.topics import TopicAppender, publish, read_all
 from exchange.cli.contract import apply as apply_command
 from exchange.cli.contract import plan as plan_command
 from exchange.contract import epoch as epochs
@@ -64,7 +64,7 @@ def _number(cluster: Cluster) -> int:
 
 
 def _publish(cluster: Cluster, epoch: Epoch) -> None:
-    with Publisher(cluster, names.CONTRACT_TOPIC) as out:
+    with TopicAppender(cluster, names.CONTRACT_TOPIC) as out:
         publish_epoch(out, epoch)
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from exchange import epochs
 from exchange.bus import Cluster
-from exchange.bus.topics import Publisher, publish
+from exchange.bus.topics import TopicAppender, publish
 from exchange.cli import contract as contract_commands
 from exchange.cli.grant import grant
 from exchange.contract.epoch import without
@@ -152,7 +152,7 @@ def test_a_revocation_survives_another_epoch_that_comes_first(
     before = _epoch(fresh_cluster)
     tries = iter(range(2))
 
-    def late(out: Publisher, epoch: Epoch) -> int:
+    def late(out: TopicAppender, epoch: Epoch) -> int:
         if next(tries) == 0:
             # Another administrator publishes under the number that the revocation is about to take.
             publish_epoch(out, without(before, "none", epoch.time))

@@ -15,13 +15,13 @@ from sqlalchemy import delete, insert, select, update
 from exchange.errors import ExchangeError
 from exchange.grants import tables
 from exchange.grants.history import Event, HistoryError
-from exchange.grants.life import Act, Actor, Office, Request, WrongStateError, step, submit
-from exchange.grants.store import GrantStoreUnavailableError, NoRequestError, Store
+from exchange.grants.life import Act, Actor, Request, Rules, WrongStateError, step, submit
+from exchange.grants.store import GrantStore, GrantStoreUnavailableError, NoRequestError
 from exchange.sql import DatabaseUrlError
 from tests import router_rig
 
 NOW = datetime(2026, 6, 1, 2, 3, 4, 567000, tzinfo=UTC)
-OFFICE = Office("bureau", "open")
+OFFICE = Rules("bureau", "open")
 WANG = Actor("wang", "civil")
 
 
@@ -33,12 +33,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with closing(Store(url)) as made:
+def store(url: str) -> Iterator[GrantStore]:
+    with closing(GrantStore(url)) as made:
         yield made
 
 
-def ask(store: Store) -> Request:
+def ask(store: GrantStore) -> Request:
     with store.writing() as writer:
         number = writer.next_number()
         grant = router_rig.grant(f"g{number}", subject=f"tax.s{number}", reader="civil")
@@ -50,14 +50,14 @@ def ask(store: Store) -> Request:
 def decide(url: str, number: int, act: Act, person: str) -> str:
     """As a process of its own would."""
     actor = Actor(person, "bureau")
-    with closing(Store(url)) as store, store.writing() as writer:
+    with closing(GrantStore(url)) as store, store.writing() as writer:
         request = writer.request(number)
         done = step(request, act, actor, NOW, OFFICE, "Because.")
         writer.put(done, Event(NOW, actor, act, request.grant.id, number, "Because."))
     return act
 
 
-def test_what_is_written_is_read(store: Store) -> None:
+def test_what_is_written_is_read(store: GrantStore) -> None:
     asked = ask(store)
     assert store.request(1) == asked
     reviewed = step(asked, "review", Actor("li", "bureau"), NOW + timedelta(days=1), OFFICE)
@@ -76,7 +76,7 @@ def test_what_is_written_is_read(store: Store) -> None:
         store.request(3)
 
 
-def test_of_many_deciders_one_wins(url: str, store: Store) -> None:
+def test_of_many_deciders_one_wins(url: str, store: GrantStore) -> None:
     for _ in range(5):
         number = ask(store).number
         start = threading.Barrier(6)
@@ -96,9 +96,9 @@ def test_of_many_deciders_one_wins(url: str, store: Store) -> None:
     assert store.verify()[0] == 10
 
 
-def test_many_writers_leave_one_history(url: str, store: Store) -> None:
+def test_many_writers_leave_one_history(url: str, store: GrantStore) -> None:
     def many(_: int) -> None:
-        with closing(Store(url)) as own:
+        with closing(GrantStore(url)) as own:
             for _ in range(5):
                 ask(own)
 
@@ -108,7 +108,7 @@ def test_many_writers_leave_one_history(url: str, store: Store) -> None:
     assert store.verify()[0] == 20
 
 
-def test_a_fault_undoes_all_of_a_step(store: Store) -> None:
+def test_a_fault_undoes_all_of_a_step(store: GrantStore) -> None:
     asked = ask(store)
     with pytest.raises(RuntimeError), store.writing() as writer:  # noqa: PT012
         writer.put(asked, Event(NOW, WANG, "again", "g1", 1))
@@ -133,7 +133,7 @@ def test_a_fault_undoes_all_of_a_step(store: Store) -> None:
     ],
     ids=["reason", "time", "digest", "removed", "cut off", "put in", "head"],
 )  # fmt: skip
-def test_a_history_that_was_touched_shows_it(store: Store, touch: object) -> None:
+def test_a_history_that_was_touched_shows_it(store: GrantStore, touch: object) -> None:
     for _ in range(3):
         ask(store)
     assert store.verify()[0] == 3
@@ -143,7 +143,7 @@ def test_a_history_that_was_touched_shows_it(store: Store, touch: object) -> Non
         store.verify()
 
 
-def test_notices_are_given_once(store: Store) -> None:
+def test_notices_are_given_once(store: GrantStore) -> None:
     day = date(2026, 12, 31)
     given = []
     for until, days in ((day, 30), (day, 30), (day, 7), (day.replace(year=2027), 30)):
@@ -159,11 +159,11 @@ def test_notices_are_given_once(store: Store) -> None:
 
 def test_processes_that_begin_at_once_make_the_tables_once(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        stores = list(pool.map(lambda _: Store(url), range(8)))
+        stores = list(pool.map(lambda _: GrantStore(url), range(8)))
     for store in stores:
         ask(store)
         store.close()
-    with closing(Store(url)) as store, store.engine.connect() as connection:
+    with closing(GrantStore(url)) as store, store.engine.connect() as connection:
         assert len(connection.execute(select(tables.head)).all()) == 1
         assert store.verify()[0] == 8
 
@@ -187,5 +187,5 @@ def test_an_empty_file_takes_its_write_ahead_log_from_many_at_once(tmp_path: Pat
 )
 def test_a_database_that_cannot_be_used_is_an_error_without_secrets(wrong: str, error: type[ExchangeError]) -> None:
     with pytest.raises(error) as raised:
-        Store(wrong)
+        GrantStore(wrong)
     assert "SECRET" not in str(raised.value)

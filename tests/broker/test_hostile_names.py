@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from exchange import logs
 from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.database import Paths, engine
-from exchange.connect.sink_table import Origin, SinkTable
+from exchange.connect.sink_table import RecordOrigin, SinkTable
 from exchange.connect.sql_source import SqlSource
 from exchange.errors import ExchangeError
-from exchange.ledger.store import Store as Ledger
+from exchange.ledger.store import LedgerStore
 from exchange.schema import avro
 
 NAMES = (
@@ -96,7 +96,7 @@ def test_a_sink_makes_and_grows_the_table_of_that_name(
         table.fit(both)
         assert table.offsets(name, [0]) == {0: 0}
         for at, more in enumerate([name, "x"]):
-            change = table.upsert(both, {"id": name, "more": more}, Origin(0, at, at))
+            change = table.upsert(both, {"id": name, "more": more}, RecordOrigin(0, at, at))
             assert table.apply(name, [change], {0: (at, at + 1)}, list) == 0
     found = sa.table(name, sa.column("id"), sa.column("more"))
     with other.connect() as connection:
@@ -109,7 +109,7 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: 
         SinkTable(engine(Database(url=url), Paths(tmp_path, tmp_path)), "t", ["id"], "id").examine(schema("id"))
     assert "canary-7f3a" not in _logged(refused.value)
     with pytest.raises(ExchangeError) as refused:
-        Ledger(url)
+        LedgerStore(url)
     assert "canary-7f3a" not in _logged(refused.value)
 
 

@@ -25,8 +25,8 @@ from exchange.bus.topics import publish
 from exchange.ledger import tables
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
-from exchange.ledger.step import State, Step
-from exchange.ledger.store import Store
+from exchange.ledger.intake import Intake, State
+from exchange.ledger.store import LedgerStore
 from tests.clients import environment
 from tests.ledger_rig import KEY, Pair, Rig, send_entry
 
@@ -44,11 +44,11 @@ def rig(fresh_cluster: Cluster, unique: str) -> Iterator[Rig]:
     made.close()
 
 
-def follow(cluster: Cluster, store: Store) -> None:
+def follow(cluster: Cluster, store: LedgerStore) -> None:
     Follower(cluster, store).follow(Event(), until_idle=True)
 
 
-def test_committed_entries_answer_the_audit(rig: Rig, store: Store) -> None:
+def test_committed_entries_answer_the_audit(rig: Rig, store: LedgerStore) -> None:
     rig.exchange(0, PEOPLE)
     rig.exchange(1, PEOPLE[:10])
     follow(rig.cluster, store)
@@ -82,7 +82,7 @@ def test_committed_entries_answer_the_audit(rig: Rig, store: Store) -> None:
     assert not list(disclosures(store, tag(PEOPLE[1].encode(), bytes(32)), mine))
 
 
-def test_an_aborted_transaction_is_kept_but_does_not_count(rig: Rig, store: Store) -> None:
+def test_an_aborted_transaction_is_kept_but_does_not_count(rig: Rig, store: LedgerStore) -> None:
     rig.exchange(0, PEOPLE, commit=False)
     rig.exchange(0, PEOPLE[:2])
     follow(rig.cluster, store)
@@ -93,14 +93,14 @@ def test_an_aborted_transaction_is_kept_but_does_not_count(rig: Rig, store: Stor
     assert {d.state for d in disclosures(store, wanted, mine, include_aborted=True)} == {"aborted"}
 
 
-def test_an_entry_is_open_until_its_marker_comes(rig: Rig, store: Store) -> None:
+def test_an_entry_is_open_until_its_marker_comes(rig: Rig, store: LedgerStore) -> None:
     pairs: list[Pair] = [(b"k", b"\0\0\0\0\1v")]
     entry = rig.entry(0, rig.publish(0, pairs), pairs)
     stop = Event()
 
-    class Watched(Store):
-        def apply(self, step: Step) -> Counter[State]:
-            decided = super().apply(step)
+    class Watched(LedgerStore):
+        def apply(self, intake: Intake) -> Counter[State]:
+            decided = super().apply(intake)
             if self.open_entries():
                 stop.set()
             return decided
@@ -134,9 +134,9 @@ def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path)
         process.send_signal(signal.SIGKILL)
         process.wait()
     subprocess.run([*command, "--until-idle"], env=env, check=True, timeout=120)
-    whole = Store(f"sqlite:///{tmp_path / 'whole.db'}")
+    whole = LedgerStore(f"sqlite:///{tmp_path / 'whole.db'}")
     follow(rig.cluster, whole)
-    killed = Store(url)
+    killed = LedgerStore(url)
     for table in (tables.entries, tables.runs, tables.outcomes, tables.withheld, tables.grants, tables.positions):
         assert contents(killed, table) == contents(whole, table), table.name
     found = select(tables.tags.c.tag, tables.tags.c.entry_id).order_by(*tables.tags.c)
@@ -146,7 +146,7 @@ def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path)
     whole.close()
 
 
-def test_kafka_and_the_ledger_agree(rig: Rig, store: Store) -> None:
+def test_kafka_and_the_ledger_agree(rig: Rig, store: LedgerStore) -> None:
     rig.exchange(0, PEOPLE)
     rig.exchange(0, PEOPLE, commit=False)
     first = 2 * len(PEOPLE)
@@ -175,7 +175,7 @@ def test_kafka_and_the_ledger_agree(rig: Rig, store: Store) -> None:
     assert any("does not hold what was delivered" in fault for fault in faults)
 
 
-def test_two_entries_for_one_record_are_found(rig: Rig, store: Store) -> None:
+def test_two_entries_for_one_record_are_found(rig: Rig, store: LedgerStore) -> None:
     pairs: list[Pair] = [(b"k", b"\0\0\0\0\1v")] * 4
     entry = rig.entry(0, rig.publish(0, pairs), pairs)
     rig.route(entry, pairs)
@@ -186,7 +186,7 @@ def test_two_entries_for_one_record_are_found(rig: Rig, store: Store) -> None:
     assert check(rig).mismatches
 
 
-def test_a_replay_is_seen_as_one_and_disturbs_no_balance(rig: Rig, store: Store) -> None:
+def test_a_replay_is_seen_as_one_and_disturbs_no_balance(rig: Rig, store: LedgerStore) -> None:
     pairs: list[Pair] = [(person.encode(), b"\0\0\0\0\1v") for person in PEOPLE[:9]]
     first = rig.publish(0, pairs)
     rig.route(rig.entry(0, first, pairs), pairs)
@@ -219,10 +219,10 @@ def check(rig: Rig) -> Verification:
     return verify(rig.cluster, KEY, rig.subject, silent)
 
 
-def states(store: Store, rig: Rig) -> list[str]:
+def states(store: LedgerStore, rig: Rig) -> list[str]:
     t = tables.entries.c
     return [row.state for row in store.rows(select(t.state).where(t.topic == rig.topic).order_by(t.id))]
 
 
-def contents(store: Store, table: object) -> list[tuple]:
+def contents(store: LedgerStore, table: object) -> list[tuple]:
     return [tuple(row) for row in store.rows(select(table).order_by(*table.primary_key))]  # type: ignore[call-overload, attr-defined]

@@ -1,4 +1,4 @@
-"""On SQLite and PostgreSQL: a step is brought in as a whole or not at all, never twice; what contradicts halts."""
+"""On SQLite and PostgreSQL: an intake is brought in as a whole or not at all, never twice; what contradicts halts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from exchange.cli.ledger import audit
 from exchange.keys import load_or_create
 from exchange.ledger import tables, tag_index
 from exchange.ledger.entry import Entry, Outcome, Span, Withheld, encode, tag
+from exchange.ledger.intake import Intake, Marker, Placed, State
 from exchange.ledger.merkle import digest_leaf
-from exchange.ledger.step import Marker, Placed, State, Step
-from exchange.ledger.store import LedgerContradictionError, Store, StoreUnavailableError
+from exchange.ledger.store import LedgerContradictionError, LedgerStore, StoreUnavailableError
 from exchange.sql import DatabaseUrlError
 from tests.ledger_rig import KEY, TIME_MS, one_epoch
 
@@ -47,16 +47,16 @@ def placed(offset: int, made: Entry, state: State = "committed") -> Placed:
     return Placed(0, offset, 7, digest_leaf(None, body), body, made, state)
 
 
-def step(start: int, *entries: Placed, **more: list) -> Step:
-    return Step(list(entries), positions={LEDGER: (start, start + max(1, len(entries)))}, **more)
+def intake(start: int, *entries: Placed, **more: list) -> Intake:
+    return Intake(list(entries), positions={LEDGER: (start, start + max(1, len(entries)))}, **more)
 
 
-def offsets(store: Store) -> list[int]:
+def offsets(store: LedgerStore) -> list[int]:
     return [row[0] for row in store.rows(select(tables.entries.c.ledger_offset).order_by(tables.entries.c.id))]
 
 
-def test_a_step_that_was_brought_in_is_refused_as_stale(store: Store) -> None:
-    first = step(0, placed(0, entry(0, [b"ann"])))
+def test_a_step_that_was_brought_in_is_refused_as_stale(store: LedgerStore) -> None:
+    first = intake(0, placed(0, entry(0, [b"ann"])))
     store.apply(first)
     with pytest.raises(StoreUnavailableError):
         store.apply(first)
@@ -64,34 +64,36 @@ def test_a_step_that_was_brought_in_is_refused_as_stale(store: Store) -> None:
     assert offsets(store) == [0]
 
 
-def test_an_entry_that_is_there_already_must_be_the_same(store: Store) -> None:
-    store.apply(step(0, placed(0, entry(0, [b"ann"]))))
-    store.apply(step(1, placed(0, entry(0, [b"ann"])), placed(1, entry(1, [b"bob"]))))
+def test_an_entry_that_is_there_already_must_be_the_same(store: LedgerStore) -> None:
+    store.apply(intake(0, placed(0, entry(0, [b"ann"]))))
+    store.apply(intake(1, placed(0, entry(0, [b"ann"])), placed(1, entry(1, [b"bob"]))))
     assert offsets(store) == [0, 1]
     with pytest.raises(LedgerContradictionError, match=r"exchange.ledger/0 offset 1"):
-        store.apply(step(3, placed(2, entry(2, [b"cai"])), placed(1, entry(1, [b"eve"]))))
+        store.apply(intake(3, placed(2, entry(2, [b"cai"])), placed(1, entry(1, [b"eve"]))))
     assert offsets(store) == [0, 1]
     assert store.positions() == {LEDGER: 3}
 
 
-def test_markers_decide_earlier_open_entries_of_their_producer(store: Store) -> None:
-    store.apply(step(0, placed(0, entry(0, [b"ann"]), "open"), placed(1, entry(1, [b"bob"]), "open")))
+def test_markers_decide_earlier_open_entries_of_their_producer(store: LedgerStore) -> None:
+    store.apply(intake(0, placed(0, entry(0, [b"ann"]), "open"), placed(1, entry(1, [b"bob"]), "open")))
     assert store.open_entries() == 2
     others = Marker(1, 9, 7, "committed"), Marker(0, 9, 8, "committed")
-    assert store.apply(step(2, markers=[Marker(0, 1, 7, "aborted"), *others]))["aborted"] == 1
+    assert store.apply(intake(2, markers=[Marker(0, 1, 7, "aborted"), *others]))["aborted"] == 1
     assert store.open_entries() == 1
     third = placed(3, entry(3, [b"cai"]))
-    assert store.apply(step(3, third, markers=[Marker(0, 3, 7, "committed")]))["committed"] == 2
+    assert store.apply(intake(3, third, markers=[Marker(0, 3, 7, "committed")]))["committed"] == 2
     states = store.rows(select(tables.entries.c.state).order_by(tables.entries.c.id))
     assert [row[0] for row in states] == ["aborted", "committed", "committed"]
 
 
-def test_a_person_is_found_in_every_generation_of_the_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_is_found_in_every_generation_of_the_index(
+    store: LedgerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tag_index, "GENERATION_ROWS", 3)
     for at in range(5):
         people: list[bytes | None] = [b"ann", b"p%d" % at, None, b"ann"]
         more = {"epochs": [one_epoch(1, "dept")]} if at == 0 else {}
-        store.apply(step(at, placed(at, entry(4 * at, people)), **more))
+        store.apply(intake(at, placed(at, entry(4 * at, people)), **more))
     assert len(store.rows(select(tables.generations))) == 3
     found = list(disclosures(store, tag(b"ann", KEY), Selection(reader="readerb")))
     assert [d.offsets for d in found] == [[4 * at, 4 * at + 3] for at in range(5)]
@@ -100,9 +102,9 @@ def test_a_person_is_found_in_every_generation_of_the_index(store: Store, monkey
 
 
 @pytest.mark.parametrize("question", ["exchanged", "disclosures"])
-def test_an_answer_is_of_one_moment(store: Store, url: str, question: str) -> None:
+def test_an_answer_is_of_one_moment(store: LedgerStore, url: str, question: str) -> None:
     """The follower brings in an epoch and its first entry between two queries of one answer."""
-    other, steps = Store(url), [step(0, placed(0, late_entry()), epochs=[one_epoch(1, "dept")])]
+    other, steps = LedgerStore(url), [intake(0, placed(0, late_entry()), epochs=[one_epoch(1, "dept")])]
 
     def follow(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if steps and statement.lstrip().upper().startswith("SELECT") and "ledger_" in statement:
@@ -126,14 +128,14 @@ def late_entry() -> Entry:
 
 
 def test_the_identifier_reaches_neither_log_nor_database(
-    store: Store, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: LedgerStore, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("EXCHANGE_HOME", str(tmp_path))
     monkeypatch.setenv("EXCHANGE_LEDGER_URL", url)
     key = load_or_create(tmp_path / "ledger.key")
     canary = "440100198001010017"
     caplog.set_level(logging.DEBUG)
-    store.apply(step(0, placed(0, entry(0, [canary.encode()], key)), epochs=[one_epoch(1, "dept")]))
+    store.apply(intake(0, placed(0, entry(0, [canary.encode()], key)), epochs=[one_epoch(1, "dept")]))
     answer = CliRunner().invoke(audit, ["person", "-", "--output", "json"], input=f"{canary}\n")
     assert answer.exit_code == 0, answer.output
     assert {row["reader"] for row in json.loads(answer.stdout)} == {"readera", "readerb"}
@@ -157,9 +159,9 @@ def test_the_exit_status_says_whether_it_balances(
     grants: tuple[str, ...], balanced: bool, unauthorised: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXCHANGE_HOME", str(tmp_path))
-    store = Store(f"sqlite:///{tmp_path / 'ledger.db'}")
+    store = LedgerStore(f"sqlite:///{tmp_path / 'ledger.db'}")
     made = replace(entry(0, [b"ann", b"bob"]), outcomes=(Outcome(grants, 2, 0, bytes(32), ()),))
-    store.apply(step(0, placed(0, made), epochs=[one_epoch(1, "dept")]))
+    store.apply(intake(0, placed(0, made), epochs=[one_epoch(1, "dept")]))
     store.close()
     answer = CliRunner().invoke(audit, ["balance", "--output", "json"])
     assert answer.exit_code == (0 if balanced else 1)
@@ -171,8 +173,8 @@ def test_the_exit_status_says_whether_it_balances(
 
 def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError):
-        Store(f"sqlite:///{tmp_path / 'missing' / 'ledger.db'}")
+        LedgerStore(f"sqlite:///{tmp_path / 'missing' / 'ledger.db'}")
     with pytest.raises(StoreUnavailableError):
-        Store("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2")
+        LedgerStore("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2")
     with pytest.raises(DatabaseUrlError):
-        Store("nonsense")
+        LedgerStore("nonsense")

@@ -22,14 +22,14 @@ from exchange.document.problem import ContractError
 from exchange.epochs import Published
 from exchange.ledger.entry import NULL_TAG, delivered_mask
 from exchange.ledger.follower import Follower
-from exchange.ledger.store import Store
+from exchange.ledger.store import LedgerStore
 from exchange.records.build import pack
 from exchange.replay import replay as replay_module
 from exchange.replay.due import Done, Order
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.replay import NotGrantedError, NothingRetainedError, Replay
 from exchange.replay.simulate import Scope, simulate
-from exchange.router.epochs import EpochWatch
+from exchange.router.epoch_watch import EpochWatch
 from tests.kafka_fixtures import CLIENT
 from tests.router_office import Office
 from tests.router_rig import KEY, PSEUDONYM_KEY, value
@@ -89,7 +89,7 @@ def test_a_new_grant_gets_the_history_once(office: Office, tmp_path: object) -> 
     assert (again.records, again.delivered) == (118, 68)
     assert replayed(office, "late", "late.3") == [due[0] + live + live, due[1]]
 
-    store = Store(f"sqlite:///{tmp_path}/ledger.db")
+    store = LedgerStore(f"sqlite:///{tmp_path}/ledger.db")
     Follower(office.cluster, store).follow(Event(), until_idle=True)
     mine = Selection(subject=office.subject)
     by_replay = {(e.grant, e.replay): (e.records, e.delivered) for e in exchanged(store, mine)}

@@ -25,7 +25,7 @@ from exchange.bus.consume import Consumer, gaps_of_group
 from exchange.bus.topic import Topic
 from exchange.cli.main import exchange as command
 from exchange.ledger.follower import Follower
-from exchange.ledger.store import Store
+from exchange.ledger.store import LedgerStore
 from exchange.router import losses
 from exchange.router.loop import Router
 from tests.broker.test_bus_gaps import delete_before
@@ -91,7 +91,7 @@ def test_a_stopped_router_says_what_it_missed_and_others_flow(
         assert metrics.SUSPENDED.labels(office.subject, "gap")._value.get() == 1
         assert len(office.values(office.inbox("whole"))[0]) == 3, "nothing goes on by itself"
 
-        with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
+        with closing(LedgerStore(f"sqlite:///{tmp_path}/ledger.db")) as store:
             Follower(office.cluster, store).follow(Event(), until_idle=True)
             [lost] = undecided(store, Selection(subject=office.subject))
             assert (lost.partition, lost.first, lost.next, lost.offsets, lost.epoch) == (0, 3, 10, 7, None)
@@ -112,7 +112,7 @@ def test_a_stopped_router_says_what_it_missed_and_others_flow(
     exchange("router", "gaps")
     found = verify(office.cluster, KEY, office.subject, lambda *_: None)
     assert (found.mismatches, found.gaps) == ([], 1)
-    with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
+    with closing(LedgerStore(f"sqlite:///{tmp_path}/ledger.db")) as store:
         Follower(office.cluster, store).follow(Event(), until_idle=True)
         [lost] = undecided(store, Selection(subject=office.subject))
         assert lost.epoch == office.epoch.number + 1
@@ -142,7 +142,7 @@ def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(
     office.publish([value()] * 2, partition=1)  # not decided yet
     assert office.values(office.inbox("whole"))[0] == [value(cents=n) for n in range(5)] + new
     assert [(m.place, m.fault) for m in verify(office.cluster, KEY, office.subject, lambda *_: None).mismatches] == []
-    with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
+    with closing(LedgerStore(f"sqlite:///{tmp_path}/ledger.db")) as store:
         Follower(office.cluster, store).follow(Event(), until_idle=True)
         assert all(one.balanced for one in balance_of_partitions(store, Selection(subject=office.subject)))
         assert len(of_place(store, {office.epoch.number + 1: office.epoch}, office.subject, "whole", (0, 0))) == 1
@@ -201,7 +201,7 @@ def test_a_topic_made_anew_with_fewer_partitions_leaves_no_false_accusation(
         wait_until(lambda: router.health().ok, "the router goes on")
     found = verify(office.cluster, KEY, office.subject, lambda *_: None)
     assert (found.mismatches, found.unverifiable) == ([], PARTITIONS)
-    with closing(Store(f"sqlite:///{tmp_path}/ledger.db")) as store:
+    with closing(LedgerStore(f"sqlite:///{tmp_path}/ledger.db")) as store:
         Follower(office.cluster, store).follow(Event(), until_idle=True)
         assert all(one.balanced for one in reconcile(office.cluster, store, office.subject, lambda *_: None))
 

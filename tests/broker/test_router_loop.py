@@ -22,7 +22,7 @@ from exchange.bus.produce import Producer
 from exchange.contract import period
 from exchange.epochs import Published
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from exchange.router.epochs import EpochWatch
+from exchange.router.epoch_watch import EpochWatch
 from exchange.router.loop import Router
 from exchange.router.rivals import DuplicateInstanceError
 from tests import router_rig

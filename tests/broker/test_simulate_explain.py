@@ -24,12 +24,11 @@ from exchange.bus.produce import Producer
 from exchange.cli.main import exchange
 from exchange.contract.model import Grant
 from exchange.grants.history import Event as Done
-from exchange.grants.life import Actor, submit
-from exchange.grants.life import Office as Rules
-from exchange.grants.store import Store as Requests
+from exchange.grants.life import Actor, Rules, submit
+from exchange.grants.store import GrantStore
 from exchange.ledger import tables
 from exchange.ledger.follower import Follower
-from exchange.ledger.store import LedgerContradictionError, Store
+from exchange.ledger.store import LedgerContradictionError, LedgerStore
 from exchange.records.build import pack
 from exchange.replay import simulate as simulation
 from exchange.replay.due import Order
@@ -82,7 +81,7 @@ def home(office: Office, place: Path) -> Path:
     """A home with the ledger's database and key."""
     (place / "ledger.key").write_bytes(KEY)
     (place / "ledger.key").chmod(0o600)
-    store = Store(f"sqlite:///{place / 'ledger.db'}")
+    store = LedgerStore(f"sqlite:///{place / 'ledger.db'}")
     Follower(office.cluster, store).follow(Event(), until_idle=True)
     store.close()
     return place
@@ -176,7 +175,7 @@ def test_the_identifier_is_told_to_nobody(office: Office, home: Path, caplog: py
     shown = CliRunner().invoke(exchange, command, input=f"{PERSON}\n")
     assert "0/0: delivered" in shown.output
     assert PERSON not in told + shown.output + shown.stderr + caplog.text
-    store = Store(f"sqlite:///{home / 'ledger.db'}")
+    store = LedgerStore(f"sqlite:///{home / 'ledger.db'}")
     assert all(PERSON not in str(store.rows(select(table))) for table in tables.metadata.sorted_tables)
     store.close()
 
@@ -225,7 +224,7 @@ def tried(fresh_cluster: Cluster, unique: str) -> Office:
 def request(home: Path, grant: Grant) -> None:
     """Put a request for that grant into the store; it gets the number 1."""
     wang, now = Actor("wang", grant.reader), datetime.now(UTC)
-    with closing(Requests(f"sqlite:///{home / 'grants.db'}")) as store, store.writing() as writer:
+    with closing(GrantStore(f"sqlite:///{home / 'grants.db'}")) as store, store.writing() as writer:
         asked = submit(1, grant, wang, now, Rules("bureau", "conditional"))
         writer.put(asked, Done(now, wang, "request", grant.id, 1))
 

@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 
 from exchange import names
 from exchange.bus import Cluster
-from exchange.bus.topics import Publisher
+from exchange.bus.topics import TopicAppender
 from exchange.contract.model import Epoch
 from exchange.epochs import epoch_in_force, publish_epoch
 from tests.fault import plain
@@ -156,6 +156,6 @@ def grant_again(place: Place, granted: Epoch) -> None:
     """The contract as it was before the revocation, as the next epoch and in the file."""
     number = epoch_in_force(place.cluster).number + 1
     again = granted.model_copy(update={"number": number, "time": datetime.now(UTC)})
-    with Publisher(place.cluster, names.CONTRACT_TOPIC) as out:
+    with TopicAppender(place.cluster, names.CONTRACT_TOPIC) as out:
         publish_epoch(out, again)
     write(place.folder, TEXT)

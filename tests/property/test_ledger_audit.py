@@ -24,8 +24,8 @@ from exchange.ledger.entry import (
     tag,
     validate_entry,
 )
-from exchange.ledger.step import Placed, State, Step
-from exchange.ledger.store import Store
+from exchange.ledger.intake import Intake, Placed, State
+from exchange.ledger.store import LedgerStore
 from tests.ledger_rig import KEY, TIME_MS, one_epoch
 
 GRANTS = ("dept.readera", "dept.readerb")
@@ -135,12 +135,12 @@ def test_any_fates_make_an_entry_that_balances(made: Made) -> None:
 @settings(max_examples=50)  # each makes a database
 @given(st.lists(MADE.map(settled), max_size=4))
 def test_the_audit_counts_what_was_committed(all_made: list[Made]) -> None:
-    store = Store("sqlite://")
-    step = Step(epochs=[one_epoch(1, "dept")])
+    store = LedgerStore("sqlite://")
+    intake = Intake(epochs=[one_epoch(1, "dept")])
     for at, made in enumerate(all_made):
         entry = entry_of(made, 100 * at)
-        step.entries.append(Placed(0, at, 7, b"", encode(entry), entry, made.state))
-    store.apply(step)
+        intake.entries.append(Placed(0, at, 7, b"", encode(entry), entry, made.state))
+    store.apply(intake)
     counted = [made for made in all_made if made.state == "committed"]
     fates = [fate for made in counted for fate in made.fates]
     for view, grant in enumerate(GRANTS):
@@ -174,16 +174,16 @@ def test_the_audit_counts_what_was_committed(all_made: list[Made]) -> None:
 @settings(max_examples=25)  # each makes a database
 @given(st.lists(MADE.map(settled), max_size=3), st.lists(MADE.map(settled), min_size=1, max_size=3))
 def test_a_replay_is_counted_apart(live: list[Made], again: list[Made]) -> None:
-    store = Store("sqlite://")
-    step = Step(epochs=[one_epoch(1, "dept")])
+    store = LedgerStore("sqlite://")
+    intake = Intake(epochs=[one_epoch(1, "dept")])
     for at, (made, replay) in enumerate([*((m, None) for m in live), *((m, "r-1") for m in again)]):
         entry = entry_of(made, 100 * (at if replay is None else at - len(live)))
         if replay:
             outcome = next(o for o in entry.outcomes if GRANTS[0] in o.grants)
             entry = replace(entry, replay=replay, outcomes=(replace(outcome, grants=GRANTS[:1]),))
         validate_entry(entry)
-        step.entries.append(Placed(0, at, 7, b"", encode(entry), entry, "committed"))
-    store.apply(step)
+        intake.entries.append(Placed(0, at, 7, b"", encode(entry), entry, "committed"))
+    store.apply(intake)
     counted = {None: live, "r-1": again}
     for replay in (None, "r-1"):
         fates = [fate for made in counted[replay] for fate in made.fates]

@@ -11,7 +11,7 @@ import pytest
 
 from exchange.connect import worker
 from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
-from exchange.connect.runner import Running
+from exchange.connect.runner import RunningConnector
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker, WorkerError
 from exchange.metrics import REGISTRY
 
@@ -70,7 +70,7 @@ def test_a_failure_says_why_and_since_when_until_it_is_over() -> None:
     task = Task(stop, attempt)
     task.start()
     until(lambda: attempts >= 2)
-    health = Running((task,), stop).health()
+    health = RunningConnector((task,), stop).health()
     stop.set()
     task.join()
     assert not health.ok

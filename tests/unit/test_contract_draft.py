@@ -11,7 +11,7 @@ import pytest
 from exchange.bus.topic import Topic
 from exchange.contract.check import Check
 from exchange.contract.load import examine
-from exchange.plan.starter import BLANK, Draft, PatternError, make_draft
+from exchange.plan.starter import BLANK, PatternError, Starter, make_draft
 from exchange.schema import avro
 from exchange.schema.registry import Registry
 from tests.unit.contract_files import INCOME, TODAY
@@ -28,7 +28,7 @@ def _registry(**schemas: list[dict[str, Any]]) -> Registry:
     return registry
 
 
-def _check(draft: Draft, folder: Path) -> Check:
+def _check(draft: Starter, folder: Path) -> Check:
     """The draft on disk, with what only people know filled in."""
     for name, text in {**draft.schemas, "topics.yaml": draft.contract}.items():
         path = folder / name

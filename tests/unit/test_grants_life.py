@@ -16,9 +16,9 @@ from exchange.grants.life import (
     STATES,
     Act,
     Actor,
-    Office,
     PastPeriodError,
     Request,
+    Rules,
     State,
     TextError,
     WrongActorError,
@@ -34,7 +34,7 @@ from tests import router_rig
 
 NOW = datetime(2026, 6, 1, 2, tzinfo=UTC)  # a Monday
 CALENDAR = Calendar()
-CONDITIONAL, FREE = Office("bureau", "conditional"), Office("bureau", "open")
+CONDITIONAL, FREE = Rules("bureau", "conditional"), Rules("bureau", "open")
 WANG, LI, ZHAO, CHEN = Actor("wang", "civil"), Actor("li", "bureau"), Actor("zhao", "tax"), Actor("chen", "bureau")
 ACTS: tuple[Act, ...] = get_args(Act)
 ACTORS: dict[Act, Actor] = {"review": LI, "agree": ZHAO, "refuse": ZHAO, "approve": LI, "reject": LI}
@@ -51,8 +51,8 @@ def grant(**changes: Any) -> Grant:
     return router_rig.grant("civil.income.1", **{"subject": "tax.income", "reader": "civil"} | changes)
 
 
-def request(office: Office = CONDITIONAL, state: State = "requested", **changes: Any) -> Request:
-    made = submit(1, grant(), WANG, NOW, office)
+def request(rules: Rules = CONDITIONAL, state: State = "requested", **changes: Any) -> Request:
+    made = submit(1, grant(), WANG, NOW, rules)
     reviewed = {"reviewed": NOW, "reviewed_by": "li"} if state not in ("requested",) else {}
     answered = {"answered_by": "zhao"} if state == "agreed" else {}
     return replace(made, state=state, **reviewed | answered | changes)
@@ -72,13 +72,13 @@ ALLOWED = {
     [c for c in product(("conditional", "open"), STATES, ACTS) if c[:2] != ("open", "agreed")],
 )
 def test_every_step(share: str, state: State, act: Act) -> None:
-    office = CONDITIONAL if share == "conditional" else FREE
-    before = request(office, state)
+    rules = CONDITIONAL if share == "conditional" else FREE
+    before = request(rules, state)
     if (share, state, act) in ALLOWED:
-        assert step(before, act, ACTORS[act], NOW, office, "Because.").state == RESULTS[act]
+        assert step(before, act, ACTORS[act], NOW, rules, "Because.").state == RESULTS[act]
     else:
         with pytest.raises(WrongStateError):
-            step(before, act, ACTORS[act], NOW, office, "Because.")
+            step(before, act, ACTORS[act], NOW, rules, "Because.")
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_only_the_one_whose_turn_it_is_acts(state: State, act: Act, department: 
 
 @pytest.mark.parametrize(("share", "state", "act"), sorted(ALLOWED))
 def test_nobody_decides_on_their_own_request(share: str, state: State, act: Act) -> None:
-    office = CONDITIONAL if share == "conditional" else FREE
+    rules = CONDITIONAL if share == "conditional" else FREE
     for department in ("bureau", "tax", "civil"):
         with pytest.raises(WrongActorError):
-            step(request(office, state), act, Actor("wang", department), NOW, office, "Because.")
+            step(request(rules, state), act, Actor("wang", department), NOW, rules, "Because.")
 
 
 def test_nobody_acts_for_provider_and_authority() -> None:
@@ -120,7 +120,7 @@ def test_a_refusal_gives_a_reason_that_can_be_read(act: Act, reason: str) -> Non
 
 
 def test_a_closed_subject_is_refused_at_once() -> None:
-    assert submit(1, grant(), WANG, NOW, Office("bureau", "closed")).state == "rejected"
+    assert submit(1, grant(), WANG, NOW, Rules("bureau", "closed")).state == "rejected"
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -178,7 +178,7 @@ def test_a_subject_that_became_conditional_needs_its_owner() -> None:
 
 
 @pytest.mark.parametrize(
-    ("office", "state", "waits_for", "due"),
+    ("rules", "state", "waits_for", "due"),
     [
         (CONDITIONAL, "requested", "bureau", "2026-06-03"),
         (CONDITIONAL, "reviewed", "tax", "2026-06-08"),
@@ -187,8 +187,8 @@ def test_a_subject_that_became_conditional_needs_its_owner() -> None:
         (FREE, "reviewed", "bureau", "2026-06-10"),
     ],
 )
-def test_the_clock(office: Office, state: State, waits_for: str, due: str) -> None:
-    asked, last = request(office, state), date.fromisoformat(due)
+def test_the_clock(rules: Rules, state: State, waits_for: str, due: str) -> None:
+    asked, last = request(rules, state), date.fromisoformat(due)
     on_time = clock(asked, "bureau", last, CALENDAR)
     assert on_time is not None
     assert (on_time.waits_for, on_time.due.day, on_time.overdue) == (waits_for, last, False)

@@ -13,11 +13,9 @@ from exchange import private
 from exchange.connect.rejects import RejectFile
 from exchange.credentials import Security, save
 from exchange.demo.processes import Processes
-from exchange.grants.store import Store as GrantStore
-from exchange.grants.store import grants_url
+from exchange.grants.store import GrantStore, grants_url
 from exchange.keys import ledger_key
-from exchange.ledger.store import Store as LedgerStore
-from exchange.ledger.store import ledger_url
+from exchange.ledger.store import LedgerStore, ledger_url
 from exchange.settings import Settings
 from tests.canaries import open_to_others
 

@@ -6,7 +6,7 @@ from typing import cast
 
 from exchange.bus.consume import Consumer
 from exchange.names import Partition
-from exchange.router.losses import PASSED_S, Passed
+from exchange.router.losses import PASSED_S, PassedOver
 from exchange.router.suspended import Cause, Suspended
 
 QUIET, BUSY, ASIDE = ("subject.a.x", 0), ("subject.a.x", 1), ("subject.a.y", 0)
@@ -26,7 +26,7 @@ def test_only_what_was_passed_over_is_committed_now_and_then() -> None:
     now_s = [PASSED_S]
     suspended = Suspended(lambda: now_s[0])
     suspended.suspend({Cause("gap", "deleted", "accept it", passing=False): {ASIDE}})
-    passed = Passed(suspended, lambda: now_s[0])
+    passed = PassedOver(suspended, lambda: now_s[0])
     source = cast(Consumer, Positions({QUIET: 5, BUSY: 9, ASIDE: 7}))
     passed.committed({BUSY: 9})
     assert passed.due(source) == {QUIET: 5}

@@ -49,7 +49,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
 }
 
 
-class NoSinkError(ConfigError):
+class ReaderWithoutSinkError(ConfigError):
     """A grant's reader has no place for what it gets."""
 
     code = "reader-without-sink"
@@ -182,7 +182,7 @@ def _sink(connectors: Path, home: Path, grant: Grant) -> tuple[sa.Engine, str]:
     sink = next((sink for sink in connector.config.sinks if sink.subject == grant.subject), None)
     database = (sink and sink.database) or connector.config.database
     if sink is None or database is None:
-        raise NoSinkError(
+        raise ReaderWithoutSinkError(
             f"{grant.reader} does not take in {grant.subject}", remedy=f"add a sink in {connector.folder}"
         )
     return engine(database, Paths(connector.folder, home)), sink.table_name

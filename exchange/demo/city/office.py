@@ -41,7 +41,7 @@ class OfficeError(ConfigError):
 
 
 @dataclass(frozen=True)
-class Desk:
+class SubjectRows:
     """Where one subject's rows are kept: a table, a folder of CSV drops where there is one, the zone of its times."""
 
     subject: str
@@ -78,14 +78,14 @@ class Office:
         """Whether the database is SQLite, which reads and writes at once only with a write-ahead log."""
         return self.engine.dialect.name == "sqlite"
 
-    def rows(self, desk: Desk) -> int | None:
+    def rows(self, desk: SubjectRows) -> int | None:
         """How many rows the table has; None where it is not there."""
         with translated(f"{self.department}: {desk.subject}"), self.engine.connect() as connection:
             if not sa.inspect(connection).has_table(desk.table.name, schema=desk.table.schema):
                 return None
             return connection.execute(sa.select(sa.func.count()).select_from(desk.table)).scalar_one()
 
-    def clear(self, desk: Desk) -> None:
+    def clear(self, desk: SubjectRows) -> None:
         """Make the table anew, empty, and the drop folder too."""
         with translated(f"{self.department}: {desk.subject}"), self.engine.begin() as connection:
             if desk.table.schema:
@@ -99,13 +99,13 @@ class Office:
             shutil.rmtree(desk.drop, ignore_errors=True)
             desk.drop.mkdir(parents=True)
 
-    def index(self, desk: Desk) -> None:
+    def index(self, desk: SubjectRows) -> None:
         """Index the table by its cursor; after the rows, which is much quicker."""
         with translated(f"{self.department}: {desk.subject}"), self.engine.begin() as connection:
             for index in desk.table.indexes:
                 index.create(connection)
 
-    def insert(self, desk: Desk, columns: Mapping[str, Sequence[Any]]) -> None:
+    def insert(self, desk: SubjectRows, columns: Mapping[str, Sequence[Any]]) -> None:
         """Append one chunk of rows, given as columns."""
         names = [column.name for column in desk.table.columns]
         rows = zip(*(columns[name] for name in names), strict=True)
@@ -121,7 +121,7 @@ class Office:
                 for row in rows:
                     copy.write_row(row)
 
-    def deliver(self, desk: Desk, columns: Mapping[str, Sequence[Any]], broken: Sequence[str]) -> None:
+    def deliver(self, desk: SubjectRows, columns: Mapping[str, Sequence[Any]], broken: Sequence[str]) -> None:
         """Drop CSV files with these rows, the first one with `broken` lines at its end."""
         assert desk.drop is not None
         assert desk.csv is not None
@@ -140,7 +140,7 @@ class Office:
             partial.rename(path)
 
 
-def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) -> Desk:
+def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) -> SubjectRows:
     drop = paths.path(source.csv.folder) if source.csv else None
     name = source.table or subject.name.replace("-", "_")
     owner, _, bare = name.rpartition(".")
@@ -153,7 +153,7 @@ def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) 
     columns.append(sa.Column("created_at", sa.DateTime))
     table = sa.Table(bare, sa.MetaData(), *columns, schema=owner or None)
     sa.Index(f"{bare}_cursor", table.c.updated_at, table.c.id)
-    return Desk(subject.id, table, drop, source.csv, source.timezone)
+    return SubjectRows(subject.id, table, drop, source.csv, source.timezone)
 
 
 def _type(field: Field) -> sa.types.TypeEngine[Any]:

@@ -9,8 +9,8 @@ import pytest
 from exchange.bus import Cluster
 from exchange.contract.epoch import EpochError
 from exchange.errors import TransientError
-from exchange.router import epochs
-from exchange.router.epochs import EpochWatch
+from exchange.router import epoch_watch
+from exchange.router.epoch_watch import EpochWatch
 
 
 def test_a_record_that_is_no_epoch_is_raised_where_an_epoch_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +19,7 @@ def test_a_record_that_is_no_epoch_is_raised_where_an_epoch_is_asked_for(monkeyp
     def latest(_: Cluster) -> None:
         raise next(answers)
 
-    monkeypatch.setattr(epochs, "latest_epoch", latest)
+    monkeypatch.setattr(epoch_watch, "latest_epoch", latest)
     with EpochWatch(Cluster("nowhere:1")) as watch:
         began = time.monotonic()
         with pytest.raises(EpochError):

@@ -36,10 +36,10 @@ class Marker:
 
 
 @dataclass
-class Step:
+class Intake:
     """Consecutive parts of the ledger's partitions (and of the contract's epochs), taken in order.
 
-    `positions` holds, per (topic, partition), where the step starts and the offset after it.
+    `positions` holds, per (topic, partition), where the intake starts and the offset after it.
     """
 
     entries: list[Placed] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Step:
         self._open.setdefault((placed.partition, placed.producer_id), []).append(placed)
 
     def end(self, marker: Marker) -> None:
-        """Take a transaction marker: entries of this step are decided here, earlier ones in SQL."""
+        """Take a transaction marker: entries of this intake are decided here, earlier ones in SQL."""
         self.markers.append(marker)
         for placed in self._open.pop((marker.partition, marker.producer_id), ()):
             placed.state = marker.state
