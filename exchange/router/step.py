@@ -92,9 +92,8 @@ def step(run: Run, subject: ReadySubject, source: RunSource, tag_state: np.ndarr
             outputs[topic, source.partition] += [batch.twin() for batch in batches]
     bad = np.flatnonzero(status)
     if len(bad) and not source.replay:
-        outputs[names.quarantine_topic(names.subject_of(source.topic)), source.partition] = _set_aside(
-            run, status, bad, source
-        )
+        quarantine = names.quarantine_topic(names.subject_of(source.topic))
+        outputs[quarantine, source.partition] += _set_aside(run, status, bad, source)
     entry = Entry(
         epoch=source.epoch,
         router=source.router,
@@ -112,7 +111,7 @@ def step(run: Run, subject: ReadySubject, source: RunSource, tag_state: np.ndarr
         ),
         replay=source.replay,
     )
-    return Step(entry, outputs, subject)
+    return Step(entry, dict(outputs), subject)
 
 
 class _Checked(NamedTuple):

@@ -85,6 +85,12 @@ def test_a_replay_is_marked_on_every_delivery_and_in_the_entry() -> None:
         assert again.step.entry == replace(live.step.entry, replay="r-1")
 
 
+def test_a_replay_sets_nothing_aside_again() -> None:
+    live, again = (route(epoch(WHOLE), [batch(records(b"junk"))], replay=replay) for replay in (None, "r-1"))
+    assert (len(live.quarantine), again.quarantine) == (1, [])
+    assert again.step.entry.quarantined == live.step.entry.quarantined
+
+
 def test_pseudonyms_stand_for_the_person_in_field_and_key() -> None:
     masks = {"id": "pseudonym", "district": {"kind": "partial", "first": 2}}
     here, there = (grant(name, fields=("id", "district"), masks=masks) for name in ("here", "there"))
