@@ -18,7 +18,6 @@ from exchange.records.build import Values
 from exchange.records.columns import Column, Reader, Reals, Texts, compile_reader
 from exchange.records.locate import Located
 from exchange.records.memory import address, byte, move
-from exchange.records.reference import scale_of
 from exchange.schema.avro import Schema
 
 _HEX = np.frombuffer("".join(f"{i:02x}" for i in range(256)).encode(), np.uint8).reshape(256, 2)
@@ -73,7 +72,7 @@ def compile_mask(schema: Schema, name: str, mask: Mask, pseudonym_key: bytes) ->
     if mask.kind == "pseudonym":
         return FieldMask(reader, _pseudonym(pseudonym_key, solid))
     if mask.kind == "range":
-        return FieldMask(reader, _range(mask, scale_of(schema, schema.fields[name]), solid))
+        return FieldMask(reader, _range(mask, schema.fields[name].solid.scale, solid))
     return FieldMask(reader, _calendar(mask.kind, solid))
 
 

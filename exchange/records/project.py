@@ -95,7 +95,8 @@ def compile_projection(
         if name not in writer.fields:
             fixed: bytes | None = _default(view, field)
         else:
-            given = writer.fields[name].type if mask is None else masked_type(mask, writer.fields[name])
+            old = writer.fields[name]
+            given = old.definition["type"] if mask is None else masked_type(mask, old)
             if _shape(given, writer) != _shape(field["type"], view):
                 raise InconvertibleError(f"the type of field {name} changed")
             fixed = None if mask is None else fixed_mask(mask, field["type"])
@@ -116,7 +117,7 @@ def _default(view: Schema, field: dict[str, Any]) -> bytes:
     """The bytes of a field's default."""
     if "default" not in field:
         raise InconvertibleError(f"field {field['name']} has no default")
-    value, base = field["default"], view.fields[field["name"]].base
+    value, base = field["default"], view.fields[field["name"]].solid.kind
     if base in ("bytes", "fixed") and value is not None:
         value = value.encode("latin-1")
     try:

@@ -63,6 +63,7 @@ class Resolver:
         return resolved
 
     def _complex(self, node: dict[str, Any], namespace: str, path: str) -> Any:
+        _logical(node, path)
         kind = node.get("type")
         if kind in ("record", "enum", "fixed"):
             return self._named(node, namespace, path)
@@ -70,7 +71,6 @@ class Resolver:
             part = "items" if kind == "array" else "values"
             return {**node, part: self.resolve(node.get(part), namespace, f"{path}.{part}")}
         if isinstance(kind, str) and kind in PRIMITIVES:
-            _logical(node, path)
             return dict(node)
         return self.resolve(kind, namespace, path)
 
@@ -98,7 +98,6 @@ class Resolver:
             size = node.get("size")
             if type(size) is not int or size < 1:
                 raise SchemaError(f"{place}: fixed {full} has no size", remedy='give "size" in bytes')
-            _logical(node, path)
         return resolved
 
     def _fields(self, fields: Any, full: str, path: str) -> Iterator[dict[str, Any]]:
