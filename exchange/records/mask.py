@@ -19,6 +19,7 @@ from exchange.records.columns import Column, Reader, Reals, Texts, compile_reade
 from exchange.records.locate import Located
 from exchange.records.memory import address, byte, move
 from exchange.schema.avro import Schema
+from exchange.schema.types import Type
 
 _HEX = np.frombuffer("".join(f"{i:02x}" for i in range(256)).encode(), np.uint8).reshape(256, 2)
 _NULL = b"\0"  # the first branch of a nullable masked type
@@ -51,12 +52,13 @@ class FieldMask:
         return self.encode(self.reader.column(located.buf, at), at < 0)
 
 
-def fixed_mask(mask: Mask, masked: Any) -> bytes | None:
+def fixed_mask(mask: Mask, masked: Type) -> bytes | None:
     """What `null` and `redact` give of every value, encoded in their type; None for masks that look at values."""
     if mask.kind == "redact":
         return _text(REDACTED)
     if mask.kind == "null":
-        return _varint(masked.index("null")) if isinstance(masked, list) else b""
+        null = next(i for i, branch in enumerate(masked.branches) if branch.means == "null")
+        return _varint(null) if masked.means == "union" else b""
     return None
 
 

@@ -58,7 +58,7 @@ class Resolver:
         if any(isinstance(branch, list) for branch in branches):
             raise SchemaError(f"{path}: a union in a union", remedy="make it one union")
         resolved = [self.resolve(b, namespace, f"{path}[{i}]") for i, b in enumerate(branches)]
-        if not resolved or len({branch_name(b) for b in resolved}) < len(resolved):
+        if not resolved or len({_branch_name(b) for b in resolved}) < len(resolved):
             raise SchemaError(f"{path}: the union is empty or has a type twice", remedy="name each type once")
         return resolved
 
@@ -128,7 +128,7 @@ def _logical(node: dict[str, Any], path: str) -> None:
         )
 
 
-def branch_name(resolved: Any) -> str:
+def _branch_name(resolved: Any) -> str:
     """What tells a resolved type apart in a union: the full name of a named type, else the base type."""
     if isinstance(resolved, str):
         return resolved
