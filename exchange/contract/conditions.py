@@ -15,7 +15,6 @@ from exchange.schema.types import Field
 EQUAL = frozenset(("eq", "ne", "in"))
 ORDER = frozenset(("ge", "gt", "le", "lt"))
 NUMBERS = frozenset(("int", "long", "float", "double", "decimal"))
-TIMESTAMPS = frozenset(f"{zone}timestamp-{unit}" for zone in ("", "local-") for unit in ("millis", "micros"))
 
 # Operators besides is_null, by the kind of the field; a kind that is not here has none.
 OPERATORS: Mapping[str, frozenset[str]] = {
@@ -28,10 +27,12 @@ OPERATORS: Mapping[str, frozenset[str]] = {
 
 def kind_of(field: Field) -> str:
     """What the field is to a condition: its Avro type, or `decimal`, `date` or `timestamp`."""
-    means = field.solid.means
-    if means in ("decimal", "date"):
-        return means
-    return "timestamp" if means in TIMESTAMPS else field.solid.kind
+    match field.solid.means:
+        case "decimal" | "date" as means:
+            return means
+        case "timestamp-millis" | "timestamp-micros" | "local-timestamp-millis" | "local-timestamp-micros":
+            return "timestamp"
+    return field.solid.kind
 
 
 def faults(condition: Condition, field: Field) -> Iterator[tuple[str, str, str]]:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypedDict
 
 Complex = Literal["decimal", "enum", "fixed", "array", "map", "record", "union"]
 Primitive = Literal["null", "boolean", "int", "long", "float", "double", "bytes", "string"]
-Logical = Literal[
-    "date",
-    "time-millis",
-    "time-micros",
-    "timestamp-millis",
-    "timestamp-micros",
-    "local-timestamp-millis",
-    "local-timestamp-micros",
-    "uuid",
-]
-"""Those on one primitive type and without parameters."""
+Timestamp = Literal["timestamp-millis", "timestamp-micros", "local-timestamp-millis", "local-timestamp-micros"]
+Logical = Literal["date", "time-millis", "time-micros", "uuid"] | Timestamp
 
 _BASES: Mapping[Logical, Primitive] = {
     "date": "int",
@@ -114,22 +105,23 @@ def typed(node: Any, named: dict[str, Type]) -> Type:
             return named[node]
         node = {"type": node}
     kind, logical = node["type"], node.get("logicalType")
-    made = Type(kind, kind, ignored=logical)
+    details: dict[str, Any] = {"means": kind, "ignored": logical}
     match kind:
         case "record":
             fields = tuple(Field(f["name"], typed(f["type"], named), f) for f in node["fields"])
-            made = replace(made, name=node["name"], fields=fields)
+            details |= {"name": node["name"], "fields": fields}
         case "array" | "map":
-            made = replace(made, parts=(typed(node["items" if kind == "array" else "values"], named),))
+            details["parts"] = (typed(node["items" if kind == "array" else "values"], named),)
         case "enum":
-            made = replace(made, name=node["name"], symbols=tuple(node["symbols"]))
+            details |= {"name": node["name"], "symbols": tuple(node["symbols"])}
         case "fixed":
-            made = replace(made, name=node["name"], size=node["size"])
+            details |= {"name": node["name"], "size": node["size"]}
     if _BASES.get(logical) == kind:
-        made = replace(made, means=logical, ignored=None)
+        details |= {"means": logical, "ignored": None}
     elif logical == "decimal" and kind in ("bytes", "fixed"):
         scale = node.get("scale", 0)
-        made = replace(made, means="decimal", precision=node["precision"], scale=scale, ignored=None)
+        details |= {"means": "decimal", "ignored": None, "precision": node["precision"], "scale": scale}
+    made = Type(kind=kind, **details)
     if made.name:
         named[made.name] = made
     return made
