@@ -46,7 +46,7 @@ class Assembly:
         declared(config.round, subject, schema)
         zone = ZoneInfo(config.timezone)
         convert = converter(
-            schema.definition,
+            schema,
             config.columns,
             timezone=config.timezone,
             null_text=config.csv.null if config.csv else None,
@@ -86,6 +86,6 @@ def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:
 
 def required_columns(config: SourceConfig, schema: Schema) -> tuple[str, ...]:
     """The columns that have to be there: of fields without a default, and those that the file names."""
-    defaults = simple_defaults(schema.definition["fields"])
+    defaults = simple_defaults(schema.type)
     named = set(config.columns) - {field for field, column in config.columns.items() if column in config.optional}
     return tuple(c for field, c in columns_of_fields(config, schema).items() if field not in defaults or field in named)

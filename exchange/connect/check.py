@@ -17,15 +17,14 @@ from exchange.connect.overlap import overlaps
 from exchange.connect.rounding import declared, proposal
 from exchange.connect.source import Page
 from exchange.connect.sql_source import SqlSource
+from exchange.contract.extent import extent
 from exchange.contract.load import Loaded
-from exchange.contract.masks import masked_type
 from exchange.contract.model import Rounding, Subject
 from exchange.contract.period import delivering
 from exchange.document.nearest import nearest
 from exchange.document.problem import Path, Problem, Severity, dotted
 from exchange.errors import ExchangeError
 from exchange.schema.avro import Schema
-from exchange.schema.project import project
 
 
 def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
@@ -159,7 +158,7 @@ class _Check:
             return
         before = len(self.problems)
         for grant in grants:
-            given = list(self._loaded.schemas[config.subject].fields) if grant.fields == "all" else grant.fields
+            given = grant.named(self._loaded.schemas[config.subject].fields)
             for i, field in enumerate(config.key):
                 if field not in given:
                     self._add((*path, "key", i), f"grant {grant.id} does not give {field}", nearest(field, given))
@@ -176,8 +175,4 @@ class _Check:
         """The schema of the records that the department is granted now."""
         schema = self._loaded.schemas[subject]
         grant = delivering(self._loaded.contract, subject, self._department, datetime.now(UTC))
-        if grant is None:
-            return schema
-        given = tuple(schema.fields) if grant.fields == "all" else grant.fields
-        types = {name: masked_type(mask, schema.fields[name]) for name, mask in grant.masks.items()}
-        return project(schema, given, types)
+        return (grant and extent(grant, schema, schema.fields, None).view) or schema

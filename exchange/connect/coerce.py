@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from exchange.connect.source import Unreadable
 from exchange.connect.text import clock_time, moment, number
 from exchange.errors import RecordError
+from exchange.schema.types import PerScalar
 
 Convert = Callable[[Any], Any]
 
@@ -60,7 +61,7 @@ def _boolean(value: Any) -> bool:
     raise _wrong(value, "a boolean")
 
 
-def integer(bits: int) -> Convert:
+def _integer(bits: int) -> Convert:
     """Whole numbers of so many bits; text of one is one."""
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
@@ -231,7 +232,7 @@ def _exact(value: Any) -> Decimal:
     raise _wrong(value, "a decimal")
 
 
-def day(value: Any) -> date:
+def _day(value: Any) -> date:
     """A day: a date, or text like 2026-03-01."""
     if type(value) is date:
         return value
@@ -260,7 +261,7 @@ def _moment(value: Any, step_us: int) -> datetime:
     return value
 
 
-def instant(zone: ZoneInfo, step_us: int) -> Convert:
+def _instant(zone: ZoneInfo, step_us: int) -> Convert:
     """A moment: one without a zone is of `zone`; what is finer than the step is rejected."""
 
     def convert(value: Any) -> datetime:
@@ -273,7 +274,7 @@ def instant(zone: ZoneInfo, step_us: int) -> Convert:
     return convert
 
 
-def local_time(step_us: int) -> Convert:
+def _local_time(step_us: int) -> Convert:
     """A time without a zone; what is finer than the step is rejected."""
 
     def convert(value: Any) -> datetime:
@@ -285,7 +286,7 @@ def local_time(step_us: int) -> Convert:
     return convert
 
 
-def time_of_day(step_us: int) -> Convert:
+def _time_of_day(step_us: int) -> Convert:
     """A time of day; what is finer than the step is rejected."""
 
     def convert(value: Any) -> time:
@@ -305,7 +306,7 @@ def time_of_day(step_us: int) -> Convert:
     return convert
 
 
-def uuid(value: Any) -> UUID:
+def _uuid(value: Any) -> UUID:
     """A UUID, or the text of one."""
     if type(value) is UUID:
         return value
@@ -320,13 +321,23 @@ def uuid(value: Any) -> UUID:
     raise _wrong(value, "a UUID")
 
 
-PRIMITIVES: dict[str, Convert] = {
-    "null": _null,
-    "boolean": _boolean,
-    "int": integer(32),
-    "long": integer(64),
-    "float": _single,
-    "double": _double,
-    "string": _string,
-    "bytes": _bytes,
-}
+def scalars(zone: ZoneInfo) -> PerScalar:
+    """The conversion to each scalar; a moment without a zone is of `zone`."""
+    return {
+        "null": _null,
+        "boolean": _boolean,
+        "int": _integer(32),
+        "long": _integer(64),
+        "float": _single,
+        "double": _double,
+        "bytes": _bytes,
+        "string": _string,
+        "date": _day,
+        "time-millis": _time_of_day(1000),
+        "time-micros": _time_of_day(1),
+        "timestamp-millis": _instant(zone, 1000),
+        "timestamp-micros": _instant(zone, 1),
+        "local-timestamp-millis": _local_time(1000),
+        "local-timestamp-micros": _local_time(1),
+        "uuid": _uuid,
+    }

@@ -7,7 +7,7 @@ rejection name the field and what is wrong, never the value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 from exchange.connect import coerce
 from exchange.connect.coerce import Convert, RowRejectedError
 from exchange.errors import ConfigError
+from exchange.schema.avro import Schema
+from exchange.schema.types import Type
 
 Row = Mapping[str, Any]
 
@@ -27,14 +29,14 @@ class UnsupportedSchemaError(ConfigError):
 
 
 def converter(
-    schema: Mapping[str, Any],
+    schema: Schema,
     columns: Mapping[str, str],
     *,
     timezone: str = "UTC",
     null_text: str | None = None,
     before: Mapping[str, Convert] = MappingProxyType({}),
 ) -> Callable[[Row], dict[str, Any]]:
-    """A function that makes a row (by column) a record (by field) of the record `schema`.
+    """A function that makes a row (by column) a record (by field) of the schema.
 
     `columns` gives the column of a field where the names differ; other columns are ignored. A
     column that a row lacks takes the field's default, if it is a simple one. Timestamps without a zone
@@ -44,10 +46,10 @@ def converter(
     """
     build = _Builder(ZoneInfo(timezone), null_text)
     fields = [
-        (f["name"], columns.get(f["name"], f["name"]), _after(before.get(f["name"]), build.of(f["type"])))
-        for f in schema["fields"]
+        (name, columns.get(name, name), _after(before.get(name), build.of(field.type)))
+        for name, field in schema.fields.items()
     ]
-    defaults = simple_defaults(schema["fields"])
+    defaults = simple_defaults(schema.type)
 
     def convert(row: Row) -> dict[str, Any]:
         record = {}
@@ -83,12 +85,13 @@ def _after(first: Convert | None, then: Convert) -> Convert:
     return then if first is None else lambda value: then(first(value))
 
 
-def simple_defaults(fields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def simple_defaults(record: Type) -> dict[str, Any]:
     """The defaults that a record can take as they stand in the schema: null, and plain values of plain types."""
     return {
-        f["name"]: f["default"]
-        for f in fields
-        if "default" in f and (f["default"] is None or f["type"] in ("boolean", "int", "long", "string"))
+        field.name: field.definition["default"]
+        for field in record.fields
+        if "default" in field.definition
+        and (field.definition["default"] is None or field.type.means in ("boolean", "int", "long", "string"))
     }
 
 
@@ -96,73 +99,34 @@ class _Builder:
     """Compiles Avro types to conversion functions."""
 
     def __init__(self, zone: ZoneInfo, null_text: str | None) -> None:
-        self._zone = zone
+        self._scalars = coerce.scalars(zone)
         self._null_text = null_text
-        self._named: dict[str, Any] = {}
 
-    def of(self, schema: Any) -> Convert:
-        if isinstance(schema, list):
-            return self._union(schema)
-        if isinstance(schema, str):
-            if schema in coerce.PRIMITIVES:
-                return coerce.PRIMITIVES[schema]
-            if schema in self._named:
-                return self.of(self._named[schema])
-            raise UnsupportedSchemaError(f"type {schema} is not known", remedy="define the type before it is used")
-        self._remember(schema)
-        logical = self._logical(schema)
-        if logical is not None:
-            return logical
-        match schema["type"]:
-            case "enum":
-                return coerce.symbol(frozenset(schema["symbols"]))
-            case "fixed":
-                return coerce.fixed(schema["size"])
-            case "array":
-                return coerce.items(self.of(schema["items"]))
-            case "map":
-                return coerce.mapping(self.of(schema["values"]))
+    def of(self, of: Type) -> Convert:
+        match of.means:
+            case "union":
+                return self._union(of)
             case "record":
-                return coerce.nested(
-                    {f["name"]: self.of(f["type"]) for f in schema["fields"]}, simple_defaults(schema["fields"])
-                )
-            case other:
-                return self.of(other)
-
-    def _remember(self, schema: Mapping[str, Any]) -> None:
-        if "name" in schema:
-            self._named[schema["name"]] = schema
-            if "namespace" in schema:
-                self._named[f"{schema['namespace']}.{schema['name']}"] = schema
-
-    def _logical(self, schema: Mapping[str, Any]) -> Convert | None:
-        match schema.get("logicalType"):
+                return coerce.nested({f.name: self.of(f.type) for f in of.fields}, simple_defaults(of))
+            case "array":
+                return coerce.items(self.of(of.parts[0]))
+            case "map":
+                return coerce.mapping(self.of(of.parts[0]))
             case "decimal":
-                return coerce.decimal(schema["precision"], schema.get("scale", 0))
-            case "date":
-                return coerce.day
-            case "timestamp-millis":
-                return coerce.instant(self._zone, 1000)
-            case "timestamp-micros":
-                return coerce.instant(self._zone, 1)
-            case "local-timestamp-millis":
-                return coerce.local_time(1000)
-            case "local-timestamp-micros":
-                return coerce.local_time(1)
-            case "time-millis":
-                return coerce.time_of_day(1000)
-            case "time-micros":
-                return coerce.time_of_day(1)
-            case "uuid":
-                return coerce.uuid
-        return None
+                return coerce.decimal(of.precision, of.scale)
+            case "enum":
+                return coerce.symbol(frozenset(of.symbols))
+            case "fixed":
+                return coerce.fixed(of.size)
+            case scalar:
+                return self._scalars[scalar]
 
-    def _union(self, branches: list[Any]) -> Convert:
-        others = [b for b in branches if b != "null"]
+    def _union(self, union: Type) -> Convert:
+        others = [branch for branch in union.parts if branch.means != "null"]
         if len(others) != 1:
             raise UnsupportedSchemaError("a union of several types cannot be filled from rows")
         inner = self.of(others[0])
-        if "null" not in branches:
+        if len(others) == len(union.parts):
             return inner
         null_text = self._null_text
         if null_text is None:

@@ -170,7 +170,7 @@ class CsvSource(Source):
             raise UnusableFileError("two columns have one name")
         return header, rest
 
-    def _block(self, rest: Iterator[Record]) -> Iterator[Record]:
+    def _block(self, rest: Iterator[CsvRecord]) -> Iterator[CsvRecord]:
         """The records of one transaction."""
         held = 0
         for record in islice(rest, self._config.page_rows):

@@ -7,12 +7,14 @@ not Unicode. A property test holds it equal, byte for byte, to `exchange.schema.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, Inexact
 from typing import Any
 
 from exchange.connect.coerce import RowRejectedError
+from exchange.schema.avro import Schema
+from exchange.schema.types import PerScalar, Type
 
 Encode = Callable[[Any], bytes]
 
@@ -40,14 +42,12 @@ def _long(value: int) -> bytes:
     return _SMALL[value] if 0 <= value < 4096 else _varint(value)
 
 
-def encoder(
-    definition: Mapping[str, Any], names: Mapping[str, Mapping[str, Any]]
-) -> Callable[[Mapping[str, Any]], bytes]:
-    """A function that gives the Avro body of a record; `definition` and `names` are those of a `Schema`.
+def encoder(schema: Schema) -> Callable[[Mapping[str, Any]], bytes]:
+    """A function that gives the Avro body of a record.
 
-    It raises `RowRejectedError`, naming the field, where a text is not valid Unicode.
+    It raises `RowRejectedError`, naming the field, if a text is not valid Unicode.
     """
-    fields = [(f["name"], _of(f["type"], names)) for f in definition["fields"]]
+    fields = [(field.name, _of(field.type)) for field in schema.type.fields]
 
     def encode(record: Mapping[str, Any]) -> bytes:
         parts = []
@@ -63,37 +63,32 @@ def encoder(
     return encode
 
 
-def _of(kind: Any, names: Mapping[str, Mapping[str, Any]]) -> Encode:
-    if isinstance(kind, list):
-        return _union(kind, names)
-    if isinstance(kind, str):
-        return _of(names[kind], names) if kind in names else _PLAIN[kind]
-    logical = kind.get("logicalType")
-    base = kind["type"]
-    if logical == "decimal":
-        return _decimal(kind.get("scale", 0), kind["size"] if base == "fixed" else None)
-    if (base, logical) in _LOGICAL:
-        return _LOGICAL[base, logical]
-    match base:
+def _of(of: Type) -> Encode:
+    match of.means:
+        case "union":
+            return _union(of.parts)
         case "record":
-            fields = [(f["name"], _of(f["type"], names)) for f in kind["fields"]]
-            return lambda value: b"".join([of(value[name]) for name, of in fields])
+            fields = [(field.name, _of(field.type)) for field in of.fields]
+            return lambda value: b"".join([encode(value[name]) for name, encode in fields])
+        case "array":
+            return _array(_of(of.parts[0]))
+        case "map":
+            return _map(_of(of.parts[0]))
+        case "decimal":
+            return _decimal(of.scale, of.size)
         case "enum":
-            symbols = {symbol: _long(index) for index, symbol in enumerate(kind["symbols"])}
+            symbols = {symbol: _long(index) for index, symbol in enumerate(of.symbols)}
             return symbols.__getitem__
         case "fixed":
             return bytes
-        case "array":
-            return _array(_of(kind["items"], names))
-        case "map":
-            return _map(_of(kind["values"], names))
-    return _of(base, names)
+        case scalar:
+            return _SCALARS[scalar]
 
 
-def _union(branches: list[Any], names: Mapping[str, Mapping[str, Any]]) -> Encode:
-    null = _long(branches.index("null")) if "null" in branches else b""
-    index, branch = next((i, b) for i, b in enumerate(branches) if b != "null")
-    head, of = _long(index), _of(branch, names)
+def _union(branches: Sequence[Type]) -> Encode:
+    """Of null and one other type, as `convert` takes no others."""
+    null = next((_long(i) for i, branch in enumerate(branches) if branch.means == "null"), b"")
+    head, of = next((_long(i), _of(branch)) for i, branch in enumerate(branches) if branch.means != "null")
     return lambda value: null if value is None else head + of(value)
 
 
@@ -122,7 +117,7 @@ def _map(item: Encode) -> Encode:
     return encode
 
 
-def _decimal(scale: int, size: int | None) -> Encode:
+def _decimal(scale: int, size: int) -> Encode:
     factor = Decimal(10) ** scale
 
     def unscaled(value: Decimal) -> int:
@@ -133,7 +128,7 @@ def _decimal(scale: int, size: int | None) -> Encode:
         length = ((number if number >= 0 else ~number).bit_length() + 8) // 8
         return _long(length) + number.to_bytes(length, "big", signed=True)
 
-    return encode if size is None else lambda value: unscaled(value).to_bytes(size, "big", signed=True)
+    return (lambda value: unscaled(value).to_bytes(size, "big", signed=True)) if size else encode
 
 
 def _date(value: date) -> bytes:
@@ -155,23 +150,21 @@ def _time(value: time) -> int:
     return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
 
 
-_PLAIN: dict[str, Encode] = {
+_SCALARS: PerScalar = {
     "null": lambda value: b"",
     "boolean": lambda value: b"\1" if value else b"\0",
     "int": _long,
     "long": _long,
     "float": _FLOAT.pack,
     "double": _DOUBLE.pack,
-    "string": _string,
     "bytes": _bytes,
-}
-_LOGICAL: dict[tuple[str, str | None], Encode] = {
-    ("int", "date"): _date,
-    ("long", "timestamp-millis"): _timestamp(_EPOCH, True),
-    ("long", "timestamp-micros"): _timestamp(_EPOCH, False),
-    ("long", "local-timestamp-millis"): _timestamp(_LOCAL_EPOCH, True),
-    ("long", "local-timestamp-micros"): _timestamp(_LOCAL_EPOCH, False),
-    ("int", "time-millis"): lambda value: _long(_time(value) // 1000),
-    ("long", "time-micros"): lambda value: _long(_time(value)),
-    ("string", "uuid"): lambda value: _string(str(value)),
+    "string": _string,
+    "date": _date,
+    "time-millis": lambda value: _long(_time(value) // 1000),
+    "time-micros": lambda value: _long(_time(value)),
+    "timestamp-millis": _timestamp(_EPOCH, True),
+    "timestamp-micros": _timestamp(_EPOCH, False),
+    "local-timestamp-millis": _timestamp(_LOCAL_EPOCH, True),
+    "local-timestamp-micros": _timestamp(_LOCAL_EPOCH, False),
+    "uuid": lambda value: _string(str(value)),
 }

@@ -51,7 +51,7 @@ class Encoder:
     ) -> None:
         self._entity = subject.entity.field
         self._schema_id = schema_id
-        self._encode = encoder(schema.definition, schema.names)
+        self._encode = encoder(schema)
         self._convert = convert
         self._transform = transform
 

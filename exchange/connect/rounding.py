@@ -20,7 +20,8 @@ from exchange.connect.text import clock_time, moment, number
 from exchange.contract.model import Rounding, Subject
 from exchange.contract.rounding import fault, finest
 from exchange.errors import ConfigError
-from exchange.schema.avro import Field, Schema
+from exchange.schema.avro import Schema
+from exchange.schema.types import Field
 
 _STEP_US = {"micros": 1, "millis": 1_000, "seconds": 1_000_000}
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
@@ -65,7 +66,7 @@ def coarser(field: Field, how: Rounding, zone: ZoneInfo) -> Convert:
         return _decimals(how)
     if how == "days":
         return lambda value: _day(value, zone)
-    return _time(_STEP_US[how], time if (field.logical or "").startswith("time-") else datetime)
+    return _time(_STEP_US[how], time if field.solid.means.startswith("time-") else datetime)
 
 
 def _decimals(digits: int) -> Convert:

@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateColumn
 
 from exchange.connect.sink_values import Type, column_type, keeps, kind, type_name
 from exchange.errors import ConfigError, TransientError
-from exchange.schema.avro import Field
+from exchange.schema.types import Field
 
 PLACE = ("_partition", "_offset")
 TIME, REPLAY = "_time_ms", "_replay"
@@ -175,8 +175,8 @@ def _types(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:
 
 def _delivered(field: Field) -> str:
     if kind(field) == "decimal":
-        return f"the decimal({field.precision}, {field.scale}) that is delivered"
-    return f"the {field.logical or field.base} that is delivered"
+        return f"the decimal({field.solid.precision}, {field.solid.scale}) that is delivered"
+    return f"the {field.solid.means} that is delivered"
 
 
 def _required(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:

@@ -29,7 +29,8 @@ from exchange.connect.sink_layout import PLACE, REPLAY, TIME, TableChangedError,
 from exchange.connect.sink_values import Adapter, UnstorableError, adapter
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
-from exchange.schema.avro import Field, Schema
+from exchange.schema.avro import Schema
+from exchange.schema.types import Field
 
 RAW = sa.types.NullType()
 

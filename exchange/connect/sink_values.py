@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from exchange.errors import RecordError
-from exchange.schema.avro import Field
+from exchange.schema.types import Field
 
 Type = sa.types.TypeEngine[Any]
 Adapter = Callable[[Any], Any]
@@ -64,26 +64,25 @@ class UnstorableError(RecordError):
 
 def kind(field: Field) -> str:
     """What a field's values are to a database."""
-    match field.base, field.logical:
-        case (("array" | "map" | "record" | "union"), _):
+    match field.solid.means:
+        case "array" | "map" | "record" | "union":
             return "json"
-        case _, ("decimal" | "date") as logical:
-            return logical
-        case _, "timestamp-millis" | "timestamp-micros":
+        case "decimal" | "date" | "boolean" as means:
+            return means
+        case "timestamp-millis" | "timestamp-micros":
             return "instant"
-        case _, "local-timestamp-millis" | "local-timestamp-micros":
+        case "local-timestamp-millis" | "local-timestamp-micros":
             return "local"
-        case _, "time-millis" | "time-micros":
+        case "time-millis" | "time-micros":
             return "time"
-        case "boolean", _:
-            return "boolean"
-        case "int" | "long", _:
+        case "int" | "long":
             return "integer"
-        case "float" | "double", _:
+        case "float" | "double":
             return "float"
-        case "bytes" | "fixed", _:
+        case "bytes" | "fixed":
             return "bytes"
-    return "text"
+        case "null" | "string" | "enum" | "uuid":
+            return "text"
 
 
 def column_type(field: Field, *, is_sqlite: bool) -> Type:
@@ -94,7 +93,7 @@ def column_type(field: Field, *, is_sqlite: bool) -> Type:
     match kind(field):
         case "decimal":
             # Without limits, as a later schema may widen them.
-            return sa.Text() if is_sqlite and field.precision > EXACT_DIGITS else sa.Numeric()
+            return sa.Text() if is_sqlite and field.solid.precision > EXACT_DIGITS else sa.Numeric()
         case "date":
             return sa.Date()
         case "instant":
@@ -136,11 +135,11 @@ def keeps(field: Field, column: Type, *, is_sqlite: bool) -> bool:
         case (("text" | "json"), sa.CHAR()) | ("integer", sa.REAL()) | ("decimal", sa.Float()):
             return False
         case (("integer" | "decimal"), sa.Numeric()):
-            return (column.scale is None and column.precision is None) or (column.scale or 0) >= field.scale
+            return (column.scale is None and column.precision is None) or (column.scale or 0) >= field.solid.scale
         case "float", sa.REAL():
-            return field.base == "float"
+            return field.solid.means == "float"
         case "text", sa.Uuid():
-            return field.logical == "uuid"
+            return field.solid.means == "uuid"
         case (("local" | "time"), sa.DateTime(timezone=True) | sa.Time(timezone=True)):
             return False
         case (("instant" | "local" | "time"), _):
@@ -150,7 +149,7 @@ def keeps(field: Field, column: Type, *, is_sqlite: bool) -> bool:
 
 def _is_fine_enough(field: Field, column: Type) -> bool:
     precision = getattr(column, "precision", None)
-    return precision is None or precision >= (3 if str(field.logical).endswith("millis") else 6)
+    return precision is None or precision >= (3 if field.solid.means.endswith("millis") else 6)
 
 
 def _affinity(column: Type) -> str:
@@ -187,7 +186,7 @@ def _sqlite_adapter(field: Field, column: Type) -> Adapter:
             return _moment
         case "date" | "time":
             return str
-    return str if field.logical == "uuid" else _same
+    return str if field.solid.means == "uuid" else _same
 
 
 def _postgresql_adapter(field: Field, column: Type) -> Adapter:
@@ -195,7 +194,7 @@ def _postgresql_adapter(field: Field, column: Type) -> Adapter:
         return _json
     if kind(field) == "integer" and isinstance(column, sa.Double):
         return _whole
-    if field.logical == "uuid":
+    if field.solid.means == "uuid":
         return str
     return _text(getattr(column, "length", None)) if kind(field) == "text" else _same
 

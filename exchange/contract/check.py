@@ -138,7 +138,7 @@ class Check:
         key = subject.entity.field if subject.entity else None
         if key is not None and self._field((*path, "entity", "field"), key, schema):
             field = schema.fields[key]
-            if field.base != "string" or field.nullable:
+            if field.solid.kind != "string" or field.nullable:
                 message = f"entity field '{key}' is not a string, or can be null: it is the records' key"
                 self._add((*path, "entity", "field"), message, "make it a plain string in the schema")
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from exchange.contract.model import Condition
 from exchange.document.nearest import nearest
-from exchange.schema.avro import Field
+from exchange.schema.types import Field
 
 EQUAL = frozenset(("eq", "ne", "in"))
 ORDER = frozenset(("ge", "gt", "le", "lt"))
 NUMBERS = frozenset(("int", "long", "float", "double", "decimal"))
-TIMESTAMPS = frozenset(f"{zone}timestamp-{unit}" for zone in ("", "local-") for unit in ("millis", "micros"))
 
 # Operators besides is_null, by the kind of the field; a kind that is not here has none.
 OPERATORS: Mapping[str, frozenset[str]] = {
@@ -28,9 +27,12 @@ OPERATORS: Mapping[str, frozenset[str]] = {
 
 def kind_of(field: Field) -> str:
     """What the field is to a condition: its Avro type, or `decimal`, `date` or `timestamp`."""
-    if field.logical in ("decimal", "date"):
-        return field.logical
-    return "timestamp" if field.logical in TIMESTAMPS else field.base
+    match field.solid.means:
+        case "decimal" | "date" as means:
+            return means
+        case "timestamp-millis" | "timestamp-micros" | "local-timestamp-millis" | "local-timestamp-micros":
+            return "timestamp"
+    return field.solid.kind
 
 
 def faults(condition: Condition, field: Field) -> Iterator[tuple[str, str, str]]:
@@ -60,8 +62,8 @@ def _value_fault(value: Any, kind: str, field: Field, operator: str) -> tuple[st
         return None if null else (f"field {field.name} cannot be compared to null", "give a value, or use `is_null`")
     if kind in ("string", "enum", "date", "timestamp") and not isinstance(value, str):
         return f"field {field.name} is a {kind}, this value is not", "put it in quotes"
-    if kind == "enum" and value not in field.symbols:
-        return f"field {field.name} is never '{value}'", nearest(value, field.symbols)
+    if kind == "enum" and value not in field.solid.symbols:
+        return f"field {field.name} is never '{value}'", nearest(value, field.solid.symbols)
     if kind == "boolean" and not isinstance(value, bool):
         return f"field {field.name} is true or false", "write `true` or `false`"
     if kind in ("date", "timestamp") and not _is_time(value, kind):

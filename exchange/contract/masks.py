@@ -7,7 +7,7 @@ from typing import Any
 
 from exchange.contract.conditions import NUMBERS, kind_of
 from exchange.contract.model import Mask
-from exchange.schema.avro import Field
+from exchange.schema.types import Field
 
 REDACTED = "***"
 
@@ -38,7 +38,7 @@ def faults(mask: Mask, field: Field) -> Iterator[tuple[str, str]]:
 def masked_type(mask: Mask, field: Field) -> Any:
     """The Avro type of the field as masked; nullable (null first) where the field is, or only null is given."""
     if mask.kind == "null":
-        branches = field.type if isinstance(field.type, list) else [field.type]
-        return field.type if field.nullable else ["null", *branches]
+        said = field.definition["type"]
+        return said if field.nullable else ["null", *(said if isinstance(said, list) else [said])]
     solid = "int" if mask.kind == "year" else "string"
     return ["null", solid] if field.nullable and mask.kind != "redact" else solid

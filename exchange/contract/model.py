@@ -6,7 +6,7 @@ whether it makes sense as a whole. The JSON Schema for editors is generated from
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -224,6 +224,10 @@ class Grant(Model):
     from_: date = Field(alias="from", description="First day of the grant (inclusive, Asia/Shanghai).")
     until: date = Field(description="Last day of the grant (inclusive, Asia/Shanghai).")
     quota: Quota = Quota()
+
+    def named(self, everything: Iterable[str]) -> tuple[str, ...]:
+        """The fields that the grant names, `all` being `everything`."""
+        return tuple(everything) if self.fields == "all" else self.fields
 
 
 class Contract(Model):

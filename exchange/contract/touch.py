@@ -14,7 +14,7 @@ def touched(grant: Grant, old: Schema, new: Schema) -> Iterator[str]:
     A new field is not delivered until a grant names it: `all` are the fields that the subject had when
     the grant was first published.
     """
-    given = tuple({**old.fields, **new.fields}) if grant.fields == "all" else grant.fields
+    given = grant.named({**old.fields, **new.fields})
     gained = [name for name in new.fields if name not in old.fields and name in given]
     lost = [name for name in old.fields if name not in new.fields and name in given]
     other = [n for n, f in new.fields.items() if n in given and n in old.fields and f.type != old.fields[n].type]

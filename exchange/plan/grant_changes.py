@@ -43,7 +43,7 @@ def access_of_readers(old: Epoch | None, new: Epoch) -> list[AccessChange]:
 
 
 def _fields(epoch: Epoch, grant: Grant) -> tuple[str, ...]:
-    return epoch.pinned.get(grant.id, ()) if grant.fields == "all" else grant.fields
+    return grant.named(epoch.pinned.get(grant.id, ()))
 
 
 def _new(grant: Grant, fields: tuple[str, ...]) -> AccessChange:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,8 +11,8 @@ from exchange.bus.client_quotas import ByteRates
 from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
 from exchange.contract.epoch import same_content
+from exchange.contract.extent import Extent, extent
 from exchange.contract.load import Loaded
-from exchange.contract.masks import masked_type
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.touch import touched
 from exchange.plan.changes import (
@@ -35,7 +35,6 @@ from exchange.plan.guard import access_changes, rate_changes
 from exchange.plan.topics import PREFIXES, wanted
 from exchange.schema.avro import Schema
 from exchange.schema.compatibility import Level, incompatibilities
-from exchange.schema.project import project
 from exchange.schema.registry import Registry
 from exchange.schema.resolve import SchemaError
 
@@ -183,8 +182,9 @@ class _Schemas:
         writers = {s: self._writer_ids(s, schema_id) for s, schema_id in current.items()}
         if self._plan.refusals:
             return
-        pinned = dict(self._pinned(writers))
-        views = dict(self._views(writers, pinned))
+        grants = self._loaded.contract.grants
+        extents = {grant.id: self._extent(grant, writers[grant.subject]) for grant in grants}
+        views = {grant.id: self._view(grant, view) for grant in grants if (view := extents[grant.id].view)}
         if self._plan.refusals:
             return
         ids = sorted({ledger, *views.values(), *(i for each in writers.values() for i in each)})
@@ -195,7 +195,7 @@ class _Schemas:
             contract=self._loaded.contract,
             writers=writers,
             views=views,
-            pinned=pinned,
+            pinned={grant_id: e.pinned for grant_id, e in extents.items() if e.pinned},
             schemas={i: self._registry.text(i) for i in ids},
             ledger=ledger,
             topic_ids=last.topic_ids if last else {},  # also of who left: a topic may be another when it comes back
@@ -253,39 +253,14 @@ class _Schemas:
         ids = self._registry.ids(names.value_subject(names.subject_topic(subject_id)))
         return (*(i for i in ids if i != current), current)
 
-    def _pinned(self, writers: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """What `all` means for each grant that says it: the fields when the grant was first published."""
-        last = self._actual.epoch
-        before = {g.id: g for g in last.contract.grants} if last else {}
-        for grant in self._loaded.contract.grants:
-            if grant.fields != "all":
-                continue
-            old = before.get(grant.id)
-            if last and old and (old.subject, old.reader) == (grant.subject, grant.reader) and grant.id in last.pinned:
-                yield grant.id, last.pinned[grant.id]
-            else:
-                schemas = (self._registry.schema(schema_id) for schema_id in writers[grant.subject])
-                yield grant.id, tuple(dict.fromkeys(name for schema in schemas for name in schema.fields))
+    def _extent(self, grant: Grant, writers: tuple[int, ...]) -> Extent:
+        carried = (name for schema_id in writers for name in self._registry.schema(schema_id).fields)
+        return extent(grant, self._loaded.schemas[grant.subject], carried, self._actual.epoch)
 
-    def _is_whole(self, grant: Grant, writers: tuple[int, ...], pinned: Collection[str]) -> bool:
-        """Whether whatever a record may carry is given as it is."""
-        return not grant.masks and all(self._registry.schema(i).fields.keys() <= set(pinned) for i in writers)
-
-    def _views(
-        self, writers: Mapping[str, tuple[int, ...]], pinned: Mapping[str, tuple[str, ...]]
-    ) -> Iterator[tuple[str, int]]:
-        for grant in self._loaded.contract.grants:
-            schema = self._loaded.schemas[grant.subject]
-            if grant.fields == "all":
-                if self._is_whole(grant, writers[grant.subject], pinned[grant.id]):
-                    continue
-                given = tuple(name for name in schema.fields if name in pinned[grant.id])
-            else:
-                given = grant.fields
-            types = {name: masked_type(mask, schema.fields[name]) for name, mask in grant.masks.items()}
-            subject = names.value_subject(names.inbox_topic(grant.reader, grant.subject))
-            if subject not in self._registry.configured:
-                # What a view gives is the city's decision, not a matter of compatibility.
-                records = tuple(self._registry.set_compatibility(subject, Level.NONE))
-                self._plan.changes.append(SetCompatibility(subject, Level.NONE, records))
-            yield grant.id, self._register(subject, project(schema, given, types))
+    def _view(self, grant: Grant, view: Schema) -> int:
+        subject = names.value_subject(names.inbox_topic(grant.reader, grant.subject))
+        if subject not in self._registry.configured:
+            # What a view gives is the city's decision, not a matter of compatibility.
+            records = tuple(self._registry.set_compatibility(subject, Level.NONE))
+            self._plan.changes.append(SetCompatibility(subject, Level.NONE, records))
+        return self._register(subject, view)

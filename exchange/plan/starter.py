@@ -184,7 +184,7 @@ def _subject(found: _Found) -> Iterator[str]:
 
 
 def _entity(schema: Schema | None) -> tuple[str, str]:
-    plain = [name for name, f in schema.fields.items() if f.base == "string" and not f.nullable] if schema else []
+    plain = [name for name, f in schema.fields.items() if f.solid.kind == "string" and not f.nullable] if schema else []
     known = [name for name in plain if name in _ENTITIES]
     return (known[0], _ENTITIES[known[0]]) if len(known) == 1 else (BLANK, "person")
 

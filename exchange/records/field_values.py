@@ -63,17 +63,11 @@ class Reader:
 
 def compile_reader(schema: Schema, name: str) -> Reader:
     """The reader of a top-level field."""
-    field = schema.fields[name]
-    branches = field.type if isinstance(field.type, list) else [field.type]
-    null_branch = next((i for i, b in enumerate(branches) if b in ("null", {"type": "null"})), -1)
-    size = {"boolean": 1, "float": 4, "double": 8, "fixed": _fixed_size(schema, branches)}.get(field.base, -1)
+    field, solid = schema.fields[name], schema.fields[name].solid
+    null_branch = next((i for i, branch in enumerate(field.type.branches) if branch.means == "null"), -1)
+    size = {"boolean": 1, "float": 4, "double": 8, "fixed": solid.size}.get(solid.kind, -1)
     index = list(schema.fields).index(name)
-    return Reader(index, kind_of(field), size, field.symbols, isinstance(field.type, list), null_branch)
-
-
-def _fixed_size(schema: Schema, branches: list[Any]) -> int:
-    solid = (schema.names.get(b, {}) if isinstance(b, str) else b for b in branches)
-    return next((int(b["size"]) for b in solid if "size" in b), -1)
+    return Reader(index, kind_of(field), size, solid.symbols, field.type.means == "union", null_branch)
 
 
 class Ordered:

@@ -17,9 +17,9 @@ from exchange.records import hashes
 from exchange.records.field_values import Column, Reader, Reals, compile_reader
 from exchange.records.locate import Located
 from exchange.records.memory import address, byte, move
-from exchange.records.reference import scale_of
 from exchange.records.values import Values
 from exchange.schema.avro import Schema
+from exchange.schema.types import Type
 
 _HEX = np.frombuffer("".join(f"{i:02x}" for i in range(256)).encode(), np.uint8).reshape(256, 2)
 _NULL = b"\0"  # the first branch of a nullable masked type
@@ -44,12 +44,13 @@ class FieldMask:
         return self.encode(self.reader.column(located.buf, at), at < 0)
 
 
-def fixed_mask(mask: Mask, masked: Any) -> bytes | None:
+def fixed_mask(mask: Mask, masked: Type) -> bytes | None:
     """What `null` and `redact` give of every value, encoded in their type; None for masks that look at values."""
     if mask.kind == "redact":
         return _text(REDACTED)
     if mask.kind == "null":
-        return _varint(masked.index("null")) if isinstance(masked, list) else b""
+        null = next(i for i, branch in enumerate(masked.branches) if branch.means == "null")
+        return _varint(null) if masked.means == "union" else b""
     return None
 
 
@@ -65,7 +66,7 @@ def compile_mask(schema: Schema, name: str, mask: Mask, pseudonym_key: bytes) ->
     if mask.kind == "pseudonym":
         return FieldMask(reader, _pseudonym(pseudonym_key, solid))
     if mask.kind == "range":
-        return FieldMask(reader, _range(mask, scale_of(schema, schema.fields[name]), solid))
+        return FieldMask(reader, _range(mask, schema.fields[name].solid.scale, solid))
     return FieldMask(reader, _calendar(mask.kind, solid))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from exchange.errors import ConfigError
 from exchange.schema.avro import Schema
+from exchange.schema.types import Logical, Primitive, Type
 
 MAX_CODE = 1 << 16  # words: a named type is written out at each use
 MAX_LOOPS = 16
@@ -43,16 +43,7 @@ _RANGES = {
 }
 RANGES = np.array(list(_RANGES.values()), np.int64)
 _ROWS = {name: row for row, name in enumerate(_RANGES)}
-_LOGICAL = {
-    ("int", "date"): "date",
-    ("int", "time-millis"): "time-millis",
-    ("long", "time-micros"): "time-micros",
-    ("long", "timestamp-millis"): "timestamp-millis",
-    ("long", "timestamp-micros"): "timestamp-micros",
-    ("long", "local-timestamp-millis"): "timestamp-millis",
-    ("long", "local-timestamp-micros"): "timestamp-micros",
-}
-_SMALLEST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1, "enum": 1}
+_SMALLEST = {"null": 0, "float": 4, "double": 8}  # bytes of a value; of others 1
 
 
 class ProgramError(ConfigError):
@@ -76,18 +67,16 @@ def compile_program(schema: Schema) -> Program:
     Every opcode but the jumps takes at least one byte of a record, so that a record's length
     bounds the work on it; types without bytes (null, empty records) leave no code.
     """
-    compiler = _Compiler(schema.names)
-    fields = schema.definition["fields"]
-    for field in fields:
+    compiler = _Compiler()
+    for field in schema.type.fields:
         compiler.emit(MARK)
-        compiler.type(field["type"])
+        compiler.type(field.type)
     compiler.emit(END)
-    return Program(np.array(compiler.code, np.int32), tuple(field["name"] for field in fields))
+    return Program(np.array(compiler.code, np.int32), tuple(schema.fields))
 
 
 class _Compiler:
-    def __init__(self, names: Mapping[str, dict[str, Any]]) -> None:
-        self.names = names
+    def __init__(self) -> None:
         self.code: list[int] = []
         self.sizes: dict[str, int] = {}
 
@@ -98,34 +87,30 @@ class _Compiler:
             raise ProgramError("the schema's types write out to too much")
         return len(self.code)
 
-    def type(self, node: Any) -> None:
+    def type(self, of: Type) -> None:
         """Write the code of one type."""
-        if self.smallest(node) == 0:
+        if self.smallest(of) == 0:
             return
-        if isinstance(node, list):
-            self._union(node)
-            return
-        if isinstance(node, str):
-            node = self.names.get(node, {"type": node})
-        kind = node["type"]
-        row = _ROWS.get(_LOGICAL.get((kind, node.get("logicalType")), kind))
-        if kind == "record":
-            for field in node["fields"]:
-                self.type(field["type"])
-        elif kind == "array":
-            self._loop(node["items"], ())
-        elif kind == "map":
-            self._loop(node["values"], (STRING,))
-        elif row is not None:
-            self.emit(RANGE, row)
-        elif kind == "enum":
-            self.emit(ENUM, len(node["symbols"]))
-        elif kind in ("float", "double", "fixed"):
-            self.emit(SKIP, self.smallest(node))
-        else:
-            self.emit({"boolean": BOOLEAN, "long": LONG, "bytes": BYTES, "string": STRING}[kind])
+        match of.means:
+            case "union":
+                self._union(of.parts)
+            case "record":
+                for field in of.fields:
+                    self.type(field.type)
+            case "array":
+                self._loop(of.parts[0], ())
+            case "map":
+                self._loop(of.parts[0], (STRING,))
+            case "enum":
+                self.emit(ENUM, len(of.symbols))
+            case "fixed":
+                self.emit(SKIP, of.size)
+            case "decimal":
+                self.emit(*((SKIP, of.size) if of.size else (BYTES,)))
+            case scalar:
+                self.emit(*_code(scalar))
 
-    def _union(self, branches: list[Any]) -> None:
+    def _union(self, branches: Sequence[Type]) -> None:
         table = self.emit(UNION, len(branches))
         self.emit(*[0] * len(branches))
         jumps = []
@@ -136,7 +121,7 @@ class _Compiler:
         for jump in jumps:
             self.code[jump] = len(self.code)
 
-    def _loop(self, item: Any, prefix: tuple[int, ...]) -> None:
+    def _loop(self, item: Type, prefix: tuple[int, ...]) -> None:
         smallest = self.smallest(item) + len(prefix)
         if smallest == 0:
             self.emit(NOTHING)
@@ -147,17 +132,34 @@ class _Compiler:
         self.type(item)
         self.code[body - 2] = self.emit(JUMP, start)
 
-    def smallest(self, node: Any) -> int:
-        """The fewest bytes that a value of the type takes; 0 only where none takes any."""
-        if isinstance(node, list):
-            return 1 + min((self.smallest(branch) for branch in node), default=0)
-        if isinstance(node, str):
-            if node in self.names and node not in self.sizes:
-                self.sizes[node] = self.smallest(self.names[node])
-            return self.sizes.get(node, _SMALLEST.get(node, 0))
-        kind = node["type"]
-        if kind == "record":
-            return min(sum(self.smallest(field["type"]) for field in node["fields"]), 1 << 20)
-        if kind == "fixed":
-            return int(node["size"])
-        return 1 if kind in ("array", "map") else _SMALLEST[kind]
+    def smallest(self, of: Type) -> int:
+        """The fewest bytes that a value of the type takes; 0 only if none takes any."""
+        if of.kind == "union":
+            return 1 + min(self.smallest(branch) for branch in of.parts)
+        if of.kind == "record":
+            if of.name not in self.sizes:
+                self.sizes[of.name] = min(sum(self.smallest(field.type) for field in of.fields), 1 << 20)
+            return self.sizes[of.name]
+        return of.size or _SMALLEST.get(of.kind, 1)
+
+
+def _code(scalar: Primitive | Logical) -> Sequence[int]:
+    match scalar:
+        case "null":
+            return ()
+        case "boolean":
+            return (BOOLEAN,)
+        case "long":
+            return (LONG,)
+        case "float":
+            return SKIP, 4
+        case "double":
+            return SKIP, 8
+        case "bytes":
+            return (BYTES,)
+        case "string" | "uuid":
+            return (STRING,)
+        case "int" | "date" | "time-millis" | "time-micros" | "timestamp-millis" | "timestamp-micros":
+            return RANGE, _ROWS[scalar]
+        case "local-timestamp-millis" | "local-timestamp-micros":
+            return RANGE, _ROWS[scalar.removeprefix("local-")]

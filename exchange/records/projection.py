@@ -19,6 +19,7 @@ from exchange.records.memory import address, move
 from exchange.records.reference import on_base
 from exchange.records.values import Values
 from exchange.schema.avro import Schema, encode, parse
+from exchange.schema.types import Field, Type, typed
 from exchange.schema.wire import pack
 
 
@@ -91,15 +92,14 @@ def compile_projection(
     constant = pack(view_id, b"")
     pieces = [[CONSTANT, 0, len(constant)]]
     field_masks: list[FieldMask] = []
-    for field in view.definition["fields"]:
-        name, mask = field["name"], masks.get(field["name"])
+    for name, field in view.fields.items():
+        mask = masks.get(name)
         if name not in writer.fields:
             fixed: bytes | None = _default(view, field)
         else:
-            given = writer.fields[name].type if mask is None else masked_type(mask, writer.fields[name])
-            if _shape(given, writer) != _shape(field["type"], view):
+            if _shape(_given(writer, name, mask)) != _shape(field.type):
                 raise InconvertibleError(f"the type of field {name} changed")
-            fixed = None if mask is None else fixed_mask(mask, field["type"])
+            fixed = None if mask is None else fixed_mask(mask, field.type)
         if fixed is not None:
             pieces.append([CONSTANT, len(constant), len(constant) + len(fixed)])
             constant += fixed
@@ -113,34 +113,35 @@ def compile_projection(
     return Projection(np.array(pieces, np.int32), np.frombuffer(constant, np.uint8), tuple(field_masks))
 
 
-def _default(view: Schema, field: dict[str, Any]) -> bytes:
+def _given(writer: Schema, name: str, mask: Mask | None) -> Type:
+    """The type of a writer's field, as masked."""
+    field = writer.fields[name]
+    return field.type if mask is None else typed(masked_type(mask, field), dict(writer.named))
+
+
+def _default(view: Schema, field: Field) -> bytes:
     """The bytes of a field's default."""
-    if "default" not in field:
-        raise InconvertibleError(f"field {field['name']} has no default")
-    value, base = field["default"], view.fields[field["name"]].base
-    if base in ("bytes", "fixed") and value is not None:
+    if "default" not in field.definition:
+        raise InconvertibleError(f"field {field.name} has no default")
+    value = field.definition["default"]
+    if field.solid.kind in ("bytes", "fixed") and value is not None:
         value = value.encode("latin-1")
     try:
-        alone = on_base(parse(json.dumps({**view.definition, "fields": [field]})))
-        return encode(alone, {field["name"]: value})
+        alone = on_base(parse(json.dumps({**view.definition, "fields": [field.definition]})))
+        return encode(alone, {field.name: value})
     except (ConfigError, RecordError) as error:
-        raise InconvertibleError(f"the default of field {field['name']} does not stand alone") from error
+        raise InconvertibleError(f"the default of field {field.name} does not stand alone") from error
 
 
-def _shape(node: Any, schema: Schema) -> Any:
+def _shape(of: Type) -> Any:
     """What decides a type's bytes and their meaning: equal shapes have equal bytes."""
-    if isinstance(node, list):
-        return [_shape(branch, schema) for branch in node]
-    if isinstance(node, str):
-        return _shape(schema.names[node], schema) if node in schema.names else node
-    kind = node["type"]
-    if kind == "record":
-        return {"fields": [[f["name"], _shape(f["type"], schema)] for f in node["fields"]]}
-    if kind in ("array", "map"):
-        return {kind: _shape(node["items" if kind == "array" else "values"], schema)}
-    if kind in ("enum", "fixed"):
-        return {kind: node.get("symbols") or node["size"]}
-    return kind
+    return (
+        of.kind,
+        of.size,
+        of.symbols,
+        [_shape(part) for part in of.parts],
+        [(f.name, _shape(f.type)) for f in of.fields],
+    )
 
 
 @njit(nogil=True, cache=True)

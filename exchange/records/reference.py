@@ -36,8 +36,9 @@ from exchange.contract.model import Condition, Mask, Where
 from exchange.contract.period import CITY_TIME
 from exchange.errors import ConfigError, RecordError
 from exchange.records.hashes import PSEUDONYM, TAG_BYTES
-from exchange.schema.avro import Field, Schema, decode, encode, parse
+from exchange.schema.avro import Schema, decode, encode, parse
 from exchange.schema.resolve import SchemaError
+from exchange.schema.types import Field
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -55,7 +56,7 @@ class UnevaluableError(ConfigError):
     remedy = "correct the grant's `where` or masks, then run `exchange apply`"
 
 
-def operand(field: Field, value: Any, scale: int = 0) -> Any:
+def operand(field: Field, value: Any) -> Any:
     """A condition's value in the field's own measure; UnevaluableError where it has none.
 
     Text for text, bool for booleans, a Fraction for all that is a number in bytes (days for a
@@ -73,7 +74,7 @@ def operand(field: Field, value: Any, scale: int = 0) -> Any:
         if kind == "timestamp" and isinstance(value, str):
             return _ticks(field, datetime.fromisoformat(value))
         if kind == "decimal" and type(value) in (int, float, str):
-            return Fraction(Decimal(str(value))) * 10**scale
+            return Fraction(Decimal(str(value))) * 10**field.solid.scale
         if kind in NUMBERS and type(value) in (int, float) and not (isinstance(value, float) and isnan(value)):
             return value
     except (ValueError, OverflowError, InvalidOperation) as error:
@@ -82,11 +83,11 @@ def operand(field: Field, value: Any, scale: int = 0) -> Any:
 
 
 def _ticks(field: Field, moment: datetime) -> Fraction:
-    logical = field.logical or ""
+    means = field.solid.means
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC if logical.startswith("local-") else CITY_TIME)
+        moment = moment.replace(tzinfo=UTC if means.startswith("local-") else CITY_TIME)
     micros = (moment - _EPOCH) // timedelta(microseconds=1)
-    return Fraction(micros, 1000 if logical.endswith("millis") else 1)
+    return Fraction(micros, 1000 if means.endswith("millis") else 1)
 
 
 def operands(schema: Schema, name: str, condition: Condition) -> dict[str, Any]:
@@ -95,7 +96,6 @@ def operands(schema: Schema, name: str, condition: Condition) -> dict[str, Any]:
         raise UnevaluableError(f"{schema.name} has no field {name}")
     field = schema.fields[name]
     kind = kind_of(field)
-    scale = scale_of(schema, field)
     made: dict[str, Any] = {}
     for op, value in condition.operators().items():
         if op == "is_null" and isinstance(value, bool):
@@ -103,19 +103,10 @@ def operands(schema: Schema, name: str, condition: Condition) -> dict[str, Any]:
         elif op not in OPERATORS.get(kind, ()) or (value is None and op not in ("eq", "ne")):
             raise UnevaluableError(f"operator {op} does not apply to field {name}")
         elif op == "in":
-            made[op] = tuple(None if part is None else operand(field, part, scale) for part in value)
+            made[op] = tuple(None if part is None else operand(field, part) for part in value)
         else:
-            made[op] = None if value is None else operand(field, value, scale)
+            made[op] = None if value is None else operand(field, value)
     return made
-
-
-def scale_of(schema: Schema, field: Field) -> int:
-    """The scale of a decimal field; 0 for any other."""
-    for branch in field.type if isinstance(field.type, list) else [field.type]:
-        solid = schema.names.get(branch) if isinstance(branch, str) else branch
-        if isinstance(solid, dict) and solid.get("logicalType") == "decimal":
-            return int(solid.get("scale", 0))
-    return 0
 
 
 def holds(name: str, value: Any, wanted: Any) -> bool:
@@ -188,7 +179,7 @@ class Reference:
         self.writer = on_base(writer)
         self.fields = writer.fields
         self.where = _tests(writer, where)
-        self.scales = {name: scale_of(writer, f) for name, f in self.fields.items() if kind_of(f) == "decimal"}
+        self.scales = {name: f.solid.scale for name, f in self.fields.items() if kind_of(f) == "decimal"}
         # Resolution goes by name, and a view has its own.
         self.view = on_base(view, name=writer.name) if view is not None else None
         self.masks = {

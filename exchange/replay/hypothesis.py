@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from exchange.contract.check import Check
-from exchange.contract.masks import masked_type
+from exchange.contract.extent import extent
 from exchange.contract.model import Epoch, Grant
 from exchange.document.problem import ContractError, Problem
 from exchange.document.yaml import Document, read
 from exchange.schema import avro
-from exchange.schema.avro import Schema
-from exchange.schema.project import project
 
 _UNSAID = {
     "id": "draft",
@@ -53,23 +51,12 @@ def read_draft(data: bytes, name: str, epoch: Epoch, today: date) -> Grant:
 def drafted(epoch: Epoch, grant: Grant) -> Epoch:
     """The epoch as if `grant` were its only one and had just been applied; its schema gets an id of its own."""
     writers = [avro.parse(epoch.schemas[schema_id]) for schema_id in epoch.writers[grant.subject]]
-    newest, known = writers[-1], _known(epoch, grant, writers)
-    update: dict[str, Any] = {"views": {}, "pinned": {grant.id: known} if grant.fields == "all" else {}}
-    if grant.fields != "all" or grant.masks or any(writer.fields.keys() - set(known) for writer in writers):
-        given = [name for name in newest.fields if name in known] if grant.fields == "all" else grant.fields
-        types = {name: masked_type(mask, newest.fields[name]) for name, mask in grant.masks.items()}
+    pinned, view = extent(grant, writers[-1], (name for writer in writers for name in writer.fields), epoch)
+    update: dict[str, Any] = {"views": {}, "pinned": {grant.id: pinned} if pinned else {}}
+    if view:
         schema_id = max(epoch.schemas) + 1
-        update["views"] = {grant.id: schema_id}
-        update["schemas"] = {**epoch.schemas, schema_id: project(newest, tuple(given), types).text}
+        update |= {"views": {grant.id: schema_id}, "schemas": {**epoch.schemas, schema_id: view.text}}
     return alone(epoch, grant).model_copy(update=update)
-
-
-def _known(epoch: Epoch, grant: Grant, writers: Sequence[Schema]) -> tuple[str, ...]:
-    """What `all` means for the grant: the fields when it was first applied, which may be now."""
-    old = next((g for g in epoch.contract.grants if g.id == grant.id), None)
-    if old and (old.subject, old.reader) == (grant.subject, grant.reader) and grant.id in epoch.pinned:
-        return epoch.pinned[grant.id]
-    return tuple(dict.fromkeys(name for writer in writers for name in writer.fields))
 
 
 def _checked(epoch: Epoch, said: Mapping[str, Any], lines: Mapping[tuple[str | int, ...], int], today: date) -> Check:

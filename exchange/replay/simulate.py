@@ -25,7 +25,8 @@ from exchange.replay.retained import MAX_BATCHES, retained
 from exchange.router.ready import make_ready
 from exchange.router.step import RunSource, Step, step
 from exchange.schema import avro, wire
-from exchange.schema.avro import Field, Schema
+from exchange.schema.avro import Schema
+from exchange.schema.types import Field
 
 _NO_SECRET = bytes(32)  # what is counted and shown here has no pseudonym's value in it
 _MERGE_AT = 1 << 20
@@ -182,9 +183,9 @@ def shape(field: Field, value: Any) -> str:
     """
     if value is None:
         return "null"
-    if field.base in ("string", "bytes", "array", "map") and hasattr(value, "__len__"):
-        return f"{'text' if field.base == 'string' else field.base} ({len(value)})"
-    return field.logical or field.base
+    if field.solid.kind in ("string", "bytes", "array", "map") and hasattr(value, "__len__"):
+        return f"{'text' if field.solid.kind == 'string' else field.solid.kind} ({len(value)})"
+    return field.solid.means
 
 
 def _same_reader(one: Grant, other: Grant) -> bool:

@@ -1,1 +1,1 @@
-"""Avro schemas. Read `avro` (a schema and its fields), `registry`, `compatibility`, `wire` (the header of a value)."""
+"""Avro schemas. Read `avro` (a schema), `types` (as nodes), `registry`, `compatibility`, `wire` (a value's header)."""

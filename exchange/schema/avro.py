@@ -15,8 +15,9 @@ from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException, UnknownType
 
 from exchange.errors import RecordError
-from exchange.schema.conform import LOGICAL, Check, compile_check
+from exchange.schema.conform import Check, compile_check
 from exchange.schema.resolve import MAX_DEPTH, Resolver, SchemaError
+from exchange.schema.types import Field, Type, typed
 
 MAX_SCHEMA_BYTES = 64 * 1024
 _read_decimal = LOGICAL_READERS["bytes-decimal"]
@@ -36,34 +37,19 @@ class DecodeError(RecordError):
     remedy = "let the publisher write the subject's schema; what it wrote is in quarantine"
 
 
-@dataclass(frozen=True)
-class Field:
-    """One top-level field: `base` is its Avro type without null, logical types unwrapped.
-
-    `precision` and `scale` are those of a decimal.
-    """
-
-    name: str
-    type: Any
-    base: str
-    logical: str | None
-    nullable: bool
-    symbols: tuple[str, ...] = ()
-    precision: int = 0
-    scale: int = 0
-
-
 @dataclass(frozen=True, eq=False)
 class Schema:
     """A record schema; equal to another where their JSON is.
 
     `text` is the compact JSON that is registered; `definition` the same with every name in full;
-    `names` every named type of it.
+    `names` every named type of it, and `named` these as nodes; `type` is the whole as nodes.
     """
 
     text: str
     definition: dict[str, Any]
     names: Mapping[str, dict[str, Any]] = field(repr=False)
+    type: Type = field(repr=False)
+    named: Mapping[str, Type] = field(repr=False)
     parsed: Any = field(repr=False)
     check: Check = field(repr=False)
 
@@ -76,48 +62,18 @@ class Schema:
     @property
     def name(self) -> str:
         """The record's full name."""
-        return str(self.definition["name"])
+        return self.type.name
 
     @cached_property
     def fields(self) -> dict[str, Field]:
         """The top-level fields by name, in the schema's order."""
-        return {f["name"]: describe(f, self.names) for f in self.definition["fields"]}
+        return {field.name: field for field in self.type.fields}
 
 
 @lru_cache(maxsize=4096)
 def identity(text: str) -> str:
     """The form under which two schema texts are one: JSON without regard to space and key order."""
     return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
-
-
-def describe(definition: Mapping[str, Any], names: Mapping[str, dict[str, Any]]) -> Field:
-    """What a field's type amounts to; a union of several types has the base `union`."""
-    kind = definition["type"]
-    branches = kind if isinstance(kind, list) else [kind]
-    solid = [b for b in branches if b != "null"]
-    single = solid[0] if len(solid) == 1 else None
-    if isinstance(single, str) and single in names:
-        single = names[single]
-    base = "union" if single is None else single["type"] if isinstance(single, dict) else single
-    details = single if isinstance(single, dict) else {}
-    logical = _logical(base, details.get("logicalType"))
-    is_decimal = logical == "decimal"
-    return Field(
-        name=definition["name"],
-        type=kind,
-        base=base if solid else "null",
-        logical=logical,
-        nullable=len(solid) < len(branches),
-        symbols=tuple(details.get("symbols", ())),
-        precision=details.get("precision", 0) if is_decimal else 0,
-        scale=details.get("scale", 0) if is_decimal else 0,
-    )
-
-
-def _logical(base: str, logical: str | None) -> str | None:
-    """The logical type where it is one of that base; Avro ignores any other."""
-    known = base in ("bytes", "fixed") if logical == "decimal" else (base, logical) in LOGICAL
-    return logical if known else None
 
 
 def load(path: Path) -> Schema:
@@ -157,7 +113,9 @@ def parse(text: str) -> Schema:
     except (SchemaParseException, UnknownType, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SchemaError(f"is not valid Avro: {error}", remedy="see the Avro specification") from error
     compact = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return Schema(compact, definition, resolver.names, parsed, compile_check(definition, resolver.names))
+    named: dict[str, Type] = {}
+    whole = typed(definition, named)
+    return Schema(compact, definition, resolver.names, whole, named, parsed, compile_check(whole))
 
 
 def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:

@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
 import avro.schema
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
 from exchange.schema.avro import Schema
-from exchange.schema.resolve import branch_name
+from exchange.schema.types import Type
 
 
 class Level(Enum):
@@ -52,9 +52,7 @@ def unreadable(reader: Schema, writer: Schema) -> list[str]:
     Avro ignores a logical type that it does not expect, so that a changed decimal scale would silently
     change every amount; here each change of a logical type's meaning counts.
     """
-    return list(_plain(_avro(reader.text), _avro(writer.text))) + list(
-        _logical(reader.definition, writer.definition, _Names(reader, writer), "")
-    )
+    return [*_plain(_avro(reader.text), _avro(writer.text)), *_logical(reader.type, writer.type, "")]
 
 
 def _plain(reader: avro.schema.RecordSchema, writer: avro.schema.RecordSchema) -> Iterator[str]:
@@ -86,54 +84,40 @@ def _avro(text: str) -> avro.schema.RecordSchema:
         return cast(avro.schema.RecordSchema, avro.schema.parse(text))
 
 
-class _Names:
-    """The named types of both schemas, to look behind a reference."""
-
-    def __init__(self, reader: Schema, writer: Schema) -> None:
-        self.reader, self.writer = reader.names, writer.names
-
-
-def _logical(reader: Any, writer: Any, names: _Names, path: str) -> Iterator[str]:
-    reader = names.reader.get(reader, reader) if isinstance(reader, str) else reader
-    writer = names.writer.get(writer, writer) if isinstance(writer, str) else writer
-    if isinstance(reader, list) or isinstance(writer, list):
-        yield from _unions(reader, writer, names, path)
+def _logical(reader: Type, writer: Type, path: str) -> Iterator[str]:
+    if "union" in (reader.means, writer.means):
+        yield from _unions(reader, writer, path)
         return
     was, now = _meaning(writer), _meaning(reader)
     if was != now:
-        yield f"{path}: was {_text(was)}, becomes {_text(now)}"
-    elif was[0] == "decimal" and reader["precision"] < writer["precision"]:
-        yield f"{path}: decimal precision shrinks from {writer['precision']} to {reader['precision']}"
-    if isinstance(reader, dict) and isinstance(writer, dict) and reader["type"] == writer["type"]:
-        if reader["type"] == "record":
-            yield from _records(reader, writer, names, path)
-        for part in ("items", "values"):
-            if part in reader and part in writer:
-                yield from _logical(reader[part], writer[part], names, f"{path}/{part}")
+        yield f"{path}: was {was}, becomes {now}"
+    elif reader.precision < writer.precision:
+        yield f"{path}: decimal precision shrinks from {writer.precision} to {reader.precision}"
+    if reader.kind == writer.kind:
+        yield from _records(reader, writer, path)
+        for new, old in zip(reader.parts, writer.parts, strict=True):
+            yield from _logical(new, old, f"{path}/{'items' if reader.means == 'array' else 'values'}")
 
 
-def _unions(reader: Any, writer: Any, names: _Names, path: str) -> Iterator[str]:
+def _unions(reader: Type, writer: Type, path: str) -> Iterator[str]:
     """Compare the branches that have the same Avro type; others are for Avro's own rules."""
-    branches = {branch_name(b): b for b in (reader if isinstance(reader, list) else [reader])}
-    for branch in writer if isinstance(writer, list) else [writer]:
-        if branch_name(branch) in branches:
-            yield from _logical(branches[branch_name(branch)], branch, names, path)
+    branches = {branch.name or branch.kind: branch for branch in reader.branches}
+    for branch in writer.branches:
+        if (branch.name or branch.kind) in branches:
+            yield from _logical(branches[branch.name or branch.kind], branch, path)
 
 
-def _records(reader: Any, writer: Any, names: _Names, path: str) -> Iterator[str]:
-    written = {f["name"]: f for f in writer["fields"]}
-    for field in reader["fields"]:
-        old = next((written[n] for n in (field["name"], *field.get("aliases", ())) if n in written), None)
+def _records(reader: Type, writer: Type, path: str) -> Iterator[str]:
+    written = {field.name: field for field in writer.fields}
+    for field in reader.fields:
+        names = (field.name, *field.definition.get("aliases", ()))
+        old = next((written[name] for name in names if name in written), None)
         if old is not None:
-            yield from _logical(field["type"], old["type"], names, f"{path}/{field['name']}")
+            yield from _logical(field.type, old.type, f"{path}/{field.name}")
 
 
-def _meaning(node: Any) -> tuple[str | None, int]:
-    """The logical type and, of a decimal, its scale."""
-    logical = node.get("logicalType") if isinstance(node, dict) else None
-    return logical, node.get("scale", 0) if logical == "decimal" else 0
-
-
-def _text(meaning: tuple[str | None, int]) -> str:
-    logical, scale = meaning
-    return f"decimal with scale {scale}" if logical == "decimal" else logical or "without logical type"
+def _meaning(of: Type) -> str:
+    """The logical type, also one that Avro ignores, and of a decimal its scale."""
+    if of.means == "decimal":
+        return f"decimal with scale {of.scale}"
+    return (of.means if of.means != of.kind else of.ignored) or "without logical type"

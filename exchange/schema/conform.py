@@ -10,34 +10,36 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+from exchange.schema.types import PerScalar, Type
+
 Check = Callable[[Any], str | None]
 """Takes a value; returns None where it fits, else the place and reason, without the value."""
 
-RANGES = {"int": 1 << 31, "long": 1 << 63}
 
+def compile_check(of: Type) -> Check:
+    """The check of one type.
 
-def compile_check(definition: Any, names: Mapping[str, dict[str, Any]]) -> Check:
-    """The check of one type; `definition` and `names` are those of a `Schema`.
-
-    Stricter than the encoder where that would change the value: integers out of range, booleans and
+    Stricter than the encoder if that would change the value: integers out of range, booleans and
     floats as integers, naive or too fine times, decimals of another scale, surrogates in strings;
     and every field has to be given, also one with a default.
     """
-    if isinstance(definition, list):
-        return _union([compile_check(branch, names) for branch in definition])
-    if isinstance(definition, str):
-        definition = names.get(definition, {"type": definition})
-    kind = definition["type"]
-    if definition.get("logicalType") == "decimal" and kind in ("bytes", "fixed"):
-        return _decimal(definition["precision"], definition.get("scale", 0))
-    if kind == "record":
-        return _record({f["name"]: compile_check(f["type"], names) for f in definition["fields"]})
-    if kind in ("array", "map"):
-        nested = compile_check(definition["items" if kind == "array" else "values"], names)
-        return _array(nested) if kind == "array" else _map(nested)
-    if kind in ("enum", "fixed"):
-        return _symbol(definition["symbols"]) if kind == "enum" else _fixed(definition["size"])
-    return LOGICAL.get((kind, definition.get("logicalType")), BASE[kind])
+    match of.means:
+        case "union":
+            return _union([compile_check(branch) for branch in of.parts])
+        case "record":
+            return _record({field.name: compile_check(field.type) for field in of.fields})
+        case "array":
+            return _array(compile_check(of.parts[0]))
+        case "map":
+            return _map(compile_check(of.parts[0]))
+        case "decimal":
+            return _decimal(of.precision, of.scale)
+        case "enum":
+            return _symbol(of.symbols)
+        case "fixed":
+            return _fixed(of.size)
+        case scalar:
+            return _SCALARS[scalar]
 
 
 def _record(fields: Mapping[str, Check]) -> Check:
@@ -178,24 +180,21 @@ def _time(millis: bool) -> Check:
     return check_time
 
 
-BASE: dict[str, Check] = {
+_SCALARS: PerScalar = {
     "null": lambda v: None if v is None else "is not null",
     "boolean": lambda v: None if type(v) is bool else "is not a boolean",
-    "int": _integer(RANGES["int"]),
-    "long": _integer(RANGES["long"]),
+    "int": _integer(1 << 31),
+    "long": _integer(1 << 63),
     "float": _float,
     "double": _double,
     "bytes": lambda v: None if isinstance(v, bytes) else "is not bytes",
     "string": _string,
-}
-
-LOGICAL: dict[tuple[str, str | None], Check] = {
-    ("int", "date"): _date,
-    ("long", "timestamp-millis"): _timestamp(True, False),
-    ("long", "timestamp-micros"): _timestamp(False, False),
-    ("long", "local-timestamp-millis"): _timestamp(True, True),
-    ("long", "local-timestamp-micros"): _timestamp(False, True),
-    ("int", "time-millis"): _time(True),
-    ("long", "time-micros"): _time(False),
-    ("string", "uuid"): lambda v: None if isinstance(v, uuid.UUID) else "is not a UUID",
+    "date": _date,
+    "time-millis": _time(True),
+    "time-micros": _time(False),
+    "timestamp-millis": _timestamp(True, False),
+    "timestamp-micros": _timestamp(False, False),
+    "local-timestamp-millis": _timestamp(True, True),
+    "local-timestamp-micros": _timestamp(False, True),
+    "uuid": lambda v: None if isinstance(v, uuid.UUID) else "is not a UUID",
 }

@@ -58,11 +58,12 @@ class Resolver:
         if any(isinstance(branch, list) for branch in branches):
             raise SchemaError(f"{path}: a union in a union", remedy="make it one union")
         resolved = [self.resolve(b, namespace, f"{path}[{i}]") for i, b in enumerate(branches)]
-        if not resolved or len({branch_name(b) for b in resolved}) < len(resolved):
+        if not resolved or len({_branch_name(b) for b in resolved}) < len(resolved):
             raise SchemaError(f"{path}: the union is empty or has a type twice", remedy="name each type once")
         return resolved
 
     def _complex(self, node: dict[str, Any], namespace: str, path: str) -> Any:
+        _logical(node, path)
         kind = node.get("type")
         if kind in ("record", "enum", "fixed"):
             return self._named(node, namespace, path)
@@ -70,7 +71,6 @@ class Resolver:
             part = "items" if kind == "array" else "values"
             return {**node, part: self.resolve(node.get(part), namespace, f"{path}.{part}")}
         if isinstance(kind, str) and kind in PRIMITIVES:
-            _logical(node, path)
             return dict(node)
         return self.resolve(kind, namespace, path)
 
@@ -98,7 +98,6 @@ class Resolver:
             size = node.get("size")
             if type(size) is not int or size < 1:
                 raise SchemaError(f"{place}: fixed {full} has no size", remedy='give "size" in bytes')
-            _logical(node, path)
         return resolved
 
     def _fields(self, fields: Any, full: str, path: str) -> Iterator[dict[str, Any]]:
@@ -129,7 +128,7 @@ def _logical(node: dict[str, Any], path: str) -> None:
         )
 
 
-def branch_name(resolved: Any) -> str:
+def _branch_name(resolved: Any) -> str:
     """What tells a resolved type apart in a union: the full name of a named type, else the base type."""
     if isinstance(resolved, str):
         return resolved

@@ -28,7 +28,7 @@ def rejected(page: Page, kind: Any) -> list[tuple[str, str]]:
         {"name": "b", "owner": "a", "title": {"zh": "a", "en": "a"}, "schema": "x", "share": "open",
          "entity": {"field": "v", "kind": "person"}}
     )  # fmt: skip
-    return Encoder(subject, 1, schema, converter(schema.definition, {})).encode(page).rejected
+    return Encoder(subject, 1, schema, converter(schema, {})).encode(page).rejected
 
 
 TIMESTAMP = '{"type": "long", "logicalType": "timestamp-micros"}'

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from exchange.records.reference import on_base
 from exchange.schema import avro
 from exchange.schema.avro import DecodeError, Schema
+from exchange.schema.types import Field
 from tests.property.avro_examples import schemas
 from tests.sink_rig import Reader, schema
 
@@ -51,13 +52,13 @@ REVIVED: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def revived(field: avro.Field, value: Any) -> Any:
+def revived(field: Field, value: Any) -> Any:
     """The value of a column as a reader takes it, by docs/operator.md."""
     if value is None:
         return None
-    if field.base in ("array", "map", "record", "union"):
+    if field.solid.means in ("array", "map", "record", "union"):
         return json.loads(value)
-    return REVIVED.get(field.logical or field.base, lambda v: v)(value)
+    return REVIVED.get(field.solid.means, lambda v: v)(value)
 
 
 def as_json(value: Any) -> Any:
@@ -76,8 +77,8 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def expected(field: avro.Field, value: Any) -> Any:
-    return as_json(value) if field.base in ("array", "map", "record", "union") else value
+def expected(field: Field, value: Any) -> Any:
+    return as_json(value) if field.solid.means in ("array", "map", "record", "union") else value
 
 
 def same(one: Any, other: Any) -> bool:
@@ -96,9 +97,9 @@ def holds(value: Any, is_hard: Callable[[Any], bool]) -> bool:
     return is_hard(value) or any(holds(part, is_hard) for part in parts)
 
 
-def not_for(database: Reader, field: avro.Field, value: Any) -> bool:
+def not_for(database: Reader, field: Field, value: Any) -> bool:
     """Whether the database has no room for the value, by docs/operator.md."""
-    if field.base in ("array", "map", "record", "union"):
+    if field.solid.means in ("array", "map", "record", "union"):
         return holds(value, lambda part: isinstance(part, float) and not math.isfinite(part))
     if database.is_sqlite:
         return isinstance(value, float) and math.isnan(value)

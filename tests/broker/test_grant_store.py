@@ -170,7 +170,7 @@ def test_processes_that_begin_at_once_make_the_tables_once(url: str) -> None:
 
 def test_an_empty_file_takes_its_write_ahead_log_from_many_at_once(tmp_path: Path) -> None:
     def opens(folder: int) -> None:
-        Store(f"sqlite:///{tmp_path / str(folder)}.db").close()
+        GrantStore(f"sqlite:///{tmp_path / str(folder)}.db").close()
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(opens, sorted([*range(60)] * 16)))

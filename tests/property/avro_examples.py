@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from exchange.contract.conditions import OPERATORS, kind_of
 from exchange.contract.masks import faults
 from exchange.contract.model import Condition, Mask, Where
-from exchange.schema.avro import Field, Schema, parse
+from exchange.schema.avro import Schema, parse
+from exchange.schema.types import Field
 
 INT = st.integers(-(1 << 31), (1 << 31) - 1) | st.sampled_from([0, 1, -1, 63, 64, -64, -65])
 LONG = st.integers(-(1 << 63), (1 << 63) - 1) | INT

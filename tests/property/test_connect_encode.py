@@ -72,7 +72,7 @@ SCHEMA = avro.parse(
     )
 )
 RECORD = st.fixed_dictionaries({f"f{i}": values for i, (_, values) in enumerate(KINDS)})
-ENCODE = encoder(SCHEMA.definition, SCHEMA.names)
+ENCODE = encoder(SCHEMA)
 
 
 @given(RECORD)
@@ -83,4 +83,4 @@ def test_the_bytes_are_those_of_the_reference(record: dict[str, Any]) -> None:
 def test_text_that_is_not_unicode_is_rejected_by_field() -> None:
     schema = avro.parse('{"type": "record", "name": "R", "fields": [{"name": "f", "type": "string"}]}')
     with pytest.raises(RowRejectedError, match=r"^f: text that is not valid Unicode"):
-        encoder(schema.definition, schema.names)({"f": "\udcff"})
+        encoder(schema)({"f": "\udcff"})

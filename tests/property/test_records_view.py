@@ -19,7 +19,7 @@ from exchange.records.reference import Reference, UnevaluableError, on_base
 from exchange.records.values import Values
 from exchange.records.view import Kernels, compile_view
 from exchange.schema import wire
-from exchange.schema.avro import Schema, describe, encode, parse
+from exchange.schema.avro import Schema, encode, parse
 from exchange.schema.project import project
 from exchange.schema.resolve import SchemaError
 from tests.property.avro_examples import conditions, groups, masks_of, schemas
@@ -59,7 +59,7 @@ def cases(draw: st.DrawFn) -> Case:
 def masked(view: Schema, writer: Schema, masks: dict[str, Mask]) -> Schema:
     """The view's schema with the types of its masked fields."""
     fields = [
-        {**f, "type": masked_type(masks[f["name"]], describe(f, view.names))} if f["name"] in masks else f
+        {**f, "type": masked_type(masks[f["name"]], view.fields[f["name"]])} if f["name"] in masks else f
         for f in view.definition["fields"]
     ]
     try:

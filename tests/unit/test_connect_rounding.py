@@ -35,7 +35,7 @@ def schema_of(kind: Any) -> avro.Schema:
 def rounded(kind: Any, how: Any, value: Any) -> Any:
     schema = schema_of(kind)
     before = {"f": coarser(schema.fields["f"], how, ZONE)}
-    return converter(schema.definition, {}, timezone="Asia/Shanghai", before=before)({"f": value})["f"]
+    return converter(schema, {}, timezone="Asia/Shanghai", before=before)({"f": value})["f"]
 
 
 def subject(**rounding: Any) -> Subject:

@@ -45,7 +45,7 @@ SUBJECT = Subject.model_validate(
 
 
 def encode(rows: list[Any], transform: Callable[[Mapping[str, Any]], Any] | None = None) -> Records:
-    encoder = Encoder(SUBJECT, 7, SCHEMA, converter(SCHEMA.definition, {}), transform)
+    encoder = Encoder(SUBJECT, 7, SCHEMA, converter(SCHEMA, {}), transform)
     return encoder.encode(Page(rows, {}, [f"line {i}" for i in range(len(rows))]))
 
 

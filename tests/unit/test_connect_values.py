@@ -32,11 +32,15 @@ NESTED = {
 }
 
 
+def record_of(*fields: Any) -> avro.Schema:
+    return avro.parse(json.dumps({"type": "record", "name": "R", "fields": fields}))
+
+
 def convert(kind: Any, value: Any, **options: Any) -> Any:
-    schema = {"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}
+    schema = record_of({"name": "f", "type": kind})
     record = converter(schema, {}, **options)({"f": value})
     # What conversion lets through, the encoder must take as well.
-    avro.encode(avro.parse(json.dumps(schema)), record)
+    avro.encode(schema, record)
     return record["f"]
 
 
@@ -177,11 +181,7 @@ def test_null_text_is_null_in_nullable_fields_only() -> None:
 
 
 def test_columns_defaults_and_what_is_missing() -> None:
-    schema = {
-        "type": "record",
-        "name": "R",
-        "fields": [{"name": "a", "type": "int"}, {"name": "b", "type": ["null", "int"], "default": None}],
-    }
+    schema = record_of({"name": "a", "type": "int"}, {"name": "b", "type": ["null", "int"], "default": None})
     make = converter(schema, {"a": "A"})
     assert make({"A": 1, "b": 2, "other": "x"}) == {"a": 1, "b": 2}
     assert make({"A": 1}) == {"a": 1, "b": None}
@@ -191,4 +191,4 @@ def test_columns_defaults_and_what_is_missing() -> None:
 
 def test_a_union_of_several_types_is_refused_at_once() -> None:
     with pytest.raises(UnsupportedSchemaError):
-        converter({"type": "record", "name": "R", "fields": [{"name": "f", "type": ["int", "string"]}]}, {})
+        converter(record_of({"name": "f", "type": ["int", "string"]}), {})

@@ -251,7 +251,7 @@ def test_masked_fields_have_their_own_types(cluster: Cluster, tmp_path: Path) ->
     cluster.apply(loaded(tmp_path, WHOLE.replace("fields: all", f"fields: all\n    {masks}")))
     assert cluster.epoch is not None
     view = avro.parse(cluster.epoch.schemas[cluster.epoch.views["g1"]])
-    types = {name: field.type for name, field in view.fields.items() if name != "status"}
+    types = {name: field.definition["type"] for name, field in view.fields.items() if name != "status"}
     assert types == {
         "resident_id": "string",
         "year": ["null", "int"],

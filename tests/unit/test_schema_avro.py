@@ -216,8 +216,8 @@ def test_names_are_resolved_in_their_namespace() -> None:
     fields = [{"name": "a", "type": unit}, {"name": "b", "type": ["null", "Unit"]}, {"name": "c", "type": "city.Unit"}]
     schema = parse(json.dumps({"type": "record", "name": "R", "namespace": "city", "fields": fields}))
     assert schema.name == "city.R"
-    assert [f.base for f in schema.fields.values()] == ["enum"] * 3
-    assert [f.symbols for f in schema.fields.values()] == [("kg",)] * 3
+    assert [f.solid.kind for f in schema.fields.values()] == ["enum"] * 3
+    assert [f.solid.symbols for f in schema.fields.values()] == [("kg",)] * 3
     assert [f.nullable for f in schema.fields.values()] == [False, True, False]
 
 

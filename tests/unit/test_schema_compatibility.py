@@ -30,6 +30,7 @@ def _nested(kind: Any) -> dict[str, Any]:
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 DATE = {"type": "int", "logicalType": "date"}
+UNKNOWN = {"type": "string", "logicalType": "a-sound"}  # not to us, but perhaps to a reader
 SMALL = {"type": "enum", "name": "E", "symbols": ["a"]}
 LARGE = {"type": "enum", "name": "E", "symbols": ["a", "b"]}
 
@@ -67,6 +68,7 @@ def test_compatible(old: Schema, new: Schema) -> None:
         (_schema(_decimal(10, 2)), _schema("bytes"), "/f: was decimal with scale 2, becomes without logical type"),
         (_schema(MILLIS), _schema(MICROS), "/f: was timestamp-millis, becomes timestamp-micros"),
         (_schema("int"), _schema(DATE), "/f: was without logical type, becomes date"),
+        (_schema(UNKNOWN), _schema("string"), "/f: was a-sound, becomes without logical type"),
         (_schema(["null", MILLIS]), _schema(["null", "long"]), "/f: was timestamp-millis"),
         (_schema(MILLIS), _schema(["null", MICROS]), "/f: was timestamp-millis"),
         (_schema(_nested(MILLIS)), _schema(_nested(MICROS)), "/f/values/items/x: was timestamp-millis"),

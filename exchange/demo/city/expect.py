@@ -26,7 +26,7 @@ from exchange.contract.model import Condition, Grant, Mask, Where
 from exchange.contract.period import in_force
 from exchange.demo.city.make import Manifest, offices
 from exchange.errors import ConfigError
-from exchange.schema.avro import Field
+from exchange.schema.types import Field
 
 _PAGE_ROWS = 5_000
 Form = Callable[[Any], Any]
@@ -237,16 +237,16 @@ def _mask(mask: Mask, text: str) -> str:
 
 def _form(field: Field, zone: tzinfo, own: Callable[[str], Any] = json.loads) -> Form:
     """How a value of the field is written, whatever the database gave it as; times without zone are in `zone`."""
-    if field.base in ("array", "map", "record"):
+    if field.solid.kind in ("array", "map", "record"):
         return lambda v: json.dumps(own(v) if isinstance(v, str) else v, sort_keys=True, ensure_ascii=False)
-    if field.logical == "decimal":
+    if field.solid.means == "decimal":
         return lambda v: f"{Decimal(str(v)):.2f}"
-    if field.logical == "date":
+    if field.solid.means == "date":
         return lambda v: str(v)[:10]
-    if field.logical == "timestamp-millis":
+    if field.solid.means == "timestamp-millis":
         return lambda v: _instant(v, zone)
     forms: Mapping[str, Form] = {"boolean": bool, "int": int, "long": int, "double": float}
-    return forms.get(field.base, str)
+    return forms.get(field.solid.kind, str)
 
 
 def _instant(value: Any, zone: tzinfo) -> int:

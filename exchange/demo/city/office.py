@@ -18,7 +18,8 @@ from exchange.connect.database import Paths, engine, translated, url
 from exchange.connect.load import load
 from exchange.contract.model import Subject
 from exchange.errors import ConfigError
-from exchange.schema.avro import Field, Schema
+from exchange.schema.avro import Schema
+from exchange.schema.types import Field
 
 FILE_ROWS = 20_000
 
@@ -158,11 +159,11 @@ def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) 
 
 def _type(field: Field) -> sa.types.TypeEngine[Any]:
     """The column's type; columns are nullable and enums are text, as old databases have it."""
-    if field.logical == "decimal" or field.name == "insurances":
+    if field.solid.means == "decimal" or field.name == "insurances":
         return sa.Numeric(18, 2)
-    if field.logical == "date":
+    if field.solid.means == "date":
         return sa.Date()
-    if field.logical == "timestamp-millis":
+    if field.solid.means == "timestamp-millis":
         return sa.DateTime()
     plain: dict[str, sa.types.TypeEngine[Any]] = {
         "int": sa.Integer(),
@@ -170,4 +171,4 @@ def _type(field: Field) -> sa.types.TypeEngine[Any]:
         "double": sa.Float(53),
         "boolean": sa.Boolean(),
     }
-    return plain.get(field.base, sa.Text())
+    return plain.get(field.solid.kind, sa.Text())

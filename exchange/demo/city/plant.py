@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from exchange.contract.model import Subject
-from exchange.schema.avro import Field, Schema
+from exchange.schema.avro import Schema
+from exchange.schema.types import Field
 
 CANARY = "CANARY"
 CANARY_ROWS = range(3, 1_003, 50)
@@ -25,7 +26,9 @@ def canary(subject: str, field: str) -> str:
 
 def canary_fields(subject: Subject, schema: Schema) -> list[str]:
     """The sensitive fields that canaries can live in: free text, but nobody's identifier."""
-    return [name for name in subject.sensitive if schema.fields[name].base == "string" and not name.endswith("_id")]
+    return [
+        name for name in subject.sensitive if schema.fields[name].solid.kind == "string" and not name.endswith("_id")
+    ]
 
 
 def plant(subject: Subject, schema: Schema, columns: dict[str, Any], first: int) -> list[int]:
@@ -42,7 +45,7 @@ def plant(subject: Subject, schema: Schema, columns: dict[str, Any], first: int)
     bad = []
     fields = list(schema.fields.values())
     required = next(f for f in fields if _solid(f) and f.name != "updated_at")
-    enum = next((f for f in fields if f.base == "enum"), None)
+    enum = next((f for f in fields if f.solid.kind == "enum"), None)
     for rows, field, value in ((MISSING_ROWS, required, None), (UNKNOWN_ROWS, enum, "unheard-of")):
         for row in rows:
             if field is not None and first <= row < first + size:
@@ -57,4 +60,4 @@ def rejected(bad: Sequence[int], *, csv: bool) -> int:
 
 
 def _solid(field: Field) -> bool:
-    return not field.nullable and (field.logical or field.base) in _NUMBERS
+    return not field.nullable and field.solid.means in _NUMBERS
