@@ -177,8 +177,8 @@ class _Side:
 def shape(field: Field, value: Any) -> str:
     """What kind of value a field has; of text and lists also how long, of no value more.
 
-    >>> from exchange.schema.avro import Field
-    >>> shape(Field("name", "string", "string", None, False), "Wu Mei")
+    >>> from exchange.schema.types import Field, Type
+    >>> shape(Field("name", Type("string", "string"), {}), "Wu Mei")
     'text (6)'
     """
     if value is None:
