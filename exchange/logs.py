@@ -18,6 +18,8 @@ FIELDS = frozenset({
 })  # fmt: skip
 """The `extra` fields that reach the log; anything else is dropped. A record's key or value has no field here."""
 
+_NO_ERRORS = {"Cancelled", "UnstableOffsetCommitError"}
+
 Scalar = str | int | float | bool | None
 
 
@@ -39,9 +41,9 @@ def configure(level: str = "INFO", *, stream: TextIO | None = None) -> None:
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
-    """Not so what kafka-python calls an error when a client of ours closes while a request is under way."""
+    """Not so what kafka-python calls an error: an answer to wait for, a client of ours that closes meanwhile."""
     arguments = record.args if isinstance(record.args, tuple) else ()
-    return not (record.name.startswith("kafka.") and any(type(each).__name__ == "Cancelled" for each in arguments))
+    return not (record.name.startswith("kafka.") and any(type(each).__name__ in _NO_ERRORS for each in arguments))
 
 
 class JsonFormatter(logging.Formatter):

@@ -54,32 +54,45 @@ ONE_NODE = {
 }
 """What a Kafka of one node needs set, wherever it runs."""
 
+_SOON_FENCED = {
+    "broker.session.timeout.ms": "500",
+    "broker.heartbeat.interval.ms": "100",
+    "metadata.max.idle.interval.ms": "100",
+}
 
 REAUTHENTICATION_MS = 15 * 60 * 1000
 """How long a connection lives on, at most, after its password was replaced."""
 
 
-def server_properties(data: Path, ports: Ports, certificates: Certificates | None) -> str:
+def server_properties(
+    data: Path, ports: Ports, certificates: Certificates | None, *, only_controller: bool = False
+) -> str:
     """The file for one node that is broker and controller, reachable from this machine only.
 
-    Without certificates it is open to every program on the machine.
+    Without certificates it is open to every program on the machine. With `only_controller` it serves nobody, and
+    soon fences the broker that it was before.
     """
     protocols = ("SASL_SSL", "SSL", "SSL") if certificates else ("PLAINTEXT",) * 3
     names = ("CLIENTS", "BROKER", "CONTROLLER")
     listeners = [f"{name}://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)]
     settings = {
-        "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{ports.controller}",
-        "listeners": ",".join(listeners),
-        "advertised.listeners": ",".join(listeners[:2]),
-        "inter.broker.listener.name": "BROKER",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": ",".join(f"{n}:{p}" for n, p in zip(names, protocols, strict=True)),
         "log.dirs": str(data),
         **ONE_NODE,
         **(_security(certificates) if certificates else {}),
     }
+    if only_controller:
+        settings |= {"process.roles": "controller", "listeners": listeners[2], **_SOON_FENCED}
+    else:
+        settings |= {
+            "process.roles": "broker,controller",
+            "listeners": ",".join(listeners),
+            "advertised.listeners": ",".join(listeners[:2]),
+            "inter.broker.listener.name": "BROKER",
+        }
     return "".join(f"{name}={_escaped(value)}\n" for name, value in settings.items())
 
 

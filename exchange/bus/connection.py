@@ -26,6 +26,13 @@ class BusUnavailableError(TransientError):
     remedy = "see that Kafka runs and can be reached; daemons try again by themselves"
 
 
+class UnendedTransactionError(TransientError):
+    """Kafka does not say where a group goes on until a transaction has ended, and that takes too long."""
+
+    code = "unended-transaction"
+    remedy = "wait a minute; if it stays, Kafka has lost the end: see docs/administrator.md (lost power)"
+
+
 class BusForbiddenError(ConfigError):
     """Kafka refuses this principal."""
 
@@ -124,6 +131,8 @@ def translated(doing: str) -> Iterator[None]:
     except UntrustedBrokerError as error:
         remedy = "see that EXCHANGE_BOOTSTRAP_SERVERS names the TLS port, and `ca` in the credential file its authority"
         raise BusUntrustedError(f"cannot {doing}: {error.args[0]}", remedy=remedy) from error
+    except kafka.errors.UnstableOffsetCommitError as error:
+        raise UnendedTransactionError(f"cannot {doing}: a transaction that does not end holds offsets back") from error
     except kafka.errors.KafkaError as error:
         remedy = "see that the cluster is up (`exchange broker status`) and EXCHANGE_BOOTSTRAP_SERVERS is right"
         raise BusUnavailableError(f"cannot {doing}: {type(error).__name__}", remedy=remedy) from error

@@ -14,6 +14,7 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.errors import (
     CorruptRecordError,
     InvalidProducerEpochError,
+    KafkaTimeoutError,
     ProducerFencedError,
 )
 from kafka.producer.producer_batch import FinalState, ProducerBatch
@@ -144,10 +145,13 @@ def committed_offsets(
     Asked anew: kafka-python would also give the answer to an earlier question that nobody waited for, which may
     tell what was committed then.
     """
-    consumer._coordinator._offset_fetch_futures.clear()
-    found: dict[TopicPartition, OffsetAndMetadata] = consumer._coordinator.fetch_committed_offsets(
-        list(partitions), timeout_ms=COMMITTED_S * 1000
-    )
+    asked, coordinator = list(partitions), consumer._coordinator
+    coordinator._offset_fetch_futures.clear()
+    found: dict[TopicPartition, OffsetAndMetadata]
+    try:
+        found = coordinator.fetch_committed_offsets(asked, timeout_ms=COMMITTED_S * 1000)
+    except KafkaTimeoutError:  # which does not say why
+        found = coordinator._net.run(coordinator._send_offset_fetch_request, asked)
     return found
 
 

@@ -12,9 +12,9 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from exchange.broker import LocalBroker
-from exchange.bus import Cluster
+from exchange.bus import Cluster, raw
 from exchange.bus.admin import Admin
-from exchange.bus.connection import BusUnavailableError
+from exchange.bus.connection import BusUnavailableError, UnendedTransactionError
 from exchange.bus.consume import Consumer, Membership
 from exchange.bus.produce import FencedError, Producer, Transaction, TransactionDoubtError
 from exchange.bus.topic import Topic
@@ -80,6 +80,22 @@ def test_trap_a_transaction_that_timed_out_at_the_broker_does_not_seem_committed
         assert committed(cluster, topic) == []
         run(producer, lambda transaction: transaction.send(topic, 0, one(b"again")))
     assert committed(cluster, topic) == [b"again"]
+
+
+def test_offsets_that_an_open_transaction_holds_back_are_called_so(
+    cluster: Cluster, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "COMMITTED_S", 1)
+    with Consumer(cluster, topics=[topic], group=topic) as member, Producer(cluster, topic) as producer:
+        wait_until(lambda: not member.poll(0.1) and bool(member.assigned()))
+
+        def asks(transaction: Transaction) -> None:
+            transaction.send_offsets({(topic, 0): 1}, member.membership())
+            with pytest.raises(UnendedTransactionError, match="holds offsets back"):
+                member.committed([(topic, 0)])
+
+        run(producer, asks)
+        assert member.committed([(topic, 0)]) == {(topic, 0): 1}
 
 
 def run(producer: Producer, write: Callable[[Transaction], None]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kafka.errors import Cancelled, NodeNotReadyError
+from kafka.errors import Cancelled, NodeNotReadyError, UnstableOffsetCommitError
 
 from exchange import logs
 from exchange.errors import ConfigError, TransientError
@@ -45,8 +45,9 @@ def test_a_line_has_the_allowed_fields_only(lines: io.StringIO) -> None:
     }
 
 
-def test_a_client_that_is_closed_while_it_asks_is_no_error(lines: io.StringIO) -> None:
+def test_what_a_client_waits_for_or_gives_up_is_no_error(lines: io.StringIO) -> None:
     logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", Cancelled())
+    logging.getLogger("kafka.coordinator.consumer").error("Unknown error: %s", UnstableOffsetCommitError())
     assert lines.getvalue() == ""
     logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", NodeNotReadyError())
     assert json.loads(lines.getvalue())["message"].startswith("Metadata refresh: failed NodeNotReadyError")
