@@ -19,7 +19,6 @@ from exchange.bus.connection import BusUnavailableError
 from exchange.bus.produce import Transaction
 from exchange.ledger.entry import decode, delivered_mask
 from exchange.plan.topics import LEDGER_PARTITIONS
-from exchange.router import write
 from exchange.router.write import Decided, Writer
 from exchange.schema import avro, wire
 from tests.fault import plain
@@ -187,7 +186,8 @@ def test_the_watch_would_notice(office: Office, monkeypatch: pytest.MonkeyPatch)
     def deliveries_first(self: Writer, decided: Decided, schema_id: int) -> None:
         with self._out.transaction() as transaction:
             for made in decided.steps:
-                write._deliver(transaction, made)
+                for partition, batches in made.outputs.items():
+                    transaction.send(*partition, batches)
             transaction.flush()
             raise BusUnavailableError("as the test wants it")
 
