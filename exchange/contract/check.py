@@ -1,4 +1,4 @@
-"""Whether a well-formed contract makes sense as a whole: every mistake in one run."""
+"""Checks whether a well-formed contract makes sense as a whole; reports every mistake in one run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from exchange.schema.resolve import SchemaError
 RESERVED = frozenset(("exchange",))
 
 FindSchema = Callable[[str], Schema]
-"""Gives the schema of a `schema:` entry; raises SchemaError where there is none to be had."""
+"""Returns the schema named by a subject's `schema:`; raises SchemaError if it cannot be had."""
 
 
 class Check:
-    """One run over a document; `problems` by line, `contract` where none is an error."""
+    """The check of one document: its `problems` by line, and its `contract` if none of them is an error."""
 
     def __init__(self, document: Document, find_schema: FindSchema, today: date) -> None:
         self._document, self._today = document, today
@@ -51,12 +51,12 @@ class Check:
 
     @property
     def contract(self) -> Contract | None:
-        """The contract; None where any problem is an error."""
+        """The contract; None if any problem is an error."""
         wrong = any(problem.severity == "error" for problem in self._problems)
         return None if wrong or not self._shape else self._shape.complete
 
     def changes(self, before: Check) -> list[Problem]:
-        """A warning for each reader that schemas touch which are not as `before`, by line."""
+        """One warning, by line, for each reader whom a schema change since `before` affects."""
         grants = self._shape.grants if self._shape else {}
         return sorted(
             Problem(self._document.line(path), dotted(path), message, severity="warning")
@@ -69,7 +69,7 @@ class Check:
         self._problems.append(Problem(self._document.line(path), dotted(path), message, remedy, severity))
 
     def _once(self, values: Iterable[tuple[Path, object]], what: str) -> None:
-        """Note every value that was given before."""
+        """Report every value that is given more than once."""
         first: dict[object, Path] = {}
         for path, value in values:
             if value is None:
@@ -104,7 +104,7 @@ class Check:
                     message = f"the credit code's check digit is wrong: '{code[-1]}'"
                     remedy = f"the code was mistyped, or ends in '{right[-1]}'"
             except ValueError:
-                pass  # a letter that no code has
+                pass  # it has a letter that no credit code has
         self._add(path, message, remedy)
 
     def _department(self, path: Path, name: str | None) -> None:
@@ -231,7 +231,7 @@ class Check:
                 self._field((*path, "fields", i), name, schema)
 
     def _overlaps(self, grants: Mapping[Path, Grant]) -> None:
-        """Of one subject and reader only one grant can be in force on a day."""
+        """Report grants that overlap: on any day, only one grant per subject and reader may be in force."""
         pairs: dict[tuple[str, str], list[tuple[date, date, str, Path]]] = {}
         for path, g in grants.items():
             if g.subject and g.reader and g.id and g.from_ and g.until and g.from_ <= g.until:

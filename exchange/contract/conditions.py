@@ -1,4 +1,4 @@
-"""Which operators of a `where` condition a field can have, and with what values."""
+"""Which operators a `where` condition may use on a field, and with what values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EQUAL = frozenset(("eq", "ne", "in"))
 ORDER = frozenset(("ge", "gt", "le", "lt"))
 NUMBERS = frozenset(("int", "long", "float", "double", "decimal"))
 
-# Operators besides is_null, by the kind of the field; a kind that is not here has none.
+# Operators besides is_null, by the kind of the field; a kind that is missing here allows none.
 OPERATORS: Mapping[str, frozenset[str]] = {
     "string": EQUAL | ORDER | {"prefix"},
     "enum": EQUAL,
@@ -26,7 +26,7 @@ OPERATORS: Mapping[str, frozenset[str]] = {
 
 
 def kind_of(field: Field) -> str:
-    """What the field is to a condition: its Avro type, or `decimal`, `date` or `timestamp`."""
+    """The field's kind, as conditions see it: its Avro type, or `decimal`, `date` or `timestamp`."""
     match field.solid.means:
         case "decimal" | "date" as means:
             return means
@@ -36,7 +36,7 @@ def kind_of(field: Field) -> str:
 
 
 def faults(condition: Condition, field: Field) -> Iterator[tuple[str, str, str]]:
-    """Each operator that the field cannot have, as (operator, message, remedy)."""
+    """Each operator that does not fit the field, as (operator, message, remedy)."""
     kind = kind_of(field)
     allowed = OPERATORS.get(kind, frozenset())
     operators = condition.operators()

@@ -1,4 +1,4 @@
-"""Put grants into the contract file and take them out, by machine: every other byte of the file stays as it was."""
+"""Adds, changes and removes grants in the contract file; every other byte of the file stays as it was."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class _Splice:
 
 
 def rewritten(data: bytes, *, put: Sequence[Grant] = (), drop: Collection[str] = ()) -> bytes:
-    """The file with these grants in it, and without those of the ids in `drop`.
+    """Return the file with the grants in `put` written and those whose ids are in `drop` removed.
 
-    A grant that is there already changes where it stands: only the values that differ, or the whole
-    of it where a key comes or goes. New ones follow the last. A grant that is dropped goes with the
-    comments among its lines; one that is not there is no mistake. Line endings and indentation are
-    those of the file. EditError where the file is no plain YAML, or would say anything else besides.
+    A grant that the file already has is changed in place: only the values that differ are rewritten, or the
+    whole grant if a key is added or removed. New grants follow the last one. A dropped grant takes the
+    comments among its lines with it; dropping an id that is not there is fine. Line endings and indentation
+    follow the file. Raises EditError if the file is not plain YAML, or if the result would change anything else.
     """
     document = read(data)
     if document.problems:
@@ -56,13 +56,13 @@ def rewritten(data: bytes, *, put: Sequence[Grant] = (), drop: Collection[str] =
     except UnicodeEncodeError as error:
         raise EditError("a grant has text that is no Unicode", remedy="write it anew") from error
     if put:
-        # What is dropped are whole entries of a list, which cannot change the others; what is put is someone's text.
+        # Dropping removes whole entries of a list: nothing else can change. What is put in is text of people: check.
         _require_same(document, read(result), put, drop)
     return result
 
 
 class _File:
-    """Where the grants of a document stand in its text."""
+    """Finds where the grants of a document are in its text."""
 
     def __init__(self, document: Document, text: str) -> None:
         self._text = text
@@ -83,7 +83,7 @@ class _File:
             raise EditError("the grants are no list of mappings", remedy=_BY_HAND)
 
     def splices(self, put: Sequence[Grant], drop: Collection[str]) -> Iterator[_Splice]:
-        """What to write where, none overlapping another."""
+        """What to write at which positions; no two splices overlap."""
         nodes = self._list.value if self._list else []
         wanted = {grant.id: grant for grant in put}
         dropped = [node for node, value in zip(nodes, self._values, strict=True) if value.get("id") in drop]
@@ -130,17 +130,17 @@ class _File:
         yield _Splice(at, at, break_ + head + entries)
 
     def _colon(self) -> int:
-        """The index behind the colon of `grants:`."""
+        """The index just after the colon of `grants:`."""
         assert self._key is not None
         return self._text.index(":", self._key.end_mark.index) + 1
 
     def _block(self, grant: Grant, column: int) -> str:
-        """The grant as lines that are indented to that column, with the file's line endings."""
+        """The grant as lines indented to that column, with the file's line endings."""
         lines = _dump(entry(grant)).splitlines()
         return "".join(" " * column + line + self._newline for line in lines)
 
     def _lines(self, node: Node) -> tuple[int, int]:
-        """From the start of the line with the entry's dash to the end of its last, with comments that belong to it."""
+        """Start and end of the entry's lines: from its dash to its last line and the comments that belong to it."""
         assert self._list is not None
         column = self._list.start_mark.column
         dash = re.compile(rf"^[ ]{{{column}}}-(?=\s)", re.MULTILINE)
@@ -152,7 +152,7 @@ class _File:
         return start, end
 
     def _line_end(self, index: int) -> int:
-        """Where the line that holds the character before `index` ends, its line break included."""
+        """The end of the line that holds the character before `index`, with its line break."""
         if self._text[:index].endswith("\n"):
             return index
         found = self._text.find("\n", index)
@@ -160,7 +160,7 @@ class _File:
 
 
 def entry(grant: Grant) -> dict[str, Any]:
-    """The grant as it is written: by the file's names, without what goes without saying."""
+    """The grant as the file writes it: with the file's names, and without values that are the default."""
     values = grant.model_dump(by_alias=True, exclude_defaults=True)
     for name, mask in values.get("masks", {}).items():
         if mask.keys() == {"kind"}:
@@ -169,7 +169,7 @@ def entry(grant: Grant) -> dict[str, Any]:
 
 
 def _require_same(before: Document, after: Document, put: Sequence[Grant], drop: Collection[str]) -> None:
-    """EditError where a file that is parsed again does not say what was meant, and nothing else."""
+    """Raise EditError unless the edited file, parsed again, has exactly the intended changes and no others."""
     wanted = {grant.id: grant for grant in put}
     kept = [value for value in before.value.get("grants") or [] if value.get("id") not in drop]
     new = [grant for grant in put if all(value.get("id") != grant.id for value in kept)]
@@ -184,7 +184,7 @@ def _require_same(before: Document, after: Document, put: Sequence[Grant], drop:
 
 
 def _differences(node: Node, key: str, before: Any, after: Any) -> Iterator[_Splice]:
-    """The smallest values to write anew: of two mappings with the same keys only those that differ."""
+    """The smallest values to rewrite: if two mappings have the same keys, only the entries that differ."""
     if before == after:
         return
     places = {k.value: place for k, place in node.value} if isinstance(node, MappingNode) else {}
@@ -197,7 +197,7 @@ def _differences(node: Node, key: str, before: Any, after: Any) -> Iterator[_Spl
 
 
 def _end(node: Node) -> int:
-    """The index behind the node's last character: a block's own mark is where the next thing begins."""
+    """The index just after the node's last character; a block's own end mark is where the next node begins."""
     if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return max(map(_end, last)) if isinstance(last, tuple) else _end(last)
@@ -205,12 +205,12 @@ def _end(node: Node) -> int:
 
 
 def _flow(key: str, value: Any) -> str:
-    """The value on one line, as it can stand within brackets too."""
+    """The value on one line, in a form that is valid within brackets too."""
     return _dump({"in": {key: value}}, block=()).removeprefix(f"in: {{{key}: ").removesuffix("}\n")
 
 
 def _dump(values: Mapping[str, Any], block: Collection[str] = ("purpose",)) -> str:
-    """One line for each key, but for those in `block`, which are mappings with a line for each of theirs."""
+    """The mapping as YAML: one line per key; a mapping under a key in `block` has one line for each of its own keys."""
     yaml = YAML()
     yaml.width = _WIDTH
     yaml.brace_single_entry_mapping_in_flow_sequence = True
@@ -223,9 +223,9 @@ def _dump(values: Mapping[str, Any], block: Collection[str] = ("purpose",)) -> s
 
 
 def _plain(value: Any) -> Any:
-    """The value in ruamel's types: lists and mappings in brackets, text that could break a line in double quotes."""
+    """The value in ruamel's types: lists and mappings in brackets; text that could break a line in double quotes."""
     if isinstance(value, str):
-        # ruamel writes a leading `?` without quotes, and within brackets reads it as a key.
+        # ruamel writes a leading `?` without quotes, but within brackets it reads that as a key.
         is_plain = value.isprintable() and not value.startswith("?")
         return value if is_plain else DoubleQuotedScalarString(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""A numbered, published contract as the bytes of a record of `exchange.contract`."""
+"""Encodes and decodes epochs, the records of `exchange.contract`, and derives the next epoch from the last."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class EpochError(CorruptionError):
 
 
 def encode(epoch: Epoch) -> bytes:
-    """The epoch's JSON, by the names of the contract file."""
+    """The epoch as JSON, with the names that the contract file uses."""
     return epoch.model_dump_json(by_alias=True).encode()
 
 
 def decode(value: bytes) -> Epoch:
-    """The epoch of that JSON; EpochError where it is none."""
+    """The epoch in this JSON; raises EpochError if it is not one."""
     try:
         return Epoch.model_validate_json(value)
     except ValidationError as error:
@@ -36,7 +36,7 @@ def decode(value: bytes) -> Epoch:
 
 
 def key(number: int) -> bytes:
-    """The record's key.
+    """The record key of the epoch with this number.
 
     >>> key(7)
     b'7'
@@ -45,23 +45,23 @@ def key(number: int) -> bytes:
 
 
 def takes_over(epoch: Epoch, current: Epoch | None) -> bool:
-    """Whether an epoch read after `current` replaces it.
+    """Whether `epoch`, read after `current`, replaces it.
 
-    The log's order decides: of two epochs with one number, published by two administrators at once,
-    the first one counts.
+    The order of the log decides: if two administrators publish epochs with the same number at once, the
+    first one counts.
     """
     return current is None or epoch.number > current.number
 
 
 def same_content(one: Epoch, other: Epoch) -> bool:
-    """Whether two epochs say the same, whenever they were published and under whatever number."""
-    # Who has left follows from the epochs before, the topics' ids from the cluster.
+    """Whether two epochs say the same, whatever their numbers and times of publication."""
+    # Former departments follow from earlier epochs and topic ids from the cluster, so they are not compared.
     plain = {"number": 1, "time": other.time, "former": None, "topic_ids": {}}
     return encode(one.model_copy(update=plain)) == encode(other.model_copy(update=plain))
 
 
 def accepts(epoch: Epoch, gap: Gap) -> bool:
-    """Whether a person accepted the gap, with all that it has become since."""
+    """Whether a person accepted this gap, as large as it has become since."""
     return any(
         replace(accepted.gap, next=gap.next) == gap and accepted.gap.next >= gap.next
         for accepted in epoch.accepted_gaps
@@ -69,14 +69,14 @@ def accepts(epoch: Epoch, gap: Gap) -> bool:
 
 
 def accepting(epoch: Epoch, gaps: Iterable[Gap], operator: str, reason: str, now: datetime) -> Epoch:
-    """The next epoch, in which these gaps are accepted, and all else is as it is."""
+    """The next epoch: these gaps are accepted, everything else stays."""
     new = tuple(AcceptedGap(gap=gap, operator=operator, reason=reason, time=now) for gap in gaps)
     update = {"number": epoch.number + 1, "time": now, "accepted_gaps": (*epoch.accepted_gaps, *new)}
     return epoch.model_copy(update=update)
 
 
 def without(epoch: Epoch, grant_id: str, now: datetime) -> Epoch:
-    """The next epoch, in which there is no such grant, and all else is as it is."""
+    """The next epoch: this grant is gone, everything else stays."""
     grants = tuple(grant for grant in epoch.contract.grants if grant.id != grant_id)
     views = {grant: schema_id for grant, schema_id in epoch.views.items() if grant != grant_id}
     used = {epoch.ledger, *views.values(), *(schema_id for ids in epoch.writers.values() for schema_id in ids)}

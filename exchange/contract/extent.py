@@ -12,18 +12,18 @@ from exchange.schema.project import project
 
 
 class Extent(NamedTuple):
-    """`pinned` is what `all` means, None for a grant that names its fields; `view` is None if records pass whole."""
+    """`pinned`: the fields that `all` means, None if the grant names its fields. `view`: None if records pass whole."""
 
     pinned: tuple[str, ...] | None
     view: Schema | None
 
 
 def extent(grant: Grant, newest: Schema, carried: Iterable[str], last: Epoch | None) -> Extent:
-    """What the grant gives if it is published after the epoch `last`, by the subject's newest schema.
+    """What the grant gives if it is published after epoch `last`, by the subject's newest schema.
 
-    `carried` are the fields that records can carry, by any schema of the subject. `all` are those of them that the
-    subject had when the grant was first published, which may be now. Records pass whole if no mask changes them and
-    `all` still are all.
+    `carried` are the fields that records may carry, by any schema of the subject. `all` means those that the subject
+    had when the grant was first published, which may be now. Records pass whole if no mask changes them and `all`
+    still covers every field.
     """
     pinned = None
     if grant.fields == "all":
@@ -37,6 +37,6 @@ def extent(grant: Grant, newest: Schema, carried: Iterable[str], last: Epoch | N
 
 
 def _published(grant: Grant, last: Epoch | None) -> tuple[str, ...] | None:
-    """What `all` has meant for the grant since it was first published; a grant of another reader or subject is new."""
+    """The fields that `all` has meant since the grant was first published; a new reader or subject makes it new."""
     before = ((g.id, g.subject, g.reader) for g in last.contract.grants) if last else ()
     return last.pinned.get(grant.id) if last and (grant.id, grant.subject, grant.reader) in before else None

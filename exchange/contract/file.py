@@ -1,4 +1,4 @@
-"""The contract file on disk: read, and replaced as a whole, so that no edit is lost and no half of a file is seen."""
+"""Reads the contract file and replaces it atomically: no edit is lost, and nobody sees half a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ContractUnwritableError(ConfigError):
 
 
 def read_file(path: Path) -> bytes:
-    """What is in the contract file; ConfigError where it cannot be read."""
+    """The content of the contract file; raises ConfigError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -36,11 +36,11 @@ def read_file(path: Path) -> bytes:
 
 
 def edit(path: Path, change: Callable[[bytes], bytes]) -> bool:
-    """Write what `change` makes of the file; say whether it is another than before.
+    """Replace the file's content by `change(content)`; return whether it changed.
 
-    Commands take turns. ContractChangedError, and nothing is written, where someone saved the file
-    meanwhile; ContractUnwritableError where it cannot be written. The file keeps its mode; a link
-    stays one.
+    Commands take turns. Raises ContractChangedError, having written nothing, if someone saved the file in the
+    meantime, and ContractUnwritableError if it cannot be written. The file keeps its mode; a symbolic link
+    stays a link.
     """
     path = path.resolve()
     with _turn(path.parent):
@@ -66,7 +66,7 @@ def edit(path: Path, change: Callable[[bytes], bytes]) -> bool:
 
 @contextmanager
 def _turn(folder: Path) -> Iterator[None]:
-    """The folder itself is what is locked: the file is another one after each edit."""
+    """Lock the folder, not the file: each edit replaces the file by a new one."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

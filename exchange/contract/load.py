@@ -1,4 +1,4 @@
-"""The contract file and its schema files, read from disk and checked."""
+"""Reads the contract file and its schema files from disk and checks them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from exchange.schema.resolve import SchemaError
 
 @dataclass(frozen=True)
 class Loaded:
-    """A contract without errors, the schema of each of its subjects, and the warnings about it."""
+    """A contract without errors, the schema of each subject, and the warnings about it."""
 
     contract: Contract
     schemas: Mapping[str, Schema]
@@ -28,7 +28,7 @@ class Loaded:
 
 
 def load(path: pathlib.Path, today: date) -> Loaded:
-    """The contract in that file as of that day; ContractError with every mistake, if there is any."""
+    """The contract in that file, checked as of `today`; raises ContractError with every mistake if there are any."""
     check = examine(path, today)
     contract = check.contract
     if contract is None:
@@ -37,9 +37,9 @@ def load(path: pathlib.Path, today: date) -> Loaded:
 
 
 def examine(path: pathlib.Path, today: date, document: Document | None = None) -> Check:
-    """Every mistake in that file and its schemas; ConfigError only where the file cannot be read.
+    """Check the file and its schemas; raises ConfigError only if the file cannot be read.
 
-    With a `document`, that is examined as if it stood in the file.
+    If `document` is given, it is checked in place of the file's content.
     """
     document = document or read(read_file(path))
     folder = path.parent.resolve()
@@ -49,7 +49,7 @@ def examine(path: pathlib.Path, today: date, document: Document | None = None) -
         try:
             target = (folder / entry).resolve()
             is_other = target.exists() and not target.is_file()
-        except (OSError, RuntimeError) as error:  # too long, or a link that leads to itself
+        except (OSError, RuntimeError) as error:  # the name is too long, or a link leads to itself
             raise SchemaError(f"'{entry}' cannot be a file", remedy="name the file itself") from error
         if not target.is_relative_to(folder):
             raise SchemaError(f"'{entry}' leads out of the contract's folder", remedy="keep schemas under schemas/")

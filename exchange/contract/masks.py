@@ -1,4 +1,4 @@
-"""Masks: how a grant gives less of a field than its value, and the type of what it then gives."""
+"""Masks: which fields they apply to, and the type of the masked value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exchange.schema.types import Field
 
 REDACTED = "***"
 
-# What a kind of mask applies to; null applies to every field.
+# The kinds of field that each mask applies to; `null` applies to every field.
 _KINDS: Mapping[str, frozenset[str]] = {
     "redact": frozenset(("string",)),
     "partial": frozenset(("string",)),
@@ -23,7 +23,7 @@ _KINDS: Mapping[str, frozenset[str]] = {
 
 
 def faults(mask: Mask, field: Field) -> Iterator[tuple[str, str]]:
-    """Why the field cannot have this mask, as (message, remedy)."""
+    """Each reason why the field cannot have this mask, as (message, remedy)."""
     allowed = _KINDS.get(mask.kind)
     if allowed is not None and kind_of(field) not in allowed:
         yield f"mask {mask.kind} does not apply to field {field.name} ({kind_of(field)})", "use another, such as `null`"
@@ -36,7 +36,7 @@ def faults(mask: Mask, field: Field) -> Iterator[tuple[str, str]]:
 
 
 def masked_type(mask: Mask, field: Field) -> Any:
-    """The Avro type of the field as masked; nullable (null first) where the field is, or only null is given."""
+    """The Avro type of the masked field; nullable (null first) if the field is, or if the mask gives only null."""
     if mask.kind == "null":
         said = field.definition["type"]
         return said if field.nullable else ["null", *(said if isinstance(said, list) else [said])]

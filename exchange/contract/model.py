@@ -1,7 +1,7 @@
 """The contract as frozen models: departments, subjects, grants.
 
-These models say what a well-formed contract file looks like; ``contract/check.py`` says
-whether it makes sense as a whole. The JSON Schema for editors is generated from here.
+These models say what a well-formed contract file looks like; `contract/check.py` says whether it makes
+sense as a whole. The JSON Schema for editors is generated from here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from exchange.gap import Gap
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=63)]
 SubjectId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*$", max_length=127)]
-# YAML reads an unquoted day as a date, JSON has none: in a condition both are the ISO text.
+# YAML reads an unquoted day as a date, and JSON has no dates: in a condition both become ISO text.
 _iso = BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)
 Scalar = Annotated[str | int | float | bool | None, _iso]
 Bound = Annotated[int | float | str | None, _iso]
@@ -131,7 +131,7 @@ class Condition(Model):
 
 
 def _part(value: Any) -> str:
-    """Which part of a `where` this is: a list under `all` or `any`, what is under `not`, or a condition."""
+    """What kind of part of a `where` this is: a list (`all`, `any`), a nested where (`not`), or a condition."""
     if isinstance(value, list | tuple):
         return "[list]"
     nested = isinstance(value, Mapping) and any(
@@ -141,7 +141,7 @@ def _part(value: Any) -> str:
 
 
 GROUPS = ("all", "any", "not")
-"""Words of a `where` that are no fields: `all` and `any` have a list of wheres, `not` has one."""
+"""The words of a `where` that are not fields: `all` and `any` take a list of wheres, `not` takes one."""
 
 Part = Annotated[
     Annotated[Condition, Tag("[condition]")]
@@ -150,7 +150,7 @@ Part = Annotated[
     Discriminator(_part),
 ]
 Where = TypeAliasType("Where", Mapping[str, Part])
-"""All of it must hold: conditions by field, and groups by their word."""
+"""Conditions by field, and groups by their word. A record matches if all of them hold."""
 
 MaskKind = Literal["null", "redact", "partial", "year", "month", "range", "pseudonym"]
 
@@ -158,10 +158,10 @@ MaskKind = Literal["null", "redact", "partial", "year", "month", "range", "pseud
 class Mask(Model):
     """One field's mask. A null stays null, except that `redact` hides this too.
 
-    null: nothing. redact: `***`. partial: the first and last characters, every other one as `*`; all as
-    `*` where the text is not longer than what would be kept. year, month: of a date, `2024` as a number
-    and `2024-03` as text. range: the bucket of a number, as `<0`, `0..1000`, `>=1000` (lower bound
-    included). pseudonym: 32 hexadecimal digits, the same for one value in all that one reader gets.
+    null: nothing is given. redact: `***`. partial: the first and last characters, every other one as `*`; only
+    `*` if the text is no longer than the part to keep. year, month: of a date, `2024` as a number and
+    `2024-03` as text. range: the bucket of a number, such as `<0`, `0..1000`, `>=1000` (lower bound included).
+    pseudonym: 32 hexadecimal digits; one value always becomes the same pseudonym for one reader.
     """
 
     # YAML reads a plain `null` as no value.
@@ -173,7 +173,7 @@ class Mask(Model):
     bounds: tuple[int | FiniteFloat, ...] = Field(default=(), description="Bounds of range's buckets, ascending.")
 
     def labels(self) -> tuple[str, ...]:
-        """The names of range's buckets, from the lowest.
+        """The names of range's buckets, lowest first.
 
         >>> Mask(kind="range", bounds=(0, 1000, 2500.5)).labels()
         ('<0', '0..1000', '1000..2500.5', '>=2500.5')
@@ -182,7 +182,7 @@ class Mask(Model):
         return (f"<{self.bounds[0]}", *inner, f">={self.bounds[-1]}")
 
 
-# A mask that needs nothing else is written as its kind alone.
+# A mask that needs nothing but its kind is written as the kind alone.
 _by_kind = BeforeValidator(
     lambda value: value if isinstance(value, Mapping | Mask) else {"kind": value},
     json_schema_input_type=Mask | MaskKind | None,
@@ -226,7 +226,7 @@ class Grant(Model):
     quota: Quota = Quota()
 
     def named(self, everything: Iterable[str]) -> tuple[str, ...]:
-        """The fields that the grant names, `all` being `everything`."""
+        """The fields that the grant names; `all` means `everything`."""
         return tuple(everything) if self.fields == "all" else self.fields
 
 
@@ -240,7 +240,7 @@ class Contract(Model):
     grants: tuple[Grant, ...] = ()
 
     def subject(self, subject_id: str) -> Subject:
-        """The subject of that id; KeyError where there is none."""
+        """The subject with that id; raises KeyError if there is none."""
         for subject in self.subjects:
             if subject.id == subject_id:
                 return subject
@@ -248,7 +248,7 @@ class Contract(Model):
 
 
 class AcceptedGap(Model):
-    """Records of a subject that were deleted before a router decided them: a person said that the routers go on."""
+    """Records of a subject that Kafka deleted before a router decided them; a person said that the routers go on."""
 
     gap: Gap
     operator: str
@@ -257,16 +257,18 @@ class AcceptedGap(Model):
 
 
 class Epoch(Model):
-    """One published contract with all that a router needs: a record of `exchange.contract`.
+    """One published contract with all that a router needs; a record of `exchange.contract`.
 
-    `writers` gives the schema ids that a subject's records may carry, newest last; `views`
-    the schema id of what a projecting grant delivers (whole-record grants are absent: their
-    records keep the writer's id); `pinned` the fields of each grant with `fields: all`, which are
-    those that the subject had when the grant was first published; `schemas` the Avro text of every
-    id named; `ledger` the schema id of ledger entries; `former` the departments of earlier epochs
-    that the contract no longer has (None: the version that published it did not say); `topic_ids`
-    Kafka's ids of the topics of all subjects that ever were, as they were when the subject came first;
-    `accepted_gaps` the losses behind which routers may go on.
+    `writers`: the schema ids that records of each subject may carry, newest last.
+    `views`: the schema id of what each projecting grant delivers. Whole-record grants are absent: their
+    records keep the writer's id.
+    `pinned`: the fields of each grant with `fields: all`, namely those that the subject had when the grant
+    was first published.
+    `schemas`: the Avro text of every id named. `ledger`: the schema id of ledger entries.
+    `former`: departments of earlier epochs that the contract no longer has (None: published by a version
+    that did not record them).
+    `topic_ids`: Kafka's topic id of every subject that ever was, as of its first epoch.
+    `accepted_gaps`: the losses after which routers may go on.
     """
 
     number: int = Field(ge=1)
@@ -282,7 +284,7 @@ class Epoch(Model):
     accepted_gaps: tuple[AcceptedGap, ...] = ()
 
     def given(self, grant: Grant) -> tuple[str, ...] | None:
-        """The fields that a grant of the contract gives; None where it gives records as they are."""
+        """The fields that this grant gives; None if it gives records as they are."""
         if grant.fields != "all":
             return grant.fields
         return None if not grant.masks and grant.id not in self.views else self.pinned[grant.id]

@@ -1,8 +1,8 @@
-"""Quotas as a log of claims: its order decides, so that all routers together never give more than the quota.
+"""Quotas as a log of claims; its order decides, so that all routers together never exceed a quota.
 
-A router that is about to deliver records of a grant with a quota appends a claim to partition 0 of
-`exchange.quota`. What a claim gives follows from the claims before it and from when the broker appended it;
-so everyone who reads the log agrees. What was really delivered stands in partition 1, in the router's own transactions.
+Before a router delivers records of a grant with a quota, it appends a claim to partition 0 of `exchange.quota`. What
+the claim gives depends only on the claims before it and on the broker's append time, so everyone who reads the log
+agrees. Partition 1 holds what was really delivered, written in the router's own transactions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from exchange.contract.model import Model, Quota
 from exchange.contract.period import city_day, midnight, ms_of
 from exchange.errors import CorruptionError
 
-SLACK = timedelta(hours=1)  # for a broker whose clock was set back
+SLACK = timedelta(hours=1)  # in case a broker's clock was set back
 CLAIMS, USES = 0, 1
 """The partitions of `exchange.quota`."""
 
@@ -31,9 +31,9 @@ class QuotaRecordError(CorruptionError):
 
 
 class Claim(Model):
-    """A router wants to deliver `asked` records of a grant under `quota`.
+    """A router asks to deliver `asked` records of a grant under `quota`.
 
-    For `kept` of them it has claimed already, on `day`, in transactions that were given up.
+    `kept`: how many of them earlier claims on `day` already gave, in transactions that were then aborted.
     """
 
     grant: str
@@ -45,7 +45,7 @@ class Claim(Model):
 
 
 class Use(Model):
-    """A router delivered `records` records of a grant, which it claimed on `day`."""
+    """A router delivered `records` records of a grant; it had claimed them on `day`."""
 
     grant: str
     router: str
@@ -55,7 +55,7 @@ class Use(Model):
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a claim gives: `records` to deliver, `fresh` of them claimed with it, counted on `day`."""
+    """What a claim gives: `records` may be delivered, `fresh` of which this claim adds to the count for `day`."""
 
     records: int
     fresh: int
@@ -66,9 +66,9 @@ RECORD = TypeVar("RECORD", Claim, Use)
 
 
 class Claims:
-    """What the claims of the log have given; they are to be taken in its order.
+    """Counts what the claims of the log have given; claims must be passed in the log's order.
 
-    Days are those of the city, seconds whole ones, both by the broker's clock when it appended a claim.
+    Days are the city's, seconds are whole; both by the broker's clock at the time it appended a claim.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Claims:
 
     def take(self, claim: Claim, appended: datetime) -> Allowance:
         """Count the next claim and say what it gives."""
-        # Never back: what was given in a second or on a day is not given again where the broker's clock is set.
+        # Time never runs back here: if the broker's clock is set back, a second or a day is not given twice.
         self._now = max(self._now, appended)
         day, second = city_day(self._now), int(self._now.timestamp())
         self._forget_days_before(day)
@@ -86,7 +86,7 @@ class Claims:
         kept = claim.kept if claim.day == day else 0
         records = claim.asked
         if claim.quota.records_per_day is not None:
-            # A quota that was lowered since takes from what is kept.
+            # If the quota was lowered meanwhile, `kept` shrinks first.
             kept = max(0, kept - max(0, claimed - claim.quota.records_per_day))
             records = min(records, kept + max(0, claim.quota.records_per_day - claimed))
         if claim.quota.records_per_second is not None:
@@ -110,22 +110,22 @@ class Claims:
 
 
 def day_from_ms(now: datetime) -> int:
-    """Where to begin reading `exchange.quota` for the day of `now`: with its midnight, and a little before."""
+    """The timestamp from which to read `exchange.quota` for the day of `now`: a little before its midnight."""
     return ms_of(midnight(city_day(now)) - SLACK)
 
 
 def encode(record: Claim | Use) -> bytes:
-    """The record's JSON."""
+    """The record as JSON."""
     return record.model_dump_json().encode()
 
 
 def decode_claim(value: bytes) -> Claim:
-    """The claim of that JSON; QuotaRecordError where it is none."""
+    """The claim in this JSON; raises QuotaRecordError if it is not one."""
     return _decode(Claim, value)
 
 
 def decode_use(value: bytes) -> Use:
-    """The use of that JSON; QuotaRecordError where it is none."""
+    """The use in this JSON; raises QuotaRecordError if it is not one."""
     return _decode(Use, value)
 
 

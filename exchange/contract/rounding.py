@@ -1,4 +1,4 @@
-"""What a field's values may be rounded to: a loss that the contract declares, so that readers and auditors see it."""
+"""To what a field's values may be rounded. The contract declares this loss, so that readers and auditors see it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from exchange.contract.model import Rounding
 from exchange.schema.types import Field
 
 UNITS = ("micros", "millis", "seconds")
-"""Of times, from the finest; a date knows `days` only."""
+"""Units of time, finest first; a date can only be rounded to `days`."""
 
 
 def finest(field: Field) -> Rounding | None:
-    """The most exact that the field's type can hold; None where there is nothing to round."""
+    """The finest rounding that the field's type allows; None if there is nothing to round."""
     match field.solid.means:
         case "decimal":
             return field.solid.scale
@@ -29,7 +29,7 @@ def finest(field: Field) -> Rounding | None:
 
 
 def fault(field: Field, rounding: Rounding) -> str:
-    """Why the field's values cannot be rounded so; empty where they can."""
+    """Why the field's values cannot be rounded in this way; empty if they can."""
     best = finest(field)
     if best is None:
         return f"{field.name} is {field.solid.means}: there is nothing to round"
@@ -41,7 +41,7 @@ def fault(field: Field, rounding: Rounding) -> str:
 
 
 def in_words(rounding: Rounding) -> str:
-    """What is lost, for people.
+    """The loss in words, for people.
 
     >>> in_words(2), in_words("millis")
     ('rounded to 2 decimals', 'cut to millis')

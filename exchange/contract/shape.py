@@ -1,4 +1,4 @@
-"""The document as models, item by item, keeping what is right of an item that has mistakes."""
+"""Turns the document into models, item by item; the valid parts of an item with mistakes are kept."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ REMEDIES = {
 
 
 class Shape:
-    """The contract's items by their path; an attribute that was wrong or missing is None.
+    """The contract's items by path; an attribute that is wrong or missing is None.
 
-    `complete` is the whole contract where nothing was wrong.
+    `complete` is the whole contract if nothing is wrong.
     """
 
     def __init__(self, document: Document) -> None:
@@ -45,7 +45,7 @@ class Shape:
 
     @property
     def complete(self) -> Contract | None:
-        """The contract, where its shape is right."""
+        """The contract; None if its shape has a mistake."""
         return None if self.problems or self._document.problems else Contract.model_validate(self._document.value)
 
     def _add(self, path: Path, message: str, remedy: str = "") -> None:
@@ -82,7 +82,7 @@ class Shape:
                 self._add(path, "is not a mapping", "write `key: value` pairs")
 
     def _salvage(self, model: type[M], item: Mapping[str, Any], path: Path) -> M:
-        """The item, with None for each attribute that is wrong; notes every mistake."""
+        """The item as a model, with None for each attribute that is wrong; every mistake is reported."""
         try:
             return model.model_validate(item)
         except ValidationError as error:
@@ -102,12 +102,12 @@ class Shape:
             by_path.setdefault(place, []).append((message, remedy or REMEDIES.get(kind, "")))
         for place, faults in by_path.items():
             if any(other[: len(place)] == place and other != place for other in by_path):
-                continue  # one member of a union: another one fits better, and says what is wrong inside
+                continue  # another member of the union fits better, and its fault says what is wrong inside
             message = " or ".join(dict.fromkeys(message for message, _ in faults))
             self._add(place, message, next((remedy for _, remedy in faults if remedy), ""))
 
     def _place(self, path: Path, loc: tuple[int | str, ...]) -> Path:
-        """Where in the file pydantic's `loc` is: without the names of union members that it has in between."""
+        """The path in the file of pydantic's `loc`, without the names of union members that pydantic inserts."""
         for i, part in enumerate(loc):
             of_union = isinstance(part, str) and ("[" in part or part in UNION_MEMBERS)
             if (*path, part) in self._document.lines or (i == len(loc) - 1 and not of_union):
@@ -124,7 +124,7 @@ def _attribute(field: FieldInfo, name: str, item: Mapping[str, Any]) -> Any:
         return None if field.is_required() else field.get_default(call_default_factory=True)
     value: Any = item[key]
     kind: Any = field.annotation
-    # The constraints only: the alias is of the model, not of the type.
+    # Take the constraints only: the alias belongs to the model, not to the type.
     adapter: TypeAdapter[Any] = TypeAdapter(Annotated[kind, *field.metadata] if field.metadata else kind)
     try:
         return adapter.validate_python(value)
@@ -134,16 +134,16 @@ def _attribute(field: FieldInfo, name: str, item: Mapping[str, Any]) -> Any:
         if isinstance(kind, type) and issubclass(kind, Model):
             parts = {n: _attribute(f, n, value) for n, f in kind.model_fields.items()}
             return kind.model_construct(_fields_set=None, **parts)
-        # A mapping such as `where`: its right entries still get their other checks.
+        # In a mapping such as `where`, the valid entries still get their other checks.
         wrong = {fault["loc"][0] for fault in error.errors()}
         try:
             return adapter.validate_python({k: v for k, v in value.items() if k not in wrong})
-        except ValidationError:  # a mapping where there should be none
+        except ValidationError:  # a mapping that should not be one
             return None
 
 
 def _keys(model: type[Model], path: Path) -> list[str]:
-    """The keys that the model's part at that path may have."""
+    """The keys allowed in the part of the model at that path."""
     kind: Any = model
     for part in path:
         field = next((f for n, f in kind.model_fields.items() if part in (n, f.alias)), None) if kind else None

@@ -9,10 +9,10 @@ from exchange.schema.avro import Schema
 
 
 def touched(grant: Grant, old: Schema, new: Schema) -> Iterator[str]:
-    """How the reader is touched when its subject's schema goes from `old` to `new`; nothing where it is not.
+    """Say how a schema change from `old` to `new` affects the grant's reader; yields nothing if it does not.
 
-    A new field is not delivered until a grant names it: `all` are the fields that the subject had when
-    the grant was first published.
+    A new field is not delivered until a grant names it: `all` means the fields that the subject had when the
+    grant was first published.
     """
     given = grant.named({**old.fields, **new.fields})
     gained = [name for name in new.fields if name not in old.fields and name in given]

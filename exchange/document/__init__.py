@@ -1,1 +1,1 @@
-"""YAML that people wrote: its values with their lines, and what is wrong with them in words that name the place."""
+"""YAML files that people write: their values with line numbers, and their mistakes in words that name the place."""

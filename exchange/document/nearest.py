@@ -1,4 +1,4 @@
-"""The remedy for a name that is not known: the names most like it."""
+"""The remedy for an unknown name: the known names most like it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """The known name that may have been meant, or else all of them.
+    """A hint at the known names most like `name`; if none is like it, at the first twelve of all.
 
     >>> nearest("resident_idd", ["resident_id", "income"])
     'did you mean resident_id?'

@@ -1,4 +1,4 @@
-"""One mistake in the contract file: where it is, what is wrong, and what would be right."""
+"""One mistake in a file that a person wrote: at which line, what is wrong, and what would be right."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Problem:
 
 
 def dotted(path: Path) -> str:
-    """The place of a value in its document, as people write it.
+    """The path of a value in its document, as people write it.
 
     >>> dotted(("grants", 3, "fields", 1))
     'grants[3].fields[1]'
@@ -40,7 +40,7 @@ def dotted(path: Path) -> str:
 
 
 def in_words(fault: ErrorDetails, place: Path) -> tuple[str, str]:
-    """What is wrong at that place, of a mistake that pydantic found; and what would be right, if that follows."""
+    """Turn a mistake that pydantic found into words: (what is wrong at `place`, what would be right or "")."""
     if fault["type"] == "extra_forbidden":
         return f"'{place[-1]}' is not known here", ""
     if fault["type"] == "missing":

@@ -1,4 +1,4 @@
-"""A YAML file as plain values, with the line of each, and every mistake of its form."""
+"""Reads a YAML file into plain values with the line of each; collects every mistake of form."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from exchange.printable import is_hidden, printable
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
 MAX_NUMBER = (1 << 63) - 1
-"""What Kafka, Avro and databases have room for; one that is longer can also not be written out."""
+"""The largest number that Kafka, Avro and databases can hold. Python also refuses to print much longer ones."""
 PLAIN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))
 
 
 @dataclass
 class Document:
-    """The values of a file; `lines` gives the line (from 1) of every path in it, `root` the places in its text."""
+    """The values of a file; `lines` gives the line (from 1) of each path, `root` is the parsed tree with positions."""
 
     value: Any = None
     root: Node | None = None
@@ -35,13 +35,13 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, path: Path) -> int:
-        """The line of that path, or of the nearest place around it that was written."""
+        """The line of that path; if it was not written, the line of the nearest path around it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def at(self, path: Path) -> Any:
-        """The value at that path; KeyError, IndexError or TypeError where there is none."""
+        """The value at that path; raises KeyError, IndexError or TypeError if there is none."""
         value = self.value
         for part in path:
             value = value[part]
@@ -49,12 +49,12 @@ class Document:
 
 
 def read(data: bytes) -> Document:
-    """The document in those bytes; what is wrong with its form is in `problems`, never raised.
+    """Read the document in these bytes. Never raises: mistakes of form are listed in its `problems`.
 
-    Only plain YAML is taken: no anchors, aliases, merge keys or tags, so that every grant can be
-    read by itself and a small file cannot grow; no key twice; no number beyond 64 bits; no
-    character that a reader would not see, except for line ends and tabs in a value; and no directive
-    but `%YAML 1.2`: under 1.1, `no` is false and `010` is 8.
+    Only plain YAML is accepted. Anchors, aliases, merge keys and tags are refused, so that every grant can
+    be read by itself and a small file cannot grow when read. So are a key given twice, a number beyond 64
+    bits, and a character that a person would not see (line ends and tabs within a value are allowed). The
+    only directive allowed is `%YAML 1.2`: under YAML 1.1, `no` means false and `010` means 8.
     """
     document = Document()
     if len(data) > MAX_BYTES:
@@ -95,7 +95,7 @@ def _fault(document: Document, line: int, message: str, remedy: str, path: Path 
 
 
 class _PlainScanner(Scanner):
-    """Passes over directives, as if they were not there: each but `%YAML 1.2` is noted as a problem."""
+    """A scanner that ignores directives; each one but `%YAML 1.2` is noted as a problem."""
 
     def __init__(self, document: Document, loader: YAML) -> None:
         super().__init__(loader)
@@ -111,7 +111,7 @@ class _PlainScanner(Scanner):
 
 
 class _PlainComposer(Composer):
-    """Composes nodes without aliases and tags: each is noted as a problem and left out."""
+    """A composer that leaves out aliases and tags; each is noted as a problem."""
 
     document: Document
     depth = 0
@@ -150,7 +150,7 @@ def _value(node: Node, path: Path, document: Document, yaml: YAML) -> Any:
     try:
         value = yaml.constructor.construct_object(node)
     except (ValueError, YAMLError):
-        # A day that does not exist, such as 2025-02-30: the model says so in its own words.
+        # A day that does not exist, such as 2025-02-30: the model reports it in its own words.
         return text
     if isinstance(value, int) and abs(value) > MAX_NUMBER:
         _fault(document, node.start_mark.line + 1, "the number is beyond 64 bits", "give a smaller one", path)
@@ -159,7 +159,7 @@ def _value(node: Node, path: Path, document: Document, yaml: YAML) -> Any:
 
 
 def _has_hidden(document: Document, text: str, line: int, path: Path, allowed: str = "") -> bool:
-    """Whether the text has a character that nobody would see, which is noted."""
+    """Whether the text has an invisible character; if so, it is noted as a problem."""
     if text.isprintable():
         return False
     found = next((c for c in text if is_hidden(c) and c not in allowed), None)
