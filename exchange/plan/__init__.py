@@ -1,6 +1,6 @@
-"""From the contract that is wanted and the cluster as it is to the steps between them; and those steps, taken.
+"""Compares the contract with the cluster, plans the steps between them, and takes these steps.
 
-Read `topics` and `access` (what a contract needs), `plan` (the difference), `changes` (the steps), `apply`.
-`saved`, `selection`, `drift` and `starter` stand beside: a plan as a file, a part of one, what is not as it should be,
-a first contract.
+Read `topics` and `access` (what a contract needs), then `plan` (the difference), `changes` (the steps) and `apply`.
+Around them: `saved` (a plan as a file), `selection` (part of a plan), `drift` (how a cluster differs from the
+contract) and `starter` (a first contract made from a cluster).
 """

@@ -1,4 +1,4 @@
-"""Which principal may do what on Kafka under a contract: the access rules that its broker enforces."""
+"""The access rules that Kafka enforces for a contract: which principal may do what."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from exchange.plan.topics import PREFIXES
 
 Pattern = Literal["literal", "prefixed"]
 OWN_TOPICS = (names.CONTRACT_TOPIC, names.LEDGER_TOPIC, names.QUOTA_TOPIC, names.SCHEMAS_TOPIC)
-_SHARED = ("topic", "group", "transactional-id")  # kinds of which others on the cluster have their own
+_SHARED = ("topic", "group", "transactional-id")  # kinds of resource of which other users of the cluster have some too
 
 
 def principal(name: str) -> str:
-    """Who logs in, as Kafka names it in its rules.
+    """The principal as Kafka's rules name it.
 
     >>> principal("tax")
     'User:tax'
@@ -25,10 +25,10 @@ def principal(name: str) -> str:
 
 
 def wanted_access(contract: Contract) -> frozenset[Rule]:
-    """Every rule that the contract needs; what none of them allows, Kafka denies.
+    """Every rule that the contract needs; whatever no rule allows, Kafka denies.
 
-    A department may not read its own subjects' topics, nor write into an inbox: only the router does
-    that. Prefixes end in a dot, so that `tax` has nothing of `taxation`.
+    A department may neither read the topics of its own subjects nor write to an inbox: only the router does
+    that. Prefixes end in a dot, so that `tax` gets nothing of `taxation`.
     """
     rules: set[Rule] = set()
     for department in contract.departments:
@@ -37,14 +37,14 @@ def wanted_access(contract: Contract) -> frozenset[Rule]:
 
 
 def owned(rule: Rule, principals: Collection[str]) -> bool:
-    """Whether a rule that no contract asks for is removed.
+    """Whether `apply` removes this rule, which no contract asks for.
 
-    It is if it allows the exchange's own principals (`principals`) more than their part, or anyone to touch what is
-    the exchange's.
+    It does if the rule allows one of the exchange's own `principals` more than the contract does, or allows
+    anyone else to read or write what belongs to the exchange.
 
-    Left alone, for `drift` to show: rules that deny, which an administrator made, such as after a theft;
-    others' that move no records, such as a monitor's; others' for `_schemas`, which may be a registry's;
-    others' for everything (`*`).
+    It leaves alone, for `drift` to show: rules that deny, which an administrator made, for example after a theft;
+    rules of others that move no records, such as a monitor's; rules of others for `_schemas`, which may belong to
+    a schema registry; and rules of others for everything (`*`).
     """
     if rule.permission != "allow" or rule.principal == principal(names.ADMIN_PRINCIPAL):
         return False
@@ -55,7 +55,7 @@ def owned(rule: Rule, principals: Collection[str]) -> bool:
 
 
 def reaches(rule: Rule, principals: Collection[str]) -> bool:
-    """Whether a rule touches something of the exchange, if only by a wildcard or a shorter prefix."""
+    """Whether a rule affects anything of the exchange, even if only by a wildcard or a shorter prefix."""
     everything = rule.pattern == "literal" and rule.name == "*"
     spaces = (*_spaces(rule.kind, principals), names.SCHEMAS_TOPIC)
     covers = rule.pattern == "prefixed" and any(space.startswith(rule.name) for space in spaces)
@@ -63,7 +63,7 @@ def reaches(rule: Rule, principals: Collection[str]) -> bool:
 
 
 def principals(departments: Iterable[str]) -> frozenset[str]:
-    """The principals of these departments and of the exchange itself, but for the administrator's."""
+    """The principals of these departments and of the exchange's services, without the administrator's."""
     return frozenset(principal(name) for name in (*departments, names.ROUTER_PRINCIPAL, names.LEDGER_PRINCIPAL))
 
 
@@ -74,7 +74,7 @@ def _is_inside(rule: Rule, principals: Collection[str]) -> bool:
 
 
 def _spaces(kind: str, principals: Collection[str]) -> tuple[str, ...]:
-    """How names of that kind begin that are the exchange's; nothing for kinds that are Kafka's own."""
+    """The prefixes of names of that kind that belong to the exchange; none if the kind is Kafka's own."""
     if kind == "topic":
         return (*PREFIXES, "exchange.")
     if kind in _SHARED:
@@ -93,7 +93,7 @@ def _department(name: str) -> Iterator[Rule]:
     yield rule("topic", names.cursor_topic(name), "literal", "write")
     yield rule("topic", names.CONTRACT_TOPIC, "literal", "read")
     yield rule("topic", names.SCHEMAS_TOPIC, "literal", "read")
-    # How much grants with a quota deliver, as open as the grants themselves are in the contract.
+    # How much grants with a quota deliver is as public as the grants themselves, which the contract shows.
     yield rule("topic", names.QUOTA_TOPIC, "literal", "read")
     yield rule("group", f"{name}.", "prefixed", "read")
     yield rule("transactional-id", f"{name}.", "prefixed", "write")
@@ -109,11 +109,11 @@ def _router() -> Iterator[Rule]:
     yield rule("topic", "inbox.", "prefixed", "write")
     yield rule("topic", "quarantine.", "prefixed", "write")
     yield rule("topic", names.LEDGER_TOPIC, "literal", "write")
-    # A replay finds there what was delivered before.
+    # A replay looks up there what was delivered before.
     yield rule("topic", names.LEDGER_TOPIC, "literal", "read")
     yield rule("topic", names.QUOTA_TOPIC, "literal", "read")
     yield rule("topic", names.QUOTA_TOPIC, "literal", "write")
-    # The live group has the bare name, a replay's is `exchange.router.replay.<id>`.
+    # The live router's group has the bare name; a replay's group is `exchange.router.replay.<id>`.
     yield rule("group", names.ROUTER_GROUP, "literal", "read")
     yield rule("group", f"{names.ROUTER_GROUP}.", "prefixed", "read")
     yield rule("transactional-id", f"{names.ROUTER_GROUP}.", "prefixed", "write")
@@ -124,5 +124,5 @@ def _ledger() -> Iterator[Rule]:
         yield Rule(principal(names.LEDGER_PRINCIPAL), "topic", prefix, "prefixed", "read")
     for name in OWN_TOPICS:
         yield Rule(principal(names.LEDGER_PRINCIPAL), "topic", name, "literal", "read")
-    # How far the routers are, to see what they can no longer decide.
+    # The follower watches how far the routers are, to see which records they can no longer decide.
     yield Rule(principal(names.LEDGER_PRINCIPAL), "group", names.ROUTER_GROUP, "literal", "describe")

@@ -1,4 +1,4 @@
-"""Make the cluster what a plan says, step by step; what was done before an interruption is found done."""
+"""Applies a plan to the cluster step by step; after an interruption, steps already done are recognised as done."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class PlanRefusedError(ConfigError):
     """The contract asks for something that cannot be done."""
 
     code = "plan-refused"
-    remedy = "correct the contract as is said of each target"
+    remedy = "correct the contract as each target says"
 
 
 class ConcurrentApplyError(TransientError):
-    """Someone else registered a schema or published an epoch at the same time, and was first."""
+    """Another administrator registered a schema or published an epoch at the same time and was first."""
 
     code = "concurrent-apply"
     remedy = "run `exchange plan` again: theirs is in force, yours is not"
 
 
 def read_actual(cluster: Cluster) -> Actual:
-    """The cluster as it is now."""
+    """Read the cluster as it is now."""
     with Admin(cluster) as admin:
         topics, access, rates, known_as = admin.topics(), admin.access(), admin.rates(), admin.cluster_id()
     newest = latest_epoch(cluster) if names.CONTRACT_TOPIC in topics else None
@@ -65,17 +65,17 @@ def read_actual(cluster: Cluster) -> Actual:
 
 
 def _departments(cluster: Cluster, newest: Epoch) -> Iterator[str]:
-    """Those of every epoch so far; the history is read only where the newest does not say who has left."""
+    """The departments of every epoch so far; earlier epochs are read only if the newest does not list former ones."""
     yield from newest.former or ()
     for epoch in [newest] if newest.former is not None else (published.epoch for published in every_epoch(cluster)):
         yield from (department.id for department in epoch.contract.departments)
 
 
 def apply(cluster: Cluster, plan: Plan, progress: Callable[[Change], None] = lambda _: None) -> None:
-    """Take every step of the plan, in order; `progress` hears of each before it is taken.
+    """Take every step of the plan in order; call `progress` before each step.
 
-    PlanRefusedError before anything is done where the plan has refusals; ConcurrentApplyError where
-    another administrator was first: run it again.
+    Raises PlanRefusedError before doing anything if the plan has refusals, and ConcurrentApplyError if another
+    administrator was first: run it again.
     """
     if plan.refusals:
         told = "; ".join(f"{r.target}: {r.message}" for r in plan.refusals)
@@ -93,7 +93,7 @@ def apply(cluster: Cluster, plan: Plan, progress: Callable[[Change], None] = lam
         for published in _each(plan.changes, PublishEpoch, progress):
             _publish_epoch(cluster, published)
         admin.withdraw([rule for removed in _each(plan.changes, RemoveAccess, progress) for rule in removed.rules])
-        # Last: no router of the new epoch delivers to a topic that goes.
+        # Deletion comes last: by now no router of the new epoch delivers to these topics.
         deleted = [change.target for change in _each(plan.changes, DeleteTopic, progress)]
         if deleted:
             admin.delete(deleted)
@@ -118,7 +118,7 @@ def _publish_schemas(cluster: Cluster, changes: Iterable[Change], progress: Call
     if not records:
         return
     publish(cluster, names.SCHEMAS_TOPIC, records)
-    # The log's order decides between two writers, as it does for Confluent's registry: read who won.
+    # The log's order decides between two writers, as in Confluent's registry: read the log to see who won.
     registry = _registry(cluster)
     for schema in schemas:
         if schema.id not in registry.ids(schema.target):
@@ -127,7 +127,7 @@ def _publish_schemas(cluster: Cluster, changes: Iterable[Change], progress: Call
 
 
 def _with_topic_ids(cluster: Cluster, epoch: Epoch) -> Epoch:
-    """The epoch with the ids of the topics of new subjects: of the others, those that they had at first."""
+    """The epoch with the topic ids of new subjects added; known subjects keep the ids recorded at first."""
     new = {names.subject_topic(subject.id) for subject in epoch.contract.subjects} - epoch.topic_ids.keys()
     with Consumer(cluster) as consumer:
         return epoch.model_copy(update={"topic_ids": {**epoch.topic_ids, **consumer.topic_ids(sorted(new))}})

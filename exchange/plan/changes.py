@@ -1,4 +1,4 @@
-"""What `exchange plan` can say: one kind of change each, with its words."""
+"""The kinds of step that a plan can have, each with its words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from exchange.schema.compatibility import Level
 from exchange.schema.registry import KeyValue
 
 Part = Literal["topics", "acls", "schemas", "grants"]
-"""What of a plan can be done by itself, as far as it does not need another part; byte rates go with the ACLs."""
+"""The parts of a plan that can be applied alone, if no other part is needed first. Byte rates belong to `acls`."""
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True)
 class Change:
-    """One step from the cluster as it is to the cluster as the contract has it."""
+    """One step from the cluster as it is to the cluster as the contract wants it."""
 
     part: ClassVar[Part]
     target: str
@@ -38,7 +38,7 @@ class Change:
 
 @dataclass(frozen=True)
 class CreateTopic(Change):
-    """A topic that the contract wants and the cluster has not."""
+    """Create a topic that the contract wants and the cluster lacks."""
 
     part = "topics"
     topic: Topic
@@ -50,7 +50,7 @@ class CreateTopic(Change):
 
 @dataclass(frozen=True)
 class AddPartitions(Change):
-    """A topic with fewer partitions than the contract wants."""
+    """Add partitions to a topic that has fewer than the contract wants."""
 
     part = "topics"
     before: int
@@ -66,7 +66,7 @@ class AddPartitions(Change):
 
 @dataclass(frozen=True)
 class AlterConfigs(Change):
-    """A topic whose settings are not those of the contract."""
+    """Change settings of a topic that differ from the contract."""
 
     part = "topics"
     before: Mapping[str, str | None]
@@ -80,7 +80,7 @@ class AlterConfigs(Change):
 
 @dataclass(frozen=True)
 class SetCompatibility(Change):
-    """How a subject's schemas may change, as the registry's topic holds it."""
+    """Set how a subject's schemas may change; the registry's topic holds this level."""
 
     part = "schemas"
     level: Level
@@ -93,7 +93,7 @@ class SetCompatibility(Change):
 
 @dataclass(frozen=True)
 class RegisterSchema(Change):
-    """A schema that the registry's topic does not hold yet."""
+    """Register a schema that the registry's topic does not hold yet."""
 
     part = "schemas"
     id: int
@@ -112,7 +112,7 @@ class RegisterSchema(Change):
 
 @dataclass(frozen=True)
 class SetRates(Change):
-    """Of a department: bytes per second by Kafka's key; None where there is no limit."""
+    """Limit a department's clients, in bytes per second by Kafka's key; None means no limit."""
 
     part = "acls"
     before: Mapping[str, int | None]
@@ -126,7 +126,7 @@ class SetRates(Change):
 
 @dataclass(frozen=True)
 class AllowAccess(Change):
-    """Rules that one principal needs and has not."""
+    """Add rules that one principal needs and lacks."""
 
     part = "acls"
     rules: tuple[Rule, ...]
@@ -138,7 +138,7 @@ class AllowAccess(Change):
 
 @dataclass(frozen=True)
 class RemoveAccess(Change):
-    """Rules that one principal has and must not have."""
+    """Remove rules that one principal has and must not have."""
 
     part = "acls"
     rules: tuple[Rule, ...]
@@ -150,7 +150,7 @@ class RemoveAccess(Change):
 
 @dataclass(frozen=True)
 class DeleteTopic(Change):
-    """A topic whose deletion was asked for by name."""
+    """Delete a topic; a person asked for this by name."""
 
     part = "topics"
 
@@ -161,7 +161,7 @@ class DeleteTopic(Change):
 
 @dataclass(frozen=True)
 class PublishEpoch(Change):
-    """The contract, as the next epoch."""
+    """Publish the contract as the next epoch."""
 
     part = "grants"
     epoch: Epoch
@@ -175,7 +175,7 @@ class PublishEpoch(Change):
 
 @dataclass(frozen=True)
 class RefusedChange:
-    """Something that the contract asks for and that cannot be done; nothing is applied."""
+    """Something that the contract asks for and that cannot be done; a plan with one is not applied."""
 
     part: Part
     target: str

@@ -1,4 +1,4 @@
-"""What changes of departments and subjects between two contracts, in words."""
+"""Says in words how departments and subjects differ between two contracts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ITEM = TypeVar("ITEM", Department, Subject)
 
 
 def differences(old: Contract | None, new: Contract) -> list[str]:
-    """Departments and subjects that are added, removed or changed, in the new contract's order.
+    """Departments and subjects that were added, changed or removed: in the new contract's order, removed ones last.
 
-    What changes of grants is told for the readers, see `readers`.
+    Changes of grants are described for their readers, by `grant_changes`.
     """
     before = old or Contract(version=1, departments=(), subjects=())
     rates = [f"contract: {text}" for text in _changes(before, new, ("rates",))]

@@ -1,4 +1,4 @@
-"""Where a cluster is not as the contract has it, whether `apply` would mend that or not; pure."""
+"""How a cluster differs from the contract, whether `apply` would correct it or not; pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOVES_RECORDS = frozenset(("read", "write", "all"))
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as the contract has it; `mended` where `exchange apply` would make it so."""
+    """One difference from the contract; `mended` says whether `exchange apply` would correct it."""
 
     part: Part
     kind: Kind
@@ -43,16 +43,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Drift:
-    """All findings, and what is worth knowing besides them."""
+    """All findings, and notes: what is worth knowing but is not wrong."""
 
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
 
 def find_drift(plan: Plan, loaded: Loaded, actual: Actual, accepted: Collection[str] = ()) -> Drift:
-    """Compare; `plan` is the whole one of the same contract and cluster.
+    """Find how the cluster differs; `plan` is the whole plan made from this contract and cluster.
 
-    `accepted` are principals (`User:backup`) whose rules are in order although no contract asks for them.
+    `accepted` are principals (such as `User:backup`) whose rules are in order although no contract asks for them.
     """
     ours = principals([*(d.id for d in loaded.contract.departments), *actual.departments])
     others = _others(loaded, actual, ours, accepted)
@@ -102,7 +102,7 @@ def _mended(change: Change, kind: Kind, text: str) -> Finding:
 
 
 def _partitions(plan: Plan, loaded: Loaded, actual: Actual) -> Iterator[Finding]:
-    """More of them than the contract asks for, where that is no reason to refuse it."""
+    """Topics with more partitions than the contract asks for, unless the plan refuses the contract for that reason."""
     refused = {refusal.target for refusal in plan.refusals}
     for name, topic in wanted(loaded.contract, actual.topics).items():
         found = actual.topics.get(name)
@@ -119,7 +119,7 @@ def _replicas(loaded: Loaded, actual: Actual) -> Iterator[Finding]:
 
 
 def _settings(loaded: Loaded, actual: Actual) -> Iterator[str]:
-    """Configs that somebody set and the contract says nothing about."""
+    """Topic settings that somebody set and about which the contract says nothing."""
     for name, topic in wanted(loaded.contract, actual.topics).items():
         found = actual.topics.get(name)
         others = sorted((found.configs if found else {}).keys() - topic.configs.keys())
@@ -128,14 +128,14 @@ def _settings(loaded: Loaded, actual: Actual) -> Iterator[str]:
 
 
 def _others(loaded: Loaded, actual: Actual, ours: Collection[str], accepted: Collection[str]) -> list[Rule]:
-    """Rules that no contract asks for, that `apply` leaves alone, and that concern the exchange."""
+    """Rules that concern the exchange, that no contract asks for, and that `apply` leaves alone."""
     extra = sorted((actual.access or frozenset()) - wanted_access(loaded.contract))
     concern = (rule for rule in extra if reaches(rule, ours) or rule.principal in ours)
     return [rule for rule in concern if not owned(rule, ours) and rule.principal not in accepted]
 
 
 def _weighs(rule: Rule, ours: Collection[str]) -> bool:
-    """Whether a rule lets records go where the contract does not send them, or holds up those that it does."""
+    """Whether a rule lets records go where the contract does not send them, or blocks those that it does send."""
     if rule.operation not in _MOVES_RECORDS or not reaches(rule, ours):
         return False
     return rule.permission == "allow" or rule.principal in (*ours, "User:*")

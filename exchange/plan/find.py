@@ -1,4 +1,4 @@
-"""A plan made from the settings' contract and cluster, with what it rests on."""
+"""Makes the plan for the contract and the cluster that the settings name, and remembers what it was made from."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from exchange.settings import Settings
 
 @dataclass(frozen=True)
 class Found:
-    """A plan, what it was asked to be about, and the contract and the cluster that it was made from, with fingerprints.
+    """A plan with all that it was made from: what was asked for, the contract, the cluster, and their fingerprints.
 
-    `contract` is the file as it was before anything else was read.
+    `contract` holds the file's bytes, read before anything else.
     """
 
     plan: Plan
@@ -41,12 +41,12 @@ class Found:
 
 
 def administrators(settings: Settings) -> Cluster:
-    """The cluster as the administrator sees it."""
+    """The cluster, with the administrator's login."""
     return connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
 
 
 def find(settings: Settings, delete: Sequence[str] = (), only: Sequence[Part] = ()) -> Found:
-    """What has to be done now, or these parts of it."""
+    """Plan what has to be done now; if `only` names parts, only these."""
     now, contract = datetime.now(UTC), read_file(settings.contract)
     loaded = load(settings.contract, city_day(now))
     actual = read_actual(administrators(settings))
@@ -56,14 +56,14 @@ def find(settings: Settings, delete: Sequence[str] = (), only: Sequence[Part] = 
 
 
 def find_again(settings: Settings, before: Found) -> Found:
-    """What has to be done now, if that is what it was before; SavedPlanError otherwise."""
+    """Plan again; raises SavedPlanError unless it is the same plan as `before`."""
     found = find(settings, before.delete, before.only)
     saved.require_same(before.basis, saved.texts(before.plan), found.basis, found.plan)
     return found
 
 
 def find_saved(settings: Settings, file: Path) -> Found:
-    """What the plan in that file does, if that is what has to be done now; SavedPlanError otherwise."""
+    """The plan saved in that file; raises SavedPlanError unless it still is what has to be done now."""
     reviewed = _read(file)
     found = find(settings, reviewed.delete, reviewed.only)
     saved.require_same(reviewed.basis, reviewed.changes, found.basis, found.plan)
@@ -71,7 +71,7 @@ def find_saved(settings: Settings, file: Path) -> Found:
 
 
 def save(found: Found, file: Path) -> None:
-    """Write the plan to a file; ConfigError if that cannot be."""
+    """Write the plan to a file; raises ConfigError if that fails."""
     try:
         file.write_bytes(saved.encode(found.plan, found.basis, found.only, found.delete, datetime.now(UTC)))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What changes for readers between two epochs: who gains and loses which fields of which records, in words."""
+"""Says in words what changes for readers between two epochs: who gains or loses which fields of which records."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from exchange.contract.model import Condition, Epoch, Grant, Mask, Part, Where
 
 @dataclass(frozen=True)
 class AccessChange:
-    """What one grant changes for its reader; `texts` say all of it, each going on after the reader's name.
+    """What changes for a grant's reader; `texts` say all of it, each continuing a sentence that begins with the reader.
 
-    `gains` and `loses` are fields. `changed` has every other attribute of the grant that changed, by its path
-    (`where`, `masks.amount`, `purpose.code`), before and after as the contract file would have it; None: absent.
+    `gains` and `loses` are fields. `changed` maps the path of every other changed attribute of the grant (`where`,
+    `masks.amount`, `purpose.code`) to its values before and after, as the contract file writes them; None: absent.
     """
 
     reader: str
@@ -29,7 +29,7 @@ class AccessChange:
 
 
 def access_of_readers(old: Epoch | None, new: Epoch) -> list[AccessChange]:
-    """Every grant that is added, changed or removed, by reader and subject."""
+    """Every grant that was added, changed or removed, sorted by reader and subject."""
     before = {(g.id, g.reader, g.subject): g for g in old.contract.grants} if old else {}
     after = {(g.id, g.reader, g.subject): g for g in new.contract.grants}
     changes = [_gone(g, _fields(old, g)) for key, g in before.items() if key not in after and old]
@@ -61,7 +61,7 @@ def _gone(grant: Grant, fields: tuple[str, ...]) -> AccessChange:
 
 
 class _Change:
-    """The same grant in two epochs; `told` is None where it says the same in both."""
+    """Compares one grant in two epochs; `told` is None if nothing changed."""
 
     def __init__(self, before: Epoch, old: Grant, after: Epoch, new: Grant) -> None:
         self._old, self._new = old, new
@@ -117,7 +117,7 @@ def _plain(grant: Grant) -> dict[str, Any]:
 
 
 def _attributes(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Path, before and after of what differs; conditions are one attribute."""
+    """(path, before, after) of every attribute that differs; a grant's conditions count as one attribute."""
     for name in dict.fromkeys((*old, *new)):
         was, now = old.get(name), new.get(name)
         if was == now:
@@ -145,7 +145,7 @@ def _seen(mask: Mask | None) -> str:
 
 
 def _quota(name: str, limit: int | None) -> str:
-    """One limit of a quota, for people.
+    """One limit of a quota in words.
 
     >>> _quota("records_per_day", 5)
     'at most 5 records per day'
@@ -179,7 +179,7 @@ def _condition(name: str, part: Part) -> Iterator[str]:
 
 
 def _value(value: object) -> str:
-    """As the contract file would have it; in quotes where it could be read as more than a value, or as another.
+    """The value as the contract file writes it; in quotes if it could be read as something else.
 
     >>> _value(("4401", 2024, None, "null", "a, b", "x or year ge 1"))
     '4401, 2024, null, "null", "a, b", "x or year ge 1"'

@@ -1,4 +1,4 @@
-"""What has to change on the broker so that it guards the contract: access rules and byte rates; pure."""
+"""The steps that make the broker guard the contract: access rules and byte rates; pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from exchange.plan.rates import wanted_rates
 def access_changes(
     contract: Contract, former: Collection[str], access: Collection[Rule]
 ) -> Iterator[AllowAccess | RemoveAccess]:
-    """A change for each principal that lacks rules, or has some that are not the contract's.
+    """A change for each principal that lacks rules of the contract or has rules that the contract does not give.
 
-    `former` are the departments of earlier epochs, whose rules go when they do. Other people's rules stay, see `owned`.
+    `former`: departments of earlier epochs; their rules are removed. Rules of others stay (see `owned`).
     """
     wanted, present = wanted_access(contract), frozenset(access)
     ours = principals([*(d.id for d in contract.departments), *former])
@@ -28,7 +28,7 @@ def access_changes(
 
 
 def rate_changes(contract: Contract, former: Collection[str], rates: Mapping[str, ByteRates]) -> Iterator[SetRates]:
-    """A change for each department, or former one, whose byte rates are not the contract's."""
+    """A change for each department, present or former, whose byte rates differ from the contract."""
     wanted = wanted_rates(contract)
     for department in [*wanted, *sorted(set(former) - set(wanted))]:
         before, after = rates.get(department, {}), wanted.get(department, {})

@@ -1,4 +1,4 @@
-"""Who may have a login to Kafka, in which file it is kept, and when it can be taken away."""
+"""Who may have a login to Kafka, in which file it is kept, and when it may be taken away."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from exchange.settings import Settings
 
 
 class UnknownPrincipalError(ConfigError):
-    """Neither a department of the contract nor a service."""
+    """This name is neither a department of the contract nor a service."""
 
     code = "unknown-principal"
     remedy = "name a department of the contract or a service"
@@ -40,7 +40,7 @@ def known_principals(settings: Settings) -> dict[str, str]:
 
 
 def require_known(ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
-    """The ids, each once; UnknownPrincipalError if one of them is not known."""
+    """The ids, each once; raises UnknownPrincipalError if one of them is unknown."""
     for id_ in ids:
         if id_ not in known:
             raise UnknownPrincipalError(f"{id_!r} is no department of the contract", remedy=nearest(id_, known))
@@ -48,17 +48,17 @@ def require_known(ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
 
 
 def file_of(settings: Settings, cluster: Cluster, id_: str) -> Path:
-    """The principal's credential file: the administrator's own is the one that it was read from."""
+    """The principal's credential file. The administrator's is the file from which its login was read."""
     if settings.credentials and cluster.security and cluster.security.username == id_:
         return settings.credentials
     return credentials.file_of(settings.home, id_)
 
 
 def require_removable(settings: Settings, cluster: Cluster, id_: str) -> list[Path]:
-    """The credential files to delete with the login of a former department.
+    """The credential files to delete together with a former department's login.
 
-    Raises StillNeededError for a service, for a department of the contract or of the epoch in force, and while the
-    login may do something; UnknownPrincipalError if it is none of the exchange's.
+    Raises StillNeededError for a service, for a department of the contract or of the epoch in force, and if the
+    login still has rights; UnknownPrincipalError if the login does not belong to the exchange.
     """
     known = known_principals(settings)
     if id_ in credentials.SERVICES:
@@ -71,7 +71,7 @@ def require_removable(settings: Settings, cluster: Cluster, id_: str) -> list[Pa
     files = [file for file in (path, users.staged(path)) if file.exists()]
     actual = read_actual(cluster)
     former = actual.departments.intersection(users.principals(cluster)).difference(known)
-    # Others on this Kafka have logins too, of which the exchange knows nothing.
+    # Others on this Kafka cluster have logins too, which are none of the exchange's business.
     if not files and id_ not in former:
         remedy = nearest(id_, former) if former else "see `exchange department list`"
         raise UnknownPrincipalError(f"{id_!r} is no former department with a login", remedy=remedy)

@@ -1,4 +1,4 @@
-"""The difference between a contract and a cluster, as ordered steps; pure."""
+"""Plans the ordered steps from a cluster to a contract; pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from exchange.schema.compatibility import Level, incompatibilities
 from exchange.schema.registry import Registry
 from exchange.schema.resolve import SchemaError
 
-# A topic is there before its schema, and both before a router hears of them; what goes, goes last.
+# A topic exists before its schema, and both before a router hears of them; removals come last.
 ORDER = (
     CreateTopic,
     AddPartitions,
@@ -60,10 +60,10 @@ NO_AUTHORIZER = (
 
 @dataclass(frozen=True)
 class Actual:
-    """The cluster as it is; `registry` is changed by planning, so read it anew for every plan.
+    """The cluster as it is. Planning changes `registry`, so read a new `Actual` for every plan.
 
-    `id` is Kafka's name of the cluster; `departments` are those of every epoch so far; `access` is None where
-    the cluster has no authorizer.
+    `id` is Kafka's id of the cluster; `departments` are those of every epoch so far; `access` is None if the
+    cluster has no authorizer.
     """
 
     topics: Mapping[str, Topic]
@@ -77,9 +77,9 @@ class Actual:
 
 @dataclass
 class Plan:
-    """Steps in the order in which they are safe; none is taken while there are `refusals`.
+    """Steps, in an order that is safe at every point; none is taken while there are `refusals`.
 
-    Where it is not `whole`, the steps of other parts were left out.
+    If it is not `whole`, steps of other parts were left out.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -90,14 +90,14 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the cluster is already as the contract has it."""
+        """Whether the cluster already is as the contract wants it."""
         return not self.changes and not self.refusals
 
 
 def make_plan(loaded: Loaded, actual: Actual, ledger: Schema, now: datetime, *, delete: Collection[str] = ()) -> Plan:
-    """All that has to be done, `ledger` being the schema of ledger entries.
+    """Plan all that has to be done; `ledger` is the schema of ledger entries.
 
-    Topics that the contract does not have are shown as orphans; only those in `delete` go.
+    Topics that the contract does not have are listed as orphans; only those named in `delete` are deleted.
     """
     plan = Plan()
     _topics(plan, wanted(loaded.contract, actual.topics), actual, frozenset(delete))
@@ -131,14 +131,14 @@ def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Col
 
 
 def too_many(name: str, topic: Topic, existing: Topic) -> str:
-    """What to say of partitions that the contract does not ask for; empty where there are none, and of the ledger."""
+    """The message about partitions beyond those of the contract; empty if there are none, and for the ledger."""
     if name == names.LEDGER_TOPIC or existing.partitions <= topic.partitions:
         return ""
     return f"has {existing.partitions} partitions, the contract says {topic.partitions}; Kafka cannot take any away"
 
 
 def _was_lowered(name: str, topic: Topic, epoch: Epoch | None) -> bool:
-    """Whether it is the contract that changed: else somebody gave the topic more partitions by hand."""
+    """Whether the contract lowered the number; if not, somebody gave the topic more partitions by hand."""
     if epoch is None:
         return name.startswith("subject.")
     before = wanted(epoch.contract).get(name)
@@ -147,7 +147,7 @@ def _was_lowered(name: str, topic: Topic, epoch: Epoch | None) -> bool:
 
 def _existing(plan: Plan, name: str, topic: Topic, actual: Actual) -> None:
     existing = actual.topics[name]
-    # Entries go to a ledger partition by hash, and in order: its number of partitions stays what it is.
+    # Ledger entries are assigned to partitions by hash and kept in order: the number of partitions never changes.
     if name != names.LEDGER_TOPIC and existing.partitions < topic.partitions:
         plan.changes.append(AddPartitions(name, existing.partitions, topic.partitions))
     if message := too_many(name, topic, existing):
@@ -167,7 +167,7 @@ def _existing(plan: Plan, name: str, topic: Topic, actual: Actual) -> None:
 
 
 class _Schemas:
-    """Registers what the contract needs, step by step in the registry, and makes the epoch of it."""
+    """Registers what the contract needs in the registry's state, and builds the epoch from that."""
 
     def __init__(self, plan: Plan, loaded: Loaded, actual: Actual, ledger: Schema) -> None:
         self._plan, self._loaded, self._actual, self._ledger = plan, loaded, actual, ledger
@@ -198,7 +198,7 @@ class _Schemas:
             pinned={grant_id: e.pinned for grant_id, e in extents.items() if e.pinned},
             schemas={i: self._registry.text(i) for i in ids},
             ledger=ledger,
-            topic_ids=last.topic_ids if last else {},  # also of who left: a topic may be another when it comes back
+            topic_ids=last.topic_ids if last else {},  # removed subjects stay: their topic may differ when they return
             accepted_gaps=last.accepted_gaps if last else (),
             former=tuple(sorted(self._actual.departments.difference(d.id for d in self._loaded.contract.departments))),
         )
@@ -208,7 +208,7 @@ class _Schemas:
             self._plan.changes.append(PublishEpoch(names.CONTRACT_TOPIC, epoch, told, readers))
 
     def _register(self, subject: str, schema: Schema) -> int:
-        """The schema's id, compatible with the others; 0 where it is refused."""
+        """Register a schema that is compatible with the other versions; return its id, or 0 if it is refused."""
         versions = self._registry.versions(subject)
         others = [v for v in versions if v.id != self._registry.find(subject, schema)]
         if versions and versions[-1] in others:
@@ -249,7 +249,7 @@ class _Schemas:
         return schema_id
 
     def _writer_ids(self, subject_id: str, current: int) -> tuple[int, ...]:
-        """Every version's id, the contract's own last: it can be an older one that was returned to."""
+        """The ids of every version, the contract's last: it may be an older version to which the contract returned."""
         ids = self._registry.ids(names.value_subject(names.subject_topic(subject_id)))
         return (*(i for i in ids if i != current), current)
 
@@ -260,7 +260,7 @@ class _Schemas:
     def _view(self, grant: Grant, view: Schema) -> int:
         subject = names.value_subject(names.inbox_topic(grant.reader, grant.subject))
         if subject not in self._registry.configured:
-            # What a view gives is the city's decision, not a matter of compatibility.
+            # The city decides what a view gives; compatibility rules must not stand in the way.
             records = tuple(self._registry.set_compatibility(subject, Level.NONE))
             self._plan.changes.append(SetCompatibility(subject, Level.NONE, records))
         return self._register(subject, view)

@@ -1,4 +1,4 @@
-"""The byte rates that a contract sets for its departments' clients."""
+"""The byte rates that a contract sets for the clients of departments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from exchange.contract.model import Contract
 
 
 def wanted_rates(contract: Contract) -> dict[str, ByteRates]:
-    """By department, what its clients may move: its own rates, and the contract's where it has none."""
+    """The byte rates of each department: its own, or the contract's if it has none."""
     wanted: dict[str, ByteRates] = {}
     for department in contract.departments:
         rates = {key: getattr(department.rates, key) or getattr(contract.rates, key) for key in KEYS}

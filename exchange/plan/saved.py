@@ -1,7 +1,7 @@
-"""A plan in a file: what it was made from, by fingerprints, and what it will do.
+"""A plan in a file: fingerprints of what it was made from, and the steps it will take.
 
-The file decides whether a plan is carried out, never what is done: the steps are computed again, and
-have to be the ones that were saved.
+The file decides only whether a plan is carried out, never what is done: the steps are computed again and
+must equal the saved ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SavedPlanError(ConfigError):
 
 
 class SavedPlan(Model):
-    """What the file has; `changes` are the steps in words."""
+    """The content of the file; `changes` are the steps in words."""
 
     format: Literal["exchange-plan-1"] = "exchange-plan-1"
     made: datetime
@@ -49,7 +49,7 @@ class SavedPlan(Model):
 
 
 def fingerprints(loaded: Loaded, actual: Actual) -> dict[Basis, str]:
-    """A digest of each thing that a plan rests on; take it before planning, which changes the registry."""
+    """A digest of each thing that a plan is made from; call it before planning, which changes the registry."""
     ours = principals([*(d.id for d in loaded.contract.departments), *actual.departments])
     topics = {n: _topic(t) for n, t in actual.topics.items() if n.startswith(PREFIXES) or n in OWN_TOPICS}
     access = None if actual.access is None else sorted(vars(r).items() for r in actual.access if reaches(r, ours))
@@ -68,13 +68,13 @@ def fingerprints(loaded: Loaded, actual: Actual) -> dict[Basis, str]:
 def encode(
     plan: Plan, basis: Mapping[Basis, str], only: Collection[Part], delete: Collection[str], now: datetime
 ) -> bytes:
-    """The plan's file."""
+    """The plan as a file's content."""
     saved = SavedPlan(made=now, only=tuple(only), delete=tuple(delete), basis=basis, changes=texts(plan))
     return saved.model_dump_json(indent=2).encode() + b"\n"
 
 
 def decode(data: bytes) -> SavedPlan:
-    """The file's plan; SavedPlanError where it is none, without any of its text."""
+    """The plan in a file's content; raises SavedPlanError, which quotes nothing of it, if it is not one."""
     remedy = "make one with `exchange plan --out FILE`, with the version that applies it"
     if len(data) > MAX_BYTES:
         raise SavedPlanError(f"the file is larger than {MAX_BYTES >> 20} MiB: it is not a saved plan", remedy=remedy)
@@ -85,7 +85,7 @@ def decode(data: bytes) -> SavedPlan:
 
 
 def require_same(reviewed: Mapping[Basis, str], steps: Collection[str], basis: Mapping[Basis, str], plan: Plan) -> None:
-    """SavedPlanError where what was reviewed is not what would be done now, saying what has changed since."""
+    """Raise SavedPlanError, naming what has changed, unless what was reviewed is what would be done now."""
     changed = [name for name, digest in basis.items() if reviewed.get(name) != digest]
     if changed or tuple(steps) != texts(plan):
         what = ", ".join(changed) or "the steps, by another version of the exchange"
@@ -94,7 +94,7 @@ def require_same(reviewed: Mapping[Basis, str], steps: Collection[str], basis: M
 
 
 def texts(plan: Plan) -> tuple[str, ...]:
-    """The plan's steps in words: two plans with the same ones do the same."""
+    """The plan's steps in words; plans with equal words do the same."""
     return tuple(change.text for change in plan.changes)
 
 

@@ -1,4 +1,4 @@
-"""A part of a plan by itself, as far as nothing in it needs what is left out; pure."""
+"""Selects a part of a plan, and refuses it if it needs a step that is left out; pure."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from exchange.plan.topics import wanted
 
 
 def select(plan: Plan, parts: Collection[Part], epoch: Epoch | None) -> Plan:
-    """The changes of these parts (none named: of all); refused where one needs a change of another part first.
+    """The plan with only the changes of these parts (all if none is named).
 
-    `epoch` is the one in force: what it still uses is not taken away before the next is published.
+    A change that needs a change of another part first is refused. `epoch` is the one in force: what it still uses
+    is not taken away before the next one is published.
     """
     if not parts:
         return plan
     kept = [change for change in plan.changes if change.part in parts]
     left_out = [change for change in plan.changes if change.part not in parts]
-    # An epoch rests on everything else: where any part is refused, none was made.
+    # An epoch depends on every other part: if any part is refused, no epoch was planned.
     refusals = [r for r in plan.refusals if r.part in parts or "grants" in parts]
     refusals += (refusal for change in kept for refusal in _refusals(change, left_out, epoch, parts))
     told = [f"left out: {_counted(left_out)}"] if left_out else []
@@ -56,7 +57,7 @@ def _counted(changes: Sequence[Change]) -> str:
 
 
 def _needs(change: Change, other: Change, epoch: Epoch | None) -> bool:
-    """Whether the change cannot be made while the other is not."""
+    """Whether `change` must wait until `other` is done."""
     if isinstance(change, PublishEpoch):
         return ORDER.index(type(other)) < ORDER.index(PublishEpoch)
     if change.part == "schemas":

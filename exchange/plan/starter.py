@@ -1,7 +1,7 @@
-"""A first contract out of the topics and schemas that a cluster already has; pure.
+"""Makes a first contract from the topics and schemas that a cluster already has; pure.
 
-What only people know is left as `FILL-IN`, which `exchange validate` points at; what they have to decide
-is set to what gives nobody anything.
+`FILL-IN` marks what only people know, and `exchange validate` points at it. Whatever people have to decide is set
+to the value that gives nobody anything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exchange.schema.resolve import SchemaError
 
 BLANK = "FILL-IN"
 DEFAULT_PATTERN = "subject.{department}.{subject}"
-# Fields by which the city's records usually say whom they are about.
+# Fields that usually identify the person or organisation that a record is about.
 _ENTITIES = {
     "resident_id": "person",
     "id_card": "person",
@@ -47,7 +47,7 @@ class PatternError(ConfigError):
 
 @dataclass
 class Starter:
-    """The contract and its schemas by file name, and what a person should know of each topic."""
+    """The contract, its schemas by file name, and notes on topics for a person to read."""
 
     contract: str = ""
     schemas: dict[str, str] = field(default_factory=dict)
@@ -67,10 +67,10 @@ class _Found(NamedTuple):
 def make_draft(
     topics: Mapping[str, Topic], registry: Registry, patterns: Sequence[str] = (DEFAULT_PATTERN,)
 ) -> Starter:
-    """Subjects of all topics that match one of the patterns (`{department}_{subject}`), the first that does.
+    """Make a subject of every topic that matches a pattern such as `{department}_{subject}`; the first match counts.
 
-    Capitals become small letters, `_` and `.` in a name hyphens. The exchange's own topics are passed over.
-    PatternError where a pattern lacks one of the two parts.
+    Capitals become small letters; `_` and `.` in a name become hyphens. The exchange's own topics are skipped.
+    Raises PatternError if a pattern lacks one of the two parts.
     """
     compiled = [_compiled(pattern) for pattern in patterns]
     draft = Starter()
@@ -133,7 +133,7 @@ def _schema(topic: str, registry: Registry, draft: Starter) -> Schema | None:
     try:
         return registry.schema(versions[-1].id)
     except SchemaError as error:
-        # Whoever may write to `_schemas` chose this text.
+        # This text was chosen by whoever may write to `_schemas`.
         reason = printable(error.message[:200], "")
         draft.notes.append(f"{topic}: its registered schema cannot be used here: {reason}")
         return None
@@ -199,5 +199,5 @@ def _pretty(schema: Schema) -> str:
 
 
 def _scalar(text: str) -> str:
-    """The text as YAML: in quotes where it would be read as something else, such as `no`."""
+    """The text as YAML; in quotes if YAML would read it as something else, such as `no`."""
     return text if YAML(typ="safe", pure=True).load(text) == text else json.dumps(text)

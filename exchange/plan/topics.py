@@ -13,8 +13,8 @@ from exchange.contract.model import Contract, TopicSettings
 LEDGER_PARTITIONS = 8
 LEDGER_MESSAGE_BYTES = 8 << 20
 CONTRACT_MESSAGE_BYTES = 10 << 20
-BATCH_BYTES = 1_048_588  # Kafka's own default, and no batch of ours is larger
-QUOTA_DAYS = 4  # of claims and uses, see contract/quota.py
+BATCH_BYTES = 1_048_588  # Kafka's own default; no batch that the exchange writes is larger
+QUOTA_DAYS = 4  # how long claims and uses are kept, see contract/quota.py
 DAY_MS = 24 * 60 * 60 * 1000
 _LIMIT = "max.message.bytes"
 _BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
@@ -22,16 +22,16 @@ PREFIXES = ("subject.", "inbox.", "quarantine.", "cursor.")
 
 
 def wanted(contract: Contract, there: Mapping[str, Topic] = MappingProxyType({})) -> dict[str, Topic]:
-    """Every topic of the contract, by name, in the order of creation; `there` are those of the cluster.
+    """Every topic that the contract needs, by name, in the order of creation; `there` are the cluster's topics.
 
-    A subject's inboxes and quarantine have its partitions and retention, and come before it: nothing is
-    published before there is a place for it. Where somebody gave the subject's topic more partitions, they have as
-    many. One that was made too small for a batch of ours is to take it. The exchange's own topics are replicated
-    like the most replicated subject.
+    Inboxes and quarantine of a subject get its partitions and retention, and come before it: nothing is published
+    before there is a place for it. If somebody gave the subject's topic more partitions, they get as many. If a
+    topic's limit is too small for a batch of the exchange, it is raised. The exchange's own topics are replicated
+    as often as the most replicated subject.
     """
     replication = max((s.topic.replication for s in contract.subjects), default=1)
     topics = own(replication)
-    # A subject can have several grants for one reader, one after the other: they share the inbox.
+    # One reader can have several grants of a subject, one after the other; they share its inbox.
     readers: dict[str, dict[str, None]] = {}
     for grant in contract.grants:
         readers.setdefault(grant.subject, {})[grant.reader] = None
@@ -54,7 +54,7 @@ def _large_enough(topic: Topic, found: Topic | None) -> Topic:
 
 
 def own(replication: int) -> dict[str, Topic]:
-    """The exchange's own topics, which every contract has."""
+    """The exchange's own topics, which every contract needs."""
     durable = _durable(replication)
     for_ever = durable | {"cleanup.policy": "delete", "retention.ms": "-1"}
     return {
@@ -80,5 +80,5 @@ def _kept(settings: TopicSettings) -> Topic:
 
 
 def _durable(replication: int) -> dict[str, str]:
-    """With three copies or more, an acknowledged record is on two of them at least."""
+    """With three replicas or more, a record is acknowledged only when two of them have it."""
     return {"min.insync.replicas": "2"} if replication >= 3 else {}

@@ -1,1 +1,1 @@
-"""Avro schemas. Read `avro` (a schema), `types` (as nodes), `registry`, `compatibility`, `wire` (a value's header)."""
+"""Avro schemas. Read `avro` (a schema), `types` (its types as nodes), `registry`, `compatibility`, `wire` (headers)."""

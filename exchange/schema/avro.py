@@ -1,4 +1,4 @@
-"""Avro schemas as values: read, checked against our limits, and used to encode and decode records."""
+"""Avro schemas: reads them, checks them against the exchange's limits, encodes and decodes records with them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EncodeError(RecordError):
 
 
 class DecodeError(RecordError):
-    """Bytes are not one record of the schema, no more and no less."""
+    """The bytes are not exactly one record of the schema."""
 
     code = "decode"
     remedy = "let the publisher write the subject's schema; what it wrote is in quarantine"
@@ -39,10 +39,10 @@ class DecodeError(RecordError):
 
 @dataclass(frozen=True, eq=False)
 class Schema:
-    """A record schema; equal to another where their JSON is.
+    """A record schema. Two schemas are equal if their JSON is.
 
-    `text` is the compact JSON that is registered; `definition` the same with every name in full;
-    `names` every named type of it, and `named` these as nodes; `type` is the whole as nodes.
+    `text` is the compact JSON to register; `definition` the same with every name in full; `names` maps each named
+    type to its JSON, `named` to its node; `type` is the whole schema as nodes.
     """
 
     text: str
@@ -72,12 +72,12 @@ class Schema:
 
 @lru_cache(maxsize=4096)
 def identity(text: str) -> str:
-    """The form under which two schema texts are one: JSON without regard to space and key order."""
+    """A normal form of schema text, equal for texts that differ only in white space and key order."""
     return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
 
 
 def load(path: Path) -> Schema:
-    """The schema in that file; SchemaError with the file's name, and the line where the JSON is broken."""
+    """The schema in that file; raises SchemaError with the file's name, and the line if the JSON is broken."""
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -91,10 +91,10 @@ def load(path: Path) -> Schema:
 
 
 def parse(text: str) -> Schema:
-    """The record schema of that JSON text; SchemaError says where it is wrong.
+    """The record schema in this JSON text; raises SchemaError, which says what is wrong at which place.
 
-    Refused, because the kernels and readers rely on it: more than 64 KiB, types nested deeper
-    than 16, and types that contain themselves.
+    Refused, because kernels and readers rely on it: text of more than 64 KiB, types nested more than 16 deep,
+    and types that contain themselves.
     """
     if len(text.encode()) > MAX_SCHEMA_BYTES:
         raise SchemaError(f"the schema has more than {MAX_SCHEMA_BYTES // 1024} KiB", remedy="split the subject")
@@ -119,7 +119,7 @@ def parse(text: str) -> Schema:
 
 
 def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
-    """The record's Avro body; EncodeError where any value would have to be changed to fit."""
+    """The record's Avro body; raises EncodeError if any value would have to be changed to fit."""
     problem = schema.check(record)
     if problem:
         raise EncodeError(problem)
@@ -127,21 +127,21 @@ def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
     try:
         fastavro.schemaless_writer(out, schema.parsed, record, strict=True)
     except (ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
-        # The library's message can quote the value: it stays in the cause, out of ours.
+        # The library's message can quote the value, so it stays in the cause and out of our message.
         raise EncodeError("the record does not fit its schema") from error
     return out.getvalue()
 
 
 def decode(schema: Schema, body: bytes | memoryview, reader: Schema | None = None) -> dict[str, Any]:
-    """The record of that Avro body, as `reader` sees it where one is given.
+    """The record in this Avro body; if `reader` is given, as that schema sees it.
 
-    DecodeError where the body is cut short, has bytes left over or is not of the schema, and where a value would
-    have to be changed: a decimal of more digits than its type's, a time of day before 0:00, a day after 9999.
+    Raises DecodeError if the body is cut short, has bytes left over or does not match the schema, and if a value
+    would have to be changed: a decimal with more digits than its type, a time of day before 0:00, a day after 9999.
     """
     source = io.BytesIO(body)
     try:
         record = fastavro.schemaless_reader(source, schema.parsed, reader.parsed if reader else None)
-    except Exception as error:  # hostile bytes make the library raise almost anything
+    except Exception as error:  # hostile bytes can make the library raise almost anything
         raise DecodeError("the body is not a record of its schema, or a value is out of range") from error
     if source.tell() != len(body):
         raise DecodeError("bytes are left over after the record")
@@ -157,14 +157,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _decimal(data: bytes, writer: Any = None, reader: Any = None) -> Any:
-    """As the library reads it, which rounds what has more digits than the type's precision."""
+    """Read a decimal; raises ValueError if it has more digits than its type (the library would round it)."""
     if abs(int.from_bytes(data, "big", signed=True)) >= 10 ** writer["precision"]:
         raise ValueError
     return _read_decimal(data, writer, reader)
 
 
 def _not_negative(read: Callable[..., Any]) -> Callable[..., Any]:
-    """As the library reads a time of day, which takes -1 for the last moment of a second."""
+    """Wrap the reader of a time of day: a negative one raises ValueError (the library would wrap it round midnight)."""
 
     def convert(data: int, writer: Any = None, reader: Any = None) -> Any:
         if data < 0:
@@ -174,6 +174,6 @@ def _not_negative(read: Callable[..., Any]) -> Callable[..., Any]:
     return convert
 
 
-# The library's way to read a logical type otherwise, for all of this process.
+# This replaces the library's readers of these logical types, for the whole process.
 LOGICAL_READERS |= {"bytes-decimal": _decimal, "fixed-decimal": _decimal}
 LOGICAL_READERS |= {name: _not_negative(LOGICAL_READERS[name]) for name in ("int-time-millis", "long-time-micros")}

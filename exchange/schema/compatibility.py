@@ -1,4 +1,4 @@
-"""Whether records of one schema version can be read with another, and where not."""
+"""Whether records of one schema version can be read with another, and why not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exchange.schema.types import Type
 
 
 class Level(Enum):
-    """Confluent's compatibility levels: which versions must be readable with which."""
+    """Confluent's compatibility levels: which versions must be able to read which."""
 
     NONE = "NONE"
     BACKWARD = "BACKWARD"
@@ -31,7 +31,7 @@ DEFAULT_LEVEL = Level.BACKWARD_TRANSITIVE
 
 
 def incompatibilities(new: Schema, versions: Sequence[Schema], level: Level) -> list[str]:
-    """Why the new schema may not follow these versions (oldest first) at that level; empty where it may."""
+    """Why the new schema may not follow these versions (oldest first) at that level; empty if it may."""
     if level is Level.NONE:
         return []
     compared = versions if level.value.endswith("_TRANSITIVE") else versions[-1:]
@@ -47,16 +47,16 @@ def incompatibilities(new: Schema, versions: Sequence[Schema], level: Level) -> 
 
 
 def unreadable(reader: Schema, writer: Schema) -> list[str]:
-    """Why `reader` cannot read what `writer` wrote: by Avro's own rules, and by logical types.
+    """Why `reader` cannot read what `writer` wrote, by Avro's rules and by logical types.
 
-    Avro ignores a logical type that it does not expect, so that a changed decimal scale would silently
-    change every amount; here each change of a logical type's meaning counts.
+    Avro ignores a logical type that it does not expect, so that a changed decimal scale would silently change
+    every amount. Here, every change of what a logical type means is incompatible.
     """
     return [*_plain(_avro(reader.text), _avro(writer.text)), *_logical(reader.type, writer.type, "")]
 
 
 def _plain(reader: avro.schema.RecordSchema, writer: avro.schema.RecordSchema) -> Iterator[str]:
-    """Avro's own verdict, told field by field."""
+    """Avro's own verdict, field by field."""
     check = ReaderWriterCompatibilityChecker().get_compatibility
     whole = check(reader, writer)
     if whole.compatibility is SchemaCompatibilityType.compatible:
@@ -80,7 +80,7 @@ def _plain(reader: avro.schema.RecordSchema, writer: avro.schema.RecordSchema) -
 @cache
 def _avro(text: str) -> avro.schema.RecordSchema:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an unknown logical type stands for its base type
+        warnings.simplefilter("ignore")  # Avro reads an unknown logical type as its base type
         return cast(avro.schema.RecordSchema, avro.schema.parse(text))
 
 
@@ -100,7 +100,7 @@ def _logical(reader: Type, writer: Type, path: str) -> Iterator[str]:
 
 
 def _unions(reader: Type, writer: Type, path: str) -> Iterator[str]:
-    """Compare the branches that have the same Avro type; others are for Avro's own rules."""
+    """Compare the branches that have the same Avro type; the others are left to Avro's own rules."""
     branches = {branch.name or branch.kind: branch for branch in reader.branches}
     for branch in writer.branches:
         if (branch.name or branch.kind) in branches:
@@ -117,7 +117,7 @@ def _records(reader: Type, writer: Type, path: str) -> Iterator[str]:
 
 
 def _meaning(of: Type) -> str:
-    """The logical type, also one that Avro ignores, and of a decimal its scale."""
+    """The logical type in words, even one that Avro ignores; a decimal with its scale."""
     if of.means == "decimal":
         return f"decimal with scale {of.scale}"
     return (of.means if of.means != of.kind else of.ignored) or "without logical type"

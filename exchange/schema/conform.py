@@ -1,4 +1,4 @@
-"""Whether a Python record fits an Avro schema exactly: what the encoder would silently change is refused."""
+"""Whether a Python record fits an Avro schema exactly: a value that the encoder would silently change is refused."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from exchange.schema.types import PerScalar, Type
 
 Check = Callable[[Any], str | None]
-"""Takes a value; returns None where it fits, else the place and reason, without the value."""
+"""Takes a value; returns None if it fits, else the place and the reason, without the value."""
 
 
 def compile_check(of: Type) -> Check:
-    """The check of one type.
+    """Compile the check of one type.
 
-    Stricter than the encoder if that would change the value: integers out of range, booleans and
-    floats as integers, naive or too fine times, decimals of another scale, surrogates in strings;
-    and every field has to be given, also one with a default.
+    It is stricter than the encoder, which would change some values: it refuses integers out of range, booleans and
+    floats in place of integers, times that are naive or too fine, decimals of another scale, and surrogates in
+    strings. Every field must be given, even one with a default.
     """
     match of.means:
         case "union":
@@ -126,7 +126,7 @@ def _float(value: Any) -> str | None:
 
 
 def _double(value: Any) -> str | None:
-    # An integer is taken where the double holds it exactly.
+    # An integer is accepted if a double holds it exactly.
     if type(value) is float or (type(value) is int and abs(value) <= 1 << 53):
         return None
     return "is not a number that a double holds"

@@ -1,4 +1,4 @@
-"""The schema of a view: some of a record's fields, in the schema's order."""
+"""Makes the schema of a view: some of a record's fields, in the schema's order."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from exchange.schema.resolve import SchemaError
 
 
 def project(schema: Schema, fields: Collection[str], types: Mapping[str, Any] = MappingProxyType({})) -> Schema:
-    """The schema of a view that gives these top-level fields, those in `types` with another type (as masked).
+    """The schema of a view that gives these top-level fields; fields in `types` get another type (they are masked).
 
-    Its record is called `<Name>View`, for every view of the subject: a reader can then resolve what
-    it got under an earlier grant. Fields keep their order, type, default and doc; a named type
-    whose definition stood in a dropped field is defined at its first use. A field with another type
-    keeps no default but null. Equal fields give equal text, so that readers share the view.
-    SchemaError where a field is not in the schema.
+    Every view's record is called `<Name>View`, so that a reader can still resolve what it got under an earlier
+    grant. Fields keep their order, type, default and doc. If the definition of a named type was in a dropped
+    field, it moves to the type's first use. A field with another type loses its default, unless that is null.
+    Equal fields give equal text, so that readers share the view. Raises SchemaError if a field is not in the schema.
     """
     missing = sorted(set(fields) - schema.fields.keys())
     if missing:
         raise SchemaError(f"{schema.name} has no field {', '.join(missing)}", remedy="name fields of the schema")
     kept = [f for f in schema.definition["fields"] if f["name"] in fields]
     defined: set[str] = set()
-    # The record's own attributes (doc, aliases …) are of the whole record: they stay behind.
+    # The record's own attributes (doc, aliases …) describe the whole record, so the view does not take them.
     view = {
         "type": "record",
         "name": _distinct(schema),
@@ -53,7 +52,7 @@ def _distinct(schema: Schema) -> str:
 
 
 def _define(node: Any, names: Mapping[str, Mapping[str, Any]], defined: set[str]) -> Any:
-    """`node` with each named type defined at its first use, and by name after that."""
+    """`node` with each named type defined at its first use, and referred to by name after that."""
     if isinstance(node, list):
         return [_define(branch, names, defined) for branch in node]
     if isinstance(node, str):

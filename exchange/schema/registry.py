@@ -1,7 +1,7 @@
-"""Schema ids and versions, kept in `_schemas` in Confluent's own record format.
+"""Schema ids and versions, kept in the topic `_schemas` in Confluent's own record format.
 
-The format is that of Confluent's KafkaStore (SchemaKey, SchemaValue, ConfigKey), which Karapace reads
-as well: JSON without spaces, keys in the order written here.
+The format is that of Confluent's KafkaStore (SchemaKey, SchemaValue, ConfigKey), which Karapace reads too: JSON
+without spaces, with its keys in the order written here.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ KeyValue = tuple[bytes, bytes | None]
 Stored = tuple[bytes | None, bytes | None, int]
 """A record of `_schemas`: key, value, and its offset."""
 
-MAX_ID = 2**31 - 1  # it has four bytes on the wire
+MAX_ID = 2**31 - 1  # an id has four bytes on the wire
 _NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class RegistryError(CorruptionError):
-    """What `_schemas` holds about a subject is not a registry's record."""
+    """A record of `_schemas` about a subject cannot be read as a registry's record."""
 
     code = "registry"
     remedy = "restore the record of `_schemas` from a backup"
@@ -32,7 +32,7 @@ class RegistryError(CorruptionError):
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a registry subject; a deleted one keeps its id, as records may still carry it."""
+    """One version of a registry subject. A deleted version keeps its id, because records may still carry it."""
 
     version: int
     id: int
@@ -41,10 +41,10 @@ class Version:
 
 
 class Registry:
-    """What the records of `_schemas` amount to; `register` gives the records of the next step.
+    """The state that the records of `_schemas` add up to; `register` returns the records that change it.
 
-    `level` is the compatibility that holds for all subjects without their own; `has_level` says
-    whether it was ever set.
+    `level` is the compatibility of all subjects that have none of their own; `has_level` says whether it was
+    ever set.
     """
 
     def __init__(self) -> None:
@@ -59,14 +59,14 @@ class Registry:
 
     @classmethod
     def read(cls, records: Iterable[Stored]) -> Registry:
-        """The state after these records, in the log's order.
+        """The state after these records, given in the log's order.
 
-        The first record that gives an id decides what the id means. A later one that gives it to
-        another schema lost a race and counts for nothing. What is foreign is left alone: others may write there.
-        A record about a subject that cannot be read is told by RegistryError to whoever asks for that subject.
+        The first record that gives an id decides what the id means; a later one that gives it to another schema lost a
+        race and is ignored. Foreign records are ignored too: others may write to the topic. If a record about a
+        subject cannot be read, whoever asks for that subject gets a RegistryError.
         """
         registry = cls()
-        # As after compaction: only the last record of each key counts, in its place in the log.
+        # As after compaction: only the last record of each key counts, at its position in the log.
         last: dict[bytes | None, tuple[int, bytes | None]] = {}
         for key, value, offset in records:
             last[key] = (offset, value)
@@ -75,7 +75,7 @@ class Registry:
         return registry
 
     def versions(self, subject: str) -> list[Version]:
-        """The versions of a subject that are not deleted, oldest first; RegistryError where one cannot be read."""
+        """The versions of a subject that are not deleted, oldest first; raises RegistryError if one cannot be read."""
         self._must_be_readable("SCHEMA", subject)
         return [v for _, v in sorted(self._versions.get(subject, {}).items()) if not v.deleted]
 
@@ -84,28 +84,28 @@ class Registry:
         return tuple(dict.fromkeys(v.id for v in self.versions(subject)))
 
     def text(self, schema_id: int) -> str:
-        """The schema's JSON; KeyError where the id is not known."""
+        """The schema's JSON; raises KeyError if the id is unknown."""
         return self._texts[schema_id]
 
     def schema(self, schema_id: int) -> Schema:
-        """The schema of that id; KeyError where it is not known, SchemaError where we cannot carry it."""
+        """The schema with that id; raises KeyError if it is unknown, SchemaError if it is beyond our limits."""
         return parse(self._texts[schema_id])
 
     def compatibility(self, subject: str) -> Level:
-        """The level that holds for a subject: its own, else the registry's; RegistryError where its own is none."""
+        """The subject's compatibility level, or else the registry's; raises RegistryError if its own is unreadable."""
         self._must_be_readable("CONFIG", subject)
         return self._levels.get(subject, self.level)
 
     def find(self, subject: str, schema: Schema) -> int | None:
-        """The id of that very schema in a subject; None where it is not registered there."""
+        """The id of exactly this schema in a subject; None if it is not registered there."""
         wanted = identity(schema.text)
         return next((v.id for v in self.versions(subject) if identity(v.text) == wanted), None)
 
     def register(self, subject: str, schema: Schema) -> tuple[int, list[KeyValue]]:
-        """The id of the schema in that subject, and the records to publish: none where it is there already.
+        """The schema's id in that subject, and the records to publish (none if it is registered already).
 
-        Takes the step in this state too. The same schema has the same id in every subject.
-        Whether it is compatible is the caller's question.
+        Also changes this state. The same schema has the same id in every subject. Whether the schema is compatible is
+        for the caller to check.
         """
         known = self.find(subject, schema)
         if known is not None:
@@ -119,7 +119,7 @@ class Registry:
         return schema_id, [record]
 
     def set_compatibility(self, subject: str | None, level: Level) -> list[KeyValue]:
-        """The records that set a level, for one subject or (None) for all without their own; takes the step."""
+        """Set a level, for one subject or for all without their own (None); return the records to publish."""
         record = (
             _json({"keytype": "CONFIG", "subject": subject, "magic": 0}),
             _json({"compatibilityLevel": level.value}),
@@ -133,7 +133,7 @@ class Registry:
         return frozenset(self._levels)
 
     def facts(self) -> dict[str, Any]:
-        """All that the registry knows, as JSON values: equal where two registries say the same."""
+        """All that the registry knows, as JSON values; equal if two registries say the same."""
         return {
             "level": self.level.value,
             "levels": {subject: level.value for subject, level in self._levels.items()},

@@ -1,4 +1,4 @@
-"""An Avro schema with every name in full and every reference known, within the exchange's limits."""
+"""Resolves an Avro schema: every name in full, every reference known, and all within the exchange's limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class SchemaError(ConfigError):
-    """A schema is not Avro, or not within the limits that the exchange sets."""
+    """A schema is not Avro, or is beyond the limits that the exchange sets."""
 
     code = "schema"
     remedy = "correct the schema file"
@@ -25,11 +25,11 @@ class Resolver:
 
     def __init__(self) -> None:
         self.names: dict[str, dict[str, Any]] = {}
-        self._around: list[str] = []  # the records that enclose the present place
+        self._around: list[str] = []  # the records that enclose the current node
         self._depth = 0
 
     def resolve(self, node: Any, namespace: str = "", path: str = "") -> Any:
-        """`node` with every name in full; SchemaError names the path of what is wrong."""
+        """`node` with every name in full; raises SchemaError with the path of a mistake."""
         if self._depth > MAX_DEPTH:
             raise SchemaError(f"{path}: nested too deep", remedy=f"nest types at most {MAX_DEPTH} deep")
         self._depth += 1
@@ -129,7 +129,7 @@ def _logical(node: dict[str, Any], path: str) -> None:
 
 
 def _branch_name(resolved: Any) -> str:
-    """What tells a resolved type apart in a union: the full name of a named type, else the base type."""
+    """What must be unique in a union: the full name of a named type, or else the base type."""
     if isinstance(resolved, str):
         return resolved
     return str(resolved["name"] if "name" in resolved else resolved["type"])

@@ -1,4 +1,4 @@
-"""Avro types as frozen nodes, made once of a schema: whoever walks types matches on what these mean."""
+"""Avro types as frozen nodes, made once per schema; code that walks types matches on what they mean."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ PerScalar = TypedDict(
         "uuid": _Function,
     },
 )
-"""What to do with a value of each primitive and logical type: a table that leaves one out is a type error."""
+"""What to do with a value of each primitive and logical type; a table that omits one is a type error."""
 
 
 @dataclass(frozen=True)
 class Type:
-    """What values of a type mean, and `kind`, the Avro type that their bytes have.
+    """A type: `means` is what its values mean, `kind` the Avro type of their bytes.
 
-    `parts` are a union's branches, or the one type of the items of an array or a map; `name` is that of a named
-    type; `size` that of a fixed; `ignored` a logicalType that Avro ignores, as it is unknown or on another type.
+    `parts`: the branches of a union, or the one type of the items of an array or map. `name`: of a named type.
+    `size`: of a fixed. `ignored`: a logicalType that Avro ignores, because it is unknown or does not fit the type.
     """
 
     means: Primitive | Logical | Complex
@@ -69,13 +69,13 @@ class Type:
 
     @property
     def branches(self) -> tuple[Type, ...]:
-        """Those of a union; of any other type itself."""
+        """The branches of a union; any other type is its own only branch."""
         return self.parts if self.means == "union" else (self,)
 
 
 @dataclass(frozen=True)
 class Field:
-    """A record's field; `definition` is its JSON, with its default and aliases if it has them."""
+    """A record's field; `definition` is its JSON, including its default and aliases if it has them."""
 
     name: str
     type: Type
@@ -83,20 +83,20 @@ class Field:
 
     @property
     def nullable(self) -> bool:
-        """Whether it can be null."""
+        """Whether the field can be null."""
         return any(branch.means == "null" for branch in self.type.branches)
 
     @cached_property
     def solid(self) -> Type:
-        """The type without null; a union of several other types as it is."""
+        """The field's type without null; a union of several other types stays as it is."""
         solid = [branch for branch in self.type.branches if branch.means != "null"]
         return self.type if len(solid) > 1 else (solid or self.type.branches)[0]
 
 
 def typed(node: Any, named: dict[str, Type]) -> Type:
-    """The type that a definition gives, which has every name in full; `named` are the named types before it.
+    """The node of a definition that has every name in full; `named` holds the named types defined before it.
 
-    Takes those that it defines into `named`, so that each is one node wherever it is used.
+    Adds the types that it defines to `named`, so that each is one node wherever it is used.
     """
     if isinstance(node, list):
         return Type("union", "union", parts=tuple(typed(branch, named) for branch in node))

@@ -11,14 +11,14 @@ _HEADER = struct.Struct(">bi")
 
 
 class WireError(RecordError):
-    """A value does not start with a wire header."""
+    """A value does not start with the wire format's header."""
 
     code = "wire"
     remedy = "let the publisher write Confluent's wire format; what it wrote is in quarantine"
 
 
 def pack(schema_id: int, body: bytes) -> bytes:
-    """The value of a record: the wire header, then the Avro body.
+    """A record's value: the wire header, then the Avro body.
 
     >>> pack(7, b"body").hex(" ")
     '00 00 00 00 07 62 6f 64 79'
@@ -27,7 +27,7 @@ def pack(schema_id: int, body: bytes) -> bytes:
 
 
 def unpack(value: bytes | memoryview) -> tuple[int, memoryview]:
-    """The schema id and the Avro body of a value; WireError where it is too short or of another format.
+    """The schema id and the Avro body of a value; raises WireError if it is too short or has another format.
 
     >>> schema_id, body = unpack(bytes.fromhex("0000000007") + b"body")
     >>> schema_id, bytes(body)
