@@ -1,6 +1,6 @@
-"""Kafka: the only home of kafka-python, and nothing of the exchange's own but names.
+"""Kafka: the only room that uses kafka-python. It knows nothing of the exchange but names.
 
-Read `connection`, `consume` and `gaps`, `produce`, then `raw`, which leans on kafka-python's insides.
+Read `connection`, `consume` and `gaps`, `produce`, then `raw`, which depends on kafka-python's internals.
 """
 
 from exchange.bus.connection import Cluster

@@ -1,6 +1,6 @@
-"""Access rules on the broker: describe, create and delete, many at once.
+"""Reads, creates and deletes access rules on the broker, many at a time.
 
-In the numbers of Kafka's protocol: kafka-python 3.0.12 cannot read a rule whose operation it has no name for.
+It uses the numbers of Kafka's protocol: kafka-python 3.0.12 cannot read a rule whose operation it has no name for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from exchange.errors import ConfigError
 
 _AT_ONCE = 1000
 _ANY = 1
-# By Kafka's number; the first two are for filters only.
+# Words by Kafka's number; the first two are only for filters.
 _KINDS = ("unknown", "any", "topic", "group", "cluster", "transactional-id", "delegation-token", "user")
 _PATTERNS = ("unknown", "any", "match", "literal", "prefixed")
 _OPERATIONS = (
@@ -28,14 +28,14 @@ _PERMISSIONS = ("unknown", "any", "deny", "allow")
 
 
 class AccessRefusedError(ConfigError):
-    """Kafka will not have an access rule."""
+    """Kafka does not accept an access rule."""
 
     code = "access-refused"
     remedy = "look at the controller's log"
 
 
 def describe(client: KafkaAdminClient) -> frozenset[Rule] | None:
-    """Every access rule of the cluster; None where it has no authorizer."""
+    """Every access rule of the cluster; None if the cluster has no authorizer."""
     response = ask(client, DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY, min_version=1))
     error = kafka.errors.for_code(response.error_code)
     if error is kafka.errors.SecurityDisabledError:
@@ -58,14 +58,14 @@ def describe(client: KafkaAdminClient) -> frozenset[Rule] | None:
 
 
 def create(client: KafkaAdminClient, rules: Collection[Rule]) -> None:
-    """Add the rules; those that are there already stay as they are."""
+    """Add the rules; rules that exist already stay as they are."""
     for some in _slices(rules):
         response = ask(client, CreateAclsRequest([_numbers(rule) for rule in some], min_version=1))
         _raise_first([result.error_code for result in response.results], "add")
 
 
 def delete(client: KafkaAdminClient, rules: Collection[Rule]) -> None:
-    """Remove exactly these rules; those that are not there do not matter."""
+    """Remove exactly these rules; rules that do not exist are ignored."""
     for some in _slices(rules):
         results = ask(client, DeleteAclsRequest([_numbers(rule) for rule in some], min_version=1)).filter_results
         matched = [acl.error_code for result in results for acl in result.matching_acls or ()]
@@ -87,14 +87,14 @@ def _slices(rules: Iterable[Rule]) -> Iterable[list[Rule]]:
 
 
 def _numbers(rule: Rule) -> tuple[int, str, int, str, str, int, int]:
-    """The rule as Kafka's protocol has it, to be created, or as the filter that only it passes."""
+    """The rule in the form of Kafka's protocol: for creating it, or as a filter that matches only it."""
     kind, pattern = _number(_KINDS, rule.kind), _number(_PATTERNS, rule.pattern)
     operation, permission = _number(_OPERATIONS, rule.operation), _number(_PERMISSIONS, rule.permission)
     return kind, rule.name, pattern, rule.principal, rule.host, operation, permission
 
 
 def _word(words: Sequence[str], number: int) -> str:
-    """The word for a number of the protocol, or the number if it has none.
+    """The word for a number of the protocol; the number itself if it has no word.
 
     >>> _word(_OPERATIONS, 3), _word(_OPERATIONS, 99)
     ('read', '99')

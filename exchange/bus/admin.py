@@ -1,4 +1,4 @@
-"""What an administrator does on the cluster: topics, access rules, byte rates, members of groups."""
+"""An administrator's work on the cluster: topics, access rules, byte rates, members of groups."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _POLL_S = 0.05
 
 
 class TopicRefusedError(ConfigError):
-    """Kafka will not have a topic as the contract describes it."""
+    """Kafka does not accept a topic as the contract describes it."""
 
     code = "topic-refused"
     remedy = "correct the subject's `topic` in the contract, or the cluster"
 
 
 class Admin:
-    """An administrator's connection, as a context manager; every method raises the bus's errors."""
+    """An administrator's connection, used in a `with` block; every method raises the bus's errors."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -53,12 +53,12 @@ class Admin:
         self._client.close()
 
     def cluster_id(self) -> str:
-        """Kafka's own name of the cluster, the same for ever."""
+        """Kafka's own id of the cluster, which never changes."""
         with translated("describe the cluster"):
             return str(self._client.describe_cluster()["cluster_id"])
 
     def topics(self) -> dict[str, Topic]:
-        """Every topic but Kafka's internal ones, with the configs that were set for it."""
+        """Every topic except Kafka's internal ones, with the configs that were set for it."""
         with translated("describe topics"):
             found = [t for t in self._client.describe_topics() if not t["is_internal"] and not t["error_code"]]
             configs: dict[str, dict[str, str]] = {}
@@ -70,7 +70,7 @@ class Admin:
         }
 
     def create(self, topics: Mapping[str, Topic]) -> None:
-        """Create topics and wait until each can be written; TopicRefusedError says which Kafka will not have."""
+        """Create topics and wait until each can be written; raises TopicRefusedError with those that Kafka refuses."""
         for some in _slices(list(topics), _CREATE_AT_ONCE):
             wanted: dict[str, Any] = {
                 name: {
@@ -86,12 +86,12 @@ class Admin:
                 self._client.wait_for_topics(some, timeout_ms=_READY_MS)
 
     def add_partitions(self, topic: str, total: int) -> None:
-        """Let the topic have that many partitions."""
+        """Increase the topic's partitions to `total`."""
         with translated(f"add partitions to {topic}"):
             self._client.create_partitions({topic: total})
 
     def alter(self, topic: str, configs: Mapping[str, str]) -> None:
-        """Set these configs of the topic and leave its others alone."""
+        """Set these configs of the topic; its other configs stay."""
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(configs))
         with translated(f"configure {topic}"):
             result = self._client.alter_configs([resource], incremental=True)
@@ -108,12 +108,12 @@ class Admin:
                 time.sleep(_POLL_S)
 
     def access(self) -> frozenset[Rule] | None:
-        """Every access rule of the cluster, others' included; None where it has no authorizer."""
+        """Every access rule of the cluster, including other people's; None if the cluster has no authorizer."""
         with translated("describe access rules"):
             return acls.describe(self._client)
 
     def allow(self, rules: Collection[Rule]) -> None:
-        """Add access rules and wait until they are in force; AccessRefusedError where Kafka will not have one."""
+        """Add access rules and wait until they are in force; raises AccessRefusedError if Kafka does not accept one."""
         if rules:
             with translated("add access rules"):
                 acls.create(self._client, rules)
@@ -139,7 +139,7 @@ class Admin:
             self._wait(lambda: _have(self.rates(), wanted), "byte rates")
 
     def _wait(self, done: Callable[[], bool], what: str, *, timeout_s: float = 30.0) -> None:
-        """Wait until the broker has heard of what its controller has already decided."""
+        """Wait until the broker has heard what its controller decided."""
         deadline = time.monotonic() + timeout_s
         while not done():
             if time.monotonic() > deadline:
@@ -147,7 +147,7 @@ class Admin:
             time.sleep(_POLL_S)
 
     def clients(self, group: str, *, timeout_s: float = 30.0) -> set[str]:
-        """The client ids of a group's members; empty where there is no such group.
+        """The client ids of a group's members; empty if there is no such group.
 
         Waits while the group's coordinator is being elected or loaded, as after a broker's start.
         """
@@ -155,14 +155,14 @@ class Admin:
             return _patiently(lambda: self._members(group), timeout_s)
 
     def committed(self, group: str, place: Partition, *, timeout_s: float = 30.0) -> tuple[int, str] | None:
-        """The offset that the group committed for a partition, and the note with it; None where it did not."""
+        """The group's committed offset for a partition and the note stored with it; None if it committed nothing."""
         tp = TopicPartition(*place)
         with translated(f"read what group {group} has committed"):
             found = _patiently(lambda: self._client.list_group_offsets({group: [tp]}), timeout_s)[group].get(tp)
         return None if found is None or found.offset < 0 else (found.offset, found.metadata)
 
     def commit(self, group: str, place: Partition, offset: int, note: str, *, timeout_s: float = 30.0) -> None:
-        """Commit an offset with a note for a group without members."""
+        """Commit an offset with a note, for a group that has no members."""
         tp = TopicPartition(*place)
         offsets = {tp: OffsetAndMetadata(offset, note, -1)}
 
@@ -175,9 +175,9 @@ class Admin:
             _patiently(ask, timeout_s)
 
     def transactional_ids(self, prefix: str, *, timeout_s: float = 30.0) -> set[str]:
-        """The transactional ids with that prefix under which a producer was opened in the last days (Kafka says: 7).
+        """The transactional ids with that prefix under which a producer was opened lately (Kafka's default: 7 days).
 
-        Also those without an open transaction. Waits while a coordinator is being elected or loads its part.
+        Includes ids without an open transaction. Waits while a coordinator is being elected or loaded.
         """
         with translated("list transactions"):
             listed = _patiently(self._client.list_transactions, timeout_s)
@@ -185,18 +185,19 @@ class Admin:
         return {name for name in names if name.startswith(prefix)}
 
     def fence(self, transactional_ids: Collection[str]) -> set[str]:
-        """Abort what is open under these ids, and have everything refused that their producers still send.
+        """Abort what is open under these ids, and make Kafka refuse whatever their producers still send.
 
-        Returns when that is done, with those that were not fenced already; TransientError where one could not be.
+        Returns when that is done, with the ids that were not fenced already; raises TransientError if one could not
+        be fenced.
         """
         with translated("fence producers"):
             left = set(transactional_ids) - fenced(self._client, transactional_ids)
             for name in fence(self._client, left):
-                Producer(self._cluster, name).discard()  # slower: it looks for the coordinator until it has it
+                Producer(self._cluster, name).discard()  # slower: it searches until it finds the coordinator
         return left
 
     def _members(self, group: str) -> set[str]:
-        # To describe a group that nobody ever joined would make a new cluster create its offsets topic first.
+        # Describing a group that nobody ever joined would make a new cluster create its offsets topic first.
         if all(known["group_id"] != group for known in self._client.list_groups()):
             return set()
         described = self._client.describe_groups([group])
@@ -212,7 +213,7 @@ class Admin:
 
 
 def _patiently(ask: Callable[[], ANSWER], timeout_s: float) -> ANSWER:
-    """The answer, asked for again while Kafka cannot say for now."""
+    """Ask until Kafka answers: it may be unable to for a moment."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:

@@ -1,4 +1,4 @@
-"""How to reach Kafka: the parameters that every client shares, and its errors as ours."""
+"""How to reach Kafka: the parameters that all clients share, and the translation of Kafka's errors."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from exchange.settings import Settings
 
 
 class BusUnavailableError(TransientError):
-    """Kafka did not do what was asked, and may do it later."""
+    """Kafka did not do what was asked; it may do so later."""
 
     code = "bus-unavailable"
     remedy = "see that Kafka runs and can be reached; daemons try again by themselves"
 
 
 class UnendedTransactionError(TransientError):
-    """Kafka does not say where a group goes on until a transaction has ended, and that takes too long."""
+    """Kafka does not tell a group's offsets until a transaction has ended, and that takes too long."""
 
     code = "unended-transaction"
     remedy = "wait a minute; if it stays, Kafka has lost the end: see docs/administrator.md (lost power)"
 
 
 class BusForbiddenError(ConfigError):
-    """Kafka refuses this principal."""
+    """Kafka refuses this principal the access."""
 
     code = "bus-forbidden"
     remedy = "let an administrator run `exchange apply`, or use credentials that may"
@@ -52,7 +52,7 @@ class BusLoginError(ConfigError):
 
 
 class BusUntrustedError(ConfigError):
-    """What answers is not the broker that the certificate authority vouches for."""
+    """What answers is not a broker that the certificate authority vouches for."""
 
     code = "bus-untrusted"
     remedy = "see that the credential file names this cluster's certificate authority"
@@ -62,7 +62,7 @@ class BusUntrustedError(ConfigError):
 class Cluster:
     """A Kafka cluster as one client sees it; `client_id` names the client in the broker's logs.
 
-    Without `security` nothing is encrypted and nobody logs in: for a Kafka whose owner wants that.
+    Without `security`, nothing is encrypted and nobody logs in: for owners of a Kafka who want it so.
     """
 
     bootstrap_servers: str
@@ -72,13 +72,13 @@ class Cluster:
     def config(self) -> dict[str, Any]:
         """The keyword arguments that every kafka-python client takes.
 
-        BusUntrustedError where the file of the authority is missing or holds no certificate.
+        Raises BusUntrustedError if the authority's certificate file is missing or holds no certificate.
         """
         shared: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers.split(","),
             "client_id": self.client_id,
             "kafka_client": NetClient,
-            # As Java's clients: kafka-python's 30 s are what a broker that is back after 15 s would be waited for.
+            # As Java's clients do. With kafka-python's 30 s, clients of a broker that is back after 15 s wait for 30.
             "reconnect_backoff_max_ms": 1_000,
         }
         if self.security is None:
@@ -93,15 +93,16 @@ class Cluster:
 
 
 def connect(settings: Settings, client_id: str, principal: str) -> Cluster:
-    """The settings' cluster as that principal sees it, or as the one of EXCHANGE_CREDENTIALS.
+    """The settings' cluster with that principal's login, or with the login in EXCHANGE_CREDENTIALS.
 
-    CredentialsError where its credential file cannot be used; without one, Kafka is reached without a login.
+    Raises CredentialsError if the credential file cannot be used. If there is none, Kafka is reached without a
+    login.
     """
     return Cluster(settings.bootstrap_servers, client_id, credentials.find(settings, principal))
 
 
 def _trust(security: Security) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the host's name checked, as by `ssl.create_default_context`."""
+    """TLS 1.2 or newer, with a check of the host's name, as `ssl.create_default_context` does."""
     try:
         return ssl.create_default_context(cafile=security.ca)
     except (OSError, ssl.SSLError) as error:
@@ -110,14 +111,14 @@ def _trust(security: Security) -> ssl.SSLContext:
 
 
 def ask(client: KafkaAdminClient, request: Any) -> Any:
-    """The answer to a request of Kafka's protocol, for which kafka-python has no call that would do."""
+    """Send a request of Kafka's protocol for which kafka-python has no suitable call, and return the answer."""
     manager = raw.connections(client)
     return manager.run(manager.send, request)
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raise kafka-python's errors as the exchange's; what is no refusal of any kind becomes BusUnavailableError."""
+    """Raise kafka-python's errors as the exchange's; an error that is not a refusal becomes BusUnavailableError."""
     try:
         yield
     except kafka.errors.AuthorizationError as error:

@@ -1,4 +1,4 @@
-"""Read record batches, raw and in order."""
+"""Reads record batches, raw and in order."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ JOIN_S = 5.0
 
 
 class NotInGroupError(TransientError):
-    """The consumer is not, or no longer, a member of its group: what it holds may be another's by now."""
+    """The consumer is not, or no longer, a member of its group: others may own its partitions by now."""
 
     code = "not-in-group"
     remedy = "wait: it joins again, and reads on from what was committed"
 
 
 class Membership(NamedTuple):
-    """Which generation of the group the consumer is in; offsets commit only under it (KIP-447).
+    """The consumer's generation in its group; offsets are committed under exactly this generation (KIP-447).
 
-    `topic_ids` are those of the topics whose offsets they are.
+    `topic_ids` are the ids of the topics whose offsets are committed.
     """
 
     group: str
@@ -46,17 +46,16 @@ class Membership(NamedTuple):
 
 
 class Consumer:
-    """Raw batches of topics: as a member of a group, or of assigned partitions from given offsets.
+    """Reads raw batches, either as a member of a group or from given offsets of assigned partitions.
 
-    `isolation` is read_committed or read_uncommitted. With `control`, transaction markers come too.
-    A group starts at the committed offset, else at 0; `on_revoked` is called, inside of
-    `poll`, with the partitions that the group takes away; those that come back start at their
-    committed offsets again, so that what was polled of them has to be dropped. The broker answers a
-    fetch at once when there is something, else after `idle_ms`.
+    `isolation` is read_committed or read_uncommitted. With `control`, transaction markers are returned too.
+    A group starts at its committed offset, or at 0 if there is none. When the group takes partitions away,
+    `poll` calls `on_revoked` with them; drop what was polled of them, because partitions that come back start
+    at their committed offsets again. The broker answers a fetch as soon as it has data, or after `idle_ms`.
 
-    Never passes over a record in silence: where Kafka no longer keeps what comes next, or the topic is not the one
-    that was read before, `poll` raises GapError. The partition then stands still until `pass_over`; the next
-    `poll` goes on with the others.
+    Never skips a record silently: if Kafka no longer keeps the next records, or the topic is not the one that was
+    read before, `poll` raises GapError. That partition then stands still until `pass_over`; the next `poll` goes
+    on with the others.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class Consumer:
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=2_000,
                 metadata_max_age_ms=30_000,
-                # A poll sleeps for so long where a response arrives just while it looks whether one is under way.
+                # A poll sleeps this long if a response arrives just while it checks whether a request is under way.
                 retry_backoff_ms=5,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
@@ -108,9 +107,9 @@ class Consumer:
             self.subscribe(topics)
 
     def assign(self, assignment: Mapping[Partition, int], topic_ids: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Read these partitions, from these offsets, instead of what was read before.
+        """Read these partitions from these offsets, and nothing else from now on.
 
-        The offsets are those of the topics with these ids; of topics without one, of whatever has the name now.
+        The offsets belong to the topics with these ids; a topic without an id is whichever has the name now.
         """
         partitions = {TopicPartition(*tp): offset for tp, offset in assignment.items()}
         self._gaps = ()
@@ -120,14 +119,14 @@ class Consumer:
         self._watch.expect(topic_ids)
 
     def subscribe(self, topics: Sequence[str], topic_ids: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Read these topics as a member of the group from now on; where it committed nothing, those with these ids."""
+        """Read these topics as a member of the group. If it has committed nothing, the topics must have these ids."""
         self._topic_ids = topic_ids
         self._consumer.subscribe(topics=list(topics), listener=_Listener(self._leave, self._take))
 
     def poll(self, timeout_s: float) -> list[RawBatch]:
-        """The next batches, in order per partition; empty after the timeout. TransientError: try again.
+        """The next batches, in order per partition; none after the timeout. On TransientError, try again.
 
-        Takes up to `JOIN_S` longer while the group shares out its partitions. GapError names partitions that stand
+        Takes up to `JOIN_S` longer while the group assigns its partitions. Raises GapError with partitions that stand
         still from now on.
         """
         with translated("fetch"):
@@ -140,14 +139,14 @@ class Consumer:
             try:
                 polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
             except NoOffsetForPartitionError:
-                return []  # assigned just now
+                return []  # they were assigned just now
             except (OffsetOutOfRangeError, LogTruncationError) as error:
-                # What else had been fetched comes with the next poll.
+                # Other data that was fetched comes with the next poll.
                 self._stand_still(gaps.of_error(self._consumer, error, self._watch))
                 return []
             raise_refusal(self._consumer)
             if self._unplaced:
-                return []  # what was polled meanwhile may begin anywhere: begin at the committed offsets
+                return []  # this data may begin at any offset, but reading has to begin at the committed ones
             if recreated := self._watch.recreated(self._consumer, polled):
                 self._stand_still(recreated)
                 polled = {tp: batches for tp, batches in polled.items() if tp not in self._consumer.paused()}
@@ -163,7 +162,7 @@ class Consumer:
         self._unplaced = set(assigned)
 
     def _find_places(self) -> None:
-        """Go to the committed offsets of what was assigned anew or is to be rewound."""
+        """Seek to the committed offsets of partitions that were newly assigned or are to be rewound."""
         places = raw.committed(self._consumer, self._unplaced & self._consumer.assignment(), self._topic_ids)
         for tp, place in places.items():
             self._consumer.seek(tp, place.offset)
@@ -179,7 +178,7 @@ class Consumer:
         self._gaps += found
 
     def pass_over(self, gap: Gap) -> None:
-        """Go on behind a gap: its records are never read."""
+        """Go on after a gap; its records are never read."""
         tp = TopicPartition(gap.topic, gap.partition)
         self._consumer.seek(tp, gap.next)
         self._watch.expect({gap.topic: gap.topic_id})
@@ -187,55 +186,55 @@ class Consumer:
         self._still.discard(tp)
 
     def gaps(self, partitions: Iterable[Partition], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
-        """Where the group cannot go on without leaving records out, of these partitions. Needs no membership."""
+        """The gaps in these partitions, by the group's committed offsets. The consumer need not be a member."""
         with translated("read committed offsets"):
             tps = [TopicPartition(*tp) for tp in partitions]
             return gaps.before(self._consumer, raw.committed(self._consumer, tps, topic_ids))
 
     def gaps_before(self, places: Mapping[Partition, int], topic_ids: Mapping[str, str]) -> tuple[Gap, ...]:
-        """Where a reader at these offsets of these topics cannot go on without leaving records out."""
+        """The gaps that a reader at these offsets of these topics would meet."""
         with translated("read offsets"):
             positions = {TopicPartition(*tp): Position(at, topic_ids.get(tp[0], "")) for tp, at in places.items()}
             return gaps.before(self._consumer, positions)
 
     def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
-        """The ids of the topics that there are; a topic that is deleted and made anew has another one."""
+        """The ids of those of the topics that exist; a topic that is deleted and created again gets a new id."""
         with translated("read metadata"):
             there = [topic for topic in topics if self._consumer.partitions_for_topic(topic)]
         return {topic: raw.topic_id(self._consumer, topic) for topic in there}
 
     def membership(self) -> Membership:
-        """The generation that the group is in now; NotInGroupError where this consumer is not in it."""
+        """The group's present generation; raises NotInGroupError if this consumer is not part of it."""
         now = self._consumer.group_metadata()
         if now.state is not MemberState.STABLE or now.generation_id < 0 or not now.member_id:
             raise NotInGroupError("this router is not in its group")
         return Membership(now.group_id, now.generation_id, now.member_id, dict(self._watch.expected))
 
     def pause(self, partitions: Iterable[Partition]) -> None:
-        """Fetch nothing of these partitions, those of them that are assigned, until they are resumed."""
+        """Stop fetching these partitions (those that are assigned) until they are resumed."""
         self._consumer.pause(*self._assigned(partitions))
 
     def resume(self, partitions: Iterable[Partition]) -> None:
-        """Fetch paused partitions again, from where they stand."""
+        """Fetch paused partitions again, from where they stopped."""
         self._consumer.resume(*self._assigned(partitions))
 
     def rewind(self, partitions: Iterable[Partition] | None = None) -> None:
-        """Go back to the committed offsets of these partitions (None: all), with the next `poll`."""
+        """With the next `poll`, go back to the committed offsets of these partitions (None: all)."""
         self._unplaced |= self._consumer.assignment() if partitions is None else self._assigned(partitions)
 
     def _assigned(self, partitions: Iterable[Partition]) -> set[TopicPartition]:
         return {TopicPartition(*place) for place in partitions}.intersection(self._consumer.assignment())
 
     def assigned(self) -> set[Partition]:
-        """The partitions that this consumer reads."""
+        """The partitions assigned to this consumer."""
         return {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
 
     def positions(self) -> dict[Partition, tuple[int, int]]:
-        """Per partition (next offset to read, high watermark), as known from the last fetches."""
+        """Per partition (next offset to read, high watermark), as of the last fetches."""
         return {(tp.topic, tp.partition): ends for tp, ends in raw.high_watermarks(self._consumer).items()}
 
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Where each partition ends now (under read_committed: its last stable offset)."""
+        """The present end of each partition (under read_committed: its last stable offset)."""
         with translated("read end offsets"):
             ends = self._consumer.end_offsets([TopicPartition(*tp) for tp in partitions])
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
@@ -247,7 +246,7 @@ class Consumer:
         return {(tp.topic, tp.partition): offset for tp, offset in begins.items()}
 
     def offsets_at(self, partitions: Iterable[Partition], time_ms: int) -> dict[Partition, int]:
-        """The first offset of each partition whose record has that time or a later one; the end where there is none."""
+        """The first offset in each partition whose record has that time or a later one; the end if there is none."""
         asked = {TopicPartition(*tp): time_ms for tp in partitions}
         with translated("find offsets by time"):
             found = self._consumer.offsets_for_times(asked)
@@ -256,25 +255,25 @@ class Consumer:
         return {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 
     def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Where the group goes on in each partition; one that it never committed is absent. Needs no membership."""
+        """The group's committed offset in each partition that has one. The consumer need not be a member."""
         with translated("read committed offsets"):
             known = raw.committed_offsets(self._consumer, [TopicPartition(*tp) for tp in partitions])
         return {(tp.topic, tp.partition): at.offset for tp, at in known.items()}
 
     def partitions(self, topic: str) -> list[int]:
-        """The topic's partitions; empty where it does not exist."""
+        """The topic's partitions; empty if it does not exist."""
         with translated("read metadata"):
             return sorted(self._consumer.partitions_for_topic(topic) or ())
 
     def missing(self) -> dict[str, bool]:
-        """The subscribed topics that are not there as far as is known, and whether this principal may not see them.
+        """The subscribed topics that seem not to exist; the value says whether this principal may not see them.
 
-        Right after `subscribe` that may be all.
+        Right after `subscribe`, these can be all of them.
         """
         return raw.missing_topics(self._consumer)
 
     def refresh(self) -> None:
-        """Look for topics and partitions that are new, without waiting: the group then shares them out."""
+        """Look for new topics and partitions, without waiting; the group then assigns them."""
         raw.refresh(self._consumer)
 
     def close(self) -> None:
@@ -308,9 +307,9 @@ class _Listener(ConsumerRebalanceListener):
 def gaps_of_group(
     cluster: Cluster, group: str, topics: Iterable[str], topic_ids: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Gap, ...]:
-    """Where that group cannot go on in these topics without leaving records out, by what it has committed.
+    """The gaps that the group would meet in these topics, by its committed offsets.
 
-    Where it committed nothing, it has to find the topics with these ids.
+    If it has committed nothing in a partition, the topic must have its id in `topic_ids`.
     """
     with Consumer(cluster, group=group) as consumer:
         places = [(topic, partition) for topic in topics for partition in consumer.partitions(topic)]

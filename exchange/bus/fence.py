@@ -1,7 +1,7 @@
-"""Shut out producers: what they have begun under a transactional id can no longer be committed.
+"""Fences producers: what they began under a transactional id can no longer be committed.
 
-Does over an administrator's connection what Java's `Admin.fenceProducers` does (KIP-664), which
-kafka-python 3.0.12 has not.
+It does over an administrator's connection what Java's `Admin.fenceProducers` does (KIP-664), which
+kafka-python 3.0.12 lacks.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from kafka.protocol.producer import InitProducerIdRequest
 from exchange.bus import raw
 
 _TIMEOUT_MS = 15_000
-_AT_ONCE = 5  # kafka-python refuses more that are under way on one connection
+_AT_ONCE = 5  # kafka-python allows no more requests under way on one connection
 _MARK_MS = 11_317
-"""The transaction timeout by which `fenced` knows what `fence` has opened: no producer has just this one."""
+"""A transaction timeout that no producer uses; by it `fenced` recognises producers that `fence` opened."""
 
 _POLL_S = 0.01
 
 
 def fence(client: KafkaAdminClient, transactional_ids: Collection[str]) -> set[str]:
-    """Open a producer under each id: what others have open under it is aborted, and refused from now on.
+    """Open a producer under each id; this aborts what others have open under it and shuts them out.
 
-    Returns when that is done, with the ids for which this client could not do it: a coordinator moved, say.
-    Nothing keeps the others from opening a producer of their own again.
+    Returns when that is done, with the ids for which it failed, for example because a coordinator moved. The others
+    can still open a producer of their own again.
     """
     left, failed = set(transactional_ids), set()
     deadline = time.monotonic() + _TIMEOUT_MS / 1000
     while left:
         for name, error in _init(client, sorted(left)).items():
             if error is kafka.errors.ConcurrentTransactionsError and time.monotonic() < deadline:
-                continue  # what was open is being aborted
+                continue  # Kafka is aborting what was open
             left.discard(name)
             if error is not kafka.errors.NoError:
                 failed.add(name)
@@ -46,14 +46,14 @@ def fence(client: KafkaAdminClient, transactional_ids: Collection[str]) -> set[s
 
 
 def fenced(client: KafkaAdminClient, transactional_ids: Collection[str]) -> set[str]:
-    """Those of the ids under which nobody has opened a producer since they were fenced: nobody to shut out.
+    """The ids that are still fenced: nobody opened a producer under them since.
 
-    To be asked instead of fencing them again, which takes long where there are many, and makes Kafka keep
-    them for another week. None where Kafka cannot say.
+    Ask this before fencing them again, which takes long for many ids and makes Kafka keep them for another week.
+    Empty if Kafka cannot say.
     """
     try:
         found = client.describe_transactions(transactional_ids)
-    except (kafka.errors.KafkaError, ValueError):  # moving just now, or in a state that kafka-python does not know
+    except (kafka.errors.KafkaError, ValueError):  # a coordinator is moving, or kafka-python does not know the state
         return set()
     return {
         name
@@ -63,7 +63,7 @@ def fenced(client: KafkaAdminClient, transactional_ids: Collection[str]) -> set[
 
 
 def _init(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, type[Exception]]:
-    """Ask each id's coordinator for a new producer epoch, some at once; the answers' errors."""
+    """Ask each id's coordinator for a new producer epoch, a few at a time; return the errors of the answers."""
 
     async def ask() -> dict[str, type[Exception]]:
         coordinators = await raw.coordinators(client, names)

@@ -1,4 +1,4 @@
-"""Find gaps: whether Kafka still keeps what a consumer is to read next, in the very topic that it read before."""
+"""Finds gaps: does Kafka still keep what a consumer is to read next, and is it still the same topic?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exchange.records.header import RawBatch
 
 
 def at(consumer: KafkaConsumer, places: Mapping[TopicPartition, Position]) -> tuple[Gap, ...]:
-    """The gaps before these places, of the partitions that there are."""
+    """The gaps before these positions, in partitions that exist."""
     there = [tp for tp in places if tp.partition in (consumer.partitions_for_topic(tp.topic) or ())]
     begins = consumer.beginning_offsets(there)
     found = []
@@ -30,7 +30,7 @@ def at(consumer: KafkaConsumer, places: Mapping[TopicPartition, Position]) -> tu
 
 
 def before(consumer: KafkaConsumer, places: Mapping[TopicPartition, Position]) -> tuple[Gap, ...]:
-    """The gaps before these places, also of partitions that end before they get there."""
+    """The gaps before these positions, including those in partitions that end before them."""
     found = at(consumer, places)
     left = places.keys() - {TopicPartition(gap.topic, gap.partition) for gap in found}
     ends = consumer.end_offsets([tp for tp in left if tp.partition in (consumer.partitions_for_topic(tp.topic) or ())])
@@ -40,11 +40,11 @@ def before(consumer: KafkaConsumer, places: Mapping[TopicPartition, Position]) -
 def of_error(
     consumer: KafkaConsumer, error: OffsetOutOfRangeError | LogTruncationError, watch: Watch
 ) -> tuple[Gap, ...]:
-    """The gaps at the places where the client refuses to go on."""
+    """The gaps at the positions where the client refuses to go on."""
     is_cut = isinstance(error, LogTruncationError)
     refused: Mapping[TopicPartition, Any] = error.divergent_offsets if is_cut else error.args[0]
     places = {tp: Position(raw.position(consumer, tp), watch.expected.get(tp.topic, "")) for tp in refused}
-    consumer.topics()  # the topic may have been made anew: ask for its id
+    consumer.topics()  # the topic may have been created again; this asks for its id
     found = before(consumer, places)
     left = places.keys() - {TopicPartition(gap.topic, gap.partition) for gap in found}
     known = {tp: refused[tp].offset for tp in left if is_cut and refused[tp] is not None}
@@ -62,9 +62,9 @@ def _cut(
 
 
 class Watch:
-    """Sees by its id that a topic was deleted and made anew while a consumer was reading it.
+    """Notices by its id that a topic was deleted and created again while a consumer reads it.
 
-    `expected` has the ids that the topics had when their offsets were told.
+    `expected` holds the ids that the topics had when their offsets were given.
     """
 
     def __init__(self) -> None:
@@ -72,16 +72,16 @@ class Watch:
         self._seen = 0.0
 
     def expect(self, topic_ids: Mapping[str, str]) -> None:
-        """From now on these topics are to have these ids; an empty one says nothing."""
+        """Expect these topics to have these ids from now on; an empty id expects nothing."""
         self.expected |= {topic: topic_id for topic, topic_id in topic_ids.items() if topic_id}
         self._seen = 0.0
 
     def recreated(
         self, consumer: KafkaConsumer, polled: Mapping[TopicPartition, Sequence[RawBatch]]
     ) -> tuple[Gap, ...]:
-        """The gaps of assigned partitions whose topic has another id, since that was last asked.
+        """The gaps in assigned partitions whose topic has a new id, if metadata is newer than at the last call.
 
-        `polled` moved the positions; it may be of either topic.
+        `polled` has already moved the positions; its data may come from the old topic or from the new one.
         """
         age = raw.metadata_age(consumer)
         if age == self._seen:

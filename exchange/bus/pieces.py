@@ -1,7 +1,7 @@
-"""Requests to produce, sent from where their records lie.
+"""Encodes requests to produce without copying their records.
 
-kafka-python copies all records of a request twice to encode it, into fresh memory each time. Here a request is a
-list of pieces, and a batch is one of them, as it is: the inboxes of one view share its records.
+kafka-python copies all records of a request twice to encode it, each time into fresh memory. Here a request is a
+list of pieces, and each batch is one piece, unchanged: the inboxes of one view share its records.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Piece = bytes | bytearray | memoryview
 
 
 def encode(request: ProduceRequest) -> list[Piece]:
-    """A produce request of version 9 with its header, framed. Source: ProduceRequest.json of Kafka 2.4, KIP-482.
+    """A framed produce request of version 9 with its header. Source: ProduceRequest.json of Kafka 2.4, KIP-482.
 
-    The records of a partition are a pair (head, body), or what kafka-python's own producer made. What is copied
-    is what stands between two bodies.
+    The records of a partition are a pair (head, body), or bytes made by kafka-python's own producer. Only what is
+    between two bodies is copied.
     """
-    assert request.API_VERSION == 9, "the first one with tags, which every broker has that can do KIP-447"
+    assert request.API_VERSION == 9, "the first version with tags; every broker that supports KIP-447 has it"
     pieces: list[Piece] = []
     plain = bytearray(4) + request.encode_header(flexible=True)
     plain += _TEXT.encode(request.transactional_id, compact=True)

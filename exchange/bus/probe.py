@@ -9,9 +9,9 @@ from exchange.bus.connection import BusUnavailableError, Cluster, translated
 
 
 def cluster_id(cluster: Cluster, *, timeout_s: float = 5.0) -> str | None:
-    """The id of the cluster once it answers a client with at least one broker in it; else None.
+    """The cluster's id if it answers with at least one broker; None otherwise.
 
-    BusLoginError and BusUntrustedError where something answers that will not have this client, or is not the cluster.
+    Raises BusLoginError or BusUntrustedError if something answers that refuses this client or is not the cluster.
     """
     timeout_ms = int(timeout_s * 1000)
     try:

@@ -1,4 +1,4 @@
-"""Write record batches exactly once: transactions that either surely commit or are thrown away."""
+"""Writes record batches exactly once: a transaction either surely commits or is thrown away."""
 
 from __future__ import annotations
 
@@ -23,30 +23,29 @@ if TYPE_CHECKING:  # loading the kernels takes a command half a second
     from exchange.records.build import Batch
 
 MAX_REQUEST_BYTES = 16 << 20
-PATIENCE_S = 2.0  # with one partition: a new leader is there sooner, and others wait as long
+PATIENCE_S = 2.0  # to wait for one partition: a new leader is elected sooner, and the others wait with it
 
 
 class TransactionDoubtError(TransientError):
-    """Whether the transaction took effect is not certain: it is thrown away and replayed."""
+    """It is uncertain whether the transaction took effect: it is thrown away and replayed."""
 
     code = "transaction-doubt"
     remedy = "wait: it is replayed from the last commit"
 
 
 class FencedError(TransientError):
-    """Someone opened a producer with the same transactional id: what this one has not committed is aborted."""
+    """Someone opened a producer with the same transactional id; what this one had not committed is aborted."""
 
     code = "fenced"
     remedy = "see that no second process runs under the same name"
 
 
 class Producer:
-    """One transactional producer; creating it fences and aborts whatever its predecessor left open.
+    """One transactional producer; creating it fences its predecessor and aborts what that left open.
 
-    On any exception inside of a transaction the underlying client is thrown away, because
-    kafka-python can lose exactly-once silently when one is reused (see docs/decisions); the next
-    transaction starts with a new one. All waits end after `timeout_s`, which is also the
-    transaction timeout at the broker.
+    On any exception inside a transaction the underlying client is thrown away, because kafka-python can
+    silently lose exactly-once if one is used again (see docs/decisions). The next transaction starts with
+    a new client. Every wait ends after `timeout_s`, which is also the transaction timeout at the broker.
     """
 
     def __init__(self, cluster: Cluster, transactional_id: str, *, timeout_s: float = 15.0) -> None:
@@ -82,11 +81,11 @@ class Producer:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Open a transaction; leaving the block commits it, any exception aborts it and is raised.
+        """Open a transaction; leaving the block commits it; an exception aborts it and is raised.
 
-        After a normal return everything in it is committed. TransientError: nothing of it will ever be
-        read as committed, unless it is TransactionDoubtError, when the committed offsets tell. RefusedError
-        names the partitions that took nothing.
+        After a normal return, all of it is committed. After a TransientError, nothing of it will ever be read as
+        committed; the exception is TransactionDoubtError, after which the committed offsets tell. RefusedError names
+        the partitions that accepted nothing.
         """
         self.renew()
         assert self._client is not None
@@ -104,7 +103,7 @@ class Producer:
             raise
 
     def refusals(self, places: Iterable[Partition]) -> dict[Partition, Refusal]:
-        """Those of the partitions that cannot be written, as far as Kafka's metadata tell; outside of a transaction."""
+        """Those of the partitions that cannot be written, by Kafka's metadata; call it outside a transaction."""
         self.renew()
         assert self._client is not None
         named = [TopicPartition(*place) for place in places]
@@ -113,12 +112,12 @@ class Producer:
         return _refusals(writable.unwritable(self._client, named))
 
     def renew(self) -> None:
-        """Open a new client where the last one was thrown away, so that its open transaction is aborted now."""
+        """Open a new client if the last one was thrown away; this aborts that one's open transaction now."""
         if self._client is None:
             self._client = self._open()
 
     def discard(self) -> None:
-        """Throw the client away; the broker aborts its open transaction when the next one opens."""
+        """Throw the client away; the broker aborts its open transaction when the next client opens."""
         if self._client is not None:
             raw.discard(self._client)
             self._client = None
@@ -131,7 +130,7 @@ class Producer:
 
 
 class Transaction:
-    """What is written in one transaction; see `Producer.transaction`."""
+    """One open transaction; see `Producer.transaction`."""
 
     def __init__(self, client: KafkaProducer, timeout_s: float, noted: writable.Refused) -> None:
         self._client = client
@@ -148,14 +147,14 @@ class Transaction:
         return current.producer_id, current.epoch
 
     def begin(self) -> None:
-        """Begin, locally: the broker learns of it with the first write."""
+        """Begin the transaction locally; the broker learns of it with the first write."""
         self._noted.clear()
         self._manager.begin_transaction()
 
     def enlist(self, partitions: Iterable[Partition]) -> None:
-        """Name partitions that will be written, which saves round trips; `send` does not need it.
+        """Name partitions that will be written. This saves round trips; `send` does not need it.
 
-        RefusedError, with nothing sent, where one cannot be written as far as Kafka's metadata tell.
+        Raises RefusedError, with nothing sent, if Kafka's metadata says that one cannot be written.
         """
         named = [TopicPartition(*tp) for tp in partitions]
         self._learn(set(named))
@@ -179,9 +178,9 @@ class Transaction:
     def flush(self) -> list[int]:
         """Wait until the broker has acknowledged every batch sent so far; return when it appended each.
 
-        Times are the broker's, in ms since 1970; -1 where the topic has no LogAppendTime.
-        BusUnavailableError where one failed: a failed batch would otherwise be lost although the
-        commit succeeds. RefusedError where that is about its partition alone.
+        Times are the broker's, in ms since 1970; -1 if the topic has no LogAppendTime. Raises BusUnavailableError if a
+        batch failed, or RefusedError if that concerns its partition alone: without this, the commit would succeed and
+        the batch be lost.
         """
         for batch in self._sent:
             self._wait_for(batch)
@@ -196,7 +195,7 @@ class Transaction:
         return times
 
     def _wait_for(self, batch: ProducerBatch) -> None:
-        """Until it is taken or failed; a partition that does not answer is refused where Kafka says why it does not."""
+        """Wait until the batch is acknowledged or failed; raise RefusedError if Kafka says why it is silent."""
         while not batch.produce_future.wait(min(PATIENCE_S, max(0.0, self._deadline - time.monotonic()))):
             if refused := self._refused():
                 raise RefusedError(refused)
@@ -204,7 +203,7 @@ class Transaction:
                 raise BusUnavailableError(f"{_place(batch)} was not acknowledged in {self._timeout_s} s")
 
     def _refused(self) -> dict[Partition, Refusal]:
-        """The partitions that took nothing, as known now, where that says something about them alone."""
+        """The partitions that accepted nothing so far, if the reason concerns them alone."""
         taken = {batch.topic_partition for batch in self._sent if raw.acknowledged(batch)}
         waiting = {batch.topic_partition for batch in self._sent if batch.final_state is None}
         errors = writable.unwritable(self._client, waiting) | self._noted
@@ -222,10 +221,10 @@ class Transaction:
         wait(self._manager.send_offsets_to_transaction(ends, group), self._client, self._left(), "offsets")
 
     def commit(self) -> None:
-        """Commit; TransactionDoubtError where the client changed its identity on the way.
+        """Commit; raises TransactionDoubtError if the client changed its identity on the way.
 
-        kafka-python answers a broker's INVALID_PRODUCER_EPOCH (this transaction timed out, say) by
-        taking a new epoch by itself, after which the commit "succeeds" without committing anything.
+        When a broker answers INVALID_PRODUCER_EPOCH (for example after this transaction timed out), kafka-python
+        silently takes a new epoch, after which the commit "succeeds" without committing anything.
         """
         self.flush()
         wait(self._manager.begin_commit(), self._client, self._left(), "commit")
@@ -240,7 +239,7 @@ class Transaction:
 
 
 def wait(result: Any, client: KafkaProducer, timeout_s: float, what: str) -> None:
-    """Wait for a transactional request, which kafka-python would do without an end."""
+    """Wait for a transactional request, but not without end, as kafka-python would."""
     raw.wake(client)
     try:
         done = result.wait(timeout_ms=timeout_s * 1000)
@@ -255,6 +254,6 @@ def _place(batch: ProducerBatch) -> str:
 
 
 def _refusals(errors: Mapping[TopicPartition, type[Exception]]) -> dict[Partition, Refusal]:
-    """Without the errors that say nothing about one partition alone."""
+    """The refusals; errors that are not about one partition alone are left out."""
     found = {(tp.topic, tp.partition): refusal(error, (tp.topic, tp.partition)) for tp, error in errors.items()}
     return {place: why for place, why in found.items() if why is not None}

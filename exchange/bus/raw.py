@@ -1,7 +1,7 @@
-"""Whole record batches through kafka-python's own fetcher and sender.
+"""Passes whole record batches through kafka-python's own fetcher and sender.
 
-Everything here leans on internals of kafka-python 3.0.12, which is why that version is pinned
-exactly; ``tests/broker/test_bus_raw.py`` fails when a new version moves them.
+Everything here depends on internals of kafka-python 3.0.12; that is why exactly that version is pinned.
+`tests/broker/test_bus_raw.py` fails if a new version changes them.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _NOTE = "topic "
 
 
 class Position(NamedTuple):
-    """Where a reader goes on in a partition: `offset` in the topic of that id; without an id, in any of the name."""
+    """Where a reader goes on in a partition: `offset` in the topic with that id (empty: whichever has the name)."""
 
     offset: int
     topic_id: str
 
 
 class _RawRecords(Fetcher.PartitionRecords):
-    """Yields whole batches instead of records; aborted transactions are left out as usual."""
+    """Yields whole batches instead of records; like the original, it leaves out aborted transactions."""
 
     yields_control = False
 
@@ -77,12 +77,12 @@ class _RawAndControl(_RawRecords):
 
 
 def fetch_raw(consumer: KafkaConsumer, *, control: bool) -> None:
-    """Make `poll` of this consumer return RawBatch instead of records; `max_poll_records` counts batches."""
+    """Make this consumer's `poll` return RawBatch instead of records; its `max_poll_records` then counts batches."""
     consumer._fetcher.PartitionRecords = _RawAndControl if control else _RawRecords
 
 
 def ask_calmly(consumer: KafkaConsumer) -> None:
-    """Do not ask for a missing topic fifty times a second, as kafka-python does; `refresh` asks for it again."""
+    """Stop kafka-python from asking for a missing topic fifty times a second; `refresh` asks for it again."""
     cluster = consumer._cluster
     update = cluster.update_metadata
 
@@ -101,9 +101,9 @@ def refresh(consumer: KafkaConsumer) -> None:
 
 
 def missing_topics(consumer: KafkaConsumer) -> dict[str, bool]:
-    """The subscribed topics that the newest metadata do not have, and whether that is because of access rules.
+    """The subscribed topics that the newest metadata lack; the value says whether access rules are the reason.
 
-    For a moment after `subscribe`, that is all of them.
+    For a moment after `subscribe`, these are all of them.
     """
     cluster = consumer._cluster
     missing = set(consumer.subscription() or ()) - cluster._partitions.keys()
@@ -111,18 +111,18 @@ def missing_topics(consumer: KafkaConsumer) -> dict[str, bool]:
 
 
 def fetch_ahead(consumer: KafkaConsumer) -> None:
-    """Ask for what comes next, so that it is under way while what has been polled is worked on.
+    """Ask for the next data now, so that it is on its way while the polled data is processed.
 
-    kafka-python does so only where a poll found its records waiting, not where it waited for them.
+    kafka-python does so only if a poll found its records waiting, not if it had to wait for them.
     """
     consumer._fetcher.send_fetches()
 
 
 def forget_assignment(consumer: KafkaConsumer) -> None:
-    """Have no partitions, until the group assigns some: each then starts at its committed offset.
+    """Drop all partitions until the group assigns some; each then starts at its committed offset.
 
-    kafka-python keeps the position of a partition that a member gets again, which would skip what was
-    polled but not committed when the group began to rebalance. Java's client forgets it likewise.
+    When a member gets a partition again, kafka-python keeps its position, which would skip what was polled but not
+    committed before the rebalance. Java's client drops it too.
     """
     consumer._subscription.assign_from_subscribed([])
 
@@ -130,7 +130,7 @@ def forget_assignment(consumer: KafkaConsumer) -> None:
 def committed(
     consumer: KafkaConsumer, partitions: Iterable[TopicPartition], topic_ids: Mapping[str, str]
 ) -> dict[TopicPartition, Position]:
-    """Where the consumer's group goes on in each partition; where it committed nothing, at 0 of those topics."""
+    """The group's position in each partition: its committed offset, or 0 in the topic with that id."""
     asked = list(partitions)
     found = {tp: Position(0, topic_ids.get(tp.topic, "")) for tp in asked}
     known = committed_offsets(consumer, asked)
@@ -140,47 +140,47 @@ def committed(
 def committed_offsets(
     consumer: KafkaConsumer, partitions: Iterable[TopicPartition]
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    """What the consumer's group committed, asked for at once: kafka-python's own call asks for one partition.
+    """The group's committed offsets, for all partitions in one request: kafka-python's own call takes one partition.
 
-    Asked anew: kafka-python would also give the answer to an earlier question that nobody waited for, which may
-    tell what was committed then.
+    This always asks anew. kafka-python could return the answer to an earlier request that nobody waited for, and so
+    an offset that is out of date.
     """
     asked, coordinator = list(partitions), consumer._coordinator
     coordinator._offset_fetch_futures.clear()
     found: dict[TopicPartition, OffsetAndMetadata]
     try:
         found = coordinator.fetch_committed_offsets(asked, timeout_ms=COMMITTED_S * 1000)
-    except KafkaTimeoutError:  # which does not say why
+    except KafkaTimeoutError:  # it does not say why; this request does
         found = coordinator._net.run(coordinator._send_offset_fetch_request, asked)
     return found
 
 
 def note(topic_id: str) -> str:
-    """What is committed beside an offset, so that it is never taken for one of another topic of the same name."""
+    """The note to commit with an offset, so that it is never used for a later topic of the same name."""
     return _NOTE + topic_id
 
 
 def _noted(metadata: str | None) -> str:
-    """The topic's id, where the offset was committed with `note`."""
+    """The topic id in a note; empty if the offset was committed without one."""
     return metadata.removeprefix(_NOTE) if metadata and metadata.startswith(_NOTE) else ""
 
 
 def topic_id(consumer: KafkaConsumer, topic: str) -> str:
-    """The id that the topic has, as the client last heard; empty where it heard of no such topic."""
+    """The topic's id in the client's metadata; empty if they have no such topic."""
     found = consumer._cluster.topic_id(topic)
     return str(found) if found else ""
 
 
 def metadata_age(consumer: KafkaConsumer) -> float:
-    """Changes whenever the client has new metadata."""
+    """A number that changes whenever the client gets new metadata."""
     return float(consumer._cluster._last_successful_refresh_ms)
 
 
 def join(consumer: KafkaConsumer, timeout_s: float) -> None:
-    """Join the group where that is due, with more patience than one poll has.
+    """Join the group if that is due, with more patience than a single poll has.
 
-    kafka-python loses a join that outlives its poll: where only new metadata asked for it, the member has no
-    partitions and sends no heartbeats from then on; else what came of it is thrown away and it begins again.
+    kafka-python loses a join that outlives its poll. If only new metadata asked for the join, the member then has no
+    partitions and sends no heartbeats; otherwise the consumer throws the result away and begins again.
     """
     coordinator = consumer._coordinator
     if coordinator.group_id is None:
@@ -192,14 +192,14 @@ def join(consumer: KafkaConsumer, timeout_s: float) -> None:
 
 
 class _Ready:
-    """A finished batch in the place of kafka-python's MemoryRecordsBuilder."""
+    """A finished batch, in place of kafka-python's MemoryRecordsBuilder."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self.producer_id, self.producer_epoch, self.base_sequence = -1, -1, -1
 
     def append(self, *_: object) -> None:
-        """Nothing can be added."""
+        """Do nothing: the batch is finished."""
 
     def is_full(self) -> bool:
         return True
@@ -214,13 +214,13 @@ class _Ready:
         stamp(self._batch.head, self._batch.body, producer_id, producer_epoch, base_sequence, transactional)
 
     def close(self) -> None:
-        """Closed from the start."""
+        """Do nothing: the batch is closed from the start."""
 
     def size_in_bytes(self) -> int:
         return self._batch.size_bytes
 
     def buffer(self) -> tuple[bytearray, memoryview]:
-        """For `exchange.bus.pieces`."""
+        """The header and the records, as `exchange.bus.pieces` takes them."""
         return self._batch.head, self._batch.body
 
     def compression_rate(self) -> float:
@@ -228,22 +228,22 @@ class _Ready:
 
 
 def enlist(producer: KafkaProducer, partitions: list[TopicPartition]) -> None:
-    """Name the partitions that the open transaction will write, so that they are added in one request."""
+    """Name the partitions that the open transaction will write, so that one request adds them all."""
     for tp in partitions:
         producer._transaction_manager.maybe_add_partition_to_transaction(tp)
 
 
 def send_ahead(producer: KafkaProducer) -> None:
-    """Let several batches of one partition be under way at once.
+    """Allow several batches of one partition under way at once.
 
-    kafka-python waits for each, to keep the order through its retries; the broker keeps it too, by
-    the sequence numbers, and refuses a batch that arrives before its predecessor.
+    kafka-python waits for each batch, to keep the order through retries. The broker keeps the order too: by sequence
+    numbers, it refuses a batch that arrives before its predecessor.
     """
     producer._sender.config["guarantee_message_order"] = False
 
 
 def enqueue(producer: KafkaProducer, tp: TopicPartition, ready: Batch) -> ProducerBatch:
-    """Hand one finished batch to the stock sender, which numbers, retries and acknowledges it."""
+    """Hand a finished batch to kafka-python's sender, which numbers it, retries it and gets it acknowledged."""
     accumulator = producer._accumulator
     if producer._transaction_manager.is_transactional():
         producer._transaction_manager.maybe_add_partition_to_transaction(tp)
@@ -255,23 +255,23 @@ def enqueue(producer: KafkaProducer, tp: TopicPartition, ready: Batch) -> Produc
 
 
 def wake(producer: KafkaProducer) -> None:
-    """Let the sender look at what was enqueued."""
+    """Wake the sender, so that it looks at what was enqueued."""
     producer._sender.wakeup()
 
 
 def acknowledged(batch: ProducerBatch) -> bool:
-    """Whether the broker took the batch; a failed one also has its future 'succeeded'."""
+    """Whether the broker accepted the batch; the future of a failed batch has also 'succeeded'."""
     return batch.final_state is FinalState.SUCCEEDED
 
 
 def append_time_ms(batch: ProducerBatch) -> int:
-    """When the broker appended an acknowledged batch, in ms since 1970; -1 where the topic keeps producers' times."""
+    """When the broker appended an acknowledged batch, in ms since 1970; -1 if the topic keeps producers' times."""
     _, time_ms, _ = batch.produce_future.value
     return int(time_ms)
 
 
 def is_of_old_producer(batch: ProducerBatch) -> bool:
-    """Whether the broker refused a batch because its producer is not the newest of its transactional id."""
+    """Whether the broker refused a batch because its transactional id has a newer producer."""
     _, _, error_of = batch.produce_future.value
     return error_of is not None and isinstance(error_of(0), InvalidProducerEpochError | ProducerFencedError)
 
@@ -282,29 +282,29 @@ def is_fenced(producer: KafkaProducer) -> bool:
 
 
 def transactions(producer: KafkaProducer) -> Any:
-    """The transaction manager, whose requests can be waited for with a deadline (the public calls cannot)."""
+    """The transaction manager: its requests can be waited for with a deadline, unlike the public calls."""
     return producer._transaction_manager
 
 
 def connections(client: KafkaAdminClient) -> Any:
-    """What a client sends requests through: for those of Kafka's protocol that it has no call for."""
+    """The connections of a client, for requests of Kafka's protocol for which it has no call."""
     return client._manager
 
 
 async def coordinators(client: KafkaAdminClient, names: Sequence[str]) -> Any:
-    """The node that coordinates each transactional id; to be run by the client's `connections`."""
+    """The node that coordinates each transactional id; run it on the client's `connections`."""
     return await client._find_coordinator_ids(names, key_type=CoordinatorType.TRANSACTION)
 
 
 def discard(producer: KafkaProducer) -> None:
-    """Close the producer at once, whatever is under way; never blocks."""
+    """Close the producer at once, whatever is under way; this never blocks."""
     producer._unregister_cleanup()
     producer._sender.force_close()
     producer._closed = True
 
 
 def position(consumer: KafkaConsumer, tp: TopicPartition) -> int:
-    """Where the consumer goes on in an assigned partition, as it knows without asking; 0 if it does not know."""
+    """Where the consumer goes on in an assigned partition, without asking Kafka; 0 if it does not know."""
     known = consumer._subscription.assignment[tp].position
     return int(known.offset) if known else 0
 

@@ -1,4 +1,4 @@
-"""Records one by one, for readers that are not on the path of all records."""
+"""Records one by one, for code that does not handle all records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exchange.records.header import RawBatch
 
 
 class Record(NamedTuple):
-    """One record, for readers that take them one by one."""
+    """One record of a topic."""
 
     topic: str
     partition: int
@@ -22,7 +22,7 @@ class Record(NamedTuple):
 
 
 def records_without_kernels(batch: RawBatch) -> list[Record]:
-    """Like `records`, for a batch of few: it needs no kernels, whose loading takes a command half a second."""
+    """As `records`, but in plain Python. For commands that read few records: loading kernels takes half a second."""
     parsed = MemoryRecords(bytes(batch.data)).next_batch()
     return [
         Record(batch.topic, batch.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
@@ -33,7 +33,7 @@ def records_without_kernels(batch: RawBatch) -> list[Record]:
 
 def records(batch: RawBatch) -> list[Record]:
     """The records of a data batch, decompressed, from the wanted offset on."""
-    from exchange.records.scan import scan  # not before it is needed, see `records_without_kernels`
+    from exchange.records.scan import scan  # imported only when needed, see `records_without_kernels`
 
     run = scan([batch])
     starts, ends = run.values.start + run.values.sizes, run.tails.start + run.tails.length

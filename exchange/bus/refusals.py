@@ -1,4 +1,4 @@
-"""Why Kafka does not take what is written to one partition, in words that name the topic and what helps."""
+"""Why Kafka does not accept writes to a partition, in words that name the topic and a remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exchange.names import Partition
 
 
 class Refusal(NamedTuple):
-    """What is wrong with a topic or one of its partitions, and what helps; `code` is stable, for logs and metrics."""
+    """What is wrong with a topic or partition, and what helps; `code` is stable, for logs and metrics."""
 
     code: str
     told: str
@@ -20,12 +20,12 @@ class Refusal(NamedTuple):
 
     @property
     def is_of_topic(self) -> bool:
-        """Whether no partition of the topic can be written."""
+        """Whether the refusal is about the whole topic: none of its partitions can be written."""
         return self.code in ("topic-missing", "topic-forbidden")
 
 
 class RefusedError(TransientError):
-    """Partitions that take nothing, while others of the same transaction do or would; nothing of it was committed."""
+    """Some partitions accept nothing, though others of the transaction may; nothing of it was committed."""
 
     code = "partition-refused"
     remedy = "do what is said of each topic; all other partitions flow"
@@ -38,7 +38,7 @@ class RefusedError(TransientError):
 
 
 class NoPartitionError(kafka_errors.UnknownTopicOrPartitionError):
-    """The topic is there, and has no such partition."""
+    """The topic exists, but has no such partition."""
 
 
 _APPLY = "`exchange apply` makes it again"
@@ -69,7 +69,7 @@ KNOWN: dict[type[BaseException], tuple[str, str, str]] = {
 
 
 def refusal(error: type[BaseException], place: Partition) -> Refusal | None:
-    """The refusal that an error of Kafka is; None where it says nothing about this one partition.
+    """The refusal that a Kafka error means; None if it is not about this partition alone.
 
     >>> import kafka.errors
     >>> refusal(kafka.errors.UnknownTopicOrPartitionError, ("inbox.tax.civil.birth", 0)).told

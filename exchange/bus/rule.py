@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Rule:
-    """One access rule in Kafka's own terms, in small letters; `principal` with its type: `User:tax`.
+    """One access rule in Kafka's own terms, in small letters; `principal` includes its type: `User:tax`.
 
-    `read` and `write` include `describe`. A transaction needs `write` on the transactional id, a group `read`.
+    `read` and `write` include `describe`. A transaction needs `write` on the transactional id, a group needs `read`.
     """
 
     principal: str
@@ -23,7 +23,7 @@ class Rule:
 
     @property
     def resource(self) -> str:
-        """What the rule is about, in a word.
+        """What the rule is about, in one word.
 
         >>> Rule("User:tax", "topic", "subject.tax.", "prefixed", "write").resource
         'subject.tax.…'
@@ -32,7 +32,7 @@ class Rule:
 
 
 def in_words(rules: Iterable[Rule]) -> str:
-    """What rules of one principal allow (or deny), by operation and kind of resource.
+    """What the rules of one principal allow (or deny), by operation and kind of resource.
 
     >>> in_words([Rule("User:tax", "topic", n, "literal", "read") for n in ("a", "b")])
     'read topics a, b'

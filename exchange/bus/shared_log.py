@@ -1,4 +1,4 @@
-"""One partition as a log: several processes append to it, and each reads it in its one order."""
+"""One partition as a shared log: several processes append to it, and all read it in the same order."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from exchange.records.header import RawBatch
 
 
 class SharedLog:
-    """A partition from the first record appended at or after `since_ms`, by the broker's time.
+    """A partition, read from the first record that the broker appended at or after `since_ms`.
 
-    Records of transactions come with the marker that commits them, so that one that is open hides
-    nothing of the others. Every method raises the bus's errors; after one, the log reads on where it was.
+    Records of a transaction are returned with the marker that commits it, so that an open transaction hides no other
+    record. Every method raises the bus's errors; after one, the log reads on where it was.
     """
 
     def __init__(self, cluster: Cluster, topic: str, partition: int, *, since_ms: int, timeout_s: float = 15.0) -> None:
@@ -49,9 +49,9 @@ class SharedLog:
         self._clients.close()
 
     def append(self, key: bytes, value: bytes) -> int:
-        """Append a record, acknowledged by all replicas, and return its offset.
+        """Append a record, wait until all replicas have it, and return its offset.
 
-        After an error it may be in the log all the same, once.
+        If this raises an error, the log may still contain the record, once.
         """
         with translated(f"append to {self._place[0]}"):
             try:
@@ -63,11 +63,11 @@ class SharedLog:
                 raise
 
     def end(self) -> int:
-        """Where the log ends now."""
+        """The present end of the log."""
         return self._consumer.end_offsets([self._place])[self._place]
 
     def read_to(self, end: int) -> Iterator[Record]:
-        """What was appended or committed between the last reading and offset `end`; goes on at least to there."""
+        """The records appended or committed since the last call, at least up to offset `end`."""
         deadline = time.monotonic() + self._timeout_s
         while self.position < end:
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Small topics as a whole: read to the end, append a few records."""
+"""Reads small topics to their end, and appends a few records to them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from exchange.bus.consume import Consumer
 from exchange.bus.record import Record, records_without_kernels
 from exchange.names import Partition
 
-# The topic's own max.message.bytes is the limit that counts; the largest is that of exchange.contract.
+# The topic's own max.message.bytes is the effective limit; exchange.contract has the largest.
 MAX_RECORD_BYTES = 10 << 20
 
 
 def read_all(cluster: Cluster, topic: str, *, timeout_s: float = 60.0) -> Iterator[Record]:
-    """Every committed record of the topic up to its present end, partition by partition in order.
+    """Every committed record of the topic up to its present end, partition by partition, in order.
 
-    Waits for transactions that are open at the end: records committed behind them would be missed.
-    Nothing where the topic does not exist; BusUnavailableError where the end is not reached in time.
+    Waits for transactions that are open at the end: records committed after them would otherwise be missed. Yields
+    nothing if the topic does not exist; raises BusUnavailableError if the end is not reached in time.
     """
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         partitions = [(topic, p) for p in consumer.partitions(topic)]
@@ -40,7 +40,7 @@ def read(
     *,
     timeout_s: float = 60.0,
 ) -> Iterator[Record]:
-    """The records of partitions from their start to before their end; BusUnavailableError where that takes longer."""
+    """The records of partitions from `starts` to before `ends`; raises BusUnavailableError if that takes too long."""
     deadline = time.monotonic() + timeout_s
     consumer.assign(starts)
     waiting = {tp for tp, start in starts.items() if start < ends[tp]}
@@ -57,7 +57,7 @@ def read(
 class TopicAppender:
     """Appends records to one topic, acknowledged by all replicas, without a transaction.
 
-    Once it is made, the topic's metadata is known: what is published then takes one round trip.
+    Once created, it knows the topic's metadata: each call of `publish` takes one round trip.
     """
 
     def __init__(self, cluster: Cluster, topic: str) -> None:
@@ -80,7 +80,7 @@ class TopicAppender:
     def publish(
         self, pairs: Sequence[tuple[bytes | None, bytes | None]], *, partition: int = 0, timeout_s: float = 30.0
     ) -> list[int]:
-        """Append keys and values; their offsets."""
+        """Append keys and values; return their offsets."""
         now = int(time.time() * 1000)
         with translated(f"publish to {self._topic}"):
             futures = [
@@ -90,7 +90,7 @@ class TopicAppender:
             return [future.get(timeout=timeout_s).offset for future in futures]
 
     def close(self) -> None:
-        """Disconnect; what is not acknowledged may be published or not."""
+        """Disconnect; what is not acknowledged by then may be published or not."""
         raw.discard(self._client)
 
     def __enter__(self) -> Self:
@@ -103,6 +103,6 @@ class TopicAppender:
 def publish(
     cluster: Cluster, topic: str, pairs: Sequence[tuple[bytes | None, bytes | None]], *, partition: int = 0
 ) -> list[int]:
-    """Append keys and values as a `TopicAppender` does; their offsets."""
+    """Append keys and values as a `TopicAppender` does; return their offsets."""
     with TopicAppender(cluster, topic) as out:
         return out.publish(pairs, partition=partition)

@@ -1,15 +1,14 @@
-"""kafka-python's network client with costs per byte taken out; it leans on internals of 3.0.12.
+"""kafka-python's network client without its costs per byte; it depends on internals of version 3.0.12.
 
-Its transport reads 4 KiB at a time, which is 50,000 system calls for 200 MB; each response is copied
-four times before its records are cut out of it, each request twice before it is sent (`pieces`); its
-selector is asked for sockets that are not registered so often that formatting the KeyError shows in
-profiles; and its sender does not wait where five requests are under way, but asks on. Over TLS it
-copies the rest of a request for each 16 KiB of it that are sent.
+kafka-python reads 4 KiB at a time: 50,000 system calls for 200 MB. It copies each response four times before it cuts
+out the records, and each request twice before it sends it (see `pieces`). It asks its selector for unregistered
+sockets so often that formatting the KeyError shows in profiles. If five requests are under way, its sender keeps
+asking instead of waiting. Over TLS, it copies the rest of a request for each 16 KiB sent.
 
-The connection that a client asks for the brokers with is kept, where kafka-python closes it and logs in anew.
+A client keeps the connection over which it first asked for brokers; kafka-python closes it and logs in again.
 
-A refused login, or a broker that is not the right one, it would try again until it is out of time;
-here that ends a new client at once, and `raise_refusal` tells of it where one runs already.
+kafka-python retries a refused login, or a wrong broker, until it runs out of time. Here, either ends a new client at
+once; for a client that already runs, `raise_refusal` reports it.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ from exchange.bus.pieces import Piece
 RECEIVE_BYTES = 1 << 20
 METADATA_BACKOFF_MS = 20
 _TLS_RECORD_BYTES = 1 << 14
-_TLS_ALERT = b"\x15\x03"  # as a response's size this would be 336 MiB
+_TLS_ALERT = b"\x15\x03"  # read as a response's size, this would be 336 MiB
 
 
 class UntrustedBrokerError(kafka.errors.KafkaError):
-    """The other side speaks no TLS, or its certificate is not what it has to be."""
+    """The other side does not speak TLS, or its certificate is not accepted."""
 
 
 class _TlsAlertError(kafka.errors.KafkaProtocolError):
-    """The other side answers in TLS."""
+    """The other side answers in TLS, but this client does not use it."""
 
 
 class Selector(selectors.DefaultSelector):
@@ -55,19 +54,19 @@ class Selector(selectors.DefaultSelector):
 
 
 class NetClient(KafkaNetClient):
-    """A client for kafka-python's `kafka_client` parameter."""
+    """A client for kafka-python's parameter `kafka_client`."""
 
     def __init__(self, **configs: Any) -> None:
         net = NetworkSelector(**configs | {"selector": Selector})
         manager = _Manager(net, **configs)
-        # Else every client waits 100 ms between its first and its second request for metadata.
+        # With the default, every client waits 100 ms between its first and its second request for metadata.
         manager.cluster.config["retry_backoff_ms"] = METADATA_BACKOFF_MS
         super().__init__(net=net, manager=manager)
 
     def connection_delay(self, node_id: Any) -> float:
-        """In seconds; no end of it while a connection has all the requests under way that it may have.
+        """Seconds to wait; infinite while the connection has as many requests under way as it may have.
 
-        With 0, the sender would ask again and again whether one more can be sent, on half a processor.
+        If it were 0, the sender would ask again and again whether it can send one more, and use half a processor.
         """
         connection = self._manager._conns.get(node_id)
         is_full = connection is not None and connection.connected and connection.paused
@@ -75,14 +74,14 @@ class NetClient(KafkaNetClient):
 
 
 def raise_refusal(client: Any) -> None:
-    """Raise the error of the last attempt to connect where that was refused for good: the client tries for ever."""
+    """Raise the error of the last attempt to connect if the refusal is final: the client would retry for ever."""
     for refusal in list(client._manager._auth_failures.values()):
         raise refusal
 
 
 class _Manager(KafkaConnectionManager):
     def maybe_raise_auth_failure(self, node_id: Any) -> None:
-        # Later on it would be raised in the loop that refreshes metadata, which takes no pause after it.
+        # Later, this would raise in the loop that refreshes metadata, which then does not pause.
         if not self.bootstrapped:
             super().maybe_raise_auth_failure(node_id)
 
@@ -93,9 +92,9 @@ class _Manager(KafkaConnectionManager):
         return conn
 
     def _keep(self, conn: Any, error: Exception | None = None) -> None:
-        """Instead of its end: the connection that a client began with goes on as that to the broker of this address.
+        """Replaces closing: the client's first connection becomes its connection to the broker at this address.
 
-        To log in to it a second time would take ten round trips.
+        Logging in a second time would take ten round trips.
         """
         del conn.close
         began = self.cluster.broker_metadata(conn.node_id)
@@ -145,7 +144,7 @@ class _Manager(KafkaConnectionManager):
 
 
 def _distrust(error: BaseException | None) -> str | None:
-    """Why the other side of a failed handshake is not to be tried again; None where it may be, a broker that stops say.
+    """Why a failed handshake should not be retried; None if it may be, for example because the broker is stopping.
 
     >>> _distrust(ConnectionResetError())
     """
@@ -157,7 +156,7 @@ def _distrust(error: BaseException | None) -> str | None:
 
 
 class _Frames:
-    """Cuts the stream into responses, each received into one buffer and decoded where it lies."""
+    """Cuts the stream into responses; each is received into one buffer and decoded there."""
 
     def __init__(self, parser: Any) -> None:
         self._parser = parser
@@ -186,7 +185,7 @@ class _Frames:
 
 
 class _Frame:
-    """A file-like buffer of known size; what is read from it shares its memory."""
+    """A file-like buffer of known size; reading returns views of its memory."""
 
     def __init__(self, size: int) -> None:
         self._view = memoryview(bytearray(size))
@@ -197,7 +196,7 @@ class _Frame:
         return self._filled == len(self._view)
 
     def fill(self, data: memoryview) -> int:
-        """Take what still fits; return how many bytes that were."""
+        """Take as much of the data as fits; return its size in bytes."""
         size = min(len(data), len(self._view) - self._filled)
         self._view[self._filled : self._filled + size] = data[:size]
         self._filled += size
@@ -216,7 +215,7 @@ class _Frame:
 
 
 def _receive(sock: Any) -> tuple[bytes, Exception | None]:
-    """What the socket holds now, up to a mebibyte."""
+    """What the socket holds now, up to one mebibyte."""
     try:
         data = sock.recv(RECEIVE_BYTES)
     except (BlockingIOError, InterruptedError):
@@ -227,9 +226,9 @@ def _receive(sock: Any) -> tuple[bytes, Exception | None]:
 
 
 def _receive_tls(sock: ssl.SSLSocket) -> tuple[bytes, Exception | None]:
-    """All that the socket holds now: the selector does not see what is already decrypted.
+    """All that the socket holds now, because the selector does not see data that is already decrypted.
 
-    The end comes with a later call than what came before it, which may be the reason for it.
+    The end of the stream is reported by a later call than the data before it, which may be the reason for the end.
     """
     pieces = []
     end = None
@@ -245,7 +244,7 @@ def _receive_tls(sock: ssl.SSLSocket) -> tuple[bytes, Exception | None]:
 
 
 def _encode(parser: Any, encode: Callable[[Any], int], request: Any) -> int:
-    """In the place of the parser's `send_request`: records to produce are not copied."""
+    """Replaces the parser's `send_request`, so that records to produce are not copied."""
     if not isinstance(request, ProduceRequest):
         return encode(request)
     correlation_id = int(parser._next_correlation_id())
@@ -257,7 +256,7 @@ def _encode(parser: Any, encode: Callable[[Any], int], request: Any) -> int:
 
 
 def _encoded(parser: Any) -> list[Piece]:
-    """In the place of the parser's `send_bytes`, which would join the pieces."""
+    """Replaces the parser's `send_bytes`, which would join the pieces."""
     encoded, parser.bytes_to_send = parser.bytes_to_send, []
     return list(encoded)
 

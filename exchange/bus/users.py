@@ -1,4 +1,4 @@
-"""The principals that can log in to the cluster, and the issue of their credential files."""
+"""The principals that can log in to the cluster, and how they get their credential files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exchange.bus.probe import cluster_id
 from exchange.errors import ConfigError
 
 ITERATIONS = 4096
-"""The least that Kafka takes; more would protect a password that people choose, and these are random."""
+"""The fewest that Kafka accepts. More would protect passwords that people choose, but these are random."""
 
 _PASSWORD_BYTES = 32
 _IN_FORCE_S = 15.0
@@ -25,31 +25,31 @@ _POLL_S = 0.05
 
 
 class InsecureClusterError(ConfigError):
-    """A principal was asked for where nobody logs in."""
+    """A login was asked for on a cluster where nobody logs in."""
 
     code = "insecure-cluster"
     remedy = "name the administrator's credential file (EXCHANGE_CREDENTIALS)"
 
 
 def new_password() -> str:
-    """256 random bits as text that needs no quoting anywhere."""
+    """256 random bits, as text that needs no quoting anywhere."""
     return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
 def principals(cluster: Cluster) -> set[str]:
-    """Everybody who can log in by a password."""
+    """The names of all that can log in with a password."""
     with _client(cluster, "list the principals") as client:
-        # Asked for everybody, a broker does not answer whom it refuses; asked for one, it says so.
+        # If asked for all users, a broker does not say that it refuses; if asked for one, it does.
         client.describe_user_scram_credentials([names.ADMIN_PRINCIPAL])
         found = client.describe_user_scram_credentials()
     return {name for name, user in found.items() if user["credential_infos"]}
 
 
 def issue(cluster: Cluster, files: Mapping[str, Path]) -> None:
-    """Let these principals log in by new passwords only, and write each to its credential file.
+    """Give each of these principals a new password, the only one that works, and write it to its credential file.
 
-    Returns once the new passwords work; from then on no new connection is made with the old ones.
-    Interrupted in between, `staged(path)` holds the new password; running again is safe.
+    Returns once the new passwords work; from then on, old ones open no new connection. If interrupted, `staged(path)`
+    holds the new password; running it again is safe.
     """
     if cluster.security is None:
         raise InsecureClusterError("this Kafka is reached without a login, so that a password would protect nothing")
@@ -69,9 +69,9 @@ def issue(cluster: Cluster, files: Mapping[str, Path]) -> None:
 
 
 def remove(cluster: Cluster, principal: str) -> bool:
-    """Let that principal log in no more; False where it could not.
+    """Remove that principal's login; return False if it had none.
 
-    Returns once no new connection is made with its password; open ones end when the broker asks for it again.
+    Returns once its password opens no new connection; open ones end when the broker asks for the password again.
     """
     with _client(cluster, "remove a login") as client:
         if not (mechanisms := _mechanisms(client, principal)):
@@ -86,7 +86,7 @@ def remove(cluster: Cluster, principal: str) -> bool:
 
 
 def take_up(cluster: Cluster, path: Path) -> bool:
-    """Put staged credentials that work in the place of the file; False where there are none, or they do not work."""
+    """Replace the file by staged credentials that work; return False if there are none, or if they do not work."""
     if not staged(path).exists():
         return False
     if can_log_in(replace(cluster, security=credentials.load(staged(path)))):
@@ -96,7 +96,7 @@ def take_up(cluster: Cluster, path: Path) -> bool:
 
 
 def can_log_in(cluster: Cluster) -> bool:
-    """Whether the broker is there, and lets this client in."""
+    """Whether the broker answers and lets this client in."""
     try:
         return cluster_id(cluster) is not None
     except BusLoginError:
@@ -104,7 +104,7 @@ def can_log_in(cluster: Cluster) -> bool:
 
 
 def staged(path: Path) -> Path:
-    """Where the new credentials of a file are until they are in force."""
+    """The path that holds a file's new credentials until they are in force."""
     return path.with_name(f"{path.name}.new")
 
 

@@ -1,6 +1,6 @@
-"""Which partitions a producer cannot write, known before it sends or as soon as the broker says so.
+"""Which partitions a producer cannot write: by metadata before it sends, and by the broker's answers.
 
-It leans on internals of kafka-python 3.0.12, as `raw` does.
+It depends on internals of kafka-python 3.0.12, as `raw` does.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from exchange.bus.refusals import NoPartitionError
 _OF_A_TOPIC = (UnknownTopicOrPartitionError, TopicAuthorizationFailedError)
 
 Refused = dict[TopicPartition, type[Exception]]
-"""Partitions that were not written, with the error that kafka-python has for each."""
+"""Partitions that were not written, with kafka-python's error for each."""
 
 
 def learn(producer: KafkaProducer, places: Iterable[TopicPartition], timeout_s: float) -> None:
-    """Ask once for the metadata of all partitions that are not known to be there; KafkaTimeoutError past the time.
+    """Ask once for metadata of all partitions not yet known to exist; raises KafkaTimeoutError if it takes too long.
 
-    kafka-python asks for one topic after the other, with a pause of 20 ms between: 400 topics took twelve seconds.
-    It waits for one that is missing until it is there, and goes on to ask for it fifty times a second.
+    kafka-python asks for one topic after the other, with 20 ms between: 400 topics took twelve seconds. It waits
+    until a missing topic exists, and then keeps asking for it fifty times a second.
     """
     cluster = producer._metadata
     deadline = time.monotonic() + timeout_s
-    for _ in range(2):  # the answer to a request that was under way already may not speak of these topics
+    for _ in range(2):  # the answer to a request already under way may not include these topics
         if not (topics := {tp.topic for tp in unwritable(producer, places)}):
             return
         cluster._topics = cluster._topics | topics
@@ -51,7 +51,7 @@ def learn(producer: KafkaProducer, places: Iterable[TopicPartition], timeout_s: 
 
 
 def unwritable(producer: KafkaProducer, places: Iterable[TopicPartition]) -> Refused:
-    """Those of the partitions that cannot be written as far as the metadata tell that are known."""
+    """Those of the partitions that cannot be written, according to the metadata known so far."""
     cluster = producer._metadata
     found: Refused = {}
     for tp in places:
@@ -72,15 +72,15 @@ def _wait(future: Future, timeout_s: float) -> None:
     future.add_both(lambda *_: done.set())
     if not done.wait(max(0.0, timeout_s)):
         raise KafkaTimeoutError("metadata did not come in time")
-    # Where one topic alone was asked for, its own error comes this way, too: what is known now tells it.
+    # If only one topic was asked for, its error arrives here too; `unwritable` reports it from the metadata.
     if future.failed() and not isinstance(future.exception, _OF_A_TOPIC):
         raise future.exception
 
 
 def note_refusals(producer: KafkaProducer) -> Refused:
-    """Fail at once where kafka-python would try one partition again until it is out of time; note which, and why.
+    """Record which partitions the broker refuses, and fail at once where kafka-python would retry until its timeout.
 
-    The dictionary that is returned fills as refusals come. A batch that is too large is not split: ours are whole.
+    The returned dictionary fills as refusals come. Batches that are too large are not split: they must stay whole.
     """
     noted: Refused = {}
     manager, sender = producer._transaction_manager, producer._sender

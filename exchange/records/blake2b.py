@@ -1,7 +1,7 @@
-"""The compression function of BLAKE2b (RFC 7693), eight messages side by side.
+"""The compression function of BLAKE2b (RFC 7693) for eight messages side by side.
 
-The words of a block are laid out lane by lane, so that the compiler turns the one loop over
-lanes in `compress` into vector instructions: 50 ns a block instead of 190.
+The words of a block are stored lane by lane, so that the compiler turns the one loop over lanes in `compress`
+into vector instructions: a block takes 50 ns instead of 190.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _mix(a, b, c, d, x, y):
 
 @njit(forceinline=True)
 def _round(v, m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15):
-    """One round over the message words in the order that SIGMA gives them."""
+    """One round over the message words, in the order that SIGMA gives them."""
     a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3 = v
     a0, b0, c0, d0 = _mix(a0, b0, c0, d0, m0, m1)
     a1, b1, c1, d1 = _mix(a1, b1, c1, d1, m2, m3)
@@ -63,11 +63,11 @@ def _round(v, m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m
 def compress(h, m, counter, final, active):
     """Mix one block of every active lane into `h` (8 words by lane), in place.
 
-    `m` holds 16 words by lane; `counter`, `final` and `active` one word per lane, the
-    latter two all ones or zero.
+    `m` holds 16 words by lane. `counter`, `final` and `active` hold one word per lane; `final` and `active` are
+    all ones or zero.
     """
     lanes = np.uint64(LANES)
-    # LLVM leaves a loop of eight alone, unless it cannot know that it is one.
+    # LLVM does not vectorise a loop of exactly eight, so the bound is one that it cannot know.
     for i in range(np.uint64(active.size)):
         h0 = h[i]
         h1 = h[np.uint64(1) * lanes + i]
@@ -121,7 +121,7 @@ def compress(h, m, counter, final, active):
 def start(h, first, person0, person1):
     """Set every lane of `h` to the state before the first block.
 
-    `first` is the first word of the parameter block mixed with the first of IV; the person is two words.
+    `first` is the first word of the parameter block XORed with the first word of IV; `person` is two words.
     """
     for i in range(LANES):
         h[i] = first

@@ -1,4 +1,4 @@
-"""Write record batches: whole records copied, or new ones from keys and values."""
+"""Writes record batches: copies of whole records, or new records from keys and values."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from exchange.records.scan import Run, varint
 from exchange.records.values import Values, read_only
 
 MAX_BATCH_BYTES = 900_000  # below the broker's default message.max.bytes of 1,048,588
-_OVERHEAD_BYTES = 21  # of a record's own length, attributes, time delta and offset delta, at most
-_LENGTHS_BYTES = 10  # of a new record's key and value lengths, at most
+_OVERHEAD_BYTES = 21  # at most: a record's length, attributes, time delta and offset delta
+_LENGTHS_BYTES = 10  # at most: a new record's key length and value length
 NO_HEADERS = b"\0"
 
 
 class Batch(NamedTuple):
-    """An uncompressed batch that no producer has stamped yet, and how many records it holds.
+    """An uncompressed batch that no producer has stamped yet.
 
-    `head`, its header, is writable: a producer stamps it, so each topic needs a `twin` of its own.
+    `head`, the header, is writable, and a producer stamps it; so each topic needs a `twin` of its own.
     """
 
     head: bytearray
@@ -31,24 +31,24 @@ class Batch(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """Of header and records."""
+        """Bytes of header and records together."""
         return len(self.head) + len(self.body)
 
     @property
     def data(self) -> bytearray:
-        """Header and records together, copied."""
+        """Header and records together, as a copy."""
         return self.head + self.body
 
     def twin(self) -> Batch:
-        """The same records under a header of their own."""
+        """The same records under a new header."""
         return Batch(bytearray(self.head), self.body, self.records)
 
 
 def copy(run: Run, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
-    """New batches with the records of `rows` (int64 indexes, ascending) as they are, headers included.
+    """Copy the records of `rows` (int64 indexes, ascending) into new batches, headers included.
 
-    Only length, time delta and offset delta are rewritten; a batch passes `max_bytes` only if one
-    record alone does.
+    Only length, time delta and offset delta are rewritten. A batch exceeds `max_bytes` only if one record alone
+    does.
     """
     bound = int(run.tails.length[rows].sum()) + len(rows) * _OVERHEAD_BYTES
     out, batches = _space(bound, len(rows), max_bytes)
@@ -57,10 +57,10 @@ def copy(run: Run, rows: np.ndarray, max_bytes: int = MAX_BATCH_BYTES) -> list[B
 
 
 def copy_with(run: Run, rows: np.ndarray, headers: bytes, max_bytes: int = MAX_BATCH_BYTES) -> list[Batch]:
-    """As `copy`, with `headers` (see `encode_headers`) behind each record's own."""
+    """As `copy`, but append `headers` (see `encode_headers`) to each record's own headers."""
     bound = int(run.tails.length[rows].sum()) + len(rows) * (_OVERHEAD_BYTES + len(headers))
     out, batches = _space(bound, len(rows), max_bytes)
-    own = run.values.start + run.values.sizes  # where each record's own headers begin, with their count
+    own = run.values.start + run.values.sizes  # where each record's own headers begin, with their count first
     count = _copy_with(*run.tails, own, run.timestamp, read_only(headers), rows, out, batches, max_bytes)
     return _cut(out, batches[:count])
 
@@ -74,9 +74,9 @@ def join(
     headers: bytes = NO_HEADERS,
     max_bytes: int = MAX_BATCH_BYTES,
 ) -> list[Batch]:
-    """New batches of the given keys and values; `timestamp` in ms, `rows` as for `copy`.
+    """Build new batches from keys and values; `timestamp` is in ms, `rows` as for `copy`.
 
-    `headers` is the encoded headers section that every record gets (see `encode_headers`).
+    Every record gets `headers`, an encoded headers section (see `encode_headers`).
     """
     bound = int((keys.sizes + values.sizes)[rows].sum()) + len(rows) * (_OVERHEAD_BYTES + _LENGTHS_BYTES + len(headers))
     out, batches = _space(bound, len(rows), max_bytes)
@@ -85,7 +85,7 @@ def join(
 
 
 def encode_headers(headers: Mapping[str, bytes]) -> bytes:
-    """The headers section of a record.
+    """Encode the headers section of a record.
 
     >>> encode_headers({"a": b"xy"}).hex(" ")
     '02 02 61 04 78 79'
@@ -107,7 +107,7 @@ def pack(
     *,
     max_bytes: int = MAX_BATCH_BYTES,
 ) -> list[Batch]:
-    """Batches of new records, in order.
+    """Build batches of new records, in order.
 
     >>> [batch.records for batch in pack([b"k", None], [b"v", b"w"], [0, 1])]
     [2]
@@ -118,7 +118,7 @@ def pack(
 
 
 def _space(bound: int, rows: int, max_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-    """A buffer that surely holds `rows` records of `bound` bytes in all, and the table of its batches."""
+    """A buffer large enough for `rows` records of `bound` bytes in all, and a table for its batches."""
     most = min(rows, 2 * (bound // max_bytes) + 2)
     return np.empty(bound + most * HEADER_BYTES, np.uint8), np.empty((most, 5), np.int64)
 
@@ -161,7 +161,7 @@ def _put_bytes(out, at, buf, start, length):
 
 @njit(nogil=True, cache=True)
 def _open_record(out, at, tail_bytes, now, batches, made, max_bytes):
-    """Write a record's head, in a new batch where the last one is full; return (position, batches made)."""
+    """Write a record's head, in a new batch if the last one is full; return (position, number of batches)."""
     if made > 0:
         start, _, count, first, latest = batches[made - 1]
         head = 1 + _varint_bytes(now - first) + _varint_bytes(count)
@@ -197,7 +197,7 @@ def _copy_with(buf, tail, tail_len, own_headers, timestamp, headers, rows, out, 
         own = own_headers[row]
         end = tail[row] + tail_len[row]
         count, first = varint(buf, own, end)
-        if first < 0 or count < 0:  # no broker takes such headers: they are left out
+        if first < 0 or count < 0:  # a broker does not accept such headers; leave them out
             count, first = np.int64(0), end
         before, between, behind = own - tail[row], end - first, len(headers) - added
         size = before + _varint_bytes(count + more) + between + behind

@@ -1,4 +1,4 @@
-"""Walk Avro bodies by their schema's program: is each one record of the schema, no more and no less?"""
+"""Checks Avro bodies with their schema's program: is each exactly one record of the schema?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from exchange.records.program import (
 )
 from exchange.records.values import Values
 
-MAX_EMPTY_ITEMS = 1 << 16  # of an array whose items take no bytes
+MAX_EMPTY_ITEMS = 1 << 16  # the most items of an array whose items take no bytes
 
 OK = 0
 TRUNCATED = 1
@@ -53,15 +53,15 @@ REASONS = (
     "utf-8",
     "trailing-bytes",
 )
-"""What each status means; part of the quarantine's interface."""
+"""What each status means; part of the interface of quarantine topics."""
 
 
 def check(program: Program, bodies: Values) -> np.ndarray:
-    """One status per Avro body (uint8[n], an index of REASONS): 0 if it is a record of the program's schema.
+    """One status per Avro body (uint8[n], an index of REASONS): 0 if the body is a record of the program's schema.
 
-    All bodies must lie within their buffer. A null is fine. Stricter than Avro libraries: an int has
-    32 bits and a long 64, a boolean is 0 or 1, text is UTF-8, dates and times are within years 1 to
-    9999, and the byte size of a block, where given, is right.
+    All bodies must be within their buffer. A null body passes. The check is stricter than Avro libraries: an int
+    has 32 bits and a long 64, a boolean is 0 or 1, text is UTF-8, dates and times are within the years 1 to
+    9999, and the byte size of a block is right if it is given.
     """
     status = np.empty(bodies.rows, np.uint8)
     walk(program.code, RANGES, *bodies, status, np.empty((0, 0), np.int32))
@@ -70,7 +70,7 @@ def check(program: Program, bodies: Values) -> np.ndarray:
 
 @njit(nogil=True, cache=True, forceinline=True)
 def read_long(at, end):
-    """The zigzag varint between two addresses → (value, next address); -reason for the latter where there is none."""
+    """Read the zigzag varint between two addresses → (value, next address); if there is none, that is -reason."""
     if at >= end:
         return np.int64(0), np.int64(-TRUNCATED)
     part = byte(at)
@@ -82,7 +82,7 @@ def read_long(at, end):
             return np.int64(0), np.int64(-TRUNCATED)
         part = byte(at)
         at += 1
-        # The tenth byte has room for one bit.
+        # A tenth byte may only carry one bit.
         if shift == np.uint64(63) and part > np.uint64(1):
             return np.int64(0), np.int64(-VARINT)
         value |= (part & np.uint64(0x7F)) << shift
@@ -129,7 +129,7 @@ def _is_text(at, end):  # noqa: PLR0912
 
 @njit(nogil=True, cache=True)
 def _empty_items(at, end):
-    """The address after the blocks of an array whose items take no bytes, or -reason."""
+    """The address after the blocks of an array whose items take no bytes; -reason if they are wrong."""
     total = 0
     while True:
         count, at = read_long(at, end)
@@ -147,10 +147,10 @@ def _empty_items(at, end):
         total += count
 
 
-# Inlined by numba: a call would count references of every array, which costs more than a field.
+# Numba inlines it: a call would count references of every array, which costs more than reading a field.
 @njit(nogil=True, inline="always")
 def _record(code, ranges, at, end, marks, row, counts, blocks):  # noqa: PLR0912, PLR0915
-    """The address after the record at `at`, or -reason; marks[row, f] becomes where field f starts, from `at`."""
+    """The address after the record at `at`, or -reason; sets marks[row, f] to the start of field f, from `at` on."""
     pc = np.uint64(0)
     one, two = np.uint64(1), np.uint64(2)
     depth = field = 0
@@ -239,7 +239,7 @@ def _record(code, ranges, at, end, marks, row, counts, blocks):  # noqa: PLR0912
                         break
                     blocks[depth] = at + size
                     count = -count
-                # The least int64 has no positive: it stays negative.
+                # The smallest int64 has no positive counterpart and stays negative.
                 if count < 0 or count > (end - at) // code[pc + one]:
                     at = np.int64(-COUNT)
                     break
@@ -263,7 +263,7 @@ def _record(code, ranges, at, end, marks, row, counts, blocks):  # noqa: PLR0912
 
 @njit(nogil=True, cache=True)
 def walk(code, ranges, buf, start, length, status, marks):
-    """Set the status of every body; `marks` is int32[n, fields + 1] for `locate`, or empty."""
+    """Set the status of every body; `marks` is int32[n, fields + 1] for `locate`, or else empty."""
     counts = np.zeros(MAX_LOOPS + 1, np.int64)
     blocks = np.zeros(MAX_LOOPS + 1, np.int64)
     base = address(buf)

@@ -1,4 +1,4 @@
-"""Decompress record batches, with a bound on what comes out."""
+"""Decompresses record batches, with a limit on the size of the result."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _XERIAL_HEADER_BYTES = 16
 
 
 class OversizedBatchError(RecordError):
-    """A compressed batch holds more than the bound, or cannot be decompressed."""
+    """A compressed batch holds more than the limit, or cannot be decompressed."""
 
     code = "batch-codec"
-    remedy = "let the publisher write smaller batches, in a codec of Kafka's"
+    remedy = "let the publisher write smaller batches, in one of Kafka's codecs"
 
 
 def decompress(codec: int, data: memoryview, max_bytes: int) -> bytes:
-    """The records section of a batch; OversizedBatchError past `max_bytes` or where it is not valid.
+    """The records section of a batch; raises OversizedBatchError if it exceeds `max_bytes` or is not valid.
 
-    Never makes more than `max_bytes` + 1 bytes on the way, so that a decompression bomb costs no memory.
+    Never produces more than `max_bytes` + 1 bytes on the way, so a decompression bomb costs no memory.
     """
     try:
         out = _DECODERS[codec](data, max_bytes)

@@ -1,4 +1,4 @@
-"""The values of one located field, as a column to compare against."""
+"""The values of one field of many records, as a column that a condition can compare."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _LONG_MIN, _LONG_MAX = -(1 << 63), (1 << 63) - 1
 
 
 class Column(Protocol):
-    """The values of one field; what it says of a null's row has no meaning."""
+    """The values of one field. Results for null rows are undefined; callers mask them."""
 
     def test(self, op: str, wanted: Any) -> np.ndarray:
-        """bool[n]: whether `op` (never `ne`, `in` or `is_null`) holds against a wanted value."""
+        """bool[n]: whether `op` (never `ne`, `in` or `is_null`) holds between each value and the wanted one."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How one field lies: `size` is -1 where the bytes tell it, `null_branch` where it is never null."""
+    """How to read one field: `size` is -1 if the bytes say it, `null_branch` is -1 if the field is never null."""
 
     index: int
     kind: str
@@ -45,7 +45,7 @@ class Reader:
         return at
 
     def column(self, buf: np.ndarray, at: np.ndarray) -> Column:
-        """The values that begin at those places; only for kinds that a condition can compare."""
+        """The values that begin at these places; only for kinds that a condition can compare."""
         if self.kind in ("string", "decimal"):
             strings = Values(buf, np.empty_like(at), np.empty_like(at))
             _spans(buf, at, self.size, strings.start, strings.length)
@@ -62,7 +62,7 @@ class Reader:
 
 
 def compile_reader(schema: Schema, name: str) -> Reader:
-    """The reader of a top-level field."""
+    """The reader for a top-level field."""
     field, solid = schema.fields[name], schema.fields[name].solid
     null_branch = next((i for i, branch in enumerate(field.type.branches) if branch.means == "null"), -1)
     size = {"boolean": 1, "float": 4, "double": 8, "fixed": solid.size}.get(solid.kind, -1)
@@ -71,14 +71,14 @@ def compile_reader(schema: Schema, name: str) -> Reader:
 
 
 class Ordered:
-    """Integers of any size, by their order against a threshold."""
+    """Integers of any size, compared by their order relative to a threshold."""
 
     def order(self, threshold: int) -> np.ndarray:
-        """int8[n]: -1, 0 or 1 as the value is below, at or above the threshold."""
+        """int8[n]: -1, 0 or 1 if the value is below, at or above the threshold."""
         raise NotImplementedError
 
     def test(self, op: str, wanted: Any) -> np.ndarray:
-        """As `Column.test`; `wanted` is any real number, so that between two integers none is equal."""
+        """As `Column.test`; `wanted` may be any real number: no integer equals one between two integers."""
         if wanted in (inf, -inf):
             sign = self.order(0) * 0 - (1 if wanted > 0 else -1)
             return _compare(op, sign)
@@ -90,7 +90,7 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Integers(Ordered):
-    """int, long, date, timestamp."""
+    """Values of int, long, date and timestamp fields."""
 
     values: np.ndarray
 
@@ -102,7 +102,7 @@ class Integers(Ordered):
 
 @dataclass(frozen=True)
 class Decimals(Ordered):
-    """Big-endian two's complement of any length."""
+    """Big-endian two's complement numbers of any length."""
 
     strings: Values
 
@@ -117,7 +117,7 @@ class Decimals(Ordered):
 
 @dataclass(frozen=True)
 class Reals:
-    """float, double."""
+    """Values of float and double fields."""
 
     values: np.ndarray
 
@@ -146,7 +146,7 @@ class Reals:
 
 @dataclass(frozen=True)
 class Texts:
-    """Strings, ordered as their UTF-8, which is the order of code points."""
+    """Strings, ordered by their UTF-8 bytes, which is the order of code points."""
 
     strings: Values
 
@@ -171,7 +171,7 @@ class Symbols:
 
 
 def _compare(op: str, order: np.ndarray) -> np.ndarray:
-    """Whether `op` holds where a value is below (-1), at (0) or above (1) the wanted one."""
+    """Whether `op` holds for values that are below (-1), at (0) or above (1) the wanted one."""
     held: dict[str, np.ndarray] = {
         "eq": order == 0, "ge": order >= 0, "gt": order > 0, "le": order <= 0, "lt": order < 0
     }  # fmt: skip
@@ -180,7 +180,7 @@ def _compare(op: str, order: np.ndarray) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _solid(buf, start, marks, field, is_union, null_branch, at):
-    """Where the field's value begins, behind a union's branch; -1 for null."""
+    """Set `at` to where the field's value begins, after the branch of a union; -1 for null."""
     base = address(buf)
     for i in range(start.size):
         place = base + start[i] + marks[i, field]
@@ -230,7 +230,7 @@ def _order_texts(buf, start, size, text, order):
 
 @njit(nogil=True, cache=True)
 def _order(at, size, other, length):
-    """Lexicographic order of the bytes at two addresses."""
+    """The lexicographic order of the bytes at two addresses."""
     for j in range(min(size, length)):
         if byte(at + j) != byte(other + j):
             return -1 if byte(at + j) < byte(other + j) else 1
@@ -239,13 +239,13 @@ def _order(at, size, other, length):
 
 @njit(nogil=True, cache=True)
 def _order_decimals(buf, start, size, digits, order):
-    """`digits` has no more bytes than needed."""
+    """Compare each decimal with `digits`, which must have no more bytes than needed."""
     base, other = address(buf), address(digits)
     negative = digits[0] >= 0x80
     for i in range(start.size):
         at, count = base + start[i], size[i]
         below = count > 0 and byte(at) >= 0x80
-        # Leave out bytes that only repeat the sign.
+        # Skip bytes that only repeat the sign.
         while count > 1 and byte(at) == (0xFF if below else 0) and (byte(at + 1) >= 0x80) == below:
             at += 1
             count -= 1

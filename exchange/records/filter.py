@@ -1,4 +1,4 @@
-"""A grant's conditions as masks over columns of located fields; they mean what `reference` says."""
+"""A grant's conditions as masks over columns of located fields; `reference` defines what the conditions mean."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from exchange.schema.avro import Schema
 
 
 class Test(Protocol):
-    """A condition, or conditions put together."""
+    """A condition, or several combined."""
 
     def mask(self, located: Located) -> np.ndarray:
-        """bool[n]: for which bodies it holds; all must have status 0."""
+        """bool[n]: for which bodies it holds; all bodies must have status 0."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """All of its conditions must hold, on one writer's schema."""
+    """Holds if all of its conditions hold, on records of one writer's schema."""
 
     conditions: tuple[Test, ...]
 
@@ -37,7 +37,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class AnyOf:
-    """At least one must hold."""
+    """Holds if at least one of its filters holds."""
 
     filters: tuple[Filter, ...]
 
@@ -50,7 +50,7 @@ class AnyOf:
 
 @dataclass(frozen=True)
 class Not:
-    """Holds where the other does not, whatever is null."""
+    """Holds if the other does not, whichever fields are null."""
 
     filter: Filter
 
@@ -60,7 +60,7 @@ class Not:
 
 @dataclass(frozen=True)
 class FieldCondition:
-    """The operators on one field."""
+    """Holds if all of its operators hold for one field."""
 
     reader: Reader
     operators: Mapping[str, Any]
@@ -92,7 +92,7 @@ def _equal(column: Column, null: np.ndarray, wanted: tuple[Any, ...]) -> np.ndar
 
 
 def compile_filter(schema: Schema, where: Where) -> Filter:
-    """The filter of a grant's `where` on records of that writer's schema; UnevaluableError as `operands`."""
+    """The filter of a grant's `where` on records of a writer's schema; raises UnevaluableError as `operands` does."""
 
     def test(name: str, part: Any) -> Test:
         if isinstance(part, Condition):

@@ -1,6 +1,6 @@
-"""BLAKE2b over columns of records: Merkle leaves, entity tags, Merkle roots.
+"""BLAKE2b over columns of records: Merkle leaves, entity tags and Merkle roots.
 
-Every message is hashed where it lies in its buffer.
+Every message is hashed in place in its buffer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from exchange.records.values import Values
 
 DIGEST_BYTES = 32
 TAG_BYTES = 16
-# BLAKE2's personalisation: equal keys give unrelated digests for each use.
+# BLAKE2's personalisation: one key gives unrelated digests for different uses.
 TAG = b"exchange.tag\0\0\0\0"
 PSEUDONYM = b"exchange.pseudo\0"
 
@@ -26,10 +26,10 @@ _PLAIN_256 = np.uint64(IV[0] ^ 0x01010000 ^ DIGEST_BYTES)
 
 @njit(nogil=True, cache=True)
 def _part(block, at, source, length):
-    """Copy what lies in this block of the `length` bytes that the message has at `at`.
+    """Copy the part of a message piece that falls into this block; the piece has `length` bytes at `source`.
 
-    `block` and `source` are addresses; `at` is relative to the block's first byte: negative where
-    an earlier block began them.
+    `block` and `source` are addresses. `at` is where the piece begins, relative to the block's first byte: negative
+    if it began in an earlier block.
     """
     low = max(at, 0)
     high = min(at + length, BLOCK)
@@ -40,7 +40,7 @@ def _part(block, at, source, length):
 @njit(nogil=True, cache=True)
 def _leaves(key_buf, key_start, key_len, buf, value_start, value_len, out):
     keys, values = address(key_buf), address(buf)
-    # 0x00, the key's length, the value's length
+    # the frame: 0x00, the key's length, the value's length
     frame = np.zeros(9, np.uint8)
     framing = address(frame)
     h = np.empty(8 * LANES, np.uint64)
@@ -143,7 +143,7 @@ def _tags(buf, key_start, key_len, state, out):  # noqa: PLR0912
 def _fold(nodes):
     """Fold the rows of `nodes` (digests as 4 words) pairwise into row 0, level by level.
 
-    The odd last node of a level rises unchanged, which is the tree of RFC 6962, 2.1.
+    An odd last node rises to the next level unchanged, which gives the tree of RFC 6962, 2.1.
     """
     h = np.empty(8 * LANES, np.uint64)
     m = np.zeros(16 * LANES, np.uint64)
@@ -159,7 +159,7 @@ def _fold(nodes):
             lanes = min(LANES, pairs - group)
             start(h, _PLAIN_256, np.uint64(0), np.uint64(0))
             for lane in range(lanes):
-                # The byte 0x01 in front moves both digests by one byte.
+                # The byte 0x01 in front shifts both digests by one byte.
                 carry = np.uint64(1)
                 for w in range(8):
                     word = nodes[2 * (group + lane) + w // 4, w % 4]
@@ -180,8 +180,8 @@ def _fold(nodes):
 def leaves(keys: Values, values: Values) -> np.ndarray:
     """The Merkle leaf of every record, uint8[n, 32].
 
-    leaf = BLAKE2b-256(0x00 ‖ be32(key length) ‖ key ‖ be32(value length) ‖ value); a null
-    has length -1 and no bytes.
+    leaf = BLAKE2b-256(0x00 ‖ be32(key length) ‖ key ‖ be32(value length) ‖ value); a null has length -1 and no
+    bytes.
     """
     out = np.empty((values.rows, DIGEST_BYTES), np.uint8)
     _leaves(*keys, *values, out.view(np.uint64))
@@ -189,7 +189,7 @@ def leaves(keys: Values, values: Values) -> np.ndarray:
 
 
 def tag_state(key: bytes, person: bytes = TAG) -> np.ndarray:
-    """The hash state after the key block of a key (32 bytes), for `tags`; `person` (16 bytes) tells uses apart."""
+    """The hash state after a key's block (32 bytes), for `tags`; `person` (16 bytes) separates different uses."""
     if len(key) != 32:
         raise ValueError("the key must have 32 bytes")
     state = np.empty(10, np.uint64)
@@ -201,7 +201,7 @@ def tag_state(key: bytes, person: bytes = TAG) -> np.ndarray:
     words = np.zeros(LANES, np.uint64)
     compress(h, m.reshape(-1), words + np.uint64(BLOCK), words, ~words)
     state[:8] = h[::LANES]
-    # The key block of an empty message is its last block: another state altogether.
+    # For an empty message the key block is the last block, which gives a different state.
     empty = hashlib.blake2b(b"", digest_size=TAG_BYTES, key=key, person=person)
     state[8:] = np.frombuffer(empty.digest(), "<u8")
     return state
@@ -210,8 +210,8 @@ def tag_state(key: bytes, person: bytes = TAG) -> np.ndarray:
 def tags(keys: Values, state: np.ndarray) -> np.ndarray:
     """The tag of every key, uint8[n, 16].
 
-    tag = BLAKE2b-128 keyed with the ledger key and person `exchange.tag` (`state` is from
-    `tag_state`); a null key gives 16 zero bytes.
+    tag = BLAKE2b-128 keyed with the ledger key, with person `exchange.tag` (`state` comes from `tag_state`). A null
+    key gives 16 zero bytes.
     """
     out = np.empty((keys.rows, TAG_BYTES), np.uint8)
     _tags(*keys, state, out.view(np.uint64))
@@ -219,10 +219,10 @@ def tags(keys: Values, state: np.ndarray) -> np.ndarray:
 
 
 def merkle_root(leaves: np.ndarray) -> bytes:
-    """The root over `leaves` (uint8[n, 32]), which stay as they are.
+    """The root over `leaves` (uint8[n, 32]), which are not changed.
 
-    The tree has RFC 6962's shape with node = BLAKE2b-256(0x01 ‖ left ‖ right); the root of
-    no leaves is BLAKE2b-256 of nothing.
+    The tree has the shape of RFC 6962, with node = BLAKE2b-256(0x01 ‖ left ‖ right); the root of no leaves is
+    BLAKE2b-256 of the empty message.
     """
     if len(leaves) == 0:
         return hashlib.blake2b(digest_size=DIGEST_BYTES).digest()

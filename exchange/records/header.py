@@ -1,4 +1,4 @@
-"""A Kafka record batch as the broker stores it, format v2 (KIP-98), and its 61-byte header."""
+"""A Kafka record batch as the broker stores it (format v2, KIP-98), and its 61-byte header."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CODEC_MASK, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
 
 
 class Header(NamedTuple):
-    """The header's fields, in wire order; times in ms since 1970."""
+    """The header's fields in wire order; times are in ms since 1970."""
 
     base_offset: int
     length: int
@@ -38,7 +38,7 @@ class Header(NamedTuple):
 
     @property
     def next_offset(self) -> int:
-        """The offset after the batch, also where compaction removed its last records."""
+        """The offset after the batch, even if compaction removed its last records."""
         return self.base_offset + self.last_offset_delta + 1
 
     @property
@@ -48,12 +48,12 @@ class Header(NamedTuple):
 
     @property
     def is_transactional(self) -> bool:
-        """True for what was written in a transaction."""
+        """Whether the batch was written in a transaction."""
         return bool(self.attributes & TRANSACTIONAL)
 
     @property
     def is_control(self) -> bool:
-        """True for a transaction marker."""
+        """Whether the batch is a transaction marker."""
         return bool(self.attributes & CONTROL)
 
 
@@ -65,28 +65,28 @@ class RawBatch(NamedTuple):
     header: Header
     data: memoryview
     from_offset: int
-    """The first offset that was asked for: earlier records of the batch are not wanted."""
+    """The first offset that the consumer asked for; earlier records of the batch are not wanted."""
 
     @property
     def offset(self) -> int:
-        """The last offset: what the stock fetcher compares with the position to skip old data."""
+        """The last offset; kafka-python's fetcher compares it with its position to skip old data."""
         return self.header.base_offset + self.header.last_offset_delta
 
     @property
     def committed(self) -> bool:
-        """Whether a control batch commits (else it aborts) its producer's transaction."""
+        """Whether a control batch commits its producer's transaction; if not, it aborts it."""
         body = self.data[HEADER_BYTES:]
-        # length, attributes, time delta and offset delta of a marker take one byte each, like its key's length
+        # In a marker, length, attributes, time delta, offset delta and the key's length take one byte each.
         return int.from_bytes(body[7:9], "big") == _COMMIT_MARKER
 
 
 def parse(batch: bytes | bytearray | memoryview) -> Header:
-    """The header of the batch that starts at byte 0; `struct.error` where it is shorter than 61 bytes."""
+    """The header of the batch that starts at byte 0; raises `struct.error` if there are fewer than 61 bytes."""
     return Header._make(_HEADER.unpack_from(batch))
 
 
 def write(head: bytearray | memoryview, body_bytes: int, count: int, first_timestamp: int, max_timestamp: int) -> None:
-    """Fill in the header of an uncompressed batch that no producer has stamped yet."""
+    """Fill in the header of an uncompressed batch; a producer stamps it later."""
     length = HEADER_BYTES + body_bytes - _LENGTH_FROM
     times = first_timestamp, max_timestamp
     _HEADER.pack_into(head, 0, 0, length, -1, MAGIC, 0, 0, count - 1, *times, -1, -1, -1, count)
@@ -100,7 +100,7 @@ def stamp(
     base_sequence: int,
     transactional: bool,
 ) -> None:
-    """Set who produces the batch of this header and these records and, with that, its final CRC-32C."""
+    """Stamp the batch: set its producer and, as nothing changes after that, its CRC-32C."""
     attributes = (head[_ATTRIBUTES_AT] << 8 | head[_ATTRIBUTES_AT + 1]) & ~TRANSACTIONAL
     struct.pack_into(">h", head, _ATTRIBUTES_AT, attributes | (TRANSACTIONAL if transactional else 0))
     _PRODUCER.pack_into(head, _PRODUCER_AT, producer_id, producer_epoch, base_sequence)
@@ -108,5 +108,5 @@ def stamp(
 
 
 def crc(batch: bytes | bytearray | memoryview) -> int:
-    """CRC-32C over everything from the attributes on."""
+    """CRC-32C over everything from the attributes to the end."""
     return crc32c(memoryview(batch)[_ATTRIBUTES_AT:])

@@ -1,4 +1,4 @@
-"""Masked fields as columns of bytes, ready to stand in a record of the view's schema."""
+"""Masked fields as columns of bytes, ready to be put into records of the view's schema."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ _FIRST_YEAR, _LAST_YEAR = 1, 9999
 
 
 Encode = Callable[[Column, np.ndarray], Values]
-"""Takes the column and which rows are null; gives the encoded masked values."""
+"""Takes a column and which rows are null; returns the masked values, encoded."""
 
 
 @dataclass(frozen=True)
 class FieldMask:
-    """One field's mask on one writer's schema."""
+    """One field's mask, for records of one writer's schema."""
 
     reader: Reader
     encode: Encode
 
     def values(self, located: Located) -> Values:
-        """The masked field of every body, encoded with its union branch where it has one."""
+        """The masked field of every body, encoded; with its union branch if the type is a union."""
         at = self.reader.places(located)
         return self.encode(self.reader.column(located.buf, at), at < 0)
 
 
 def fixed_mask(mask: Mask, masked: Type) -> bytes | None:
-    """What `null` and `redact` give of every value, encoded in their type; None for masks that look at values."""
+    """The one encoded value that `null` or `redact` gives; None for masks that depend on the value."""
     if mask.kind == "redact":
         return _text(REDACTED)
     if mask.kind == "null":
@@ -55,9 +55,9 @@ def fixed_mask(mask: Mask, masked: Type) -> bytes | None:
 
 
 def compile_mask(schema: Schema, name: str, mask: Mask, pseudonym_key: bytes) -> FieldMask:
-    """The mask of a field that it applies to; not for those of `fixed_mask`.
+    """The mask of a field to which it applies; not for masks that `fixed_mask` handles.
 
-    `pseudonym_key` (32 bytes) is the reader's own, so that no two readers get the same pseudonyms.
+    `pseudonym_key` (32 bytes) belongs to one reader, so that no two readers get the same pseudonyms.
     """
     reader = compile_reader(schema, name)
     solid = _SOLID if schema.fields[name].nullable else b""
@@ -71,7 +71,7 @@ def compile_mask(schema: Schema, name: str, mask: Mask, pseudonym_key: bytes) ->
 
 
 def pseudonyms(key: bytes, texts: Values, rows: np.ndarray) -> Values:
-    """The pseudonyms of the texts in `rows` (indexes), as `pseudonym` gives them; null for null and all other rows."""
+    """The pseudonyms of the texts in `rows` (indexes), as the mask `pseudonym` gives them; other rows are null."""
     chosen = texts.at(rows)
     digest = hashes.tags(chosen, hashes.tag_state(key, hashes.PSEUDONYM))
     made = Values.nulls(texts.rows)
@@ -85,7 +85,7 @@ def pseudonyms(key: bytes, texts: Values, rows: np.ndarray) -> Values:
 def _partial(first: int, last: int, solid: bytes) -> Encode:
     def encode(column: Any, null: np.ndarray) -> Values:
         texts: Values = column.strings
-        # A masked character takes no more bytes than the character did.
+        # A masked character never takes more bytes than the original.
         out = np.empty(int(texts.length.sum()) + 11 * len(null), np.uint8)
         made = Values(out, np.empty_like(texts.start), np.empty_like(texts.start))
         _write_partial(*texts, null, first, last, len(solid), *made)
@@ -132,14 +132,14 @@ def _calendar(kind: str, solid: bytes) -> Encode:
 
 
 def _since_first(column: Any, unit: str) -> np.ndarray:
-    """Years or months since the first that a date can be in."""
+    """Years or months since the first one that a date can have."""
     first = np.datetime64("0001-01-01").astype(f"datetime64[{unit}]").astype(np.int64)
     since: np.ndarray = column.values.astype("datetime64[D]").astype(f"datetime64[{unit}]").astype(np.int64) - first
     return since
 
 
 def _table(values: list[bytes], index: Callable[[Any], np.ndarray]) -> Encode:
-    """Masked values out of a fixed set, by their index in it."""
+    """Encode masked values that come from a fixed set, by their index in it."""
     size = np.array([len(value) for value in (*values, _NULL)], np.int64)
     start = np.cumsum(size) - size
     buf = np.frombuffer(b"".join(values) + _NULL, np.uint8)
@@ -157,7 +157,7 @@ def _text(text: str) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """A natural number as Avro writes it."""
+    """Encode a natural number as Avro does."""
     zigzag, out = value << 1, bytearray()
     while zigzag > 0x7F:
         out.append(zigzag & 0x7F | 0x80)
@@ -181,7 +181,7 @@ def _write_partial(buf, start, size, null, first, last, branch, out, out_start, 
         for p in range(at, end):
             chars += byte(p) & 0xC0 != 0x80
         low, high = (first, chars - last) if chars > first + last else (0, chars)
-        # Bytes of the characters before `low` and from `high` on.
+        # Count the bytes of the characters before `low`, and of those from `high` on.
         char, head, tail = -1, 0, 0
         for p in range(at, end):
             char += byte(p) & 0xC0 != 0x80

@@ -1,6 +1,6 @@
-"""Bytes at addresses: what numba's arrays cannot say, or only with a reference count at every call.
+"""Access to bytes at addresses, which numba's arrays allow only with a reference count at every call, or not at all.
 
-An address is an int64, good as long as the array that it came from is. Nothing is bounds-checked.
+An address is an int64 and valid as long as its array exists. Nothing is bounds-checked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _pointer(builder: Any, address: Any, kind: ir.Type) -> Any:
 
 
 def _address(typingctx: Any, array: Any) -> tuple[Signature, Callable[..., Any]]:
-    """`address(array)`: where the first byte of a contiguous array is."""
+    """`address(array)`: the address of the first byte of a contiguous array."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -40,7 +40,7 @@ def _byte(typingctx: Any, at: Any) -> tuple[Signature, Callable[..., Any]]:
 
 
 def _word(typingctx: Any, at: Any) -> tuple[Signature, Callable[..., Any]]:
-    """`word(at)`: the uint64 (little-endian) in the 8 bytes from an address."""
+    """`word(at)`: the 8 bytes from an address as uint64 (little-endian)."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(_pointer(builder, args[0], ir.IntType(64)), align=1)

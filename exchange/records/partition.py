@@ -1,4 +1,4 @@
-"""Which partition a key goes to: Kafka's default, so that any producer agrees."""
+"""Which partition a key goes to: by Kafka's default rule, so that every producer agrees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from exchange.records.values import Values
 
 
 def partitions(keys: Values, count: int) -> np.ndarray:
-    """The partition of each key, int64[n]: murmur2, made positive, modulo `count`; nulls are dealt out.
+    """The partition of each key, int64[n]: murmur2, made positive, modulo `count`; null keys are spread evenly.
 
     Source: org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPartitioner.
 

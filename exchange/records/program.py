@@ -1,4 +1,4 @@
-"""An Avro schema compiled to a flat array of opcodes, which kernels run over bytes."""
+"""Compiles an Avro schema to a flat array of opcodes, which kernels run over bytes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from exchange.errors import ConfigError
 from exchange.schema.avro import Schema
 from exchange.schema.types import Logical, Primitive, Type
 
-MAX_CODE = 1 << 16  # words: a named type is written out at each use
+MAX_CODE = 1 << 16  # words; a named type is written out each time it is used
 MAX_LOOPS = 16
 
-# An opcode is followed by its operands; positions count words from the start of the code.
+# Operands follow their opcode; positions count words from the start of the code.
 END = 0
 MARK = 1  # the next top-level field starts here
 BOOLEAN = 2
 LONG = 3
-RANGE = 4  # row of RANGES: an integer within bounds
+RANGE = 4  # row of RANGES: an integer within these bounds
 SKIP = 5  # bytes
 BYTES = 6
 STRING = 7
@@ -27,10 +27,10 @@ ENUM = 8  # symbols
 UNION = 9  # branches, position of each
 JUMP = 10  # position
 ENTER = 11  # an array or a map begins
-LOOP = 12  # position after it, bytes of the smallest item: the next item, or out
-NOTHING = 13  # an array or map's block counts where items take no bytes
+LOOP = 12  # position after the loop, bytes of the smallest item: go to the next item, or leave the loop
+NOTHING = 13  # the block counts of an array or map whose items take no bytes
 
-# What datetime holds, years 1 to 9999: outside of it a reader's decoder raises.
+# The range of Python's datetime, years 1 to 9999: outside it, a reader's decoder raises an error.
 _DAY_MS = 86_400_000
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _RANGES = {
@@ -43,7 +43,7 @@ _RANGES = {
 }
 RANGES = np.array(list(_RANGES.values()), np.int64)
 _ROWS = {name: row for row, name in enumerate(_RANGES)}
-_SMALLEST = {"null": 0, "float": 4, "double": 8}  # bytes of a value; of others 1
+_SMALLEST = {"null": 0, "float": 4, "double": 8}  # the fewest bytes of a value; 1 for other types
 
 
 class ProgramError(ConfigError):
@@ -55,17 +55,17 @@ class ProgramError(ConfigError):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """`code` is int32[]; `fields` names the top-level fields in the order of the bytes."""
+    """A compiled schema: `code` is int32[]; `fields` names the top-level fields in the order of their bytes."""
 
     code: np.ndarray
     fields: tuple[str, ...]
 
 
 def compile_program(schema: Schema) -> Program:
-    """The program of a record schema; ProgramError where its named types write out to more than 65,536 words.
+    """The program of a record schema; raises ProgramError if it takes more than 65,536 words.
 
-    Every opcode but the jumps takes at least one byte of a record, so that a record's length
-    bounds the work on it; types without bytes (null, empty records) leave no code.
+    Every opcode but the jumps consumes at least one byte of a record, so the work on a record is bounded by its
+    length. Types without bytes (null, empty records) produce no code.
     """
     compiler = _Compiler()
     for field in schema.type.fields:
@@ -88,7 +88,7 @@ class _Compiler:
         return len(self.code)
 
     def type(self, of: Type) -> None:
-        """Write the code of one type."""
+        """Emit the code of one type."""
         if self.smallest(of) == 0:
             return
         match of.means:
@@ -133,7 +133,7 @@ class _Compiler:
         self.code[body - 2] = self.emit(JUMP, start)
 
     def smallest(self, of: Type) -> int:
-        """The fewest bytes that a value of the type takes; 0 only if none takes any."""
+        """The fewest bytes that a value of the type takes; 0 only if every value takes none."""
         if of.kind == "union":
             return 1 + min(self.smallest(branch) for branch in of.parts)
         if of.kind == "record":

@@ -1,4 +1,4 @@
-"""Write the fields that a view gives, as bytes, into values of the view's own schema."""
+"""Writes the fields that a view gives, byte by byte, into values of the view's schema."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from exchange.schema.wire import pack
 
 
 class InconvertibleError(ConfigError):
-    """The view's field is not the writer's byte for byte: it takes the Avro library to convert it."""
+    """A field of the view differs in its bytes from the writer's field: only the Avro library can convert it."""
 
     code = "inconvertible"
-    remedy = "nothing: its records are converted one by one, which is slower"
+    remedy = "nothing to do: the router converts its records one by one, which is slower"
 
 
 FIELDS = 0
@@ -37,11 +37,11 @@ MASKED = 2
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """What to write for each record: `pieces` is int32[m, 3] of (source, from, to).
+    """What to write for each record: `pieces` is int32[m, 3], rows of (source, from, to).
 
-    Source FIELDS copies the bytes of the writer's fields from ≤ f < to, source CONSTANT the bytes
-    constant[from:to], source MASKED what `masks[from]` makes of its field. The first piece is the
-    wire header with the view's schema id.
+    Source FIELDS copies the bytes of the writer's fields from ≤ f < to. Source CONSTANT copies the bytes
+    constant[from:to]. Source MASKED writes what `masks[from]` makes of its field. The first piece is the wire
+    header with the view's schema id.
     """
 
     pieces: np.ndarray
@@ -49,7 +49,7 @@ class Projection:
     masks: tuple[FieldMask, ...]
 
     def unwritten(self, located: Located) -> Unwritten:
-        """The values that the view makes of these bodies, not yet written."""
+        """The values that the view makes of these bodies, before they are written."""
         masked = [mask.values(located) for mask in self.masks]
         shape = (len(masked), len(located.start))
         at, size = np.empty(shape, np.int64), np.empty(shape, np.int64)
@@ -59,7 +59,7 @@ class Projection:
 
 
 class Unwritten(NamedTuple):
-    """Values to be written: `masked_at` and `masked_size` (int64[masks, n]) are addresses into `masked`."""
+    """Values yet to be written: `masked_at` and `masked_size` (int64[masks, n]) are addresses and sizes in `masked`."""
 
     projection: Projection
     located: Located
@@ -68,13 +68,13 @@ class Unwritten(NamedTuple):
     masked_size: np.ndarray
 
     def sizes(self) -> np.ndarray:
-        """int64[n]: bytes of each value."""
+        """int64[n]: the bytes of each value."""
         size = np.empty(len(self.located.start), np.int64)
         _sizes(self.located.marks, self.projection.pieces, self.masked_size, size)
         return size
 
     def write(self, out: np.ndarray, at: np.ndarray) -> None:
-        """Write each value to `out` (uint8[]) from its `at`, where `sizes` bytes must be free."""
+        """Write each value to `out` (uint8[]) at its position in `at`, where its `sizes` bytes must be free."""
         buf, start, marks, _ = self.located
         pieces, constant = self.projection.pieces, self.projection.constant
         _write(buf, start, marks, pieces, constant, self.masked_at, self.masked_size, out, at)
@@ -85,8 +85,8 @@ def compile_projection(
 ) -> Projection:
     """The projection from a writer's schema to a view's.
 
-    A field that the writer does not have yet is written with its default. Raises InconvertibleError
-    where a field's type differs in more than names and documentation, or is not its mask's.
+    A field that the writer does not have yet is written with its default. Raises InconvertibleError if a field's
+    type differs in more than names and documentation, or is not the type that its mask gives.
     """
     index = {name: i for i, name in enumerate(writer.fields)}
     constant = pack(view_id, b"")
@@ -114,13 +114,13 @@ def compile_projection(
 
 
 def _given(writer: Schema, name: str, mask: Mask | None) -> Type:
-    """The type of a writer's field, as masked."""
+    """The type of a writer's field after masking."""
     field = writer.fields[name]
     return field.type if mask is None else typed(masked_type(mask, field), dict(writer.named))
 
 
 def _default(view: Schema, field: Field) -> bytes:
-    """The bytes of a field's default."""
+    """The default of a field, encoded."""
     if "default" not in field.definition:
         raise InconvertibleError(f"field {field.name} has no default")
     value = field.definition["default"]
@@ -134,7 +134,7 @@ def _default(view: Schema, field: Field) -> bytes:
 
 
 def _shape(of: Type) -> Any:
-    """What decides a type's bytes and their meaning: equal shapes have equal bytes."""
+    """All that determines a type's bytes and their meaning; equal shapes have equal bytes."""
     return (
         of.kind,
         of.size,

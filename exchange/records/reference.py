@@ -1,21 +1,21 @@
-"""What a view does, said slowly: decode with the Avro library, decide in Python, encode again.
+"""What a view does, in slow and simple code: decode with the Avro library, decide in Python, encode again.
 
-The kernels are held equal to this module by property tests, and it stands in for them where an
-older writer's field needs a conversion that bytes alone do not give. Logical types are taken on
-their base, so that a record passes with the very bytes of its fields.
+Property tests hold the kernels equal to this module. It also replaces them when a field of an older writer needs a
+conversion that copying bytes cannot do. Logical types are read as their base types, so that a record passes with
+exactly the bytes of its fields.
 
 What a condition means (`holds`):
 
-- A null equals null only: `eq` and `in` hold where they name null, `ne` holds where it does not,
-  `prefix` and the four orders never hold.
-- Text (string, enum symbol, UUID) is ordered by code point. Numbers are compared exactly, also
-  an integer with a fraction; NaN equals nothing and has no order. A decimal's operand is the number as
-  it is written in the contract: 0.1 is one tenth.
-- A date's operand is an ISO day. A timestamp's is an ISO day or time; without a zone it is the
-  city's, for local timestamps it is local.
-- Where an operator does not apply to the field, or the writer's schema has no such field, the
-  condition cannot be evaluated: no record of that schema passes.
-- `all`, `any` and `not` mean what they say of what holds: `not` of a condition that does not hold for a null holds.
+- A null equals only null: `eq` and `in` hold if they name null, `ne` holds if it does not name null, and `prefix`
+  and the four orders never hold.
+- Text (string, enum symbol, UUID) is ordered by code point. Numbers are compared exactly, even an integer with a
+  fraction; NaN equals nothing and has no order. A decimal's operand is the number as the contract writes it: 0.1 is
+  one tenth.
+- A date's operand is an ISO day. A timestamp's operand is an ISO day or time. If it has no zone, it is in the city's
+  time; for local timestamps it is local.
+- If an operator does not apply to the field, or the writer's schema does not have the field, the condition cannot be
+  evaluated: no record of that schema passes.
+- `all`, `any` and `not` combine what holds. So if a condition does not hold because of a null, its `not` holds.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class UnevaluableError(ConfigError):
-    """A condition means nothing for a writer's field."""
+    """A condition cannot be evaluated on a writer's field."""
 
     code = "unevaluable"
     remedy = "correct the grant's `where` or masks, then run `exchange apply`"
 
 
 def operand(field: Field, value: Any) -> Any:
-    """A condition's value in the field's own measure; UnevaluableError where it has none.
+    """A condition's value in the field's own unit; raises UnevaluableError if it has none.
 
-    Text for text, bool for booleans, a Fraction for all that is a number in bytes (days for a
-    date, the base's unit for a timestamp, the unscaled value for a decimal), else the number.
+    Text stays text and a boolean a bool. A date becomes a Fraction of days, a timestamp a Fraction in the unit of its
+    base type, a decimal a Fraction of its unscaled value. Other numbers stay as they are.
     """
     kind = kind_of(field)
     try:
@@ -91,7 +91,7 @@ def _ticks(field: Field, moment: datetime) -> Fraction:
 
 
 def operands(schema: Schema, name: str, condition: Condition) -> dict[str, Any]:
-    """The condition's operators with their operands; nulls stay None. UnevaluableError as `operand`."""
+    """The condition's operators with their operands; nulls stay None. Raises UnevaluableError as `operand` does."""
     if name not in schema.fields:
         raise UnevaluableError(f"{schema.name} has no field {name}")
     field = schema.fields[name]
@@ -132,7 +132,7 @@ def _tests(schema: Schema, where: Where) -> list[Test]:
 
 
 def _test(schema: Schema, name: str, part: Any) -> Test:
-    """Whether one part of a `where` holds for a record."""
+    """The test of one part of a `where`."""
     if isinstance(part, Condition):
         made = operands(schema, name, part)
         return lambda record: all(holds(op, record[name], wanted) for op, wanted in made.items())
@@ -147,9 +147,9 @@ def _test(schema: Schema, name: str, part: Any) -> Test:
 
 
 def unmet(writer: Schema, where: Where, body: bytes) -> list[str]:
-    """The conditions that do not hold for a record, in the contract's words: `year: {ge: 2024}`; of a group, its word.
+    """The conditions that do not hold for a record, as the contract writes them (`year: {ge: 2024}`); groups by word.
 
-    UnevaluableError and DecodeError as for `Reference`.
+    Raises UnevaluableError and DecodeError as `Reference` does.
     """
     reference = Reference(writer, None, {})
     record = reference.numbers(decode(reference.writer, body))
@@ -165,7 +165,7 @@ def unmet(writer: Schema, where: Where, body: bytes) -> list[str]:
 
 
 class Reference:
-    """One view over the records of one writer's schema."""
+    """One view of the records of one writer's schema."""
 
     def __init__(
         self,
@@ -175,12 +175,12 @@ class Reference:
         masks: Mapping[str, Mask] | None = None,
         pseudonym_key: bytes = b"",
     ) -> None:
-        """Raises UnevaluableError where a condition cannot be evaluated on the writer's fields."""
+        """Raise UnevaluableError if a condition cannot be evaluated on the writer's fields."""
         self.writer = on_base(writer)
         self.fields = writer.fields
         self.where = _tests(writer, where)
         self.scales = {name: f.solid.scale for name, f in self.fields.items() if kind_of(f) == "decimal"}
-        # Resolution goes by name, and a view has its own.
+        # Avro resolves by name, and a view's record has another name than the writer's.
         self.view = on_base(view, name=writer.name) if view is not None else None
         self.masks = {
             n: m for n, m in (masks or {}).items() if self.view and n in self.view.fields and n in self.fields
@@ -189,12 +189,12 @@ class Reference:
         self.pseudonym_key = pseudonym_key
 
     def keeps(self, body: bytes) -> bool:
-        """Whether every condition holds; DecodeError where the body is not a record."""
+        """Whether every condition holds; raises DecodeError if the body is not a record."""
         record = self.numbers(decode(self.writer, body))
         return all(test(record) for test in self.where)
 
     def project(self, body: bytes) -> bytes:
-        """The body as the view gives it; a RecordError where the schemas do not resolve."""
+        """The body as the view gives it; raises a RecordError if the schemas do not resolve."""
         if self.view is None:
             return body
         given = decode(self.writer, body, self.unmasked) if self.unmasked is not None else {}
@@ -205,20 +205,20 @@ class Reference:
         return encode(self.view, given)
 
     def evaluate(self, body: bytes) -> bytes | Literal[False] | None:
-        """The delivered body, False where a condition does not hold, None where the body cannot be evaluated."""
+        """The delivered body; False if a condition does not hold; None if the body cannot be evaluated."""
         try:
             return self.project(body) if self.keeps(body) else False
         except RecordError:
             return None
 
     def numbers(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The record with decimals as unscaled integers."""
+        """The record with its decimals as unscaled integers."""
         numbers = {n: int.from_bytes(record[n], "big", signed=True) for n in self.scales if record[n] is not None}
         return {**record, **numbers}
 
 
 def mask_value(mask: Mask, value: Any, scale: int, pseudonym_key: bytes) -> Any:
-    """What the mask gives of a value on its base; decimals come as unscaled integers of that scale."""
+    """What the mask makes of a value of the base type; decimals are given as unscaled integers with `scale`."""
     if mask.kind == "redact":
         return REDACTED
     if mask.kind == "null" or value is None:
@@ -250,7 +250,7 @@ def _without(view: Schema, masks: Mapping[str, Mask]) -> Schema | None:
 
 
 def on_base(schema: Schema, name: str = "") -> Schema:
-    """The schema without its logical types, under another name where one is given."""
+    """The schema without its logical types; if `name` is given, under that name."""
     return parse(json.dumps(_strip({**schema.definition, "name": name or schema.name})))
 
 

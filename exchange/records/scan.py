@@ -1,4 +1,4 @@
-"""Locate every record of a run of batches, as columns."""
+"""Finds every record in a run of batches and returns them as columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_UNCOMPRESSED_BYTES = 64 << 20
 
 
 class MalformedBatchError(CorruptionError):
-    """A length in a batch leads outside of it, although the broker accepted the batch."""
+    """A length in a batch points outside the batch, although the broker accepted it."""
 
     code = "malformed-batch"
     remedy = "stop the router, and look at the broker's disk and log"
@@ -27,9 +27,9 @@ class MalformedBatchError(CorruptionError):
 class Run(NamedTuple):
     """Consecutive records of one partition, as columns of n rows.
 
-    `offset` (int64[n]) is absolute, `timestamp` (int64[n]) in ms since 1970. Keys, values and tails lie in one buffer,
-    read-only. A tail is all that follows the offset delta: key, value and headers, as they are copied to readers.
-    A record of a batch that could not be opened has tail length -1, as its key and value have.
+    `offset` (int64[n]) is absolute, `timestamp` (int64[n]) is in ms since 1970. Keys, values and tails are in one
+    read-only buffer. A tail is all that follows the offset delta (key, value and headers), which is what `copy`
+    copies. If a batch could not be opened, the keys, values and tails of its records have length -1.
     """
 
     offset: np.ndarray
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many records."""
+        """The number of records."""
         return len(self.offset)
 
     def at(self, rows: np.ndarray) -> Run:
@@ -50,10 +50,10 @@ class Run(NamedTuple):
 
 
 def scan(batches: Sequence[RawBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES) -> Run:
-    """Uncompress, concatenate and scan batches of one partition; records before `from_offset` are left out.
+    """Decompress, join and scan batches of one partition; records before `from_offset` are left out.
 
-    A batch that does not decompress within `max_bytes` gives its rows with every length -1.
-    Raises MalformedBatchError where a length leads outside of its batch.
+    If a batch does not decompress within `max_bytes`, its rows have every length -1. Raises MalformedBatchError if
+    a length points outside its batch.
     """
     buf, placed = _place([_section(batch, max_bytes) for batch in batches])
     segments = np.empty((len(batches), 8), np.int64)
@@ -73,7 +73,7 @@ def scan(batches: Sequence[RawBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES) -
 
 
 def _section(batch: RawBatch, max_bytes: int) -> bytes | memoryview | None:
-    """The records of a batch, uncompressed; None where they cannot be had within `max_bytes`."""
+    """The records of a batch, decompressed; None if that is not possible within `max_bytes`."""
     section = batch.data[HEADER_BYTES:]
     if batch.header.codec == codec.NONE:
         return section
@@ -84,9 +84,9 @@ def _section(batch: RawBatch, max_bytes: int) -> bytes | memoryview | None:
 
 
 def _place(sections: Sequence[bytes | memoryview | None]) -> tuple[np.ndarray, list[tuple[int, int] | None]]:
-    """One buffer that holds all sections, and where each starts and ends in it.
+    """One buffer that holds all sections, and the start and end of each in it.
 
-    Sections of one and the same fetch response stay where they are; others are joined.
+    Sections of the same fetch response stay where they are; others are joined.
     """
     views = [section for section in sections if isinstance(section, memoryview)]
     if len(views) == len(sections) and len({id(view.obj) for view in views}) == 1:
@@ -104,7 +104,7 @@ def _address(array: np.ndarray) -> int:
 
 @njit(nogil=True, cache=True)
 def varint(buf, at, end):
-    """The zigzag varint at `at` → (value, next position); the position is -1 where it leads past `end`."""
+    """Read the zigzag varint at `at` → (value, next position); the position is -1 if the varint runs past `end`."""
     value = np.uint64(0)
     shift = np.uint64(0)
     for _ in range(10):
@@ -121,7 +121,7 @@ def varint(buf, at, end):
 
 @njit(nogil=True, cache=True)
 def _scan(buf, segments, offset, timestamp, key, key_len, value, value_len, tail, tail_len):
-    """Fill the columns; return the rows filled, or -1 - i where segment i is malformed."""
+    """Fill the columns; return the number of rows filled, or -1 - i if segment i is malformed."""
     row = 0
     for s in range(len(segments)):
         at, end, count, base_offset, base_timestamp, append_time, from_offset, opened = segments[s]

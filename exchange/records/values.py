@@ -1,4 +1,4 @@
-"""Byte strings in a buffer, as columns: what kernels read and write."""
+"""Byte strings in a buffer, as columns: the type that kernels read and write."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ class Values(NamedTuple):
 
     @classmethod
     def of(cls, strings: Sequence[bytes | None]) -> Values:
-        """The columns of a list of byte strings."""
+        """Columns for a list of byte strings."""
         length = np.fromiter((-1 if s is None else len(s) for s in strings), np.int64, len(strings))
         sizes = np.maximum(length, 0)
         return cls(read_only(b"".join([s for s in strings if s])), np.cumsum(sizes) - sizes, length)
 
     @classmethod
     def nulls(cls, rows: int) -> Values:
-        """That many nulls."""
+        """As many nulls as `rows` says."""
         return cls(read_only(b""), np.zeros(rows, np.int64), np.full(rows, -1, np.int64))
 
     @property
     def rows(self) -> int:
-        """How many strings."""
+        """The number of strings."""
         return len(self.start)
 
     @property
     def sizes(self) -> np.ndarray:
-        """int64[n]: how many bytes each string has; a null has none."""
+        """int64[n]: the bytes of each string; 0 for a null."""
         sizes: np.ndarray = np.maximum(self.length, 0)
         return sizes
 
@@ -46,7 +46,7 @@ class Values(NamedTuple):
         return Values(self.buf, self.start[rows], self.length[rows])
 
     def tolist(self) -> list[bytes | None]:
-        """The strings themselves.
+        """The strings as a list.
 
         >>> Values.of([b"a", None, b""]).tolist()
         [b'a', None, b'']
@@ -56,7 +56,7 @@ class Values(NamedTuple):
 
 
 def read_only(data: bytes | bytearray | memoryview) -> np.ndarray:
-    """The bytes as uint8[n], never writable: kernels then compile for one array type only."""
+    """The bytes as uint8[n]. Never writable, so that kernels compile for one array type only."""
     array: np.ndarray = np.frombuffer(data, np.uint8)
     array.flags.writeable = False
     return array

@@ -1,4 +1,4 @@
-"""One view of a subject: which records pass, and what of them is delivered."""
+"""One view of a subject: which records pass, and what the reader gets of them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from exchange.schema.wire import pack
 class Evaluated(NamedTuple):
     """What a view makes of n values, row by row.
 
-    `keep` (bool[n]) are the rows that pass, `unevaluable` (bool[n]) those withheld because the filter or the
-    projection cannot be evaluated on them. `values` are what is delivered, wire header included, null for
-    rows that do not pass; their buffer is read-only.
+    `keep` (bool[n]): the rows that pass. `unevaluable` (bool[n]): the rows withheld because the filter or the
+    projection cannot be evaluated on them. `values`: what is delivered, wire header included, and null for rows
+    that do not pass; their buffer is read-only.
     """
 
     keep: np.ndarray
@@ -34,19 +34,19 @@ class Evaluated(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Kernels:
-    """A view on one writer's records; without projection the values pass as they are."""
+    """A view of one writer's records; if there is no projection, values pass as they are."""
 
     filter: Filter
     projection: Projection | None
 
 
 Way = Kernels | Reference | None
-"""How one writer's records are evaluated; None: they cannot be."""
+"""How one writer's records are evaluated; None if they cannot be."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A compiled view; `ways` has one entry per schema id that the subject's writers use."""
+    """A compiled view; `ways` has an entry for each schema id that the subject's writers use."""
 
     schema_id: int | None
     ways: Mapping[int, Way]
@@ -54,11 +54,11 @@ class View:
     def evaluate(
         self, values: Values, ids: np.ndarray, rows: np.ndarray, located: Mapping[int, LocatedRows]
     ) -> Evaluated:
-        """Evaluate the rows named by `rows` (int64 indexes, ascending) of n values in wire format.
+        """Evaluate the rows in `rows` (int64 indexes, ascending) of n values in wire format.
 
-        `ids` (int64[n]) are their schema ids; `located` has, for each id, the bodies of at least the rows named of it.
-        The rows named must have passed `check`, with no nulls among them; all others neither pass nor count as
-        unevaluable.
+        `ids` (int64[n]) are the values' schema ids. `located` holds, for each id, the bodies of at least its rows in
+        `rows`. The rows in `rows` must have passed `check`, and none may be null; all other rows neither pass nor
+        count as unevaluable.
         """
         keep, unevaluable = np.zeros(values.rows, np.bool_), np.zeros(values.rows, np.bool_)
         fast: list[tuple[np.ndarray, Unwritten]] = []
@@ -105,10 +105,10 @@ def compile_view(
     masks: Mapping[str, Mask] | None = None,
     pseudonym_key: bytes = b"",
 ) -> View:
-    """The view of a grant.
+    """Compile the view of a grant.
 
-    `writers` are the subject's schemas by id, `view` the id and schema of what is delivered, or None for whole records.
-    `masks` are by field; conditions look at what is behind them. `pseudonym_key` is the reader's (32 bytes).
+    `writers`: the subject's schemas by id. `view`: id and schema of what is delivered, or None for whole records.
+    `masks`: by field; conditions see the unmasked values. `pseudonym_key`: the reader's (32 bytes).
     """
 
     def way(writer: Schema) -> Way:
@@ -127,7 +127,7 @@ def compile_view(
 
 
 def _written(n: int, fast: list[tuple[np.ndarray, Unwritten]], slow: Mapping[int, bytes]) -> Values:
-    """All projected values one after the other, in row order."""
+    """All projected values in one buffer, in row order."""
     length = np.full(n, -1, np.int64)
     for rows, unwritten in fast:
         length[rows] = unwritten.sizes()

@@ -1,4 +1,4 @@
-"""Compile, or load from the cache, every kernel that a router can need, so that no record waits for one."""
+"""Compiles every kernel that a router may need, or loads it from the cache, so that no record waits for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ID = 1
 
 
 def warm_up() -> None:
-    """Take records through all that a router does with them; kernels compile per type of array, not per schema."""
+    """Do with two records all that a router does; kernels are compiled per type of array, not per schema."""
     body = avro.encode(_SCHEMA, {"text": "a", "whole": 1, "real": 1.0, "amount": Decimal(1)})
     [batch] = build.pack([b"k"] * 2, [wire.pack(_ID, body)] * 2, [0, 0])
     run = scan([RawBatch("", 0, parse(batch.head), memoryview(batch.data), 0)])

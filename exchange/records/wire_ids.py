@@ -1,4 +1,4 @@
-"""The schema ids in the wire headers of values, read as a column."""
+"""Reads the schema ids in the wire headers of values, as a column."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NO_HEADER = -2
 
 
 def schema_ids(values: Values) -> np.ndarray:
-    """The schema id of each value, int64[n]: NULL for a null value, NO_HEADER where there is no wire header."""
+    """The schema id of each value, int64[n]: NULL for a null value, NO_HEADER if it has no wire header."""
     out = np.empty(values.rows, np.int64)
     _schema_ids(*values, out)
     return out
 
 
 def bodies(values: Values) -> Values:
-    """What stands behind the wire headers; every value must have one."""
+    """What follows the wire headers; every value must have one."""
     return Values(values.buf, values.start + HEADER_BYTES, values.length - HEADER_BYTES)
 
 
