@@ -1,4 +1,4 @@
-"""The epochs on `exchange.contract`."""
+"""Reads and publishes epochs on `exchange.contract`."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def epochs(cluster: Cluster) -> Iterator[Published]:
 
 
 class Newest:
-    """Finds the epoch in force, over and over with one client, which has no other assignment meanwhile."""
+    """Finds the epoch in force, again and again with one consumer, which must have no other assignment meanwhile."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
 
     def find(self) -> Published | None:
-        """The epoch in force; None if none was ever published. Raises as `epochs` does.
+        """The epoch in force; None if none was ever published. Raises EpochError as `epochs` does.
 
-        Reads only the end of the topic. Each epoch has the number after the highest before it, so that none
-        before offset n has a higher number than n: a higher one from there on is the highest of all. It is in force
-        also where older ones were deleted, which only the proofs of that time need.
+        Reads only the end of the topic. Each epoch's number is one more than the highest before it, so no epoch before
+        offset n has a number above n; an epoch after it with a higher number is the highest of all. This holds even
+        if older epochs were deleted, which are needed only for proofs about their time.
         """
         place = (names.CONTRACT_TOPIC, 0)
         if not self._consumer.partitions(names.CONTRACT_TOPIC):
@@ -80,7 +80,7 @@ class Newest:
 
 
 def latest_epoch(cluster: Cluster) -> Published | None:
-    """The epoch in force, see `Newest.find`."""
+    """The epoch in force, as `Newest.find` finds it."""
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         return Newest(consumer).find()
 
@@ -94,10 +94,10 @@ def epoch_in_force(cluster: Cluster) -> Epoch:
 
 
 def publish_next(out: TopicAppender, newest: Newest, change: Callable[[Epoch], Epoch | None]) -> Published | None:
-    """Publish what `change` makes of the epoch in force, over and over while others publish at the same time.
+    """Publish what `change` makes of the epoch in force; repeat if others publish at the same time.
 
-    Returns the epoch in force as soon as `change` has nothing to change in it (None); None if there is no
-    epoch. Raises TransientError after some tries.
+    Returns the epoch in force as soon as `change` returns None for it: nothing is left to change. Returns None if
+    there is no epoch. Raises TransientError after some tries.
     """
     for _ in range(_ATTEMPTS):
         found = newest.find()
@@ -109,6 +109,6 @@ def publish_next(out: TopicAppender, newest: Newest, change: Callable[[Epoch], E
 
 
 def publish_epoch(out: TopicAppender, epoch: Epoch) -> int:
-    """Publish the epoch; its offset. It is not in force where another one of its number came first."""
+    """Publish the epoch and return its offset. It is not in force if another one with its number came first."""
     [offset] = out.publish([(key(epoch.number), encode(epoch))])
     return offset

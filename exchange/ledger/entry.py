@@ -29,7 +29,7 @@ _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EntryError(CorruptionError):
-    """A ledger entry that cannot be read, or whose sums do not balance."""
+    """A ledger entry cannot be read, or its sums do not balance."""
 
     code = "ledger-entry"
     remedy = "find out who else may write the ledger topic"
@@ -45,10 +45,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """Records not delivered, for one reason.
+    """Records that were not delivered, for one reason.
 
-    Bit i of `bitmap` (least significant first) is record i of the entry; None means all
-    records that are not quarantined.
+    Bit i of `bitmap` (least significant first) stands for record i of the entry; None means all records that are not
+    quarantined.
     """
 
     reason: str
@@ -78,7 +78,7 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry; the fields' meaning is in `ledger_entry.avsc`."""
+    """One entry; `ledger_entry.avsc` says what the fields mean."""
 
     epoch: int
     router: str
@@ -97,11 +97,11 @@ class Entry:
 
     @property
     def is_adoption(self) -> bool:
-        """Whether the entry says that a router took a new epoch, and covers no source records."""
+        """Whether the entry says that a router took a new epoch; it then covers no source records."""
         return self.topic == names.CONTRACT_TOPIC
 
     def offset(self, index: int) -> int:
-        """The source offset of record `index`; IndexError outside of the entry."""
+        """The source offset of record `index`; raises IndexError if the entry has no such record."""
         for span in self.runs:
             if 0 <= index < span.count:
                 return span.first + index
@@ -110,7 +110,7 @@ class Entry:
 
 
 def adoption(epoch: int, router: str, time_ms: int, offset: int) -> Entry:
-    """The entry with which `router` says that it took `epoch`, found at `offset` of the contract topic."""
+    """The entry by which `router` says that it took `epoch`, found at `offset` of the contract topic."""
     return Entry(
         epoch=epoch,
         router=router,
@@ -127,7 +127,7 @@ def adoption(epoch: int, router: str, time_ms: int, offset: int) -> Entry:
 
 
 def of_gap(gap: Gap, epoch: int, router: str, time_ms: int, *, accepted: bool) -> Entry:
-    """The entry that says which records `router` could not decide; `accepted`, that it went on behind them."""
+    """The entry that says which records `router` could not decide; `accepted`: it went on after them."""
     return Entry(
         epoch=epoch,
         router=router,
@@ -146,14 +146,14 @@ def of_gap(gap: Gap, epoch: int, router: str, time_ms: int, *, accepted: bool) -
 
 
 def tag(key: bytes | None, ledger_key: bytes) -> bytes:
-    """The 16-byte keyed tag under which the ledger knows a record key; zero bytes for null."""
+    """The 16-byte keyed tag by which the ledger knows a record key; zero bytes for null."""
     if key is None:
         return NULL_TAG
     return hashlib.blake2b(key, digest_size=TAG_BYTES, key=ledger_key, person=_TAG_PERSON).digest()
 
 
 def record_key(topic: str, partition: int) -> bytes:
-    """The Kafka key of the entries of one source partition.
+    """The Kafka key of the entries about one source partition.
 
     >>> record_key("subject.tax.income", 3)
     b'subject.tax.income/3'
@@ -162,13 +162,13 @@ def record_key(topic: str, partition: int) -> bytes:
 
 
 def ledger_partition(topic: str, partition: int, partitions: int) -> int:
-    """The partition of `exchange.ledger` (of `partitions`) that holds a source partition's entries."""
+    """The partition of `exchange.ledger`, one of `partitions`, that holds a source partition's entries."""
     return crc32c.crc32c(record_key(topic, partition)) % partitions
 
 
 def delivered_mask(entry: Entry, outcome: Outcome) -> np.ndarray:
     """bool[count]: which records of the entry the outcome's grants got."""
-    import numpy as np  # not needed by commands, which have to be quick
+    import numpy as np  # imported here, because commands must start quickly and do not need it
 
     mask = np.ones(entry.count, bool)
     for withheld in outcome.withheld:
@@ -182,7 +182,7 @@ def delivered_mask(entry: Entry, outcome: Outcome) -> np.ndarray:
 
 
 def rows_of(entry: Entry, wanted: bytes) -> np.ndarray:
-    """int64[n]: the records of the entry that have this tag."""
+    """int64[n]: the indexes of the entry's records that have this tag."""
     import numpy as np
 
     tags = np.frombuffer(entry.tags, ">u8").reshape(-1, 2)
@@ -191,10 +191,10 @@ def rows_of(entry: Entry, wanted: bytes) -> np.ndarray:
 
 @cache
 def _versions() -> tuple[avro.Schema, ...]:
-    """The schema, newest first, without each field that was appended later.
+    """All versions of the entry's schema, newest first; each lacks one more of the fields that were appended later.
 
-    Fields are only ever appended, with a default: what was written before is the beginning of what is
-    written now, so that a body is whole under one version only.
+    Fields are only ever appended, with a default. What an older version wrote is thus the beginning of what a newer
+    one writes, and a body is complete under exactly one version.
     """
     newest = avro.load(SCHEMA_FILE)
     fields = newest.definition["fields"]
@@ -204,7 +204,7 @@ def _versions() -> tuple[avro.Schema, ...]:
 
 
 def encode(entry: Entry) -> bytes:
-    """The entry's Avro body; `schema.wire` puts the schema id before it."""
+    """The entry's Avro body; `schema.wire` puts the schema id in front."""
     return avro.encode(
         _versions()[0],
         {
@@ -242,7 +242,7 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(body: bytes | memoryview) -> Entry:
-    """The entry of an Avro body, of whatever version wrote it; `EntryError` where the body is not one."""
+    """The entry in an Avro body, whichever version wrote it; raises `EntryError` if the body is not an entry."""
     raw = _record(body)
     gap = dict(raw.get("gap") or {})
     accepted = gap.pop("accepted", False)
@@ -290,10 +290,9 @@ def _milliseconds(time: datetime) -> int:
 def validate_entry(entry: Entry) -> None:
     """Raise `EntryError` unless every record of the entry has exactly one outcome for each view.
 
-    Runs ascend and sum to the count; there is one tag per record; delivered, withheld and
-    quarantined sum to the count; bitmaps are as long as the entry, hold as many bits as they
-    count, and overlap neither each other nor the quarantined records. A replay speaks of one grant.
-    An entry of a gap covers no records.
+    Runs ascend, and their counts sum to the entry's; there is one tag per record. Delivered, withheld and quarantined
+    sum to the count. Bitmaps are as long as the entry, have as many bits set as they count, and overlap neither each
+    other nor the quarantined records. A replay concerns one grant. An entry about a gap covers no records.
     """
     _check(sum(span.count for span in entry.runs) == entry.count, entry, "runs do not sum to the count")
     _check(all(span.count > 0 and span.first >= 0 for span in entry.runs), entry, "a run is empty or negative")

@@ -1,4 +1,4 @@
-"""Follow the ledger on Kafka into SQL, with the fate of every entry's transaction."""
+"""Follows the ledger from Kafka into SQL, including how the transaction of each entry ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = logging.getLogger("exchange.ledger")
 
 
 class LedgerMissingError(TransientError):
-    """The cluster has no ledger topic yet."""
+    """The cluster does not have a ledger topic yet."""
 
     code = "ledger-missing"
     remedy = "run `exchange apply`"
@@ -43,10 +43,10 @@ class LedgerRecordError(CorruptionError):
 
 
 class Follower:
-    """Brings `exchange.ledger` and the contract's epochs into a `LedgerStore`; killed anywhere, it goes on from there.
+    """Copies `exchange.ledger` and the epochs into a `LedgerStore`; if killed at any point, it goes on from there.
 
-    It reads uncommitted: a reader that does the same may have seen a delivery whose transaction
-    aborted, so its entry must be there too, marked `aborted` when the marker comes.
+    It reads uncommitted records. A reader that does the same may have seen a delivery of a transaction that aborted, so
+    its entry must be in the store too; it is marked `aborted` when the marker comes.
     """
 
     def __init__(self, cluster: Cluster, store: LedgerStore, *, clock: Callable[[], float] = time.time) -> None:
@@ -58,16 +58,16 @@ class Follower:
         self._behind = 0
 
     def health(self) -> metrics.Health:
-        """Not well while it has to try again."""
+        """Healthy unless the follower has to retry."""
         ok = self._failure is None
         facts = {"failure": self._failure, "behind_records": self._behind}
         return metrics.Health(ok, facts, {metrics.Part("ledger"): not ok})
 
     def follow(self, stop: Event, *, until_idle: bool = False) -> None:
-        """Follow until `stop`; with `until_idle`, until all there is is taken in and decided.
+        """Follow until `stop` is set; with `until_idle`, until all entries are stored and decided.
 
-        Goes on after TransientError (with `until_idle`, a few times); raises CorruptionError with
-        the place where the ledger is not what it must be.
+        After a TransientError it goes on (with `until_idle`, a few times). Raises CorruptionError, with the place, if
+        the ledger is not as it must be.
         """
         failures = 0
         while not stop.is_set():
@@ -109,7 +109,7 @@ class Follower:
         )
 
     def _take_step(self, consumer: Consumer) -> bool:
-        """Bring in what one short gathering finds; False where there was nothing."""
+        """Store what one short gathering finds; return False if there was nothing."""
         intake = Intake()
         last_ms = 0
         deadline = time.monotonic() + GATHER_S
@@ -136,7 +136,7 @@ class Follower:
     def _take(self, intake: Intake, batch: RawBatch) -> None:
         place = (batch.topic, batch.partition)
         start = self._next[place]
-        # Read uncommitted and with markers, a topic that nobody compacts has no gaps.
+        # A topic that is never compacted has no gaps for a reader of uncommitted records and markers.
         if batch.header.base_offset != start:
             raise _gap(place, batch.header.base_offset, start)
         if batch.topic == names.CONTRACT_TOPIC:
@@ -162,12 +162,12 @@ class Follower:
         metrics.LEDGER_FOLLOWER_LAG.set(self._behind)
         if not self._behind:
             metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(0)
-        elif last_ms:  # nothing came in this time: it is no younger than before
+        elif last_ms:  # if nothing came in this time, the lag is no shorter than before
             metrics.LEDGER_FOLLOWER_LAG_SECONDS.set(max(0.0, self._clock() - last_ms / 1000))
 
 
 def take_entries(intake: Intake, batch: RawBatch) -> None:
-    """Add the ledger entries of a data batch; LedgerRecordError with the place of one that is none."""
+    """Add the ledger entries of a data batch; raises LedgerRecordError with the place of a record that is not one."""
     if not batch.header.is_transactional:
         raise LedgerRecordError(f"{_place(batch, batch.header.base_offset)} was written outside of a transaction")
     for record in records(batch):
@@ -182,7 +182,7 @@ def take_entries(intake: Intake, batch: RawBatch) -> None:
 
 
 def take_epochs(intake: Intake, batch: RawBatch) -> None:
-    """Add the contract epochs of a data batch; LedgerRecordError with the place of one that is none."""
+    """Add the contract epochs of a data batch; raises LedgerRecordError with the place of a record that is not one."""
     for record in [] if batch.header.is_control else records(batch):
         try:
             intake.epochs.append(epoch.decode(record.value or b""))

@@ -1,4 +1,4 @@
-"""What one SQL transaction brings into the ledger's tables: entries, their fates, epochs, positions."""
+"""What one SQL transaction adds to the ledger's tables: entries, their states, epochs and positions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ State = Literal["open", "committed", "aborted"]
 
 @dataclass(slots=True)
 class Placed:
-    """An entry at its place in the ledger; open until its transaction's marker comes."""
+    """An entry with its place in the ledger; open until its transaction's marker comes."""
 
     partition: int
     offset: int
@@ -27,7 +27,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The end of a producer's transaction: it decides the producer's open entries before it."""
+    """The end of a producer's transaction; it decides the producer's open entries before it."""
 
     partition: int
     offset: int
@@ -37,9 +37,9 @@ class Marker:
 
 @dataclass
 class Intake:
-    """Consecutive parts of the ledger's partitions (and of the contract's epochs), taken in order.
+    """Consecutive parts of the ledger's partitions (and of the contract's topic), collected in order.
 
-    `positions` holds, per (topic, partition), where the intake starts and the offset after it.
+    `positions` holds, per (topic, partition), where the intake starts and the offset after its end.
     """
 
     entries: list[Placed] = field(default_factory=list)
@@ -50,18 +50,18 @@ class Intake:
     _open: dict[tuple[int, int], list[Placed]] = field(default_factory=dict)
 
     def add(self, placed: Placed) -> None:
-        """Take the next entry of its ledger partition."""
+        """Add the next entry of its ledger partition."""
         self.entries.append(placed)
         self.records += placed.entry.count
         self._open.setdefault((placed.partition, placed.producer_id), []).append(placed)
 
     def end(self, marker: Marker) -> None:
-        """Take a transaction marker: entries of this intake are decided here, earlier ones in SQL."""
+        """Add a transaction marker: it decides entries of this intake now, and earlier ones in SQL."""
         self.markers.append(marker)
         for placed in self._open.pop((marker.partition, marker.producer_id), ()):
             placed.state = marker.state
 
     def advance(self, topic: str, partition: int, start: int, end: int) -> None:
-        """Note that the offsets `start` to before `end` are taken."""
+        """Note that the offsets from `start` to before `end` are collected."""
         first, _ = self.positions.get((topic, partition), (start, start))
         self.positions[topic, partition] = (first, end)

@@ -19,8 +19,8 @@ def digest_leaf(key: bytes | None, value: bytes | None) -> bytes:
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """The root over `leaves` in the shape of RFC 6962, section 2.1; `EMPTY_ROOT` for none.
 
-    A node is BLAKE2b-256(0x01, left, right). Pairing neighbours level by level and carrying an
-    odd last node up gives RFC 6962's split at the largest power of two.
+    A node is BLAKE2b-256(0x01, left, right). Pairing neighbours level by level, and carrying an odd last node up, gives
+    RFC 6962's split at the largest power of two.
     """
     if not leaves:
         return EMPTY_ROOT

@@ -1,4 +1,4 @@
-"""Bring steps of the ledger into SQL, each in one transaction together with its own position."""
+"""Writes intakes of the ledger to SQL, each in one transaction together with its position."""
 
 from __future__ import annotations
 
@@ -43,41 +43,41 @@ class StoreUnavailableError(TransientError):
 
 
 class LedgerContradictionError(CorruptionError):
-    """The ledger's database and the ledger on Kafka say different things."""
+    """The ledger's database and the ledger on Kafka contradict each other."""
 
     code = "ledger-contradiction"
     remedy = "find out who rewrote the ledger topic before anything else"
 
 
 def ledger_url(settings: Settings) -> str:
-    """The database that the settings name; else SQLite in the home folder, made for its owner only."""
+    """The database that the settings name, or else SQLite in the home folder, readable only by its owner."""
     return sql.url_of(settings.ledger_url, settings.home / "ledger.db")
 
 
 def entry_id(partition: int, offset: int) -> int:
-    """The id of the entry at that place of the ledger topic."""
+    """The id of the entry at this place of the ledger topic."""
     return offset * tables.MAX_LEDGER_PARTITIONS + partition
 
 
 class LedgerStore:
-    """The ledger's database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
+    """The ledger's database, SQLite or PostgreSQL, by URL; creates the tables that are missing."""
 
     def __init__(self, url: str) -> None:
         self.engine = sql.engine_of(url, "EXCHANGE_LEDGER_URL", "synchronous = NORMAL", "cache_size = -131072")
         with translated():
             try:
                 tables.metadata.create_all(self.engine)
-            except DBAPIError:  # another process made one at the same moment
+            except DBAPIError:  # another process created a table at the same moment
                 tables.metadata.create_all(self.engine)
             _add_replay(self.engine)
 
     def positions(self) -> dict[Partition, int]:
-        """Per (topic, partition), the offset after the last one taken."""
+        """The offset after the last one stored, per (topic, partition)."""
         with translated(), self.engine.connect() as connection:
             return {(topic, p): offset for topic, p, offset in connection.execute(select(tables.positions))}
 
     def require_topics(self, topic_ids: Mapping[str, str]) -> None:
-        """Note the ids of the topics that are followed; LedgerContradictionError where one was made anew since."""
+        """Note the ids of the followed topics; raises LedgerContradictionError if one was created anew since."""
         t = tables.topics
         with translated(), self.engine.begin() as connection:
             known = {row.topic: row.topic_id for row in connection.execute(select(t))}
@@ -100,7 +100,7 @@ class LedgerStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A connection whose queries all see the database as it is at the first of them, whoever writes meanwhile."""
+        """A connection whose queries all see the database as at the first of them, whoever writes meanwhile."""
         with translated(), self.engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN")
@@ -109,10 +109,10 @@ class LedgerStore:
             yield connection
 
     def apply(self, intake: Intake) -> Counter[State]:
-        """Bring in the intake as a whole, or nothing of it; return how many entries it decided, and how.
+        """Store the whole intake, or nothing of it; return how many entries it decided, and how.
 
-        StoreUnavailableError: nothing was brought in; go on from `positions()`. An entry that is already
-        there is left as it is; LedgerContradictionError where it differs.
+        After StoreUnavailableError nothing is stored; go on from `positions()`. An entry already stored stays as it is;
+        raises LedgerContradictionError if it differs.
         """
         with translated(), self.engine.begin() as connection:
             _advance(connection, intake)
@@ -130,7 +130,7 @@ class LedgerStore:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise SQLAlchemy's errors as the exchange's: constraints → contradiction, the rest → unavailable."""
+    """Raise SQLAlchemy's errors as the exchange's: a constraint is a contradiction, all else is unavailability."""
     try:
         yield
     except IntegrityError as error:
@@ -140,14 +140,14 @@ def translated() -> Iterator[None]:
 
 
 def _add_replay(engine: Engine) -> None:
-    """Give a database from before there were replays the column: none of its entries is of one."""
+    """Add the column for replays to a database from before they existed; none of its entries belongs to one."""
     if all(column["name"] != "replay" for column in inspect(engine).get_columns(tables.entries.name)):
         with engine.begin() as connection:
             connection.execute(DDL("ALTER TABLE ledger_entries ADD COLUMN replay TEXT"))
 
 
 def _advance(connection: Connection, intake: Intake) -> None:
-    """Move the positions from where the intake starts to where it ends, if they are there."""
+    """Move the positions from the start of the intake to its end; raise an error if they are elsewhere."""
     t = tables.positions
     for (topic, partition), (start, end) in intake.positions.items():
         here = (t.c.topic == topic) & (t.c.partition == partition)
@@ -162,7 +162,7 @@ def _advance(connection: Connection, intake: Intake) -> None:
 
 
 def _decide(connection: Connection, intake: Intake) -> Counter[State]:
-    """Decide what earlier steps brought in as open."""
+    """Decide entries that earlier intakes stored as open."""
     t = tables.entries
     decided: Counter[State] = Counter()
     for marker in intake.markers:
@@ -177,7 +177,7 @@ def _decide(connection: Connection, intake: Intake) -> Counter[State]:
 
 
 def _unknown(connection: Connection, placed: Sequence[Placed]) -> list[Placed]:
-    """Those that are not in the database yet; LedgerContradictionError where one differs from what is."""
+    """The entries not in the database yet; raises LedgerContradictionError if one differs from what is stored."""
     t = tables.entries
     known: dict[tuple[int, int], bytes] = {}
     for partition in {p.partition for p in placed}:
@@ -306,7 +306,7 @@ def _grant_row(epoch: Epoch, grant: Grant) -> dict[str, Any]:
 
 
 def _fields(epoch: Epoch, grant: Grant) -> str | list[str]:
-    """The fields that were given, those that were masked or rounded with how."""
+    """The fields that were given; masked and rounded ones with how."""
     notes = {name: in_words(how) for name, how in epoch.contract.subject(grant.subject).rounded.items()}
     notes |= {name: mask.kind for name, mask in grant.masks.items()}
     given = epoch.given(grant)

@@ -1,8 +1,8 @@
 """The ledger's SQL tables: what the follower writes and the audit reads.
 
-Times are milliseconds since 1970 (UTC), days are ISO text in the contract's zone. An entry's
-id is its place in the ledger, `offset * 1024 + ledger partition`, so that it is the same
-whenever the tables are built again from Kafka.
+Times are milliseconds since 1970 (UTC); days are ISO text in the city's time zone. An entry's id follows from its
+place in the ledger, `offset * 1024 + ledger partition`, so that it is the same whenever the tables are built again
+from Kafka.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ entries = Table(
 Index("ledger_entries_open", entries.c.ledger_partition, entries.c.producer_id, sqlite_where=text("state = 'open'"),
       postgresql_where=text("state = 'open'"))  # fmt: skip
 Index("ledger_entries_source", entries.c.topic, entries.c.partition)
-# Tags do not compress, and an entry is read in one piece.
+# Tags do not compress, and an entry is always read in one piece.
 event.listen(
     entries,
     "after_create",

@@ -1,4 +1,4 @@
-"""Which entries of the ledger speak of whom: the tags of their records, in `ledger_tags`."""
+"""Finds the entries about one entity: indexes the tags of their records in `ledger_tags`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from exchange.errors import TransientError
 from exchange.ledger import tables
 
 GENERATION_ROWS = 4_000_000
-"""Tags are inserted in random order: a generation of this many rows stays in the database's cache."""
+"""Tags are inserted in random order; a generation of at most this many rows stays in the database's cache."""
 _COPY_HEADER, _COPY_TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 
 
 class TagIndexError(TransientError):
-    """The ledger's database did not take the index."""
+    """The ledger's database did not accept the index."""
 
     code = "ledger-tag-index"
-    remedy = "it is tried again"
+    remedy = "wait: the follower tries it again"
 
 
 def add(connection: Connection, entries: Sequence[tuple[int, bytes]]) -> None:
-    """Note which entries, by id, hold which tags; records without a key are about nobody and have no row."""
+    """Index the tags that these entries (by id) hold; records without a key are about nobody and get no row."""
     found = [(id_, distinct_tags(tags)) for id_, tags in entries]
     if not sum(len(tags) for _, tags in found):
         return
@@ -40,7 +40,7 @@ def tag_prefix(tag: bytes) -> int:
 
 
 def distinct_tags(tags: bytes) -> np.ndarray:
-    """The first 8 bytes of every distinct tag of an entry, as sorted int64; null tags left out."""
+    """The first 8 bytes of every distinct tag of an entry, as sorted int64, without null tags."""
     halves = np.frombuffer(tags, ">i8").reshape(-1, 2)
     return np.unique(halves[halves.any(axis=1), 0].astype(np.int64))
 
@@ -58,12 +58,12 @@ def _generation(connection: Connection, rows: int) -> int:
 
 
 def _copy_tags(connection: Connection, generation: int, tags: np.ndarray, ids: np.ndarray) -> None:
-    """Insert index rows the fastest way that each database has."""
+    """Insert index rows, in the fastest way that each database offers."""
     if connection.dialect.name != "postgresql":
         rows = list(zip([generation] * len(tags), tags.tolist(), ids.tolist(), strict=True))
         connection.exec_driver_sql("INSERT INTO ledger_tags (generation, tag, entry_id) VALUES (?, ?, ?)", rows)
         return
-    # The binary COPY format: per row the number of columns, then each with its length before it.
+    # The binary COPY format: each row is its number of columns, then each column after its length.
     packed = np.empty(len(tags), [("columns", ">i2"), ("g_length", ">i4"), ("g", ">i2"), ("tag_length", ">i4"),
                                   ("tag", ">i8"), ("id_length", ">i4"), ("id", ">i8")])  # fmt: skip
     packed["columns"], packed["g_length"], packed["tag_length"], packed["id_length"] = 3, 2, 8, 8

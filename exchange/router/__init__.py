@@ -1,5 +1,5 @@
 """The router: enforces grants and writes every exchanged record into the ledger.
 
-Read `step` (one run of records decided, pure), `loop` (what is done when), `gather`, `write` (one transaction, ledger
-first), `suspended` (what is left aside), `barrier` (when a new epoch is in force everywhere).
+Read `step` (decides a run of records, pure), `loop` (what is done when), `gather`, `write` (one transaction, ledger
+first), `suspended` (what is left aside) and `barrier` (when a new epoch is in force everywhere).
 """

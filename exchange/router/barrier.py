@@ -1,4 +1,4 @@
-"""The barrier behind a new epoch: every router has taken it, or cannot commit what it has begun."""
+"""The barrier after a new epoch: every router either has taken the epoch, or cannot commit what it began."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from exchange.printable import printable
 from exchange.records.header import RawBatch
 from exchange.schema import wire
 
-ANSWER_S = 0.3  # a router under full load takes a tenth; one that is fenced loses one transaction
+ANSWER_S = 0.3  # a router under full load answers in a tenth of that; a fenced one only loses a transaction
 _PREFIX = f"{names.ROUTER_GROUP}."
 _GROUP, _CONTRACT = "exchange.apply", (names.CONTRACT_TOPIC, 0)
 
 
 class EpochNotTakenError(TransientError):
-    """An epoch is published, and Kafka does not say whether some router may still work under the one before."""
+    """An epoch is published, but Kafka does not say whether some router may still work under the one before."""
 
     code = "epoch-not-taken"
     remedy = "run this again until it returns"
@@ -36,9 +36,10 @@ class EpochNotTakenError(TransientError):
 
 @dataclass(frozen=True)
 class Passed:
-    """Who works under the new epoch, who was at work but did not answer, and who was not at work: by transactional id.
+    """How each router passed the barrier, by transactional id.
 
-    The last two were fenced: if such a router goes on, it takes the new epoch first.
+    `adopted`: works under the new epoch. `late`: was at work but did not answer. `absent`: was not at work.
+    The last two kinds were fenced; if such a router goes on, it takes the new epoch first.
     """
 
     adopted: frozenset[str]
@@ -47,7 +48,7 @@ class Passed:
 
     @property
     def text(self) -> str:
-        """In words."""
+        """What `exchange apply` and `grant revoke` tell about it."""
         told = [f"No record is released under the contract before: {len(self.adopted)} routers have taken the new one."]
         if self.late:
             told.append(f"Fenced, because they did not answer: {', '.join(sorted(self.late))}.")
@@ -57,9 +58,9 @@ class Passed:
 
 
 class Adoption:
-    """Watches the routers from the moment it is entered, which is before the epoch is published.
+    """Watches the routers from the moment it is entered, which must be before the epoch is published.
 
-    `newest` finds the epoch in force, until `passed` is called.
+    `newest` finds the epoch in force; use it only until `passed` is called.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -69,7 +70,7 @@ class Adoption:
 
     def __enter__(self) -> Self:
         with ExitStack() as clients, ThreadPoolExecutor(2) as pool:
-            # At once: a login takes some ten round trips.
+            # In parallel: each login takes some ten round trips.
             for begun in [pool.submit(self._list, clients), pool.submit(self._watch, clients)]:
                 begun.result()
             self._clients = clients.pop_all()
@@ -82,11 +83,11 @@ class Adoption:
 
     def _list(self, clients: ExitStack) -> None:
         self._admin = clients.enter_context(Admin(self._cluster))
-        # Twice, before and after: one listing could miss ids that a coordinator hands over to another just then.
+        # Listed twice, before and after: one list can miss ids that one coordinator just hands over to another.
         self._known = self._admin.transactional_ids(_PREFIX)
 
     def _watch(self, clients: ExitStack) -> None:
-        # Uncommitted: the open transaction of a router that stands still must not hide what others committed.
+        # Read uncommitted: the open transaction of a router that hangs must not hide what others committed.
         self._consumer = clients.enter_context(Consumer(self._cluster, isolation="read_uncommitted", control=True))
         if partitions := self._consumer.partitions(names.LEDGER_TOPIC):
             place = (names.LEDGER_TOPIC, ledger.ledger_partition(names.CONTRACT_TOPIC, 0, len(partitions)))
@@ -94,19 +95,19 @@ class Adoption:
         self.newest = Newest(self._consumer)
 
     def has_passed(self, published: Published) -> bool:
-        """Whether `passed` has returned for this epoch before: a command may have died in between.
+        """Whether `passed` already returned for this epoch, in a command that may have died afterwards.
 
-        Kafka may forget it after a week.
+        Kafka may forget this after a week.
         """
         return bool(self._known) and self._admin.committed(_GROUP, _CONTRACT) == _mark(published)
 
     def passed(self, published: Published, *, answer_s: float = ANSWER_S) -> Passed:
         """Return when no transaction of an epoch before this one can be committed any more.
 
-        A router opens its producer before it reads the contract's topic to its end. So one whose id is not
-        listed now will find the epoch. Of the others, those in the group have `answer_s` to say in the ledger
-        that they have taken it; the rest is fenced. EpochNotTakenError where Kafka cannot do it now: the
-        promise does not hold then.
+        A router opens its producer before it reads the contract's topic to its end. So a router whose id is not listed
+        now will find the epoch. Of the routers that are listed, members of the group have `answer_s` to say in the
+        ledger that they took the epoch; all others are fenced. Raises EpochNotTakenError if Kafka cannot do this now;
+        then the promise does not hold.
         """
         try:
             return self._pass(published, answer_s)
@@ -125,13 +126,13 @@ class Adoption:
             for batch in self._consumer.poll(left):
                 adopted |= self._take(batch, published.epoch.number)
         late = at_work - adopted
-        absent &= self._admin.fence(absent | late)  # the others were fenced before, and nobody has come back
+        absent &= self._admin.fence(absent | late)  # leaves those that were still fenced: nobody came back under them
         if known:
             self._admin.commit(_GROUP, _CONTRACT, *_mark(published))
         return Passed(frozenset(at_work & adopted), frozenset(late), frozenset(absent))
 
     def _take(self, batch: RawBatch, epoch: int) -> set[str]:
-        """The routers whose adoptions of that epoch, or a later one, the batch commits."""
+        """The routers that, as this batch commits, have adopted this epoch or a later one."""
         if batch.header.is_control:
             said = self._open.pop(batch.header.producer_id, set())
             return said if batch.committed else set()
@@ -144,6 +145,6 @@ class Adoption:
 
 
 def _mark(published: Published) -> tuple[int, str]:
-    """What the administrators' group commits when the barrier behind that epoch is passed."""
+    """What the administrators' group commits once the barrier of that epoch is passed."""
     epoch = published.epoch
     return published.offset + 1, f"epoch {epoch.number} of {epoch.time.isoformat()}"

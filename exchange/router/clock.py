@@ -1,4 +1,4 @@
-"""The time by which grants begin and end: the broker's, as the router knows it."""
+"""The time that decides when grants begin and end: the broker's, as far as the router knows it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 
 class BrokerClock:
-    """Follows the broker's clock, from when it appended the router's newest ledger entry.
+    """Follows the broker's clock, by the times at which it appended this router's ledger entries.
 
-    In between, it goes by the time since then, which no setting of the router's own clock changes;
-    that one, `guess` in seconds since 1970, only serves until the first answer of the broker.
+    Between two entries it adds the time that passed, which no change of the router's own clock affects. The router's
+    own clock, `guess` in seconds since 1970, is used only until the broker's first answer.
     """
 
     def __init__(self, guess: Callable[[], float], since: Callable[[], float] = time.monotonic) -> None:
@@ -27,5 +27,5 @@ class BrokerClock:
         return datetime.fromtimestamp(self(), UTC)
 
     def learn(self, append_ms: int) -> None:
-        """The broker has just appended something, at `append_ms` since 1970."""
+        """Learn that the broker has just appended something, at `append_ms` since 1970."""
         self._ahead_s = append_ms / 1000 - self._since()

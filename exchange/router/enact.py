@@ -1,4 +1,4 @@
-"""Take the steps of a plan, and pass the barrier behind its epoch."""
+"""Takes the steps of a plan and passes the barrier after its epoch."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from exchange.settings import Settings
 
 @dataclass(frozen=True)
 class Enacted:
-    """The number of the epoch that was published, if one was; `passed` is None if the routers had the newest before."""
+    """The number of the epoch that was published, if any; `passed` is None if the routers had the newest already."""
 
     published: int | None
     passed: Passed | None
 
 
 def enact(settings: Settings, found: Found, progress: Callable[[str], None]) -> Enacted:
-    """Make the cluster what the contract says, see `plan.apply.apply`; return when every router knows it.
+    """Apply the plan (see `plan.apply.apply`); return when every router has the new epoch.
 
-    From then on no record is released under an epoch before. `progress` hears of each step before it is taken.
+    From then on no record is released under an earlier epoch. `progress` is called before each step.
     """
 
     def before(change: Change) -> None:
-        # A revoked grant goes from the file first, then from the epoch: what was read before does not bring it back.
+        # Revoking changes first the file, then the epoch: an older reading of the file must not undo it.
         if isinstance(change, PublishEpoch) and read_file(settings.contract) != found.contract:
             message = f"{settings.contract} was changed meanwhile; no epoch is published"
             raise TransientError(message, remedy="run this again")
@@ -39,7 +39,7 @@ def enact(settings: Settings, found: Found, progress: Callable[[str], None]) -> 
     with Adoption(cluster) as adoption:
         apply(cluster, found.plan, before)
         published = [change.epoch.number for change in found.plan.changes if isinstance(change, PublishEpoch)]
-        # Without changes, too: a run before may have published an epoch and died.
+        # Even if there are no changes: an earlier command may have published an epoch and died.
         newest = adoption.newest.find()
         progress("waiting for the routers …")
         passed = adoption.passed(newest) if newest and not adoption.has_passed(newest) else None

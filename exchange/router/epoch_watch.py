@@ -1,4 +1,4 @@
-"""Watch the contract topic for new epochs, beside the router's own work."""
+"""Watches the contract topic for new epochs, in a thread beside the router's own work."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CONTRACT = (names.CONTRACT_TOPIC, 0)
 
 
 class ContractUnreadError(TransientError):
-    """The router does not know which epoch is the newest."""
+    """The router cannot learn which epoch is the newest."""
 
     code = "contract-unread"
     remedy = "see that the contract topic has leaders; the router waits for it"
 
 
 class EpochWatch:
-    """Follows the contract's topic; what cannot be tried again is raised to whoever asks it for an epoch."""
+    """Follows the contract's topic. If it fails for good, whoever asks it for an epoch gets the error."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._newest: Published | None = None
@@ -61,7 +61,7 @@ class EpochWatch:
             raise self._failure
 
     def _follow(self) -> None:
-        """Begin with the epoch in force, over and over where Kafka does not answer."""
+        """Read the epoch in force and then new ones; start again whenever Kafka does not answer."""
         while not self._closing.is_set():
             try:
                 if found := latest_epoch(self._cluster):

@@ -1,4 +1,4 @@
-"""What a person does about records that were deleted before a router decided them."""
+"""What a person decides about records that were deleted before a router decided them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from exchange.gap import Gap
 
 
 class NoGapError(ConfigError):
-    """A gap is to be accepted where there is none."""
+    """Someone wants to accept a gap that does not exist."""
 
     code = "no-gap"
-    remedy = "name a gap that there is"
+    remedy = "name a gap that exists"
 
 
 def accept(
     out: TopicAppender, newest: Newest, gaps: Collection[Gap], operator: str, reason: str, now: datetime
 ) -> Published | None:
-    """Publish the next epoch, under which routers go on behind these gaps; the epoch in force then."""
+    """Publish the next epoch, which lets routers go on after these gaps; return the epoch that is then in force."""
 
     def change(epoch: Epoch) -> Epoch | None:
         new = [gap for gap in gaps if not accepts(epoch, gap)]
@@ -33,7 +33,7 @@ def accept(
 
 
 def chosen(gaps: Collection[Gap], places: Collection[str]) -> list[Gap]:
-    """The gaps at these places, each `<topic>/<partition>`; NoGapError where one has none."""
+    """The gaps at these places, each given as `<topic>/<partition>`; raises NoGapError if a place has none."""
     known = {gap.place for gap in gaps}
     for place in places:
         if place not in known:

@@ -1,4 +1,4 @@
-"""Collect source batches until they are worth a transaction."""
+"""Collects source batches until they are worth a transaction."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from exchange.gap import Gap, GapError
 from exchange.names import Partition
 from exchange.records.header import RawBatch
 
-MAX_RUN_RECORDS = 32_768  # of one ledger entry: its tags stay within 512 KiB
+MAX_RUN_RECORDS = 32_768  # per ledger entry: its tags then take at most 512 KiB
 MAX_RUN_BYTES = 8 << 20
-OWN_RUN_BYTES = 1 << 20  # of one fetch response: it is worked on where it lies instead of being joined to the next
+OWN_RUN_BYTES = 1 << 20  # data of one fetch response from this size on is decided in place, not joined to the next
 
 
 @dataclass
 class Gathered:
-    """Batches by partition, in order; `membership` is the group's generation that they belong to.
+    """Batches by partition, in order; `membership` is the group's generation to which they belong.
 
-    `positions` says how far each partition was read, markers behind the last batch included. `gaps` were found.
+    `positions`: how far each partition was read, including markers after its last batch. `gaps`: those found.
     """
 
     batches: dict[Partition, list[RawBatch]] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Gathered:
     gaps: tuple[Gap, ...] = ()
 
     def add(self, batch: RawBatch) -> None:
-        """Append a batch to its partition."""
+        """Append a batch to its partition's."""
         self.batches.setdefault((batch.topic, batch.partition), []).append(batch)
         self.size_bytes += len(batch.data)
 
@@ -40,7 +40,7 @@ class Gathered:
             self.batches.pop(partition, None)
 
     def apart(self, topics: set[str]) -> list[Gathered]:
-        """The batches of other topics, and those of these, for a transaction each; what is empty is left out."""
+        """Split into the batches of all other topics and those of `topics`, one transaction each; omit empty parts."""
         parts: dict[bool, Gathered] = {}
         for place, batches in self.batches.items():
             part = parts.setdefault(place[0] in topics, Gathered(membership=self.membership, positions=self.positions))
@@ -48,17 +48,17 @@ class Gathered:
         return [parts[key] for key in sorted(parts)]
 
     def starts(self) -> dict[Partition, int]:
-        """Per partition, the first offset that is wanted of its first batch."""
+        """The first wanted offset of each partition."""
         firsts = {partition: batches[0] for partition, batches in self.batches.items()}
         return {place: max(first.header.base_offset, first.from_offset) for place, first in firsts.items()}
 
     def offsets(self) -> dict[Partition, int]:
-        """Per partition, where to go on: after its last batch, and the markers behind it."""
+        """Where each partition goes on: after its last batch and the markers that follow it."""
         ends = {place: batches[-1].header.next_offset for place, batches in self.batches.items()}
         return {place: max(end, self.positions.get(place, 0)) for place, end in ends.items()}
 
     def runs(self) -> Iterator[tuple[Partition, list[RawBatch]]]:
-        """Each partition's batches, in runs of bounded size."""
+        """Each partition's batches, as runs of limited size."""
         for partition, batches in self.batches.items():
             run: list[RawBatch] = []
             records = size = 0
@@ -74,7 +74,7 @@ class Gathered:
 
 
 class Gatherer:
-    """Polls a consumer; what the group takes away meanwhile is dropped, not decided twice."""
+    """Polls a consumer; batches of partitions that the group takes away meanwhile are dropped, not decided twice."""
 
     def __init__(
         self,
@@ -91,13 +91,13 @@ class Gatherer:
         self._open = Gathered()
 
     def revoked(self, partitions: set[Partition]) -> None:
-        """The consumer's `on_revoked`."""
+        """Drop these partitions; pass this method to the consumer as `on_revoked`."""
         self._open.drop(partitions)
 
     def gather(self, idle_s: float) -> Gathered:
-        """The next batches: empty after `idle_s` without any, else at most `max_wait_s` after the first.
+        """The next batches: none if nothing came for `idle_s`, else what came within `max_wait_s` of the first.
 
-        NotInGroupError where the group has moved on: rewind, then gather again.
+        Raises NotInGroupError if the group has moved on: rewind, then gather again.
         """
         self._open = Gathered()
         deadline = self._clock() + idle_s

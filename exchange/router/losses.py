@@ -1,4 +1,4 @@
-"""What routers pass over: gaps, which a person has to accept, and what was never to be decided."""
+"""What routers skip: gaps, which a person must accept, and offsets at which there is nothing to decide."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from exchange.names import Partition
 from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Writer
 
-PASSED_S = 60.0  # between commits of what was only passed over
+PASSED_S = 60.0  # between commits of positions at which nothing was decided
 HOW_TO_ACCEPT = "see `exchange router gaps`; the routers go on behind it after `exchange router accept-gap`"
 _log = logging.getLogger("exchange.router")
 
 
 class Losses:
-    """The gaps that one router has met; `instance` is its name."""
+    """The gaps that one router has met; `instance` is the router's name."""
 
     def __init__(self, instance: str, suspended: Suspended) -> None:
         self._instance = instance
@@ -31,9 +31,9 @@ class Losses:
         self._told: set[Gap] = set()
 
     def meet(self, gaps: Collection[Gap], epoch: Epoch, writer: Writer, source: Consumer, now: datetime) -> None:
-        """Go on behind gaps that a person accepted, else leave their partitions aside; the ledger has them either way.
+        """Go on after gaps that a person accepted; leave the partitions of others aside. The ledger records both.
 
-        All of them are in one transaction: where many topics were deleted, everything else does not wait for it.
+        All entries are in one transaction, so that many deleted topics do not hold up everything else.
         """
         accepted = [gap for gap in gaps if accepts(epoch, gap)]
         aside = [gap for gap in gaps if gap not in accepted]
@@ -42,7 +42,7 @@ class Losses:
         entries += [self._entry(gap, epoch, now, accepted=False) for gap in new]
         offsets = {(gap.topic, gap.partition): gap.next for gap in accepted}
         for gap in accepted:
-            source.pass_over(gap)  # first: what is committed then is an offset of the topic that there is now
+            source.pass_over(gap)  # first: from here on, what is committed are offsets in the topic that exists now
         if entries:
             writer.entries(entries, epoch.ledger, offsets, source.membership() if offsets else None)
         for gap in accepted:
@@ -59,9 +59,9 @@ class Losses:
 
 
 class PassedOver:
-    """How far was read where nothing was to be decided: transactions' markers, and aborted records.
+    """How far partitions were read where there was nothing to decide: transaction markers and aborted records.
 
-    Their deletion would be taken for a gap, if it were not committed now and then that they were read.
+    Unless these positions are committed now and then, the deletion of such records would look like a gap.
     """
 
     def __init__(self, suspended: Suspended, clock: Callable[[], float] = time.monotonic) -> None:
@@ -71,15 +71,15 @@ class PassedOver:
         self._at_s = 0.0
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
-        """These offsets are committed, or are about to be with what was decided."""
+        """Note offsets that are committed, or are about to be with what was decided."""
         self._reached |= offsets
 
     def forget(self) -> None:
-        """The group shares its partitions out anew."""
+        """Forget all offsets: the group assigns its partitions anew."""
         self._reached = {}
 
     def due(self, source: Consumer, *, at_once: bool = False) -> dict[Partition, int]:
-        """What to commit, each minute or `at_once`, when all that was decided is committed; mostly nothing."""
+        """The positions to commit, once a minute or `at_once`; call it when all that was decided is committed."""
         if not at_once and self._clock() - self._at_s < PASSED_S:
             return {}
         self._at_s = self._clock()

@@ -1,4 +1,4 @@
-"""What grants with a quota have delivered on a day, and what remains."""
+"""How much grants with a quota have delivered on a day, and how much remains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from exchange.epochs import latest_epoch
 
 @dataclass(frozen=True)
 class QuotaDay:
-    """One grant's records of a day: those that were delivered, and those that routers have set apart (`claimed`)."""
+    """A grant's records of one day: `delivered` so far, and `claimed` by routers, delivered or not."""
 
     grant: Grant
     day: date
@@ -28,15 +28,15 @@ class QuotaDay:
 
     @property
     def remaining(self) -> int | None:
-        """Records of the day that nobody has claimed; None if the day is not limited."""
+        """The records of the day that nobody has claimed; None if the day is not limited."""
         per_day = self.grant.quota.records_per_day
         return None if per_day is None else max(0, per_day - self.claimed)
 
 
 def quotas_of(cluster: Cluster, now: datetime, *, department: str = "", grant_id: str | None = None) -> list[QuotaDay]:
-    """The day of `now` of each grant in force that has a quota.
+    """For each grant in force with a quota, its numbers for the day of `now`.
 
-    With a `department`, of what it reads and of what others read of it; with a `grant_id`, of that grant alone.
+    `department` limits this to what the department reads and what others read of it; `grant_id` to one grant.
     """
     newest, day = latest_epoch(cluster), city_day(now)
     grants = [

@@ -1,4 +1,4 @@
-"""A router's part in the quotas: it claims what it is about to deliver, and uses again what it could not deliver."""
+"""A router's part in the quotas: it claims what it is about to deliver, and reuses claims that it could not use."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ Key = tuple[str, date]
 
 
 class NoQuotaError(TransientError):
-    """What a grant's quota leaves cannot be learnt or claimed now."""
+    """What is left of a grant's quota cannot be learned or claimed now."""
 
     code = "quota-unclaimed"
-    remedy = "`exchange apply` makes the topic again where it is missing"
+    remedy = "`exchange apply` makes the topic again if it is missing"
 
 
 class Quotas:
-    """What `instance` may deliver under quotas.
+    """What the router `instance` may deliver under quotas.
 
-    It connects when it is first asked. A transaction goes through `allow` for each view, `begin`, and
-    `committed`; where that does not come about, `give_up` follows, after the next producer was opened: what
-    the lost transaction had claimed is kept.
+    It connects when first asked. For each transaction, call `allow` for every view, then `begin`, then `committed`. If
+    the transaction fails, call `give_up` instead, once the next producer is open: what the lost transaction had
+    claimed is kept for later.
     """
 
     def __init__(self, cluster: Cluster, instance: str, clock: BrokerClock) -> None:
@@ -78,18 +78,18 @@ class Quotas:
             log.close()
 
     def allow(self, grant: str, quota: Quota, records: int) -> int:
-        """How many of so many records the grant may get now: `step`'s `Allow`; NoQuotaError where that is not known."""
+        """How many of `records` the grant may get now (`step`'s `Allow`); raises NoQuotaError if that is unknown."""
         try:
             return self._claim(self._know(), grant, quota, records)
         except TransientError as error:
             self.close()
             self._forget()
             self._is_lost = True
-            remedy = f"`exchange apply` makes {names.QUOTA_TOPIC} again where it is missing"
+            remedy = f"`exchange apply` makes {names.QUOTA_TOPIC} again if it is missing"
             raise NoQuotaError(f"quotas are not known: {error.message}", remedy=remedy) from error
 
     def _know(self) -> SharedLog:
-        """The log of claims, with all known that it and the log of uses said when the last transaction was lost."""
+        """The log of claims; after a lost transaction, first read both logs again to their end."""
         claims, uses = self._logs = self._logs or self._connect()
         if self._is_lost:
             self._recover(claims, uses)
@@ -110,7 +110,7 @@ class Quotas:
         kept = self._kept(grant, day)
         left = _left(quota, self._claims.claimed(grant, day))
         if left == 0 and kept == 0:
-            return 0  # what is claimed stays claimed for the day
+            return 0  # claims are never returned, so nothing can become free before the next day
         claim = Claim(grant=grant, router=self._instance, asked=records, kept=kept, day=day, quota=quota)
         offset = log.append(grant.encode(), encode(claim))
         given = self._read_claims(log, offset + 1).get(offset)
@@ -121,7 +121,7 @@ class Quotas:
         return given.records
 
     def begin(self) -> list[Use]:
-        """What was allowed since the last time, to be written in the transaction that delivers it."""
+        """The uses that were allowed since the last call; write them in the transaction that delivers the records."""
         self._writing, self._deciding = self._deciding, Counter()
         return [
             Use(grant=grant, router=self._instance, day=day, records=records)
@@ -130,12 +130,12 @@ class Quotas:
         ]
 
     def committed(self) -> None:
-        """The transaction that was begun is committed."""
+        """Note that the transaction is committed."""
         self._used += self._writing
         self._writing = Counter()
 
     def give_up(self) -> None:
-        """Nothing is under way. What was claimed and committed is learnt from the log before the next claim."""
+        """Note that nothing is under way; before the next claim, the logs say what was claimed and committed."""
         self._is_lost = True
         self._deciding, self._writing = Counter(), Counter()
 
@@ -150,7 +150,7 @@ class Quotas:
         self._is_lost = False
 
     def show(self, grants: Iterable[Grant]) -> None:
-        """Show what remains today of these grants' quotas, where that is known."""
+        """Show what remains today of these grants' quotas, if that is known."""
         limited = [grant for grant in grants if grant.quota.is_limited]
         try:
             if limited:
@@ -166,7 +166,7 @@ class Quotas:
         return max(0, self._own[grant, day] - self._used[grant, day] - under_way)
 
     def _read_claims(self, log: SharedLog, end: int) -> dict[int, Allowance]:
-        """What the claims give that were appended since the last reading, by offset."""
+        """What the claims appended since the last call give, by offset."""
         return {record.offset: self._take(record) for record in log.read_to(end)}
 
     def _take(self, record: Record) -> Allowance:
@@ -178,5 +178,5 @@ class Quotas:
 
 
 def _left(quota: Quota, claimed: int) -> int | None:
-    """Records of the day that nobody has claimed; None where the day is not limited."""
+    """The records of the day that nobody has claimed; None if the day is not limited."""
     return None if quota.records_per_day is None else max(0, quota.records_per_day - claimed)

@@ -1,4 +1,4 @@
-"""A subject's grants made ready for the kernels: compiled once per contract epoch and day."""
+"""Makes a subject's grants ready for the kernels: compiled once per contract epoch and day."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _log = logging.getLogger("exchange.router")
 
 @dataclass(frozen=True)
 class ReadyView:
-    """One distinct view: who shares it, and the kernels that make it.
+    """One distinct view: the grants that share it, and the kernels that compute it.
 
-    `key_of_pseudonyms` is the reader's where delivered records have a pseudonym for a key. Only a view
-    of a single grant has a limited `quota`.
+    `key_of_pseudonyms` is the reader's key, if delivered records have a pseudonym as their key. Only a view of a single
+    grant has a limited `quota`.
     """
 
     grants: tuple[str, ...]
@@ -40,13 +40,13 @@ class ReadyView:
 
     @property
     def takes_tombstones(self) -> bool:
-        """A null value says only whose record is gone: it needs the key, and no filter can judge it."""
+        """Whether null values are delivered: these need the key, to say whose record is gone, and pass no filter."""
         return self.keeps_key and not self.is_filtered
 
 
 @dataclass(frozen=True)
 class ReadySubject:
-    """What the router does with a subject's records from `valid_from` to before `valid_until`."""
+    """What the router does with a subject's records, from `valid_from` until before `valid_until`."""
 
     checks: Mapping[int, Program]
     views: tuple[ReadyView, ...]
@@ -54,19 +54,19 @@ class ReadySubject:
     valid_until: datetime
 
     def holds_at(self, now: datetime) -> bool:
-        """Whether no grant began or ended between this and the moment that it was made for."""
+        """Whether no grant begins or ends between `now` and the moment for which this was made."""
         return self.valid_from <= now < self.valid_until
 
     @property
     def looks_inside(self) -> bool:
-        """Whether some view needs to know where a record's fields are."""
+        """Whether some view needs to know where the fields of records are."""
         return any(view.is_filtered or not view.is_whole for view in self.views)
 
 
 class Plans:
-    """What the router does with each subject of an epoch, made when it is asked for.
+    """What the router does with each subject of an epoch; made when it is first needed.
 
-    `unready` tells of the topics of subjects that cannot be made ready: they are left aside.
+    `unready` lists the topics of subjects that cannot be made ready; the router leaves them aside.
     """
 
     def __init__(self, epoch: Epoch, pseudonym_key: bytes) -> None:
@@ -76,14 +76,14 @@ class Plans:
         self.unready: dict[str, Cause] = {}
 
     def at(self, topic: str, now: datetime) -> ReadySubject | None:
-        """The plan of the topic's subject at that moment; None where it cannot be made."""
+        """What to do with the topic's subject at that moment; None if it cannot be made ready."""
         subject, ready = names.subject_of(topic), self._ready.get(topic)
         if topic in self.unready:
             return None
         if ready is None or not ready.holds_at(now):
             try:
                 ready = self._ready[topic] = make_ready(self._epoch, subject, now, self._pseudonym_key)
-            except Exception as error:  # of whatever kind: it is this subject's, and no reason to stop the others
+            except Exception as error:  # of any kind: it concerns this subject, and must not stop the others
                 self.unready[topic] = _unready(subject, error)
                 _log.exception("a subject cannot be made ready", extra={"subject": subject})
                 return None
@@ -99,9 +99,9 @@ def _unready(subject: str, error: Exception) -> Cause:
 
 
 def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: bytes = b"") -> ReadySubject:
-    """Compile the checks of every writer schema and the views in force at `now`.
+    """Compile the checks of every writer's schema, and the views in force at `now`.
 
-    `pseudonym_key` (32 bytes) is that of all readers; NoPseudonymKeyError where a view needs it and it is empty.
+    `pseudonym_key` (32 bytes) serves all readers; raises NoPseudonymKeyError if it is empty and a view needs it.
     """
     granted = subject_views(epoch, subject_id, now)
     writers = {schema_id: avro.parse(epoch.schemas[schema_id]) for schema_id in granted.allowed}

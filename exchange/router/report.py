@@ -1,4 +1,4 @@
-"""What the router shows of its work as metrics."""
+"""What the router reports of its work as metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exchange.router.step import Step
 
 
 def adopted(epoch: Epoch) -> None:
-    """A new epoch is in force here: its number, when each of its grants ends, and what will be counted under it."""
+    """Report a new epoch: its number, when each of its grants ends, and all that will be counted under it."""
     metrics.EPOCH.set(epoch.number)
     metrics.GRANT_EXPIRY.clear()
     metrics.QUOTA_REMAINING.clear()
@@ -32,9 +32,9 @@ def adopted(epoch: Epoch) -> None:
 
 
 def committed(steps: Sequence[Step], gathered: Gathered, readers: Mapping[str, str], now_s: float) -> None:
-    """A transaction committed: count its records; the latency is that of each source batch's last record.
+    """Count the records of a committed transaction; latency is taken from the last record of each source batch.
 
-    `readers`: who reads under each grant.
+    `readers`: the reader of each grant.
     """
     for made in steps:
         subject = names.subject_of(made.entry.topic)
@@ -58,15 +58,15 @@ def committed(steps: Sequence[Step], gathered: Gathered, readers: Mapping[str, s
 
 
 def quota(grant: str, left: int | None) -> None:
-    """What this router last knew to remain of the grant's day; None where the day has no limit."""
+    """Report what this router last knew to remain of the grant's day; None if the day is not limited."""
     if left is not None:
         metrics.QUOTA_REMAINING.labels(grant).set(left)
 
 
 class Lag:
-    """How far behind the router is, per subject: in offsets not yet committed, and in seconds.
+    """How far behind the router is per subject: in offsets that are not yet committed, and in seconds.
 
-    The seconds are the age of the newest moment all of whose records are committed.
+    The seconds are the age of the newest moment up to which all records are committed.
     """
 
     def __init__(self) -> None:
@@ -74,9 +74,9 @@ class Lag:
         self._marks: dict[str, tuple[float, dict[Partition, int]]] = {}
 
     def show(self, done: Mapping[Partition, tuple[int, int]], now_s: float) -> int:
-        """Update the gauges, from how far each partition is committed and where it ends; return the sum of records.
+        """Update the gauges from each partition's (committed offset, end); return the sum of records behind.
 
-        A subject whose partitions went to another router is no longer shown.
+        A subject whose partitions moved to another router is no longer shown.
         """
         by_subject: defaultdict[str, dict[Partition, tuple[int, int]]] = defaultdict(dict)
         for place, reached in done.items():
@@ -95,7 +95,7 @@ class Lag:
         return total
 
     def _reached(self, subject: str, places: Mapping[Partition, tuple[int, int]], behind: int, now_s: float) -> float:
-        """The newest moment all of whose records are known to be committed."""
+        """The newest moment up to which all records are known to be committed."""
         marked_s, ends = self._marks.get(subject, (now_s, {}))
         if behind == 0 or subject not in self._done_s:
             self._done_s[subject] = now_s

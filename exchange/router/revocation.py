@@ -1,4 +1,4 @@
-"""End a grant: out of the contract file, out of the epoch in force, and behind the barrier."""
+"""Ends a grant: removes it from the contract file and from the epoch in force, and passes the barrier."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from exchange.router.barrier import Adoption, Passed
 
 
 class NoGrantError(ConfigError):
-    """There never was such a grant."""
+    """There never was a grant with this id."""
 
     code = "grant-unknown"
     remedy = "see `exchange grant list`"
@@ -32,8 +32,8 @@ class NoGrantError(ConfigError):
 class Revoked:
     """The grant as it was, and the number of the epoch in force without it; None if no epoch was ever in force.
 
-    `passed` is None if an earlier command has waited for the routers. `fault`: why the grant is still in the
-    contract file.
+    `passed` is None if an earlier command already waited for the routers. `fault` says why the grant is still in the
+    contract file, if it is.
     """
 
     grant: Grant
@@ -43,18 +43,18 @@ class Revoked:
 
 
 def revoke(cluster: Cluster, path: Path, grant_id: str, now: datetime, require: Callable[[Grant], None]) -> Revoked:
-    """End the grant: once this has returned, no router releases one more record under it. Safe to run again.
+    """End the grant: once this has returned, no router releases another record under it. Safe to run again.
 
-    `require` raises if the grant is not to be revoked. A contract file that cannot be edited does not keep the
-    grant in force. Raises NoGrantError, and EpochNotTakenError as `Adoption.passed` does.
+    `require` raises if the grant must not be revoked. If the contract file cannot be edited, the grant ends all the
+    same. Raises NoGrantError, and EpochNotTakenError as `Adoption.passed` does.
     """
     with ThreadPoolExecutor(2) as pool:
-        # While Kafka and the routers answer.
+        # Done in threads, while Kafka and the routers answer.
         opened, edited = pool.submit(TopicAppender, cluster, names.CONTRACT_TOPIC), pool.submit(_edited, path, grant_id)
         with Adoption(cluster) as adoption, opened.result() as out:
             grant = _find(cluster, path, adoption.newest, grant_id, now)
             require(grant)
-            # First the file: whoever applies it from now on does not bring the grant back.
+            # The file comes first: whoever applies it from now on does not bring the grant back.
             fault = None
             try:
                 edit(path, lambda data: edited.result().get(data) or rewritten(data, drop=[grant_id]))
@@ -63,23 +63,23 @@ def revoke(cluster: Cluster, path: Path, grant_id: str, now: datetime, require: 
             published = publish_next(out, adoption.newest, lambda epoch: _without(epoch, grant_id, now))
             if published is None:
                 return Revoked(grant, None, None, fault)
-            # A run before may have published this epoch and died.
+            # An earlier command may have published this epoch and died.
             passed = None if adoption.has_passed(published) else adoption.passed(published)
             return Revoked(grant, published.epoch.number, passed, fault)
 
 
 def _edited(path: Path, grant_id: str) -> dict[bytes, bytes]:
-    """The contract file as it is, and as it is to be."""
+    """The contract file's present content, mapped to the content without the grant."""
     data = read_file(path)
     return {data: rewritten(data, drop=[grant_id])}
 
 
 def _find(cluster: Cluster, path: Path, newest: Newest, grant_id: str, now: datetime) -> Grant:
-    """The grant as it is in force; else as the file has it, or as it was: an earlier run may have been cut short."""
+    """The grant as in force, or else as the file has it, or as it was: an earlier run may have been interrupted."""
     found = newest.find()
     grants = list(found.epoch.contract.grants) if found else []
     if all(grant.id != grant_id for grant in grants):
-        from exchange.contract.load import load  # with all that reads schemas: most revocations do without
+        from exchange.contract.load import load  # it loads all that reads schemas; most revocations do not need it
 
         grants = [grant for published in epochs(cluster) for grant in published.epoch.contract.grants]
         grants += load(path, city_day(now)).contract.grants

@@ -1,4 +1,4 @@
-"""Notice that another process runs under this router's name, instead of fencing each other for ever."""
+"""Notices another process under this router's name, so that the two do not fence each other for ever."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DuplicateInstanceError(ConfigError):
 
 
 class Rivals:
-    """Counts how often this router was fenced without a new contract, which `apply` fences for."""
+    """Counts fencings under one epoch. `apply` fences too, but always with a new epoch."""
 
     def __init__(self, instance: str, since: Callable[[], float] = time.monotonic) -> None:
         self._instance = instance
@@ -30,7 +30,7 @@ class Rivals:
         self._times: list[float] = []
 
     def fenced(self, epoch: object) -> None:
-        """This router was fenced while `epoch` was in force here; DuplicateInstanceError where that is too often."""
+        """Note that this router was fenced under `epoch`; raises DuplicateInstanceError if that happens too often."""
         now = self._since()
         self._times = [at for at in self._times if epoch is self._epoch and now - at < WITHIN_S] + [now]
         self._epoch = epoch

@@ -1,4 +1,4 @@
-"""What a router reads of its subjects: all that flows, without what is left aside for now."""
+"""What a router reads: the partitions of its subjects, except those that it leaves aside for now."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from exchange.router.gather import Gathered
 from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Decided, Writer
 
-ABSENT_S = 1.0  # so long a topic has to be missing: metadata that came too early do not have a new one
-LAG_S = 5.0  # how old the lag of partitions may be that are not read
+ABSENT_S = 1.0  # a topic is absent after this time: metadata may be too early to contain a new one
+LAG_S = 5.0  # the greatest age of the lag shown for partitions that are not read
 
 
 class Sources:
@@ -36,15 +36,15 @@ class Sources:
         self._aside_at_s = clock()
 
     def subscribe(self, partitions: Mapping[str, int], ids: Mapping[str, str]) -> None:
-        """Read these topics from now on; the contract says how many partitions each has, and its id."""
+        """Read these topics from now on; the contract gives each one's number of partitions, and its topic id."""
         if partitions.keys() != self._partitions.keys():
             self._consumer.subscribe(sorted(partitions), ids)
         self._partitions = dict(partitions)
 
     def hold(self, unready: Mapping[str, Cause]) -> None:
-        """Before each reading: pause what is left aside, with the topics that are missing or `unready`.
+        """Before each reading: pause the partitions left aside and those of topics that are missing or `unready`.
 
-        What the group has shared out anew has no pauses.
+        Partitions that the group assigned anew are not paused yet.
         """
         self._find_absent()
         assigned = self._consumer.assigned()
@@ -53,11 +53,11 @@ class Sources:
         self._suspended.suspend(self._absent)
         self._suspended.suspend({cause: _of({topic}, assigned) for topic, cause in unready.items()})
         self._consumer.pause(aside := self._suspended.places)
-        self._consumer.resume(self._paused - aside)  # not what stands still before a gap, which the consumer paused
+        self._consumer.resume(self._paused - aside)  # but not partitions that the consumer paused before a gap
         self._paused = aside
 
     def leave_aside(self, error: RefusedError, decided: Collection[Decided], writer: Writer) -> bool:
-        """Suspend the partitions that feed what takes nothing; False where that would be all of them, or none."""
+        """Suspend partitions whose records go to places that accept nothing; False if that is all of them, or none."""
         if any(place[0] == names.LEDGER_TOPIC and why.is_of_topic for place, why in error.refusals.items()):
             return False
         found: dict[Cause, set[Partition]] = {}
@@ -73,30 +73,30 @@ class Sources:
         return any(found.values())
 
     def leave_unread(self, error: BusForbiddenError) -> bool:
-        """Suspend the partitions that this router may not read; False where the error is about something else."""
+        """Suspend the partitions that this router may not read; False if the error is about something else."""
         topics = error.topics & self._partitions.keys()
         self._suspended.suspend({_forbidden(topic): self._places(topic) for topic in topics})
         return bool(topics)
 
     def leave_unclaimed(self, error: ExchangeError, topics: set[str]) -> bool:
-        """Suspend the partitions of these topics, where grants have quotas and no claim can be made."""
+        """Suspend the partitions of these topics: their grants have quotas, and no claim can be made."""
         cause = Cause(error.code, error.message, error.remedy, (names.QUOTA_TOPIC, CLAIMS))
         found = _of(topics, self._consumer.assigned())
         self._suspended.suspend({cause: found})
         return bool(found)
 
     def drop(self, gathered: Gathered) -> None:
-        """Forget what was read of partitions that are left aside: the group had just shared them out anew."""
+        """Forget what was read from partitions left aside: the group had assigned them anew, without their pause."""
         strays = self._suspended.places & gathered.batches.keys()
         gathered.drop(strays)
         self._consumer.rewind(strays)
 
     def rewind(self) -> None:
-        """Go back to what is committed."""
+        """Go back to the committed offsets."""
         self._consumer.rewind(self._consumer.assigned() - self._suspended.places)
 
     def try_again(self, out: Producer) -> None:
-        """Read partitions again whose time has come, but not where their destination is known to take nothing still."""
+        """Read partitions again when their time has come, unless their destination is known to accept nothing still."""
         if due := self._suspended.due():
             refused = out.refusals({cause.destination for cause in due if cause.destination})
             self._suspended.put_off([cause for cause in due if cause.destination in refused])
@@ -106,10 +106,10 @@ class Sources:
                 self._consumer.refresh()
 
     def done(self, under_way: Gathered) -> dict[Partition, tuple[int, int]]:
-        """How far each partition is committed, where nothing but `under_way` is not, and where it ends."""
+        """Each partition's (committed offset, end), given that only `under_way` is not committed yet."""
         starts = under_way.starts()
         done = {place: (starts.get(place, at), end) for place, (at, end) in self._consumer.positions().items()}
-        # What is on trial may not have been fetched yet: what is known of its end is old.
+        # Partitions on trial may not have been fetched yet: what the consumer knows of their end is old.
         aside = (self._suspended.places | self._suspended.on_trial) & self._consumer.assigned()
         if self._aside.keys() != aside or self._clock() - self._aside_at_s > LAG_S:
             committed, ends = self._consumer.committed(aside), self._consumer.end_offsets(aside)
@@ -119,7 +119,7 @@ class Sources:
         return done | self._aside
 
     def is_known(self, done: Mapping[Partition, tuple[int, int]]) -> bool:
-        """Whether that tells of every partition."""
+        """Whether `done` covers every assigned partition."""
         return done.keys() >= self._consumer.assigned()
 
     def _find_absent(self) -> None:

@@ -1,7 +1,7 @@
-"""One step of the router, pure: a run of source records decided for every grant in force.
+"""One step of the router, pure: decides a run of source records for every grant in force.
 
-Every record ends, for each grant, as exactly one of delivered, withheld or quarantined; the
-ledger entry that is returned says which, with its proof. No I/O and no clock here.
+For each grant, every record ends as exactly one of delivered, withheld or quarantined; the ledger entry in the result
+says which, with its proof. There is no I/O and no clock here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OURS = ("wire-header", "schema-id", "batch-codec", "record-size")
 REASONS = (*CHECK_REASONS, *_OURS)
 """Why a record is quarantined; status 0 is a valid record."""
 _WIRE_HEADER, _SCHEMA_ID, _BATCH_CODEC, _RECORD_SIZE = range(len(CHECK_REASONS), len(REASONS))
-MAX_RECORD_BYTES = 1_000_000  # uncompressed; what fits into a batch of Kafka's default message.max.bytes
+MAX_RECORD_BYTES = 1_000_000  # uncompressed: it fits into a batch of Kafka's default message.max.bytes
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class RunSource:
 
     @property
     def headers(self) -> bytes:
-        """What deliveries have behind the headers that they come with: the mark of a replay."""
+        """Headers to append to those of each delivered record: the mark of a replay."""
         return build.encode_headers({names.REPLAY_HEADER: self.replay.encode()}) if self.replay else NO_HEADERS
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one run becomes: a ledger entry, and batches for inboxes and quarantine.
+    """What becomes of one run: a ledger entry, and batches for inboxes and quarantine.
 
-    `subject` is what it was decided under.
+    `subject` is the compiled subject by which it was decided.
     """
 
     entry: Entry
@@ -68,16 +68,16 @@ Allow = Callable[[str, Quota, int], int]
 
 
 def no_quotas(_grant: str, _quota: Quota, records: int) -> int:
-    """All of them."""
+    """Allow all of them."""
     return records
 
 
 def step(run: Run, subject: ReadySubject, source: RunSource, tag_state: np.ndarray, allow: Allow = no_quotas) -> Step:
     """Decide every record of `run` for every view of its subject.
 
-    `tag_state` is `hashes.tag_state(ledger_key)`; `allow` is asked once for each view with a quota, which
-    gets the first of its records. The batches are not yet stamped by a producer. A replay sets nothing aside:
-    the live flow did.
+    `tag_state` is `hashes.tag_state(ledger_key)`. `allow` is called once for each view with a quota; the view gets that
+    many of its records, the first ones. No producer has stamped the batches yet. A replay puts nothing into
+    quarantine, because the live flow did.
     """
     status, ids, located = _check(run, subject)
     leaves = hashes.leaves(run.keys, run.values)
@@ -115,9 +115,9 @@ def step(run: Run, subject: ReadySubject, source: RunSource, tag_state: np.ndarr
 
 
 class _Checked(NamedTuple):
-    """A run of n records with what all views need: schema ids (int64[n]), where the fields are, the valid records.
+    """A run of n records with all that views need: schema ids (int64[n]), positions of fields, and the valid records.
 
-    `good` are int64 indexes; `leaves` (uint8[n, 32]) and their `root` are the Merkle tree's.
+    `good`: int64 indexes of the valid records. `leaves` (uint8[n, 32]) and their `root` form the Merkle tree.
     """
 
     run: Run
@@ -129,9 +129,9 @@ class _Checked(NamedTuple):
 
 
 def _check(run: Run, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, dict[int, LocatedRows]]:
-    """One status per record (uint8[n], an index of REASONS), its schema id (int64[n]), and by that its fields' places.
+    """Each record's status (uint8[n], an index of REASONS) and schema id (int64[n]); its fields by schema id.
 
-    The latter only where a view looks inside of records.
+    Fields are located only if some view looks inside records.
     """
     ids = wire_ids.schema_ids(run.values)
     status = np.zeros(run.rows, np.uint8)
@@ -154,9 +154,9 @@ def _check(run: Run, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, dic
 
 
 def _decide(checked: _Checked, view: ReadyView, headers: bytes, allow: Allow) -> tuple[Outcome, list[Batch]]:
-    """What the view's grants get of the valid records, and its batches.
+    """What the view's grants get of the valid records, and the batches for them.
 
-    `headers` stand behind those that the records are delivered with.
+    `headers` are appended to each delivered record's own.
     """
     run, keys, values = checked.run, checked.run.keys, checked.run.values
     keep = np.zeros(run.rows, bool)
@@ -200,7 +200,7 @@ def _withheld(reason: str, which: np.ndarray, good: int) -> Withheld:
 
 
 def _spans(offset: np.ndarray) -> tuple[Span, ...]:
-    """Consecutive offsets as (first, count)."""
+    """Ascending offsets as spans (first, count) of consecutive ones."""
     breaks = np.flatnonzero(np.diff(offset) != 1) + 1
     starts = np.concatenate(([0], breaks))
     counts = np.diff(np.concatenate((starts, [len(offset)])))
@@ -208,9 +208,9 @@ def _spans(offset: np.ndarray) -> tuple[Span, ...]:
 
 
 def _set_aside(run: Run, status: np.ndarray, bad: np.ndarray, source: RunSource) -> list[Batch]:
-    """The bad records with headers that say where each came from and what is wrong.
+    """The bad records, with headers that say where each comes from and what is wrong.
 
-    One by one, for these are few; a record that is too large comes without key and value.
+    Built one by one, because they are few. A record that is too large is written without key and value.
     """
     fits = run.tails.length <= MAX_RECORD_BYTES
     keys, values = (column._replace(length=np.where(fits, column.length, -1)) for column in (run.keys, run.values))

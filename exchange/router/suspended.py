@@ -21,8 +21,8 @@ _log = logging.getLogger("exchange.router")
 class Cause:
     """Why source partitions cannot be routed: what is wrong with which topic, and what helps.
 
-    `destination` is the partition that takes nothing, where it is that. A cause that is not `passing` ends with a
-    new epoch, or by a person: it is not tried again before.
+    `destination`: the partition that accepts nothing, if that is the reason. A cause that is not `passing` ends only
+    with a new epoch or through a person, so the router does not retry it.
     """
 
     code: str
@@ -34,7 +34,7 @@ class Cause:
 
 @dataclass
 class _Hold:
-    """The partitions that one cause holds; on trial, they are read again to see whether it is over."""
+    """The partitions that one cause holds back; on trial, they are read again to see whether the cause is over."""
 
     since: datetime
     places: set[Partition] = field(default_factory=set)
@@ -45,10 +45,10 @@ class _Hold:
 
 
 class Suspended:
-    """Which source partitions are left aside, why, since when, and when they are tried again.
+    """Which source partitions are left aside, why, since when, and when the router retries them.
 
     Each cause has a back-off of its own, from one second to half a minute; `clock` is monotonic, in seconds.
-    What is suspended here stays where it was committed: nothing of it is lost, and nothing overtakes.
+    A suspended partition stays at its committed offset: no record is lost or overtaken.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,21 +59,21 @@ class Suspended:
 
     @property
     def facts(self) -> list[str]:
-        """One sentence for each cause, for a person; any thread may ask."""
+        """One sentence per cause, for a person; any thread may ask."""
         return self._facts
 
     @property
     def places(self) -> set[Partition]:
-        """The partitions that are not to be read now."""
+        """The partitions that must not be read now."""
         return {place for hold in self._holds.values() if not hold.on_trial for place in hold.places}
 
     @property
     def on_trial(self) -> set[Partition]:
-        """The partitions that are read again, each to be decided apart from those that flow."""
+        """The partitions that are read again; each is decided apart from those that flow."""
         return {place for hold in self._holds.values() if hold.on_trial for place in hold.places} - self.places
 
     def suspend(self, found: Mapping[Cause, Collection[Partition]]) -> None:
-        """Leave partitions aside. Where they were on trial, what is found now takes the place of what was."""
+        """Leave partitions aside. For partitions on trial, the causes found now replace the earlier ones."""
         new = {place for places in found.values() for place in places}
         changes = False
         for cause, hold in self._holds.items():
@@ -91,7 +91,7 @@ class Suspended:
             self._changed()
 
     def due(self) -> list[Cause]:
-        """The causes whose time has come: `try_again`, or `put_off` where they are known to hold still."""
+        """The causes whose time has come: call `try_again`, or `put_off` if they are known to persist."""
         now = self._clock()
         return [
             cause
@@ -100,24 +100,24 @@ class Suspended:
         ]
 
     def try_again(self, causes: Collection[Cause]) -> None:
-        """Read their partitions again."""
+        """Read the partitions of these causes again."""
         for cause in self._holds.keys() & causes:
             self._holds[cause].on_trial = True
             self._changed()
 
     def put_off(self, causes: Collection[Cause]) -> None:
-        """They hold still: wait longer."""
+        """Wait longer: these causes persist."""
         for cause in causes:
             self._put_off(cause, self._holds[cause])
         if causes:
             self._changed()
 
     def retry_all(self) -> None:
-        """A new epoch: whatever was in the way may be over."""
+        """Try all causes again: under a new epoch, any of them may be over."""
         self.try_again(list(self._holds))
 
     def routed(self, places: Collection[Partition]) -> None:
-        """These were on trial and are routed: nothing is in their way."""
+        """Note that these partitions, which were on trial, are routed: their cause is over."""
         ended = False
         for cause, hold in self._holds.items():
             if hold.on_trial and hold.places.intersection(places):
@@ -129,7 +129,7 @@ class Suspended:
             self._changed()
 
     def keep(self, assigned: Collection[Partition]) -> None:
-        """Forget the partitions that belong to other routers now."""
+        """Forget partitions that belong to other routers now."""
         if any(hold.places - set(assigned) for hold in self._holds.values()):
             for hold in self._holds.values():
                 hold.places &= set(assigned)

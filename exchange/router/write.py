@@ -1,4 +1,4 @@
-"""Write what was decided: one transaction, ledger first."""
+"""Writes what was decided: one transaction, ledger first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLOCK_ERROR_MS = 60_000
 
 
 class WrongTimeError(TransientError):
-    """What was decided does not hold at the broker's time, which is known now: decide again."""
+    """What was decided does not hold at the broker's time, known only now: decide again."""
 
     code = "wrong-time"
     remedy = "keep clocks by NTP"
@@ -39,9 +39,9 @@ class NoBrokerTimeError(ConfigError):
 
 @dataclass(frozen=True)
 class Decided:
-    """Steps that are to take effect together.
+    """Steps that take effect together.
 
-    With the source offsets that they end at, and what they use of quotas.
+    With the source offsets at which they end, and what they use of quotas.
     """
 
     steps: Sequence[Step]
@@ -51,9 +51,9 @@ class Decided:
 
 
 class Writer:
-    """Writes through one transactional producer; `schema_id` is that of the ledger's entries.
+    """Writes through one transactional producer; `schema_id` is always the id of the ledger entries' schema.
 
-    The time that counts is the broker's when it appended the entries; `clock` learns it.
+    The time that counts is the broker's when it appended the entries; `clock` learns it here.
     """
 
     def __init__(self, out: Producer, ledger_partitions: int, clock: BrokerClock) -> None:
@@ -70,7 +70,7 @@ class Writer:
     ) -> None:
         """Write ledger entries in a transaction of their own, and commit these source offsets with them.
 
-        WrongTimeError where their time is wrong by a minute.
+        Raises WrongTimeError if their time is off by a minute.
         """
         with self._out.transaction() as transaction:
             self._send_entries(transaction, entries, schema_id)
@@ -81,20 +81,20 @@ class Writer:
                 transaction.send_offsets(offsets, membership)
 
     def offsets(self, offsets: Mapping[Partition, int], membership: Membership) -> None:
-        """Commit source offsets behind which nothing was to be decided."""
+        """Commit source offsets up to which there was nothing to decide."""
         with self._out.transaction() as transaction:
             transaction.send_offsets(offsets, membership)
 
     def decided(self, decided: Decided, schema_id: int) -> None:
         """Write entries, deliveries and quarantined records, and commit the source offsets with them.
 
-        WrongTimeError, and nothing is delivered, where a grant began or ended between decision and entry.
+        If a grant began or ended between decision and entry, raises WrongTimeError and delivers nothing.
         """
         with self._out.transaction() as transaction:
             places = {place for made in decided.steps for place in self._written(made)}
             transaction.enlist(places | ({(names.QUOTA_TOPIC, USES)} if decided.uses else set()))
             self._send_entries(transaction, [made.entry for made in decided.steps], schema_id)
-            # Ledger first: whatever can be read anywhere is in it.
+            # Ledger first: whatever anyone can read is in it already.
             for appended in self._acknowledged(transaction):
                 if not all(made.subject.holds_at(appended) for made in decided.steps):
                     raise WrongTimeError("a grant began or ended since the records were decided")
@@ -119,7 +119,7 @@ class Writer:
         return feeding
 
     def _acknowledged(self, transaction: Transaction) -> list[datetime]:
-        """Wait for the entries' acknowledgement: when the broker appended each batch of them."""
+        """Wait until the entries are acknowledged; return when the broker appended each batch of them."""
         times_ms = transaction.flush()
         if any(time_ms < 0 for time_ms in times_ms):
             message = f"{names.LEDGER_TOPIC} does not keep the broker's time"
@@ -129,7 +129,7 @@ class Writer:
         return [moment_of(time_ms) for time_ms in times_ms]
 
     def _send_entries(self, transaction: Transaction, entries: Iterable[ledger.Entry], schema_id: int) -> None:
-        """Those of one ledger partition go together: a request has one batch of a partition."""
+        """Send the entries of each ledger partition together: a request has one batch per partition."""
         by_place: dict[Partition, list[ledger.Entry]] = {}
         for entry in entries:
             by_place.setdefault(self._ledger_place(entry), []).append(entry)
