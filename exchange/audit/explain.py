@@ -1,4 +1,4 @@
-"""Why a reader has a record, or does not: what the ledger decided about it, and by which rule."""
+"""Explains why a reader has a record or does not: what the ledger says was decided, and by which rule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Place = tuple[int, int]
 
 
 class UnknownNameError(ConfigError):
-    """A question names a subject, reader or partition that there never was."""
+    """A question names a subject, reader or partition that never existed."""
 
     code = "unknown-name"
     remedy = "see `exchange grant list`"
@@ -38,11 +38,11 @@ class UnknownNameError(ConfigError):
 
 @dataclass(frozen=True)
 class Decision:
-    """What one ledger entry says of one source record and one reader.
+    """What one ledger entry says about one source record and one reader.
 
-    `verdict` is delivered, withheld, quarantined, no-grant or not-in-force, `reason` the rule in one word, `detail`
-    the same for people. `entry` is the place of the proof on the ledger topic. `proven`: the entry's Merkle root
-    is that of the records that the source holds; None where that was not looked at, or they are no longer kept.
+    `verdict`: delivered, withheld, quarantined, no-grant or not-in-force. `reason`: the rule in one word; `detail`: the
+    same for people. `entry`: the place of the proof on the ledger topic. `proven`: whether the entry's Merkle root
+    equals that of the source's records; None if that was not checked, or the source no longer keeps them.
     """
 
     partition: int
@@ -62,9 +62,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Decisions in the ledger's order; if there are none, why, in a word and for people (`undecided`).
+    """Decisions in the ledger's order; if there are none, the reason in one word and for people (`undecided`).
 
-    `behind`: how many offsets of the ledger are not in its database yet.
+    `behind`: the number of ledger offsets that are not in the database yet.
     """
 
     decisions: list[Decision]
@@ -73,9 +73,9 @@ class Explanation:
 
 
 def explain_place(cluster: Cluster, store: LedgerStore, subject: str, reader: str, place: Place) -> Explanation:
-    """What became of the record at that place for that reader, proven by the source's records if they are kept.
+    """What became of the record at that place for that reader; proven, if the source still keeps its records.
 
-    Raises UnknownNameError for a subject or reader that no contract ever had, and for a partition that is not there.
+    Raises UnknownNameError for a subject or reader that no contract ever had, and for a partition that does not exist.
     """
     epochs, late = _epochs(cluster, subject, reader), behind(cluster, store)
     decisions = of_place(store, epochs, subject, reader, place)
@@ -84,7 +84,7 @@ def explain_place(cluster: Cluster, store: LedgerStore, subject: str, reader: st
 
 
 def explain_entity(cluster: Cluster, store: LedgerStore, subject: str, reader: str, tag: bytes) -> Explanation:
-    """What became of the records of the entity with that tag for that reader. Raises UnknownNameError."""
+    """What became of the records of the entity with that tag, for that reader. Raises UnknownNameError."""
     epochs, late = _epochs(cluster, subject, reader), behind(cluster, store)
     decisions = _of_entity(store, epochs, subject, reader, tag)
     why = None if decisions else ("no-record", "the ledger has no record of that entity in this subject")
@@ -92,7 +92,7 @@ def explain_entity(cluster: Cluster, store: LedgerStore, subject: str, reader: s
 
 
 def _epochs(cluster: Cluster, subject: str, reader: str) -> dict[int, Epoch]:
-    """Every epoch by its number; UnknownNameError, because a mistyped name would read as `no grant`."""
+    """Every epoch by number; raises UnknownNameError, because a mistyped name would otherwise read as `no grant`."""
     epochs = {published.epoch.number: published.epoch for published in every_epoch(cluster)}
     contracts = [epoch.contract for epoch in epochs.values()]
     for what, name, known in (
@@ -107,9 +107,9 @@ def _epochs(cluster: Cluster, subject: str, reader: str) -> dict[int, Epoch]:
 def of_place(
     store: LedgerStore, epochs: Mapping[int, Epoch], subject: str, reader: str, place: Place
 ) -> list[Decision]:
-    """Every decision about the record that has that place in today's topic, in the ledger's order.
+    """Every decision about the record at that place of today's topic, in the ledger's order.
 
-    Where the topic was deleted and made anew, `explain_entity` still finds what was decided of the old one.
+    If the topic was deleted and created anew, `explain_entity` still finds what was decided about the old one.
     """
     covered = and_(_r.entry_id == _e.id, _r.first <= place[1], _r.first + _r.count > place[1])
     query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).join_from(
@@ -143,7 +143,7 @@ def _of_entity(
 
 
 def undecided(cluster: Cluster, store: LedgerStore, subject: str, place: Place) -> tuple[str, str]:
-    """Why no entry speaks of that place: a word and, for people, what it means."""
+    """Why no entry covers that place: in one word, and in a sentence for people."""
     topic = names.subject_topic(subject)
     with Consumer(cluster) as consumer:
         if place[0] not in consumer.partitions(topic):
@@ -166,7 +166,7 @@ def undecided(cluster: Cluster, store: LedgerStore, subject: str, place: Place) 
 
 
 def _lost(store: LedgerStore, topic: str, place: Place) -> str:
-    """What the ledger says of a record that was deleted before a router decided it; nothing where it says none."""
+    """What the ledger says about a record deleted before a router decided it; empty if it says nothing."""
     g = tables.gaps.c
     query = select(_e.epoch, g.accepted).join_from(tables.entries, tables.gaps, g.entry_id == _e.id)
     here = (_e.topic == topic, _e.partition == place[0], g.first <= place[1], g.next > place[1])
@@ -178,7 +178,7 @@ def _lost(store: LedgerStore, topic: str, place: Place) -> str:
 
 
 def _proven(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, entry: Entry) -> Decision:
-    """The decision with what only the source's records tell: whether it is proven, and which condition did not hold."""
+    """Add to the decision what only the source's records tell: is it proven, and which condition did not hold?"""
     records = _source_records(cluster, entry)
     if records is None:
         return decision
@@ -194,7 +194,7 @@ def _proven(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, e
 
 
 def _entry_at(store: LedgerStore, place: str) -> Entry:
-    """The entry at a place of the ledger topic, as decisions name it."""
+    """The entry at a place of the ledger topic, as decisions write it."""
     _, partition, offset = place.rsplit("/", 2)
     here = (_e.ledger_partition == int(partition), _e.ledger_offset == int(offset))
     return decode(store.rows(select(_e.body).where(*here))[0][0])
@@ -208,7 +208,7 @@ def _entries(store: LedgerStore, query: Select[tuple[int, int, str, bytes]]) -> 
 def _decisions(
     entry: Entry, row: int, place: str, state: str, epochs: Mapping[int, Epoch], reader: str
 ) -> Iterator[Decision]:
-    """What an entry says of a record and the reader: one decision, or of another's replay none."""
+    """What an entry decides about a record for the reader; nothing if it belongs to a replay for another grant."""
     epoch = epochs.get(entry.epoch)
     if epoch is None:
         remedy = "run this again where it was just published; else see whether EXCHANGE_LEDGER_URL is of this cluster"
@@ -269,7 +269,7 @@ def _no_grant(of_reader: Sequence[Grant], epoch: Epoch) -> tuple[str, str, str]:
 
 
 def _source_records(cluster: Cluster, entry: Entry) -> list[Record] | None:
-    """The source records that an entry covers; None where they are no longer all kept."""
+    """The source records that an entry covers; None if they are no longer all kept."""
     place = (entry.topic, entry.partition)
     first, end = entry.offset(0), entry.offset(entry.count - 1) + 1
     offsets = {offset for run in entry.runs for offset in range(run.first, run.first + run.count)}

@@ -1,4 +1,4 @@
-"""Where the routers cannot go on, as Kafka itself tells it, whether they run or not."""
+"""The places at which routers cannot go on, according to Kafka itself, whether routers run or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exchange.gap import Gap
 
 
 def open_gaps(cluster: Cluster, epoch: Epoch) -> tuple[Gap, ...]:
-    """The gaps, by what the routers have committed and what Kafka keeps, that no person has accepted."""
+    """The gaps between the routers' committed offsets and what Kafka keeps, except those that a person accepted."""
     topics = [names.subject_topic(subject.id) for subject in epoch.contract.subjects]
     found = gaps_of_group(cluster, names.ROUTER_GROUP, topics, epoch.topic_ids)
     return tuple(gap for gap in found if not accepts(epoch, gap))

@@ -1,4 +1,4 @@
-"""The auditors' questions to the ledger's database: what was exchanged, does it balance, who got whose records."""
+"""Auditors' questions to the ledger's database: what was exchanged, does it balance, who got whose records?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIVE = _e.replay.is_(None)
 
 @dataclass(frozen=True)
 class Selection:
-    """What a question is about; times in ms since 1970, `until_ms` exclusive; None: all."""
+    """What a question is about; times in ms since 1970, `until_ms` exclusive; None means all."""
 
     since_ms: int | None = None
     until_ms: int | None = None
@@ -35,7 +35,7 @@ class Selection:
     grant: str | None = None
 
     def of_entries(self) -> list[ColumnElement[bool]]:
-        """The conditions on an entry."""
+        """The conditions that an entry must meet."""
         return [
             *([_e.time_ms >= self.since_ms] if self.since_ms is not None else []),
             *([_e.time_ms < self.until_ms] if self.until_ms is not None else []),
@@ -43,7 +43,7 @@ class Selection:
         ]
 
     def of_grants(self) -> list[ColumnElement[bool]]:
-        """The conditions on an entry and a grant joined with it."""
+        """The conditions that an entry and a grant joined with it must meet."""
         return [
             *self.of_entries(),
             *([_g.reader == self.reader] if self.reader else []),
@@ -53,7 +53,7 @@ class Selection:
 
 @dataclass
 class Exchanged:
-    """What one grant's reader got of one subject on one day of the city, in the live flow or (`replay`) again."""
+    """What one grant's reader got of one subject on one day of the city, in the live flow or in a `replay`."""
 
     day: str
     subject: str
@@ -69,7 +69,7 @@ class Exchanged:
 
 
 def exchanged(store: LedgerStore, selection: Selection) -> list[Exchanged]:
-    """What was exchanged (committed entries only), by day, subject, reader, grant and replay."""
+    """What was exchanged (in committed entries) by day, subject, reader, grant and replay."""
     per = (_e.day, _g.subject, _g.reader, _g.id, _e.replay)
     joined = tables.entries.join(tables.outcomes, _o.entry_id == _e.id).join(tables.grants, _GRANT_OF_OUTCOME)
     sums = (func.sum(_e.count), func.sum(_o.delivered), func.sum(_o.bytes), func.sum(_e.quarantined))
@@ -88,9 +88,9 @@ def exchanged(store: LedgerStore, selection: Selection) -> list[Exchanged]:
 
 @dataclass(frozen=True)
 class GrantBalance:
-    """Conservation for one grant on one source partition, over the entries in which it was in force.
+    """Conservation for one grant on one source partition, over all entries under which the grant was in force.
 
-    Each `replay` of the grant is counted by itself, over its own entries.
+    Each `replay` of the grant is counted separately, over its own entries.
     """
 
     subject: str
@@ -110,7 +110,7 @@ class GrantBalance:
 
 
 def balance_of_grants(store: LedgerStore, selection: Selection) -> list[GrantBalance]:
-    """Per source partition and grant: the records on which the grant was in force, and what became of them."""
+    """Per source partition and grant: the records for which the grant was in force, and what became of them."""
     per = (_e.topic, _e.partition, _g.id, _g.reader, _e.replay)
     decided = and_(_o.entry_id == _e.id, _o.grant_id == _g.id)
     joined = tables.entries.join(tables.grants, _GRANT_IN_FORCE).join(tables.outcomes, decided, isouter=True)
@@ -120,7 +120,7 @@ def balance_of_grants(store: LedgerStore, selection: Selection) -> list[GrantBal
         func.sum(func.coalesce(_o.withheld, 0)),
         func.sum(case((_o.grant_id.is_(None), 0), else_=_e.quarantined)),
     )
-    concerned = or_(_LIVE, _o.grant_id.is_not(None))  # a replay is of one grant, whatever others are in force
+    concerned = or_(_LIVE, _o.grant_id.is_not(None))  # a replay concerns one grant, whatever others are in force
     query = select(*per, *sums).select_from(joined).where(concerned)
     rows = store.rows(query.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per))
     return [
@@ -131,10 +131,10 @@ def balance_of_grants(store: LedgerStore, selection: Selection) -> list[GrantBal
 
 @dataclass(frozen=True)
 class PartitionBalance:
-    """What the committed entries of one source partition cover: `records` in the live flow, `replayed` again.
+    """What the committed entries of a source partition cover: `records` in the live flow, `replayed` in replays.
 
-    `twice` counts offsets covered by two entries of the live flow, or of one replay; `unauthorised`
-    deliveries to a grant that the entry's epoch and day do not have in force, replays included.
+    `twice` counts offsets that two entries of the live flow, or of one replay, cover. `unauthorised` counts deliveries,
+    in replays too, to a grant that was not in force under the entry's epoch on its day.
     """
 
     subject: str
@@ -153,7 +153,7 @@ class PartitionBalance:
 
 
 def balance_of_partitions(store: LedgerStore, selection: Selection) -> list[PartitionBalance]:
-    """Per source partition: what is covered, what is covered twice, what was delivered without a grant."""
+    """Per source partition: what is covered, what is covered twice, and what was delivered without a grant."""
     per = (_e.topic, _e.partition)
     live = (func.sum(case((_LIVE, number), else_=0)) for number in (1, _e.count, _e.quarantined))
     sums = (*live, func.sum(case((_LIVE, 0), else_=_e.count)))
@@ -195,7 +195,7 @@ def balance_of_partitions(store: LedgerStore, selection: Selection) -> list[Part
 
 
 def _incarnation() -> ScalarSelect[int]:
-    """Of an entry: how often its source topic had been deleted and made anew, so that offsets began again at 0."""
+    """For an entry: how often its source topic had been deleted and created anew, so that offsets began at 0 again."""
     earlier = tables.entries.alias()
     of_gap = (earlier.c.id == tables.gaps.c.entry_id) & (earlier.c.topic == _e.topic)
     anew = (tables.gaps.c.cause == "recreated") & tables.gaps.c.accepted
@@ -206,9 +206,9 @@ def _incarnation() -> ScalarSelect[int]:
 
 @dataclass(frozen=True)
 class Undecided:
-    """Records of a source partition that were deleted before a router decided them: `offsets` of them, where known.
+    """Records of a source partition deleted before a router decided them; `offsets`: their number, if known.
 
-    `epoch` is the one that accepts it, so that the routers went on; None: the partition stands still.
+    `epoch` is the one that accepts the loss, so that the routers went on; None: the partition stands still.
     """
 
     subject: str
@@ -227,7 +227,7 @@ class Undecided:
 
 
 def undecided(store: LedgerStore, selection: Selection) -> list[Undecided]:
-    """Every gap that routers found, once, as they saw it last."""
+    """Every gap that routers found, listed once, as they last saw it."""
     g = tables.gaps.c
     query = select(_e.topic, _e.partition, g.first, g.next, g.cause, g.topic_id, _e.time_ms, _e.epoch, g.accepted)
     query = query.join_from(tables.entries, tables.gaps, g.entry_id == _e.id)
@@ -235,7 +235,7 @@ def undecided(store: LedgerStore, selection: Selection) -> list[Undecided]:
     found: dict[tuple[str, int, int, str], Undecided] = {}
     for topic, partition, first, next_, cause, topic_id, time_ms, epoch, accepted in store.rows(query):
         gap = Gap(topic, partition, first, next_, cause, topic_id)
-        # An administrator accepts a gap as it is; what is deleted behind it is one gap more.
+        # An administrator accepts a gap as it then is; records deleted after it make another gap.
         found[topic, partition, first, topic_id] = Undecided(
             names.subject_of(topic), partition, first, next_, cause, gap.offsets, time_ms, epoch if accepted else None
         )
@@ -244,11 +244,11 @@ def undecided(store: LedgerStore, selection: Selection) -> list[Undecided]:
 
 @dataclass(frozen=True)
 class Disclosure:
-    """Records about one person that one grant's reader got in one router transaction, and why it could.
+    """Records about one person that one grant's reader got in one router transaction, and why it was allowed to.
 
-    `state` other than committed: only a reader that reads uncommitted could have seen them.
-    `entry` is the place of the proof on the ledger topic, `offsets` those of the source records,
-    `replay` the id of the replay that delivered them, None in the live flow.
+    If `state` is not committed, only readers of uncommitted records could have seen them. `entry` is the place of the
+    proof on the ledger topic; `offsets` are those of the source records; `replay` is the id of the replay that
+    delivered them, None for the live flow.
     """
 
     time_ms: int
@@ -273,7 +273,7 @@ def disclosures(
 ) -> Iterator[Disclosure]:
     """Who received records of the entity with this tag, in the order of the entries.
 
-    Committed entries only; with `include_aborted` also aborted and still open ones.
+    Only committed entries count; with `include_aborted`, aborted and open ones count too.
     """
     with store.snapshot() as connection:
         yield from _disclosures(connection, tag, selection, include_aborted)
@@ -316,7 +316,7 @@ def _disclosures(
 def _entries_with(
     connection: Connection, tag: bytes, selection: Selection, include_aborted: bool
 ) -> Iterator[tuple[str, str, bytes]]:
-    """Place on the ledger topic, state and body of the entries that may hold the tag, oldest first."""
+    """Place on the ledger topic, state and body of each entry that may contain the tag, oldest first."""
     t, generation = tables.tags.c, tables.generations.c
     indexed = tables.generations.join(
         tables.tags, and_(t.generation == generation.generation, t.tag == tag_prefix(tag))

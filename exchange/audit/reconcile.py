@@ -1,4 +1,4 @@
-"""Count the records on Kafka and compare with what the ledger's database says."""
+"""Counts the records on Kafka and compares them with the ledger's database."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _e, _o, _g, _r = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.ru
 
 @dataclass(frozen=True)
 class Comparison:
-    """One partition: records that committed entries speak of, and those that Kafka holds.
+    """One partition: the records of committed entries, and those that Kafka holds.
 
-    `pending` source records come after the last entry: not yet routed. Where Kafka no longer keeps
-    the oldest records, a source is compared from there on; an inbox cannot be and is not `compared`, nor is a
-    source partition that is gone, with its topic or because that was made anew with fewer.
+    `pending` source records come after the last entry: no router decided them yet. If Kafka no longer keeps the oldest
+    records, a source is compared from the first one kept. Such an inbox cannot be compared, nor can a source partition
+    that no longer exists (its topic was deleted, or created anew with fewer partitions): `compared` is then False.
     """
 
     topic: str
@@ -37,12 +37,12 @@ class Comparison:
 
     @property
     def balanced(self) -> bool:
-        """Whether both counts agree, where they can be compared."""
+        """Whether both counts agree, or cannot be compared."""
         return self.ledger == self.kafka or not self.compared
 
 
 def behind(cluster: Cluster, store: LedgerStore) -> int:
-    """How many offsets of the ledger topic the database has not taken in yet."""
+    """The number of ledger offsets that the database does not contain yet."""
     taken = store.positions()
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         ends = consumer.end_offsets([(names.LEDGER_TOPIC, p) for p in consumer.partitions(names.LEDGER_TOPIC)])
@@ -50,10 +50,10 @@ def behind(cluster: Cluster, store: LedgerStore) -> int:
 
 
 def reconcile(cluster: Cluster, store: LedgerStore, subject: str | None, report: Report) -> list[Comparison]:
-    """Compare the source and inbox topics that committed entries name; inboxes with what was replayed into them.
+    """Compare the source and inbox topics that committed entries name, including what was replayed into inboxes.
 
-    Count on a quiet system, or after the routers and the follower have caught up: deliveries made
-    meanwhile are on Kafka before they are in the database.
+    Call it on a quiet system, or after routers and follower have caught up: deliveries made meanwhile are on Kafka
+    before they are in the database.
     """
     only = [_e.topic == names.subject_topic(subject)] if subject else []
     covered = (
@@ -80,7 +80,7 @@ def reconcile(cluster: Cluster, store: LedgerStore, subject: str | None, report:
 def _compare_sources(
     cluster: Cluster, store: LedgerStore, ends: Mapping[Partition, int], report: Report
 ) -> Iterator[Comparison]:
-    """`ends` holds the offset after the last one covered."""
+    """Compare each source partition; `ends` holds the offset after the last one that an entry covers."""
     reread = Reread(cluster, {topic for topic, _ in ends})
     routed, pending = Counter[Partition](), Counter[Partition]()
     for batch in reread:
@@ -98,7 +98,7 @@ def _compare_sources(
 
 
 def _covered_from(store: LedgerStore, place: Partition, start: int) -> int:
-    """How many source records from offset `start` on the committed entries of the live flow cover."""
+    """The number of source records from offset `start` on that committed entries of the live flow cover."""
     end = _r.first + _r.count
     kept = case((_r.first >= start, _r.count), (end > start, end - start), else_=0)
     query = select(func.sum(kept)).join_from(tables.entries, tables.runs, _r.entry_id == _e.id)
@@ -108,7 +108,7 @@ def _covered_from(store: LedgerStore, place: Partition, start: int) -> int:
 
 
 def of_todays_topic() -> ColumnElement[bool]:
-    """Whether an entry is about the source topic that there is now, not one that was deleted and made anew since."""
+    """Whether an entry is about the source topic that exists today, not one that was deleted and created anew since."""
     later, gap = tables.entries.alias(), tables.gaps.c
     of_gap = (gap.entry_id == later.c.id) & (gap.cause == "recreated") & gap.accepted
     found = select(later.c.id).join_from(later, tables.gaps, of_gap)

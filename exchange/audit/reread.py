@@ -1,4 +1,4 @@
-"""Read topics again, slowly and by itself: what checks the exchange must not lean on the code that ran it."""
+"""Reads topics again with simple code of its own: a check must not rely on the code that it checks."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from exchange.records.scan import MAX_UNCOMPRESSED_BYTES
 
 STALL_S = 30.0
 Report = Callable[[str, int], None]
-"""Takes the topic that is read and how many of its records were just read: progress, for people."""
+"""Reports progress to people: called with the topic and the number of its records just read."""
 
 
 class RereadError(TransientError):
-    """The topic's end was not reached."""
+    """The end of a topic was not reached."""
 
     code = "reread"
     remedy = "see that all partitions have a leader, then run it again"
 
 
 class PlainRecord(NamedTuple):
-    """A record with what the ledger vouches for: key and value."""
+    """A record with what the ledger vouches for: its key and value."""
 
     offset: int
     key: bytes | None
@@ -43,11 +43,11 @@ class _Pending:
 
 
 class Reread:
-    """The committed batches of these topics, up to their ends when the iteration begins, in order per partition.
+    """The committed batches of these topics, in order per partition, up to the ends at the start of the iteration.
 
-    The raw log with its transaction markers is read and decided here. `starts` holds the first
-    offset that a (topic, partition) keeps, as soon as the iteration has begun. Batches of transactions that are
-    still open at the end are left out.
+    Reads the raw log with its transaction markers and decides here what is committed. Once the iteration has begun,
+    `starts` holds the first offset that each (topic, partition) keeps. Batches of transactions still open at the end
+    are left out.
     """
 
     def __init__(self, cluster: Cluster, topics: Iterable[str]) -> None:
@@ -83,7 +83,7 @@ class Reread:
                     raise RereadError(f"{min(left)[0]} stopped short of its end for {STALL_S:.0f} s")
 
     def _decided(self, place: Partition, batch: RawBatch) -> Iterator[RawBatch]:
-        """The committed batches that can be told now that this one is known."""
+        """The batches now known to be committed, given that this one arrived."""
         queue = self._queues[place]
         header = batch.header
         if header.is_control:
@@ -99,16 +99,16 @@ class Reread:
 
 
 def plain_records(batch: RawBatch) -> Iterator[PlainRecord]:
-    """The records of a data batch, byte by byte (Kafka message format v2, KIP-98).
+    """The records of a data batch, parsed byte by byte (Kafka message format v2, KIP-98).
 
-    The broker gives a batch whole, also where its first records were deleted: those are left out.
-    A batch that cannot be decompressed gives its offsets with nulls, as it enters the ledger.
+    The broker returns a batch whole even if its first records were deleted; those are left out here. If a batch cannot
+    be decompressed, its offsets are returned with nulls, as they enter the ledger.
     """
     return (record for record in _every_record(batch) if record.offset >= batch.from_offset)
 
 
 def count(batch: RawBatch) -> int:
-    """How many records `plain_records` gives."""
+    """The number of records that `plain_records` yields."""
     if batch.header.base_offset >= batch.from_offset:
         return batch.header.records
     return sum(1 for _ in plain_records(batch))

@@ -1,4 +1,4 @@
-"""Compute from the records on Kafka what the ledger must say; shares only entry format and hash with its writer."""
+"""Computes from the records on Kafka what the ledger must say; shares only entry format and hash with its writer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from exchange.names import Partition
 from exchange.schema import wire
 
 Grants = Mapping[tuple[int, str], tuple[Grant, bool]]
-"""By epoch and id, each with whether it gives records as they are."""
+"""Grants by epoch and id, each with whether it gives records as they are."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Where the ledger and the records differ."""
+    """A place at which ledger and records differ."""
 
     place: str
     fault: str
@@ -33,9 +33,9 @@ class Mismatch:
 
 @dataclass
 class Verification:
-    """What was recomputed, and where it differs; `unverifiable` entries speak of records no longer kept.
+    """What was recomputed, and where it differs; `unverifiable` entries cover records that are no longer kept.
 
-    `gaps` counts those behind which the routers went on because a person said so; any other is a mismatch.
+    `gaps` counts those after which routers went on because a person accepted them; any other gap is a mismatch.
     """
 
     entries: int = 0
@@ -56,16 +56,16 @@ class _Proof(NamedTuple):
 
     @property
     def flow(self) -> int | None:
-        """By whom its deliveries are known among all of an inbox: a replay's producer; None for the live flow."""
+        """What distinguishes its deliveries in an inbox: the producer of a replay; None for the live flow."""
         return None if self.entry.replay is None else self.producer
 
 
 Flow = tuple[Partition, int | None]
-"""An inbox partition, and whose deliveries are meant, see `_Proof.flow`."""
+"""An inbox partition and a flow of deliveries into it, see `_Proof.flow`."""
 
 
 class _Delivery(NamedTuple):
-    """What one entry says that one inbox partition got."""
+    """What one entry says that one inbox partition received."""
 
     place: str
     records: int
@@ -75,9 +75,9 @@ class _Delivery(NamedTuple):
 def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Report) -> Verification:
     """Recompute roots, tags and runs from the source topics, and delivered digests from the inboxes.
 
-    Reads everything from Kafka itself, the ledger and the contract's epochs included. Source
-    records after the last entry of their partition are `pending`: not yet routed. Deliveries of a
-    replay are known by their producer, which wrote its entries too.
+    Reads everything from Kafka itself, including the ledger and the epochs. Source records after the last entry of
+    their partition are `pending`: no router decided them yet. Deliveries of a replay are recognised by their producer,
+    which also wrote its entries.
     """
     found = Verification()
     grants = _grants(cluster)
@@ -93,7 +93,7 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
             (live if entry.replay is None else again)[place].append(proof)
         elif entry.gap_accepted:
             found.gaps += 1
-            if entry.gap.cause == "recreated":  # the topic of the entries before is gone with all its records
+            if entry.gap.cause == "recreated":  # the topic of the earlier entries is gone, with all its records
                 found.unverifiable += len(live.pop(place, ())) + len(again.pop(place, ()))
     found.entries = len(proofs)
     newest = latest_epoch(cluster)
@@ -133,7 +133,7 @@ def _verify_sources(
     expect: _Expect,
     report: Report,
 ) -> None:
-    """Walk source records and entries side by side, per partition in order; takes the entries out of `waiting`."""
+    """Compare source records with entries, in order per partition; removes the entries from `waiting`."""
     found = expect.found
     again = _Replays(replayed, expect)
     reread = Reread(cluster, {topic for topic, _ in (*waiting, *replayed)})
@@ -156,7 +156,7 @@ def _verify_sources(
             elif record.offset >= begins[place]:
                 records.append(record)
     for place, proofs in waiting.items():
-        if place not in reread.starts:  # the topic was deleted, or made anew with fewer partitions
+        if place not in reread.starts:  # the topic was deleted, or created anew with fewer partitions
             found.unverifiable += len(proofs)
             continue
         _drop_gone(proofs, reread.starts[place], found)
@@ -167,7 +167,7 @@ def _verify_sources(
 
 
 class _Again(NamedTuple):
-    """An entry of a replay, and those of its source records that were met so far."""
+    """An entry of a replay, and those of its source records found so far."""
 
     proof: _Proof
     offsets: frozenset[int]
@@ -175,7 +175,7 @@ class _Again(NamedTuple):
 
 
 class _Replays:
-    """The entries of replays, which wait for their source records in no order and overlap."""
+    """The entries of replays; they wait for their source records in no order, and may overlap."""
 
     def __init__(self, proofs: Mapping[Partition, Iterable[_Proof]], expect: _Expect) -> None:
         self._expect = expect
@@ -185,7 +185,7 @@ class _Replays:
         }
 
     def take(self, place: Partition, records: Sequence[PlainRecord], start: int) -> None:
-        """The next records of a source partition that keeps those from offset `start` on."""
+        """Take the next records of a source partition, which keeps records from offset `start` on."""
         left = []
         end = records[-1].offset + 1 if records else 0
         for one in self._waiting.get(place, ()):
@@ -198,7 +198,7 @@ class _Replays:
         self._waiting[place] = left
 
     def end(self, starts: Mapping[Partition, int]) -> None:
-        """There are no more records; the partitions keep those from these offsets on."""
+        """Verify what is left: there are no more records; partitions keep records from these offsets on."""
         for place, left in self._waiting.items():
             if place not in starts:
                 self._expect.found.unverifiable += len(left)
@@ -214,7 +214,7 @@ class _Replays:
 
 
 def _drop_gone(proofs: deque[_Proof], start: int, found: Verification) -> int:
-    """Leave out entries of which records before `start` are no longer kept; return where the rest begin."""
+    """Drop entries with records before `start`, which are no longer kept; return where the rest begins."""
     end = start
     while proofs and proofs[0].entry.offset(0) < start:
         end = _end(proofs.popleft().entry)
@@ -224,14 +224,14 @@ def _drop_gone(proofs: deque[_Proof], start: int, found: Verification) -> int:
 
 @dataclass(frozen=True)
 class _Expect:
-    """Compares entries with source records, by the grants and the ledger's key, and notes what it found."""
+    """Compares entries with source records, using the grants and the ledger key; notes the result in `found`."""
 
     grants: Grants
     ledger_key: bytes
     found: Verification
 
     def entry(self, proof: _Proof, records: list[PlainRecord]) -> None:
-        """The records: of the live flow those from the end of the entry before it to its own, of a replay just its."""
+        """Compare an entry with `records`: in the live flow, those after the entry before it; in a replay, its own."""
         entry = proof.entry
 
         def expect(holds: bool, fault: str) -> None:
@@ -268,7 +268,7 @@ def _whole(grants: Grants, entry: Entry, outcome: Outcome) -> bool:
 
 
 def _deliveries(proofs: Iterable[_Proof], grants: Grants, found: Verification) -> defaultdict[Flow, deque[_Delivery]]:
-    """Per inbox partition and flow, what its records must be, in order."""
+    """What each inbox partition must contain, in order, per flow."""
     inboxes: defaultdict[Flow, deque[_Delivery]] = defaultdict(deque)
     for proof in proofs:
         place, entry = proof.place, proof.entry
@@ -289,7 +289,7 @@ def _verify_inboxes(
     found: Verification,
     report: Report,
 ) -> None:
-    """Cut each flow's records in an inbox into deliveries by their counts, and compare each digest."""
+    """Cut the records of each flow in an inbox into deliveries by count, and compare each one's digest."""
     replays = {producer for _, producer in waiting}
     reread = Reread(cluster, {topic for (topic, _), _ in waiting})
     held: defaultdict[Flow, list[bytes]] = defaultdict(list)
@@ -317,7 +317,7 @@ def _verify_inboxes(
 
 
 def _verify_delivery(delivery: _Delivery, place: Partition, leaves: list[bytes], found: Verification) -> None:
-    """Compare a delivery with the next leaves of its inbox partition, and take them away."""
+    """Compare a delivery with the next leaves of its inbox partition, and remove them."""
     found.deliveries += min(delivery.records, len(leaves))
     if merkle_root(leaves[: delivery.records]) != delivery.digest:
         found.mismatches.append(Mismatch(delivery.place, f"{place[0]}/{place[1]} does not hold what was delivered"))

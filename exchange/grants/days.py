@@ -1,4 +1,4 @@
-"""Working days in China: weekends, public holidays, and the weekend days that are worked to make up for them."""
+"""Working days in China: weekends, public holidays, and the weekend days worked to make up for them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class HolidaysError(ConfigError):
 
 
 class Year(Model):
-    """What the State Council announced of a year: days off, weekends besides, and weekend days that are worked.
+    """What the State Council announced for a year: days off besides weekends, and weekend days that are worked.
 
-    A day may be of the December before.
+    A day may be in the December before.
     """
 
     year: int
@@ -38,7 +38,7 @@ class Year(Model):
     worked: tuple[date, ...] = ()
 
     def mistakes(self) -> list[str]:
-        """What cannot be so."""
+        """What is impossible in it, in words."""
         foreign = [day for day in (*self.off, *self.worked) if day.year != self.year and not _december(day, self.year)]
         return [
             *(f"{day} is not of {self.year}" for day in foreign),
@@ -49,14 +49,14 @@ class Year(Model):
 
 @dataclass(frozen=True)
 class Due:
-    """The last day of a time; `provisional`: public holidays can still move it, weekends alone are counted so far."""
+    """The last day of a period; `provisional`: public holidays may still move it, only weekends are counted so far."""
 
     day: date
     provisional: bool
 
 
 class Calendar:
-    """Which days are worked: as an administrator says of `years`, else as the library knows, else by weekends."""
+    """Which days are worked: as an administrator says in `years`, else as the library says, else by weekends."""
 
     def __init__(self, years: Iterable[Year] = ()) -> None:
         years = tuple(years)
@@ -66,11 +66,11 @@ class Calendar:
 
     @property
     def known_until(self) -> date:
-        """The last day before the first year whose public holidays are not known."""
+        """The last day before the first year whose public holidays are unknown."""
         return date(next(year for year in count(max(_LIBRARY)) if not self._knows(year + 1)), 12, 31)
 
     def due(self, since: date, working_days: int) -> Due:
-        """The last day of a time of so many working days, the day that it begins with (`since`) not counted.
+        """The last day of a period of `working_days`, not counting the day on which it begins (`since`).
 
         >>> Calendar().due(date(2026, 2, 13), 2).day  # the Friday before Spring Festival; Saturday the 14th is worked
         datetime.date(2026, 2, 24)
@@ -96,7 +96,7 @@ class Calendar:
 
 
 def read_calendar(path: Path | None) -> Calendar:
-    """The calendar with the years of that YAML file, a list of `Year`; HolidaysError where it is none."""
+    """The calendar with the years in that YAML file, a list of `Year`; raises HolidaysError if it is not one."""
     if path is None:
         return Calendar()
     try:

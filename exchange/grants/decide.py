@@ -1,4 +1,4 @@
-"""Requests as people act on them: each act is one transaction, with its event in the history."""
+"""What people do with requests: each act is one transaction, together with its event in the history."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def file(
     authority: str,
     reason: str = "",
 ) -> Sequence[Request]:
-    """Write down all of the drafts as requests; RequestMistakesError if one of them cannot be a request.
+    """File all drafts as requests; raises RequestMistakesError if one of them cannot be a request.
 
-    Then only those for closed subjects are written down, as rejected: they are the error's `rejected`.
+    In that case, only requests for closed subjects are filed, as rejected: they are the error's `rejected`.
     """
     filed: Sequence[Request]
     fault: RequestMistakesError | None = None
@@ -49,7 +49,7 @@ def file(
 
 
 def withdraw(store: GrantStore, number: int, actor: Actor, now: datetime, reason: str) -> None:
-    """Take the request back, see `life.withdraw`."""
+    """Withdraw the request, see `life.withdraw`."""
     with store.writing() as writer:
         request = writer.request(number)
         withdrawn = life.withdraw(request, actor, reason)
@@ -59,14 +59,14 @@ def withdraw(store: GrantStore, number: int, actor: Actor, now: datetime, reason
 def decide(
     store: GrantStore, number: int, act: Act, actor: Actor, now: datetime, authority: str, contract: Path, reason: str
 ) -> Request:
-    """Take that step with the request, see `life.step`; the first of two who decide at once is the only one.
+    """Take that step with the request, see `life.step`. If two people decide at once, only the first one's act counts.
 
-    What is approved is written into the contract file.
+    An approved grant is written into the contract file.
     """
     with store.writing() as writer:
         request = writer.request(number)
         shares = {subject.id: subject.share for subject in load(contract, city_day(now)).contract.subjects}
-        # A subject that is no longer in the contract is shared with nobody.
+        # A subject that is no longer in the contract counts as closed.
         rules = Rules(authority, shares.get(request.grant.subject, "closed"))
         decided = life.step(request, act, actor, now, rules, reason)
         if act == "approve":
@@ -81,7 +81,7 @@ def _body(grant: Grant) -> str:
 
 
 def _write(request: Request, contract: Path, now: datetime) -> None:
-    """Put the grant into the contract file. Doing so again, as after a fault behind it, changes nothing."""
+    """Put the grant into the contract file. If it is there already, as after a later fault, this changes nothing."""
 
     def changed(data: bytes) -> bytes:
         _require_basis(request, data)
@@ -95,7 +95,7 @@ def _write(request: Request, contract: Path, now: datetime) -> None:
 
 
 def _require_basis(request: Request, data: bytes) -> None:
-    """Raise WrongStateError if the file's grant is not the one that the request is about."""
+    """Raise WrongStateError if the grant in the file is not the one that the request is about."""
     wanted = request.grant
     values = [value for value in read(data).value.get("grants") or [] if value.get("id") == wanted.id]
     there = Grant.model_validate(values[0]) if values else None

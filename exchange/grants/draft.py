@@ -1,4 +1,4 @@
-"""Read requests for many subjects from a YAML or CSV file, which someone else may have written."""
+"""Reads requests for many subjects from a YAML or CSV file, which may come from someone else."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COLUMNS = ("subject", "fields", "purpose", "basis", "text", "from", "until")
 
 
 def read_drafts(path: Path, common: Mapping[str, Any]) -> list[Draft]:
-    """One draft for each entry of a YAML list, or each row of a `.csv`; `common` is what an entry does not say.
+    """One draft per entry of a YAML list, or per row of a `.csv` file; `common` fills in what an entry does not say.
 
-    An entry has the keys of a grant in the contract file, `id` and `reader` excepted. A CSV file has some of
-    COLUMNS, the fields separated by spaces. ContractError with every mistake of the file's form;
-    RequestMistakesError where it is no list, or too long.
+    An entry has the keys of a grant in the contract file, except `id` and `reader`. A CSV file has some of COLUMNS,
+    with fields separated by spaces. Raises ContractError with every mistake of the file's form, RequestMistakesError
+    if it is not a list, or too long.
     """
     try:
         data = path.read_bytes()
@@ -37,7 +37,7 @@ def read_drafts(path: Path, common: Mapping[str, Any]) -> list[Draft]:
 
 
 def parse_value(text: str, what: str) -> Any:
-    """A value given on the command line as YAML, such as `{year: {ge: 2024}}`; ContractError where it is none."""
+    """A value given on the command line as YAML, such as `{year: {ge: 2024}}`; raises ContractError if it is none."""
     document = documents.read(text.encode("utf-8", "surrogateescape"))
     if document.problems:
         raise ContractError(what, document.problems)
@@ -45,7 +45,7 @@ def parse_value(text: str, what: str) -> Any:
 
 
 def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """`own` before `common`, within `purpose` too."""
+    """`own` on top of `common`; so too within `purpose`."""
     purpose = own.get("purpose", {})
     both = {**common, **own}
     if isinstance(purpose, Mapping):
@@ -89,7 +89,7 @@ def _rows(data: bytes, common: Mapping[str, Any]) -> Iterator[Draft]:
 
 
 def _values(row: Mapping[str, str]) -> dict[str, Any]:
-    """The cells that say something, as the values of a grant."""
+    """The cells that are not empty, as values of a grant."""
     given = {name: cell.strip() for name, cell in row.items() if cell.strip()}
     values: dict[str, Any] = {name: given[name] for name in ("subject", "from", "until") if name in given}
     if "fields" in given:

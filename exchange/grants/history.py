@@ -1,4 +1,4 @@
-"""What was done to grants, as a chain: each event's digest covers the one before, so that none can be changed alone."""
+"""The history of grants as a chain: each event's digest covers the one before, so that none can be changed alone."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class HistoryError(CorruptionError):
 
 @dataclass(frozen=True)
 class Event:
-    """One act: who did it when, to which grant and request, and why.
+    """One act: who did it, when, to which grant and request, and why.
 
-    `body` is the grant as JSON where the act settles what it is: asked for, approved or revoked.
+    `body` is the grant as JSON if the act settles its content: when it is asked for, approved or revoked.
     """
 
     time: datetime
@@ -39,7 +39,7 @@ class Event:
 
 
 def digest(before: bytes, seq: int, event: Event) -> bytes:
-    """The event's digest, `before` being that of the event before it, or START."""
+    """The event's digest; `before` is the digest of the event before it, or START."""
     told = [
         seq,
         ms_of(event.time),
@@ -55,7 +55,7 @@ def digest(before: bytes, seq: int, event: Event) -> bytes:
 
 
 def verify(chain: Iterable[tuple[int, Event, bytes]], head: tuple[int, bytes]) -> int:
-    """The number of events, each with its place and digest, in order; HistoryError names the first that is wrong."""
+    """Check events, given in order with number and digest; return their count. HistoryError names the first fault."""
     last, before = 0, START
     for seq, event, found in chain:
         if seq != last + 1:

@@ -1,14 +1,13 @@
-"""What can become of a request for a grant, who may do it, and by when; pure.
+"""What can happen to a request for a grant, who may do it, and by when; pure.
 
     requested ─review─▶ reviewed ─agree─▶ agreed ─approve─▶ approved
                             └──refuse──▶ rejected ◀──reject── (at any moment before)
                                         withdrawn ◀─withdraw─ (the same)
 
-The data authority reviews and decides, the provider agrees or refuses, the reader can withdraw what is
-not decided. A request for a closed subject is rejected as it is made. A provider is asked for a
-conditional subject, and for whatever the authority wants to read itself; else the authority
-approves what it has been sent or has reviewed. Nobody decides on their own request, and nobody acts
-for both the provider and the authority.
+The data authority reviews and decides, the provider agrees or refuses, and the reader may withdraw what is not
+decided. A request for a closed subject is rejected when it is made. The provider is asked if its subject is
+conditional, and if the authority itself wants to read; otherwise the authority approves what it has received or
+reviewed. Nobody decides on their own request, and nobody acts for both the provider and the authority.
 """
 
 from __future__ import annotations
@@ -34,35 +33,35 @@ TEXT_LENGTH = 2000
 
 
 class NoRequestError(ConfigError):
-    """There is no such request."""
+    """There is no request with this number."""
 
     code = "request-unknown"
     remedy = "see `exchange grant list`"
 
 
 class WrongStateError(ConfigError):
-    """The request is not at the point where this can be done."""
+    """The request is not at the point at which this can be done."""
 
     code = "grant-state"
     remedy = "see `exchange grant show` for whose turn it is"
 
 
 class WrongActorError(ConfigError):
-    """It is for someone else to do this."""
+    """Someone else has to do this."""
 
     code = "grant-actor"
     remedy = "let a colleague of the department whose turn it is do it"
 
 
 class TextError(ConfigError):
-    """A reason, purpose or name is missing, or holds what cannot be shown."""
+    """A reason, purpose or name is missing, or has characters that cannot be shown."""
 
     code = "grant-text"
     remedy = "give it, in one line of words"
 
 
 class PastPeriodError(ConfigError):
-    """What is asked for would be over before it began."""
+    """The requested period would be over before it began."""
 
     code = "grant-period"
     remedy = "ask for days to come"
@@ -70,7 +69,7 @@ class PastPeriodError(ConfigError):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a person, for a department."""
+    """Who acts: a person, on behalf of a department."""
 
     person: str
     department: str
@@ -81,7 +80,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Request:
-    """A department's wish for `grant`; `renews`: the grant is there, and this is about its new form.
+    """A department's request for `grant`; if it `renews`, the grant exists and this is its new form.
 
     `conditional`: the provider has to agree. `reviewed_by` and `answered_by` are persons.
     """
@@ -105,7 +104,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Clock:
-    """Whom the request waits for, until when, and until when for all of it; `overdue`: one of the two has passed."""
+    """For whom the request waits, until when, and until when for everything; `overdue`: one of the two has passed."""
 
     waits_for: str
     due: Due
@@ -114,27 +113,27 @@ class Clock:
 
     @property
     def first(self) -> Due:
-        """The one of the two that comes first."""
+        """The earlier of the two days."""
         return min(self.due, self.due_in_all, key=lambda due: due.day)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides about the rules besides the request: who the data authority is, how the subject is shared now."""
+    """What the rules depend on besides the request: who the data authority is, and how the subject is shared now."""
 
     authority: str
     share: Share
 
 
 def needs_answer(grant: Grant, rules: Rules) -> bool:
-    """Whether the provider has to agree. The authority's own requests are nobody's to wave through."""
+    """Whether the provider has to agree. The authority cannot approve its own requests alone."""
     return rules.share == "conditional" or grant.reader == rules.authority
 
 
 def submit(number: int, grant: Grant, actor: Actor, now: datetime, rules: Rules, *, renews: bool = False) -> Request:
-    """The request as it begins: rejected at once where the subject is closed.
+    """A new request; rejected at once if the subject is closed.
 
-    WrongActorError where the actor is not the reader's; TextError where purpose or basis say nothing;
+    Raises WrongActorError if the actor is not of the reader, TextError if purpose or basis is empty, and
     PastPeriodError.
     """
     _must_be(actor, grant.reader, "ask for a grant of its own")
@@ -149,8 +148,8 @@ def submit(number: int, grant: Grant, actor: Actor, now: datetime, rules: Rules,
 def step(request: Request, act: Act, actor: Actor, now: datetime, rules: Rules, reason: str = "") -> Request:
     """The request after that act.
 
-    WrongStateError where it is not its turn, WrongActorError where it is not the actor's to do,
-    TextError where a refusal gives no reason.
+    Raises WrongStateError if the act is not possible now, WrongActorError if someone else has to do it, and TextError
+    if a refusal gives no reason.
     """
     asked = request.conditional or needs_answer(request.grant, rules)
     _must_be_open(request)
@@ -178,7 +177,7 @@ def step(request: Request, act: Act, actor: Actor, now: datetime, rules: Rules, 
 
 
 def withdraw(request: Request, actor: Actor, reason: str = "") -> Request:
-    """The request as its reader takes it back; WrongStateError where it is decided, WrongActorError, TextError."""
+    """The request, withdrawn by its reader; raises WrongStateError if it is decided, WrongActorError, TextError."""
     _must_be_open(request)
     _must_be(actor, request.requester.department, "withdraw its own request")
     if reason:
@@ -195,9 +194,9 @@ def must_have_part(actor: Actor, authority: str, grant: Grant) -> None:
 
 
 def clock(request: Request, authority: str, today: date, calendar: Calendar) -> Clock | None:
-    """How the time runs on that day, by the city's working days; None where the request is decided.
+    """The state of the request's time limits on that day, in the city's working days; None if the request is decided.
 
-    The day of submission, or of the step before, is not counted.
+    The day of submission, or of the step before, does not count.
     """
     if request.state not in OPEN:
         return None
@@ -214,7 +213,7 @@ def clock(request: Request, authority: str, today: date, calendar: Calendar) -> 
 
 
 def plain(text: str, what: str, *, length: int = TEXT_LENGTH, remedy: str = "") -> str:
-    """The text, where it is some and can be shown on one line; TextError otherwise."""
+    """The text, if it is not empty and can be shown on one line; raises TextError otherwise."""
     if not text.strip():
         raise TextError(f"{what} is missing", remedy=remedy or "say it in a sentence")
     if len(text) > length:

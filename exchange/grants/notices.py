@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date
 
 NOTICE_DAYS = (7, 30, 45, 90)
-"""A notice is given when so many days or fewer are left, from the last one to the first."""
+"""A notice is given when this many days or fewer are left; listed from the last notice to the first."""
 
 
 def notice_due(until: date, today: date) -> int | None:
-    """The notice that is due: of those whose day has come the last one; None before all, and after the end.
+    """The notice that is due: the latest whose day has come; None before the first and after the grant's end.
 
-    A grant that is first looked at late gets one notice, not four.
+    If a grant is first checked late, it gets one notice, not four.
 
     >>> notice_due(date(2026, 12, 31), date(2026, 12, 10)), notice_due(date(2026, 12, 31), date(2026, 6, 1))
     (30, None)

@@ -1,4 +1,4 @@
-"""Make requests out of what people wrote: all of them, or none and every mistake by its place."""
+"""Makes requests from what people wrote: either all of them, or none and every mistake with its place."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _ID_LENGTH = 100
 
 
 class RequestMistakesError(ConfigError):
-    """A request cannot be filed as it is; nothing was.
+    """A request has mistakes; none of them was filed.
 
-    `rejected`: those for closed subjects, which are to be written down: who asked for one is found later.
+    `rejected`: requests for closed subjects, which must be filed all the same, to show later who asked for them.
     """
 
     code = "grant-request"
@@ -38,9 +38,9 @@ class RequestMistakesError(ConfigError):
 
 @dataclass(frozen=True)
 class Draft:
-    """What someone wrote: a grant's values by the names of the contract file, and the lines where they stand.
+    """What someone wrote: values of a grant, named as in the contract file, with the line of each.
 
-    `place` is what to call it in a message. `renews`: the values are those of the grant of that id.
+    `place` is how messages call it. `renews`: the values are those of the existing grant with that id.
     """
 
     values: Mapping[str, Any]
@@ -58,12 +58,11 @@ def propose(
     first_number: int,
     open_request: Callable[[str, str], Request | None],
 ) -> list[Request]:
-    """The requests, numbered from `first_number`; each is one that the contract, as it is now, could take up.
+    """The requests, numbered from `first_number`; the contract, as it is now, could take each of them up.
 
-    The reader is the actor's department, and the grant gets an id of its own: `<reader>.<subject's name>.<number>`,
-    or with a suffix where the contract has that.
-    RequestMistakesError with every mistake of every draft, and with the requests for closed subjects; ContractError
-    where the contract has its own mistakes.
+    The reader is the actor's department. The grant gets an id of its own: `<reader>.<subject's name>.<number>`, with a
+    suffix if the contract already has that id. Raises RequestMistakesError with every mistake of every draft, and with
+    the requests for closed subjects; ContractError if the contract itself has mistakes.
     """
     before = documents.read(read_file(contract))
     base = examine(contract, city_day(now), before)
@@ -100,7 +99,7 @@ def propose(
 def _for_closed(
     drafts: Sequence[Draft], contract: Contract, actor: Actor, now: datetime, authority: str, number: int
 ) -> Iterator[Request]:
-    """The requests for closed subjects, as far as they are requests at all, numbered from `number`."""
+    """Those of the drafts that are valid requests for closed subjects, numbered from `number`."""
     closed = {subject.id for subject in contract.subjects if subject.share == "closed"}
     for draft in drafts:
         if str(draft.values.get("subject")) in closed:
@@ -124,7 +123,7 @@ def _named(draft: Draft, actor: Actor, number: int, taken: Collection[str]) -> d
 def _with(
     before: documents.Document, kept: Sequence[Any], values: Sequence[Mapping[str, Any]], drafts: Sequence[Draft]
 ) -> documents.Document:
-    """The contract's document as if the drafts stood behind the grants that are kept."""
+    """The contract's document as if the drafts followed the grants that are kept."""
     lines = {path: line for path, line in before.lines.items() if path[:1] != ("grants",)}
     for at, (value, draft) in enumerate(zip(values, drafts, strict=True), len(kept)):
         lines |= {("grants", at, *path): draft.lines.get(path, 0) for path in _paths(value)}
@@ -139,7 +138,7 @@ def _paths(value: Any) -> Iterator[tuple[str | int, ...]]:
 
 
 def _mistakes(problems: Sequence[Problem], places: Sequence[str], kept: int) -> Iterator[str]:
-    """The contract's own words about the drafts, each with its place in what was written."""
+    """What the contract's check says about the drafts, each mistake with its place in what was written."""
     for problem in problems:
         if problem.severity == "error":
             found = re.fullmatch(r"grants\[(\d+)\]\.?(.*)", problem.path)

@@ -1,4 +1,4 @@
-"""Where each request and each grant stands on a day; pure."""
+"""Where each request and grant stands on a day; pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from exchange.grants.days import Calendar
 from exchange.grants.life import STATES, Clock, Request, clock
 
 STANDINGS = (*(state for state in STATES if state != "approved"), "upcoming", "in-force", "expired", "revoked")
-"""What is approved is in the contract from then on, with the standing that its days give; or was taken out of it."""
+"""An approved request stands as its grant does: upcoming, in force, expired, or revoked."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A request, or a grant of the contract that nobody requested here (`request` is None then)."""
+    """A request, or a grant of the contract that was not requested here (then `request` is None)."""
 
     request: Request | None
     grant: Grant
@@ -28,9 +28,9 @@ class Standing:
 def standings(
     requests: Sequence[Request], contract: Contract, authority: str, today: date, calendar: Calendar
 ) -> Iterator[Standing]:
-    """All requests in the order of their numbers, then the contract's other grants in its order.
+    """All requests by number, then the contract's other grants in the contract's order.
 
-    Of several approved requests for one grant, such as its renewals, the last one stands for it.
+    If several requests for one grant are approved, such as renewals, only the last one is listed.
     """
     granted = {grant.id: grant for grant in contract.grants}
     of = {request.grant.id: request.number for request in requests if request.state == "approved"}

@@ -1,4 +1,4 @@
-"""Requests and what was done to them, in SQL: one writer at a time, and nothing without its event."""
+"""Requests and their history in SQL: one writer at a time, and no change without its event."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class GrantStoreUnavailableError(TransientError):
 
 
 def grants_url(settings: Settings) -> str:
-    """The database that the settings name; else SQLite in the home folder, made for its owner only."""
+    """The database that the settings name, or else SQLite in the home folder, readable only by its owner."""
     return sql.url_of(settings.grants_url, settings.home / "grants.db")
 
 
 class GrantStore:
-    """The grants' database: SQLite or PostgreSQL, by URL. Makes its tables where they are missing."""
+    """The grants' database, SQLite or PostgreSQL, by URL; creates the tables that are missing."""
 
     def __init__(self, url: str) -> None:
         self.engine = sql.engine_of(url, "EXCHANGE_GRANTS_URL", "synchronous = FULL")
@@ -47,16 +47,16 @@ class GrantStore:
 
     @contextmanager
     def writing(self) -> Iterator[RequestWriter]:
-        """One transaction, which begins when those before it have ended; an exception undoes all of it."""
+        """One transaction, which begins when all earlier ones have ended; an exception undoes all of it."""
         with _translated(), self.engine.begin() as connection:
-            # Taking the row takes the turn, on both databases: what is read from here on is the last word.
+            # Updating this row waits for its turn, on both databases: what is read from here on is up to date.
             connection.execute(update(tables.head).values(id=1))
             yield RequestWriter(connection)
 
     def requests(
         self, *, states: Collection[str] = (), reader: str = "", subject: str = "", grant_id: str = ""
     ) -> list[Request]:
-        """The requests that match whatever is given, in the order of their numbers."""
+        """The requests that match everything given, by number."""
         t = tables.requests
         query = select(t).order_by(t.c.number)
         if states:
@@ -68,7 +68,7 @@ class GrantStore:
             return [_request(row) for row in connection.execute(query)]
 
     def request(self, number: int) -> Request:
-        """The request of that number; NoRequestError where there is none."""
+        """The request with that number; raises NoRequestError if there is none."""
         with _translated(), self.engine.connect() as connection:
             return _load(connection, number)
 
@@ -80,13 +80,13 @@ class GrantStore:
             return [_event(row) for row in rows]
 
     def note_revoked(self, grant: Grant, actor: Actor, now: datetime, reason: str) -> None:
-        """Write into the history that the grant was revoked."""
+        """Record in the history that the grant was revoked."""
         with self.writing() as writer:
             body = grant.model_dump_json(by_alias=True)
             writer.record(Event(now, actor, "revoke", grant.id, reason=reason, body=body))
 
     def verify(self) -> tuple[int, bytes]:
-        """How many events the history has, and the last one's digest; HistoryError where one was tampered with."""
+        """The number of events and the last one's digest; raises HistoryError if one was tampered with."""
         with _translated(), self.engine.begin() as connection:
             connection.execute(update(tables.head).values(id=1))  # no writer meanwhile
             [(seq, ended)] = connection.execute(select(tables.head.c.seq, tables.head.c.digest))
@@ -95,7 +95,7 @@ class GrantStore:
             return verify(found, (seq, bytes(ended))), bytes(ended)
 
     def _make(self) -> None:
-        """Make what is missing. Where another process makes it at the same moment, the next attempt finds it made."""
+        """Create the tables. If another process creates one at the same moment, the next attempt finds it."""
         for _ in tables.metadata.tables:
             with suppress(DBAPIError):
                 self._create()
@@ -120,18 +120,18 @@ class RequestWriter:
         return (self._connection.scalar(select(func.max(tables.requests.c.number))) or 0) + 1
 
     def request(self, number: int) -> Request:
-        """The request as the writer before left it; NoRequestError where there is none."""
+        """The request as the last writer left it; raises NoRequestError if there is none."""
         return _load(self._connection, number)
 
     def open_request(self, reader: str, subject: str) -> Request | None:
-        """A request for that subject by that reader which is not decided."""
+        """A request for that subject by that reader that is not decided; None if there is none."""
         t = tables.requests
         query = select(t).where(t.c.reader == reader, t.c.subject == subject, t.c.state.in_(OPEN))
         row = self._connection.execute(query).first()
         return _request(row) if row else None
 
     def put(self, request: Request, done: Event) -> None:
-        """Write the request as it is after the event."""
+        """Write the request as it is after this event, and the event."""
         t, values = tables.requests, _row(request)
         changed = self._connection.execute(update(t).where(t.c.number == request.number).values(values))
         if not changed.rowcount:
@@ -139,7 +139,7 @@ class RequestWriter:
         self.record(done)
 
     def record(self, done: Event) -> None:
-        """Add the event to the history."""
+        """Append the event to the history."""
         connection, t = self._connection, tables.head
         [(last, before)] = connection.execute(select(t.c.seq, t.c.digest))
         seq, sealed = last + 1, digest(bytes(before), last + 1, done)
@@ -160,7 +160,7 @@ class RequestWriter:
         connection.execute(update(t).values(seq=seq, digest=sealed))
 
     def notice(self, grant_id: str, until: date, days: int, now: datetime) -> bool:
-        """Note that the notice is given; False where it was given before."""
+        """Note that this notice is given; return False if it was given before."""
         t = tables.notices
         key = {"grant_id": grant_id, "until_day": until.isoformat(), "days": days}
         given = select(func.count()).select_from(t).filter_by(**key)
@@ -172,7 +172,7 @@ class RequestWriter:
 
 def _load(connection: Connection, number: int) -> Request:
     query = select(tables.requests).where(tables.requests.c.number == number)
-    # A number that no column holds is an error of the database's, not an answer.
+    # For a number too large for the column, the database would raise an error instead of finding nothing.
     row = connection.execute(query).first() if number < _NUMBERS else None
     if row is None:
         raise NoRequestError(f"there is no request {number}")

@@ -54,7 +54,7 @@ notices = Table(
     Column("time_ms", BigInteger, nullable=False),
 )
 
-# One row, which every writer changes first: writers come one after the other.
+# One row, which every writer updates first, so that writers take turns.
 head = Table(
     "grant_head",
     metadata,

@@ -1,4 +1,4 @@
-"""Each reader's own key of pseudonyms, made from the exchange's one."""
+"""Derives each reader's own pseudonym key from the exchange's key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _READER = b"exchange.reader\0"
 
 
 class NoPseudonymKeyError(ConfigError):
-    """A grant gives pseudonyms, and the router has no key to make them."""
+    """A grant gives pseudonyms, but the router has no key to make them."""
 
     code = "no-pseudonym-key"
     remedy = "give the router its key"
@@ -19,8 +19,8 @@ class NoPseudonymKeyError(ConfigError):
 def reader_key(master: bytes, reader: str, rotation: int) -> bytes:
     """The 32-byte key of a reader: BLAKE2b-256 of `<reader>/<rotation>`, keyed with the 32 bytes of `master`.
 
-    A person has one pseudonym in all subjects of a reader, another one for every other reader, and
-    another one again after a rotation.
+    For one reader, a person has the same pseudonym in all subjects. For any other reader, and after a rotation, it is
+    a different one.
 
     >>> reader_key(bytes(32), "tax", 0) == reader_key(bytes(32), "tax", 1)
     False

@@ -1,4 +1,4 @@
-"""The grants of a subject that are in force, as few distinct views: readers with the same view share its work."""
+"""The grants of a subject in force, as few distinct views: readers with the same view share its work."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ FROM_EVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class GrantedView:
-    """What one or more grants give: `fields` (None: whole records), of the records where `where` holds.
+    """What one or more grants give: `fields` (None: whole records) of the records for which `where` holds.
 
-    `schema_id` is that of projected values, None for whole records. Only where `keeps_key`, because
-    the entity's field is given in clear, may a delivered record carry the source record's key; where
-    the field is given as pseudonym, `key_is_pseudonym`. Pseudonyms are those of `reader` and its
-    `rotation`; None for a view without any.
+    `schema_id` is the schema of projected values, None for whole records. `keeps_key`: a delivered record may carry the
+    source record's key, because the entity's field is given in clear. `key_is_pseudonym`: that field is given as a
+    pseudonym. `reader` is the reader and its rotation, whose pseudonyms these are; None for a view without any.
     """
 
     fields: tuple[str, ...] | None
@@ -37,7 +36,7 @@ class GrantedView:
 class SubjectViews:
     """What may be done with a subject's records from `valid_from` to before `valid_until`, when a grant begins or ends.
 
-    `allowed` are the schema ids that records may carry, newest last.
+    `allowed`: the schema ids that records may carry, newest last.
     """
 
     subject_id: str
@@ -48,11 +47,11 @@ class SubjectViews:
 
 
 def subject_views(epoch: Epoch, subject_id: str, now: datetime) -> SubjectViews:
-    """The views of a subject at `now` (with time zone); KeyError where the epoch has no such subject.
+    """The views of a subject at `now` (with time zone); raises KeyError if the epoch has no such subject.
 
-    Grants are equal in view where fields, conditions, masks and schema are, in any order of writing;
-    pseudonyms are of one reader only; a grant with a quota has a view of its own. Periods are whole
-    days in Asia/Shanghai.
+    Grants share a view if their fields, conditions, masks and schema are equal, in whatever order they are written.
+    Pseudonyms belong to one reader, so a view with them has one reader; a grant with a quota has a view of its own.
+    Periods are whole days in Asia/Shanghai.
     """
     subject = epoch.contract.subject(subject_id)
     valid_from, valid_until = _validity(epoch.contract, subject_id, now)
@@ -82,7 +81,7 @@ def _key(grant: Grant, epoch: Epoch) -> tuple[object, ...]:
 
 
 def _reader(grant: Grant, departments: Iterable[Department]) -> tuple[str, int] | None:
-    """Whose pseudonyms the grant gives."""
+    """The reader and rotation whose pseudonyms the grant gives; None if it gives none."""
     if not any(mask.kind == "pseudonym" for mask in grant.masks.values()):
         return None
     return grant.reader, next((d.pseudonym_rotation for d in departments if d.id == grant.reader), 0)
@@ -106,7 +105,7 @@ def _view(grants: list[Grant], epoch: Epoch, entity_field: str) -> GrantedView:
 
 
 def _validity(contract: Contract, subject_id: str, now: datetime) -> tuple[datetime, datetime]:
-    """When a grant of the subject last began or ended, and when one next does."""
+    """When a grant of the subject last began or ended, and when one will do so next."""
     changes = [
         change
         for grant in contract.grants

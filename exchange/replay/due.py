@@ -1,4 +1,4 @@
-"""What a replay has to decide: the retained records of its window, less what the ledger says was done."""
+"""What a replay has to decide: the retained records of its window, minus what the ledger says is done."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from exchange.bus.topics import read
 from exchange.ledger.entry import Entry, decode, delivered_mask, ledger_partition, record_key
 from exchange.schema import wire
 
-# A broker takes no record that is dated more than an hour ahead (`message.timestamp.after.max.ms`): what came
-# after a record of time t was appended after t - 1 h, and so was its entry.
+# A broker refuses records dated more than an hour ahead (`message.timestamp.after.max.ms`). So whatever follows a
+# record of time t was appended after t - 1 h, and so was its entry.
 _EARLIER_MS = 2 * 60 * 60 * 1000
 _READ_S = 900.0
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be replayed: records of `grant`'s subject from a first time to another.
+    """What to replay: records of `grant`'s subject from one time to another.
 
-    They go from the first record of time `from_ms` on to the first one of time `until_ms` (ms since 1970; None: all
-    that the live flow has decided). Of these, what the grant has never delivered, or with `again` all. What entries
-    with this `id` cover is done, whatever became of it.
+    The window begins with the first record of time `from_ms` or later and ends before the first one of time `until_ms`
+    or later (ms since 1970; None: with all that the live flow has decided). Of these records, the replay decides those
+    that the grant has never delivered, or all with `again`. Whatever entries with this `id` cover counts as done.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Order:
 
 
 def order_id(grant: str, from_ms: int, until_ms: int | None, again: bool) -> str:
-    """The id of a replay that was given none: the same for the same order, so that it can be run again.
+    """The id of a replay if none is given: the same for the same order, so that running it again continues it.
 
     >>> order_id("g", 0, None, False)
     'g.f5bea757'
@@ -56,24 +56,24 @@ class DueWindow:
     due: np.ndarray
 
     def rows(self, offset: np.ndarray) -> np.ndarray:
-        """int64[n]: the indexes of those offsets (int64, ascending) that are due."""
+        """int64[n]: the indexes of those of these offsets (int64, ascending) that are due."""
         inside = np.flatnonzero((offset >= self.start) & (offset < self.start + len(self.due)))
         return np.compress(self.due[offset[inside] - self.start], inside)
 
     @property
     def first(self) -> int:
-        """The first offset that is due; the end where none is."""
+        """The first offset that is due; the end if none is."""
         return self.start + int(np.argmax(self.due)) if self.due.any() else self.end
 
     @property
     def end(self) -> int:
-        """The offset after the last."""
+        """The offset after the last one."""
         return self.start + len(self.due)
 
 
 @dataclass
 class Done:
-    """What the entries of a replay say became of its records."""
+    """What became of a replay's records, according to its entries."""
 
     records: int = 0
     delivered: int = 0
@@ -91,30 +91,30 @@ class Done:
 
 @dataclass(frozen=True)
 class Survey:
-    """The windows of a replay, and what it has done so far. Offsets of which no record is kept count, too."""
+    """The windows of a replay, and what it has done so far. Offsets without a record count too."""
 
     windows: Sequence[DueWindow]
     done: Done
 
     @property
     def offsets(self) -> int:
-        """How many offsets the windows hold."""
+        """The number of offsets in the windows."""
         return sum(len(window.due) for window in self.windows)
 
     @property
     def due(self) -> int:
-        """How many of them are to be decided."""
+        """The number of offsets that are to be decided."""
         return sum(int(window.due.sum()) for window in self.windows)
 
 
 def survey(cluster: Cluster, order: Order, topic: str) -> Survey:
-    """Find the windows on a subject's topic; exact where nobody else replays the grant meanwhile.
+    """Find the windows on a subject's topic; exact if nobody else replays the grant meanwhile.
 
-    Records that the live flow has not decided are left to it.
+    Records that the live flow has not decided yet are left to it.
     """
     with Consumer(cluster, group=names.ROUTER_GROUP) as consumer:
         places = [(topic, partition) for partition in consumer.partitions(topic)]
-        # In this order: what was committed before the ledger's end is read stands before it.
+        # The order matters: whatever is committed now is in the ledger before its end is read.
         routed = consumer.committed(places)
         begins = consumer.begin_offsets(places)
         starts = consumer.offsets_at(places, order.from_ms)
@@ -134,7 +134,7 @@ def survey(cluster: Cluster, order: Order, topic: str) -> Survey:
 
 
 def _entries(cluster: Cluster, topic: str, windows: Mapping[int, DueWindow], since_ms: int) -> Iterator[Entry]:
-    """The committed entries about these partitions; waits for those whose transaction is open."""
+    """The committed entries about these partitions; waits for transactions that are still open."""
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         count = len(consumer.partitions(names.LEDGER_TOPIC))
         places = {(names.LEDGER_TOPIC, ledger_partition(topic, partition, count)) for partition in windows}
@@ -150,7 +150,7 @@ def _entries(cluster: Cluster, topic: str, windows: Mapping[int, DueWindow], sin
 
 
 def _strike(window: DueWindow, entry: Entry, order: Order) -> None:
-    """Take from what is due what the entry says is done; all is due again where the topic was made anew after it."""
+    """Remove from `due` what the entry says is done; if the topic was created anew after it, all is due again."""
     if entry.gap:
         if entry.gap_accepted and entry.gap.cause == "recreated":
             window.due[:] = True

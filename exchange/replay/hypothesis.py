@@ -1,4 +1,4 @@
-"""An epoch as it would be with other grants: what a replay decides by, and what a draft would give."""
+"""An epoch as it would be with other grants: what a replay decides by, or what a draft would give."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _UNSAID = {
 
 
 def alone(epoch: Epoch, *grants: Grant) -> Epoch:
-    """The epoch as if its contract had only these of its grants."""
+    """The epoch as if its contract had only these grants."""
     return epoch.model_copy(update={"contract": epoch.contract.model_copy(update={"grants": grants})})
 
 
 def read_draft(data: bytes, name: str, epoch: Epoch, today: date) -> Grant:
-    """The grant of a YAML file, which holds one as in the contract file, checked against the epoch's contract.
+    """Read the one grant in a YAML file, written as in the contract file, and check it against the epoch's contract.
 
-    Left out, `id` and `purpose` are made up, and the period is from today on. Grants of its reader that it would
-    replace do not count. ContractError with every mistake; `name` is what to call the file.
+    If `id` or `purpose` is missing, it is made up; a missing period starts today. Grants of the reader that the draft
+    would replace do not count. Raises ContractError with every mistake; `name` is what messages call the file.
     """
     document = read(data)
     value, depth = document.value, 0
@@ -49,7 +49,7 @@ def read_draft(data: bytes, name: str, epoch: Epoch, today: date) -> Grant:
 
 
 def drafted(epoch: Epoch, grant: Grant) -> Epoch:
-    """The epoch as if `grant` were its only one and had just been applied; its schema gets an id of its own."""
+    """The epoch as if `grant` were its only grant and had just been applied; its schema gets an id of its own."""
     writers = [avro.parse(epoch.schemas[schema_id]) for schema_id in epoch.writers[grant.subject]]
     pinned, view = extent(grant, writers[-1], (name for writer in writers for name in writer.fields), epoch)
     update: dict[str, Any] = {"views": {}, "pinned": {grant.id: pinned} if pinned else {}}
@@ -60,7 +60,7 @@ def drafted(epoch: Epoch, grant: Grant) -> Epoch:
 
 
 def _checked(epoch: Epoch, said: Mapping[str, Any], lines: Mapping[tuple[str | int, ...], int], today: date) -> Check:
-    """The epoch's contract with this grant alone, checked as a file would be."""
+    """The check of the epoch's contract with this grant alone, as if it were a file."""
     value = epoch.contract.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"grants": [dict(said)]}
     texts = {s.schema_file: epoch.schemas[epoch.writers[s.id][-1]] for s in epoch.contract.subjects}
     return Check(Document(value, None, dict(lines)), lambda entry: avro.parse(texts[entry]), today)

@@ -1,4 +1,4 @@
-"""Replay: a router of its own for one grant, which decides retained records again under the contract in force."""
+"""Replay: a separate router for one grant that decides retained records again, under the contract in force."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ TRIES = 8
 
 
 class NotGrantedError(ConfigError):
-    """The contract in force has no such grant, or it is not in force today."""
+    """The contract in force has no such grant, or the grant is not in force today."""
 
     code = "not-granted"
     remedy = "see `exchange grant list`, and run `exchange apply`"
 
 
 class NothingRetainedError(ConfigError):
-    """The source keeps no records of the time that was asked for."""
+    """The source keeps no records of the requested time."""
 
     code = "nothing-retained"
     remedy = "ask for a later time"
 
 
 def granted(epoch: Epoch, grant_id: str, now: datetime) -> Grant:
-    """The grant, which is in force at `now`; NotGrantedError where it is not."""
+    """The grant, in force at `now`; raises NotGrantedError if it is not."""
     known = {grant.id: grant for grant in epoch.contract.grants}
     grant = known.get(grant_id)
     if grant is None:
@@ -69,12 +69,12 @@ def granted(epoch: Epoch, grant_id: str, now: datetime) -> Grant:
 
 
 class Replay:
-    """One order carried out. Killed anywhere, a new one with the same order's id goes on.
+    """Carries out one order. If killed at any point, a new one with the same order's id goes on.
 
-    What is done stands in the ledger, written by the transactions that deliver. All replays of a grant
-    have one transactional id: a second one ends what the first has begun, so that the ledger tells it all.
-    `rate` is in records per second, and at most half of a quota's: the other half is the live flow's.
-    `clock` as for a router; `pause` sleeps.
+    What is done is recorded in the ledger, by the transactions that deliver it. All replays of a grant share one
+    transactional id: a second one ends what the first has begun, so that the ledger tells everything. `rate` is in
+    records per second, but at most half of the grant's quota: the other half is for the live flow. `clock` is as for
+    a router; `pause` sleeps.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Replay:
         self._not_before_s = 0.0
 
     def survey(self, epoch: Epoch) -> Survey:
-        """What is to be done under that epoch; NotGrantedError, NothingRetainedError where nothing can be."""
+        """What is to be done under that epoch; raises NotGrantedError or NothingRetainedError if nothing can be."""
         grant = granted(epoch, self._order.grant, self._clock.now())
         found = survey(self._cluster, self._order, names.subject_topic(grant.subject))
         if not found.windows:
@@ -113,9 +113,9 @@ class Replay:
         return found
 
     def run(self, report: Callable[[int], None] = lambda records: None) -> Done:
-        """Deliver, and return what the ledger says came of it, earlier runs of the order included.
+        """Deliver; return what became of the order's records according to the ledger, earlier runs included.
 
-        `report` gets the number of records after each transaction. TransientError after some tries.
+        `report` is called with the number of records of each transaction. Raises TransientError after some tries.
         """
         warm_up()
         with EpochWatch(self._cluster) as watch:
@@ -140,8 +140,8 @@ class Replay:
             Consumer(self._cluster, max_batches=MAX_BATCHES) as source,
             ExitStack() as clients,
         ):
-            # After the producer was opened: whoever published an epoch before could not fence it, and what
-            # another replay of the grant had open is decided.
+            # After opening the producer: whoever published an epoch before could not fence it, and what another replay
+            # of the grant had open is decided by now.
             watch.catch_up(source.end_offsets([CONTRACT])[CONTRACT], TIMEOUT_S)
             writer = Writer(out, len(source.partitions(names.LEDGER_TOPIC)), self._clock)
             self._adopt(watch.newest, writer)
@@ -158,7 +158,7 @@ class Replay:
                     report(part.rows)
 
     def _adopt(self, published: Published | None, writer: Writer) -> None:
-        """Take a new epoch, between transactions, and say so in the ledger."""
+        """Take a new epoch, between transactions, and record that in the ledger."""
         if published is None:
             raise NoContractError
         epoch, now = published.epoch, self._clock.now()
@@ -178,7 +178,7 @@ class Replay:
         return make_ready(alone(epoch, grant), grant.subject, now, self._pseudonym_key)
 
     def _decide(self, partition: int, run: Run, writer: Writer, quotas: Quotas) -> None:
-        """One transaction: these records, decided for the grant alone."""
+        """Decide these records for the grant alone, in one transaction."""
         assert self._current is not None
         epoch, now = self._current.epoch, self._clock.now()
         if not self._ready.holds_at(now):
@@ -195,5 +195,5 @@ class Replay:
 
 
 def _cut(run: Run, most: int) -> Iterator[Run]:
-    """Parts of a run that each fit into a transaction."""
+    """The run in parts that each fit into a transaction."""
     return (run.at(np.arange(at, min(at + most, run.rows))) for at in range(0, run.rows, most))

@@ -1,4 +1,4 @@
-"""Read what a subject's topic keeps, beside the routers: from some offsets to before others."""
+"""Reads what a subject's topic keeps, independently of the routers, within given offsets."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from exchange.bus.consume import Consumer
 from exchange.errors import TransientError
 from exchange.records.scan import Run, scan
 
-MAX_BATCHES = 64  # of one poll: what is held at a time
+MAX_BATCHES = 64  # per poll, which limits what is in memory at a time
 STALLED_S = 30.0
 
 
 class StalledError(TransientError):
-    """The source stopped short of the end that was asked for."""
+    """Reading the source stalled before the requested end."""
 
     code = "stalled"
     remedy = "see that all partitions have a leader, then run it again"
 
 
 def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, Run]]:
-    """The committed records of each partition from its first offset to before its second one, in order.
+    """The committed records of each partition, in order, from its first offset to before its second one.
 
-    Offsets without a record, such as those of markers, are passed over. `source` has no group and gives
-    up to MAX_BATCHES at a time.
+    Offsets without a record, such as markers, are skipped. `source` must have no group and return at most MAX_BATCHES
+    at a time.
     """
     left = {(topic, partition): span for partition, span in spans.items() if span[0] < span[1]}
     if left:
@@ -38,7 +38,7 @@ def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]])
         for place, some in groupby(batches, lambda batch: (batch.topic, batch.partition)):
             run = scan(list(some))
             wanted = np.flatnonzero(run.offset < left[place][1])
-            if len(wanted):  # none where the end is a marker's, and records have come behind it
+            if len(wanted):  # empty if the span ends with a marker and records came after it
                 yield place[1], run.at(wanted)
         at = {place: position for place, (position, _) in source.positions().items()}
         going_on = {place: span for place, span in left.items() if at.get(place, 0) < span[1]}

@@ -1,4 +1,4 @@
-"""What a draft grant would give of retained records, by the very step that the router takes; nothing is written."""
+"""What a draft grant would give of retained records, decided by the router's own `step`; nothing is written."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 from exchange.schema.types import Field
 
-_NO_SECRET = bytes(32)  # what is counted and shown here has no pseudonym's value in it
+_NO_SECRET = bytes(32)  # no pseudonym's value appears in what is counted or shown here
 _MERGE_AT = 1 << 20
 
 
 class Persons:
-    """A set of entities by their 16-byte tags; exact, with 16 bytes of memory for each."""
+    """A set of entities, by their 16-byte tags; exact, with 16 bytes of memory for each."""
 
     def __init__(self) -> None:
         self._parts: list[np.ndarray] = []
         self._waiting = 0
 
     def add(self, tags: np.ndarray) -> None:
-        """Take in the tags (S16[n]) of records; null tags are about nobody."""
+        """Add the tags (S16[n]) of records; null tags are about nobody."""
         self._parts.append(np.unique(tags[tags != b""]))
         self._waiting += len(self._parts[-1])
         if self._waiting > _MERGE_AT + len(self._parts[0]):
             self.tags()
 
     def tags(self) -> np.ndarray:
-        """Every tag once, sorted."""
+        """All tags, each once, sorted."""
         merged = np.unique(np.concatenate([np.empty(0, "S16"), *self._parts]))
         self._parts, self._waiting = [merged], len(merged)
         return merged
@@ -55,7 +55,7 @@ class Persons:
 
 @dataclass
 class Given:
-    """What one grant gives of the records that were read."""
+    """What one grant gives of the records read."""
 
     grant: Grant
     fields: tuple[str, ...]
@@ -64,7 +64,7 @@ class Given:
     persons: Persons = field(default_factory=Persons)
 
     def add(self, entry: Entry) -> np.ndarray:
-        """Count an entry of this grant alone; return which of its records were delivered (bool[n])."""
+        """Count an entry for this grant alone; return which of its records were delivered (bool[n])."""
         [outcome] = entry.outcomes
         self.delivered += outcome.delivered
         self.withheld.update({withheld.reason: withheld.count for withheld in outcome.withheld})
@@ -75,10 +75,10 @@ class Given:
 
 @dataclass
 class Simulated:
-    """What came of it: `now` is the reader's grant in force, None where it has none.
+    """The result: `draft`'s numbers and those of `now`, the reader's grant in force (None if there is none).
 
-    `gained` and `lost` count records that only the draft, or only `now`, gives. `sample` shows of some
-    delivered records what kind of value each field has, never the value.
+    `gained` and `lost` count records that only the draft, or only `now`, gives. `sample` shows, for a few delivered
+    records, what kind of value each field has, but never the value.
     """
 
     draft: Given
@@ -105,9 +105,9 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which retained records are read, and how many of them are shown as a `sample`.
+    """Which retained records to read, and how many of them to show as a `sample`.
 
-    They go from `from_ms` to before `until_ms` (ms since 1970; None: all that is kept), and are at most `limit`, the
+    Records from `from_ms` to before `until_ms` (ms since 1970; None: all that are kept), at most `limit` of them: the
     newest of each partition.
     """
 
@@ -126,9 +126,9 @@ def simulate(
     tag_key: bytes,
     report: Callable[[int], None] = lambda records: None,
 ) -> Simulated:
-    """Run the draft, as if it were in force under `epoch`, and the reader's grant in force at `now` over records.
+    """Decide records by the draft, as if in force under `epoch`, and by the reader's grant in force at `now`.
 
-    The quota is not applied. `tag_key` (32 bytes) may be any. `report` gets the number of records after each step.
+    Quotas are not applied. `tag_key` (32 bytes) may be any key. `report` gets the number of records after each step.
     """
     warm_up()
     held = next((g for g in in_force(epoch.contract, now) if _same_reader(g, draft)), None)
@@ -152,7 +152,7 @@ def simulate(
 
 
 class _Side:
-    """One of the grants that are compared, ready to decide; where it is not in force at `now`, as on its first day."""
+    """One of the grants to compare, ready to decide; if it is not in force at `now`, then as on its first day."""
 
     def __init__(self, epoch: Epoch, grant: Grant, now: datetime) -> None:
         moment = now if grant.from_ <= city_day(now) <= grant.until else midnight(grant.from_)
@@ -175,7 +175,7 @@ class _Side:
 
 
 def shape(field: Field, value: Any) -> str:
-    """What kind of value a field has; of text and lists also how long, of no value more.
+    """What kind of value a field has, with the length of texts and lists; nothing else about the value.
 
     >>> from exchange.schema.types import Field, Type
     >>> shape(Field("name", Type("string", "string"), {}), "Wu Mei")
@@ -197,7 +197,7 @@ def _newest(epoch: Epoch, grant: Grant) -> Schema:
 
 
 def _spans(source: Consumer, topic: str, scope: Scope) -> dict[int, tuple[int, int]]:
-    """The offsets to read of each partition."""
+    """The offsets to read in each partition."""
     places = [(topic, partition) for partition in source.partitions(topic)]
     begins, ends = source.begin_offsets(places), source.end_offsets(places)
     starts = begins if scope.from_ms is None else source.offsets_at(places, scope.from_ms)
