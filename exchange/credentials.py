@@ -1,4 +1,4 @@
-"""Credential files: as whom a client logs in to Kafka, kept where only its owner can read it."""
+"""Credential files: the login with which a client reaches Kafka, kept where only its owner can read it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from exchange.errors import ConfigError
 from exchange.settings import Settings
 
 SERVICES = (names.ADMIN_PRINCIPAL, names.ROUTER_PRINCIPAL, names.LEDGER_PRINCIPAL)
-"""The principals that are no department; a department's id has no dot, so that none can have such a name."""
+"""The principals that are not departments. A department's id has no dot, so none can have such a name."""
 
 FOLDER = "credentials"
 MAX_BYTES = 64 << 10
 
 
 class CredentialsError(ConfigError):
-    """A file of credentials cannot be used."""
+    """A credential file cannot be used."""
 
     code = "credentials"
     remedy = "make a new file with `exchange department rotate-credential`"
 
 
 class Security(BaseModel):
-    """How a client logs in, and by which authority it knows the broker; also the contents of a credential file."""
+    """How a client logs in, and which authority vouches for the broker; also the content of a credential file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -43,10 +43,10 @@ class Security(BaseModel):
 
 
 def find(settings: Settings, principal: str) -> Security | None:
-    """The credentials of the settings' file, else the principal's of the home folder; None where there are none.
+    """The credentials in the file that the settings name, else the principal's at home; None if there are none.
 
-    None means a Kafka without security, which only its owner may choose. CredentialsError where a
-    file is named or there, and cannot be used.
+    None means a Kafka without security, which only its owner may choose. Raises CredentialsError if a file is named, or
+    exists, but cannot be used.
     """
     if settings.credentials:
         return load(settings.credentials)
@@ -55,7 +55,7 @@ def find(settings: Settings, principal: str) -> Security | None:
 
 
 def file_of(home: Path, principal: str) -> Path:
-    """Where that principal's credentials are kept; CredentialsError for a name that could lead elsewhere."""
+    """The path of that principal's credentials; raises CredentialsError for a name that could lead elsewhere."""
     if not re.fullmatch(r"\w[\w.-]*", principal, re.ASCII):
         raise CredentialsError(
             f"{principal!r} is no principal", remedy="name a department of the contract or a service"
@@ -66,8 +66,8 @@ def file_of(home: Path, principal: str) -> Path:
 def load(path: Path) -> Security:
     """The credentials in that file; `ca` is relative to its folder.
 
-    CredentialsError where it is missing, readable by others, or holds something else. No message
-    repeats anything of the file's contents.
+    Raises CredentialsError if the file is missing, readable by others, or holds something else. No message repeats any
+    of the file's content.
     """
     try:
         with path.open("rb") as file:
@@ -79,7 +79,7 @@ def load(path: Path) -> Security:
     if mode & 0o077:
         raise CredentialsError(f"{path}: others may read the password", remedy=f"chmod 600 {path}")
     document = read(text)
-    if document.problems:  # whose messages quote the file
+    if document.problems:  # their messages quote the file
         raise CredentialsError(f"{path}: is no plain YAML", remedy=_REMEDY)
     try:
         security = Security.model_validate(document.value)
@@ -94,7 +94,7 @@ _REMEDY = "have it written anew: exchange department rotate-credential"
 
 
 def save(path: Path, security: Security) -> None:
-    """Write the credentials, whole or not at all, for nobody but this user (file 0600, a new folder 0700)."""
+    """Write the credentials atomically, readable by this user only (file 0600, a new folder 0700)."""
     content: dict[str, Any] = security.model_dump(exclude_none=True)
     if security.ca:
         beside = security.ca.parent == path.parent

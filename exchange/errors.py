@@ -6,16 +6,16 @@
     ├── TransientError    back off, then replay from the committed position
     └── CorruptionError   stop, and call a person
 
-Callers branch on these four only. Every leaf has a stable ``code`` for logs, metrics and
-``--output json``, and a ``remedy`` for where none is given that is more exact; docs/errors.md lists them.
-No message ever holds a record's value or an identifier.
+Callers branch on these four only. Every leaf has a stable `code` for logs, metrics and `--output json`, and a `remedy`
+for cases in which the raising code gives no better one; docs/errors.md lists them. No message ever contains a record's
+value or an identifier.
 """
 
 from __future__ import annotations
 
 
 class ExchangeError(Exception):
-    """Something the exchange cannot do, and the remedy."""
+    """Something that the exchange cannot do, and the remedy."""
 
     code = "exchange"
     exit_status = 1
@@ -45,7 +45,7 @@ class RecordError(ExchangeError):
 
 
 class TransientError(ExchangeError):
-    """The cluster or a database is not able right now: back off and replay."""
+    """The cluster or a database cannot do something right now: back off and replay."""
 
     code = "transient"
     exit_status = 75

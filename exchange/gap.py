@@ -1,4 +1,4 @@
-"""A gap: records of a partition that Kafka no longer keeps and that a reader had not read yet."""
+"""A gap: records of a partition that Kafka no longer keeps and that a reader has not read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Cause = Literal["expired", "recreated", "truncated"]
 
 @dataclass(frozen=True, order=True)
 class Gap:
-    """What a reader of a partition missed: it had read up to offset `first`, and can go on at `next` only.
+    """What a reader of a partition missed: it has read up to offset `first`, and can only go on at `next`.
 
-    `expired`: retention or an administrator deleted the records in between. `recreated`: the topic was deleted
-    and made anew, under the id `topic_id`; what the old one held from `first` on is lost. `truncated`: the
-    partition ends before `first`, so that records to come would be passed over.
+    `expired`: retention or an administrator deleted the records in between. `recreated`: the topic was deleted and
+    created anew, with the id `topic_id`; what the old one held from `first` on is lost. `truncated`: the partition ends
+    before `first`, so that a reader at `first` would miss new records.
     """
 
     topic: str
@@ -37,7 +37,7 @@ class Gap:
 
     @property
     def offsets(self) -> int | None:
-        """How many offsets are gone, each of a record or a transaction's marker; None where nobody can know."""
+        """How many offsets are gone, records and transaction markers alike; None if nobody can know."""
         return self.next - self.first if self.cause == "expired" else None
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Gap:
 
 
 class GapError(ConfigError):
-    """A reader cannot go on without leaving records out: a person has to say so. `gaps` are all that were found."""
+    """A reader cannot go on without skipping records; a person must say so. `gaps` are all that were found."""
 
     code = "gap"
     remedy = "let an administrator accept the gap, or bring the records back"

@@ -1,4 +1,4 @@
-"""The 32-byte keys of the ledger's tags and of pseudonyms: each kept in a file, made once."""
+"""The 32-byte keys for the ledger's tags and for pseudonyms; each is kept in a file and created once."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ KEY_BYTES = 32
 
 
 class KeyFileError(ConfigError):
-    """The file of a key cannot be used."""
+    """A key file cannot be used."""
 
     code = "key-file"
     remedy = "restore it from a backup"
 
 
 def ledger_key(settings: Settings) -> bytes:
-    """The key of tags: in the file that the settings name, else in `ledger.key` of the home folder, made if missing.
+    """The key for tags: from the file that the settings name, else from `ledger.key` at home, created if missing.
 
-    A file that is named is not made: a typing error would give one router a key of its own.
+    A file that the settings name is never created: with a typing error, one router would get a key of its own.
     """
     if settings.ledger_key_file:
         return load(settings.ledger_key_file)
@@ -32,25 +32,25 @@ def ledger_key(settings: Settings) -> bytes:
 
 
 def ledger_key_file(settings: Settings) -> Path:
-    """Where the key of tags is kept."""
+    """The file that holds the key for tags."""
     return settings.ledger_key_file or settings.home / "ledger.key"
 
 
 def pseudonym_key(settings: Settings) -> bytes:
-    """The key from which readers' pseudonyms come; found and made as the ledger's, `pseudonym.key` at home."""
+    """The key from which readers' pseudonyms are derived; found and created like the ledger's (`pseudonym.key`)."""
     if settings.pseudonym_key_file:
         return load(settings.pseudonym_key_file)
     return load_or_create(settings.home / "pseudonym.key")
 
 
 def pseudonym_key_there(settings: Settings) -> bytes:
-    """The key of pseudonyms that the routers made; empty where none is there: a new one would give other pseudonyms."""
+    """The key for pseudonyms if the routers created one, else empty: a new key would give other pseudonyms."""
     path = settings.pseudonym_key_file or settings.home / "pseudonym.key"
     return load(path) if settings.pseudonym_key_file or path.exists() else b""
 
 
 def load(path: Path) -> bytes:
-    """The key in that file; KeyFileError where it is missing, no key, or readable by others."""
+    """The key in that file; raises KeyFileError if it is missing, not a key, or readable by others."""
     try:
         mode = path.stat().st_mode
         key = path.read_bytes()
@@ -68,16 +68,16 @@ def load(path: Path) -> bytes:
 
 
 def load_or_create(path: Path, random: Callable[[int], bytes] = os.urandom) -> bytes:
-    """The key in that file, which is made (mode 0600) where it is missing.
+    """The key in that file, which is created (mode 0600) if it is missing.
 
-    Of processes that make it at once, all return the one key that is kept. Losing the file makes
-    every tag in the ledger unanswerable and every pseudonym another, so it is never replaced.
+    If several processes create it at once, all return the one key that is kept. It is never replaced: without the file,
+    no tag in the ledger can be looked up, and every pseudonym changes.
     """
     if not path.exists():
         try:
             private.folder(path.parent)
             with suppress(FileExistsError):
-                private.write(path, random(KEY_BYTES), put=os.link)  # which never replaces another process's key
+                private.write(path, random(KEY_BYTES), put=os.link)  # never replaces another process's key
         except OSError as error:
             raise KeyFileError(f"{path}: cannot be made: {error.strerror}", remedy="check the folder") from error
     return load(path)

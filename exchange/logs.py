@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, text for people, and nothing in them that could be personal data."""
+"""Log lines: JSON for machines, text for people, and nothing that could be personal data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIELDS = frozenset({
     "address", "attempt", "change", "code", "entries", "epoch", "failures", "grant", "instance", "partition",
     "partitions", "path", "reader", "reason", "records", "remedy", "subject", "target", "times", "topic",
 })  # fmt: skip
-"""The `extra` fields that reach the log; anything else is dropped. A record's key or value has no field here."""
+"""The `extra` fields that reach the log; all others are dropped. There is no field for a record's key or value."""
 
 _NO_ERRORS = {"Cancelled", "UnstableOffsetCommitError"}
 
@@ -24,9 +24,9 @@ Scalar = str | int | float | bool | None
 
 
 def configure(level: str = "INFO", *, stream: TextIO | None = None) -> None:
-    """Send all logging to `stream` (stderr): JSON lines, or text where it is a terminal.
+    """Send all logging to `stream` (stderr): as JSON lines, or as text if it is a terminal.
 
-    Libraries are heard from WARNING on, whatever `level` is. Raises `ConfigError` for an unknown level.
+    Libraries are logged from WARNING on, whatever `level` is. Raises `ConfigError` for an unknown level.
     """
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(
@@ -41,7 +41,7 @@ def configure(level: str = "INFO", *, stream: TextIO | None = None) -> None:
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
-    """Not so what kafka-python calls an error: an answer to wait for, a client of ours that closes meanwhile."""
+    """Whether to log it. kafka-python reports some normal events as errors: an answer to wait for, a closing client."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     return not (record.name.startswith("kafka.") and any(type(each).__name__ in _NO_ERRORS for each in arguments))
 
@@ -63,7 +63,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same facts on one line for a person."""
+    """The same facts on one line, for a person."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
@@ -79,9 +79,9 @@ def _fields(record: logging.LogRecord) -> dict[str, Scalar]:
 
 
 def _describe(error: BaseException) -> list[str]:
-    """The chain of causes with the places in the code.
+    """The chain of causes, with their places in the code.
 
-    Only our own errors keep their message: a library's may quote a row or a parameter.
+    Only the exchange's own errors keep their messages: a library's may quote a row or a parameter.
     """
     steps: list[str] = []
     cause: BaseException | None = error

@@ -1,7 +1,7 @@
-"""Every metric of the exchange, and the small server that shows them: the only home of prometheus-client.
+"""Every metric of the exchange, and the small server that shows them: the only module that uses prometheus-client.
 
-Labels are names out of the contract, never anything of a record. `docs/monitoring.md` explains each metric.
-Each daemon has all of them, and exports those that it has set: what it does not know is not shown as 0.
+Labels are names from the contract, never anything from a record. `docs/monitoring.md` explains each metric. Each daemon
+defines all of them and exports those that it has set: what it does not know does not appear as 0.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ProcessCollector(namespace="exchange", registry=REGISTRY)
 
 
 class OwnGauge(Gauge):
-    """A gauge without labels, exported by the daemon that has set it only: a library's is 0 in all the others."""
+    """A gauge without labels that is exported only by a daemon that sets it; a library's gauge would be 0 elsewhere."""
 
     _is_set = False
 
@@ -201,7 +201,7 @@ class MetricsFileError(ConfigError):
 
 
 class Part(NamedTuple):
-    """What can fail by itself: a router, ledger follower, source or sink; and of which subject, if of one."""
+    """What can fail by itself: a router, ledger follower, source or sink, with its subject if it has one."""
 
     kind: str
     subject: str = ""
@@ -209,9 +209,9 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Health:
-    """Whether the daemon does its work, and the facts behind that; never anything of a record.
+    """Whether the daemon does its work, and the facts behind that; never anything from a record.
 
-    `failing` says of each part whether it fails, for `exchange_failing`.
+    `failing` says for each part whether it fails, for the metric `exchange_failing`.
     """
 
     ok: bool
@@ -233,7 +233,7 @@ class MetricsServer:
 
 
 def sums(text: str) -> dict[str, float]:
-    r"""The samples of Prometheus text, summed by name, and by `name:outcome` if they have that label.
+    r"""The samples of Prometheus text, summed by name, and also by `name:outcome` if they have that label.
 
     >>> sums('# HELP a\n# TYPE a gauge\na{outcome="x"} 2\na{outcome="y"} 3\n')
     {'a': 5.0, 'a:x': 2.0, 'a:y': 3.0}
@@ -247,7 +247,7 @@ def sums(text: str) -> dict[str, float]:
 
 
 def write_file(path: Path, *gauges: Gauge) -> None:
-    """Write these metrics for a textfile collector, whole or not at all; MetricsFileError where that cannot be done."""
+    """Write these metrics for a textfile collector, atomically; raises MetricsFileError if that fails."""
     chosen = CollectorRegistry()
     for gauge in gauges:
         chosen.register(gauge)
@@ -258,12 +258,12 @@ def write_file(path: Path, *gauges: Gauge) -> None:
 
 
 def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
-    """Serve `/metrics` and `/healthz` (200, or 503 where `health` says no) from a thread; port 0 picks a free one.
+    """Serve `/metrics` and `/healthz` (200, or 503 if `health` says no) from a thread; port 0 picks a free one.
 
-    Whoever reaches the port can take no more of the daemon than 32 threads: a connection more is closed,
-    and one that says nothing for 5 seconds.
+    Whoever reaches the port can occupy at most 32 threads: further connections are closed, and so are those that say
+    nothing for 5 seconds.
 
-    Raises `MetricsPortError` where the address cannot be bound.
+    Raises `MetricsPortError` if the address cannot be bound.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -305,7 +305,7 @@ def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 4 * SERVED_AT_ONCE  # so that many at once do not keep Prometheus waiting
+    request_queue_size = 4 * SERVED_AT_ONCE  # so that Prometheus need not wait while many connect at once
 
     def __init__(self, *arguments: Any) -> None:
         self._free = threading.BoundedSemaphore(SERVED_AT_ONCE)
@@ -324,5 +324,5 @@ class _Server(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        # Mostly a client that went away; what it sent is not for the log.
+        # Mostly a client that went away; what it sent does not belong in the log.
         logging.getLogger("exchange.metrics").debug("request failed", exc_info=True)

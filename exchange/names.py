@@ -8,15 +8,15 @@ SCHEMAS_TOPIC = "_schemas"
 QUOTA_TOPIC = "exchange.quota"
 ROUTER_GROUP = "exchange.router"
 ADMIN_PRINCIPAL = "exchange.admin"
-"""The super user: needs no rule."""
+"""The super user, who needs no access rule."""
 ROUTER_PRINCIPAL = "exchange.router"
 LEDGER_PRINCIPAL = "exchange.ledger"
-"""What follows, audits, verifies: reads records and the ledger, writes nothing."""
+"""The login for following, auditing and verifying: it reads records and the ledger, and writes nothing."""
 REPLAY_HEADER = "exchange-replay"
 REPLAY_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 
 Partition = tuple[str, int]
-"""A topic, and the number of one of its partitions."""
+"""A topic and the number of one of its partitions."""
 
 
 def subject_topic(subject_id: str) -> str:
@@ -29,7 +29,7 @@ def subject_topic(subject_id: str) -> str:
 
 
 def subject_of(topic: str) -> str:
-    """The subject whose topic that is; ValueError for any other topic.
+    """The subject with that topic; raises ValueError for any other topic.
 
     >>> subject_of("subject.tax.income")
     'tax.income'
@@ -41,7 +41,7 @@ def subject_of(topic: str) -> str:
 
 
 def quarantine_topic(subject_id: str) -> str:
-    """The topic of what is no record of the subject.
+    """The topic for what is not a valid record of the subject.
 
     >>> quarantine_topic("tax.income")
     'quarantine.tax.income'
@@ -50,7 +50,7 @@ def quarantine_topic(subject_id: str) -> str:
 
 
 def inbox_topic(reader: str, subject_id: str) -> str:
-    """The topic of what one reader is given of a subject.
+    """The topic with what one reader gets of a subject.
 
     >>> inbox_topic("civil-affairs", "tax.income")
     'inbox.civil-affairs.tax.income'
@@ -59,7 +59,7 @@ def inbox_topic(reader: str, subject_id: str) -> str:
 
 
 def cursor_topic(department: str) -> str:
-    """The topic of how far a department's sources have come.
+    """The topic with the progress of a department's sources.
 
     >>> cursor_topic("tax")
     'cursor.tax'

@@ -1,15 +1,15 @@
-"""Text that somebody else wrote, fit to be shown: nothing in it moves the cursor, hides or turns round what is read."""
+"""Makes text from others fit to be shown: nothing in it can move the cursor, hide, or reverse what is read."""
 
 from __future__ import annotations
 
 import unicodedata
 
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-"""Unicode's categories of controls (also of a terminal), of formats (also of direction), halves and separators."""
+"""Unicode's categories of controls (of terminals too), formats (of direction too), surrogates and separators."""
 
 
 def is_hidden(character: str) -> bool:
-    r"""Whether a reader would not see that character, but what it does.
+    r"""Whether a reader would not see the character itself, but only its effect.
 
     >>> [is_hidden(c) for c in ("\x1b", "\n", "\u202e", "\ud800", " ", "\u3000", "穗")]
     [True, True, True, True, False, False, False]
@@ -18,7 +18,7 @@ def is_hidden(character: str) -> bool:
 
 
 def printable(text: str, allowed: str = "\n") -> str:
-    r"""The text with hidden characters written out, but those in `allowed`.
+    r"""The text with hidden characters written out, except those in `allowed`.
 
     >>> print(printable("tax\x1b[2J\u202e\n穗"))
     tax\x1b[2J\u202e

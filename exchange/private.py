@@ -1,4 +1,4 @@
-"""Folders and files that nobody but their owner can open, whatever the process's umask is; files written as a whole."""
+"""Folders and files that only their owner can open, whatever the umask is; files are written atomically."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from secrets import token_hex
 
 
 def folder(path: Path) -> Path:
-    """Make the folder (mode 0700), and those around it that are missing; one that is there stays as it is."""
+    """Create the folder (mode 0700) and missing folders around it; existing ones stay as they are."""
     for each in (*reversed(path.parents), path):
         each.mkdir(mode=0o700, exist_ok=True)
     return path
 
 
 def file(path: Path) -> Path:
-    """Make the file, empty, and its folder where they are missing; shut others out of a file that is there (0600).
+    """Create the file, empty, and its folder if they are missing; make an existing file accessible to its owner only.
 
-    For SQLite, which gives the files beside a database the database's own mode.
+    For SQLite, which gives the files next to a database the database's own mode.
     """
     folder(path.parent)
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
-        with suppress(PermissionError):  # another user's, who decides about it
-            # Not opened: closing it would let go of the locks that this process has on a database.
+        with suppress(PermissionError):  # it belongs to another user, who decides about it
+            # The file is not opened, because closing it would release the locks that this process has on a database.
             path.chmod(path.stat().st_mode & 0o700)
     return path
 
 
 def write(path: Path, data: bytes, mode: int = 0o600, put: Callable[[Path, Path], None] = os.replace) -> None:
-    """Write the file whole or not at all; it is on disk when this returns. A link stays one.
+    """Write the file atomically; it is on disk when this returns. A symbolic link stays a link.
 
-    A mode other than the owner's is narrowed by the umask. `put` brings the fresh file, which is beside it, to its
-    path; what it leaves there is removed.
+    A mode wider than the owner's is narrowed by the umask. `put` moves the fresh file, which is in the same folder, to
+    its path; if it leaves the fresh file there, that is removed.
     """
     path = path.resolve()
     fresh = path.with_name(f".{path.name}.{token_hex(4)}")

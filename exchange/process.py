@@ -1,4 +1,4 @@
-"""The broker's process: found by a lock that dies with it, never by a process id alone."""
+"""A daemon's process, found by a lock that ends with it, never by a process id alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 
 class Running(NamedTuple):
-    """Whoever holds the lock; `pid` is 0 in the moment before the process is started."""
+    """The process that holds the lock; `pid` is 0 in the moment before the process is started."""
 
     pid: int
     port: int
@@ -23,16 +23,15 @@ class Running(NamedTuple):
 class ProcessFile:
     """A pid file that the process itself holds locked.
 
-    The child inherits the locked file, so the lock lives exactly as long as the child:
-    after SIGKILL, a crash or a reboot the file is just a file. A recycled process id
-    cannot be mistaken for ours.
+    The child inherits the locked file, so the lock lives exactly as long as the child. After SIGKILL, a crash or a
+    reboot the file is just a file, and a recycled process id cannot be mistaken for ours.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def running(self) -> Running | None:
-        """Who holds the lock, or None."""
+        """The process that holds the lock, or None."""
         try:
             with self._path.open("r+") as file:
                 if _lock(file, fcntl.LOCK_SH):
@@ -45,7 +44,7 @@ class ProcessFile:
     def spawn(
         self, command: Sequence[str], port: int, log: Path, cwd: Path | None = None
     ) -> subprocess.Popen[bytes] | None:
-        """Start `command` in a session of its own, holding the lock; None where somebody holds it already.
+        """Start `command` in a session of its own, holding the lock; return None if someone holds it already.
 
         It runs in the log's folder unless `cwd` names another.
         """
@@ -66,7 +65,7 @@ class ProcessFile:
             return process
 
     def end(self, patience_s: float) -> bool:
-        """Return once nobody holds the lock: asked first, killed after `patience_s`; False where nobody held it."""
+        """End the process that holds the lock: ask first, kill after `patience_s`. False if nobody held the lock."""
         kill_at = time.monotonic() + patience_s
         asked = held = False
         while (running := self.running()) is not None:

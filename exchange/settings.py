@@ -1,4 +1,4 @@
-"""Settings of every command and daemon: the only reader of the environment (``EXCHANGE_*``)."""
+"""Settings of every command and daemon: the only reader of the environment (`EXCHANGE_*`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """All settings, each from ``EXCHANGE_<NAME>``; the defaults are the embedded first run."""
+    """All settings, each from `EXCHANGE_<NAME>`; the defaults suit a first run with the embedded broker."""
 
     model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="forbid")
 
@@ -36,8 +36,8 @@ class Settings(BaseSettings):
 
 
 def place_kernels() -> None:
-    """Let numba keep the compiled kernels at home, for a package whose own folder cannot be written.
+    """Let numba keep the compiled kernels at home, if the package's own folder cannot be written.
 
-    It has to be called before numba is imported; NUMBA_CACHE_DIR, if it is set, stands.
+    Call it before numba is imported. If NUMBA_CACHE_DIR is set, it takes precedence.
     """
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Settings().home.resolve() / "kernels"))

@@ -1,4 +1,4 @@
-"""The databases of the exchange's own tables: SQLite in a file of its own, or what a URL names."""
+"""Databases for the exchange's own tables: SQLite in a file of its own, or what a URL names."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ LOCK_S = 30  # how long a writer waits for another one
 
 
 class DatabaseUrlError(ConfigError):
-    """A setting names no database that can be used."""
+    """A setting names a database that cannot be used."""
 
     code = "database-url"
     remedy = "name SQLite or PostgreSQL, see README"
 
 
 def url_of(named: str, file: Path) -> str:
-    """The URL that a setting names; else that of SQLite in this file, which is made for its owner only."""
+    """The URL that a setting names, or else that of SQLite in this file, which is created for its owner only."""
     return named or f"sqlite:///{private.file(file)}"
 
 
 def engine_of(url: str, setting: str, *pragmas: str) -> Engine:
-    """An engine for that URL; SQLite waits for other writers, has a write-ahead log, and gets these pragmas.
+    """An engine for that URL; SQLite waits for other writers, uses a write-ahead log, and gets these pragmas.
 
-    Raises DatabaseUrlError, which tells people to look at `setting`.
+    Raises DatabaseUrlError, which names `setting`.
     """
     try:
         engine = create_engine(url)
@@ -49,7 +49,7 @@ def engine_of(url: str, setting: str, *pragmas: str) -> Engine:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Give the database a write-ahead log; SQLite refuses that at once, without its waiting, while others open it."""
+    """Switch to a write-ahead log. While others open the database, SQLite refuses this at once instead of waiting."""
     deadline = time.monotonic() + LOCK_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The embedded Kafka: one node, from Maven jars, for the first run and for tests."""
+"""The embedded Kafka: one node, from Maven jars, for a first run and for tests."""
 
 from exchange.broker.local import BrokerStatus, LocalBroker
 

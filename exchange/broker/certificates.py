@@ -1,4 +1,4 @@
-"""The local broker's own certificate authority, and the certificate by which clients know the broker."""
+"""The local broker's own certificate authority, and the certificate by which clients recognise the broker."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from exchange import private
 AUTHORITY_DAYS = 3650
 BROKER_DAYS = 397
 RENEW_DAYS = 30
-"""A certificate that has less than this left is made anew at the next start."""
+"""At a start, a certificate that expires sooner than this is made anew."""
 
 _HOSTS = ("127.0.0.1", "::1")
 
 
 class Certificates:
-    """The PEM files of one folder: `authority.*` and `broker.*`, keys readable by this user only.
+    """The PEM files of one folder: `authority.*` and `broker.*`; only this user can read the keys.
 
-    `broker.pem` holds the broker's key and certificate; the broker shows it to clients, and also
-    to itself: who else has no certificate of this authority reaches neither controller nor replicas.
+    `broker.pem` holds the broker's key and certificate. The broker shows it to clients and to itself: without a
+    certificate of this authority, nobody reaches its controller or its replicas.
     """
 
     def __init__(self, folder: Path, principal: str) -> None:
@@ -36,7 +36,7 @@ class Certificates:
         self.broker = folder / "broker.pem"
 
     def renew(self, now: datetime | None = None) -> bool:
-        """Make what is missing, or runs out within 30 days of `now`; whether anything was made."""
+        """Make what is missing or expires within 30 days of `now`; return whether anything was made."""
         now = now or datetime.now(UTC)
         private.folder(self._folder).chmod(0o700)
         renewed = not (self._authority_key.exists() and _lasts(self.authority, now))

@@ -1,4 +1,4 @@
-"""What can be wrong with the local broker, each with its remedy."""
+"""What can go wrong with the local broker, with a remedy for each."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class PortTakenError(ConfigError):
 
 
 class BrokerBusyError(ConfigError):
-    """The broker of this home already runs, but not as asked for."""
+    """The broker of this home already runs, but not as requested."""
 
     code = "broker-busy"
     remedy = "run `exchange broker stop` first, or use that port"
 
 
 class InsecureDataError(ConfigError):
-    """The data is that of a broker without security, or its administrator's credentials are lost."""
+    """The data belongs to a broker without security, or its administrator's credentials are lost."""
 
     code = "insecure-data"
     remedy = "restore the home folder from a backup, or move it out of the way"

@@ -1,4 +1,4 @@
-"""Java and the jars that the local broker runs on."""
+"""Finds Java, and gets the jars for the local broker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GET_MAVEN = (
 
 
 def java_version(java: str) -> int:
-    """The feature version of `java`, at least 17; raises `JavaError` where it is missing or older."""
+    """The feature version of `java`, at least 17; raises `JavaError` if it is missing or older."""
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -39,16 +39,16 @@ def java_version(java: str) -> int:
 
 
 def resolve(folder: Path, maven: str, progress: Callable[[str], None]) -> Path:
-    """Fill `folder` with the jars of our pom.xml, unless it holds just those; return it.
+    """Fill `folder` with the jars of our pom.xml, unless it already holds exactly these; return it.
 
-    The folder appears whole or not at all, so that a broken download leaves nothing behind.
-    Raises `MavenError` where Maven is missing or cannot fetch them.
+    The folder appears whole or not at all, so a broken download leaves nothing behind. Raises `MavenError` if Maven is
+    missing or cannot fetch them.
     """
     pom = files("exchange.broker").joinpath("pom.xml").read_bytes()
     stamp = folder / "pom.xml"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.parent / "jars.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of several that start at once, one fetches
+        fcntl.flock(lock, fcntl.LOCK_EX)  # if several processes start at once, one of them fetches
         if not (stamp.exists() and stamp.read_bytes() == pom):
             progress("fetching the broker's jars with Maven (43 MB, once)")
             _fetch(folder, pom, maven)

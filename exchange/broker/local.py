@@ -1,4 +1,4 @@
-"""Start, stop and look at the one-node Kafka of a home folder."""
+"""Starts, stops and inspects the one-node Kafka of a home folder."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class BrokerStatus:
-    """The local broker as it is now; `pid` is None when it does not run."""
+    """The local broker as it is now; `pid` is None if it does not run."""
 
     state: str
-    """`running`: clients can connect; `starting`: the process is there, not yet reachable; `stopped`."""
+    """`running`: clients can connect. `starting`: the process exists, but cannot be reached yet. `stopped`."""
     bootstrap_servers: str
     pid: int | None
     data: str
@@ -41,12 +41,12 @@ class BrokerStatus:
 
 
 class LocalBroker:
-    """The Kafka of one home folder: at most one runs per home, any number side by side on different ports.
+    """The Kafka of one home folder. Each home has at most one; several homes can run side by side on different ports.
 
-    Everything lives in `<home>/broker`: jars, data (kept between runs), certificates, log and pid file.
-    `jars` names another folder to share them between homes. The services' credential files are made
-    in `<home>/credentials` on the first start. One that is not `secure` has no such files, and lets
-    everybody on this machine do everything: it is there to be measured against others.
+    Everything is in `<home>/broker`: jars, data (kept between runs), certificates, log and pid file. `jars` names
+    another folder, to share them between homes. The services' credential files are created in `<home>/credentials` on
+    the first start. A broker that is not `secure` has no such files and lets everyone on this machine do everything: it
+    exists only to be measured against others.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class LocalBroker:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients connect."""
+        """The address to which clients connect."""
         return f"{_HOST}:{self._port}"
 
     def cluster(self, client_id: str, principal: str = names.ADMIN_PRINCIPAL) -> Cluster:
-        """The cluster as this principal sees it; CredentialsError where it has no credential file."""
+        """The cluster with this principal's login; raises CredentialsError if there is no credential file for it."""
         return Cluster(self.bootstrap_servers, client_id, self._security(principal) if self._certificates else None)
 
     def status(self) -> BrokerStatus:
-        """What runs now, asked of the process and of the broker itself."""
+        """What runs now, according to the process and to the broker itself."""
         running = self._process.running()
         if running is None:
             return BrokerStatus("stopped", self.bootstrap_servers, None, str(self._data), str(self._log))
@@ -91,12 +91,12 @@ class LocalBroker:
         return BrokerStatus(state, address, running.pid or None, str(self._data), str(self._log))
 
     def start(self, *, timeout_s: float = 180.0, progress: Callable[[str], None] = lambda _: None) -> BrokerStatus:
-        """Return once a client can connect; a broker that already runs is left alone.
+        """Return once a client can connect; if the broker already runs, leave it alone.
 
-        Data of an earlier run is used again, also when that run was killed.
+        Data of an earlier run is used again, even if that run was killed.
         Raises `JavaError`, `MavenError`, `PortTakenError`, `BrokerBusyError`, `BrokerDiedError` or `InsecureDataError`.
         """
-        private.folder(self._folder).chmod(0o700)  # the data in it are everybody's records
+        private.folder(self._folder).chmod(0o700)  # the data in it are records of all departments
         self._require_secure_data()
         deadline = time.monotonic() + timeout_s
         while True:
@@ -113,10 +113,10 @@ class LocalBroker:
                     "ended while starting" if status.state == "stopped" else f"did not answer within {timeout_s:.0f} s"
                 )
                 raise BrokerDiedError(f"the broker {what}", remedy=f"read the end of {self._log}")
-            # It was on its way down, started by somebody else: now start our own.
+            # The process was on its way down, and someone else had started it: start our own now.
 
     def stop(self, *, timeout_s: float = 30.0) -> bool:
-        """Return once the broker is gone, killed where it does not end in time; False where none ran."""
+        """Return once the broker has ended; kill it if it does not end in time. False if none ran."""
         ran = self._process.end(timeout_s)
         if self._child is not None:
             self._child.wait()
@@ -150,7 +150,7 @@ class LocalBroker:
                 ) from error
 
     def _spawn(self, progress: Callable[[str], None]) -> bool:
-        """Start the process; False where somebody else did so in this moment."""
+        """Start the process; False if someone else did so at the same moment."""
         java_version(self._java)
         resolve(self._jars, self._maven, progress)
         self._require_free_port()
@@ -163,15 +163,15 @@ class LocalBroker:
         return self._child is not None
 
     def _was_killed(self) -> bool:
-        """Whether the broker ran before, and did not end by itself."""
+        """Whether the broker ran before and did not end by itself."""
         return (self._data / "__cluster_metadata-0").exists() and not (self._data / ".kafka_cleanshutdown").exists()
 
     def _fence(self, ports: Ports, progress: Callable[[str], None]) -> bool:
-        """Let the controller run alone until it has fenced the broker that was killed; False as in `_spawn`.
+        """Run the controller alone until it has fenced the broker that was killed; False as in `_spawn`.
 
-        A Kafka 4.3 that starts at once first takes its partitions for led, and then, when its old session expires,
-        for deleted: it forgets to end the transactions that were being committed or aborted when it was killed, which
-        hides what is behind them, or shows records twice. See docs/decisions/007-a-killed-broker.md.
+        If a Kafka 4.3 starts at once, it first takes its partitions to have a leader and then, when its old session
+        expires, to be deleted. It then forgets to end transactions that were being committed or aborted when it was
+        killed, which hides the records after them, or shows records twice. See docs/decisions/007-a-killed-broker.md.
         """
         progress("fencing the broker that was killed")
         properties, log = self._folder / "controller.properties", self._folder / "controller.log"
@@ -190,7 +190,7 @@ class LocalBroker:
             return self._comes(lambda: self._metadata_bytes() > size, 5.0)
 
         if told(b"Performing controller activation", 60.0) and told(b"Fencing broker 1 ", 3.0):
-            _ = wrote() and wrote()  # ten times a second: what it said before is surely in the second piece
+            _ = wrote() and wrote()  # it writes ten times a second: what it said before is surely in the second piece
         self._process.end(30.0)
         return True
 
@@ -198,7 +198,7 @@ class LocalBroker:
         return sum(file.stat().st_size for file in (self._data / "__cluster_metadata-0").glob("*.log"))
 
     def _comes(self, seen: Callable[[], bool], wait_s: float) -> bool:
-        """Whether it is seen before the process ends or `wait_s` are over."""
+        """Wait until `seen()` holds; False if the process ends or `wait_s` pass before that."""
         deadline = time.monotonic() + wait_s
         while not (found := seen()) and self._process.running() and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -217,7 +217,7 @@ class LocalBroker:
         )
 
     def _configure(self, progress: Callable[[str], None]) -> Ports:
-        """Write server.properties for this run, and format the data folder before the first."""
+        """Write server.properties for this run, and format the data folder before the first run."""
         if self._certificates is not None:
             self._secure(self._certificates, progress)
         ports = Ports(self._port, *_free_ports(2))
@@ -228,7 +228,7 @@ class LocalBroker:
         return ports
 
     def _secure(self, certificates: Certificates, progress: Callable[[str], None]) -> None:
-        """Certificates that last for a while, the authority's beside the credential files, and the administrator's."""
+        """Renew certificates; put the authority's beside the credential files, and create the administrator's file."""
         if certificates.renew():
             progress("making the broker's certificate")
         admin = credentials.file_of(self._home, names.ADMIN_PRINCIPAL)
@@ -244,7 +244,7 @@ class LocalBroker:
         if self._certificates is not None:
             admin = self._security(names.ADMIN_PRINCIPAL)
             arguments += ["--add-scram", f"{admin.mechanism}=[name={admin.username},password={admin.password}]"]
-        # In a file, one a line, because everybody on the machine can read a command line.
+        # Arguments go into a file, one per line, because everyone on the machine can read a command line.
         with NamedTemporaryFile("w", dir=self._folder, prefix="format.") as file:
             file.write("\n".join(arguments))
             file.flush()

@@ -1,4 +1,4 @@
-"""The server.properties of a one-node Kafka."""
+"""Writes the server.properties of a one-node Kafka."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from exchange import names
 from exchange.broker.certificates import Certificates
 
 BROKER = "exchange.broker"
-"""The principal of the broker itself."""
+"""The broker's own principal."""
 
 
 class Ports(NamedTuple):
-    """Where the node listens: for clients, for itself as a broker, and for itself as a controller."""
+    """The ports on which the node listens: for clients, for itself as a broker, and for itself as a controller."""
 
     clients: int
     broker: int
@@ -25,7 +25,7 @@ class Ports(NamedTuple):
 ONE_NODE = {
     # Topics come from the contract, never from a typing error.
     "auto.create.topics.enable": "false",
-    # There is nobody to replicate to.
+    # There is no other node to replicate to.
     "default.replication.factor": "1",
     "min.insync.replicas": "1",
     "offsets.topic.replication.factor": "1",
@@ -35,16 +35,17 @@ ONE_NODE = {
     "transaction.state.log.num.partitions": "10",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # Kafka forgets where a group without members was, after a week: its routers would deliver everything again.
+    # By default, Kafka forgets the offsets of a group without members after a week: its routers would repeat
+    # everything.
     "offsets.retention.minutes": str(10 * 366 * 24 * 60),
-    # The largest message is a contract epoch (10 MiB) in a batch with its header.
+    # The largest message is a contract epoch (10 MiB), in a batch with its header.
     "message.max.bytes": str(11 * 1024 * 1024),
-    # Groups form at once, members that died are missed soon, and so are their transactions.
+    # Groups form at once; members that died are noticed soon, and so are their transactions.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "transaction.max.timeout.ms": "900000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-    # A killed broker is let back in once its old session has expired.
+    # A killed broker is let in again once its old session has expired.
     "broker.session.timeout.ms": "5000",
     "broker.heartbeat.interval.ms": "1000",
     # Sized for a heap of 512 MB.
@@ -52,7 +53,7 @@ ONE_NODE = {
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     "num.recovery.threads.per.data.dir": "2",
 }
-"""What a Kafka of one node needs set, wherever it runs."""
+"""Settings that a one-node Kafka needs, wherever it runs."""
 
 _SOON_FENCED = {
     "broker.session.timeout.ms": "500",
@@ -61,16 +62,16 @@ _SOON_FENCED = {
 }
 
 REAUTHENTICATION_MS = 15 * 60 * 1000
-"""How long a connection lives on, at most, after its password was replaced."""
+"""How long a connection may live on, at most, after its password was replaced."""
 
 
 def server_properties(
     data: Path, ports: Ports, certificates: Certificates | None, *, only_controller: bool = False
 ) -> str:
-    """The file for one node that is broker and controller, reachable from this machine only.
+    """The file for one node that is both broker and controller, reachable only from this machine.
 
-    Without certificates it is open to every program on the machine. With `only_controller` it serves nobody, and
-    soon fences the broker that it was before.
+    Without certificates, it is open to every program on the machine. With `only_controller`, it serves nobody and soon
+    fences the broker that it was before.
     """
     protocols = ("SASL_SSL", "SSL", "SSL") if certificates else ("PLAINTEXT",) * 3
     names = ("CLIENTS", "BROKER", "CONTROLLER")
@@ -97,7 +98,7 @@ def server_properties(
 
 
 def _escaped(value: str) -> str:
-    r"""The value as Java reads it back, which takes such a file for Latin-1.
+    r"""The value in the form that Java reads back: it takes such a file for Latin-1.
 
     >>> print(_escaped("/home/穗/x\\y"))
     /home/\u7a57/x\\y
@@ -107,7 +108,7 @@ def _escaped(value: str) -> str:
 
 def _security(certificates: Certificates) -> dict[str, str]:
     return {
-        # Clients log in by a password over TLS; the broker reaches itself by its certificate, and nobody else does.
+        # Clients log in with a password over TLS. The broker reaches itself by its certificate, and nobody else does.
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(certificates.broker),
         "ssl.truststore.type": "PEM",
@@ -120,7 +121,7 @@ def _security(certificates: Certificates) -> dict[str, str]:
             "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         ),
         "connections.max.reauth.ms": str(REAUTHENTICATION_MS),
-        # Whom no rule of the contract lets in stays out.
+        # A principal that no rule of the contract lets in stays out.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "false",
         "super.users": f"User:{BROKER};User:{names.ADMIN_PRINCIPAL}",

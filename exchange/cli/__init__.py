@@ -1,1 +1,1 @@
-"""The command line: words and options. Read `main`; each command is a module of its own."""
+"""The command line: words and options. Read `main`; each command has a module of its own."""

@@ -20,9 +20,9 @@ _port = click.option(
 
 @click.group()
 def broker() -> None:
-    """Start, stop and look at the local Kafka.
+    """Start, stop and inspect the local Kafka.
 
-    One node, for the first run and for tests: production is your own Kafka, named by
+    It has one node and is meant for a first run and for tests. In production, use your own Kafka and name it in
     EXCHANGE_BOOTSTRAP_SERVERS. Data, log and jars are in EXCHANGE_HOME/broker.
     """
 
@@ -31,14 +31,14 @@ def broker() -> None:
 @_port
 @output_option
 def start(port: int | None, output: str) -> None:
-    """Start it, and return once clients can connect. Harmless where it runs already."""
+    """Start the broker, and return once clients can connect. Harmless if it already runs."""
     _show(local(port).start(progress=partial(click.echo, err=True)), output)
 
 
 @broker.command()
 @output_option
 def stop(output: str) -> None:
-    """Stop it; the data stays. Harmless where it does not run."""
+    """Stop the broker; its data stays. Harmless if it does not run."""
     kafka = local()
     kafka.stop()
     _show(kafka.status(), output)
@@ -47,7 +47,7 @@ def stop(output: str) -> None:
 @broker.command()
 @output_option
 def status(output: str) -> None:
-    """Say whether it runs, and where. Exit status 3 where it does not."""
+    """Say whether the broker runs, and where. Exit status 3 if it does not."""
     found = local().status()
     _show(found, output)
     if found.state != "running":
@@ -55,7 +55,7 @@ def status(output: str) -> None:
 
 
 def local(port: int | None = None) -> LocalBroker:
-    """The local Kafka of the settings; ConfigError where they name another machine."""
+    """The local Kafka of the settings; raises ConfigError if they name another machine."""
     settings = Settings()
     return LocalBroker(
         settings.home, port or _configured_port(settings.bootstrap_servers), java=settings.java, maven=settings.maven

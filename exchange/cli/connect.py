@@ -28,7 +28,7 @@ from exchange.settings import Settings
 def connector() -> None:
     """Move a department's records between its databases and Kafka.
 
-    Each department has a folder with a connector.yaml: what it publishes and what it takes in.
+    Each department has a folder with a connector.yaml, which says what it publishes and what it takes in.
     """
 
 
@@ -57,7 +57,7 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
 def check(department: str, output: str) -> None:
     """Check DEPARTMENT's connector.yaml against the contract, its databases and their first rows.
 
-    Every mistake at once, each with its line. Nothing is published or written.
+    Shows every mistake at once, each with its line. Nothing is published or written.
     """
     settings = Settings()
     try:
@@ -84,7 +84,7 @@ def check(department: str, output: str) -> None:
 def gaps(department: str, subject: str, output: str) -> None:
     """Show what was deleted from DEPARTMENT's inbox of SUBJECT before its connector took it in.
 
-    Exit status 2 where there is such a gap: the sink stands still there.
+    Exit status 2 if there is such a gap: the sink stands still there.
     """
     settings = Settings()
     found = load.load(settings.connectors, department)
@@ -105,9 +105,9 @@ def gaps(department: str, subject: str, output: str) -> None:
 @click.option("--reason", default="", help="Why the deliveries are gone; it stays in the table exchange_gaps.")
 @yes_option
 def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
-    """Let DEPARTMENT's sink of SUBJECT go on behind its gaps: what is missing there is not taken in.
+    """Let DEPARTMENT's sink of SUBJECT go on after its gaps: what is missing there is not taken in.
 
-    A running connector goes on within half a minute. What the source still keeps can be delivered again:
+    A running connector goes on within half a minute. Deliveries whose source records still exist can be repeated:
     `exchange grant replay GRANT --again`.
     """
     settings = Settings()
@@ -127,7 +127,7 @@ def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
 @connector.command("list")
 @output_option
 def list_(output: str) -> None:
-    """List the connectors there are, with what each publishes and takes in."""
+    """List all connectors, with what each publishes and takes in."""
     settings = Settings()
     rows = []
     for department in load.departments(settings.connectors):

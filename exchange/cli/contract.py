@@ -40,7 +40,7 @@ _delete = click.option(
 def validate(output: str, against: Path | None) -> None:
     """Check the contract and its schemas: every mistake with its line, path and remedy.
 
-    The exit status is 0 where there is no error; warnings do not count.
+    The exit status is 0 if there is no error; warnings do not count.
     """
     settings = Settings()
     day = today()
@@ -95,9 +95,9 @@ def plan(output: str, delete: Sequence[str], only: Sequence[Part], out: Path | N
 def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Part]) -> None:
     """Make the cluster what the contract says, and publish the contract as the next epoch.
 
-    With a FILE that `exchange plan --out` saved, do that, if nothing has changed since. Safe to run
-    again, also after an interruption. Nothing is deleted unless --delete names it. Returns when every
-    router has taken the epoch or was fenced: from then on no record is released under the one before.
+    With a FILE that `exchange plan --out` saved, do exactly that, provided that nothing has changed since. Safe to run
+    again, even after an interruption. Nothing is deleted unless --delete names it. Returns when every router has taken
+    the epoch or was fenced: from then on, no record is released under the previous epoch.
     """
     apply_contract(Settings(), file, yes=yes, delete=delete, only=only)
 
@@ -105,7 +105,7 @@ def apply(file: Path | None, yes: bool, delete: Sequence[str], only: Sequence[Pa
 def apply_contract(
     settings: Settings, file: Path | None = None, *, yes: bool, delete: Sequence[str] = (), only: Sequence[Part] = ()
 ) -> None:
-    """What `exchange apply` does, with its words."""
+    """Do what `exchange apply` does, with its words."""
     if file and (delete or only):
         raise ConfigError("a saved plan says itself what it is about", remedy="leave --delete and --only out")
     found = find_saved(settings, file) if file else find(settings, delete, only)
@@ -137,7 +137,7 @@ def export(target: Path) -> None:
 
 
 def _shown(step: str) -> Text:
-    return Text(printable(step, ""))  # others' principals: neither markup nor more lines
+    return Text(printable(step, ""))  # others' principals must add neither markup nor lines
 
 
 def _show_problems(source: Path, problems: Sequence[Problem]) -> None:

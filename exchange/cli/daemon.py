@@ -42,7 +42,7 @@ def daemon(
 
     before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     for code in _codes(TransientError):
-        metrics.TRANSACTION_FAILURES.labels(code)  # from 0 on: of a counter born later, Prometheus sees no increase
+        metrics.TRANSACTION_FAILURES.labels(code)  # from 0 on: if it appeared later, Prometheus would see no increase
     server = metrics.serve(settings.metrics_host, metrics_port, health)
     _log.info("started", extra={"address": server.address})
     try:
@@ -55,7 +55,7 @@ def daemon(
 
 
 def _codes(branch: type[ExchangeError]) -> Iterator[str]:
-    """The codes of a branch of errors, as far as this daemon has loaded it."""
+    """The codes of a branch of errors, as far as this daemon has loaded them."""
     yield branch.code
     for leaf in branch.__subclasses__():
         yield from _codes(leaf)

@@ -26,7 +26,7 @@ _CLIENT = "exchange.department"
 
 
 class LoginExistsError(ConfigError):
-    """Somebody else may hold the credentials that would be replaced."""
+    """Someone else may hold the credentials that would be replaced."""
 
     code = "login-exists"
     remedy = "if it is lost: `exchange department rotate-credential`"
@@ -36,8 +36,8 @@ class LoginExistsError(ConfigError):
 def department() -> None:
     """Give departments and services their logins to Kafka.
 
-    A login is a SCRAM user with a random password, which is written to a credential file (mode 0600)
-    and shown nowhere. What the login may do, `exchange apply` derives from the contract.
+    A login is a SCRAM user with a random password. The password is written to a credential file (mode 0600) and shown
+    nowhere. `exchange apply` derives from the contract what the login may do.
     """
 
 
@@ -82,15 +82,14 @@ def add(ids: tuple[str, ...], everybody: bool) -> None:
 def rotate_credential(id_: str) -> None:
     """Replace the password of a department or service, and write its credential file anew. Safe to run again.
 
-    When this returns, the old password makes no new connection. Connections that were made with it
-    live on until the broker asks for the password again, at most its connections.max.reauth.ms (the
-    local broker: 15 minutes).
+    When this returns, the old password opens no new connection. Connections opened with it live on until the broker
+    asks for the password again, at most for its connections.max.reauth.ms (the local broker: 15 minutes).
     """
     settings = Settings()
     [principal] = require_known([id_], known_principals(settings))
     own = credentials.file_of(settings.home, names.ADMIN_PRINCIPAL)
     if principal == names.ADMIN_PRINCIPAL and users.staged(own).exists():
-        users.take_up(connect(settings, _CLIENT, principal), own)  # an earlier rotation that was interrupted
+        users.take_up(connect(settings, _CLIENT, principal), own)  # completes an earlier rotation that was interrupted
     cluster = connect(settings, _CLIENT, names.ADMIN_PRINCIPAL)
     path = file_of(settings, cluster, principal)
     if principal not in users.principals(cluster):
@@ -108,11 +107,11 @@ def rotate_credential(id_: str) -> None:
 @yes_option
 @output_option
 def remove(id_: str, yes: bool, output: str) -> None:
-    """Let a department that is no longer in the contract log in no more, and delete its credential file.
+    """Remove the login of a department that is no longer in the contract, and delete its credential file.
 
-    First take it out of the contract and run `exchange apply`, which takes its rights away. When this
-    returns, its password makes no new connection. Its topics and their records stay: see `exchange plan`.
-    Safe to run again where it was interrupted.
+    First take the department out of the contract and run `exchange apply`, which takes its rights away. When this
+    returns, its password opens no new connection. Its topics and their records stay: see `exchange plan`. Safe to run
+    again if it was interrupted.
     """
     settings = Settings()
     cluster = connect(settings, _CLIENT, names.ADMIN_PRINCIPAL)
@@ -155,7 +154,7 @@ def list_(output: str) -> None:
 
 
 def _file_here(settings: Settings, cluster: Cluster, principal: str) -> str | None:
-    with suppress(CredentialsError):  # somebody else's login may have a name that no file of ours can have
+    with suppress(CredentialsError):  # someone else's login may have a name that no file of ours can have
         if (path := file_of(settings, cluster, principal)).exists():
             return str(path)
     return None

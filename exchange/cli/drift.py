@@ -1,4 +1,4 @@
-"""`exchange drift`: is the cluster still as the contract has it?"""
+"""`exchange drift`: is the cluster still as the contract wants it?"""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from exchange.settings import Settings
 @output_option
 @click.option("--accept", metavar="PRINCIPAL", multiple=True, help="Whose own access rules are in order: User:backup.")
 def drift(output: str, accept: Sequence[str]) -> None:
-    """Say where the cluster is not as the contract has it; change nothing.
+    """Say how the cluster differs from the contract; change nothing.
 
-    Exit status 3 where there is drift, 0 where there is none.
+    Exit status 3 if there is drift, 0 if there is none.
     """
     found = find(Settings())
     result = find_drift(found.plan, found.loaded, found.actual, accept)

@@ -20,7 +20,7 @@ _reason = click.option("--reason", default="", help="Why not; the requester read
 def review(desk: Desk, number: int, note: str) -> None:
     """As the data authority, find a request complete: purpose, legal basis, no more fields than needed.
 
-    A request that is not is rejected. For a conditional subject the owner's 5 working days begin.
+    Reject a request that is not complete. For a conditional subject, the owner's 5 working days begin now.
     """
     done = _decide(desk, number, "review", note)
     if done.conditional:
@@ -35,7 +35,7 @@ def review(desk: Desk, number: int, note: str) -> None:
 @_reason
 @with_desk
 def answer(desk: Desk, number: int, agree: bool, reason: str) -> None:
-    """As the owner of the subject, answer a request that was reviewed. A refusal needs its reason."""
+    """As the owner of the subject, answer a request that was reviewed. A refusal needs a reason."""
     _decide(desk, number, "agree" if agree else "refuse", reason)
     click.echo(f"Request {number} is " + ("agreed to; the authority decides." if agree else "refused, and rejected."))
 
@@ -58,7 +58,7 @@ def reject(desk: Desk, number: int, reason: str) -> None:
 def approve(desk: Desk, number: int, note: str, at_once: bool) -> None:
     """As the data authority, approve a request: its grant is written into the contract file.
 
-    Nothing is delivered before `exchange apply`. Nobody approves what they asked for or agreed to themselves.
+    Nothing is delivered before `exchange apply`. Nobody can approve what they asked for or agreed to themselves.
     """
     done = _decide(desk, number, "approve", note)
     click.echo(f"Request {number} is approved: grant {done.grant.id} is in {desk.settings.contract}.")

@@ -27,7 +27,7 @@ COMMAND = TypeVar("COMMAND", bound=Callable[..., Any])
 
 
 class NoDepartmentError(ConfigError):
-    """It is not said for whom a person acts."""
+    """A command does not know for which department a person acts."""
 
     code = "grant-department"
     remedy = "give --department, or set EXCHANGE_DEPARTMENT"
@@ -35,7 +35,7 @@ class NoDepartmentError(ConfigError):
 
 @dataclass(frozen=True)
 class Desk:
-    """One command's view: its settings, the moment, and for whom it acts."""
+    """What a command works with: its settings, the moment, and the department for which it acts."""
 
     settings: Settings
     now: datetime
@@ -48,20 +48,20 @@ class Desk:
 
     @property
     def actor(self) -> Actor:
-        """The person who acts, for their department; ConfigError where one of them is not said."""
+        """The person who acts, and their department; raises ConfigError if one of them is unknown."""
         if not self.department:
             remedy = "give --department, or set EXCHANGE_DEPARTMENT"
             raise NoDepartmentError("it is not said for which department you act", remedy=remedy)
         return Actor(self.settings.operator or account(), self.department)
 
     def contract(self) -> Contract:
-        """The contract file; ContractError where it has mistakes."""
-        from exchange.contract.load import load  # schemas and all: not for a revocation
+        """The contract file; raises ContractError if it has mistakes."""
+        from exchange.contract.load import load  # it loads all that reads schemas; a revocation does not need it
 
         return load(self.settings.contract, self.today).contract
 
     def standings(self, store: GrantStore) -> list[Standing]:
-        """Where all requests and grants stand; HolidaysError where the file of public holidays has a mistake."""
+        """Where all requests and grants stand; raises HolidaysError if the file of public holidays has a mistake."""
         from exchange.grants.days import read_calendar
         from exchange.grants.standing import standings
 
@@ -69,14 +69,14 @@ class Desk:
         return list(standings(store.requests(), self.contract(), self.settings.authority, self.today, calendar))
 
     def store(self) -> AbstractContextManager[GrantStore]:
-        """The requests, to be closed."""
-        from exchange.grants.store import GrantStore, grants_url  # SQL takes its time to load
+        """The store of requests, to be used in a `with` block."""
+        from exchange.grants.store import GrantStore, grants_url  # loading SQL takes a while
 
         return closing(GrantStore(grants_url(self.settings)))
 
 
 def account() -> str:
-    """The name of the user's account; not by LOGNAME or USER, which anyone can set for a moment."""
+    """The name of the user's account; not from LOGNAME or USER, which anyone can set for a moment."""
     uid = os.getuid()
     try:
         return pwd.getpwuid(uid).pw_name
@@ -86,7 +86,7 @@ def account() -> str:
 
 
 def with_desk(command: COMMAND) -> COMMAND:
-    """Add `--department`; the command gets it as part of its `desk`."""
+    """Add the option `--department`; the command gets it as part of its `desk`."""
 
     def run(department: str, **arguments: Any) -> None:
         settings = Settings()
@@ -99,7 +99,7 @@ def with_desk(command: COMMAND) -> COMMAND:
 
 
 def complete_request(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Numbers of the requests that are not decided."""
+    """The numbers of undecided requests, for the shell's completion."""
     try:
         with Desk(Settings(), datetime.now(UTC), "").store() as store:
             return [
@@ -112,7 +112,7 @@ def complete_request(_ctx: click.Context, _param: click.Parameter, incomplete: s
 
 
 def complete_grant(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of the contract file's grants."""
+    """The ids of the contract file's grants, for the shell's completion."""
     try:
         grants = Desk(Settings(), datetime.now(UTC), "").contract().grants
         return [

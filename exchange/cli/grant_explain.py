@@ -1,4 +1,4 @@
-"""`exchange grant explain`: for one record and one reader, delivered or not, and why."""
+"""`exchange grant explain`: whether one record was delivered to one reader, and why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exchange.ledger.entry import tag
 from exchange.ledger.store import LedgerStore, ledger_url
 from exchange.settings import Settings
 
-_ASK = "?"  # what click gives for `--entity` without a value; no identifier
+_ASK = "?"  # what click passes for `--entity` without a value; no identifier looks like this
 
 
 @click.command()
@@ -36,9 +36,9 @@ _ASK = "?"  # what click gives for `--entity` without a value; no identifier
 def explain(subject: str, reader: str, place: str | None, entity: str | None, output: str) -> None:
     """Say for one record and one reader: delivered or not, when, under which grant and epoch, or which rule stopped it.
 
-    Answers come from the ledger's database; a record named by --offset is also looked up on Kafka, to prove
-    the entry and to say which condition of the grant did not hold. The identifier of --entity is
-    neither shown nor logged nor stored; a bare --entity asks for it and keeps it out of the shell's history.
+    Answers come from the ledger's database. A record named by --offset is also looked up on Kafka, to prove the entry
+    and to say which condition of the grant did not hold. The identifier given by --entity is neither shown nor logged
+    nor stored; --entity without a value asks for it, which keeps it out of the shell's history.
     """
     if (place is None) == (entity is None):
         raise click.UsageError("give either --offset or --entity")

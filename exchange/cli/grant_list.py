@@ -40,7 +40,7 @@ def list_(
 ) -> None:
     """Requests and grants: where they stand, whom they wait for, what is overdue, what ends when.
 
-    Grants that were written into the contract by hand have no request number.
+    Grants that people wrote into the contract by hand have no request number.
     """
     with desk.store() as store:
         found = [
@@ -82,11 +82,11 @@ def list_(
 @output_option
 @with_desk
 def show(desk: Desk, id_: str, output: str) -> None:
-    """One request, by its number, or one grant, by its id: what it gives, its clock and its whole history."""
+    """One request (by number) or one grant (by id): what it gives, its time limits and its whole history."""
     with desk.store() as store:
         found = [o for o in desk.standings(store) if id_ in (o.grant.id, str(o.request.number if o.request else ""))]
         if not found and id_.isdecimal():
-            # Approved, and another request stands for the grant now.
+            # This request is approved, and a later one stands for the grant now.
             request = store.request(int(id_))
             found = [one for one in desk.standings(store) if one.grant.id == request.grant.id]
         grant_id = found[0].grant.id if found else id_
@@ -108,10 +108,10 @@ def show(desk: Desk, id_: str, output: str) -> None:
 @click.command()
 @with_desk
 def verify(desk: Desk) -> None:
-    """Check that no event of the history was changed, removed or put in since it was written.
+    """Check that no event of the history was changed, removed or inserted since it was written.
 
-    Shows what someone did to single rows. Whoever owns the database can write the whole history anew:
-    keep the number and the digest that this prints somewhere else.
+    This reveals changes to single rows. Whoever owns the database can write the whole history anew, so keep the number
+    and the digest that this prints somewhere else.
     """
     with desk.store() as store:
         count, sealed = store.verify()

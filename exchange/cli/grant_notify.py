@@ -1,4 +1,4 @@
-"""`exchange grant notify`: for cron, what someone should be told of today."""
+"""`exchange grant notify`: for cron; what people should be told today."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _log = logging.getLogger("exchange.grants")
 def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
     """Tell of each grant that ends in 90, 45, 30 and 7 days, once each, and count requests that wait or are overdue.
 
-    Run it daily, also twice: what was told is not told again. Notices go to standard output, for a mail or a
-    ticket, and to the log on standard error.
+    Run it daily; running it twice tells nothing twice. Notices go to standard output, for a mail or a ticket, and to
+    the log on standard error.
     """
     logs.configure(desk.settings.log_level)
     with desk.store() as store:
@@ -44,7 +44,7 @@ def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
                 if writer.notice(one.grant.id, one.grant.until, days, desk.now)
             ]
             _tell(told, output)
-            # Before it is noted as told: a notice is rather given twice than not at all.
+            # Before the notice is recorded as given: it is better to give one twice than not at all.
             sys.stdout.flush()
     if metrics_file:
         _measure(metrics_file, found, read_calendar(desk.settings.holidays).known_until)

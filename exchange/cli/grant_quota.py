@@ -14,7 +14,7 @@ from exchange.router.quota_day import QuotaDay, quotas_of
 
 
 class NoSuchQuotaError(ConfigError):
-    """The contract in force has no such grant, or it has no quota."""
+    """The contract in force has no such grant, or the grant has no quota."""
 
     code = "no-quota"
     remedy = "see `exchange grant list`"
@@ -25,14 +25,14 @@ class NoSuchQuotaError(ConfigError):
 @output_option
 @with_desk
 def quota(desk: Desk, grant_id: str | None, output: str) -> None:
-    """What grants with a quota have delivered today, and what remains; of all of them, or of one.
+    """What grants with a quota have delivered today, and what remains; for all of them, or for one.
 
-    A department is told of what it reads and of what others read of it, under its own login; the data authority,
-    or who names no department, of all grants, as exchange.admin.
+    A department sees what it reads and what others read of it, under its own login. The data authority, or whoever
+    names no department, sees all grants, as exchange.admin.
 
-    Counted are records that were delivered, replays and tombstones included. The day is the city's
-    (Asia/Shanghai), by the broker's clock. Claimed is what routers have set apart: no other router
-    gives it, and after a failure the same one uses it again.
+    The numbers count records that were delivered, including replays and tombstones. The day is the city's
+    (Asia/Shanghai), by the broker's clock. Claimed records are those that a router has set apart: no other router
+    delivers them, and after a failure the same router uses them again.
     """
     department = "" if desk.department == desk.settings.authority else desk.department
     cluster = connect(desk.settings, "exchange.grant", department or names.ADMIN_PRINCIPAL)

@@ -1,4 +1,4 @@
-"""`exchange grant replay`: deliver again, or for the first time, from the retained source."""
+"""`exchange grant replay`: deliver retained records again, or for the first time."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from exchange.settings import Settings
 def replay(
     grant: str, from_ms: int, until_ms: int | None, again: bool, id_: str | None, rate: int, yes: bool, output: str
 ) -> None:
-    """Deliver what grant ID has never delivered of the records of a time that its source still keeps.
+    """Deliver what grant ID has never delivered of the records of a period that its source still keeps.
 
-    Decided under the contract as it is now: history for a new grant, what a quota withheld, what did not
-    pass before. Every record once, in order, marked as a replay for reader and ledger. Times are those of
-    the records (YYYY-MM-DD or YYYY-MM-DDTHH:MM, Asia/Shanghai unless a zone is given). Killed or
-    interrupted, the same command goes on where it was.
+    Records are decided under the contract as it is now: use it to give a new grant its history, to deliver what a quota
+    withheld, or what did not pass before. Each record is delivered once, in order, marked as a replay for the reader
+    and in the ledger. Times are those of the records (YYYY-MM-DD or YYYY-MM-DDTHH:MM, Asia/Shanghai unless a zone is
+    given). If it is killed or interrupted, the same command goes on where it was.
     """
     name = id_ or order_id(grant, from_ms, until_ms, again)
     if not re.fullmatch(REPLAY_ID, name):

@@ -1,4 +1,4 @@
-"""`exchange grant request`, `renew` and `withdraw`: ask for grants, or no longer."""
+"""`exchange grant request`, `renew` and `withdraw`: ask for grants, or take a request back."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def request(
     output: str,
     **options: str | None,
 ) -> None:
-    """Ask for grants of one or more subjects, for your department as the reader.
+    """Ask for grants of one or more subjects, with your department as the reader.
 
-    All of it is requested, or nothing: each mistake is named. With --file, the options are for what an entry does
-    not say. The data authority reviews within 2 working days; for a conditional subject its owner answers within 5.
+    Either all of it is requested, or nothing, and every mistake is named. With --file, options fill in what an entry
+    does not say. The data authority reviews within 2 working days; the owner of a conditional subject answers within 5.
     """
     if bool(file) == bool(subjects):
         raise click.UsageError("give either --subject or --file")
@@ -66,7 +66,7 @@ def request(
 @output_option
 @with_desk
 def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) -> None:
-    """Ask for a grant to go on until another day. It is reviewed and decided like a new one."""
+    """Ask for a grant to go on until another day. The request is reviewed and decided like a new one."""
     found = next((grant for grant in desk.contract().grants if grant.id == grant_id), None)
     if found is None:
         raise ConfigError(f"grant {grant_id} is not in {desk.settings.contract}", remedy="request a new one")
@@ -84,7 +84,7 @@ def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) 
 @click.option("--reason", default="", help="Why; stays in the history.")
 @with_desk
 def withdraw(desk: Desk, number: int, reason: str) -> None:
-    """Take back a request of your department that is not decided yet. A grant is ended by `revoke`."""
+    """Take back a request of your department that is not decided yet. To end a grant, use `revoke`."""
     actor = desk.actor
     with desk.store() as store:
         decide.withdraw(store, number, actor, desk.now, reason)
@@ -92,7 +92,7 @@ def withdraw(desk: Desk, number: int, reason: str) -> None:
 
 
 def _common(options: Mapping[str, str | None]) -> dict[str, Any]:
-    """What the options say, as the values of a grant."""
+    """What the options say, as values of a grant."""
     values: dict[str, Any] = {
         "purpose": {
             key: options[name]

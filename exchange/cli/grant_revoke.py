@@ -21,17 +21,17 @@ from exchange.router.revocation import revoke as end
 @click.option("--reason", default="", help="Why; it stays in the history.")
 @with_desk
 def revoke(desk: Desk, grant_id: str, reason: str) -> None:
-    """End a grant: once this has returned, no router releases one more record under it.
+    """End a grant: once this has returned, no router releases another record under it.
 
-    The data authority, the subject's owner and the reader can. The grant is taken out of the contract file and the
-    next epoch is the present one without it: other edits of the file wait for `exchange apply`. Routers that do not
+    The data authority, the subject's owner and the reader may do this. The grant is removed from the contract file, and
+    the next epoch is the present one without it; other edits of the file wait for `exchange apply`. Routers that do not
     answer are fenced. What was delivered before stays in the reader's inbox. Safe to run again.
     """
     plain(reason, "the reason", remedy="give it with --reason")
     settings, actor = desk.settings, desk.actor
     cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
     with ThreadPoolExecutor(1) as pool:
-        opened = pool.submit(desk.store)  # while Kafka and the routers answer
+        opened = pool.submit(desk.store)  # in parallel, while Kafka and the routers answer
         may = partial(must_have_part, actor, settings.authority)
         done = end(cluster, settings.contract, grant_id, desk.now, may)
     click.echo(f"Grant {grant_id} is revoked: {_told(done)}")

@@ -34,12 +34,12 @@ from exchange.replay.simulate import simulate as run_draft
 def simulate(
     desk: Desk, draft: str, from_ms: int | None, until_ms: int | None, limit: int, sample: int, output: str
 ) -> None:
-    """Run a draft over the records that its subject keeps: what it gives, and what changes for its reader.
+    """Run a draft over the records that its subject keeps: what it would give, and what would change for its reader.
 
-    FILE has one grant as in the contract file; `id`, `purpose` and the period may be left out. NUMBER is
-    that of a request. Everything is decided as the routers do, except for the quota, which is not applied.
-    With more than --limit records the newest of each partition are taken. The sample says of each field what kind
-    of value it has and how long a text is, never the value.
+    FILE has one grant, written as in the contract file; `id`, `purpose` and the period may be left out. NUMBER is the
+    number of a request. Everything is decided as routers do it, except that the quota is not applied. If there are more
+    than --limit records, the newest of each partition are used. The sample shows for each field what kind of value it
+    has and how long a text is, but never the value.
     """
     cluster = connect(desk.settings, "exchange.simulate", names.LEDGER_PRINCIPAL)
     epoch = epoch_in_force(cluster)
@@ -62,7 +62,7 @@ def _grant(desk: Desk, draft: str, epoch: Epoch) -> Grant:
     if draft.isdecimal() and not path.exists():
         with desk.store() as store:
             asked = store.request(int(draft)).grant.model_dump_json(by_alias=True)
-        # The contract in force may be another than the file that it was checked against.
+        # The contract in force may differ from the file against which the request was checked.
         return read_draft(asked.encode(), f"request {draft}, for the contract in force,", epoch, desk.today)
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""`exchange import`: a first contract out of what a cluster already has."""
+"""`exchange import`: makes a first contract from what a cluster already has."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NothingToImportError(ConfigError):
 
 
 class WouldOverwriteError(ConfigError):
-    """A file that would be written is there already."""
+    """A file that would be written exists already."""
 
     code = "would-overwrite"
     remedy = "name another contract in EXCHANGE_CONTRACT, or use --force"
@@ -46,8 +46,8 @@ class WouldOverwriteError(ConfigError):
 def import_(patterns: Sequence[str], force: bool, output: str) -> None:
     """Write a first contract for the topics and registered schemas of the cluster.
 
-    It goes to the file of EXCHANGE_CONTRACT, schemas beside it. Every subject is closed and without
-    grants; what only people know is FILL-IN. Nothing is changed on the cluster.
+    The contract goes to the file named by EXCHANGE_CONTRACT, schemas next to it. Every subject is closed and has no
+    grants; FILL-IN marks what only people know. Nothing is changed on the cluster.
     """
     settings = Settings()
     actual = read_actual(administrators(settings))
@@ -83,13 +83,13 @@ def import_(patterns: Sequence[str], force: bool, output: str) -> None:
 
 
 def _blanks(draft: Starter) -> dict[int, str]:
-    """What is blank, by line of the contract."""
+    """The keys left blank, by line of the contract."""
     lines = enumerate(draft.contract.splitlines(), 1)
     return {n: line.strip(" -").split(":")[0] for n, line in lines if BLANK in line and not line.startswith("#")}
 
 
 def _write(files: Mapping[Path, str], *, force: bool) -> None:
-    """Write all of the files, the contract last, or none where one is there and may not be overwritten."""
+    """Write all of the files, the contract last; write none if one exists and may not be overwritten."""
     there = [path for path in files if path.exists()]
     if there and not force:
         message = f"{there[0]} is there already" + (f", and {len(there) - 1} more" if len(there) > 1 else "")

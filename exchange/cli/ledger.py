@@ -56,7 +56,7 @@ def ledger() -> None:
 @click.option("--until-idle", is_flag=True, help="End when all there is is taken in and decided.")
 @metrics_port_option
 def follow(until_idle: bool, metrics_port: int) -> None:
-    """Follow the ledger into the database of EXCHANGE_LEDGER_URL until stopped. Safe to kill at any moment."""
+    """Follow the ledger into the database of EXCHANGE_LEDGER_URL until stopped. It is safe to kill it at any moment."""
     settings = Settings()
     with closing(LedgerStore(ledger_url(settings))) as store:
         follower = Follower(connect(settings, "exchange.ledger.follower", names.LEDGER_PRINCIPAL), store)
@@ -70,7 +70,7 @@ def follow(until_idle: bool, metrics_port: int) -> None:
 def verify(subject: str | None, output: str) -> None:
     """Compute from the records on Kafka what the ledger must say, and compare.
 
-    Does not use the ledger's database. Exit status 1 where something differs.
+    Does not use the ledger's database. Exit status 1 if something differs.
     """
     settings = Settings()
     cluster = connect(settings, "exchange.ledger.verifier", names.LEDGER_PRINCIPAL)
@@ -121,7 +121,7 @@ def _selection(command: Callable[..., None]) -> Callable[..., None]:
 @_selection
 @output_option
 def list_(selection: Selection, output: str) -> None:
-    """What was exchanged: per day, subject, reader and grant, what was delivered and what was withheld and why."""
+    """What was exchanged: per day, subject, reader and grant, what was delivered, and what was withheld and why."""
     with closing(_store()) as store:
         found = exchanged(store, selection)
     if output == "json":
@@ -144,7 +144,7 @@ def list_(selection: Selection, output: str) -> None:
 def balance(selection: Selection, against_kafka: bool, output: str) -> None:
     """Whether every record ended as exactly one of delivered, withheld and quarantined, for every grant in force.
 
-    Exit status 1 where something does not balance.
+    Exit status 1 if something does not balance.
     """
     settings = Settings()
     with closing(_store()) as store:
@@ -214,8 +214,8 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
 def person(identifier: str, selection: Selection, include_aborted: bool, output: str) -> None:
     """Who received records of this person or organisation: when, on what basis, with the place of the proof.
 
-    IDENTIFIER is a resident ID or credit code; `-` reads it from standard input, which keeps it out
-    of the shell's history. It is neither logged nor stored: the ledger knows only its keyed tag.
+    IDENTIFIER is a resident ID or credit code; `-` reads it from standard input, which keeps it out of the shell's
+    history. It is neither logged nor stored: the ledger knows only its keyed tag.
     """
     settings = Settings()
     if identifier == "-":
@@ -254,7 +254,7 @@ def _yes(holds: bool) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int], None]]:
-    """A line on stderr with the topic and the records read so far."""
+    """Show a line on stderr with the topic and the number of records read so far."""
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f} records"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)

@@ -46,12 +46,12 @@ _COMMANDS = {
 
 
 _DEMO = "exchange.demo"
-if find_spec(_DEMO) is None:  # which is left out of the wheel
+if find_spec(_DEMO) is None:  # the wheel does not contain it
     _COMMANDS = {name: entry for name, entry in _COMMANDS.items() if not entry[0].startswith(_DEMO)}
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used, so that `--help` stays quick."""
+    """A group whose commands are imported when they are used, so that `--help` is quick."""
 
     def __init__(self, *args: object, lazy: Mapping[str, tuple[str, str]], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = self._lazy[cmd_name][0].partition(":")
-        gc.disable()  # modules are made to stay: to look through them for what can go takes an eighth of their loading
+        gc.disable()  # modules stay loaded: searching them for garbage would take an eighth of the loading time
         try:
             command = getattr(import_module(module), attribute)
         finally:
@@ -105,10 +105,10 @@ def main() -> None:
     """Run the command line; an `ExchangeError` becomes a message, a remedy and its exit status."""
     streams.prepare()
     if not os.access(Path(__file__).parents[1] / "records", os.W_OK):
-        from exchange.settings import place_kernels  # which takes a tenth of a second to load
+        from exchange.settings import place_kernels  # loading it takes a tenth of a second
 
         place_kernels()
-    # Commands speak through click; what libraries log is for daemons, see exchange/logs.py.
+    # Commands speak through click; log lines of libraries are for daemons, see exchange/logs.py.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         try:
@@ -118,7 +118,7 @@ def main() -> None:
     except ExchangeError as error:
         sys.exit(_report(error))
     finally:
-        gc.freeze()  # all of it goes with the process: no last search through every module for what could go
+        gc.freeze()  # the process ends now: no last search for garbage through every module
 
 
 def _report(error: ExchangeError) -> int:

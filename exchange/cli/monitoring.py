@@ -1,4 +1,4 @@
-"""`exchange monitoring`: dashboards and alert rules for the monitoring system that is there."""
+"""`exchange monitoring`: dashboards and alert rules for your monitoring system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exchange.monitoring.grafana import RUNBOOKS
 
 @click.group()
 def monitoring() -> None:
-    """Dashboards for Grafana and alert rules for Prometheus."""
+    """Write dashboards for Grafana and alert rules for Prometheus."""
 
 
 @monitoring.command()
@@ -37,9 +37,8 @@ def monitoring() -> None:
 def export(folder: Path, selector: str, runbooks: str, force: bool) -> None:
     """Write dashboards, alert rules and an example of Prometheus' configuration to DIR.
 
-    Made for the metrics of this version: run it again after an update, with --force. Without it,
-    nothing is written if a file is there with another content. On the dashboards the data source,
-    the job and more are chosen on the page.
+    They fit the metrics of this version: run this again after an update, with --force. Without --force, nothing is
+    written if a file exists with other content. On the dashboards, people choose the data source, the job and more.
     """
     texts = contents(selector, runbooks)
     written = write(folder, texts, force=force)

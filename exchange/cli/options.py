@@ -1,4 +1,4 @@
-"""What several commands take and show alike: `--output` and JSON, `--yes` and its question, moments and the day."""
+"""What several commands share: `--output` and JSON, `--yes` and its question, moments and the day."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def show_json(value: Any) -> None:
-    """Print the value, dataclasses, days and paths in it included, as JSON."""
+    """Print the value as JSON, including dataclasses, days and paths in it."""
     click.echo(json.dumps(to_jsonable_python(value), ensure_ascii=False, indent=2))
 
 
 def confirm(question: str, *, yes: bool, look: str) -> None:
-    """Return if the person agrees, or did so beforehand (`yes`); ConfigError if nobody is there to ask.
+    """Return if the person agrees, or agreed beforehand (`yes`); raises ConfigError if nobody can be asked.
 
-    `look` is what shows what would be done.
+    `look` names what shows the effect in advance.
     """
     if yes:
         return
@@ -36,15 +36,15 @@ def confirm(question: str, *, yes: bool, look: str) -> None:
 
 
 def today() -> date:
-    """The day in the city."""
+    """Today, in the city."""
     return city_day(datetime.now(UTC))
 
 
 class Moment(click.ParamType[int]):
     """`2026-01-31`, `2026-01-31T08:00` or `2026-01-31T08:00:00+08:00`, as ms since 1970.
 
-    A day is its beginning, or with `end` the moment after it, so that it is included. Without a zone the city's is
-    meant.
+    A day means its beginning, or with `end` the moment after it, so that the day is included. Without a zone, the
+    city's is meant.
     """
 
     name = "time"

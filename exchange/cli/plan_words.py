@@ -1,4 +1,4 @@
-"""A plan for people and for scripts."""
+"""Shows a plan to people and to scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEFT_OUT = ("target", "records", "epoch")
 
 
 def show(plan: Plan) -> None:
-    """Every change on a line of its own, then what to know about them."""
+    """Print every change on a line of its own, then what people should know about them."""
     for change in plan.changes:
         say(change.text, "red" if isinstance(change, DeleteTopic | RemoveAccess) else None)
         if isinstance(change, PublishEpoch):
@@ -37,7 +37,7 @@ def show(plan: Plan) -> None:
 
 
 def in_words(published: PublishEpoch) -> Iterable[str]:
-    """What an epoch changes: departments and subjects, then each reader's access under the reader's name."""
+    """What an epoch changes: departments and subjects, then each reader's access, under the reader's name."""
     yield from published.differences
     for reader, changes in groupby(published.access, lambda change: change.reader):
         yield f"{reader}:"
@@ -45,7 +45,7 @@ def in_words(published: PublishEpoch) -> Iterable[str]:
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """All of the plan, for `show_json`."""
+    """The whole plan, for `show_json`."""
     return {
         "changes": [_facts(change) for change in plan.changes],
         "refusals": plan.refusals,

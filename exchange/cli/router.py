@@ -56,9 +56,9 @@ def run(instance: str, gather_ms: float, metrics_port: int) -> None:
 @router.command()
 @output_option
 def gaps(output: str) -> None:
-    """Show where routers stand still, because records were deleted before one decided them.
+    """Show where routers stand still because records were deleted before a router decided them.
 
-    Exit status 2 where there is such a gap.
+    Exit status 2 if there is such a gap.
     """
     cluster = connect(Settings(), "exchange.router.gaps", names.ADMIN_PRINCIPAL)
     found = latest_epoch(cluster)
@@ -78,9 +78,9 @@ def gaps(output: str) -> None:
 @click.option("--reason", default="", help="Why the records are gone; it stays in the contract's history.")
 @yes_option
 def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
-    """Let the routers go on behind gaps: what is missing there reaches nobody, and the ledger says so.
+    """Let the routers go on after gaps: what is missing there reaches nobody, and the ledger says so.
 
-    A PLACE is <topic>/<partition>, as `exchange router gaps` shows it. If its owner still has the records, let them be
+    A PLACE is <topic>/<partition>, as `exchange router gaps` shows it. If the owner still has the records, have them
     published again afterwards.
     """
     settings = Settings()

@@ -1,4 +1,4 @@
-"""Standard output and standard error of a command, which may be full, closed, or of another alphabet."""
+"""A command's standard output and standard error, which may be full, closed, or of another encoding."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 from exchange.errors import TransientError
 
-READER_GONE = 141  # exit status of a program that SIGPIPE ends; click's 1 would say "something differs" in audits
+READER_GONE = 141  # exit status of a program that SIGPIPE ends; click's 1 would mean "something differs" in audits
 
 
 class OutputError(TransientError):
-    """Standard output takes nothing: who asked would take what was written for all there is."""
+    """Standard output accepts nothing: whoever reads it would take what was written for everything."""
 
     code = "output"
     remedy = "make room, or name another place; then run the command again"
 
 
 def prepare() -> None:
-    """Make the process's streams such that no command ends in a traceback because of them.
+    """Prepare the process's streams so that no command ends in a traceback because of them.
 
-    Where standard output cannot be written, OutputError says so; a reader that went away (`| head`) ends the command
-    quietly, with READER_GONE. Standard error may fail: what a command does is not stopped for its words. What the
-    encoding does not have is written as an escape.
+    If standard output cannot be written, OutputError says so. A reader that went away (`| head`) ends the command
+    quietly, with READER_GONE. Standard error may fail: a command is not stopped for its words. Characters that the
+    encoding lacks are written as escapes.
     """
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         _occupy(number, mode)
@@ -36,11 +36,11 @@ def prepare() -> None:
 
 
 def _occupy(number: int, mode: int) -> None:
-    """Where the stream is closed, keep its number from being a file's of ours: others would write into that."""
+    """If the stream is closed, occupy its number, so that no file of ours gets it and others write into that file."""
     try:
         os.fstat(number)
     except OSError:
-        os.open(os.devnull, mode)  # takes the lowest number that is free; one to read cannot be written
+        os.open(os.devnull, mode)  # gets the lowest free number; a stream for reading cannot be written
 
 
 def _text(raw: io.RawIOBase, like: Any) -> io.TextIOWrapper:

@@ -1,4 +1,4 @@
-"""Rows as a table for people: numbers to the right, and nothing folded where there is no terminal."""
+"""Rows as a table for people: numbers to the right; without a terminal, nothing is folded."""
 
 from __future__ import annotations
 

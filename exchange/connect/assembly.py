@@ -1,4 +1,4 @@
-"""Sources, encoders and tables, put together as connector.yaml describes them."""
+"""Puts sources, encoders and tables together as connector.yaml describes them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from exchange.schema.avro import Schema
 
 
 class Assembly:
-    """Makes the parts of one department's connector; ConfigError where the file does not allow it."""
+    """Makes the parts of one department's connector; raises ConfigError if the file does not allow it."""
 
     def __init__(self, paths: Paths, fallback: Database | None) -> None:
         self._paths = paths
         self._fallback = fallback
 
     def source(self, config: SourceConfig, schema: Schema) -> Source:
-        """A source that is not yet open."""
+        """A source that is not open yet."""
         if config.python is not None:
             return user_code.source(self._paths.folder, config.python, config.options)
         columns = columns_of_fields(config, schema)
-        # A transform may make any field out of any column.
+        # A transform may make any field from any column.
         required = () if config.transform else required_columns(config, schema)
         wanted = None if config.transform else tuple(columns.values())
         if config.csv is not None:
@@ -42,7 +42,7 @@ class Assembly:
         return SqlSource(config, self._engine(config, writes=False), wanted, required)
 
     def encoder(self, config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> Encoder:
-        """What makes records of the source's rows; UndeclaredLossError where it would round what it must not."""
+        """What turns the source's rows into records; raises UndeclaredLossError if it may not round so."""
         declared(config.round, subject, schema)
         zone = ZoneInfo(config.timezone)
         convert = converter(
@@ -60,7 +60,7 @@ class Assembly:
         return SinkTable(self._engine(config, writes=True), config.table_name, config.key, subject.entity.field)
 
     def rehearse(self, config: SinkConfig, reader: str, subject: Subject, delivered: Schema) -> None:
-        """Do what a sink would do, and undo it; raises what it would raise."""
+        """Do what a sink would do, and undo it; raises what the sink would raise."""
         topic = inbox_topic(reader, subject.id)
         rehearse(config, self._database(config), self._paths, topic, subject.entity.field, delivered)
 
@@ -80,12 +80,12 @@ class Assembly:
 
 
 def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:
-    """The column of each field."""
+    """The column from which each field is filled."""
     return {name: config.columns.get(name, name) for name in schema.fields}
 
 
 def required_columns(config: SourceConfig, schema: Schema) -> tuple[str, ...]:
-    """The columns that have to be there: of fields without a default, and those that the file names."""
+    """The columns that must exist: those of fields without a default, and those that the file names."""
     defaults = simple_defaults(schema.type)
     named = set(config.columns) - {field for field, column in config.columns.items() if column in config.optional}
     return tuple(c for field, c in columns_of_fields(config, schema).items() if field not in defaults or field in named)

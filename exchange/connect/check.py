@@ -1,4 +1,4 @@
-"""Whether a connector would run: its file against the contract, its code and its databases, all mistakes at once."""
+"""Checks whether a connector would run: its file against the contract, its code, its databases; all mistakes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from exchange.schema.avro import Schema
 
 
 def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
-    """Every mistake, by line. Reads the first page of each table, and publishes and writes nothing."""
+    """Every mistake, by line. Reads the first page of each table; publishes and writes nothing."""
     run = _Check(connector, loaded, paths)
     for i, source in enumerate(connector.config.sources):
         run.source(source, ("sources", i))
@@ -55,7 +55,7 @@ class _Check:
             self._add(path, error.message, error.remedy)
 
     def source(self, config: SourceConfig, path: Path) -> None:
-        """Note what is wrong with one source."""
+        """Report what is wrong with one source."""
         own = {s.id: s for s in self._loaded.contract.subjects if s.owner == self._department}
         if config.subject not in own:
             message = f"{self._department} owns no subject {config.subject}"
@@ -75,7 +75,7 @@ class _Check:
         with self._noted((*path, "round") if config.round else (*path, "subject")):
             declared(config.round, subject, schema)
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
-            # What it may round is told above.
+            # Roundings are checked above.
             self._parts.encoder(config.model_copy(update={"round": {}}), subject, 0, schema)
         with self._noted(place), closing(self._parts.source(config, schema)) as source:
             if isinstance(source, SqlSource):
@@ -85,7 +85,7 @@ class _Check:
                 self._drops(config, config.csv, schema, source, place)
 
     def _drops(self, config: SourceConfig, csv: Csv, schema: Schema, source: CsvSource, path: Path) -> None:
-        """Try a file that is there, and say if it would not be published."""
+        """Try a file that is there, and report if it would be refused."""
         if not self._paths.path(csv.folder).is_dir():
             remedy = "the connector makes it when it starts; check the path"
             self._add((*path, "folder"), "the drop folder is not there", remedy, "warning")
@@ -99,7 +99,7 @@ class _Check:
             self._defaults(config, schema, columns, path)
 
     def _defaults(self, config: SourceConfig, schema: Schema, there: Collection[str], path: Path) -> None:
-        """Say which fields are published with their default because there is no column."""
+        """Report the fields that are published with their default because their column is missing."""
         if not config.transform:
             for field, column in columns_of_fields(config, schema).items():
                 if column not in there and column not in config.optional:
@@ -107,7 +107,7 @@ class _Check:
                     self._add(path, message, "give its name under `columns`, or say `optional`", "warning")
 
     def _table(self, config: SourceConfig, subject: Subject, schema: Schema, source: SqlSource, path: Path) -> None:
-        """Try the first page, and say which rows would not be published."""
+        """Try the first page, and report which rows would not be published."""
         source.open({})
         self._defaults(config, schema, source.names, path)
         if unordered := source.without_cursor():
@@ -137,7 +137,7 @@ class _Check:
         return Counter(reason for _, reason in self._parts.encoder(config, subject, 0, schema).encode(page).rejected)
 
     def _rounding(self, config: SourceConfig, subject: Subject, schema: Schema, page: Page) -> dict[str, Rounding]:
-        """All the rounding that the page needs: of a row, the first loss alone is among the reasons."""
+        """All roundings that the page needs. Reasons name only each row's first loss, so it takes several rounds."""
         rounding = dict(config.round)
         while True:
             allowed = subject.model_copy(update={"rounded": rounding})
@@ -148,7 +148,7 @@ class _Check:
             rounding |= more
 
     def sink(self, config: SinkConfig, path: Path) -> None:
-        """Note what is wrong with one sink."""
+        """Report what is wrong with one sink."""
         contract = self._loaded.contract
         granted = [g for g in contract.grants if g.reader == self._department]
         grants = [g for g in granted if g.subject == config.subject]
@@ -172,7 +172,7 @@ class _Check:
             self._parts.rehearse(config, self._department, subject, self._delivered(config.subject))
 
     def _delivered(self, subject: str) -> Schema:
-        """The schema of the records that the department is granted now."""
+        """The schema of the records that the department gets now."""
         schema = self._loaded.schemas[subject]
         grant = delivering(self._loaded.contract, subject, self._department, datetime.now(UTC))
         return (grant and extent(grant, schema, schema.fields, None).view) or schema

@@ -1,4 +1,4 @@
-"""Single values made what an Avro type asks for, without loss; `convert` puts them together to records."""
+"""Converts single values to what an Avro type needs, without loss; `convert` combines them into records."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from exchange.schema.types import PerScalar
 Convert = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_SINGLE_DIGITS = (7, 8, 9, 1, 2, 3, 4, 5, 6)  # few only below 1e-37
+_SINGLE_DIGITS = (7, 8, 9, 1, 2, 3, 4, 5, 6)  # the most frequent first; few digits occur only below 1e-37
 _TOO_LARGE = 1 << 64
-_TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")  # the standard library would cut it off
+_TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")  # digits that the standard library would cut off
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # without rounding to 28 digits
 _FLOAT_DIGITS = 15  # decimal digits that every double keeps (IEEE 754)
 
@@ -62,7 +62,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _integer(bits: int) -> Convert:
-    """Whole numbers of so many bits; text of one is one."""
+    """Whole numbers of `bits` bits, also as text."""
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
     def convert(value: Any) -> int:
@@ -80,7 +80,7 @@ def _whole(value: Any) -> int:
     if type(value) is float and value.is_integer() and abs(value) <= 2**53:
         return int(value)
     if type(value) is Decimal and value.is_finite() and value == value.to_integral_value():
-        return int(value) if value.adjusted() < 20 else _TOO_LARGE  # a million digits take half a minute
+        return int(value) if value.adjusted() < 20 else _TOO_LARGE  # converting a million digits takes half a minute
     raise _wrong(value, "a whole number")
 
 
@@ -111,7 +111,7 @@ def _single(value: Any) -> float:
         (narrow,) = struct.unpack("<f", struct.pack("<f", result))
     except OverflowError:
         raise _reject("does not fit a float") from None
-    # A real column of a database gives the shortest decimals that tell its 32 bits; most often, 7 digits are enough.
+    # A database gives a 32-bit float with the fewest decimals that identify it; most often 7 digits are enough.
     if narrow != result and not any(float(f"{narrow:.{digits}g}") == result for digits in _SINGLE_DIGITS):
         raise _reject("does not fit a float exactly")
     return result
@@ -132,7 +132,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def fixed(size: int) -> Convert:
-    """Exactly so many bytes."""
+    """Exactly `size` bytes."""
 
     def convert(value: Any) -> bytes:
         data = _bytes(value)
@@ -155,7 +155,7 @@ def symbol(symbols: frozenset[str]) -> Convert:
 
 
 def items(item: Convert) -> Convert:
-    """A list, each of its items converted."""
+    """A list, with each item converted."""
 
     def convert(value: Any) -> list[Any]:
         if isinstance(value, list | tuple):
@@ -166,7 +166,7 @@ def items(item: Convert) -> Convert:
 
 
 def mapping(item: Convert) -> Convert:
-    """A mapping of texts, each of its values converted."""
+    """A mapping of texts, with each value converted."""
 
     def convert(value: Any) -> dict[str, Any]:
         if isinstance(value, Mapping):
@@ -177,7 +177,7 @@ def mapping(item: Convert) -> Convert:
 
 
 def nested(fields: Mapping[str, Convert], defaults: Mapping[str, Any]) -> Convert:
-    """A record in a record; a field that is missing has its default."""
+    """A record within a record; a missing field gets its default."""
 
     def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
@@ -198,7 +198,7 @@ def nested(fields: Mapping[str, Convert], defaults: Mapping[str, Any]) -> Conver
 
 
 def decimal(precision: int, scale: int) -> Convert:
-    """Exact decimals: what would have to be rounded is rejected."""
+    """An exact decimal; a value that would have to be rounded is rejected."""
     limit = Decimal(10) ** (precision - scale)
     exponent = -scale
 
@@ -233,7 +233,7 @@ def _exact(value: Any) -> Decimal:
 
 
 def _day(value: Any) -> date:
-    """A day: a date, or text like 2026-03-01."""
+    """A date, also as text such as 2026-03-01."""
     if type(value) is date:
         return value
     if type(value) is str and len(value) == 10:
@@ -262,7 +262,7 @@ def _moment(value: Any, step_us: int) -> datetime:
 
 
 def _instant(zone: ZoneInfo, step_us: int) -> Convert:
-    """A moment: one without a zone is of `zone`; what is finer than the step is rejected."""
+    """A moment; if it has no zone, it is in `zone`. A moment finer than the step is rejected."""
 
     def convert(value: Any) -> datetime:
         at = _moment(value, step_us)
@@ -275,7 +275,7 @@ def _instant(zone: ZoneInfo, step_us: int) -> Convert:
 
 
 def _local_time(step_us: int) -> Convert:
-    """A time without a zone; what is finer than the step is rejected."""
+    """A time without a zone; one finer than the step is rejected."""
 
     def convert(value: Any) -> datetime:
         at = _moment(value, step_us)
@@ -287,7 +287,7 @@ def _local_time(step_us: int) -> Convert:
 
 
 def _time_of_day(step_us: int) -> Convert:
-    """A time of day; what is finer than the step is rejected."""
+    """A time of day; one finer than the step is rejected."""
 
     def convert(value: Any) -> time:
         if type(value) is str:
@@ -307,7 +307,7 @@ def _time_of_day(step_us: int) -> Convert:
 
 
 def _uuid(value: Any) -> UUID:
-    """A UUID, or the text of one."""
+    """A UUID, also as text."""
     if type(value) is UUID:
         return value
     if type(value) is str:
@@ -322,7 +322,7 @@ def _uuid(value: Any) -> UUID:
 
 
 def scalars(zone: ZoneInfo) -> PerScalar:
-    """The conversion to each scalar; a moment without a zone is of `zone`."""
+    """The conversion to each scalar type; a moment without a zone is in `zone`."""
     return {
         "null": _null,
         "boolean": _boolean,

@@ -1,4 +1,4 @@
-"""Which columns rows were published from: one that goes must not turn into nulls over good values."""
+"""Remembers the columns of published rows, so that a column that vanishes does not put nulls over good values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PROGRESS = "columns"
 
 
 class Columns:
-    """The columns that a source had when it published, remembered in its progress.
+    """The columns that a source had when it published; they are part of its progress.
 
-    `wanted` are those that fields are filled from now (None: a transform may use any), `optional`
-    those that the file says may be missing.
+    `wanted`: the columns from which fields are filled now (None: a transform may use any). `optional`: those that
+    may be missing according to the file.
     """
 
     def __init__(
@@ -28,13 +28,13 @@ class Columns:
             raise ProgressError("the progress's columns are not readable") from error
 
     def gone(self, available: Collection[str]) -> list[str]:
-        """Those that were there, are wanted, and are not `available`."""
+        """The columns that rows had before and still need, but that are not `available`."""
         return sorted(name for name in self._had if self._counts(name) and name not in available)
 
     def noted(self, available: Collection[str]) -> dict[str, bytes]:
-        """The change of progress that remembers those `available`; empty if it does already.
+        """The change of progress that remembers the `available` columns; empty if it remembers them already.
 
-        A column is forgotten if it is missing and nothing wants it, or the file says that it may.
+        A column that is missing is forgotten if nothing needs it, or if the file calls it optional.
         """
         missing = {name for name in self._had if name not in available and not self._counts(name)}
         now = (self._had - missing) | {n for n in available if self._wanted is None or n in self._wanted}

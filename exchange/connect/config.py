@@ -1,4 +1,4 @@
-"""connector.yaml as frozen models: what a department publishes and what it takes in.
+"""connector.yaml as frozen models: what a department publishes, and what it takes in.
 
     department: tax
     database: sqlite:///${home}/city/tax.db     # any SQLAlchemy URL of SQLite or PostgreSQL; or, with a password:
@@ -38,7 +38,7 @@ Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za
 
 
 def _text_codec(name: str) -> None:
-    """LookupError or ValueError for what is no encoding of text, such as base64, or gives up over a stray byte."""
+    """Raise LookupError or ValueError unless this encodes text (base64 does not) and tolerates stray bytes."""
     if "a,1\n".encode(name).decode(name) != "a,1\n" or not bytes(range(256)).decode(name, "replace"):
         raise ValueError(name)
 
@@ -59,7 +59,7 @@ Encoding = Annotated[str, _known(_text_codec, "a text encoding, such as utf-8 or
 
 
 class Database(Model):
-    """Where a database is; a password belongs into a file of its own."""
+    """Where a database is; a password belongs in a file of its own."""
 
     url: str = Field(description="SQLAlchemy URL of SQLite or PostgreSQL.")
     password_file: str | None = Field(default=None, description="File whose first line is the password.")
@@ -72,14 +72,14 @@ class Database(Model):
 
 
 class Cursor(Model):
-    """The two columns that order a table's changes."""
+    """The two columns that put a table's changes in order."""
 
     time: str = Field(description="Timestamp column that every insert and update moves forward.")
     id: str = Field(description="Column that tells rows of one timestamp apart.")
 
 
 class Csv(Model):
-    """A folder into which CSV files are dropped."""
+    """A folder into which people drop CSV files."""
 
     folder: str
     pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
@@ -113,7 +113,7 @@ class SourceConfig(Model):
     )
     transform: Reference | None = Field(default=None, description="file.py:function in the connector's folder.")
     timezone: Timezone = Field(default="Asia/Shanghai", description="Zone of timestamps that carry none.")
-    database: Database | None = Field(default=None, description="Where it is not the connector's database.")
+    database: Database | None = Field(default=None, description="If it is not the connector's database.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> SourceConfig:
@@ -135,11 +135,11 @@ class SinkConfig(Model):
     key: tuple[str, ...] = Field(
         default=(), description="Fields by which a newer record replaces an older; absent: all kept."
     )
-    database: Database | None = Field(default=None, description="Where it is not the connector's database.")
+    database: Database | None = Field(default=None, description="If it is not the connector's database.")
 
     @property
     def table_name(self) -> str:
-        """The table's name, also where the file gives none."""
+        """The table's name, even if the file gives none."""
         return self.table or self.subject.replace(".", "_").replace("-", "_")
 
 

@@ -1,8 +1,8 @@
-"""Rows to records: each value becomes what the Avro schema asks for, without loss, or the row is rejected.
+"""Turns rows into records: each value becomes what the Avro schema needs, without loss, or the row is rejected.
 
-A conversion changes the representation only: an ISO text becomes a date, 0 and 1 become a
-boolean, a float becomes a decimal where its shortest form has few enough digits. Reasons of a
-rejection name the field and what is wrong, never the value.
+A conversion changes only the representation: ISO text becomes a date, 0 and 1 become booleans, a float becomes a
+decimal if its shortest form has few enough digits. The reason of a rejection names the field and what is wrong, but
+never the value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 
 
 class UnsupportedSchemaError(ConfigError):
-    """A schema has a type that rows cannot be converted to."""
+    """A schema has a type to which rows cannot be converted."""
 
     code = "unsupported-schema"
     remedy = "use null and one other type"
@@ -36,13 +36,12 @@ def converter(
     null_text: str | None = None,
     before: Mapping[str, Convert] = MappingProxyType({}),
 ) -> Callable[[Row], dict[str, Any]]:
-    """A function that makes a row (by column) a record (by field) of the schema.
+    """A function that turns a row (by column) into a record (by field) of the schema.
 
-    `columns` gives the column of a field where the names differ; other columns are ignored. A
-    column that a row lacks takes the field's default, if it is a simple one. Timestamps without a zone
-    are in `timezone`. `null_text` is the text that means null in a nullable field. `before` is done to a
-    field's value first, see `rounding`.
-    The function raises `RowRejectedError`; this one `UnsupportedSchemaError`.
+    `columns` gives a field's column if its name differs; other columns are ignored. If a row lacks a column, the field
+    gets its default, if that is a simple one. Timestamps without a zone are in `timezone`. `null_text` is the text
+    that means null in a nullable field. `before` is applied to a field's value first, see `rounding`. The returned
+    function raises `RowRejectedError`; this one raises `UnsupportedSchemaError`.
     """
     build = _Builder(ZoneInfo(timezone), null_text)
     fields = [
@@ -60,7 +59,7 @@ def converter(
         except RowRejectedError as error:
             raise RowRejectedError(f"{name}: {error.message}") from None
         except KeyError:
-            # Some column is not there: apart, so that the loop above may stay bare.
+            # A column is missing. This case has a loop of its own, so that the loop above stays fast.
             return _with_defaults(row)
         return record
 
@@ -86,7 +85,7 @@ def _after(first: Convert | None, then: Convert) -> Convert:
 
 
 def simple_defaults(record: Type) -> dict[str, Any]:
-    """The defaults that a record can take as they stand in the schema: null, and plain values of plain types."""
+    """Defaults that can be used as the schema writes them: null, and plain values of plain types."""
     return {
         field.name: field.definition["default"]
         for field in record.fields

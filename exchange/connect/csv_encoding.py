@@ -1,8 +1,8 @@
-"""Whether a CSV file is of the encoding that connector.yaml declares, as far as its bytes say so.
+"""Whether a CSV file has the encoding that connector.yaml declares, as far as its bytes can tell.
 
-A file that is decoded with the wrong table mostly gives text, only another: UTF-8 read as gb18030 is mojibake
-without one error. Not told apart: the Chinese encodings among each other (their bytes are as good in one as in
-the other), and these read as latin-1; what does not decode is rejected row by row.
+A file decoded with the wrong table mostly yields text, only the wrong text: UTF-8 read as gb18030 is mojibake without a
+single error. The Chinese encodings cannot be told from each other, nor from latin-1, because their bytes are valid in
+each of them. Rows that cannot be decoded are rejected one by one.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 CHUNK_BYTES = 1 << 20
 HEAD_BYTES = 1 << 16
-DECISIVE = 100  # so many more characters, or faults, end the look
-DISTINCT = 5  # so many different characters of two bytes are UTF-8: one in five Chinese ones is, by chance (女, 路)
-MARKS = {  # longest first: UTF-32's begins with UTF-16's
+DECISIVE = 100  # the reading stops once there are so many more characters than faults, or the other way round
+DISTINCT = 5  # at least so many different two-byte characters are needed: some Chinese text looks like one (女, 路)
+MARKS = {  # longest first: UTF-32's mark begins with UTF-16's
     b"\xff\xfe\0\0": "utf-32",
     b"\0\0\xfe\xff": "utf-32",
     b"\x84\x31\x95\x33": "gb18030",
@@ -28,7 +28,7 @@ _NARROW = re.compile("[\u0080-\u07ff]")
 
 
 def mismatch(file: BinaryIO, encoding: str) -> str | None:
-    """What speaks against `encoding`, None if nothing does. Reads on only as long as that is open."""
+    """What speaks against `encoding`; None if nothing does. Reads only as far as it must to decide."""
     family = re.sub("-(sig|le|be)$", "", codecs.lookup(encoding).name.replace("_", "-"))
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -45,9 +45,9 @@ def mismatch(file: BinaryIO, encoding: str) -> str | None:
 
 
 def _is_utf8(file: BinaryIO, *, single: bool) -> bool:
-    """Whether the file's characters beyond ASCII are UTF-8; `single`: it is declared to have one byte for each.
+    """Whether the file's characters beyond ASCII are UTF-8; `single`: its declared encoding has one byte for each.
 
-    Few faults among many characters of three bytes are UTF-8 that was damaged: nothing else looks like that.
+    A few faults among many three-byte characters mean damaged UTF-8: no other encoding looks like that.
     """
     file.seek(0)
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode

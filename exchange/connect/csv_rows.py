@@ -1,7 +1,7 @@
-"""A CSV file as records with their lines: nothing in it is passed over without a word.
+"""Reads a CSV file as records with their lines; nothing in it is skipped silently.
 
-Damage within one line spoils that row only. Damage that reaches over lines (a quote that is never closed, or
-closed where another begins) leaves open where rows begin and end: the file is refused, before any of it is published.
+Damage within one line spoils only that row. Damage across lines (a quote that is never closed, or closed where another
+begins) makes it unclear where rows begin and end: the file is refused, before any of it is published.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.source import Bad
 
 FIELD_BYTES = 1 << 20
-LINE_CHARS = 4 << 20  # a record is far smaller: what goes on for longer has no line ends, or is no text
+LINE_CHARS = 4 << 20  # a record is far smaller; a longer line means that there are no line ends, or no text
 LINE_ENDS = re.compile(r"\r\n|\r|\n")
 csv.field_size_limit(FIELD_BYTES)
 
 
 @dataclass(frozen=True)
 class CsvRecord:
-    """The cells of one record, or what is wrong with it, and its lines from `first` to `last`, counted from 1."""
+    """The cells of a record, or what is wrong with it; its lines are `first` to `last`, counted from 1."""
 
     first: int
     last: int
@@ -36,7 +36,7 @@ class CsvRecord:
 
 
 def records(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[CsvRecord]:
-    """The header, then every record; UnusableFileError where the rest of the file cannot be told apart."""
+    """The header, then every record; raises UnusableFileError if records cannot be told apart from some point on."""
     file.seek(0)
     text = TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
     try:
@@ -109,7 +109,7 @@ def _not_csv(first: int, last: int, error: csv.Error) -> str:
 
 
 def _goes_on(line: str, error: csv.Error) -> bool:
-    """Whether the quoted value in which reading ended goes on after that line."""
+    """Whether the quoted value in which reading ended continues after that line."""
     return "unexpected end" in str(error) or ("field larger" in str(error) and line.count('"') % 2 == 1)
 
 
@@ -122,10 +122,10 @@ def _fault(cells: Sequence[str], width: int, encoding: str) -> str:
 
 
 def _holds_rows(cells: Sequence[str], width: int, delimiter: str) -> bool:
-    """Whether a value of several lines is likely to be rows between two stray quotes.
+    """Whether a value of several lines probably contains rows between two stray quotes.
 
-    Its lines have as many delimiters as rows have: every whole one, and the last up to the quote. Of two
-    lines in an early column, that says too little.
+    Its lines then have as many delimiters as rows have: every whole line, and the last one up to the quote. If the
+    value has only two lines and is in an early column, that says too little.
     """
     if width < 2:
         return False

@@ -1,8 +1,8 @@
-"""Rows out of CSV files that are dropped into a folder.
+"""Reads rows from CSV files that people drop into a folder.
 
-A file is read twice: once to see that it is as declared and whole, once to publish its rows. Before each page, and
-at the end, it has to be as it was when it was complete: what is published is one file, not half of it and half
-of another. After its last row is committed it goes on to `done/`; a file that is not usable goes to `refused/`.
+Each file is read twice: first to check that it is complete and as declared, then to publish its rows. Before each page
+and at the end, it must be unchanged since it was complete: what is published is one file, not half of it and half of
+another. When its last row is committed, the file goes to `done/`; an unusable file goes to `refused/`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, o
 from exchange.connect.source import Bad, Page, Progress, Row, Source
 from exchange.errors import TransientError
 
-PAGE_CHARS = 4 << 20  # in one transaction, but for the last row
+PAGE_CHARS = 4 << 20  # in one transaction, not counting the last row
 LATER = "what came after that is not published: drop it as a file of its own, with the header"
 _log = logging.getLogger("exchange.connect")
 
 
 class DropFolderUnavailableError(TransientError):
-    """The drop folder does not answer for now, such as a network drive."""
+    """The drop folder does not answer for now, for example because it is on a network drive."""
 
     code = "drop-folder-unavailable"
     remedy = "see that the drive is mounted; the connector tries again by itself"
@@ -41,7 +41,7 @@ class DropFolderUnavailableError(TransientError):
 
 @dataclass(frozen=True)
 class _At:
-    """How far a file was published: so many records, to that line, of the file as it was then."""
+    """How far a file was published: the number of records, the last line, and the file's state at the time."""
 
     rows: int = 0
     line: int = 0
@@ -50,7 +50,7 @@ class _At:
     @classmethod
     def of(cls, value: bytes) -> _At:
         known = json.loads(value)
-        if isinstance(known, int):  # from before the file's state was noted
+        if isinstance(known, int):  # written before the file's state was recorded
             return cls(known)
         rows, line, *state = known
         return cls(rows, line, (state[0], state[1]))
@@ -61,10 +61,10 @@ class _At:
 
 
 class CsvSource(Source):
-    """Takes complete files in the order of their names; progress is how far each was published.
+    """Takes complete files in the order of their names; its progress is how far each was published.
 
-    Fields are filled from the columns `wanted` (None: a transform may use any); a file without the `required`
-    ones, or without one that files before had, is refused.
+    Fields are filled from the columns `wanted` (None: a transform may use any). A file is refused if it lacks a
+    `required` column, or one that earlier files had.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class CsvSource(Source):
                 while True:
                     block = list(self._block(rest))
                     if not _is_as(state, file, path):
-                        if at.rows == 0:  # nothing of it is published: it is taken again, whole, when it is complete
+                        if at.rows == 0:  # none of it is published: once complete, it is read again from the start
                             self._folder.wait_again(path)
                             return
                         raise UnusableFileError(f"was written to after it was published to line {at.line}; {LATER}")
@@ -139,7 +139,7 @@ class CsvSource(Source):
             yield Page([], {key: None})
 
     def look(self) -> list[str] | None:
-        """The columns of a file in the folder, None if there is no file; UnusableFileError if it would be refused."""
+        """The columns of a file in the folder; None if there is none; UnusableFileError if it would be refused."""
         path = self._folder.example()
         if path is None:
             return None
@@ -147,7 +147,7 @@ class CsvSource(Source):
             return self._examine(file)
 
     def _examine(self, file: BinaryIO) -> list[str]:
-        """The columns; UnusableFileError if the file as a whole is not as declared, or not told apart into records."""
+        """The columns; raises UnusableFileError if the file is not as declared, or cannot be split into records."""
         if reason := mismatch(file, self._csv.encoding):
             raise UnusableFileError(f"{reason}, where {self._csv.encoding} is declared")
         header, rest = self._header(file)
@@ -193,7 +193,7 @@ class CsvSource(Source):
         return Page([Bad(f"refused: {reason}")], {}, [path.name])
 
     def _gone(self) -> Iterator[Page]:
-        """Forget files that have left `taken/`: a kill left their progress behind, or someone took them away."""
+        """Forget files that are no longer in `taken/`: a kill left their progress behind, or someone took them away."""
         taken = {_key(name) for name in self._folder.names("taken")}
         gone = {key: at for key, at in self._at.items() if key not in taken}
         if not gone:
@@ -213,5 +213,5 @@ def _key(name: str) -> str:
 
 
 def _is_as(state: State, file: BinaryIO, path: Path) -> bool:
-    """Whether the file that was opened, and the one that has its name, are as they were."""
+    """Whether the opened file, and the file that now has its name, are unchanged."""
     return state == state_of(os.fstat(file.fileno())) == state_of(path.lstat())

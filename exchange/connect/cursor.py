@@ -1,4 +1,4 @@
-"""Progress on Kafka: the compacted topic `cursor.<dept>`, written in the transaction of the records."""
+"""Progress on Kafka: the compacted topic `cursor.<dept>`, written in the same transaction as the records."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PARTITION = 0
 
 
 def read(cluster: Cluster, department: str, subject: str) -> dict[str, bytes]:
-    """What the source of that subject last committed.
+    """The progress that the source of that subject last committed.
 
-    Call it when the source's transactional producer is open: that has fenced the predecessor, so
-    that nothing can be added behind our back.
+    Call it when the source's transactional producer is open: opening it has fenced the predecessor, so that nobody can
+    add anything meanwhile.
     """
     prefix = f"{subject}/"
     progress: dict[str, bytes] = {}
@@ -31,5 +31,5 @@ def read(cluster: Cluster, department: str, subject: str) -> dict[str, bytes]:
 
 
 def key_values(subject: str, progress: Mapping[str, bytes | None]) -> tuple[list[bytes | None], list[bytes | None]]:
-    """The keys and values that say so on the topic."""
+    """The keys and values that record this progress on the topic."""
     return [f"{subject}/{name}".encode() for name in progress], list(progress.values())

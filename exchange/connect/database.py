@@ -1,4 +1,4 @@
-"""Engines for the departments' databases, with the library's errors as ours."""
+"""Engines for the departments' databases; translates the library's errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from exchange.connect.config import Database
 from exchange.connect.diagnosis import Diagnosis, diagnose
 from exchange.errors import ConfigError, TransientError
 
-_waits: dict[int, tuple[str, float]] = {}  # thread → what it has asked a database for, and when (Unix time)
+_waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
 
 
 class DatabaseConfigError(ConfigError):
@@ -41,21 +41,21 @@ class BadValueError(DatabaseConfigError):
 
 
 class DatabaseUnavailableError(TransientError):
-    """A database does not answer, or is locked, or has no room, for now."""
+    """A database does not answer, is locked, or has no space, for now."""
 
     code = "database-unavailable"
     remedy = "see that the database runs; the connector tries again by itself"
 
 
 class Paths:
-    """What paths in connector.yaml mean: `${home}` is the home folder, others start at the connector's."""
+    """Resolves paths of connector.yaml: `${home}` is the home folder; others start at the connector's folder."""
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder.resolve()
         self.home = home.resolve()
 
     def fill(self, text: str) -> str:
-        """`text` with `${home}` replaced; DatabaseConfigError for any other reference."""
+        """`text` with `${home}` replaced; raises DatabaseConfigError for any other reference."""
         filled = text.replace("${home}", str(self.home))
         if "${" in filled:
             raise DatabaseConfigError("a reference in the file is not known", remedy="${home} is the only one")
@@ -67,13 +67,13 @@ class Paths:
 
 
 def url(database: Database, paths: Paths) -> URL:
-    """The database's complete URL, with the password out of its file."""
+    """The database's complete URL, with the password read from its file."""
     try:
         parsed = make_url(paths.fill(database.url))
     except (ArgumentError, ValueError):
-        # Without its cause: that can quote the password.
+        # The cause is left out, because it can quote the password.
         raise DatabaseConfigError("the database URL cannot be read", remedy=_URLS) from None
-    # There is one driver for each, whatever name the URL has for it.
+    # Each kind has one driver, whatever driver the URL names.
     kind = parsed.get_backend_name().lower()
     kind = "postgresql" if kind == "postgres" else kind
     if kind not in ("sqlite", "postgresql"):
@@ -100,18 +100,17 @@ def _password(name: str, paths: Paths) -> str:
 
 
 def require_file(database: Database, paths: Paths) -> None:
-    """DatabaseConfigError where SQLite's file is not there: opening it would make an empty one."""
+    """Raise DatabaseConfigError if SQLite's file does not exist: opening it would create an empty one."""
     target = url(database, paths)
     if target.get_backend_name() == "sqlite" and not Path(target.database or "").is_file():
         raise DatabaseConfigError(f"there is no database file {target.database}", remedy="correct `database`")
 
 
 def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
-    """An engine for a source, or (`writes`) for a sink; no statement takes longer than the database's `timeout_s`.
+    """An engine for a source, or (`writes`) for a sink; no statement runs longer than the database's `timeout_s`.
 
-    Text that is not UTF-8 comes with surrogates, and what Python cannot hold as Unreadable, so that one
-    bad value spoils one row only. A sink's SQLite gets a write-ahead log, which lets sources read on
-    while it is written.
+    Text that is not UTF-8 comes with surrogates, and a value that Python cannot hold as Unreadable, so that one bad
+    value spoils only its row. A sink's SQLite uses a write-ahead log, so that sources can read while it is written.
     """
     target = url(database, paths)
     if target.get_backend_name() == "sqlite":
@@ -140,15 +139,15 @@ def _sqlite_reader(connection: Any, _record: object) -> None:
 
 def _sqlite_writer(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
-    # After a power cut the last commits may be gone, rows and offsets alike: they are read again.
+    # A power cut may undo the last commits, rows and offsets alike: these records are then read again.
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise DatabaseUnavailableError where waiting can help, DatabaseConfigError otherwise; no statement, no values.
+    """Raise DatabaseUnavailableError if waiting can help, else DatabaseConfigError; neither quotes statement or values.
 
-    While it lasts, `waiting` says that this thread waits for its database.
+    Meanwhile `waiting` reports that this thread waits for its database.
     """
     thread, outer = threading.get_ident(), _waits.get(threading.get_ident())
     _waits[thread] = (what, time.time())
@@ -168,7 +167,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 def waiting(thread: int | None) -> tuple[str, float] | None:
-    """What that thread has asked a database for and not yet got, and since when (Unix time)."""
+    """What that thread has asked of a database without getting it yet, and since when (Unix time)."""
     return _waits.get(thread or 0)
 
 

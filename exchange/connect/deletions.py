@@ -1,4 +1,4 @@
-"""Which entities a sink has deleted, and when: an older record that a replay brings must not bring them back."""
+"""Which entities a sink has deleted, and when, so that older records from a replay do not bring them back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _AT_ONCE = 500
 
 
 class Deletions:
-    """A table beside the offsets, for all sinks of a database; it knows entities by a digest only.
+    """A table next to the offsets, for all sinks of a database; it holds only a digest of each entity.
 
-    `insert` is the dialect's, `schema` that of the sink's table.
+    `insert` is the dialect's insert; `schema` is the schema of the sink's table.
     """
 
     def __init__(self, schema: str | None, insert: Callable[[sa.Table], Any]) -> None:
@@ -30,18 +30,18 @@ class Deletions:
         )
 
     def create(self, connection: Connection) -> None:
-        """Make the table where it is missing."""
+        """Create the table if it is missing."""
         self._table.create(connection, checkfirst=True)
 
     def note(self, connection: Connection, topic: str, entity: Any, time_ms: int) -> None:
-        """The entity's records of that time and before are deleted."""
+        """Note that the entity's records of that time and before are deleted."""
         insert = self._insert(self._table).values(topic=topic, entity=_digest(topic, entity), time_ms=time_ms)
         later = self._table.c.time_ms < insert.excluded.time_ms
         keys = [self._table.c.topic, self._table.c.entity]
         connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"time_ms": time_ms}, where=later))
 
     def times(self, connection: Connection, topic: str, entities: Iterable[Any]) -> dict[Any, int]:
-        """When each of these entities was deleted; those that were not are left out."""
+        """When each of these entities was deleted; entities that were not are left out."""
         known = {_digest(topic, entity): entity for entity in entities}
         digests = list(known)
         found: dict[Any, int] = {}

@@ -1,10 +1,10 @@
-"""What a database's error means: its true cause in words, what to do about it, and whether waiting can help.
+"""What a database's error means: its cause in words, what to do about it, and whether waiting can help.
 
-PostgreSQL says it by SQLSTATE, SQLite by its result codes; where PostgreSQL refuses a connection, libpq
-hands on the text alone. The database's own sentence is kept only where it cannot hold a value of a row:
-errors of connections (no row was read yet), of statements, rights, resources and the server itself. What
-it says about data (classes 21, 22, 23, 44), what a function of the database raised and what is not known
-here stay out; names of tables, columns, constraints and types are kept from these, too.
+PostgreSQL identifies errors by SQLSTATE, SQLite by result codes; if PostgreSQL refuses a connection, libpq passes on
+only text. The database's own sentence is kept only if it cannot contain a value of a row: for errors of connections
+(no row was read yet), statements, rights, resources and the server itself. It is left out for errors about data
+(classes 21, 22, 23, 44), for what a function of the database raises, and for unknown errors; of these, only names of
+tables, columns, constraints and types are kept.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-# SQLSTATE classes whose first sentence holds names, sizes and words of the statement, never values of rows:
+# SQLSTATE classes whose first sentence contains names, sizes and words of the statement, but never values of rows:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 SAFE_CLASSES = frozenset({"08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"})
-SAFE_STATES = frozenset({"XX001", "XX002"})  # damaged pages and indexes, by their place
+SAFE_STATES = frozenset({"XX001", "XX002"})  # damaged pages and indexes; the sentence names their place
 
 _CHECK = "exchange connector check"
 _GOES_ON = "the connector goes on by itself"
@@ -26,7 +26,7 @@ _GOES_ON = "the connector goes on by itself"
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The cause of an error, what to do, whether waiting alone can mend it, and whether it is about a row's value."""
+    """An error's cause, what to do, whether waiting alone can help, and whether a row's value is the cause."""
 
     cause: str
     remedy: str
@@ -34,7 +34,7 @@ class Diagnosis:
     of_value: bool = False
 
 
-# SQLSTATE, or its class: the longest that fits counts.
+# By SQLSTATE or its class; the longest match counts.
 _STATES = {
     "08": Diagnosis("the connection was lost", _GOES_ON, waiting_helps=True),
     "0A": Diagnosis("the database cannot do that", "use a newer PostgreSQL, or another table or query"),
@@ -98,7 +98,7 @@ _SQLITE = {
     "SQLITE_SCHEMA": Diagnosis("the tables were changed meanwhile", _GOES_ON, waiting_helps=True),
     "SQLITE_TOOBIG": _STATES["54"],
 }
-# What SQLITE_ERROR stands for, by the sentence, which is kept; it quotes the statement, and values are no part of that.
+# What SQLITE_ERROR means, by its sentence. The sentence is kept: it quotes the statement, which contains no values.
 _SQLITE_SENTENCES = (
     (r"no such table: .*", _STATES["42P01"]),
     (r"(no such column: .*|table .* has no column named .*|ambiguous column name: .*)", _STATES["42703"]),
@@ -109,7 +109,7 @@ _SQLITE_SENTENCES = (
     (r"too many .*", _STATES["54"]),
     (r"malformed JSON|integer overflow|bad JSON path.*", _STATES["22"]),
 )  # fmt: skip
-# libpq's and the server's sentences on a connection that does not come about; in another language none fits.
+# Sentences of libpq and the server about connections that fail; in another language none of them matches.
 _CONNECTION_SENTENCES = (
     (r"too many (clients|connections)|remaining connection slots", _STATES["53300"]),
     (r"starting up|shutting down|recovery mode|not yet accepting connections", _STATES["57"]),
@@ -129,7 +129,7 @@ _UNREACHABLE = Diagnosis("the database does not answer", f"see that it runs ther
 
 
 def diagnose(error: BaseException) -> Diagnosis:
-    """What an error of psycopg or sqlite3 means; of any other kind, that a value or statement cannot be handled."""
+    """What an error of psycopg or sqlite3 means; any other error means a value or statement that cannot be handled."""
     if isinstance(error, psycopg.Error):
         return _postgresql(error)
     if isinstance(error, sqlite3.Error):
@@ -146,7 +146,7 @@ def _postgresql(error: psycopg.Error) -> Diagnosis:
     if state:
         found = next((_STATES[s] for s in (state, state[:2]) if s in _STATES), _OTHER)
         return _with(found, _details(error, state))
-    # Without a state it comes from libpq or the driver: of these two kinds it is about connections and options.
+    # Without a state, libpq or the driver raised it; these two classes concern connections and options.
     if isinstance(error, psycopg.OperationalError | psycopg.ProgrammingError):
         sentence = _one_line(str(error))
         for form, found in _CONNECTION_SENTENCES:
@@ -169,7 +169,7 @@ def _details(error: psycopg.Error, state: str) -> str:
         )
         if name
     ]
-    # A function of the department's own may raise any code, with any text: it leaves a context.
+    # A function that the department wrote can raise any code with any text; such an error has a context.
     is_safe = (state[:2] in SAFE_CLASSES or state in SAFE_STATES) and not diag.context
     said = [_one_line(diag.message_primary)] if is_safe and diag.message_primary else names
     return ", ".join([*said, f"SQLSTATE {state}"])
@@ -186,7 +186,7 @@ def _sqlite(code: str, text: str) -> Diagnosis:
         )  # names of columns; a trigger's text has another code
     if not code and "binding" in text:
         return Diagnosis("the SQL has a parameter that nobody fills", "write ?, :name, @name, $name in quotes only")
-    # Extended codes begin with the primary one: SQLITE_BUSY_SNAPSHOT.
+    # An extended code begins with its primary code: SQLITE_BUSY_SNAPSHOT.
     found = next((d for name, d in _SQLITE.items() if code.startswith(name)), _OTHER)
     return _with(found, code or "sqlite3")
 

@@ -1,4 +1,4 @@
-"""The folder into which CSV files are dropped: which are complete, which were taken, and what became of each."""
+"""The folder into which CSV files are dropped: which ones are complete, which were taken, what became of each."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from typing import BinaryIO
 from exchange.connect.config import Csv
 from exchange.errors import ConfigError
 
-NAME_BYTES = 200  # leaves room for the stamp in file systems' 255
-UNENDED = 10  # so many times longer waits a file whose last line has no end: a value may be cut in two there
-RESETTLE_S = 10.0  # at most, until a file is read that was complete when it was taken, before a restart
-LOOK_AFTER_S = 600.0  # that a file is looked at after it was published, whether someone still writes to it
+NAME_BYTES = 200  # leaves room for the stamp within the 255 bytes of file systems
+UNENDED = 10  # a file whose last line has no end waits so many times longer: a value may be cut in two there
+RESETTLE_S = 10.0  # after a restart, how long a file that was taken before must be unchanged, at most
+LOOK_AFTER_S = 600.0  # how long a published file is watched, in case someone still writes to it
 MARKER = ".done"
 PLACES = ("taken", "done", "refused")
 State = tuple[int, int]  # size in bytes, time of the last change in ns
@@ -39,15 +39,15 @@ class DropFolderError(ConfigError):
 
 
 class UnusableFileError(Exception):
-    """The file as a whole gives no rows; it is refused with this reason."""
+    """The file as a whole yields no rows; it is refused with this reason."""
 
 
 class DropFolder:
-    """Takes files of one pattern when they are complete, by a rename into `taken/`; passes others over.
+    """Takes files that match a pattern, when they are complete, by renaming them into `taken/`; ignores others.
 
-    Complete: `<name>.done` lies beside it; or size and time have not changed for `settle_s`, no program
-    has it open for writing (as far as the system says), and its last line is ended. After a restart, a file
-    in `taken/` has to be complete in the same way before it is read.
+    A file is complete if `<name>.done` is next to it. It is also complete if its size and time have not changed for
+    `settle_s`, no program has it open for writing (as far as the system can tell), and its last line has an end.
+    After a restart, a file in `taken/` must be complete in the same way before it is read.
     """
 
     def __init__(self, folder: Path, csv: Csv, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
@@ -61,7 +61,7 @@ class DropFolder:
         self._said: set[Path] = set()
 
     def make(self) -> None:
-        """Make the folders where they are missing; DropFolderError where they cannot be used."""
+        """Create the folders if they are missing; raises DropFolderError if they cannot be used."""
         for path in (self._folder / name for name in PLACES):
             try:
                 path.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class DropFolder:
         found: dict[str, os.stat_result] = {}
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):  # renamed since, or deleted
+                with suppress(FileNotFoundError):  # it was renamed or deleted since
                     found[entry.name] = entry.stat(follow_symlinks=False)
         self._watched = {p: w for p, w in self._watched.items() if p.parent != self._folder or p.name in found}
         visible = [self._folder / name for name in found if _is_visible(name) and name not in PLACES]
@@ -96,7 +96,7 @@ class DropFolder:
                 self._take(name, state)
 
     def taken(self) -> list[Path]:
-        """The files in `taken/` that this source took, now or before; others are left alone, and that is said."""
+        """The files in `taken/` that this source took, now or earlier; other files are left there, with a warning."""
         own: list[Path] = []
         others: list[Path] = []
         for path in sorted((self._folder / "taken").iterdir()):
@@ -106,7 +106,7 @@ class DropFolder:
         return own
 
     def state(self, path: Path) -> State | None:
-        """How the file was when it was complete; None: it is not yet, wait."""
+        """The file's state when it was complete; None if it is not complete yet."""
         if path not in self._states:
             state = state_of(path.lstat())
             if not self._complete(path, state):
@@ -115,12 +115,12 @@ class DropFolder:
         return self._states[path]
 
     def wait_again(self, path: Path) -> None:
-        """The file has changed before anything of it was published: it has to be complete anew."""
+        """Wait for the file to be complete again: it changed before any of it was published."""
         self._states.pop(path, None)
         self._complete(path, state_of(path.lstat()))
 
     def move(self, path: Path, place: str, state: State | None) -> None:
-        """Move the file out of `taken/`; one that was published is looked at for some time more."""
+        """Move the file out of `taken/`; a published one is watched for some time after that."""
         target = self._folder / place / path.name
         path.rename(target)
         self._states.pop(path, None)
@@ -128,11 +128,11 @@ class DropFolder:
             self._published[target] = state, self._monotonic()
 
     def changed_after_publication(self) -> Iterator[Path]:
-        """Files in `done/` that someone has written to since they were published, each once."""
+        """Files in `done/` to which someone has written since they were published, each once."""
         for path, (state, since) in list(self._published.items()):
             try:
                 changed = state_of(path.lstat()) != state
-            except FileNotFoundError:  # archived
+            except FileNotFoundError:  # it was archived
                 del self._published[path]
                 continue
             if changed or self._monotonic() - since >= LOOK_AFTER_S:
@@ -141,18 +141,18 @@ class DropFolder:
                 yield path
 
     def example(self) -> Path | None:
-        """A file of the pattern: one that waits, or else the one that was published last."""
+        """A file that matches the pattern: one that waits, or else the one published last."""
         folders = (self._folder, self._folder / "done")
         waiting, done = (sorted(path.iterdir()) if path.is_dir() else [] for path in folders)
         files = (path for path in (*waiting, *reversed(done)) if _is_visible(path.name) and not path.is_symlink())
         return next((path for path in files if self._matches(path) and path.is_file()), None)
 
     def names(self, *places: str) -> set[str]:
-        """The names of all files in those of the folders."""
+        """The names of all files in these folders."""
         return {path.name for place in places for path in (self._folder / place).iterdir()}
 
     def _matches(self, path: Path) -> bool:
-        """Whether the pattern allows the name; of a file that was taken, the name before that."""
+        """Whether the name matches the pattern; for a file that was taken, the name it had before."""
         if path.parent == self._folder:
             return fnmatchcase(path.name, self._csv.pattern)
         stamped = _STAMPED.fullmatch(path.name)
@@ -188,13 +188,13 @@ class DropFolder:
                     return False
                 return long_quiet or _ends_with_a_line(file)
         except UnusableFileError:
-            return True  # to be refused
+            return True  # it will be refused
 
     def _take(self, name: str, state: State) -> None:
         stamp = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y%m%dT%H%M%S%f")
         names = (f"{stamp}-{number:03d}-{name}" for number in count())
         unused = next(n for n in names if not any((self._folder / place / n).exists() for place in PLACES))
-        # The marker first: one that outlived a kill would make the next file of that name complete at once.
+        # The marker goes first: if it outlived a kill, the next file of that name would count as complete at once.
         marker = self._folder / (name + MARKER)
         if not marker.is_dir():
             marker.unlink(missing_ok=True)
@@ -223,7 +223,7 @@ def state_of(status: os.stat_result) -> State:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The plain file of that name, never through a link; UnusableFileError if it is none."""
+    """Open the plain file of that name, never through a link; raises UnusableFileError if it is not one."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -240,12 +240,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def _is_being_written(file: BinaryIO) -> bool:
     """Whether some program has the file open for writing: Linux then refuses a lease for reading.
 
-    False also where the system cannot say: another user's file, a network drive.
+    Also False if the system cannot tell, for another user's file or on a network drive.
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
     try:
-        # In case that a writer comes while we have the lease: a signal that does nothing, in place of one that ends us.
+        # If a writer comes while we hold the lease, the system signals us: with a signal that does not end us.
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -256,5 +256,5 @@ def _is_being_written(file: BinaryIO) -> bool:
 
 def _ends_with_a_line(file: BinaryIO) -> bool:
     size = os.fstat(file.fileno()).st_size
-    file.seek(max(0, size - 4))  # the longest line end: in UTF-32, which can end with zero bytes
+    file.seek(max(0, size - 4))  # the longest line end is UTF-32's, which can end with zero bytes
     return file.read().rstrip(b"\0").endswith((b"\n", b"\r"))

@@ -1,7 +1,7 @@
-"""Converted records as Avro bodies: a schema compiled to plain functions, three times as fast as a general writer.
+"""Encodes converted records as Avro: compiles a schema to plain functions, three times as fast as a general writer.
 
-It takes records that `convert` made, so it checks nothing but what only shows here: text that is
-not Unicode. A property test holds it equal, byte for byte, to `exchange.schema.avro.encode`.
+It takes records that `convert` made, so it checks only what nothing checks before: text that is not Unicode. A property
+test holds it equal, byte for byte, to `exchange.schema.avro.encode`.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def _long(value: int) -> bytes:
 
 
 def encoder(schema: Schema) -> Callable[[Mapping[str, Any]], bytes]:
-    """A function that gives the Avro body of a record.
+    """A function that returns the Avro body of a record.
 
-    It raises `RowRejectedError`, naming the field, if a text is not valid Unicode.
+    It raises `RowRejectedError`, which names the field, if a text is not valid Unicode.
     """
     fields = [(field.name, _of(field.type)) for field in schema.type.fields]
 
@@ -56,7 +56,7 @@ def encoder(schema: Schema) -> Callable[[Mapping[str, Any]], bytes]:
             for name, of in fields:
                 parts.append(of(record[name]))
         except UnicodeEncodeError:
-            # The library's error holds the text itself.
+            # The library's error contains the text itself.
             raise RowRejectedError(f"{name}: text that is not valid Unicode") from None
         return b"".join(parts)
 
@@ -86,7 +86,7 @@ def _of(of: Type) -> Encode:
 
 
 def _union(branches: Sequence[Type]) -> Encode:
-    """Of null and one other type, as `convert` takes no others."""
+    """Encode a union of null and one other type; `convert` accepts no others."""
     null = next((_long(i) for i, branch in enumerate(branches) if branch.means == "null"), b"")
     head, of = next((_long(i), _of(branch)) for i, branch in enumerate(branches) if branch.means != "null")
     return lambda value: null if value is None else head + of(value)

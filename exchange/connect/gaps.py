@@ -19,14 +19,14 @@ from exchange.names import inbox_topic
 
 
 class NoSinkError(ConfigError):
-    """A connector has no sink for that subject, or there is no gap before it."""
+    """A connector has no sink for that subject, or the sink has no gap."""
 
     code = "no-sink"
     remedy = "name a subject of the connector's sinks"
 
 
 def open_gaps(cluster: Cluster, connector: Connector, home: Path, subject: str) -> tuple[Gap, ...]:
-    """Where the sink of that subject stands still until a person says how to go on."""
+    """The gaps at which the sink of that subject waits until a person says how to go on."""
     with closing(_table(cluster, connector, home, subject)) as table:
         return _gaps(cluster, inbox_topic(connector.config.department, subject), table)
 
@@ -41,7 +41,7 @@ def accept(
     reason: str,
     now: datetime,
 ) -> None:
-    """Let the sink go on behind these gaps; nothing is done where it moved meanwhile (OtherSinkError)."""
+    """Let the sink go on after these gaps; raises OtherSinkError, having done nothing, if the sink moved meanwhile."""
     with closing(_table(cluster, connector, home, subject)) as table:
         table.pass_over(gaps, person, reason, now)
 

@@ -1,4 +1,4 @@
-"""connector.yaml from disk: every mistake of its form at once, each with line, path and remedy."""
+"""Reads connector.yaml from disk; reports every mistake of form at once, with line, path and remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "connector.yaml"
 
 
 class ConnectorConfigError(ConfigError):
-    """A connector.yaml has mistakes; `problems` are all of them, by line."""
+    """A connector.yaml has mistakes; `problems` lists all of them, by line."""
 
     code = "connector-config"
     remedy = "correct each line that is named; `exchange connector check` checks the file"
@@ -31,7 +31,7 @@ class ConnectorConfigError(ConfigError):
 
 @dataclass(frozen=True)
 class Connector:
-    """A connector's folder and what its file says."""
+    """A connector's folder, and what its file says."""
 
     folder: Path
     config: ConnectorConfig
@@ -44,7 +44,7 @@ def departments(connectors: Path) -> list[str]:
 
 
 def load(connectors: Path, department: str) -> Connector:
-    """The connector of that department; ConnectorConfigError with every mistake of its form."""
+    """The connector of that department; raises ConnectorConfigError with every mistake of form."""
     path = connectors / department / FILE
     try:
         document = read(path.read_bytes())

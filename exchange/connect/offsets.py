@@ -1,4 +1,4 @@
-"""How far the sinks of a database have read their inboxes, and what they had to leave out: tables beside the rows."""
+"""How far the sinks of a database have read, and which deliveries they had to leave out: tables next to the rows."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from exchange.errors import TransientError
 from exchange.gap import Gap
 
 OFFSETS, TOPICS, GAPS = "exchange_offsets", "exchange_topics", "exchange_gaps"
-_making = threading.Lock()  # among the sinks of one connector: SQLite has none for that
-_MAKING = 0x65786368  # PostgreSQL's lock, among all connectors of a database
+_making = threading.Lock()  # between the sinks of one connector, because SQLite has no such lock
+_MAKING = 0x65786368  # PostgreSQL's lock, between all connectors of a database
 
 
 @contextmanager
 def making(engine: Engine) -> Iterator[Connection]:
-    """A transaction in which tables may be made: one at a time until its commit, as sinks of a database share some."""
+    """A transaction that may create tables; one at a time, because the sinks of a database share some of them."""
     is_sqlite = engine.dialect.name == "sqlite"
     with _making if is_sqlite else nullcontext(), engine.begin() as connection:
-        if not is_sqlite:  # a database that hangs holds up none of the others
+        if not is_sqlite:  # its lock is one per database, so that a database that hangs blocks no other
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
         yield connection
 
 
 class OtherSinkError(TransientError):
-    """Another process moved this sink's offsets: what was read here is to be read again from there."""
+    """Another process moved this sink's offsets: what was read here must be read again from there."""
 
     code = "other-sink"
     remedy = "see that only one connector of the department runs"
@@ -70,24 +70,24 @@ class Offsets:
         )
 
     def create(self, connection: Connection) -> None:
-        """Make the tables that are missing."""
+        """Create the tables that are missing."""
         for table in (self._offsets, self._topics, self._gaps):
             table.create(connection, checkfirst=True)
 
     def read(self, connection: Connection, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Where each partition is to be read from; 0 where nothing was yet."""
+        """The next offset to read in each partition; 0 if nothing was read yet."""
         known = sa.select(self._offsets.c.partition, self._offsets.c.next_offset)
         rows = connection.execute(known.where(self._offsets.c.topic == topic)).all()
         return dict.fromkeys(partitions, 0) | {row[0]: row[1] for row in rows}
 
     def topic_id(self, connection: Connection, topic: str, now: str) -> str:
-        """The id of the topic whose offsets these are; `now`, which is noted, where none was noted before."""
+        """The id of the topic to which these offsets belong; if none was noted before, `now` is noted and returned."""
         insert = self._insert(self._topics).values(topic=topic, topic_id=now)
         connection.execute(insert.on_conflict_do_nothing())
         return str(connection.scalar(sa.select(self._topics.c.topic_id).where(self._topics.c.topic == topic)))
 
     def move(self, connection: Connection, topic: str, partition: int, before: int, after: int) -> None:
-        """Go on at `after`; OtherSinkError where it is not at `before`."""
+        """Go on at `after`; raises OtherSinkError if the offset is not at `before`."""
         offsets = self._offsets
         if before == 0:
             start = self._insert(offsets).values(topic=topic, partition=partition, next_offset=0)
@@ -97,7 +97,7 @@ class Offsets:
             raise OtherSinkError(f"the offset of {topic}/{partition} was moved by another process")
 
     def pass_over(self, connection: Connection, gap: Gap, person: str, reason: str, now: datetime) -> None:
-        """Go on behind a gap, and note who accepted it; OtherSinkError where the sink is not at the gap."""
+        """Go on after a gap, and note who accepted it; raises OtherSinkError if the sink is not at the gap."""
         self.move(connection, gap.topic, gap.partition, gap.first, gap.next)
         here = self._topics.c.topic == gap.topic
         connection.execute(self._topics.update().where(here).values(topic_id=gap.topic_id))

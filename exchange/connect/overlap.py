@@ -1,4 +1,4 @@
-"""Parts of one connector that would get in each other's way: sources that share a folder, sinks that fill one table."""
+"""Parts of one connector that would disturb each other: sources that share a folder, sinks that share a table."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from exchange.errors import ConfigError
 from exchange.names import inbox_topic
 
 POSTGRESQL_PORT = "5432"
-IDENTIFIER_BYTES = 63  # of a PostgreSQL name; the rest is cut off without an error
+IDENTIFIER_BYTES = 63  # of a PostgreSQL name; PostgreSQL silently cuts off the rest
 Identity = tuple[int, int, tuple[str, ...]]
 
 
 def overlaps(connector: Connector, paths: Paths) -> list[Problem]:
-    """Every part that shares what it must have to itself, by line; from the file alone, no database is asked.
+    """Every part that shares what it must have to itself, by line. Reads only the file and asks no database.
 
-    Two sources may read one table, and a source the table of a sink: each has a cursor of its own.
-    What cannot be read (a reference, a password file) is passed over here: the part itself refuses it.
+    Two sources may read one table, and a source may read the table of a sink, because each has a cursor of its own.
+    What cannot be read (a reference, a password file) is ignored here: the part itself refuses it.
     """
     return sorted(_Overlaps(connector, paths).problems())
 
@@ -83,7 +83,7 @@ class _Overlaps:
         return None
 
     def _own_files(self) -> Iterator[Path]:
-        """What must not be taken for data: the file itself, passwords, code, SQLite's databases, reject files."""
+        """What must not be taken for data: the file itself, passwords, code, SQLite databases, reject files."""
         yield self._paths.folder / FILE
         parts: tuple[SourceConfig | SinkConfig, ...] = (*self._config.sources, *self._config.sinks)
         for part in parts:
@@ -110,13 +110,13 @@ class _Overlaps:
         if chosen is None:
             return None
         with suppress(ConfigError):
-            return database.url(Database(url=chosen.url), self._paths)  # which database it is, without its password
+            return database.url(Database(url=chosen.url), self._paths)  # which database it is; without its password
         return None
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Where a sink writes. Without a schema, that is for the database to choose, and may be any schema."""
+    """Where a sink writes. If no schema is given, the database chooses it, so it may be any."""
 
     schema: str | None
     name: str
@@ -139,7 +139,7 @@ def _is_sqlite(url: URL) -> bool:
 
 
 def _spelled(table: _Table) -> tuple[str | None, str]:
-    """Schema and name as the database tells them apart."""
+    """Schema and name in the form in which the database compares them."""
     assert table.url is not None
     if _is_sqlite(table.url):
         return table.schema and table.schema.casefold(), table.name.casefold()
@@ -147,7 +147,7 @@ def _spelled(table: _Table) -> tuple[str | None, str]:
 
 
 def _databases(url: URL) -> set[tuple[str, str, str]]:
-    """(address, port, name) of the PostgreSQL database that the URL leads to; this machine's address is ""."""
+    """(address, port, name) of the PostgreSQL databases to which the URL leads; this machine's address is ""."""
     arguments = {key: str(value) for key, value in url.get_dialect()().create_connect_args(url)[1].items()}
     hosts = arguments.get("host", "").split(",")
     ports = arguments.get("port", "").split(",")
@@ -170,7 +170,7 @@ def _addresses(host: str) -> set[str]:
 
 
 def _share(one: Path, other: Path) -> bool:
-    """Whether two drop folders are one, or one lies in a folder where the other keeps its files."""
+    """Whether two drop folders are the same, or one is inside a folder where the other keeps its files."""
     return _reaches(one, other) or _reaches(other, one)
 
 
@@ -181,9 +181,9 @@ def _reaches(one: Path, other: Path) -> bool:
 
 
 def identity(path: Path) -> Identity:
-    """What tells a file or folder from all others, however it is spelled, also before it is there.
+    """What distinguishes a file or folder from all others, however its path is written, even before it exists.
 
-    The nearest folder around it that is there (device and inode), and the names below it.
+    It is the nearest existing folder around it (device and inode) and the names below that.
     """
     real = Path(os.path.realpath(path))
     for known in (real, *real.parents):

@@ -1,8 +1,8 @@
-"""PostgreSQL as departments have it: values that Python cannot hold, any encoding, and servers that hang.
+"""PostgreSQL as departments have it: values that Python cannot hold, any encoding, servers that hang.
 
-psycopg gives up a whole result over one value such as `infinity`, a year before 1 or after 9999, or
-`24:00`. Here such a value arrives as `Unreadable`, which no field of a record takes, so that one row is
-rejected and the others flow.
+psycopg gives up a whole result because of one value such as `infinity`, a year before 1 or after 9999, or `24:00`.
+Here such a value arrives as `Unreadable`, which no field of a record accepts: that row is rejected, and the others
+flow.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from psycopg.types.string import StrDumper
 
 from exchange.connect.source import Unreadable
 
-# Types of which Python has less than PostgreSQL; arrays and ranges of them go through the same loaders.
+# Types that hold more in PostgreSQL than in Python; arrays and ranges of them use the same loaders.
 _WIDER = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb")
-LOCK_S = 15  # a table that somebody else has locked for so long is said to be locked
-ANSWER_SPARE_S = 30  # what a server may take over its own limit before it counts as hanging
+LOCK_S = 15  # a table that someone else has locked for this long is reported as locked
+ANSWER_SPARE_S = 30  # a server that takes this much longer than its own limit counts as hanging
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that is closed when the server does not answer for `answer_s`, as when it hangs or is cut off."""
+    """A connection that is closed if the server does not answer for `answer_s`: it hangs, or is cut off."""
 
     answer_s = 330.0
 
@@ -40,9 +40,9 @@ class Connection(psycopg.Connection[Any]):
 
 
 def parameters(given: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-    """How to connect: with limits for every statement, times in UTC and text in UTF-8, whatever the database's own is.
+    """Parameters for connecting: limits for every statement, times in UTC, text in UTF-8, whatever the database uses.
 
-    In UTC the cursor's times are always written the same way. What the URL asks for (`given`) stays.
+    In UTC, the cursor's times are always written in the same way. What the URL asks for (`given`) takes precedence.
     """
     options = f"-c timezone=UTC -c lock_timeout={LOCK_S}s -c statement_timeout={int(timeout_s * 1000)}"
     ours = {
@@ -57,7 +57,7 @@ def parameters(given: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
 
 
 def connect(arguments: Sequence[Any], given: Mapping[str, Any], timeout_s: float) -> Connection:
-    """A connection whose values all arrive."""
+    """A connection through which every value arrives, if need be as Unreadable."""
     connection = Connection.connect(*arguments, **given)
     connection.answer_s = timeout_s + ANSWER_SPARE_S
     for name in _WIDER:
@@ -72,7 +72,7 @@ def _tolerant(name: str, connection: Connection) -> type[_Tolerant]:
 
 
 class _Tolerant(Loader):
-    """What another loader makes of a value, or Unreadable where it cannot."""
+    """What another loader makes of a value, or Unreadable if it cannot load it."""
 
     inner: type[Any]
     kind: str
@@ -84,12 +84,12 @@ class _Tolerant(Loader):
     def load(self, data: Any) -> Any:
         try:
             return self._load(data)
-        except Exception:  # the driver's own and Python's: DataError, ValueError, OverflowError, RecursionError …
+        except Exception:  # the driver's or Python's: DataError, ValueError, OverflowError, RecursionError …
             return Unreadable(bytes(data).decode("utf-8", "surrogateescape"), self.kind)
 
 
 class _UnreadableDumper(StrDumper):
-    """An Unreadable as PostgreSQL wrote it, of a type that the server finds out."""
+    """Sends an Unreadable as PostgreSQL wrote it; the server works out its type."""
 
     oid = 0
 
@@ -98,6 +98,6 @@ class _UnreadableDumper(StrDumper):
 
 
 def stream(connection: Any, statement: str, values: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
-    """The rows of a query one by one, as they arrive; who stops early has not fetched the rest."""
+    """The rows of a query one by one, as they arrive; a caller that stops early does not fetch the rest."""
     with connection.cursor() as cursor:
         yield from cursor.stream(statement, values)

@@ -1,4 +1,4 @@
-"""One page of rows becomes one transaction: records, and the progress of their source."""
+"""Publishes a page of rows as one transaction: records, and the progress of their source."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from exchange.records.values import Values
 from exchange.schema import wire
 from exchange.schema.avro import Schema
 
-MAX_RECORD_BYTES = 900_000  # a batch with it stays below the broker's default message.max.bytes
+MAX_RECORD_BYTES = 900_000  # a batch with such a record stays below the broker's default message.max.bytes
 
 Transform = Callable[[Row], Row | None]
 
 
 @dataclass
 class Records:
-    """What a page's rows became: keys and values to publish, and (place, reason) of the rejected."""
+    """What became of a page's rows: keys and values to publish, and (place, reason) of the rejected ones."""
 
     keys: list[bytes | None]
     values: list[bytes | None]
@@ -39,7 +39,7 @@ class Records:
 
 
 class Encoder:
-    """Makes records of one subject out of rows; a row that does not fit is set aside with the reason."""
+    """Turns rows into records of one subject; a row that does not fit is rejected with the reason."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Encoder:
         self._transform = transform
 
     def encode(self, page: Page) -> Records:
-        """Every row in order: a record, or rejected, or skipped by the transform."""
+        """Process every row, in order: it becomes a record, is rejected, or is skipped by the transform."""
         records = Records([], [], [])
         for index, row in enumerate(page.rows):
             try:
@@ -72,7 +72,7 @@ class Encoder:
     def _record(self, row: Row | Bad) -> tuple[bytes | None, bytes] | None:
         if isinstance(row, Bad):
             raise RowRejectedError(row.reason)
-        if not isinstance(row, Mapping):  # out of a source of the department's own
+        if not isinstance(row, Mapping):  # it comes from a source that the department wrote
             raise RowRejectedError(f"{type(row).__name__}, not a mapping")
         if self._transform is not None:
             mapped = self._mapped(row)
@@ -94,7 +94,7 @@ class Encoder:
             if isinstance(mapped, Mapping):
                 return dict(mapped)
         except (Exception, SystemExit) as error:
-            # The department's own code: whatever it raises concerns this row. The message could quote it.
+            # This is the department's own code: whatever it raises concerns this row. Its message could quote the row.
             raise RowRejectedError(f"transform raised {type(error).__name__}") from error
         if mapped is not None:
             raise RowRejectedError(f"transform returned {type(mapped).__name__}, not a mapping")
@@ -102,7 +102,7 @@ class Encoder:
 
 
 class Publisher:
-    """Commits pages of one subject, each once, through a producer that the caller renews after a failure."""
+    """Commits pages of one subject, each exactly once; after a failure the caller renews the producer."""
 
     def __init__(
         self, subject: Subject, encoder: Encoder, rejects: RejectFile, *, clock: Callable[[], float] = time.time

@@ -1,4 +1,4 @@
-"""What a source selects from: its table, or the SELECT that its file gives, as people write it."""
+"""What a source selects from: its table, or the SELECT in its file, as people write it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError
 
-# What may hold anything: texts, names, PostgreSQL's $tag$ texts, comments. A quote without its end takes the rest.
+# Tokens that may contain anything: texts, names, PostgreSQL's $tag$ texts, comments. An unclosed quote takes the rest.
 _PART = re.compile(
     r"""(?P<comment>--[^\n]*|/\*)
     |   [eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)
@@ -29,7 +29,7 @@ _PART = re.compile(
 
 
 def origin(config: SourceConfig, names: Sequence[str]) -> FromClause:
-    """The table or query with those columns, as something to select from."""
+    """The table or query with these columns, as something to select from."""
     if config.query is not None:
         return text(_literal(one_select(config.query))).columns(*(column(name) for name in names)).subquery("origin")
     assert config.table is not None
@@ -38,7 +38,7 @@ def origin(config: SourceConfig, names: Sequence[str]) -> FromClause:
 
 
 def columns_of(engine: Engine, config: SourceConfig) -> list[str]:
-    """The columns that the table or query has; DatabaseConfigError where two have one name."""
+    """The columns of the table or query; raises DatabaseConfigError if two have one name."""
     query = select(text("*")).select_from(origin(config, ())).limit(0)
     with engine.connect() as connection:
         names = list(connection.execute(query).keys())
@@ -48,7 +48,7 @@ def columns_of(engine: Engine, config: SourceConfig) -> list[str]:
 
 
 def one_select(query: str) -> str:
-    r"""The query without comments, and without the semicolons at its end; DatabaseConfigError where it is not one.
+    r"""The query without comments and final semicolons; raises DatabaseConfigError if it is not one statement.
 
     >>> one_select("SELECT ':a; --' AS b, 1::int -- done\n ; ;\n-- really")
     "SELECT ':a; --' AS b, 1::int"
@@ -80,7 +80,7 @@ def one_select(query: str) -> str:
 
 
 def _end_of_comment(query: str, at: int) -> int:
-    """Where a comment ends whose `/*` ends at `at`; they nest, as in PostgreSQL."""
+    """The end of a comment whose `/*` ends at `at`; comments nest, as in PostgreSQL."""
     depth = 1
     for mark in re.compile(r"/\*|\*/").finditer(query, at):
         depth += 1 if mark[0] == "/*" else -1
@@ -90,5 +90,5 @@ def _end_of_comment(query: str, at: int) -> int:
 
 
 def _literal(sql: str) -> str:
-    """The SQL so that SQLAlchemy takes no `:word` of it for a parameter."""
+    """The SQL, escaped so that SQLAlchemy takes no `:word` in it for a parameter."""
     return sql.replace(":", r"\:")

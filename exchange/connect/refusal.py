@@ -1,4 +1,4 @@
-"""Whether a database refuses one record, and why, in words that hold no value of it."""
+"""Whether and why a database refuses a single record, in words that contain no value of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sqlalchemy.exc import DBAPIError
 
-# What a driver raises for a record; those that are no DBAPIError come from encoding a value for the wire.
+# What drivers raise for a record; an error that is not a DBAPIError comes from encoding a value for the wire.
 RAISED = (DBAPIError, UnicodeEncodeError)
 
 _ENCODING = "a character that the database's encoding lacks"
@@ -27,7 +27,7 @@ _POSTGRESQL: Mapping[str, str] = {
     "23P01": "an exclusion constraint of the table",
     "54000": "a value longer than an index can hold",
 }
-# Whole classes: values, constraints, limits, PL/pgSQL's own errors.
+# Whole classes: values, constraints, limits, errors of PL/pgSQL.
 _CLASSES: Mapping[str, str] = {
     "22": "a value that its column does not take",
     "23": "a constraint of the table",
@@ -50,10 +50,10 @@ _SQLITE: Mapping[str, str] = {
 
 
 def reason(error: Exception) -> str | None:
-    """Why this record cannot be stored; None if the error is about more than a record, such as the table or a lock.
+    """Why this record cannot be stored; None if the error concerns more than one record, such as the table or a lock.
 
-    Sorted by SQLSTATE and by SQLite's result codes; the driver's own text can quote the record. Codes that
-    PostgreSQL leaves to users are those of triggers.
+    Decided by SQLSTATE and SQLite's result codes, because the driver's own text can quote the record. Codes that
+    PostgreSQL leaves to users come from triggers.
     """
     if isinstance(error, UnicodeEncodeError):
         return f"the database refuses it: {_ENCODING}"
@@ -74,7 +74,7 @@ def _sqlite(origin: sqlite3.Error) -> str | None:
 
 
 def _is_users(state: str) -> bool:
-    """Classes from 5 and I on are not the standard's; of those, PostgreSQL has taken these."""
+    """Whether the class is free for users: it begins with 5 to 9 or I to Z, and PostgreSQL does not use it itself."""
     return state[0] in "56789IJKLMNOPQRSTUVWXYZ" and state[:2] not in ("53", "54", "55", "57", "58", "XX")
 
 
@@ -82,5 +82,5 @@ def _named(origin: object, state: str) -> str:
     """The SQLSTATE, with the constraint and column that the server names for its own errors."""
     diagnosis = getattr(origin, "diag", None)
     names = (getattr(diagnosis, f"{kind}_name", None) for kind in ("constraint", "column"))
-    # A trigger can put anything there.
+    # A trigger can put any text there.
     return ", ".join([state, *(name for name in names if name)]) if state[:2] == "23" else state

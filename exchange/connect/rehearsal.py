@@ -1,4 +1,4 @@
-"""What a sink would do to its database, done and undone, so that `check` finds what would stop `run`."""
+"""Does to a database what a sink would do, and undoes it, so that `check` finds what would stop `run`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from exchange.schema.avro import Schema
 
 
 class Rehearsal:
-    """Stands in for an engine: all that is done with it is one transaction, which `dispose` undoes."""
+    """Takes the place of an engine: all that is done with it is one transaction, which `dispose` undoes."""
 
     def __init__(self, engine: Engine) -> None:
         self.dialect = engine.dialect
@@ -31,7 +31,7 @@ class Rehearsal:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """The one connection; what fails in the block is undone at once."""
+        """The one connection; if the block fails, what it did is undone at once."""
         if self._connection is None:
             self._connection = self._engine.connect()
             self._connection.begin()
@@ -41,16 +41,16 @@ class Rehearsal:
     connect = begin
 
     def dispose(self) -> None:
-        """Undo all of it."""
+        """Undo everything."""
         if self._connection is not None:
             self._connection.close()
         self._engine.dispose()
 
 
 def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, entity: str, delivered: Schema) -> None:
-    """Make the table or extend it, note offsets, and ask for every right of a sink; leave no trace.
+    """Create or extend the table, note offsets, and exercise every right that a sink needs; leave no trace.
 
-    Raises what `run` would raise. A SQLite file that is not there is not made: its folder is looked at.
+    Raises what `run` would raise. A SQLite file that does not exist is not created; only its folder is checked.
     """
     engine: Any = Rehearsal(_engine(where, paths))
     table = SinkTable(engine, config.table_name, config.key, entity)
@@ -65,7 +65,7 @@ def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, enti
 
 
 def _write_nothing(connection: Connection, config: SinkConfig, delivered: Schema) -> None:
-    """The statements of a sink, for no row: they need the same rights, columns and unique index."""
+    """Run a sink's statements for no row: they need the same rights, columns and unique index."""
     schema, _, name = config.table_name.rpartition(".")
     columns = [*delivered.fields, *PLACE, TIME, REPLAY]
     target = sa.table(name, *(sa.column(c) for c in columns), schema=schema or None)
@@ -88,7 +88,7 @@ def _engine(where: Database, paths: Paths) -> Engine:
         where = Database(url="sqlite://")
     made = database.engine(where, paths)
 
-    # Python's driver would begin a transaction with the first INSERT only, and not for a table that is made.
+    # By default, Python's driver begins a transaction only with the first INSERT, not when a table is created.
     @event.listens_for(made, "connect")
     def _by_hand(connection: Any, _record: object) -> None:
         connection.isolation_level = None

@@ -1,4 +1,4 @@
-"""The reject file: rows that were not published, each with its place and the reason, never its content."""
+"""The reject file: rows that were not published, each with its place and the reason, never with its content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exchange.errors import TransientError
 
 
 class RejectFileError(TransientError):
-    """The reject file cannot be written, so nothing may be passed over."""
+    """The reject file cannot be written, so no row may be skipped."""
 
     code = "reject-file"
     remedy = "make room, or let the connector's user write in its folder"
@@ -22,15 +22,15 @@ class RejectFileError(TransientError):
 class RejectFile:
     """One JSON object per line: `time`, `place`, `reason`.
 
-    Written before the page is committed: after a kill the same place can stand there twice. A line that a kill
-    or a full disk cut short stays alone.
+    It is written before the page is committed, so after a kill the same place can appear twice. A line that a kill or a
+    full disk cut short is kept apart from the next one.
     """
 
     def __init__(self, home: Path, subject: str) -> None:
         self.path = home / "rejects" / f"{subject}.jsonl"
 
     def write(self, rejected: Sequence[tuple[str, str]], now: datetime | None = None) -> None:
-        """Append (place, reason) pairs and see them on the disk."""
+        """Append (place, reason) pairs and wait until they are on the disk."""
         stamp = (now or datetime.now(UTC)).isoformat(timespec="seconds")
         lines = [
             json.dumps({"time": stamp, "place": place, "reason": reason}, ensure_ascii=False) + "\n"

@@ -1,8 +1,8 @@
-"""Values made less exact where contract and connector.yaml both say so; `coerce` then takes them as they are.
+"""Rounds values if contract and connector.yaml both say so; `coerce` then accepts them.
 
-Decimals are rounded half away from zero, as PostgreSQL's `round` does: 2.5 → 3, -2.5 → -3. Times are cut
-off, so towards the past: 08:00:00.9999 → 08:00:00.999, also before 1970. What is not of the kind is
-left for `coerce` to reject.
+Decimals are rounded half away from zero, as PostgreSQL's `round` does: 2.5 → 3, -2.5 → -3. Times are cut off, that is,
+rounded to the past: 08:00:00.9999 → 08:00:00.999, even before 1970. Values of other kinds are left for `coerce` to
+reject.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from exchange.schema.types import Field
 
 _STEP_US = {"micros": 1, "millis": 1_000, "seconds": 1_000_000}
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
-# How `coerce` says that a value has more than its field holds.
+# How `coerce` says that a value has more than its field can hold.
 _LOSSES = re.compile(r"finer than a|has more than \d+ decimals|not an exact decimal|datetime where a date is due")
 
 
 class UndeclaredLossError(ConfigError):
-    """A connector would round values of which the contract does not say so."""
+    """A connector would round values although the contract does not say so."""
 
     code = "undeclared-loss"
     remedy = "have `rounded` put to the subject in topics.yaml and applied"
 
 
 def declared(rounding: Mapping[str, Rounding], subject: Subject, schema: Schema) -> None:
-    """UndeclaredLossError where a field cannot be rounded so, or the contract's `rounded` does not say the same."""
+    """Raise UndeclaredLossError if a field cannot be rounded so, or the contract's `rounded` does not say the same."""
     for name, how in rounding.items():
         if name not in schema.fields:
             raise UndeclaredLossError(f"round: the schema has no field {name}", remedy="correct the field's name")
@@ -51,7 +51,7 @@ def declared(rounding: Mapping[str, Rounding], subject: Subject, schema: Schema)
 
 
 def proposal(schema: Schema, reasons: list[str]) -> dict[str, Rounding]:
-    """The rounding that would let rows pass which were rejected for these reasons; empty where none would."""
+    """The rounding that would let rows pass that were rejected for these reasons; empty if there is none."""
     found: dict[str, Rounding] = {}
     for reason in reasons:
         name, _, why = reason.partition(": ")

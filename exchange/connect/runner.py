@@ -1,4 +1,4 @@
-"""All sources and sinks of one department, put together from its file and the contract, and run."""
+"""Puts all sources and sinks of one department together, from its file and the contract, and runs them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STOP_S = 20.0
 
 
 class NotInContractError(ConfigError):
-    """A connector names something that the contract in force does not give it."""
+    """A connector names something that the contract in force does not give its department."""
 
     code = "not-in-contract"
     remedy = "correct the connector's `subject`, or the contract, and apply"
@@ -41,26 +41,26 @@ class NotInContractError(ConfigError):
 
 @dataclass(frozen=True)
 class RunningConnector:
-    """The workers of a connector that was started; `stop` is shared by all of them."""
+    """The workers of a connector that was started; all of them share `stop`."""
 
     workers: tuple[Worker, ...]
     stop: threading.Event
 
     def health(self) -> metrics.Health:
-        """Not well while any worker is failing."""
+        """Healthy unless a worker is failing."""
         states = {f"{w.kind} {w.subject}": w.state() for w in self.workers}
         failing = {metrics.Part(w.kind, w.subject): w.error is not None for w in self.workers}
         return metrics.Health(ok=not any(failing.values()), facts=states, failing=failing)
 
     def wait(self, *, until_idle: bool) -> None:
-        """Return when stopped, or (`until_idle`) when nothing is left to do; raise what a worker ended with."""
+        """Return when stopped, or (`until_idle`) when nothing is left to do; raise what ended a worker."""
         while not self.stop.wait(WATCH_S):
             ended = [w for w in self.workers if not w.is_alive()]
             if len(ended) == len(self.workers) or (until_idle and all(w.idle or w in ended for w in self.workers)):
                 self.stop.set()
         deadline = time.monotonic() + STOP_S
         for worker in self.workers:
-            # One that hangs in its database ends with the process, which is as safe as a kill.
+            # A worker that hangs in its database ends with the process, which is as safe as a kill.
             worker.join(max(0.0, deadline - time.monotonic()))
         for worker in self.workers:
             if worker.ended_with is not None:
@@ -70,10 +70,10 @@ class RunningConnector:
 def start(
     cluster: Cluster, connector: Connector, home: Path, stop: threading.Event, *, until_idle: bool = False
 ) -> RunningConnector:
-    """Start every source and sink in a thread of its own; ConfigError where one cannot be put together.
+    """Start every source and sink in a thread of its own; raises ConfigError if one cannot be put together.
 
-    A worker that fails begins again, and does not disturb the others. With `until_idle` it gives up
-    where waiting cannot mend the failure.
+    A worker that fails starts again and does not disturb the others. With `until_idle`, it gives up if waiting cannot
+    help.
     """
     if problems := overlaps(connector, Paths(connector.folder, home)):
         raise ConnectorConfigError(str(connector.folder / FILE), problems)
@@ -112,7 +112,7 @@ class _Workers:
         encoder = self._parts.encoder(config, subject, writers[-1], schema)
         publisher = Publisher(subject, encoder, RejectFile(self._home, subject.id))
         make = partial(self._parts.source, config, schema)
-        make().close()  # refuses now what could not work later
+        make().close()  # if it could not work later, refuse it now
         return SourceWorker(
             self._cluster, publisher, make, subject.owner, subject.id, config.poll_s, stop, patient=patient
         )
@@ -140,6 +140,6 @@ class _Workers:
         return SinkWorker(make, self._department, subject.id, stop, patient=patient)
 
     def _delivered(self, subject: str, epoch: Epoch) -> int | None:
-        """The id of the schema that the subject's records are delivered with under that epoch; None without a grant."""
+        """The schema id with which the subject's records are delivered under that epoch; None without a grant."""
         grant = delivering(epoch.contract, subject, self._department, datetime.now(UTC))
         return epoch.views.get(grant.id, epoch.writers[subject][-1]) if grant else None

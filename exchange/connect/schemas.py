@@ -1,4 +1,4 @@
-"""The schema of any id that a record carries, read from the registry's topic when it is first met."""
+"""Finds the schema of any id that a record carries; reads the registry's topic when an id is first met."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UnknownSchemaError(RecordError):
 
 
 class Schemas:
-    """Schemas by id; `known` are those that the contract's epoch brings along."""
+    """Schemas by id; `known` are those that the contract's epoch contains."""
 
     def __init__(self, cluster: Cluster, known: Mapping[int, str]) -> None:
         self._cluster = cluster
@@ -28,7 +28,7 @@ class Schemas:
         self._unknown: set[int] = set()
 
     def of(self, schema_id: int) -> Schema:
-        """The schema of that id; UnknownSchemaError where the registry does not have it either."""
+        """The schema with that id; raises UnknownSchemaError if the registry does not have it either."""
         if schema_id not in self._schemas and schema_id not in self._unknown:
             registry = Registry.read((r.key, r.value, r.offset) for r in read_all(self._cluster, SCHEMAS_TOPIC))
             try:

@@ -1,4 +1,4 @@
-"""Records out of an inbox into the reader's database, each exactly once."""
+"""Takes records from an inbox into the reader's database, each exactly once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 
 _log = logging.getLogger("exchange.connect")
-IDLE_MS = 250  # that a fetch may wait at the broker: a department has many inboxes, and most are quiet
+IDLE_MS = 250  # how long a fetch may wait at the broker: a department has many inboxes, and most are quiet
 
 
 class Sink:
     """Reads one inbox from where the database says, and writes rows and offsets together.
 
-    `delivered` reads which schema records have by the newest contract: the table is made by it before the
-    first one arrives. `schema_of` finds the schema of any id. After a failure make a new sink.
+    `delivered` returns the schema of records under the newest contract, by which the table is created before the first
+    record arrives. `schema_of` finds the schema of any id. After a failure, make a new sink.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Sink:
         try:
             self._read(range(subject.topic.partitions))
             if is_new and any(self._next.values()):
-                # Nothing is wrong with it: that is how one goes on with a table of another name.
+                # This is no mistake: people go on like this, with a table of another name.
                 _log.warning(
                     "the sink's table was not there and is made: it gets what comes from now on; the rest comes with "
                     "exchange grant replay --again",
@@ -66,7 +66,7 @@ class Sink:
             raise
 
     def _read(self, partitions: Iterable[int]) -> None:
-        """Read these partitions, and all others that the inbox has: somebody may give it more at any time."""
+        """Read these partitions, and all others of the inbox: someone may add partitions at any time."""
         there = self._next.keys() | {*partitions, *self._consumer.partitions(self._topic)}
         if there > self._next.keys():
             self._next = self._table.offsets(self._topic, there)
@@ -75,9 +75,9 @@ class Sink:
             self._consumer.assign(places, {self._topic: self._table.topic_id(self._topic, now)} if now else {})
 
     def step(self, timeout_s: float) -> tuple[int, int]:
-        """Take in what one poll gives; return how many records were applied and rejected.
+        """Take in what one poll returns; return how many records were applied and rejected.
 
-        GapError where deliveries are no longer kept that were not taken in: a person says how to go on.
+        Raises GapError if Kafka deleted deliveries before they were taken in: a person says how to go on.
         """
         self._read(())
         changes: list[RowChange] = []
@@ -90,7 +90,7 @@ class Sink:
                 except RecordError as error:
                     rejected.append((self._place(record.partition, record.offset), error.message))
         for (_, partition), (at, _) in self._consumer.positions().items():
-            if at > self._next[partition]:  # markers behind the last record included
+            if at > self._next[partition]:  # with the markers after the last record
                 moved[partition] = (self._next[partition], at)
         if not moved:
             return 0, 0
@@ -127,9 +127,9 @@ class Sink:
         return self._table.upsert(known, avro.decode(known, body), origin)
 
     def _fitting(self, schema: Schema) -> Schema | TableMismatchError:
-        """The schema, with the table grown for it; or, if only what is delivered now goes with it, why this does not.
+        """The schema, with the table extended for it; if the table fits only what is delivered now, the reason why.
 
-        TableMismatchError if that does not go with the table, either.
+        Raises TableMismatchError if the table does not fit what is delivered now either.
         """
         try:
             self._table.fit(schema)
@@ -139,22 +139,22 @@ class Sink:
         return schema
 
     def lag(self) -> int | None:
-        """How many offsets are still to be read; None where the broker has not yet said where the ends are."""
+        """How many offsets are still to be read; None if the broker has not yet said where the partitions end."""
         positions = self._consumer.positions()
         if len(positions) < len(self._next):
             return None
         return sum(max(0, end - at) for at, end in positions.values())
 
     def close(self) -> None:
-        """Disconnect from both sides."""
+        """Disconnect from Kafka and the database."""
         self._table.close()
         self._consumer.close()
 
 
 def _replay(record: Record) -> str | None:
-    """The replay that delivered the record, as the router marked it; None: the live flow.
+    """The replay that delivered the record, as the router marked it; None for the live flow.
 
-    A publisher can write that header, too: what is no id of a replay is none.
+    A publisher can write that header too, so a value that cannot be a replay's id is ignored.
     """
     marks = [value.decode(errors="replace") for name, value in record.headers if name == REPLAY_HEADER and value]
     return marks[-1] if marks and re.fullmatch(REPLAY_ID, marks[-1]) else None

@@ -1,4 +1,4 @@
-"""The layout of a sink's table: made, grown, and checked whether it can take what is delivered: names, types, key."""
+"""Creates and extends a sink's table, and checks that its names, types and key can hold what is delivered."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ REMEDY = (
 
 
 class TableMismatchError(ConfigError):
-    """A sink's table has columns or a key that do not go with what is delivered."""
+    """A sink's table has columns or a key that do not fit what is delivered."""
 
     code = "table-mismatch"
     remedy = "change the table, or name another `table` for the sink"
 
 
 class TableChangedError(TransientError):
-    """A sink's table is not as it was when the sink looked at it: the sink begins again, and looks anew."""
+    """A sink's table is not as the sink last saw it; the sink starts again and looks at it anew."""
 
     code = "table-changed"
     remedy = "the sink looks at the table anew, and goes on or says why not"
@@ -40,9 +40,9 @@ class TableChangedError(TransientError):
 
 @dataclass(frozen=True)
 class Layout:
-    """A table as it is in the database: column types, unique keys, and columns that every row must be given.
+    """A table as it is in the database: column types, unique keys, and columns that every row must fill.
 
-    SQLite tells names apart without regard to case: there they are in small letters.
+    SQLite compares names without regard to case, so for SQLite they are in small letters here.
     """
 
     is_sqlite: bool
@@ -52,20 +52,20 @@ class Layout:
     required: frozenset[str]
 
     def name(self, name: str) -> str:
-        """The form of a column's name by which this database compares it."""
+        """The form of a column's name in which this database compares it."""
         return name.lower() if self.is_sqlite else name
 
     def type_of(self, name: str) -> Type:
-        """The type of that column; KeyError where there is none."""
+        """The type of that column; raises KeyError if there is none."""
         return self.columns[self.name(name)]
 
     def missing(self, names: Collection[str]) -> list[str]:
-        """Those of the names that no column has."""
+        """Those of the names for which there is no column."""
         return [name for name in names if self.name(name) not in self.columns]
 
 
 def read(connection: Connection, table: str, schema: str | None) -> Layout | None:
-    """The layout of that table; None where there is none."""
+    """The layout of that table; None if it does not exist."""
     there = sa.inspect(connection)
     if not there.has_table(table, schema):
         return None
@@ -91,7 +91,7 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
 
 
 def state(connection: Connection, table: str, schema: str | None) -> str:
-    """What is another once the table's columns or their types are, or it is another table; empty if there is none."""
+    """A text that changes when the table, its columns or their types change; empty if there is no table."""
     quoted = connection.dialect.identifier_preparer
     if connection.dialect.name == "sqlite":
         master = f"{quoted.quote(schema)}.sqlite_master" if schema else "sqlite_master"
@@ -111,7 +111,7 @@ _POSTGRESQL_STATE = sa.text(
 def create(
     connection: Connection, table: str, schema: str | None, fields: Mapping[str, Field], key: Sequence[str]
 ) -> None:
-    """Make the table for these fields; its primary key is `key`, or else the record's place."""
+    """Create the table for these fields; its primary key is `key`, or else the record's place."""
     is_sqlite, primary = connection.dialect.name == "sqlite", key or PLACE
 
     def column(name: str, of_type: Type) -> sa.Column[Any]:
@@ -125,7 +125,7 @@ def create(
 
 
 def grow(connection: Connection, table: str, schema: str | None, layout: Layout, fields: Mapping[str, Field]) -> None:
-    """Add the columns that the table does not have yet."""
+    """Add the columns that the table lacks."""
     quoted = connection.dialect.identifier_preparer.format_table(sa.Table(table, sa.MetaData(schema=schema)))
     types = OWN | {name: column_type(field, is_sqlite=layout.is_sqlite) for name, field in fields.items()}
     for name in layout.missing(types):
@@ -134,7 +134,7 @@ def grow(connection: Connection, table: str, schema: str | None, layout: Layout,
 
 
 def check_names(table: str, fields: Collection[str], *, is_sqlite: bool) -> None:
-    """TableMismatchError where the database cannot have a column for each of these fields."""
+    """Raise TableMismatchError if the database cannot have a column for each of these fields."""
     faults = []
     known: dict[str, str] = {name: f"the sink's own {name}" for name in OWN}
     for field in fields:
@@ -150,7 +150,7 @@ def check_names(table: str, fields: Collection[str], *, is_sqlite: bool) -> None
 
 
 def check(table: str, layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> None:
-    """TableMismatchError that names each column and key of the table that would have to be another."""
+    """Raise TableMismatchError, naming each column and key that would have to be different, if there are any."""
     if absent := layout.missing((*PLACE, *key)):
         raise TableMismatchError(
             f"{table} has no column {', '.join(absent)}: it is no sink's table, or one with another key", remedy=REMEDY
@@ -181,17 +181,17 @@ def _delivered(field: Field) -> str:
 
 def _required(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:
     given = {layout.name(name) for name in (*fields, *OWN)}
-    numbered = layout.primary if layout.is_sqlite else frozenset()  # SQLite fills in an integer key
+    numbered = layout.primary if layout.is_sqlite else frozenset()  # SQLite fills an integer key by itself
     for name in sorted(layout.required - given - numbered):
         yield f"column {name} must not be null and has no default, but is not delivered"
 
 
 def _key(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> Iterator[str]:
-    """With a key some unique index has to be of just these columns; and no primary key may stand in the way."""
+    """Report a missing unique index on exactly the key's columns, and a primary key that is in the way."""
     wanted, place = frozenset(map(layout.name, key or PLACE)), frozenset(PLACE)
     needed = f"`key: [{', '.join(key)}]`" if key else "a sink without `key`"
     there = f"its primary key is ({_columns(layout.primary)})" if layout.primary else "it has no primary key"
-    # One of a column that is not delivered is the user's own numbering.
+    # A primary key with a column that is not delivered is the department's own numbering.
     is_ours = bool(layout.primary) and layout.primary <= {layout.name(name) for name in (*fields, *PLACE)}
     if is_ours and layout.primary != wanted and not (key and layout.primary == place):
         yield f"{there}, and {needed} needs ({_columns(wanted)})"

@@ -1,12 +1,12 @@
-"""The table that a sink fills: made from the subject's schema, grown with it, moved on with the offsets.
+"""The table that a sink fills: created from the subject's schema, extended with it, written together with the offsets.
 
-Columns are the record's fields, all nullable but the key, and of the record that a row comes from
-`_partition` and `_offset`, its time `_time_ms` (null in rows from before there was that column) and the
-`_replay` that brought it (null: the live flow). `exchange_offsets` says, per topic and partition, what comes next.
+Its columns are the record's fields, all nullable except the key. Further columns describe the record from which a row
+comes: `_partition` and `_offset`, its time `_time_ms` (null in rows older than this column), and the `_replay` that
+delivered it (null: the live flow). `exchange_offsets` holds the next offset per topic and partition.
 
-Live records of one key come in order, so that the later one counts. One that a replay brings can be older
-than what is there: it replaces a row only where that is not newer by `_time_ms`, or came with the same replay
-(which goes in order), and does not bring back what was deleted since.
+Live records of one key come in order, so the later one counts. A record from a replay can be older than the row. It
+replaces the row only if that is not newer by `_time_ms`, or came with the same replay (which goes in order); and it
+does not bring back what was deleted since.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SinkTableError(CorruptionError):
 
 @dataclass(frozen=True)
 class RecordOrigin:
-    """The record that a change comes from: its place in the inbox, its time in ms, the replay that brought it."""
+    """The record from which a change comes: its place in the inbox, its time in ms, the replay that delivered it."""
 
     partition: int
     offset: int
@@ -54,7 +54,7 @@ class RecordOrigin:
 
 @dataclass(frozen=True)
 class RowChange:
-    """A row to write, as `SinkTable.upsert` made it, or (None) the entity whose rows go."""
+    """A row to write, made by `SinkTable.upsert`, or (None) an entity whose rows are deleted."""
 
     row: Mapping[str, Any] | None
     entity: Any
@@ -76,32 +76,32 @@ class SinkTable:
         self._entity = entity
         self._sqlite = engine.dialect.name == "sqlite"
         self._fields: dict[str, Field] = {}
-        self._state: str | None = None  # of the table, when it was looked at last
+        self._state: str | None = None  # of the table, when last seen
         self._adapters: dict[Schema, dict[str, Adapter]] = {}
         self._insert: Any = sqlite.insert if self._sqlite else postgresql.insert
         self._offsets = Offsets(self._schema, self._insert)
         self._deletions = Deletions(self._schema, self._insert)
 
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Where each partition is to be read from; 0 where nothing was yet."""
+        """The next offset to read in each partition; 0 if nothing was read yet."""
         with translated("read offsets"), making(self._engine) as connection:
             self._offsets.create(connection)
             self._deletions.create(connection)
             return self._offsets.read(connection, topic, partitions)
 
     def topic_id(self, topic: str, now: str) -> str:
-        """The id of the topic whose offsets those are; `now`, which is noted, where none was noted before."""
+        """The id of the topic to which these offsets belong; if none was noted before, `now` is noted and returned."""
         with translated("read offsets"), self._engine.begin() as connection:
             return self._offsets.topic_id(connection, topic, now)
 
     def pass_over(self, gaps: Iterable[Gap], person: str, reason: str, now: datetime) -> None:
-        """Go on behind these gaps, all or none; OtherSinkError where the sink is not at one of them any more."""
+        """Go on after these gaps, all or none; raises OtherSinkError if the sink is not at one of them any more."""
         with translated("move offsets"), self._engine.begin() as connection:
             for gap in gaps:
                 self._offsets.pass_over(connection, gap, person, reason, now)
 
     def examine(self, delivered: Schema) -> None:
-        """What `fit` would refuse because of the table, without a change to the database."""
+        """Raise what `fit` would raise because of the table, without changing the database."""
         sink_layout.check_names(self._name, delivered.fields, is_sqlite=self._sqlite)
         with translated(f"look at {self._name}"), self._engine.connect() as connection:
             layout = sink_layout.read(connection, self._name, self._schema)
@@ -109,10 +109,10 @@ class SinkTable:
                 sink_layout.check(self._name, layout, delivered.fields, self._key)
 
     def fit(self, schema: Schema) -> bool:
-        """Make the table, or add the columns of the schema that it does not have yet; return whether it was made.
+        """Create the table, or add columns of the schema that it lacks; return whether it was created.
 
-        TableMismatchError where a column or key that is there does not go with the schema; TableChangedError
-        where someone has changed the table since it was made fit for another one.
+        Raises TableMismatchError if an existing column or key does not fit the schema, and TableChangedError if someone
+        has changed the table since an earlier call.
         """
         missing = [name for name in self._key if name not in schema.fields]
         if missing:
@@ -140,7 +140,7 @@ class SinkTable:
         return is_new
 
     def upsert(self, schema: Schema, record: Mapping[str, Any], origin: RecordOrigin) -> RowChange:
-        """The change that writes this record of a schema that fits; UnstorableError if the database cannot hold it."""
+        """The change that writes this record, whose schema fits; UnstorableError if the database cannot hold it."""
         adapters = self._adapters[schema]
         row: dict[str, Any] = {}
         name = ""
@@ -156,7 +156,7 @@ class SinkTable:
         return RowChange(row | place | {TIME: origin.time_ms, REPLAY: origin.replay}, row.get(self._entity), origin)
 
     def delete(self, key: bytes, origin: RecordOrigin) -> RowChange:
-        """The change that removes the rows of the entity with that record key; UnstorableError where it is none."""
+        """The change that removes the rows of the entity with that record key; raises UnstorableError if it is none."""
         of_entity = next((each[self._entity] for each in self._adapters.values() if self._entity in each), None)
         if of_entity is None:
             raise UnstorableError("a tombstone, where the table has no column of the entity")
@@ -174,24 +174,24 @@ class SinkTable:
         moved: Mapping[int, tuple[int, int]],
         set_aside: Callable[[Refused], None],
     ) -> int:
-        """Take in the changes and move the offsets, partition → (from, to), in one transaction.
+        """Apply the changes and move the offsets, partition → (from, to), in one transaction.
 
-        Records that the database refuses are left out; return how many. `set_aside` gets them before the
-        commit: if it fails, nothing was done. OtherSinkError where the offsets are not at `from`: nothing was done.
+        Leaves out records that the database refuses; returns how many. `set_aside` gets them before the commit; if it
+        fails, nothing is done. Raises OtherSinkError, having done nothing, if the offsets are not at `from`.
         """
         with translated(f"write {self._name}"):
             try:
                 with self._moving(topic, moved) as connection:
                     self._write(connection, topic, changes)
                     self._end_deferral(connection)
-                    self._check_unchanged(connection)  # after the write, which lets nobody change the table any more
+                    self._check_unchanged(connection)  # after writing: from then on nobody can change the table
                     set_aside(())
                 return 0
             except refusal.RAISED as error:
                 if refusal.reason(error) is None:
                     raise
             with self._moving(topic, moved) as connection:
-                self._check_unchanged(connection)  # before any record is blamed for it
+                self._check_unchanged(connection)  # before any record is blamed
                 self._end_deferral(connection)
                 refused = self._write_accepted(connection, topic, changes)
                 self._check_unchanged(connection)
@@ -199,7 +199,7 @@ class SinkTable:
         return len(refused)
 
     def _check_unchanged(self, connection: Connection) -> None:
-        """TableMismatchError or TableChangedError where the table is not as it was when it was made fit."""
+        """Raise TableMismatchError or TableChangedError unless the table is as `fit` left it."""
         if sink_layout.state(connection, self._name, self._schema) == self._state:
             return
         layout = sink_layout.read(connection, self._name, self._schema)
@@ -215,7 +215,7 @@ class SinkTable:
             yield connection
 
     def _end_deferral(self, connection: Connection) -> None:
-        """Have the user's deferred constraints looked at now: at the commit no record could be set aside any more."""
+        """Have the department's deferred constraints checked now: at the commit it is too late to set records aside."""
         if not self._sqlite:
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
@@ -229,8 +229,8 @@ class SinkTable:
     def _write_accepted(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> Refused:
         """Write, in order, all changes that the database accepts; return the others.
 
-        What is refused as a whole is tried again in halves; what is accepted doubles the next part. So one bad
-        record costs few attempts, and many cost no more than two for each.
+        A part that is refused is tried again in halves; after a part is accepted, the next one is twice as long. So
+        one bad record costs few attempts, and many cost at most two each.
         """
         refused: list[tuple[RecordOrigin, str]] = []
         at, size = 0, max(1, len(changes) // 2)
@@ -248,7 +248,7 @@ class SinkTable:
         return refused
 
     def _attempt(self, connection: Connection, topic: str, part: Sequence[RowChange]) -> str | None:
-        """Write the changes, or none of them and return why the database refuses one."""
+        """Write all of these changes; if the database refuses one, write none of them and return the reason."""
         try:
             with connection.begin_nested():
                 self._write(connection, topic, part)
@@ -260,7 +260,7 @@ class SinkTable:
         return None
 
     def _check_new(self, connection: Connection, origin: RecordOrigin) -> None:
-        """SinkTableError where the record that the database refuses is one that the table holds already."""
+        """Raise SinkTableError if the record that the database refuses is in the table already."""
         if self._key:
             return
         target = sa.table(self._name, *(sa.column(name, sa.BigInteger) for name in PLACE), schema=self._schema)
@@ -270,7 +270,7 @@ class SinkTable:
             raise SinkTableError(f"{self._name} holds records that {OFFSETS} says are still to come")
 
     def _not_deleted(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> list[Mapping[str, Any]]:
-        """The rows to write: all of live records, of replayed ones those that were not deleted since."""
+        """The rows to write: all live ones; replayed ones only if they were not deleted since."""
         gone: Mapping[Any, int] = {}
         if run[0].origin.replay is not None:
             gone = self._deletions.times(connection, topic, {change.entity for change in run})
@@ -307,12 +307,12 @@ class SinkTable:
 
 
 def _may_replace(target: sa.TableClause, time_ms: Any, replay: str) -> sa.ColumnElement[bool]:
-    """Whether a row may give way to a record of that time, which that replay brings."""
+    """Whether a row may be replaced by a record of that time from that replay."""
     return sa.or_(target.c[REPLAY] == replay, target.c[TIME] <= time_ms)
 
 
 def _runs(changes: Sequence[RowChange]) -> list[list[RowChange]]:
-    """The changes in order, cut where a deletion follows an upsert, the fields differ or another flow begins."""
+    """The changes in order, cut where deletions and upserts alternate, the fields differ, or another flow begins."""
     runs: list[list[RowChange]] = []
     shape: Any = ()
     for change in changes:

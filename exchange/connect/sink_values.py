@@ -1,6 +1,6 @@
-"""How a field's values stand in a sink's column: its type, what other types keep them unchanged, and the conversion.
+"""How a sink stores a field's values: the column's type, other types that keep them unchanged, and the conversion.
 
-A value comes back from the database as it was delivered, or its record is rejected.
+A value comes back from the database exactly as it was delivered, or its record is rejected.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ _POSTGRESQL_TYPES: Mapping[str, tuple[type[Type], ...]] = {
     "instant": (sa.DateTime,),
     "local": (sa.DateTime,),
 }
-# Types that may round, cut or fill; of a domain SQLAlchemy does not tell to how many digits or characters.
+# Types that may round, cut or pad; for a domain, SQLAlchemy does not say how many digits or characters it allows.
 _LIMITED = (sa.Numeric, sa.DateTime, sa.Time, sa.VARCHAR, sa.CHAR)
 
 
 class UnstorableError(RecordError):
-    """A record has a value that the database has no room for."""
+    """A record has a value that the database cannot hold."""
 
     code = "unstorable"
     remedy = "widen the column, or name another `table` for the sink"
 
 
 def kind(field: Field) -> str:
-    """What a field's values are to a database."""
+    """The kind of a field's values, as far as databases are concerned."""
     match field.solid.means:
         case "array" | "map" | "record" | "union":
             return "json"
@@ -86,13 +86,13 @@ def kind(field: Field) -> str:
 
 
 def column_type(field: Field, *, is_sqlite: bool) -> Type:
-    """The type of a column that is made for the field.
+    """The type of a column that is created for the field.
 
-    SQLite has no decimals: up to 15 digits its numbers keep them, and sort and sum well; more are text.
+    SQLite has no decimals. Its numbers keep up to 15 digits, and sort and sum well; decimals with more digits are text.
     """
     match kind(field):
         case "decimal":
-            # Without limits, as a later schema may widen them.
+            # Without limits, because a later schema may widen them.
             return sa.Text() if is_sqlite and field.solid.precision > EXACT_DIGITS else sa.Numeric()
         case "date":
             return sa.Date()
@@ -114,24 +114,24 @@ def column_type(field: Field, *, is_sqlite: bool) -> Type:
 
 
 def type_name(column: Type, *, is_sqlite: bool) -> str:
-    """The type as it is written in SQL; SQLite's columns can have none."""
+    """The type as SQL writes it; SQLite's columns can have none."""
     if isinstance(column, sa.types.NullType):
         return "" if is_sqlite else "unknown"
     return str(column.compile(dialect=_SQLITE if is_sqlite else _POSTGRESQL))
 
 
 def keeps(field: Field, column: Type, *, is_sqlite: bool) -> bool:
-    """Whether a column of that type holds each value of the field unchanged, or refuses it."""
+    """Whether a column of that type keeps each value of the field unchanged, or refuses it."""
     if is_sqlite:
         return _affinity(column) in _AFFINITIES[kind(field)]
     if isinstance(column, postgresql.DOMAIN):
         column = column.data_type
         if isinstance(column, _LIMITED):
             return False
-    if type(column) is sa.String:  # `name`, which cuts text off
+    if type(column) is sa.String:  # the type `name`, which cuts text off
         return False
     match kind(field), column:
-        # PostgreSQL fills char(n) up with blanks, and rounds numbers to the column's scale.
+        # PostgreSQL pads char(n) with blanks, and rounds numbers to the column's scale.
         case (("text" | "json"), sa.CHAR()) | ("integer", sa.REAL()) | ("decimal", sa.Float()):
             return False
         case (("integer" | "decimal"), sa.Numeric()):
@@ -153,7 +153,7 @@ def _is_fine_enough(field: Field, column: Type) -> bool:
 
 
 def _affinity(column: Type) -> str:
-    """What SQLite makes of values in a column of that type: https://www.sqlite.org/datatype3.html, 3.1."""
+    """How SQLite treats values in a column of that type: https://www.sqlite.org/datatype3.html, 3.1."""
     name = type_name(column, is_sqlite=True).upper()
     for affinity, parts in (
         ("INTEGER", ("INT",)),
@@ -167,7 +167,7 @@ def _affinity(column: Type) -> str:
 
 
 def adapter(field: Field, column: Type, *, is_sqlite: bool) -> Adapter:
-    """A function that makes of a value what the driver stores unchanged in such a column; it raises UnstorableError."""
+    """A function that makes a value into what the driver stores unchanged in such a column; raises UnstorableError."""
     convert = _sqlite_adapter(field, column) if is_sqlite else _postgresql_adapter(field, column)
     return convert if convert is _same else lambda value: None if value is None else convert(value)
 
@@ -207,7 +207,7 @@ def _text(length: int | None) -> Adapter:
     def convert(value: str) -> str:
         if "\0" in value:
             raise UnstorableError("PostgreSQL cannot hold text with a zero character")
-        if length is not None and len(value) > length:  # it would cut blanks at the end off without a word
+        if length is not None and len(value) > length:  # PostgreSQL would silently cut off blanks at the end
             raise UnstorableError(f"text longer than the column's {length} characters")
         return value
 
@@ -241,7 +241,7 @@ def _number(value: Decimal) -> int | float:
 
 
 def _whole(value: int) -> int:
-    """In a column of doubles, such as one whose field was an integer before."""
+    """For a column of doubles, which may exist because the field was a double before."""
     if abs(value) > 1 << 53:
         raise UnstorableError("an integer of more than 53 bits, which a double does not keep")
     return value

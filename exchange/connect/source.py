@@ -1,7 +1,7 @@
-"""What a source is: it yields pages of rows, and says with each how far it has come.
+"""What a source is: it yields pages of rows and says with each page how far it has come.
 
-A department with an origin of its own (an API, a queue) subclasses `Source` and names the class
-in connector.yaml as `python: file.py:Class`; `exchange.connect.testing` checks it.
+A department with an origin of its own (an API, a queue) subclasses `Source` and names the class in connector.yaml as
+`python: file.py:Class`; `exchange.connect.testing` checks it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ Progress = Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class Bad:
-    """A row that cannot be read at all, with the reason; never with its content."""
+    """A row that cannot be read at all, with the reason, but never with its content."""
 
     reason: str
 
 
 class Unreadable:
-    """A value that a database holds and Python does not, such as PostgreSQL's `infinity` or a year before Christ.
+    """A value that a database can hold and Python cannot, such as PostgreSQL's `infinity` or a year before Christ.
 
-    No field of a record takes it, and it has no text, so that nobody publishes it by mistake. It sorts
-    as its database sorts it: `early`, before all that Python can hold, or else behind that.
+    No field of a record accepts it, and it has no text, so that nobody publishes it by mistake. It sorts as in its
+    database: before all that Python can hold if it is `early`, or else after that.
     """
 
     def __init__(self, stored: str, kind: str) -> None:
@@ -35,7 +35,7 @@ class Unreadable:
 
     @property
     def early(self) -> bool:
-        """Whether it is a day before all that Python can hold."""
+        """Whether it is before all that Python can hold."""
         return self.stored.startswith("-") or self.stored.endswith(" BC")
 
     def __str__(self) -> str:
@@ -53,11 +53,11 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Page:
-    """Rows that become one transaction, and the progress that is written in it.
+    """Rows that become one transaction, and the progress that is committed with them.
 
-    `places` names each row for the reject file (a line, a position; no personal data), by index.
-    `progress` changes the source's progress: a name and its new bytes, or None to forget it.
-    `oldest` is when the oldest of the rows was changed, as Unix time, where that is known.
+    `places` names each row for the reject file, by index (a line, a position; no personal data). `progress` changes the
+    source's progress: a name and its new bytes, or None to forget it. `oldest` is when the oldest of the rows was
+    changed, as Unix time, if that is known.
     """
 
     rows: Sequence[Row | Bad]
@@ -66,15 +66,15 @@ class Page:
     oldest: float | None = None
 
     def place(self, index: int) -> str:
-        """What the reject file says about where row `index` is."""
+        """The place of row `index`, for the reject file."""
         return self.places[index] if self.places else f"row {index} of the page"
 
 
 class Source(ABC):
     """Where the rows of one subject come from.
 
-    The runner calls `open` with the progress that was last committed, then `pages` again and again.
-    After any failure it makes a new object: nothing but the committed progress is remembered.
+    The runner calls `open` with the last committed progress, then `pages` again and again. After any failure it makes a
+    new object: only the committed progress is remembered.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -82,19 +82,19 @@ class Source(ABC):
 
     @abstractmethod
     def open(self, progress: Progress) -> None:
-        """Connect, and go to where `progress` says. TransientError: try again later."""
+        """Connect, and go to where `progress` says. Raise TransientError to be called again later."""
 
     @abstractmethod
     def pages(self) -> Iterator[Page]:
-        """Pages with what is new, oldest first; ends when there is nothing more for now.
+        """Yield pages with what is new, oldest first; end when there is nothing more for now.
 
-        When the iterator is advanced, the page before has been committed for good.
+        When the iterator is advanced, the previous page has been committed for good.
         """
 
     def settled(self) -> bool:
-        """Whether nothing known is still waiting to be taken, such as a file that is being written."""
+        """Whether nothing is known to be waiting, such as a file that is still being written."""
         return True
 
     def close(self) -> None:
-        """Disconnect; called once, also after a failure."""
+        """Disconnect; called once, even after a failure."""
         return None

@@ -1,4 +1,4 @@
-"""Rows out of a table or query of a department's database, in the order of their changes."""
+"""Reads rows from a table or query of a department's database, in the order of their changes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from exchange.connect.query import columns_of, origin
 from exchange.connect.source import Bad, Page, Progress, Row, Source
 from exchange.connect.window import CursorTypeError, Window, before, instant, kind, latest, row_hash
 
-RAW = NullType()  # values as the driver gives and takes them: SQLAlchemy would round SQLite's decimals
-FETCH_ROWS = 20_000  # at a time: without an index, each fetch sorts the whole table
-FETCH_BYTES = 32 << 20  # and in memory, however long the rows are
+RAW = NullType()  # values as the driver returns and accepts them: SQLAlchemy would round SQLite's decimals
+FETCH_ROWS = 20_000  # per fetch: without an index, each fetch sorts the whole table
+FETCH_BYTES = 32 << 20  # in memory, however long the rows are
 PAGE_BYTES = 8 << 20  # of rows in one transaction
-SINGLY_ROWS = 1_000  # among which a row is looked for whose value fails
-ODD_TIMES = 20  # how many times that are none or in the future are looked at together, before the newest
+SINGLY_ROWS = 1_000  # the number of rows among which a row with a failing value is searched
+ODD_TIMES = 20  # so many times that are invalid or in the future are looked at together when the newest is searched
 
 
 Key = tuple[Any, Any]
@@ -37,14 +37,14 @@ Key = tuple[Any, Any]
 
 
 class RepeatedCursorError(DatabaseConfigError):
-    """Two rows have the same timestamp and id, so that one of them could be passed over."""
+    """Two rows have the same timestamp and id, so that one of them could be missed."""
 
     code = "repeated-cursor"
     remedy = "name a column as cursor.id that tells the rows apart"
 
 
 class ColumnGoneError(DatabaseConfigError):
-    """A column from which rows were published is not there any more."""
+    """A column from which rows were published no longer exists."""
 
     code = "column-gone"
     remedy = "bring it back, or give its new name under `columns`"
@@ -52,7 +52,7 @@ class ColumnGoneError(DatabaseConfigError):
 
 @dataclass
 class Fetched:
-    """Rows in order, as far as they fit into memory, with their keys and sizes in bytes; `is_last`: that was all."""
+    """Rows in order, as many as fit into memory, with keys and sizes in bytes; `is_last`: no more rows follow."""
 
     keys: list[Key] = field(default_factory=list)
     rows: list[Sequence[Any] | Bad] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Fetched:
     is_last: bool = False
 
     def add(self, key: Key, row: Sequence[Any]) -> int:
-        """Take in a row; return its size."""
+        """Append a row; return its size."""
         size = sum(map(_size, row))
         self.keys.append(key)
         self.rows.append(row)
@@ -68,7 +68,7 @@ class Fetched:
         return size
 
     def extend(self, other: Fetched) -> None:
-        """Take in what comes behind."""
+        """Append rows that follow these."""
         self.keys += other.keys
         self.rows += other.rows
         self.sizes += other.sizes
@@ -78,11 +78,10 @@ class Fetched:
 class SqlSource(Source):
     """Sweeps over a table in the order of (time, id), from a little before the newest row that was published.
 
-    It reads the `columns` (None: all there are), and does not open without the `required` ones; once
-    open, `names` are those that rows have.
-    Each sweep begins `lookback_s` before that row, so that a transaction which commits late is
-    still seen, and passes over what the window already holds. Once no row is newer for
-    `lookback_s`, the sweeps begin at the newest row itself.
+    It reads the `columns` (None: all) and does not open without the `required` ones. Once open, `names` are the
+    columns of its rows. Each sweep begins `lookback_s` before the newest published row, so that rows of a
+    transaction that commits late are still seen; rows that the window already contains are skipped. Once no newer
+    row has come for `lookback_s`, sweeps begin at the newest row itself.
     """
 
     def __init__(
@@ -130,7 +129,7 @@ class SqlSource(Source):
                 remedy="bring it back, or give its new name under `columns`; if the fields shall take the schema's "
                 f"defaults from now on, `optional: [{', '.join(gone)}]`",
             )
-        # An optional column that is not there is left out of the row, so that the field's default is taken.
+        # An optional column that does not exist is left out of the rows, so that the field gets its default.
         self.names = [name for name in dict.fromkeys([*(self._columns or available), *cursor]) if name in available]
         self._unnoted: dict[str, bytes | None] = dict(had.noted(self.names))
         self._fresh = not pages
@@ -147,7 +146,7 @@ class SqlSource(Source):
                 break
             last = fetched.keys[-1]
             yield from self._pages(fetched, known, newest)
-            # What came since the sweep began is for the next one, which looks back again; behind it are odd times only.
+            # Rows that came since are for the next sweep, which looks back again; only odd times follow them.
             came_since = newest is not None and before(newest, last[0]) and latest([last[0]], self._clock()) is not None
             if fetched.is_last or came_since:
                 break
@@ -160,7 +159,7 @@ class SqlSource(Source):
         self._engine.dispose()
 
     def has_index(self) -> bool:
-        """Whether the table has an index that begins with the cursor's time; yes for what is not a table."""
+        """Whether the table has an index that begins with the cursor's time; True for anything that is not a table."""
         schema, _, name = (self._config.table or "").rpartition(".")
         with translated(f"look at {self._config.subject}"):
             there = inspect(self._engine)
@@ -170,14 +169,14 @@ class SqlSource(Source):
         return any(index["column_names"][:1] == [self.cursor.time] for index in indexes)
 
     def without_cursor(self) -> int:
-        """How many rows have no timestamp or no id: they are never published."""
+        """The number of rows without a timestamp or id; they are never published."""
         rows = origin(self._config, (self.cursor.time, self.cursor.id))
         when, row_id = rows.c[self.cursor.time], rows.c[self.cursor.id]
         query = select(func.count()).select_from(rows)
         return int(self._rows(query.where(when.is_(None) | row_id.is_(None)))[0][0])
 
     def _pages(self, fetched: Fetched, known: np.ndarray, newest: Any) -> Iterator[Page]:
-        """What is new of it, cut into transactions."""
+        """What is new in these rows, split into transactions."""
         hashes = np.array([row_hash(*key) for key in fetched.keys], np.uint64)
         if len(np.unique(hashes)) < len(hashes):
             raise self._repeated()
@@ -210,12 +209,12 @@ class SqlSource(Source):
         )
 
     def _noted(self) -> dict[str, bytes | None]:
-        """The change of progress that remembers the columns, once."""
+        """The change of progress that remembers the columns; not empty only the first time."""
         unnoted, self._unnoted = self._unnoted, {}
         return unnoted
 
     def _check_kind(self, newest: Any) -> None:
-        """CursorTypeError where the table's times have another type than those published; SQLite's columns mix them."""
+        """Raise CursorTypeError if the table's times have another type than those published; SQLite may mix types."""
         high = self._window.high
         if newest is None or high is None or self._engine.dialect.name == "sqlite" or kind(newest) == kind(high):
             return
@@ -226,7 +225,7 @@ class SqlSource(Source):
         )
 
     def _newest(self) -> Any:
-        """The newest time in the table that can be one."""
+        """The newest plausible time in the table."""
         when = origin(self._config, [self.cursor.time]).c[self.cursor.time]
         query = select(when).where(when.is_not(None))
         query = query.order_by(when.desc())
@@ -242,14 +241,14 @@ class SqlSource(Source):
         try:
             return self._read(self._from(self.names, low, last).limit(self._fetch_rows + 1))
         except BadValueError:
-            # It says nothing of where the row is.
+            # The error does not say which row it is.
             keys = self._read_keys(low, last)
             fetched = self._read_singly(keys) if keys else Fetched()
             fetched.is_last &= len(keys) < SINGLY_ROWS
             return fetched
 
     def _from(self, names: Sequence[str], low: Any, last: Key | None) -> Select[Any]:
-        """These columns of the rows behind `last`, or from `low` on."""
+        """Select these columns of the rows after `last`, or from `low` on."""
         when, row_id, query = self._ordered(names)
         query = query.where(when.is_not(None), row_id.is_not(None))
         if last is not None:
@@ -257,14 +256,14 @@ class SqlSource(Source):
         return query if low is None else query.where(when >= _bind(low))
 
     def _ordered(self, names: Sequence[str]) -> tuple[ColumnElement[Any], ColumnElement[Any], Select[Any]]:
-        # By `table.column`: SQLite takes a quoted name alone for a text where there is no such column any more.
+        # As `table.column`: SQLite reads a quoted name alone as text if there is no such column any more.
         rows = origin(self._config, names)
         when, row_id = rows.c[self.cursor.time], rows.c[self.cursor.id]
         query: Any = select(*(rows.c[name] for name in names))
         return when, row_id, query.order_by(when, row_id)
 
     def _read(self, query: Select[Any]) -> Fetched:
-        """As many of its rows as may be in memory together."""
+        """As many rows of the query as may be in memory together."""
         fetched, held = Fetched(), 0
         time_at, id_at = self.names.index(self.cursor.time), self.names.index(self.cursor.id)
         with (
@@ -275,7 +274,7 @@ class SqlSource(Source):
             for row in rows:
                 key = (row[time_at], row[id_at])
                 if held >= FETCH_BYTES or len(fetched.rows) == self._fetch_rows:
-                    # The next fetch begins behind the last key: a second row of it would be passed over.
+                    # The next fetch begins after the last key, so a second row with that key would be missed.
                     if row_hash(*key) == row_hash(*fetched.keys[-1]):
                         raise self._repeated()
                     return fetched
@@ -289,7 +288,7 @@ class SqlSource(Source):
         return [(row[0], row[-1]) for row in found]
 
     def _read_singly(self, keys: Sequence[Key]) -> Fetched:
-        """The rows of these keys, halved until those whose values fail are by themselves."""
+        """The rows with these keys; halves them until rows whose values fail are alone."""
         when, row_id, query = self._ordered(self.names)
         here = _pair(when, row_id)
         query = query.where(here >= _pair(*map(_bind, keys[0])), here <= _pair(*map(_bind, keys[-1])))
@@ -310,7 +309,7 @@ class SqlSource(Source):
 
 
 class Places(Sequence[str]):
-    """Where rows are, for the reject file: table, time and the hash that stands for the id."""
+    """The places of rows, for the reject file: table, time, and a hash in place of the id."""
 
     def __init__(self, name: str, moments: list[Any], hashes: np.ndarray) -> None:
         self._name, self._moments, self._hashes = name, moments, hashes
@@ -320,7 +319,7 @@ class Places(Sequence[str]):
 
     def __getitem__(self, index: Any) -> Any:
         moment = self._moments[index]
-        # Only what is a time is no personal data.
+        # Only a value that is a time is free of personal data.
         shown = moment if instant(moment) is not None else "no time"
         return f"{self._name}, {shown}, #{int(self._hashes[index]):016x}"
 
@@ -334,7 +333,7 @@ def _pair(when: ColumnElement[Any], row_id: ColumnElement[Any]) -> ColumnElement
 
 
 def _size(value: Any) -> int:
-    """Bytes in memory; of what holds other values, about."""
+    """Bytes in memory; an estimate for values that contain others."""
     return len(repr(value)) if isinstance(value, list | dict) else getsizeof(value)
 
 
@@ -344,6 +343,6 @@ def _stream(connection: Connection, query: Select[Any]) -> Generator[Sequence[An
         cursor: Any = connection.execute(query).cursor
         yield from cursor
         return
-    # SQLAlchemy would take all of them, or by a number of rows, whatever their size.
+    # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
     compiled = query.compile(connection)
     yield from postgres.stream(connection.connection.driver_connection, str(compiled), compiled.params)

@@ -1,4 +1,4 @@
-"""What every source must do: a suite to subclass in a test file, also for a department's own source.
+"""What every source must do: a test suite to subclass, also for a source that a department wrote.
 
 class TestNotices(SourceConformance):
     @pytest.fixture
@@ -18,25 +18,25 @@ MAX_PAGES = 200
 
 
 class Origin(ABC):
-    """What a source reads from, in the test's hands: rows are known by a whole number in them."""
+    """What a source reads from, controlled by the test; each row contains a number that identifies it."""
 
     rows_at_a_time = 10
 
     @abstractmethod
     def source(self) -> Source:
-        """A new source object, as after a restart, which gives small pages."""
+        """A new source object, as after a restart, that yields small pages."""
 
     @abstractmethod
     def add(self, serials: Iterable[int]) -> None:
-        """Make rows with these numbers, newer than all before."""
+        """Create rows with these numbers, newer than all before."""
 
     @abstractmethod
     def serial(self, row: Row) -> int:
-        """The number of a row that came out."""
+        """The number in a row that came out."""
 
 
 class Journal:
-    """Stands for Kafka: takes pages with their progress, whole or not at all."""
+    """Takes the place of Kafka: accepts pages with their progress, whole or not at all."""
 
     def __init__(self) -> None:
         self.serials: list[int] = []
@@ -44,7 +44,7 @@ class Journal:
         self.progress: dict[str, bytes] = {}
 
     def commit(self, page: Page, origin: Origin) -> None:
-        """Take in one page."""
+        """Accept one page."""
         assert not page.places or len(page.places) == len(page.rows), "a place for each row, or none"
         for row in page.rows:
             if isinstance(row, Bad):
@@ -91,7 +91,7 @@ def drain(origin: Origin, journal: Journal, *, pages: int | None = None, lose_la
 
 
 class SourceConformance:
-    """Subclass it, give the fixture `origin`; pytest runs the tests."""
+    """Subclass it and define the fixture `origin`; pytest then runs the tests."""
 
     def test_every_row_comes_once(self, origin: Origin) -> None:
         journal = Journal()

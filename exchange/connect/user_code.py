@@ -1,4 +1,4 @@
-"""The department's own Python, out of its connector's folder and from nowhere else."""
+"""Loads Python that a department wrote, from its connector's folder and nowhere else."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from exchange.errors import ConfigError, ExchangeError
 
 
 class UserCodeError(ConfigError):
-    """A file of the connector's folder cannot be used."""
+    """A file in the connector's folder cannot be used."""
 
     code = "user-code"
     remedy = "correct the file"
 
 
 def load(folder: Path, reference: str) -> Any:
-    """What `file.py:name` names in that folder; UserCodeError where there is no such thing."""
+    """The object that `file.py:name` names in that folder; raises UserCodeError if there is none."""
     file_name, _, name = reference.partition(":")
     path = folder / file_name
     if not path.is_file() or path.resolve().parent != folder.resolve():
@@ -38,7 +38,7 @@ def load(folder: Path, reference: str) -> Any:
 
 
 def transform(folder: Path, reference: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any] | None]:
-    """The function that maps a row to a row, or to None where the row is not for publication."""
+    """The function that maps a row to a row, or to None if the row is not to be published."""
     function: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = load(folder, reference)
     if not callable(function):
         raise UserCodeError(f"{reference} is not a function", remedy="def it with one argument, the row")

@@ -1,9 +1,8 @@
-"""Which rows of a table were published lately: the cursor's window against late commits and repeats.
+"""Which rows of a table were published lately: a window behind the cursor, against late commits and repeats.
 
-A row is known by a hash of its timestamp and id. Each transaction adds one page of hashes to the
-progress and forgets the pages that lie wholly before the window, so the window outlives a restart.
-Timestamps stay as the database gives them (text, number or datetime), because only then do
-comparisons here and in the database agree.
+A row is identified by a hash of its timestamp and id. Each transaction adds a page of hashes to the progress and
+forgets pages that are wholly before the window, so the window survives a restart. Timestamps stay as the database
+returns them (text, number or datetime), because only then do comparisons here and in the database agree.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ import numpy as np
 from exchange.connect.source import Unreadable
 from exchange.errors import ConfigError, CorruptionError
 
-# Bytes only in SQLite, Unreadable only in PostgreSQL: rows of such a time are published, but do not move the window.
+# Bytes occur only in SQLite, Unreadable only in PostgreSQL: rows with such times do not move the window.
 Moment = str | int | float | datetime | date | bytes | Unreadable
 FUTURE_S = 86_400.0
 _TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
-# Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970, by their size.
+# A number counts seconds, milliseconds, microseconds or nanoseconds since 1970, depending on its size.
 _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (float("inf"), 1e9))
 
 
@@ -45,7 +44,7 @@ class ProgressError(CorruptionError):
 
 
 def row_hash(moment: Moment, row_id: Any) -> int:
-    """64 bits for a row version: enough, as a late row is compared with one window only."""
+    """64 bits that identify a row version; enough, because a late row is compared with one window only."""
     text = f"{_written(moment)}\0{_written(row_id)}"
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest())
 
@@ -55,7 +54,7 @@ def _written(value: Any) -> Any:
 
 
 def instant(moment: Moment, zone: tzinfo = UTC) -> float | None:
-    """Unix time of a timestamp, None where it is none; without a zone of its own it is in `zone`."""
+    """The Unix time of a timestamp, None if it is not one; if it has no zone, it is in `zone`."""
     try:
         if isinstance(moment, str):
             if not _TEXT.fullmatch(moment):
@@ -71,12 +70,12 @@ def instant(moment: Moment, zone: tzinfo = UTC) -> float | None:
 
 
 def earlier(moment: Moment, seconds: float) -> Moment:
-    """A timestamp at least so much before, of the same kind, that compares with its like in the database."""
+    """A timestamp of the same kind, at least so many seconds earlier, that the database can compare with others."""
     step = timedelta(seconds=seconds)
     try:
         if isinstance(moment, str):
             before = datetime.fromisoformat(moment).replace(tzinfo=None) - step
-            # Cut off after the second: a prefix sorts before every text that goes on.
+            # Cut off after the second: a prefix sorts before every longer text.
             return str(before.date()) if len(moment) == 10 else before.isoformat(moment[10], "seconds")
         if isinstance(moment, datetime):
             return moment - step
@@ -94,9 +93,9 @@ def _unit(number: float) -> float:
 
 
 def latest(moments: Iterable[Moment], now: float) -> Moment | None:
-    """The first that is a time and not more than a day after `now` (Unix time).
+    """The first moment that is a time at most a day after `now` (Unix time); None if there is none.
 
-    Others do not move the window: one wrong clock must not hide the rows of all the rest.
+    Other moments do not move the window: one wrong clock must not hide the rows of all others.
     """
     for moment in moments:
         at = instant(moment)
@@ -106,7 +105,7 @@ def latest(moments: Iterable[Moment], now: float) -> Moment | None:
 
 
 def before(a: Any, b: Any) -> bool:
-    """Whether a sorts before b; no, where they do not compare."""
+    """Whether a sorts before b; False if they cannot be compared."""
     try:
         return bool(a < b)
     except TypeError:  # SQLite can hold numbers and text in one column
@@ -114,7 +113,7 @@ def before(a: Any, b: Any) -> bool:
 
 
 def kind(moment: Moment) -> str:
-    """What a database's times are, in words: those of two kinds do not compare, or not by when they were."""
+    """The kind of a database's times, in words; times of two kinds do not compare, or not in the order of time."""
     match moment:
         case datetime():
             return "timestamp with time zone" if moment.tzinfo else "timestamp"
@@ -135,7 +134,7 @@ class _Page:
 
 
 class Window:
-    """The rows at and after `low` that were already published; `low` None: nothing was, ever."""
+    """The rows at and after `low` that were already published; `low` is None if none ever was."""
 
     def __init__(self, lookback_s: float, progress: Mapping[str, bytes]) -> None:
         self._lookback_s = lookback_s
@@ -158,10 +157,10 @@ class Window:
     def add(
         self, moments: Sequence[Moment], hashes: np.ndarray, newest: Moment | None, now: float
     ) -> dict[str, bytes | None]:
-        """Take in rows that are being published, in the order of their times; return the change of progress.
+        """Add rows that are being published, in the order of their times; return the change of progress.
 
-        `newest` is the newest time that was committed when the sweep began: the window must not
-        pass it, because later rows may have been overtaken by the sweep itself.
+        `newest` is the newest time that was committed when the sweep began. The window must not pass it, because the
+        sweep itself may have overtaken later rows.
         """
         moment = latest(reversed(moments), now)
         if moment is not None and (self.high is None or before(self.high, moment)):
@@ -179,7 +178,7 @@ class Window:
         return change
 
     def settle(self) -> None:
-        """Close the window up to the newest row: nothing before it can still be committed."""
+        """Close the window up to the newest row: no row before it can still be committed."""
         if self.high is not None:
             self._raise_low(self.high)
 

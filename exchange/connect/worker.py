@@ -1,4 +1,4 @@
-"""One source or sink at work: a thread that keeps going, and says how it is."""
+"""A thread that runs one source or sink, keeps it going and reports its state."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # of a sink that finds nothing: a fetch costs 0.5 ms of a core
 POLL_S = 0.03  # longer than the broker holds back an empty answer
-WAITING_S = 2.0  # a database that has not answered for so long is waited for
+WAITING_S = 2.0  # from when on a worker counts as waiting for its database
 OUTCOMES = {"source": ("read", "published", "rejected"), "sink": ("applied", "rejected")}
-SWEEP_SHARE = 10  # a sweep that found nothing is followed by a pause of so many times its duration
+SWEEP_SHARE = 10  # after a sweep that found nothing, the pause is at least so many times its duration
 _log = logging.getLogger("exchange.connect")
 
 
@@ -36,12 +36,11 @@ class WorkerError(CorruptionError):
 
 
 class Worker(threading.Thread):
-    """Runs one source or sink until `stop`; after a failure it begins again.
+    """Runs one source or sink until `stop`; after a failure it starts again.
 
-    It does so soon, then later and later; every 30 s where only a person can mend it (ConfigError).
-    `idle`: for now there is nothing to do. `error`: the last attempt failed with that. A
-    CorruptionError ends the thread (`ended_with`); with `patient` False, so does any error that
-    waiting cannot mend.
+    It retries soon at first, then less and less often; every 30 s if only a person can help (ConfigError). `idle`:
+    there is nothing to do for now. `error`: what made the last attempt fail. A CorruptionError ends the thread
+    (`ended_with`); if not `patient`, so does any error that waiting cannot cure.
     """
 
     def __init__(self, department: str, subject: str, kind: str, stop: threading.Event, *, patient: bool) -> None:
@@ -63,7 +62,7 @@ class Worker(threading.Thread):
         while not self._stop_asked.is_set():
             try:
                 self.attempt()
-            except (Exception, SystemExit) as error:  # a thread ends without a word by SystemExit
+            except (Exception, SystemExit) as error:  # SystemExit would end the thread silently
                 self._failed(error)
                 if self.ended_with is not None:
                     return
@@ -82,7 +81,7 @@ class Worker(threading.Thread):
         extra = {"subject": self.subject, "code": code, "reason": str(known) if known else None}
         if isinstance(error, CorruptionError) or (lasting and not self._patient):
             _log.critical(f"{self.kind} ended", extra=extra, exc_info=True)
-            # What is not ours could quote a row: it goes no further than its place in the log.
+            # An error that is not the exchange's could quote a row: only its place goes into the log.
             self.ended_with = known or WorkerError(f"{self.kind} {self.subject} failed: {code}")
             return
         _log.warning(
@@ -95,7 +94,7 @@ class Worker(threading.Thread):
         return min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._attempt, 10))
 
     def state(self) -> str:
-        """What it does, in words: idle, working, waiting (for what, since when), or failing (why, since when)."""
+        """Its state in words: idle, working, waiting (for what, since when), or failing (why, since when)."""
         asked = self._waits_for()
         if asked:
             what, since = asked
@@ -109,22 +108,22 @@ class Worker(threading.Thread):
         return "idle" if self.idle else "working"
 
     def _waits_for(self) -> tuple[str, float] | None:
-        """What it has asked its database for, if that takes long, and since when."""
+        """What it has asked of its database, if the answer takes long, and since when."""
         asked = waiting(self.ident)
         return asked if asked and time.time() - asked[1] > WAITING_S else None
 
     def attempt(self) -> None:
-        """Connect and work until `stop`."""
+        """Connect, and work until `stop`."""
         raise NotImplementedError
 
     def succeeded(self, *, idle: bool) -> None:
-        """Note a step that went well."""
+        """Note a step that succeeded."""
         self.error = None
         self._attempt = 0
         self.idle = idle
 
     def count(self, outcome: str, rows: int) -> None:
-        """Add to the rows of that outcome."""
+        """Add to the rows with that outcome."""
         metrics.CONNECTOR_ROWS.labels(self.department, self.subject, outcome).inc(rows)
 
 
@@ -149,11 +148,11 @@ class SourceWorker(Worker):
         self._make = make
         self._poll_s = poll_s
         self._lag_s = 0.0
-        self._looked = time.time()  # when it last began to read the database to its end; before that, when it was made
+        self._looked = time.time()  # when it last began to read the database to its end; at first, when it was made
         self._looked_once = False
 
     def lag_s(self) -> float:
-        """Age of the oldest change that is not published: as known, or since the database was last read to its end."""
+        """The age of the oldest unpublished change: as known, or since the database was last read whole."""
         if self.error is None and self._looked_once and not self._waits_for():
             return self._lag_s
         return max(self._lag_s, time.time() - self._looked)
@@ -219,7 +218,7 @@ class SinkWorker(Worker):
             sink.close()
 
     def show_lag(self, records: int | None, now_s: float) -> None:
-        """Update the gauges; where it is not known how many records are left, they stay as they were."""
+        """Update the gauges; if it is unknown how many records are left, they keep their values."""
         if records is None:
             return
         if self._at_end_s is None:
@@ -230,7 +229,7 @@ class SinkWorker(Worker):
         self._lag = (records, now_s - self._at_end_s)
 
     def _lag_records(self) -> float:
-        """NaN while its database does not answer: who is not at work does not know what came meanwhile."""
+        """NaN while its database does not answer: a sink that is held up does not know what came meanwhile."""
         return float("nan") if self._is_held_up() else self._lag[0]
 
     def _lag_seconds(self) -> float:

@@ -1,1 +1,1 @@
-"""What a monitoring system needs beside the metrics: Grafana's dashboards, Prometheus' rules, a way to write both."""
+"""What a monitoring system needs besides the metrics: Grafana dashboards and Prometheus rules, and their export."""

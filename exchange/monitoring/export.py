@@ -1,4 +1,4 @@
-"""Write dashboards, alert rules and an example of Prometheus' configuration into a folder."""
+"""Writes dashboards, alert rules and an example configuration of Prometheus into a folder."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _ADDRESS = re.compile(r"https?://[^\s#\"'{}\\]+")
 
 
 class SelectorError(ConfigError):
-    """What is to select the daemons' series is not a list of label matchers."""
+    """The selector of the daemons' series is not a list of label matchers."""
 
     code = "monitoring-selector"
     remedy = 'give label matchers, as job="exchange"'
 
 
 class RunbooksError(ConfigError):
-    """The address of the runbooks is not one."""
+    """The address of the runbooks is not valid."""
 
     code = "monitoring-runbooks"
     remedy = "begin with https:// and leave out what follows a #"
 
 
 class ExportError(ConfigError):
-    """The folder cannot be written, or holds files that somebody has changed."""
+    """The folder cannot be written, or has files that someone has changed."""
 
     code = "monitoring-export"
     remedy = "export to another folder and compare, or overwrite with --force"
@@ -43,9 +43,9 @@ class ExportError(ConfigError):
 def contents(selector: str = "", runbooks: str = RUNBOOKS) -> dict[str, str]:
     """The text of every file, by its path in the folder.
 
-    `selector`: label matchers that the rules select the daemons' series by; without, they take
-    every series of that name, and the job `exchange` for `up`. `runbooks`: where people find
-    docs/monitoring.md; alerts and panels link into it. SelectorError, RunbooksError if they are not such.
+    `selector`: label matchers by which the rules select the daemons' series; without it, they take every series with
+    the right name, and the job `exchange` for `up`. `runbooks`: the address of docs/monitoring.md, to which alerts and
+    panels link. Raises SelectorError or RunbooksError if they are not valid.
     """
     if selector and not _MATCHERS.fullmatch(selector):
         raise SelectorError(f"{selector!r} does not select series")
@@ -58,10 +58,10 @@ def contents(selector: str = "", runbooks: str = RUNBOOKS) -> dict[str, str]:
 
 
 def export(folder: Path, texts: dict[str, str], *, force: bool) -> list[Path]:
-    """Write what is not there yet; return what was written. Run again, it has nothing to do.
+    """Write the files that do not exist yet, and return them. If run again, it has nothing to do.
 
-    ExportError, before anything is written, where a file is there with another content, unless
-    `force`; and where the folder cannot be written.
+    Raises ExportError, before anything is written, if a file exists with other content (unless `force`), or if the
+    folder cannot be written.
     """
     wanted = {folder / path: text.encode() for path, text in texts.items()}
     try:
@@ -77,7 +77,7 @@ def export(folder: Path, texts: dict[str, str], *, force: bool) -> list[Path]:
 
 
 def _write(wanted: dict[Path, bytes]) -> Iterator[Path]:
-    """Each file whole or not at all: Grafana and Prometheus may be reading the folder."""
+    """Write each file atomically: Grafana and Prometheus may be reading the folder."""
     for path, data in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
@@ -90,7 +90,7 @@ def _write(wanted: dict[Path, bytes]) -> Iterator[Path]:
 
 
 def _selecting(rules: str, selector: str) -> str:
-    """The rules with the selector between the braces of every metric that has some; of `up`, it is all there is.
+    """Put the selector between the braces of every metric that has some; for `up`, it replaces what is there.
 
     >>> _selecting('up{job="exchange"} or exchange_a{b="c"} or exchange_d{} or exchange_e', 'x="y"')
     'up{x="y"} or exchange_a{x="y",b="c"} or exchange_d{x="y"} or exchange_e'

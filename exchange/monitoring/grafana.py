@@ -1,4 +1,4 @@
-"""A dashboard as plain data, and as the JSON that Grafana imports."""
+"""A dashboard as plain data, and the JSON that Grafana imports."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 RUNBOOKS = "docs/monitoring.md"
-SCHEMA_VERSION = 39  # Grafana 11; newer ones migrate it when they import it
+SCHEMA_VERSION = 39  # Grafana 11; newer versions migrate it on import
 WIDTH = 24
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of PromQL expressions, by legend; `{{label}}` in a legend is that label's value.
+    """One picture of PromQL expressions, by legend; `{{label}}` in a legend is replaced by that label's value.
 
-    `limits` colours values from there on; `alert` is the alert whose runbook the panel links to.
+    `limits` give the values from which on another colour is used; the panel links to the runbook of `alert`.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Variable:
-    """A choice above the dashboard, filled by a Prometheus query; `regex` cuts the choices out of its answer."""
+    """A choice at the top of a dashboard, filled by a Prometheus query; `regex` cuts the choices out of its answer."""
 
     name: str
     label: str
@@ -46,7 +46,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """A page of panels in rows; `name` is its file and a part of its address, so it never changes."""
+    """A page of panels in rows; `name` is its file name and part of its address, so it never changes."""
 
     name: str
     title: str
@@ -56,7 +56,7 @@ class Dashboard:
 
     @property
     def panels(self) -> tuple[Panel, ...]:
-        """All panels, from the top."""
+        """All panels, from top to bottom."""
         return tuple(panel for _, panels in self.rows for panel in panels)
 
 
@@ -64,7 +64,7 @@ JOB = Variable("job", "Job", "label_values(exchange_process_start_time_seconds, 
 
 
 def as_json(dashboard: Dashboard) -> dict[str, Any]:
-    """The dashboard as Grafana imports it; data source, job and further filters are chosen on the page."""
+    """The dashboard as Grafana imports it; people choose data source, job and further filters on the page."""
     return {
         "uid": f"exchange-{dashboard.name}",
         "title": dashboard.title,
@@ -144,7 +144,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "options": _OPTIONS[panel.kind],
         "targets": [_target(panel, ref, *query) for ref, query in zip("ABCDEF", panel.queries.items(), strict=False)],
     }
-    if panel.kind == "table":  # one row a series, without columns that say nothing
+    if panel.kind == "table":  # one row per series, without columns that say nothing
         made["transformations"] = [{"id": "organize", "options": {"excludeByName": {"Time": True}}}]
     if panel.alert:
         url = f"{RUNBOOKS}#{panel.alert.lower()}"

@@ -1,4 +1,4 @@
-"""Grafana's dashboards of the exchange, one a module. `docs/monitoring.md` says what each metric means."""
+"""Grafana dashboards of the exchange, one per module. `docs/monitoring.md` says what each metric means."""
 
 from exchange.monitoring.dashboards.connector import CONNECTOR
 from exchange.monitoring.dashboards.department import DEPARTMENT

@@ -1,4 +1,4 @@
-"""The departments' connectors: what they publish, take in, reject, and how far behind they are."""
+"""The departments' connectors: what they publish, take in and reject, and how far behind they are."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from exchange.monitoring.dashboards.queries import (
 )
 from exchange.monitoring.grafana import Dashboard, Panel, Variable
 
-# Whoever owns a subject or reads one: a subject's name begins with its owner.
+# All that own a subject or read one; a subject's name begins with its owner.
 _DEPARTMENTS = (
     "query_result(count by (department) ("
     f'label_replace(exchange_records_total{{{JOB},reader!=""}}, "department", "$1", "reader", "(.+)") or '

@@ -1,4 +1,4 @@
-"""The ledger in SQL, and the life of grants: what ends, what is used up, what waits to be decided."""
+"""The ledger in SQL, and the life of grants: which end, whose quota is used up, which requests wait."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LEDGER = (
     failing(f'{JOB},part="ledger"'),
 )
 
-# From the routers and from `exchange grant notify`, which comes by another job.
+# These come from the routers and from `exchange grant notify`, which Prometheus reads in another job.
 _GRANTS = (
     Panel(
         "Grants that end next",

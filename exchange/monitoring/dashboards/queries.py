@@ -1,4 +1,4 @@
-"""The PromQL that several dashboards share. A selector is what stands between the braces behind a metric."""
+"""PromQL that several dashboards share. A selector is the text between the braces after a metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def rate(by: str, metric: str, selector: str) -> str:
 
 
 def happened(by: str, metric: str, selector: str, window: str) -> str:
-    """How much a counter grew in the window; all of one that was born in it, whose birth increase() does not see."""
+    """A counter's growth in the window; one born in it counts whole, because increase() misses its first value."""
     series = f"{metric}{{{selector}}}"
     born = f"{series} unless last_over_time({series}[5m] offset {window})"
     return f"sum by ({by}) (({born}) or increase({series}[{window}]))"
@@ -28,7 +28,7 @@ def latency(selector: str) -> dict[str, str]:
 
 
 def delivery_lag(selector: str) -> Panel:
-    """The subjects that the routers are furthest behind with."""
+    """The subjects with which the routers are furthest behind."""
     return Panel(
         "Delivery lag: ten longest",
         "Time since the routers had last taken in all of a subject.",
@@ -40,7 +40,7 @@ def delivery_lag(selector: str) -> Panel:
 
 
 def quarantine(selector: str) -> Panel:
-    """What the routers set aside, and why."""
+    """What the routers put into quarantine, and why."""
     by_reason = happened("subject, reason", "exchange_quarantined_records_total", selector, "1h")
     all_of_them = happened("outcome", "exchange_records_total", f'{selector},outcome="quarantined"', "1h")
     return Panel(
@@ -83,7 +83,7 @@ def failures(selector: str) -> Panel:
 
 
 def processes(which: str) -> tuple[Panel, ...]:
-    """What daemons take of their machines; `which` is a metric with a selector that only these daemons have."""
+    """What daemons use of their machines; `which` is a metric with a selector that only these daemons have."""
     only = f"and on (job, instance) {which}"
     cpu = f"rate(exchange_process_cpu_seconds_total{{{JOB}}}[$__rate_interval])"
     files = f"exchange_process_open_fds{{{JOB}}} / exchange_process_max_fds{{{JOB}}}"
