@@ -1,1 +1,1 @@
-"""The whole exchange on one machine with a fictional city, and the check of what came of it; not in the wheel."""
+"""The whole exchange on one machine with a fictional city, and the check of its result; not part of the wheel."""

@@ -30,7 +30,7 @@ def city() -> None:
 def make_command(records: int, seed: int, force: bool, output: str) -> None:
     """Fill the database of every department, as its connector names it.
 
-    The same seed and size make the same rows; a city that is there already is left alone.
+    The same seed and size make the same rows; a city that exists already is left alone.
     """
     started = time.monotonic()
     manifest, made = build(Settings(), records=records, seed=seed, force=force)

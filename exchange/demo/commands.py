@@ -32,8 +32,8 @@ _seed = click.option("--seed", type=int, default=SEED, show_default=True, help="
 def demo(records: int, seed: int, keep: bool) -> None:
     """Run the whole exchange once, and say what came of it.
 
-    Starts what does not run yet and stops it at the end. Exit status 0 only if the ledger balances
-    and every reader's database holds exactly what its grants allow. Safe to run again.
+    Starts what does not run yet, and stops it at the end. The exit status is 0 only if the ledger balances and every
+    reader's database holds exactly what its grants allow. Safe to run again.
     """
     rig = Rig(Settings(), Console(stderr=True))
     started_broker, started = False, []
@@ -72,7 +72,7 @@ def demo(records: int, seed: int, keep: bool) -> None:
 @_records
 @_seed
 def up(records: int, seed: int) -> None:
-    """Run the whole exchange until `exchange down`; run it again to start what has ended."""
+    """Run the whole exchange until `exchange down`; run it again to restart what has ended."""
     rig = Rig(Settings(), Console(stderr=True))
     rig.start_broker()
     rig.make_city(records, seed)
@@ -94,7 +94,7 @@ def down() -> None:
 
 @click.command()
 def status() -> None:
-    """Say what runs, and where its metrics are. Exit status 3 where not everything does."""
+    """Say what runs, and where its metrics are. Exit status 3 if not everything runs."""
     rig = Rig(Settings(), Console(stderr=True))
     running = rig.processes.running()
     console = Console()

@@ -1,4 +1,4 @@
-"""A misbehaving legacy publisher: writes bytes onto subject topics that are no records, for the demo."""
+"""A misbehaving legacy publisher for the demo: it writes bytes to subject topics that are not records."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ KEY = b"legacy-publisher"
 
 
 def bad_values(schema_id: int) -> list[bytes]:
-    """One value for each way to be no record: no header, unknown schema, cut short, bytes left over."""
+    """One value for each way not to be a record: no header, unknown schema, cut short, bytes left over."""
     known = b"\0" + schema_id.to_bytes(4, "big")
     return [b"\x07legacy", b"\0\x7f\xff\xff\xff\x02", known + b"\x40cut", known + b"\x02x" * 60]
 
 
 def misbehave(cluster: Cluster) -> int:
-    """Have the bad values stand once on each of the subjects' topics; return how many stand there."""
+    """Write each bad value to each of the subjects' topics unless it is there; return how many are there then."""
     epoch = epoch_in_force(cluster)
     total = 0
     for subject in SUBJECTS:

@@ -1,4 +1,4 @@
-"""The exchange's daemons as child processes: start, look at, stop, and read the end of their logs."""
+"""The exchange's daemons as child processes: start, inspect and stop them, and read the end of their logs."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Processes:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def running(self) -> dict[str, Running]:
-        """Those that run now, by name; the port is that of their metrics."""
+        """The daemons that run now, by name; `port` is that of their metrics."""
         for child in self._children:
             child.poll()
         files = ((path.stem, ProcessFile(path)) for path in sorted(self._folder.glob("*.pid")))
         return {name: running for name, file in files if (running := file.running()) is not None}
 
     def start(self, daemons: Sequence[Daemon]) -> list[str]:
-        """Start those that do not run yet, each on a metrics port of its own; return their names."""
+        """Start the daemons that do not run yet, each with a metrics port of its own; return their names."""
         before = self.running()
         ports = self._free_ports({running.port for running in before.values()})
         started = []
@@ -61,7 +61,7 @@ class Processes:
         return started
 
     def stop(self, names: Sequence[str]) -> None:
-        """Return once these are gone: asked, and killed where they do not end in time."""
+        """Return once these daemons have ended; kill those that do not end in time."""
         if names:
             with ThreadPoolExecutor(len(names)) as pool:
                 list(pool.map(lambda name: self._file(name).end(PATIENCE_S), names))
@@ -69,7 +69,7 @@ class Processes:
             child.poll()
 
     def log(self, name: str) -> Path:
-        """Where that daemon's log is."""
+        """The path of that daemon's log."""
         return self._folder / f"{name}.log"
 
     def tail(self, name: str) -> str:
@@ -80,16 +80,16 @@ class Processes:
             return ""
 
     def address(self, running: Running) -> str:
-        """Where that daemon's metrics are."""
+        """The address of that daemon's metrics."""
         return f"http://{self._host}:{running.port}/metrics"
 
     def samples(self, name: str) -> dict[str, float]:
-        """The daemon's metrics, summed by family and outcome; empty where it does not answer."""
+        """The daemon's metrics, summed by family and outcome; empty if it does not answer."""
         answer = self._get(name, "metrics")
         return metrics.sums(answer.decode()) if answer else {}
 
     def facts(self, name: str) -> dict[str, object]:
-        """What the daemon says of its health; empty where it does not answer, or is not well."""
+        """What the daemon says about its health; empty if it does not answer or is not healthy."""
         answer = self._get(name, "healthz")
         return json.loads(answer) if answer else {}
 
@@ -100,7 +100,7 @@ class Processes:
         try:
             with urllib.request.urlopen(f"http://{self._host}:{running.port}/{page}", timeout=2.0) as answer:
                 return bytes(answer.read())
-        except OSError:  # an answer other than 200 is one too
+        except OSError:  # raised also for an answer other than 200
             return b""
 
     def _file(self, name: str) -> ProcessFile:

@@ -53,7 +53,7 @@ class StalledDemoError(TransientError):
 
 @dataclass
 class Flow:
-    """How the records moved: seconds from the first poll until the last record was in."""
+    """How the records moved; `seconds` from the first poll until the last record arrived."""
 
     published: int = 0
     delivered: int = 0
@@ -62,7 +62,7 @@ class Flow:
 
 
 class Rig:
-    """Every part of the exchange under the home folder of the settings."""
+    """Every part of the exchange under the settings' home folder."""
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings = settings
@@ -73,7 +73,7 @@ class Rig:
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster as the administrator sees it."""
+        """The cluster, with the administrator's login."""
         return connect(self.settings, "exchange.demo", names.ADMIN_PRINCIPAL)
 
     @property
@@ -86,7 +86,7 @@ class Rig:
         ]
 
     def start_broker(self) -> bool:
-        """Whether the local broker was started by this; a Kafka that answers already is taken as it is."""
+        """Start the local broker; return whether this started it. A Kafka that answers already is used as it is."""
         with self.step("broker") as say:
             ran = cluster_id(self.cluster) is not None
             if not ran:
@@ -95,14 +95,14 @@ class Rig:
         return not ran
 
     def make_city(self, records: int, seed: int) -> Manifest:
-        """The departments' databases."""
+        """Fill the departments' databases."""
         with self.step("city") as say:
             manifest, made = build(self.settings, records=records, seed=seed)
             say(f"{manifest.rows:,} rows {'made' if made else 'already there'}")
         return manifest
 
     def apply(self) -> None:
-        """Check the contract, and make the cluster what it says."""
+        """Check the contract, and apply it to the cluster."""
         with self.step("validate") as say:
             say(self._run("validate").strip().splitlines()[-1])
         with self.step("apply") as say, ThreadPoolExecutor(1) as pool:
@@ -113,16 +113,16 @@ class Rig:
                 say("Every department has its login.")
 
     def plant(self) -> int:
-        """Have a misbehaving publisher write what is no record."""
+        """Have a misbehaving publisher write bytes that are not records."""
         with self.step("bad records") as say:
             planted = legacy.misbehave(self.cluster)
             say(f"{planted} written by a misbehaving publisher")
         return planted
 
     def start_daemons(self) -> list[str]:
-        """Names of those that were started by this; returns when all are well.
+        """Start the daemons, wait until all are healthy, and return the names of those started here.
 
-        Routers and follower first: sixteen processes that begin at once would starve each other.
+        Routers and follower start first: sixteen processes that start at once would starve each other.
         """
         core, connectors = self.daemons[: ROUTERS + 1], self.daemons[ROUTERS + 1 :]
         started: list[str] = []
@@ -135,9 +135,9 @@ class Rig:
         return started
 
     def wait_until_drained(self, expectations: Expectations, restart: bool = True) -> Flow:
-        """Return once every reader holds as many rows as its grants allow and no daemon has anything left to do.
+        """Return once every reader holds as many rows as its grants allow, and no daemon has anything left to do.
 
-        Daemons that end are restarted, three times each. `StalledDemoError` where nothing moves for four minutes.
+        A daemon that ends is restarted, up to three times. Raises `StalledDemoError` if nothing moves for four minutes.
         """
         due = {grant.id: expectations.due_rows(grant) for grant in expectations.grants}
         flow, settled = Flow(), 0
@@ -175,14 +175,14 @@ class Rig:
         return flow
 
     def stop_daemons(self, names: list[str]) -> None:
-        """Stop these and wait for their end."""
+        """Stop these daemons, and wait until they have ended."""
         with self.step("stop") as say:
             self.processes.stop(names)
             say(f"{len(names)} daemons")
 
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
-        """Show a step with its outcome and time."""
+        """Show a step with its outcome and duration."""
         started = time.monotonic()
         told: list[str] = []
         yield told.append
@@ -190,7 +190,7 @@ class Rig:
         self.console.print(f"[green]✓[/] {name:12} {' '.join(told)} [dim]{took_s:.1f} s[/]", highlight=False)
 
     def _run(self, *arguments: str) -> str:
-        """The output of one command of `exchange`; StepFailedError with it where it does not succeed."""
+        """The output of one `exchange` command; shows it and raises StepFailedError if the command fails."""
         done = subprocess.run(
             [sys.executable, "-m", "exchange", *arguments], capture_output=True, text=True, check=False
         )
@@ -210,7 +210,7 @@ class Rig:
             time.sleep(_POLL_S)
 
     def _new(self, samples: dict[str, dict[str, float]], prefix: str, name: str) -> int:
-        """What was counted since `start_daemons`, by daemons that ran before too."""
+        """What was counted since `start_daemons`, including by daemons that ran before."""
         return max(0, _total(samples, prefix, name) - _total(self._before, prefix, name))
 
     def _all_idle(self) -> bool:
@@ -238,7 +238,7 @@ LAGS = ("exchange_lag_records", "exchange_sink_lag_records", "exchange_ledger_fo
 
 def _total(samples: dict[str, dict[str, float]], prefix: str, name: str) -> int:
     values = (found.get(name, 0.0) for daemon, found in samples.items() if daemon.startswith(prefix))
-    return int(sum(1 if math.isnan(value) else value for value in values))  # a lag that is not known is not 0
+    return int(sum(1 if math.isnan(value) else value for value in values))  # an unknown lag is not 0
 
 
 def _missing(due: dict[str, int], held: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""What came of a run: the facts out of ledger, Kafka and the readers' databases, and whether they agree."""
+"""The result of a run: facts from ledger, Kafka and the readers' databases, and whether they agree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from exchange.settings import Settings
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the summary says; `rejected` by subject, `disclosures` about one resident."""
+    """All that the summary shows; `rejected` is by subject, `disclosures` are about one resident."""
 
     manifest: Manifest
     planted: int
@@ -41,16 +41,16 @@ class Facts:
     disclosures: list[Disclosure]
 
     def published(self, subject: str) -> int:
-        """Records of the subject that the routers took in, bad ones included."""
+        """Records of the subject that the routers read, bad ones included."""
         return sum(p.records for p in self.partitions if p.subject == subject)
 
     @property
     def quarantined(self) -> int:
-        """Records that are none, set aside by the routers."""
+        """The number of invalid records that the routers put into quarantine."""
         return sum(p.quarantined for p in self.partitions)
 
     def faults(self) -> list[str]:
-        """Everything that is not as it has to be."""
+        """Everything that is not as it must be."""
         found = [
             f"{v.grant.id}: {v.grant.reader} holds {v.held.rows:,} rows of {v.grant.subject}, "
             f"{v.expected.rows:,} are due{'' if v.held.rows != v.expected.rows else ', with other contents'}"
@@ -82,7 +82,7 @@ def gather(
     expectations: Expectations,
     report: Callable[[str], None],
 ) -> Facts:
-    """Ask everybody; `report` is told what is looked at."""
+    """Collect the facts; `report` is called with what is looked at."""
     verdicts = []
     for grant in expectations.grants:
         report(f"{grant.reader}: {grant.subject}")
@@ -109,14 +109,14 @@ def gather(
 
 
 def _rejected(path: Path) -> int:
-    """How many places the reject file names; one can stand there twice after a kill."""
+    """The number of places that the reject file names; after a kill, a place can appear twice."""
     if not path.exists():
         return 0
     return len({json.loads(line)["place"] for line in path.read_text().splitlines()})
 
 
 def show(console: Console, loaded: Loaded, facts: Facts, flow: Flow) -> None:
-    """Print it for people."""
+    """Print the facts for people."""
     _show_subjects(console, loaded, facts)
     _show_readers(console, facts)
     _show_person(console, facts)

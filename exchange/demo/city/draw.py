@@ -1,4 +1,4 @@
-"""Random columns: one value per row of a chunk, as the plain lists that databases take."""
+"""Random columns: one value per row of a chunk, as plain lists that databases accept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STREETS = ("中山路", "北京路", "天河路", "江南大道", "东风路", "
 
 
 class Draw:
-    """What the rows `first` … `first + size - 1` of a register get by chance."""
+    """Random values for the rows `first` … `first + size - 1` of a register."""
 
     def __init__(self, rng: np.random.Generator, first: int, size: int) -> None:
         self.rng = rng
@@ -22,11 +22,11 @@ class Draw:
         self.row = np.arange(first, first + size)
 
     def pick(self, symbols: Sequence[str], weights: Sequence[float] | None = None) -> list[str]:
-        """One of the symbols each."""
+        """For each row, one of the symbols."""
         return at(symbols, self.rng.choice(len(symbols), size=self.size, p=weights))
 
     def chance(self, probability: float) -> np.ndarray:
-        """True with that probability."""
+        """For each row, True with that probability."""
         return self.rng.random(self.size) < probability
 
     def whole(self, low: int, high: int) -> np.ndarray:
@@ -34,7 +34,7 @@ class Draw:
         return self.rng.integers(low, high + 1, self.size)
 
     def numbers(self, prefix: str, width: int = 9) -> list[str]:
-        """Running numbers: distinct within the register."""
+        """Running numbers, distinct within the register."""
         return [f"{prefix}{n:0{width}d}" for n in self.row.tolist()]
 
     def codes(self, prefix: str, width: int) -> list[str]:
@@ -52,7 +52,7 @@ class Draw:
         return TODAY - self.rng.integers(1, days, self.size)
 
     def unless(self, absent: np.ndarray, values: Sequence[Any]) -> list[Any]:
-        """The values, None where `absent`."""
+        """The values, with None for rows that are `absent`."""
         return [None if no else value for no, value in zip(absent.tolist(), values, strict=True)]
 
 

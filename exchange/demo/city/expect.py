@@ -1,7 +1,7 @@
 """What each reader must hold, computed from the departments' own rows, and what it does hold.
 
-Nothing here is shared with the router: filters are SQL over the source tables, masks work on
-texts, and rows are compared as sets of texts.
+Nothing here is shared with the router: filters are SQL over the source tables, masks work on texts, and rows are
+compared as multisets of texts.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from exchange.schema.types import Field
 
 _PAGE_ROWS = 5_000
 Form = Callable[[Any], Any]
-"""A value as it is compared."""
+"""Turns a value into the form in which it is compared."""
 
-# How an office's own form of a nested field is read, where it is not JSON.
+# How to read an office's own form of a nested field, if it is not JSON.
 _NESTED: Mapping[tuple[str, str], Callable[[str], Any]] = {
     ("credit.rating", "reasons"): lambda text: text.split(";") if text else [],
 }
@@ -50,7 +50,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
 
 
 class ReaderWithoutSinkError(ConfigError):
-    """A grant's reader has no place for what it gets."""
+    """A grant's reader has no sink for what it gets."""
 
     code = "reader-without-sink"
     remedy = "add a sink to the reader's connector"
@@ -58,7 +58,7 @@ class ReaderWithoutSinkError(ConfigError):
 
 @dataclass(frozen=True)
 class Tally:
-    """A multiset of rows as its size and the sum of the rows' hashes, so that no order matters."""
+    """A multiset of rows as its size and the sum of the rows' hashes, so that the order does not matter."""
 
     rows: int = 0
     digest: int = 0
@@ -83,7 +83,7 @@ class Verdict:
 
     @property
     def right(self) -> bool:
-        """True where both are equal, row by row."""
+        """Whether both are equal, row by row."""
         return self.expected == self.held
 
 
@@ -108,14 +108,14 @@ class Expectations:
         self._desks = {d.subject: (o, d) for o in offices(loaded, connectors, home) for d in o.desks.values()}
 
     def due_rows(self, grant: Grant) -> int:
-        """How many rows the reader must come to hold."""
+        """The number of rows that the reader must come to hold."""
         office, _ = self._desks[grant.subject]
         query = sa.select(sa.func.count()).select_from(self._due(grant).subquery())
         with translated(f"{office.department}: {grant.subject}"), office.engine.connect() as connection:
             return connection.execute(query).scalar_one()
 
     def held_rows(self, grant: Grant) -> int:
-        """How many rows the reader holds now."""
+        """The number of rows that the reader holds now."""
         made, table = self._table(grant)
         if table is None:
             return 0
@@ -123,7 +123,7 @@ class Expectations:
             return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
     def verdict(self, grant: Grant) -> Verdict:
-        """Both sides, row by row."""
+        """Compare what the reader must hold with what it holds, row by row."""
         office, desk = self._desks[grant.subject]
         fields = self._fields(grant)
         zone = ZoneInfo(desk.timezone)
@@ -140,7 +140,7 @@ class Expectations:
         return Verdict(grant, due, Tally.of(_rows(made, sa.select(*table.c), forms)))
 
     def _masked(self, grant: Grant, name: str, form: Form) -> Form:
-        """The form of a field as the grant gives it, for values of the office's own."""
+        """The form of a field as the grant gives it, made from the office's own values."""
         mask = grant.masks.get(name)
         if mask is None:
             return _or_none(form)
@@ -166,7 +166,7 @@ class Expectations:
         return query.where(_holds(table, grant.where))
 
     def _table(self, grant: Grant) -> tuple[sa.Engine, sa.TableClause | None]:
-        """The reader's database, and its table with the granted fields; None where there is no table yet."""
+        """The reader's database and its table with the granted fields; None if there is no table yet."""
         made, table_name = self._sinks[grant.id]
         schema, _, name = table_name.rpartition(".")
         with translated(f"{grant.reader}: {grant.subject}"):
@@ -189,7 +189,7 @@ def _sink(connectors: Path, home: Path, grant: Grant) -> tuple[sa.Engine, str]:
 
 
 def _holds(table: sa.Table, where: Where) -> sa.ColumnElement[bool]:
-    """The grant's conditions on the office's own table; what is unknown, for a null, does not hold."""
+    """The grant's conditions on the office's own table; a condition that is unknown because of a null does not hold."""
     clauses: list[sa.ColumnElement[bool]] = []
     for name, part in where.items():
         if isinstance(part, Condition):
@@ -223,7 +223,7 @@ def _or_none(form: Form) -> Form:
 
 
 def _mask(mask: Mask, text: str) -> str:
-    """A value's text as year, month, range or partial give it."""
+    """A value's text as the masks year, month, range and partial give it."""
     if mask.kind == "year":
         return str(int(text[:4]))
     if mask.kind == "month":
@@ -236,7 +236,7 @@ def _mask(mask: Mask, text: str) -> str:
 
 
 def _form(field: Field, zone: tzinfo, own: Callable[[str], Any] = json.loads) -> Form:
-    """How a value of the field is written, whatever the database gave it as; times without zone are in `zone`."""
+    """Writes a value of the field in one form, however the database returned it; times without a zone are in `zone`."""
     if field.solid.kind in ("array", "map", "record"):
         return lambda v: json.dumps(own(v) if isinstance(v, str) else v, sort_keys=True, ensure_ascii=False)
     if field.solid.means == "decimal":

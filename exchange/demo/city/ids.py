@@ -6,7 +6,7 @@ import numpy as np
 
 DISTRICTS = tuple(f"4401{n:02d}" for n in (3, 4, 5, 6, 11, 12, 13, 14, 15, 17, 18))
 OUTSIDE = ("440604", "440605", "441900")
-"""Neighbouring places, so that a filter on the city's own districts has something to hold back."""
+"""Neighbouring places, so that a filter on the city's own districts has something to withhold."""
 
 BIRTHPLACES = (
     (440120, 1900, 1982),
@@ -26,7 +26,7 @@ BIRTHPLACES = (
     (440117, 2015, 9999),
     (440118, 2015, 9999),
 )
-"""Area codes with the first and last year of birth for which they are in use in resident IDs."""
+"""Area codes with the first and last year of birth for which resident IDs use them."""
 
 CREDIT_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _CREDIT_CHARS = np.array(list(CREDIT_ALPHABET))
@@ -52,8 +52,8 @@ def _joined(characters: np.ndarray) -> list[str]:
 def resident_ids(birth: np.ndarray, male: np.ndarray, rng: np.random.Generator) -> list[str]:
     """A distinct resident ID (GB 11643) per person, with an area code that was in use in the year of birth.
 
-    `birth` is datetime64[D]. The three-digit sequence counts within area, day and sex; it is odd
-    for males. At most 499 fit one such group.
+    `birth` is datetime64[D]. The three-digit sequence counts within area, day and sex, and is odd for males. At most
+    499 people fit into one such group.
     """
     year = birth.astype("datetime64[Y]").astype(int) + 1970
     codes, first, last = (np.array(column) for column in zip(*BIRTHPLACES, strict=True))
@@ -76,7 +76,7 @@ def resident_ids(birth: np.ndarray, male: np.ndarray, rng: np.random.Generator) 
 
 
 def credit_codes(count: int) -> list[str]:
-    """Distinct unified social credit codes (GB 32100) of so many enterprises.
+    """Distinct unified social credit codes (GB 32100) for `count` enterprises.
 
     The organisation code inside (GB 11714) has its own check digit.
     """
@@ -84,7 +84,7 @@ def credit_codes(count: int) -> list[str]:
     body = scrambled[:, None] // 31 ** np.arange(5, -1, -1) % 31
     head = np.array([CREDIT_ALPHABET.index(c) for c in "91440101" + "MA"])
     codes = np.hstack([np.broadcast_to(head, (count, len(head))), body])
-    # GB 11714 counts all letters, GB 32100 leaves out I, O, S, V and Z.
+    # GB 11714 counts all letters; GB 32100 leaves out I, O, S, V and Z.
     plain = np.array([int(c, 36) for c in CREDIT_ALPHABET])
     check = (11 - plain[codes[:, 8:]] @ _ORGANISATION_WEIGHTS % 11) % 11
     inner = np.array([CREDIT_ALPHABET.index(c) for c in _ORGANISATION_CHECK])[check]

@@ -1,4 +1,4 @@
-"""Making the city: every register into its department's database, once."""
+"""Makes the city: fills every register in its department's database, once."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from exchange.errors import ConfigError
 VERSION = 1
 REGISTERS = PERSONS + ORGANISATIONS
 Report = Callable[[str, int], None]
-"""Told after each chunk: the subject, and how many rows were added."""
+"""Called after each chunk with the subject and the number of rows added."""
 
 
 class OtherCityError(ConfigError):
-    """The databases hold something else than the city that was asked for."""
+    """The databases hold something other than the requested city."""
 
     code = "other-city"
     remedy = "name other databases in the connectors; or --force to replace the tables"
 
 
 class Held(Model):
-    """What one register holds: rows in the table, ids of those that are bad, refusals to expect."""
+    """What one register holds: rows in the table, ids of the bad ones, and the number of rejections to expect."""
 
     rows: int
     bad: tuple[int, ...]
@@ -40,7 +40,7 @@ class Held(Model):
 
 
 class Manifest(Model):
-    """Which city the databases hold; `complete` only after the last row."""
+    """Which city the databases hold; `complete` is set only after the last row."""
 
     version: int = VERSION
     seed: int
@@ -51,17 +51,17 @@ class Manifest(Model):
 
     @property
     def rows(self) -> int:
-        """Rows of all registers."""
+        """The rows of all registers together."""
         return sum(held.rows for held in self.registers.values())
 
 
 def manifest_path(home: Path) -> Path:
-    """Where the manifest of the city under `home` is."""
+    """The path of the manifest of the city under `home`."""
     return home / "city" / "city.json"
 
 
 def read_manifest(home: Path) -> Manifest | None:
-    """The manifest under `home`; None where no city was made yet or an other version made it."""
+    """The manifest under `home`; None if no city was made yet, or another version made it."""
     try:
         return Manifest.model_validate(json.loads(manifest_path(home).read_text()))
     except (OSError, ValueError, ValidationError):
@@ -83,10 +83,10 @@ def offices(loaded: Loaded, connectors: Path, home: Path) -> list[Office]:
 def make(
     loaded: Loaded, connectors: Path, home: Path, *, records: int, seed: int, force: bool, report: Report
 ) -> tuple[Manifest, bool]:
-    """The city in the departments' databases; the second value says whether it was made just now.
+    """Make the city in the departments' databases; the second value says whether it was made just now.
 
-    The same seed and size give the same rows. A city that is there already is left alone; another
-    one, or tables of unknown origin, raise `OtherCityError` unless `force`.
+    The same seed and size give the same rows. If this city exists already, it is left alone; another city, or tables of
+    unknown origin, raise `OtherCityError` unless `force`.
     """
     found = offices(loaded, connectors, home)
     before = read_manifest(home)

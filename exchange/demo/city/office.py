@@ -23,7 +23,7 @@ from exchange.schema.types import Field
 
 FILE_ROWS = 20_000
 
-# Departments keep these fields in a form of their own; their connector's transform.py makes the record's.
+# Departments keep these fields in a form of their own; their connector's transform.py converts it to the record's.
 FLAT: Mapping[tuple[str, str], Sequence[str]] = {
     ("social-security.contribution", "insurances"): (
         "pension_employee",
@@ -43,7 +43,7 @@ class OfficeError(ConfigError):
 
 @dataclass(frozen=True)
 class SubjectRows:
-    """Where one subject's rows are kept: a table, a folder of CSV drops where there is one, the zone of its times."""
+    """Where one subject's rows are kept: a table, a folder for CSV drops if there is one, and the zone of its times."""
 
     subject: str
     table: sa.Table
@@ -53,7 +53,7 @@ class SubjectRows:
 
 
 class Office:
-    """The database of one department with the tables of its subjects."""
+    """The database of one department, with the tables of its subjects."""
 
     def __init__(self, department: str, folder: Path, home: Path, subjects: Iterable[tuple[Subject, Schema]]) -> None:
         self.department = department
@@ -76,18 +76,18 @@ class Office:
 
     @property
     def sqlite(self) -> bool:
-        """Whether the database is SQLite, which reads and writes at once only with a write-ahead log."""
+        """Whether the database is SQLite, which needs a write-ahead log to be read and written at the same time."""
         return self.engine.dialect.name == "sqlite"
 
     def rows(self, desk: SubjectRows) -> int | None:
-        """How many rows the table has; None where it is not there."""
+        """The number of rows in the table; None if it does not exist."""
         with translated(f"{self.department}: {desk.subject}"), self.engine.connect() as connection:
             if not sa.inspect(connection).has_table(desk.table.name, schema=desk.table.schema):
                 return None
             return connection.execute(sa.select(sa.func.count()).select_from(desk.table)).scalar_one()
 
     def clear(self, desk: SubjectRows) -> None:
-        """Make the table anew, empty, and the drop folder too."""
+        """Create the table and the drop folder anew, empty."""
         with translated(f"{self.department}: {desk.subject}"), self.engine.begin() as connection:
             if desk.table.schema:
                 connection.execute(sa.schema.CreateSchema(desk.table.schema, if_not_exists=True))
@@ -101,7 +101,7 @@ class Office:
             desk.drop.mkdir(parents=True)
 
     def index(self, desk: SubjectRows) -> None:
-        """Index the table by its cursor; after the rows, which is much quicker."""
+        """Index the table by its cursor; call it after the rows are inserted, which is much faster."""
         with translated(f"{self.department}: {desk.subject}"), self.engine.begin() as connection:
             for index in desk.table.indexes:
                 index.create(connection)
@@ -123,7 +123,7 @@ class Office:
                     copy.write_row(row)
 
     def deliver(self, desk: SubjectRows, columns: Mapping[str, Sequence[Any]], broken: Sequence[str]) -> None:
-        """Drop CSV files with these rows, the first one with `broken` lines at its end."""
+        """Drop CSV files with these rows; the first file has the `broken` lines at its end."""
         assert desk.drop is not None
         assert desk.csv is not None
         names = [name for name in columns if name not in ("id", "created_at")]
@@ -158,7 +158,7 @@ def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) 
 
 
 def _type(field: Field) -> sa.types.TypeEngine[Any]:
-    """The column's type; columns are nullable and enums are text, as old databases have it."""
+    """The column's type. Columns are nullable and enums are text, as in old databases."""
     if field.solid.means == "decimal" or field.name == "insurances":
         return sa.Numeric(18, 2)
     if field.solid.means == "date":

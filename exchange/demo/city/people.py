@@ -9,7 +9,7 @@ import numpy as np
 from exchange.demo.city.ids import DISTRICTS, OUTSIDE, resident_ids
 
 TODAY = np.datetime64("2025-06-30")
-"""The city's own present: everything was written on or before this day."""
+"""The city's present: everything was written on or before this day."""
 
 RELATIONS = ("head", "spouse", "child", "child", "parent", "other")
 PLACES = DISTRICTS + OUTSIDE
@@ -18,7 +18,7 @@ _HEAD, _SPOUSE, _CHILD, _PARENT = 0, 1, 2, 4
 
 @dataclass(frozen=True)
 class People:
-    """One row per resident; `place` indexes `PLACES`, `household` counts from 0, `wage` is CNY a year, 0 without."""
+    """One row per resident; `place` indexes `PLACES`, `household` counts from 0, `wage` is CNY per year (0: none)."""
 
     ids: list[str]
     birth: np.ndarray
@@ -49,7 +49,7 @@ class People:
 
 
 def settle(count: int, rng: np.random.Generator) -> People:
-    """Draw `count` residents in households whose ages, places and wages fit together."""
+    """Draw `count` residents, in households whose ages, places and wages are consistent."""
     sizes = rng.choice(np.arange(1, 7), size=count, p=[0.22, 0.27, 0.27, 0.14, 0.08, 0.02])
     household = np.repeat(np.arange(count), sizes)[:count]
     first = np.r_[0, np.cumsum(sizes)[:-1]]
@@ -70,7 +70,7 @@ def settle(count: int, rng: np.random.Generator) -> People:
     weights = np.r_[np.full(len(DISTRICTS), 0.95 / len(DISTRICTS)), np.full(len(OUTSIDE), 0.05 / len(OUTSIDE))]
     place = rng.choice(len(PLACES), size=count, p=weights)[household]
 
-    # Wages of one household resemble each other: a shared part and an own one.
+    # Wages within one household resemble each other: each has a shared part and a part of its own.
     works = (age >= 20) & (age < 62) & (rng.random(count) < 0.8)
     shared = rng.normal(0, 0.45, count)[household]
     wage = np.exp(11.3 + shared + rng.normal(0, 0.35, count)).round(2)

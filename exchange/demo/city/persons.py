@@ -259,7 +259,7 @@ def _licence(city: City, draw: Draw, who: np.ndarray) -> Columns:
 
 
 def _poor(city: City) -> np.ndarray:
-    """Heads of households who live on little: below the line per head."""
+    """Heads of households whose income per head is below the poverty line."""
     people = city.people
     size = np.bincount(people.household)
     income = np.bincount(people.household, weights=people.wage) / size

@@ -1,4 +1,4 @@
-"""What is planted among the rows: rows that no connector may publish, and canaries in sensitive fields."""
+"""Plants test cases among the rows: rows that no connector may publish, and canaries in sensitive fields."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ CANARY_ROWS = range(3, 1_003, 50)
 MISSING_ROWS = (11, 31)
 UNKNOWN_ROWS = (13, 33)
 BROKEN_LINES = ("not,enough,columns", "neither these")
-"""Lines at the end of the first CSV drop that are no rows of the file."""
+"""Lines at the end of the first CSV drop that are not rows of the file."""
 
 _NUMBERS = ("int", "long", "double", "decimal", "date", "timestamp-millis")
 
 
 def canary(subject: str, field: str) -> str:
-    """The text that stands in that field of some rows, and in no other field."""
+    """The text that some rows have in this field, and that occurs in no other field."""
     return f"{CANARY}:{subject}:{field}:"
 
 
 def canary_fields(subject: Subject, schema: Schema) -> list[str]:
-    """The sensitive fields that canaries can live in: free text, but nobody's identifier."""
+    """The sensitive fields that can hold canaries: free text that is nobody's identifier."""
     return [
         name for name in subject.sensitive if schema.fields[name].solid.kind == "string" and not name.endswith("_id")
     ]
 
 
 def plant(subject: Subject, schema: Schema, columns: dict[str, Any], first: int) -> list[int]:
-    """Plant in the chunk that begins at row `first`; return the ids of the rows that are bad now.
+    """Plant test cases in the chunk that begins at row `first`; return the ids of the rows that are bad now.
 
-    The lists in `columns` are changed in place. Bad rows lack a value that is due, or have an enum
-    symbol that the schema does not know.
+    The lists in `columns` are changed in place. A bad row lacks a required value, or has an enum symbol that the schema
+    does not know.
     """
     size = len(columns["id"])
     for name in canary_fields(subject, schema):
@@ -55,7 +55,7 @@ def plant(subject: Subject, schema: Schema, columns: dict[str, Any], first: int)
 
 
 def rejected(bad: Sequence[int], *, csv: bool) -> int:
-    """How many rows and lines the connector has to refuse."""
+    """The number of rows and lines that the connector must reject."""
     return len(bad) + (len(BROKEN_LINES) if csv else 0)
 
 

@@ -1,4 +1,4 @@
-"""A register: the rows that one department holds of one subject, made chunk by chunk."""
+"""A register: the rows that one department holds for one subject, made chunk by chunk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exchange.demo.city.people import TODAY, People, settle
 
 CHUNK_ROWS = 40_000
 ROWS_PER_RESIDENT = 10.0
-"""Rows of all registers together for one resident; measured on generated cities."""
+"""Rows of all registers together per resident; measured on generated cities."""
 
 Columns = dict[str, Any]
 
@@ -38,11 +38,11 @@ class City:
 
     @property
     def witness(self) -> int:
-        """A resident who is in every register that a working adult can be in."""
+        """A resident who is in every register in which a working adult can be."""
         return int(self.people.workers[0])
 
     def sample(self, among: np.ndarray, share: float, salt: int) -> np.ndarray:
-        """A share of these residents, always the witness among them."""
+        """A share of these residents; the witness is always among them."""
         rng = np.random.default_rng([self.seed, 3, salt])
         return np.union1d(among[rng.random(len(among)) < share], [self.witness])
 
@@ -51,8 +51,8 @@ class City:
 class Register:
     """How the rows of one subject are made.
 
-    `who` gives for each row the resident or company that it is about; `columns` the fields of a
-    chunk besides entity, `created_at` and the row's `id`, with `updated_at` as datetime64[s].
+    `who` gives the resident or company that each row is about. `columns` gives the fields of a chunk except the entity,
+    `created_at` and the row's `id`, with `updated_at` as datetime64[s].
     """
 
     subject: str
@@ -61,7 +61,7 @@ class Register:
     columns: Callable[[City, Draw, np.ndarray], Columns]
 
     def chunks(self, city: City) -> Iterator[Columns]:
-        """All rows in chunks of columns; the row's `id` counts from 1."""
+        """All rows, in chunks of columns; the row's `id` counts from 1."""
         who = self.who(city)
         rng = np.random.default_rng([city.seed, 4, zlib.crc32(self.subject.encode())])
         names = city.people.ids if self.entity == "resident_id" else city.companies.codes
@@ -81,6 +81,6 @@ class Register:
 
 
 def moment(draw: Draw, day: np.ndarray) -> np.ndarray:
-    """A second of that day's working hours, as datetime64[s]."""
+    """A second within that day's working hours, as datetime64[s]."""
     moments: np.ndarray = day.astype("datetime64[s]") + draw.whole(9 * 3600, 18 * 3600)
     return moments
