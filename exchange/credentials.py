@@ -80,12 +80,12 @@ def load(path: Path) -> Security:
         raise CredentialsError(f"{path}: others may read the password", remedy=f"chmod 600 {path}")
     document = read(text)
     if document.problems:  # their messages quote the file
-        raise CredentialsError(f"{path}: is no plain YAML", remedy=_REMEDY)
+        raise CredentialsError(f"{path}: is not plain YAML", remedy=_REMEDY)
     try:
         security = Security.model_validate(document.value)
     except ValidationError as error:
         wrong = {str(place) for fault in error.errors() for place in fault["loc"]}
-        told = ", ".join(sorted(wrong & set(Security.model_fields))) or "a key that is none of a credential file's"
+        told = ", ".join(sorted(wrong & set(Security.model_fields))) or "a key that a credential file does not have"
         raise CredentialsError(f"{path}: wrong or missing: {told}", remedy=_REMEDY) from None
     return security.model_copy(update={"ca": path.parent / security.ca}) if security.ca else security
 

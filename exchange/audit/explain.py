@@ -211,7 +211,7 @@ def _decisions(
     """What an entry decides about a record for the reader; nothing if it belongs to a replay for another grant."""
     epoch = epochs.get(entry.epoch)
     if epoch is None:
-        remedy = "run this again where it was just published; else see whether EXCHANGE_LEDGER_URL is of this cluster"
+        remedy = "run this again if it was just published; else see that EXCHANGE_LEDGER_URL is this cluster's"
         raise LedgerContradictionError(
             f"{names.CONTRACT_TOPIC} has no epoch {entry.epoch}, as {place} says", remedy=remedy
         )
@@ -244,7 +244,7 @@ def _decisions(
 def _fate(entry: Entry, row: int, outcome: Outcome) -> tuple[str, str, str]:
     bad = next((bad.reason for bad in entry.quarantined if bad.index == row), None)
     if bad is not None:
-        return "quarantined", bad, "it is no valid record of the subject: nobody got it"
+        return "quarantined", bad, "it is not a valid record of the subject: nobody got it"
     if delivered_mask(entry, outcome)[row]:
         return "delivered", "", "the reader got it"
     for withheld in outcome.withheld:

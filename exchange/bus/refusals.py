@@ -60,7 +60,7 @@ KNOWN: dict[type[BaseException], tuple[str, str, str]] = {
     kafka_errors.NotEnoughReplicasAfterAppendError: (
         "too-few-replicas", "too few brokers hold {topic}/{partition}", _START
     ),
-    kafka_errors.InvalidTopicError: ("topic-refuses", "{topic} is no topic that can be written", _LOOK),
+    kafka_errors.InvalidTopicError: ("topic-refuses", "{topic} is not a topic that can be written", _LOOK),
     kafka_errors.InvalidRecordError: ("topic-refuses", "{topic} takes no such records", _LOOK),
     kafka_errors.InvalidTimestampError: ("topic-refuses", "{topic} takes no records of this time", _LOOK),
     kafka_errors.PolicyViolationError: ("topic-refuses", "a policy of the broker closes {topic}", _LOOK),

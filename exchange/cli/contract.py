@@ -35,7 +35,7 @@ _delete = click.option(
 @click.option(
     "--against",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The contract file as it was, with its schemas beside it: warn of every reader that a schema change touches.",
+    help="The contract file as it was, with its schemas beside it: warn of every reader whom a schema change affects.",
 )
 def validate(output: str, against: Path | None) -> None:
     """Check the contract and its schemas: every mistake with its line, path and remedy.
@@ -71,7 +71,7 @@ _only = click.option("--only", type=click.Choice(PARTS), multiple=True, help="On
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `exchange apply FILE`."
 )
-@click.option("--detailed-exitcode", is_flag=True, help="Exit status 3 where there is something to change.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit status 3 if there is something to change.")
 def plan(output: str, delete: Sequence[str], only: Sequence[Part], out: Path | None, detailed_exitcode: bool) -> None:
     """Show the difference between the contract and the cluster; change nothing."""
     found = find(Settings(), delete, only)

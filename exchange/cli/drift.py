@@ -20,7 +20,7 @@ from exchange.settings import Settings
 
 @click.command()
 @output_option
-@click.option("--accept", metavar="PRINCIPAL", multiple=True, help="Whose own access rules are in order: User:backup.")
+@click.option("--accept", metavar="PRINCIPAL", multiple=True, help="Its own access rules are in order: User:backup.")
 def drift(output: str, accept: Sequence[str]) -> None:
     """Say how the cluster differs from the contract; change nothing.
 

@@ -67,7 +67,7 @@ def explain(subject: str, reader: str, place: str | None, entity: str | None, ou
 def _place(text: str) -> Place:
     found = re.fullmatch(r"(\d{1,9})/(\d{1,18})", text)
     if found is None:
-        raise click.BadParameter("is no partition and offset, such as 0/1234", param_hint="--offset")
+        raise click.BadParameter("is not a partition and offset, such as 0/1234", param_hint="--offset")
     return int(found[1]), int(found[2])
 
 
@@ -84,7 +84,7 @@ def _show(decision: Decision) -> None:
     proof = {
         True: "proven by the source's records",
         False: "DOES NOT FIT the source's records",
-        None: "not proven: the source's records were not looked at (--offset does), or are no longer kept",
+        None: "not proven: the source's records were not checked (use --offset), or are no longer kept",
     }
     where = f"{decision.partition}/{decision.offset}"
     color = "green" if decision.verdict == "delivered" else "yellow"

@@ -51,7 +51,7 @@ def replay(
     """
     name = id_ or order_id(grant, from_ms, until_ms, again)
     if not re.fullmatch(REPLAY_ID, name):
-        raise ConfigError(f"{name!r} is no id of a replay", remedy="use letters, digits, dots, hyphens, underscores")
+        raise ConfigError(f"{name!r} is not an id of a replay", remedy="use letters, digits, dots, hyphens and _")
     settings = Settings()
     cluster = connect(settings, "exchange.router.replay", names.ROUTER_PRINCIPAL)
     order = Order(name, grant, from_ms, until_ms, again)

@@ -87,7 +87,7 @@ class _Check:
     def _drops(self, config: SourceConfig, csv: Csv, schema: Schema, source: CsvSource, path: Path) -> None:
         """Try a file that is there, and report if it would be refused."""
         if not self._paths.path(csv.folder).is_dir():
-            remedy = "the connector makes it when it starts; check the path"
+            remedy = "the connector creates it when it starts; check the path"
             self._add((*path, "folder"), "the drop folder is not there", remedy, "warning")
         try:
             columns = source.look()
@@ -128,7 +128,7 @@ class _Check:
             if proposal(schema, [reason]):
                 said = ", ".join(f"{name}: {how}" for name, how in rounding.items())
                 remedy = (
-                    f"where the loss is allowed, add `round: {{{said}}}` to the source, and have "
+                    f"if the loss is allowed, add `round: {{{said}}}` to the source, and have "
                     f"`rounded: {{{said}}}` put to the subject in topics.yaml"
                 )
             self._add(path, message, remedy, "warning")

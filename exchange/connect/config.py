@@ -8,7 +8,7 @@
         table: income                           # or query: SELECT …
         cursor: {time: updated_at, id: id}      # changes with every update; unique with the id
         lookback_s: 60                          # longest time between a row's timestamp and its commit
-        columns: {resident_id: id_no}           # schema field: column, only where the names differ
+        columns: {resident_id: id_no}           # schema field: column, only if the names differ
         round: {updated_at: millis, amount: 2}  # optional: a loss that is declared; the contract shows it as `rounded`
         optional: [employer]                    # columns that may be missing
         transform: transform.py:income          # optional: row mapping -> row mapping, or None to skip the row
@@ -95,7 +95,7 @@ class SourceConfig(Model):
     """One subject that the department publishes, and where its rows come from."""
 
     subject: SubjectId
-    table: str | None = Field(default=None, description="Table or view, with its schema where needed: tax.income.")
+    table: str | None = Field(default=None, description="Table or view, with its schema if needed: tax.income.")
     query: str | None = Field(default=None, description="One SELECT that gives the cursor's columns too.")
     csv: Csv | None = None
     python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
@@ -104,7 +104,7 @@ class SourceConfig(Model):
     lookback_s: float = Field(default=60, ge=0, description="Longest time between a row's timestamp and its commit.")
     poll_s: float = Field(default=1.0, gt=0, description="Pause between looks at a source that has nothing new.")
     page_rows: int = Field(default=5000, ge=1, le=50_000, description="Rows in one transaction at most.")
-    columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, where names differ.")
+    columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, if the names differ.")
     round: Mapping[str, Rounding] = Field(
         default_factory=dict, description="Schema field: unit or decimals to which its values are made less exact."
     )

@@ -149,7 +149,7 @@ class CsvSource(Source):
     def _examine(self, file: BinaryIO) -> list[str]:
         """The columns; raises UnusableFileError if the file is not as declared, or cannot be split into records."""
         if reason := mismatch(file, self._csv.encoding):
-            raise UnusableFileError(f"{reason}, where {self._csv.encoding} is declared")
+            raise UnusableFileError(f"{reason}, but {self._csv.encoding} is declared")
         header, rest = self._header(file)
         deque(rest, maxlen=0)
         return header

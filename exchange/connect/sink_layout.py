@@ -153,7 +153,7 @@ def check(table: str, layout: Layout, fields: Mapping[str, Field], key: Sequence
     """Raise TableMismatchError, naming each column and key that would have to be different, if there are any."""
     if absent := layout.missing((*PLACE, *key)):
         raise TableMismatchError(
-            f"{table} has no column {', '.join(absent)}: it is no sink's table, or one with another key", remedy=REMEDY
+            f"{table} has no column {', '.join(absent)}: it is not a sink's table, or has another key", remedy=REMEDY
         )
     required = list(_required(layout, fields))
     faults = [*_types(layout, fields), *_key(layout, fields, key)]

@@ -159,7 +159,7 @@ class SinkTable:
         """The change that removes the rows of the entity with that record key; raises UnstorableError if it is none."""
         of_entity = next((each[self._entity] for each in self._adapters.values() if self._entity in each), None)
         if of_entity is None:
-            raise UnstorableError("a tombstone, where the table has no column of the entity")
+            raise UnstorableError("a tombstone, but the table has no column of the entity")
         try:
             return RowChange(None, of_entity(key.decode()), origin)
         except UnicodeDecodeError as error:

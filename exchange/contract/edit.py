@@ -54,7 +54,7 @@ def rewritten(data: bytes, *, put: Sequence[Grant] = (), drop: Collection[str] =
     try:
         result = mark + text.encode()
     except UnicodeEncodeError as error:
-        raise EditError("a grant has text that is no Unicode", remedy="write it anew") from error
+        raise EditError("a grant has text that is not Unicode", remedy="write it anew") from error
     if put:
         # Dropping removes whole entries of a list: nothing else can change. What is put in is text of people: check.
         _require_same(document, read(result), put, drop)
@@ -68,7 +68,7 @@ class _File:
         self._text = text
         self._newline = "\r\n" if "\r\n" in text else "\n"
         if not isinstance(document.root, MappingNode):
-            raise EditError("the contract file is no mapping", remedy=_BY_HAND)
+            raise EditError("the contract file is not a mapping", remedy=_BY_HAND)
         self._root = document.root
         found = {key.value: (key, value) for key, value in self._root.value}
         self._key, value = found.get("grants", (None, None))
@@ -80,7 +80,7 @@ class _File:
         self._value = value
         self._values: list[Mapping[str, Any]] = document.value.get("grants") or []
         if not isinstance(self._values, list) or not all(isinstance(each, dict) for each in self._values):
-            raise EditError("the grants are no list of mappings", remedy=_BY_HAND)
+            raise EditError("the grants are not a list of mappings", remedy=_BY_HAND)
 
     def splices(self, put: Sequence[Grant], drop: Collection[str]) -> Iterator[_Splice]:
         """What to write at which positions; no two splices overlap."""

@@ -30,7 +30,7 @@ _seed = click.option("--seed", type=int, default=SEED, show_default=True, help="
 @_seed
 @click.option("--keep", is_flag=True, help="Leave everything running, as `exchange up` does.")
 def demo(records: int, seed: int, keep: bool) -> None:
-    """Run the whole exchange once, and say what came of it.
+    """Run the whole exchange once, and show the result.
 
     Starts what does not run yet, and stops it at the end. The exit status is 0 only if the ledger balances and every
     reader's database holds exactly what its grants allow. Safe to run again.

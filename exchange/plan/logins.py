@@ -43,7 +43,7 @@ def require_known(ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
     """The ids, each once; raises UnknownPrincipalError if one of them is unknown."""
     for id_ in ids:
         if id_ not in known:
-            raise UnknownPrincipalError(f"{id_!r} is no department of the contract", remedy=nearest(id_, known))
+            raise UnknownPrincipalError(f"{id_!r} is not a department of the contract", remedy=nearest(id_, known))
     return list(dict.fromkeys(ids))
 
 
@@ -74,7 +74,7 @@ def require_removable(settings: Settings, cluster: Cluster, id_: str) -> list[Pa
     # Others on this Kafka cluster have logins too, which are none of the exchange's business.
     if not files and id_ not in former:
         remedy = nearest(id_, former) if former else "see `exchange department list`"
-        raise UnknownPrincipalError(f"{id_!r} is no former department with a login", remedy=remedy)
+        raise UnknownPrincipalError(f"{id_!r} is not a former department with a login", remedy=remedy)
     _require_gone(id_, actual)
     return files
 

@@ -218,7 +218,7 @@ class _Schemas:
             except SchemaError as error:
                 reasons = [f"a registered version cannot be read: {error.message}"]
             if reasons:
-                message = f"the schema does not go with the registered versions ({level.value}): {'; '.join(reasons)}"
+                message = f"the schema does not fit the registered versions ({level.value}): {'; '.join(reasons)}"
                 remedy = "give new fields a default, keep types, or publish a new subject"
                 self._plan.refusals.append(RefusedChange("schemas", subject, message, remedy))
                 return 0
