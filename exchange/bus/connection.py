@@ -30,7 +30,7 @@ class UnendedTransactionError(TransientError):
     """Kafka does not tell a group's offsets until a transaction has ended, and that takes too long."""
 
     code = "unended-transaction"
-    remedy = "wait a minute; if it stays, Kafka has lost the end: see docs/administrator.md (lost power)"
+    remedy = "wait a minute; if it stays, Kafka has lost the end: see docs/cluster.md (lost power)"
 
 
 class BusForbiddenError(ConfigError):
