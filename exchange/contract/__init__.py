@@ -1,5 +1,6 @@
 """The contract: topics.yaml as frozen models, its checks, and the epoch in which it is published.
 
-Read `model` (the file, as types), `load` and `check` (every mistake of it, at once), `epoch`. `extent`, `conditions`,
-`masks`, `quota` and `rounding` say what grants mean; `edit` changes a file and leaves every other byte of it as it was.
+Read `model` (the file, as types), `terms` (conditions and masks), `load` and `check` (every mistake of it, at once),
+`epoch`. `extent`, `conditions`, `masks`, `quota` and `rounding` say what grants mean; `edit` changes a file and leaves
+every other byte of it as it was.
 """
