@@ -1,4 +1,5 @@
 """The ledger's writing side: what an entry is, and how the topic becomes SQL.
 
-Read `entry`, `merkle`, then `follower`, `intake` and `store`. The asking side is `exchange.audit`.
+Read `entry`, `body` (an entry as Avro), `merkle`, then `follower`, `intake` and `store`. The asking side is
+`exchange.audit`.
 """

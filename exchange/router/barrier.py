@@ -17,6 +17,7 @@ from exchange.bus.record import records_without_kernels
 from exchange.epochs import Newest, Published
 from exchange.errors import TransientError
 from exchange.ledger import entry as ledger
+from exchange.ledger.body import decode
 from exchange.names import Partition
 from exchange.printable import printable
 from exchange.records.header import RawBatch
@@ -137,7 +138,7 @@ class Adoption:
             return said if batch.committed else set()
         for record in records_without_kernels(batch):
             if record.key == ledger.record_key(names.CONTRACT_TOPIC, 0) and record.value is not None:
-                entry = ledger.decode(wire.unpack(record.value)[1])
+                entry = decode(wire.unpack(record.value)[1])
                 if entry.epoch >= epoch:
                     self._open.setdefault(batch.header.producer_id, set()).add(_PREFIX + entry.router)
         return set()
