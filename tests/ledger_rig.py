@@ -14,7 +14,8 @@ from exchange.bus.produce import Producer, Transaction
 from exchange.bus.topics import publish, read_all
 from exchange.contract import epoch as epochs
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title, TopicSettings
-from exchange.ledger.entry import Entry, Outcome, Span, Withheld, encode, ledger_partition, record_key, tag
+from exchange.ledger.body import encode
+from exchange.ledger.entry import Entry, Outcome, Span, Withheld, ledger_partition, record_key, tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.plan.topics import LEDGER_PARTITIONS, wanted
 from exchange.records.build import pack

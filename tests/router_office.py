@@ -21,7 +21,8 @@ from exchange.bus.topics import TopicAppender, publish, read_all
 from exchange.contract import epoch as epochs
 from exchange.contract.model import Epoch, Grant
 from exchange.epochs import Newest
-from exchange.ledger.entry import Entry, decode
+from exchange.ledger.body import decode
+from exchange.ledger.entry import Entry
 from exchange.plan.access import wanted_access
 from exchange.plan.topics import wanted
 from exchange.router.gaps import accept

@@ -15,7 +15,7 @@ from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from exchange import names
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title, TopicSettings
-from exchange.ledger.entry import validate_entry
+from exchange.ledger.body import validate_entry
 from exchange.records import hashes, header
 from exchange.records.build import Batch
 from exchange.records.header import RawBatch

@@ -17,7 +17,8 @@ from exchange.contract.model import Epoch, Grant
 from exchange.epochs import epochs as every_epoch
 from exchange.errors import ConfigError
 from exchange.ledger import tables
-from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, rows_of
+from exchange.ledger.body import decode
+from exchange.ledger.entry import Entry, Outcome, delivered_mask, rows_of
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.ledger.store import LedgerContradictionError, LedgerStore
 from exchange.ledger.tag_index import tag_prefix

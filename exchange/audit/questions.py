@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func
 from exchange import names
 from exchange.gap import Gap
 from exchange.ledger import tables
-from exchange.ledger.entry import decode, delivered_mask, rows_of
+from exchange.ledger.body import decode
+from exchange.ledger.entry import delivered_mask, rows_of
 from exchange.ledger.store import LedgerContradictionError, LedgerStore
 from exchange.ledger.tag_index import tag_prefix
 

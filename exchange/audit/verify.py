@@ -14,7 +14,8 @@ from exchange.bus import Cluster
 from exchange.contract import epoch
 from exchange.contract.model import Grant
 from exchange.epochs import latest_epoch
-from exchange.ledger.entry import Entry, Outcome, decode, delivered_mask, tag
+from exchange.ledger.body import decode
+from exchange.ledger.entry import Entry, Outcome, delivered_mask, tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.names import Partition
 from exchange.schema import wire

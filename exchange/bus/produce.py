@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import kafka.errors
 from kafka import KafkaProducer
@@ -40,6 +40,13 @@ class FencedError(TransientError):
     remedy = "see that no second process runs under the same name"
 
 
+class _Opened(NamedTuple):
+    """A client that has fenced its predecessors, and the refusals that it notes."""
+
+    client: KafkaProducer
+    noted: writable.Refused
+
+
 class Producer:
     """One transactional producer; creating it fences its predecessor and aborts what that left open.
 
@@ -52,9 +59,9 @@ class Producer:
         self.transactional_id = transactional_id
         self._cluster = cluster
         self._timeout_s = timeout_s
-        self._client: KafkaProducer | None = self._open()
+        self._opened: _Opened | None = self._open()
 
-    def _open(self) -> KafkaProducer:
+    def _open(self) -> _Opened:
         timeout_ms = int(self._timeout_s * 1000)
         with translated("open a transactional producer"):
             client = KafkaProducer(
@@ -71,13 +78,13 @@ class Producer:
                 metrics_enabled=False,
             )
             raw.send_ahead(client)
-            self._noted = writable.note_refusals(client)
+            noted = writable.note_refusals(client)
             try:
                 wait(raw.transactions(client).initialize_transactions(), client, self._timeout_s, "init")
             except BaseException:
                 raw.discard(client)
                 raise
-        return client
+        return _Opened(client, noted)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -87,40 +94,38 @@ class Producer:
         committed; the exception is TransactionDoubtError, after which the committed offsets tell. RefusedError names
         the partitions that accepted nothing.
         """
-        self.renew()
-        assert self._client is not None
-        transaction = Transaction(self._client, self._timeout_s, self._noted)
+        opened = self.renew()
+        transaction = Transaction(opened, self._timeout_s)
         try:
             with translated("run a transaction"):
                 transaction.begin()
                 yield transaction
                 transaction.commit()
         except BaseException as error:
-            is_fenced = isinstance(error, TransientError) and raw.is_fenced(self._client)
+            is_fenced = isinstance(error, TransientError) and raw.is_fenced(opened.client)
             self.discard()
             if is_fenced:
                 raise FencedError(f"{self.transactional_id} was taken over by another producer") from error
             raise
 
     def refusals(self, places: Iterable[Partition]) -> dict[Partition, Refusal]:
-        """Those of the partitions that cannot be written, by Kafka's metadata; call it outside a transaction."""
-        self.renew()
-        assert self._client is not None
+        """Those of the partitions that cannot be written, as far as Kafka's metadata tell; outside of a transaction."""
+        client = self.renew().client
         named = [TopicPartition(*place) for place in places]
         with translated("read metadata"):
-            writable.learn(self._client, named, self._timeout_s)
-        return _refusals(writable.unwritable(self._client, named))
+            writable.learn(client, named, self._timeout_s)
+        return _refusals(writable.unwritable(client, named))
 
-    def renew(self) -> None:
-        """Open a new client if the last one was thrown away; this aborts that one's open transaction now."""
-        if self._client is None:
-            self._client = self._open()
+    def renew(self) -> _Opened:
+        """Open a new client if the last one was thrown away, so that its open transaction is aborted now."""
+        self._opened = self._opened or self._open()
+        return self._opened
 
     def discard(self) -> None:
-        """Throw the client away; the broker aborts its open transaction when the next client opens."""
-        if self._client is not None:
-            raw.discard(self._client)
-            self._client = None
+        """Throw the client away; the broker aborts its open transaction when the next one opens."""
+        if self._opened:
+            raw.discard(self._opened.client)
+            self._opened = None
 
     def __enter__(self) -> Self:
         return self
@@ -132,10 +137,9 @@ class Producer:
 class Transaction:
     """One open transaction; see `Producer.transaction`."""
 
-    def __init__(self, client: KafkaProducer, timeout_s: float, noted: writable.Refused) -> None:
-        self._client = client
-        self._noted = noted
-        self._manager = raw.transactions(client)
+    def __init__(self, opened: _Opened, timeout_s: float) -> None:
+        self._client, self._noted = opened
+        self._manager = raw.transactions(self._client)
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         self._sent: list[ProducerBatch] = []

@@ -32,7 +32,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
-from exchange.contract.model import Model, Name, Rounding, SubjectId
+from exchange.contract.base import Model
+from exchange.contract.model import Name, Rounding, SubjectId
 
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
 

@@ -75,7 +75,7 @@ class Encoder:
         if not isinstance(row, Mapping):  # it comes from a source that the department wrote
             raise RowRejectedError(f"{type(row).__name__}, not a mapping")
         if self._transform is not None:
-            mapped = self._mapped(row)
+            mapped = _mapped(self._transform, row)
             if mapped is None:
                 return None
             row = mapped
@@ -86,19 +86,6 @@ class Encoder:
         if len(body) + len(key or b"") > MAX_RECORD_BYTES:
             raise RowRejectedError(f"a record of more than {MAX_RECORD_BYTES} bytes")
         return key, wire.pack(self._schema_id, body)
-
-    def _mapped(self, row: Row) -> Row | None:
-        assert self._transform is not None
-        try:
-            mapped = self._transform(row)
-            if isinstance(mapped, Mapping):
-                return dict(mapped)
-        except (Exception, SystemExit) as error:
-            # This is the department's own code: whatever it raises concerns this row. Its message could quote the row.
-            raise RowRejectedError(f"transform raised {type(error).__name__}") from error
-        if mapped is not None:
-            raise RowRejectedError(f"transform returned {type(mapped).__name__}, not a mapping")
-        return None
 
 
 class Publisher:
@@ -131,3 +118,16 @@ class Publisher:
                 cursor_topic(self._subject.owner), cursor.PARTITION, pack(*progress, [now] * len(page.progress))
             )
         return len(records.keys), len(records.rejected)
+
+
+def _mapped(transform: Transform, row: Row) -> Row | None:
+    try:
+        mapped = transform(row)
+        if isinstance(mapped, Mapping):
+            return dict(mapped)
+    except (Exception, SystemExit) as error:
+        # The department's own code: whatever it raises concerns this row. The message could quote it.
+        raise RowRejectedError(f"transform raised {type(error).__name__}") from error
+    if mapped is not None:
+        raise RowRejectedError(f"transform returned {type(mapped).__name__}, not a mapping")
+    return None

@@ -11,9 +11,10 @@ from stdnum.exceptions import ValidationError
 
 from exchange.contract.conditions import faults
 from exchange.contract.masks import faults as mask_faults
-from exchange.contract.model import GROUPS, Condition, Contract, Department, Grant, Mask, Subject, Where
+from exchange.contract.model import Contract, Department, Grant, Subject
 from exchange.contract.rounding import fault
 from exchange.contract.shape import Shape
+from exchange.contract.terms import GROUPS, Condition, Mask, Where
 from exchange.contract.touch import touched
 from exchange.document.nearest import nearest
 from exchange.document.problem import Path, Problem, Severity, dotted

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Any
 
-from exchange.contract.model import Condition
+from exchange.contract.terms import Condition
 from exchange.document.nearest import nearest
 from exchange.schema.types import Field
 

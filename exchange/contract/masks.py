@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exchange.contract.conditions import NUMBERS, kind_of
-from exchange.contract.model import Mask
+from exchange.contract.terms import Mask
 from exchange.schema.types import Field
 
 REDACTED = "***"

@@ -1,41 +1,23 @@
 """The contract as frozen models: departments, subjects, grants.
 
-These models say what a well-formed contract file looks like; `contract/check.py` says whether it makes
-sense as a whole. The JSON Schema for editors is generated from here.
+These models say what a well-formed contract file looks like, `contract/terms.py` what conditions and masks do;
+`contract/check.py` says whether it makes sense as a whole. The JSON Schema for editors is generated from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    FiniteFloat,
-    Tag,
-    model_serializer,
-)
-from typing_extensions import TypeAliasType
+from pydantic import Field
 
+from exchange.contract.base import Model
+from exchange.contract.terms import GrantedMask, Where
 from exchange.gap import Gap
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=63)]
 SubjectId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*$", max_length=127)]
-# YAML reads an unquoted day as a date, and JSON has no dates: in a condition both become ISO text.
-_iso = BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)
-Scalar = Annotated[str | int | float | bool | None, _iso]
-Bound = Annotated[int | float | str | None, _iso]
-
-
-class Model(BaseModel):
-    """Frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class Title(Model):
@@ -107,88 +89,6 @@ class Subject(Model):
         return f"{self.owner}.{self.name}"
 
 
-class Condition(Model):
-    """What one field must be; several operators of one condition must all hold. Days are ISO text."""
-
-    eq: Scalar = None
-    ne: Scalar = None
-    in_: tuple[Scalar, ...] | None = Field(default=None, alias="in", min_length=1)
-    prefix: str | None = None
-    ge: Bound = None
-    gt: Bound = None
-    le: Bound = None
-    lt: Bound = None
-    is_null: bool | None = None
-
-    @model_serializer
-    def operators(self) -> dict[str, Any]:
-        """The operators that were written, by name, in a fixed order; also the condition's JSON.
-
-        An operator that was not written must stay absent there: `eq: null` asks for null.
-        """
-        written = [(name, field.alias or name) for name, field in type(self).model_fields.items()]
-        return {alias: getattr(self, name) for name, alias in written if name in self.model_fields_set}
-
-
-def _part(value: Any) -> str:
-    """What kind of part of a `where` this is: a list (`all`, `any`), a nested where (`not`), or a condition."""
-    if isinstance(value, list | tuple):
-        return "[list]"
-    nested = isinstance(value, Mapping) and any(
-        name in GROUPS or isinstance(part, Mapping | Condition) for name, part in value.items()
-    )
-    return "[where]" if nested else "[condition]"
-
-
-GROUPS = ("all", "any", "not")
-"""The words of a `where` that are not fields: `all` and `any` take a list of wheres, `not` takes one."""
-
-Part = Annotated[
-    Annotated[Condition, Tag("[condition]")]
-    | Annotated[tuple["Where", ...], Tag("[list]")]
-    | Annotated["Where", Tag("[where]")],
-    Discriminator(_part),
-]
-Where = TypeAliasType("Where", Mapping[str, Part])
-"""Conditions by field, and groups by their word. A record matches if all of them hold."""
-
-MaskKind = Literal["null", "redact", "partial", "year", "month", "range", "pseudonym"]
-
-
-class Mask(Model):
-    """One field's mask. A null stays null, except that `redact` hides this too.
-
-    null: nothing is given. redact: `***`. partial: the first and last characters, every other one as `*`; only
-    `*` if the text is no longer than the part to keep. year, month: of a date, `2024` as a number and
-    `2024-03` as text. range: the bucket of a number, such as `<0`, `0..1000`, `>=1000` (lower bound included).
-    pseudonym: 32 hexadecimal digits; one value always becomes the same pseudonym for one reader.
-    """
-
-    # YAML reads a plain `null` as no value.
-    kind: Annotated[
-        MaskKind, BeforeValidator(lambda v: "null" if v is None else v, json_schema_input_type=MaskKind | None)
-    ]
-    first: int = Field(default=0, ge=0, description="Characters that partial keeps at the start.")
-    last: int = Field(default=0, ge=0, description="Characters that partial keeps at the end.")
-    bounds: tuple[int | FiniteFloat, ...] = Field(default=(), description="Bounds of range's buckets, ascending.")
-
-    def labels(self) -> tuple[str, ...]:
-        """The names of range's buckets, lowest first.
-
-        >>> Mask(kind="range", bounds=(0, 1000, 2500.5)).labels()
-        ('<0', '0..1000', '1000..2500.5', '>=2500.5')
-        """
-        inner = (f"{low}..{high}" for low, high in zip(self.bounds, self.bounds[1:], strict=False))
-        return (f"<{self.bounds[0]}", *inner, f">={self.bounds[-1]}")
-
-
-# A mask that needs nothing but its kind is written as the kind alone.
-_by_kind = BeforeValidator(
-    lambda value: value if isinstance(value, Mapping | Mask) else {"kind": value},
-    json_schema_input_type=Mask | MaskKind | None,
-)
-
-
 class Purpose(Model):
     """Why the reader may have the records, and on what legal basis."""
 
@@ -218,9 +118,7 @@ class Grant(Model):
     purpose: Purpose
     fields: Literal["all"] | tuple[str, ...]
     where: Where = Field(default_factory=dict, description="Conditions by field, and `all`, `any`, `not`.")
-    masks: Mapping[str, Annotated[Mask, _by_kind]] = Field(
-        default_factory=dict, description="Fields that are given masked, and how."
-    )
+    masks: Mapping[str, GrantedMask] = Field(default_factory=dict, description="Fields that are given masked, and how.")
     from_: date = Field(alias="from", description="First day of the grant (inclusive, Asia/Shanghai).")
     until: date = Field(description="Last day of the grant (inclusive, Asia/Shanghai).")
     quota: Quota = Quota()

@@ -14,7 +14,8 @@ from typing import TypeVar
 from pydantic import Field, ValidationError
 
 from exchange import names
-from exchange.contract.model import Model, Quota
+from exchange.contract.base import Model
+from exchange.contract.model import Quota
 from exchange.contract.period import city_day, midnight, ms_of
 from exchange.errors import CorruptionError
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from exchange.contract.model import Contract, Department, Grant, Model, Rates, Subject
+from exchange.contract.base import Model
+from exchange.contract.model import Contract, Department, Grant, Rates, Subject
 from exchange.document.nearest import nearest
 from exchange.document.problem import Path, Problem, dotted, in_words
 from exchange.document.yaml import Document

@@ -11,7 +11,7 @@ from pathlib import Path
 import chinese_calendar
 from pydantic import Field, ValidationError
 
-from exchange.contract.model import Model
+from exchange.contract.base import Model
 from exchange.document.problem import dotted, in_words
 from exchange.document.yaml import read
 from exchange.errors import ConfigError

@@ -14,7 +14,7 @@ from exchange.bus.record import records
 from exchange.contract import epoch
 from exchange.errors import CorruptionError, TransientError
 from exchange.gap import GapError
-from exchange.ledger.entry import decode, validate_entry
+from exchange.ledger.body import decode, validate_entry
 from exchange.ledger.intake import Intake, Marker, Placed, State
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.store import FOLLOW_ANEW, LedgerContradictionError, LedgerStore

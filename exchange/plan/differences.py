@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from exchange.contract.model import Contract, Department, Model, Subject
+from exchange.contract.base import Model
+from exchange.contract.model import Contract, Department, Subject
 
 ITEM = TypeVar("ITEM", Department, Subject)
 

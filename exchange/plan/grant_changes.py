@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exchange.contract.model import Condition, Epoch, Grant, Mask, Part, Where
+from exchange.contract.model import Epoch, Grant
+from exchange.contract.terms import Condition, Mask, Part, Where
 
 
 @dataclass(frozen=True)

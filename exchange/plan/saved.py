@@ -16,8 +16,8 @@ from pydantic import Field, ValidationError
 
 from exchange.bus.topic import Topic
 from exchange.contract import epoch as epochs
+from exchange.contract.base import Model
 from exchange.contract.load import Loaded
-from exchange.contract.model import Model
 from exchange.errors import ConfigError
 from exchange.plan.access import OWN_TOPICS, principals, reaches
 from exchange.plan.changes import Part

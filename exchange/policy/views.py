@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from exchange.contract.model import Contract, Department, Epoch, Grant, Mask, Where
+from exchange.contract.model import Contract, Department, Epoch, Grant
 from exchange.contract.period import FOR_EVER, end_of, in_force, midnight
+from exchange.contract.terms import Mask, Where
 
 FROM_EVER = datetime.min.replace(tzinfo=UTC)
 

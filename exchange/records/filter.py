@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from exchange.contract.model import Condition, Where
+from exchange.contract.terms import Condition, Where
 from exchange.records.field_values import Column, Reader, compile_reader
 from exchange.records.locate import Located
 from exchange.records.reference import UnevaluableError, operands

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from exchange.contract.masks import REDACTED
-from exchange.contract.model import Mask
+from exchange.contract.terms import Mask
 from exchange.records import hashes
 from exchange.records.field_values import Column, Reader, Reals, compile_reader
 from exchange.records.locate import Located

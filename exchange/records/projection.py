@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from exchange.contract.masks import masked_type
-from exchange.contract.model import Mask
+from exchange.contract.terms import Mask
 from exchange.errors import ConfigError, RecordError
 from exchange.records.locate import Located
 from exchange.records.mask import FieldMask, compile_mask, fixed_mask

@@ -32,8 +32,8 @@ from typing import Any, Literal
 
 from exchange.contract.conditions import NUMBERS, OPERATORS, kind_of
 from exchange.contract.masks import REDACTED
-from exchange.contract.model import Condition, Mask, Where
 from exchange.contract.period import CITY_TIME
+from exchange.contract.terms import Condition, Mask, Where
 from exchange.errors import ConfigError, RecordError
 from exchange.records.hashes import PSEUDONYM, TAG_BYTES
 from exchange.schema.avro import Schema, decode, encode, parse

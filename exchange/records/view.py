@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from exchange.contract.model import Mask, Where
+from exchange.contract.terms import Mask, Where
 from exchange.records.filter import Filter, compile_filter
 from exchange.records.locate import LocatedRows
 from exchange.records.projection import InconvertibleError, Projection, Unwritten, compile_projection

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from exchange.contract.model import Condition, Mask
+from exchange.contract.terms import Condition, Mask
 from exchange.records import build, hashes, wire_ids
 from exchange.records.check import check
 from exchange.records.header import RawBatch, parse

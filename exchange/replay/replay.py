@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -17,7 +17,7 @@ from exchange.bus.produce import FencedError, Producer
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import in_force, ms_of
 from exchange.document.nearest import nearest
-from exchange.epochs import NoContractError, Published
+from exchange.epochs import Published
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.records import hashes
@@ -68,6 +68,24 @@ def granted(epoch: Epoch, grant_id: str, now: datetime) -> Grant:
     return grant
 
 
+@dataclass(frozen=True)
+class _InForce:
+    """The grant in the epoch that the replay works under, and what is done with its subject's records meanwhile.
+
+    `pace` is in records per second.
+    """
+
+    published: Published
+    grant: Grant
+    ready: ReadySubject
+    pace: int
+
+    @property
+    def topic(self) -> str:
+        """The source."""
+        return names.subject_topic(self.grant.subject)
+
+
 class Replay:
     """Carries out one order. If killed at any point, a new one with the same order's id goes on.
 
@@ -92,13 +110,12 @@ class Replay:
         self._order = order
         self._tag_state = hashes.tag_state(ledger_key)
         self._pseudonym_key = pseudonym_key
-        self._rate = self._pace = rate
+        self._rate = rate
         self._clock = BrokerClock(clock)
         self._pause = pause
         self._instance = f"replay.{order.grant}"
         self._rivals = Rivals(self._instance)
-        self._current: Published | None = None
-        self._topic = ""
+        self._in_force: _InForce | None = None  # until the ledger has it that this replay took its first epoch
         self._failures = 0
         self._not_before_s = 0.0
 
@@ -121,77 +138,73 @@ class Replay:
         with EpochWatch(self._cluster) as watch:
             while True:
                 try:
-                    self._attempt(watch, report)
-                    assert self._current is not None
-                    return self.survey(self._current.epoch).done
+                    return self.survey(self._attempt(watch, report)).done
                 except TransientError as error:
                     self._failures += 1
                     if isinstance(error, FencedError):
-                        self._rivals.fenced(self._current)
+                        self._rivals.fenced(self._in_force and self._in_force.published)
                     if self._failures == TRIES:
                         raise
                     _log.warning("beginning again where the ledger ends", extra={"code": error.code})
                     self._pause(0.05 * 2**self._failures)
 
-    def _attempt(self, watch: EpochWatch, report: Callable[[int], None]) -> None:
+    def _attempt(self, watch: EpochWatch, report: Callable[[int], None]) -> Epoch:
+        """Deliver what is due, and return the epoch that the last of it was delivered under."""
         transactional_id = f"{names.ROUTER_GROUP}.{self._instance}"
         with (
             Producer(self._cluster, transactional_id, timeout_s=TIMEOUT_S) as out,
             Consumer(self._cluster, max_batches=MAX_BATCHES) as source,
-            ExitStack() as clients,
+            Quotas(self._cluster, self._instance, self._clock) as quotas,
         ):
-            # After opening the producer: whoever published an epoch before could not fence it, and what another replay
-            # of the grant had open is decided by now.
-            watch.catch_up(source.end_offsets([CONTRACT])[CONTRACT], TIMEOUT_S)
+            # After the producer was opened: whoever published an epoch before could not fence it, and what
+            # another replay of the grant had open is decided.
+            newest = watch.catch_up(source.end_offsets([CONTRACT])[CONTRACT], TIMEOUT_S)
             writer = Writer(out, len(source.partitions(names.LEDGER_TOPIC)), self._clock)
-            self._adopt(watch.newest, writer)
-            assert self._current is not None
-            quotas = clients.enter_context(Quotas(self._cluster, self._instance, self._clock))
-            windows = {window.partition: window for window in self.survey(self._current.epoch).windows}
+            in_force = self._adopt(newest, writer)
+            windows = {window.partition: window for window in self.survey(newest.epoch).windows}
             spans = {partition: (window.first, window.end) for partition, window in windows.items()}
-            for partition, run in retained(source, self._topic, spans):
+            for partition, run in retained(source, in_force.topic, spans):
                 due = run.at(windows[partition].rows(run.offset))
-                for part in _cut(due, min(TRANSACTION_RECORDS, self._pace)):
-                    if watch.newest is not self._current:
-                        self._adopt(watch.newest, writer)
-                    self._decide(partition, part, writer, quotas)
+                for part in _cut(due, min(TRANSACTION_RECORDS, in_force.pace)):
+                    newest = watch.newest or newest
+                    if newest is not in_force.published:
+                        in_force = self._adopt(newest, writer)
+                    in_force = self._decide(partition, part, in_force, writer, quotas)
                     report(part.rows)
+        return in_force.published.epoch
 
-    def _adopt(self, published: Published | None, writer: Writer) -> None:
-        """Take a new epoch, between transactions, and record that in the ledger."""
-        if published is None:
-            raise NoContractError
+    def _adopt(self, published: Published, writer: Writer) -> _InForce:
+        """Take a new epoch, between transactions, and say so in the ledger."""
         epoch, now = published.epoch, self._clock.now()
-        self._grant = granted(epoch, self._order.grant, now)
-        topic = names.subject_topic(self._grant.subject)
-        if self._topic not in ("", topic):
-            message = f"grant {self._grant.id} is for {self._grant.subject} since epoch {epoch.number}"
+        grant = granted(epoch, self._order.grant, now)
+        if self._in_force and self._in_force.grant.subject != grant.subject:
+            message = f"grant {grant.id} is for {grant.subject} since epoch {epoch.number}"
             raise NotGrantedError(message, remedy="look at the grant, and replay it anew")
-        self._topic = topic
         writer.entries([ledger.adoption(epoch.number, self._instance, ms_of(now), published.offset)], epoch.ledger)
-        self._current, self._ready = published, self._make_ready(epoch)
-        self._pace = min(self._rate, max(1, (self._grant.quota.records_per_second or 2 * self._rate) // 2))
+        pace = min(self._rate, max(1, (grant.quota.records_per_second or 2 * self._rate) // 2))
+        self._in_force = _InForce(published, grant, self._make_ready(epoch), pace)
+        return self._in_force
 
     def _make_ready(self, epoch: Epoch) -> ReadySubject:
         now = self._clock.now()
         grant = granted(epoch, self._order.grant, now)
         return make_ready(alone(epoch, grant), grant.subject, now, self._pseudonym_key)
 
-    def _decide(self, partition: int, run: Run, writer: Writer, quotas: Quotas) -> None:
-        """Decide these records for the grant alone, in one transaction."""
-        assert self._current is not None
-        epoch, now = self._current.epoch, self._clock.now()
-        if not self._ready.holds_at(now):
-            self._ready = self._make_ready(epoch)
-        source = RunSource(self._topic, partition, epoch.number, self._instance, ms_of(now), self._order.id)
-        made = step(run, self._ready, source, self._tag_state, quotas.allow)
-        ends = {(self._topic, partition): int(run.offset[-1]) + 1}
+    def _decide(self, partition: int, run: Run, in_force: _InForce, writer: Writer, quotas: Quotas) -> _InForce:
+        """One transaction: these records, decided for the grant alone. Return what is in force at that time."""
+        epoch, now = in_force.published.epoch, self._clock.now()
+        if not in_force.ready.holds_at(now):
+            in_force = replace(in_force, ready=self._make_ready(epoch))
+        source = RunSource(in_force.topic, partition, epoch.number, self._instance, ms_of(now), self._order.id)
+        made = step(run, in_force.ready, source, self._tag_state, quotas.allow)
+        ends = {(in_force.topic, partition): int(run.offset[-1]) + 1}
         group = Membership(f"{names.ROUTER_GROUP}.replay.{self._order.id}", -1, "")
         writer.decided(Decided([made], ends, group, quotas.begin()), epoch.ledger)
         quotas.committed()
         self._failures = 0
-        self._not_before_s = max(self._not_before_s, time.monotonic()) + run.rows / self._pace
+        self._not_before_s = max(self._not_before_s, time.monotonic()) + run.rows / in_force.pace
         self._pause(max(0.0, self._not_before_s - time.monotonic()))
+        return in_force
 
 
 def _cut(run: Run, most: int) -> Iterator[Run]:

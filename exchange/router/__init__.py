@@ -1,5 +1,6 @@
 """The router: enforces grants and writes every exchanged record into the ledger.
 
-Read `step` (decides a run of records, pure), `loop` (what is done when), `gather`, `write` (one transaction, ledger
-first), `suspended` (what is left aside) and `barrier` (when a new epoch is in force everywhere).
+Read `step` (one run of records decided, pure), `quarantine` (what is no record of its subject), `in_force` (the epoch
+that it works under), `loop` (what is done when), `gather`, `write` (one transaction, ledger first), `suspended` (what
+is left aside), `barrier` (when a new epoch is in force everywhere).
 """

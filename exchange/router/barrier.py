@@ -6,7 +6,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from exchange import names
@@ -17,6 +16,7 @@ from exchange.bus.record import records_without_kernels
 from exchange.epochs import Newest, Published
 from exchange.errors import TransientError
 from exchange.ledger import entry as ledger
+from exchange.ledger.body import decode
 from exchange.names import Partition
 from exchange.printable import printable
 from exchange.records.header import RawBatch
@@ -58,41 +58,26 @@ class Passed:
 
 
 class Adoption:
-    """Watches the routers from the moment it is entered, which must be before the epoch is published.
+    """Watches the routers from the moment it is made, which is before the epoch is published.
 
     `newest` finds the epoch in force; use it only until `passed` is called.
     """
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
         self._open: dict[int, set[str]] = {}
-        self._start: dict[Partition, int] = {}
+        with ExitStack() as clients, ThreadPoolExecutor(2) as pool:
+            # At once: a login takes some ten round trips.
+            listed, watched = pool.submit(_list, cluster, clients), pool.submit(_watch, cluster, clients)
+            self._admin, self._known = listed.result()
+            self._consumer, self._start = watched.result()
+            self._clients = clients.pop_all()
+        self.newest = Newest(self._consumer)
 
     def __enter__(self) -> Self:
-        with ExitStack() as clients, ThreadPoolExecutor(2) as pool:
-            # In parallel: each login takes some ten round trips.
-            for begun in [pool.submit(self._list, clients), pool.submit(self._watch, clients)]:
-                begun.result()
-            self._clients = clients.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._clients.close()
-
-    def _list(self, clients: ExitStack) -> None:
-        self._admin = clients.enter_context(Admin(self._cluster))
-        # Listed twice, before and after: one list can miss ids that one coordinator just hands over to another.
-        self._known = self._admin.transactional_ids(_PREFIX)
-
-    def _watch(self, clients: ExitStack) -> None:
-        # Read uncommitted: the open transaction of a router that hangs must not hide what others committed.
-        self._consumer = clients.enter_context(Consumer(self._cluster, isolation="read_uncommitted", control=True))
-        if partitions := self._consumer.partitions(names.LEDGER_TOPIC):
-            place = (names.LEDGER_TOPIC, ledger.ledger_partition(names.CONTRACT_TOPIC, 0, len(partitions)))
-            self._start = self._consumer.end_offsets([place])
-        self.newest = Newest(self._consumer)
 
     def has_passed(self, published: Published) -> bool:
         """Whether `passed` already returned for this epoch, in a command that may have died afterwards.
@@ -138,10 +123,30 @@ class Adoption:
             return said if batch.committed else set()
         for record in records_without_kernels(batch):
             if record.key == ledger.record_key(names.CONTRACT_TOPIC, 0) and record.value is not None:
-                entry = ledger.decode(wire.unpack(record.value)[1])
+                entry = decode(wire.unpack(record.value)[1])
                 if entry.epoch >= epoch:
                     self._open.setdefault(batch.header.producer_id, set()).add(_PREFIX + entry.router)
         return set()
+
+
+def _list(cluster: Cluster, clients: ExitStack) -> tuple[Admin, set[str]]:
+    """A client, and the routers' transactional ids.
+
+    They are listed again when the epoch is published: one listing could miss ids that a coordinator hands over to
+    another just then.
+    """
+    admin = clients.enter_context(Admin(cluster))
+    return admin, admin.transactional_ids(_PREFIX)
+
+
+def _watch(cluster: Cluster, clients: ExitStack) -> tuple[Consumer, dict[Partition, int]]:
+    """A client, and where the routers' answers will be in the ledger."""
+    # Uncommitted: the open transaction of a router that stands still must not hide what others committed.
+    consumer = clients.enter_context(Consumer(cluster, isolation="read_uncommitted", control=True))
+    if partitions := consumer.partitions(names.LEDGER_TOPIC):
+        place = (names.LEDGER_TOPIC, ledger.ledger_partition(names.CONTRACT_TOPIC, 0, len(partitions)))
+        return consumer, consumer.end_offsets([place])
+    return consumer, {}
 
 
 def _mark(published: Published) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.record import records
 from exchange.contract import epoch as epochs
-from exchange.epochs import Published, latest_epoch
+from exchange.epochs import NoContractError, Published, latest_epoch
 from exchange.errors import TransientError
 
 _log = logging.getLogger("exchange.router")
@@ -52,13 +52,17 @@ class EpochWatch:
             raise self._failure
         return self._newest
 
-    def catch_up(self, end: int, timeout_s: float) -> None:
-        """Return when every epoch before offset `end` of the contract's topic has been seen."""
+    def catch_up(self, end: int, timeout_s: float) -> Published:
+        """Return the newest epoch, when every one before offset `end` of the contract's topic has been seen.
+
+        NoContractError if there is none.
+        """
         with self._seen:
             if not self._seen.wait_for(lambda: self._failure or self._position >= end, timeout_s):
                 raise ContractUnreadError(f"the contract's topic was not read to its end in {timeout_s:.0f} s")
-        if self._failure:
-            raise self._failure
+        if (newest := self.newest) is None:
+            raise NoContractError
+        return newest
 
     def _follow(self) -> None:
         """Read the epoch in force and then new ones; start again whenever Kafka does not answer."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from exchange.bus.consume import Consumer, Membership
+from exchange.bus.consume import Consumer
 from exchange.gap import Gap, GapError
 from exchange.names import Partition
 from exchange.records.header import RawBatch
@@ -18,14 +18,13 @@ OWN_RUN_BYTES = 1 << 20  # data of one fetch response from this size on is decid
 
 @dataclass
 class Gathered:
-    """Batches by partition, in order; `membership` is the group's generation to which they belong.
+    """Batches by partition, in order.
 
     `positions`: how far each partition was read, including markers after its last batch. `gaps`: those found.
     """
 
     batches: dict[Partition, list[RawBatch]] = field(default_factory=dict)
     size_bytes: int = 0
-    membership: Membership | None = None
     positions: dict[Partition, int] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
 
@@ -43,7 +42,7 @@ class Gathered:
         """Split into the batches of all other topics and those of `topics`, one transaction each; omit empty parts."""
         parts: dict[bool, Gathered] = {}
         for place, batches in self.batches.items():
-            part = parts.setdefault(place[0] in topics, Gathered(membership=self.membership, positions=self.positions))
+            part = parts.setdefault(place[0] in topics, Gathered(positions=self.positions))
             part.batches[place] = batches
         return [parts[key] for key in sorted(parts)]
 
@@ -78,13 +77,11 @@ class Gatherer:
 
     def __init__(
         self,
-        consumer: Consumer,
         *,
         max_bytes: int,
         max_wait_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._consumer = consumer
         self._max_bytes = max_bytes
         self._max_wait_s = max_wait_s
         self._clock = clock
@@ -94,17 +91,14 @@ class Gatherer:
         """Drop these partitions; pass this method to the consumer as `on_revoked`."""
         self._open.drop(partitions)
 
-    def gather(self, idle_s: float) -> Gathered:
-        """The next batches: none if nothing came for `idle_s`, else what came within `max_wait_s` of the first.
-
-        Raises NotInGroupError if the group has moved on: rewind, then gather again.
-        """
+    def gather(self, consumer: Consumer, idle_s: float) -> Gathered:
+        """The next batches: empty after `idle_s` without any, else at most `max_wait_s` after the first."""
         self._open = Gathered()
         deadline = self._clock() + idle_s
         began = False
         while (left := deadline - self._clock()) > 0 and self._open.size_bytes < self._max_bytes:
             try:
-                batches = self._consumer.poll(left)
+                batches = consumer.poll(left)
             except GapError as error:
                 self._open.gaps += error.gaps
                 break
@@ -113,6 +107,5 @@ class Gatherer:
             if batches and not began:
                 began, deadline = True, self._clock() + self._max_wait_s
         if self._open.batches:
-            self._open.membership = self._consumer.membership()
-            self._open.positions = {place: at for place, (at, _) in self._consumer.positions().items()}
+            self._open.positions = {place: at for place, (at, _) in consumer.positions().items()}
         return self._open

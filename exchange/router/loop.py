@@ -16,7 +16,6 @@ from exchange.bus.connection import BusForbiddenError
 from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import RefusedError
-from exchange.contract.model import Grant
 from exchange.contract.period import ms_of
 from exchange.epochs import Published
 from exchange.errors import ExchangeError, TransientError
@@ -29,9 +28,9 @@ from exchange.router import report
 from exchange.router.clock import BrokerClock
 from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.gather import Gathered, Gatherer
+from exchange.router.in_force import InForce
 from exchange.router.losses import Losses, PassedOver
 from exchange.router.quotas import NoQuotaError, Quotas
-from exchange.router.ready import Plans
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
 from exchange.router.step import RunSource, Step, step
@@ -51,6 +50,17 @@ class Limits:
     max_bytes: int = 8 << 20
     max_wait_s: float = 0.02
     timeout_s: float = 15.0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a router has open while it runs; `pool` is the thread that writes."""
+
+    watch: EpochWatch
+    out: Producer
+    source: Consumer
+    sources: Sources
+    pool: ThreadPoolExecutor
 
 
 class NoLedgerError(TransientError):
@@ -86,145 +96,152 @@ class Router:
         self._pseudonym_key = pseudonym_key
         self._limits = limits
         self._clock = BrokerClock(clock)
-        self._current: Published | None = None
-        self._suspended = Suspended()
-        self._readers: dict[str, str] = {}
-        self._behind = report.Lag()
+        self._in_force: InForce | None = None  # until the ledger has it that this router took its first epoch
         self._failures = 0
         self._reason = ""
-        self._is_lost = False
-        self._rivals = Rivals(instance)
-        self._quotas = Quotas(self._cluster, instance, self._clock)
-        self._limited: list[Grant] = []
-        self._writing = _done()
-        self._decided: list[Decided] = []
+        self._suspended = Suspended()
         self._losses = Losses(instance, self._suspended)
         self._passed = PassedOver(self._suspended)
+        self._rivals = Rivals(instance)
+        self._quotas = Quotas(self._cluster, instance, self._clock)
+        self._behind = report.Lag()
+        self._gatherer = Gatherer(max_bytes=limits.max_bytes, max_wait_s=limits.max_wait_s)
+        self._writing = _done()
+        self._decided: list[Decided] = []  # what is being written
 
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
         warm_up()
         with EpochWatch(self._cluster) as watch:
-            while not stop.is_set() and watch.newest is None:
-                stop.wait(0.1)
-            if watch.newest is None:
-                return
+            while watch.newest is None:
+                if stop.wait(0.1):
+                    return
             with (
                 Producer(self._cluster, self._transactional_id, timeout_s=self._limits.timeout_s) as out,
                 Consumer(self._cluster, group=names.ROUTER_GROUP, on_revoked=self._revoked) as source,
-                ThreadPoolExecutor(1, "writer") as self._pool,
+                ThreadPoolExecutor(1, "writer") as pool,
+                self._quotas,
             ):
-                self._sources = Sources(source, self._suspended)
-                self._gatherer = Gatherer(source, max_bytes=self._limits.max_bytes, max_wait_s=self._limits.max_wait_s)
-                try:
-                    self._route(stop, watch, source, out)
-                finally:
-                    self._quotas.close()
+                opened = Opened(watch, out, source, Sources(source, self._suspended), pool)
+                while not stop.is_set():
+                    try:
+                        newest, writer = self._begin(opened)
+                        self._route(opened, newest, writer, stop)
+                    except TransientError as error:
+                        self._fail(error)
+                        stop.wait(min(MAX_BACKOFF_S, 0.05 * 2 ** min(self._failures, 10)))
 
     def health(self) -> metrics.Health:
         """Well while an epoch is in force here, what was tried last is committed, and no partition is left aside."""
-        number, aside = self._current.epoch.number if self._current else None, self._suspended.facts
+        number, aside = self._in_force.epoch.number if self._in_force else None, self._suspended.facts
         facts: dict[str, Any] = {"epoch": number, "failures": self._failures, "suspended": aside}
         if self._failures:
             facts["reason"] = self._reason
         ok = number is not None and not self._failures and not aside
         return metrics.Health(ok, facts, {metrics.Part("router"): not ok})
 
-    def _route(self, stop: threading.Event, watch: EpochWatch, source: Consumer, out: Producer) -> None:
-        is_new = True
-        while not stop.is_set():
-            try:
-                if self._is_lost:
-                    out.renew()
-                    self._sources.rewind()
-                    self._quotas.give_up()
-                    is_new, self._is_lost = True, False
-                if is_new:
-                    self._writer = Writer(out, _ledger_partitions(source), self._clock)
-                    # Whoever published an epoch before this producer was opened could not fence it.
-                    watch.catch_up(source.end_offsets([CONTRACT])[CONTRACT], self._limits.timeout_s)
-                    is_new = False
-                if watch.newest is not self._current:
-                    self._adopt(watch.newest, source)
-                self._once(source, out)
-            except (TransientError, BusForbiddenError) as error:
-                wait([self._writing])
-                is_aside = self._leave_aside(error)
-                self._writing, self._decided, self._is_lost = _done(), [], True
-                out.discard()
-                metrics.TRANSACTION_FAILURES.labels(error.code).inc()
-                if not is_aside:
-                    self._fail(error)
-                    stop.wait(min(MAX_BACKOFF_S, 0.05 * 2 ** min(self._failures, 10)))
-        self._stop(source)
+    def _begin(self, opened: Opened) -> tuple[Published, Writer]:
+        """Begin, at first or after a failure, where the committed offsets are: the newest epoch, and a new writer."""
+        opened.out.renew()
+        opened.sources.rewind()
+        self._quotas.give_up()
+        writer = Writer(opened.out, _ledger_partitions(opened.source), self._clock)
+        # Whoever published an epoch before this producer was opened could not fence it.
+        end = opened.source.end_offsets([CONTRACT])[CONTRACT]
+        return opened.watch.catch_up(end, self._limits.timeout_s), writer
 
-    def _leave_aside(self, error: ExchangeError) -> bool:
-        """Whether it was enough to suspend some source partitions; BusForbiddenError where that does not help."""
+    def _route(self, opened: Opened, newest: Published, writer: Writer, stop: threading.Event) -> None:
+        """Route until `stop` is set, or some partitions are left aside; raise what leaves nothing to be routed."""
+        in_force = self._in_force
+        try:
+            while not stop.is_set():
+                if in_force is None or in_force.published is not newest:
+                    in_force = self._in_force = self._adopt(newest, opened, writer)
+                self._once(in_force, opened, writer)
+                newest = opened.watch.newest or newest
+        except (TransientError, BusForbiddenError) as error:
+            wait([self._writing])
+            is_aside = self._leave_aside(error, opened.sources, writer)
+            self._writing, self._decided = _done(), []
+            opened.out.discard()
+            if not is_aside:
+                raise
+            metrics.TRANSACTION_FAILURES.labels(error.code).inc()
+        else:
+            self._stop(opened.source, writer)
+
+    def _leave_aside(self, error: ExchangeError, sources: Sources, writer: Writer) -> bool:
+        """Whether it was enough to suspend some source partitions."""
         if isinstance(error, NoQuotaError):
-            subjects = {names.subject_topic(grant.subject) for grant in self._limited}
-            return self._sources.leave_unclaimed(error, subjects)
+            limited = self._in_force.limited if self._in_force else ()
+            return sources.leave_unclaimed(error, {names.subject_topic(grant.subject) for grant in limited})
         if isinstance(error, RefusedError):
-            return self._sources.leave_aside(error, self._decided, self._writer)
-        if isinstance(error, BusForbiddenError) and not self._sources.leave_unread(error):
-            raise error
-        return isinstance(error, BusForbiddenError)
+            return sources.leave_aside(error, self._decided, writer)
+        return isinstance(error, BusForbiddenError) and sources.leave_unread(error)
 
     def _fail(self, error: ExchangeError) -> None:
         """Nothing is routed for now: say why."""
+        metrics.TRANSACTION_FAILURES.labels(error.code).inc()
         self._failures += 1
         self._reason = str(error)
         if isinstance(error, FencedError):
-            self._rivals.fenced(self._current)
+            self._rivals.fenced(self._in_force)
         facts = {"code": error.code, "failures": self._failures, "reason": error.message, "remedy": error.remedy}
         _log.warning("transaction given up, will be replayed", extra=facts)
 
-    def _once(self, source: Consumer, out: Producer) -> None:
+    def _once(self, in_force: InForce, opened: Opened, writer: Writer) -> None:
         """Gather and decide, while the transaction before is still being written; then start the next."""
-        self._sources.hold(self._plans.unready)
-        gathered = self._gatherer.gather(IDLE_S)
-        self._sources.drop(gathered)
-        parts = gathered.apart({topic for topic, _ in self._suspended.on_trial})
-        made = [self._decide(part, source) for part in parts]
-        self._settle()
-        if parts:
-            assert gathered.membership is not None
-            uses = self._quotas.begin()
-            self._decided = [
-                Decided(steps, part.offsets(), gathered.membership, [use for use in uses if use.grant in grants])
-                for part, (steps, grants) in zip(parts, made, strict=True)
-            ]
-            self._writing = self._pool.submit(self._write, list(zip(parts, self._decided, strict=True)))
+        source, sources = opened.source, opened.sources
+        sources.hold(in_force.unready)
+        gathered = self._gatherer.gather(source, IDLE_S)
+        sources.drop(gathered)
+        if parts := gathered.apart({topic for topic, _ in self._suspended.on_trial}):
+            self._begin_write(parts, in_force, opened, writer)
+        else:
+            self._settle()
         if gathered.gaps:
             self._settle()
-            assert self._current is not None
-            self._losses.meet(gathered.gaps, self._current.epoch, self._writer, source, self._clock.now())
+            self._losses.meet(gathered.gaps, in_force.epoch, writer, source, self._clock.now())
         if self._suspended.due():
             self._settle()
-            self._sources.try_again(out)
+            sources.try_again(opened.out)
         self._passed.committed(gathered.offsets())
-        self._commit_passed(source)
-        self._show_lag(gathered)
+        self._commit_passed(source, writer)
+        self._show_lag(gathered, sources)
 
-    def _commit_passed(self, source: Consumer, *, at_once: bool = False) -> None:
+    def _begin_write(self, parts: Sequence[Gathered], in_force: InForce, opened: Opened, writer: Writer) -> None:
+        """Decide, settle the transactions before, and begin to write one for each part."""
+        group = opened.source.membership()  # of the generation that they were read in
+        made = [self._decide(part, in_force, opened.source) for part in parts]
+        self._settle()
+        uses = self._quotas.begin()
+        self._decided = [
+            Decided(steps, part.offsets(), group, [use for use in uses if use.grant in grants])
+            for part, (steps, grants) in zip(parts, made, strict=True)
+        ]
+        written = list(zip(parts, self._decided, strict=True))
+        self._writing = opened.pool.submit(self._write, written, in_force, writer)
+
+    def _commit_passed(self, source: Consumer, writer: Writer, *, at_once: bool = False) -> None:
         """Commit what was only passed over, when that is due: also where other partitions are never quiet."""
         if passed := self._passed.due(source, at_once=at_once):
             self._settle()
-            self._writer.offsets(passed, source.membership())
+            writer.offsets(passed, source.membership())
             self._passed.committed(passed)
 
-    def _stop(self, source: Consumer) -> None:
+    def _stop(self, source: Consumer, writer: Writer) -> None:
         """End the transaction that is being written; while this router stands still, markers may be deleted."""
         wait([self._writing])
-        if not self._failures and not self._is_lost and self._current:
+        if not self._failures:
             try:
-                self._commit_passed(source, at_once=True)
+                self._commit_passed(source, writer, at_once=True)
             except TransientError as error:
                 _log.warning("not all that was read is committed", extra={"code": error.code})
 
-    def _show_lag(self, under_way: Gathered) -> None:
+    def _show_lag(self, under_way: Gathered, sources: Sources) -> None:
         """What is behind; where nothing is, all is well again, and nothing is left to try."""
-        done = self._sources.done(under_way)
-        if self._behind.show(done, self._clock()) == 0 and self._sources.is_known(done):
+        done = sources.done(under_way)
+        if self._behind.show(done, self._clock()) == 0 and sources.is_known(done):
             self._failures = 0
         self._suspended.routed([place for place, (at, end) in done.items() if at >= end])
 
@@ -243,53 +260,45 @@ class Router:
         self._gatherer.revoked(partitions)
         self._passed.forget()
 
-    def _adopt(self, published: Published | None, source: Consumer) -> None:
+    def _adopt(self, published: Published, opened: Opened, writer: Writer) -> InForce:
         """Take a new epoch, between transactions, and say so in the ledger: the one before ends with that."""
-        assert published is not None
         self._settle()
-        epoch = published.epoch
-        entry = ledger.adoption(epoch.number, self.instance, ms_of(self._clock.now()), published.offset)
-        self._writer.entries([entry], epoch.ledger)
-        self._current, self._plans = published, Plans(epoch, self._pseudonym_key)
-        partitions = {names.subject_topic(each.id): each.topic.partitions for each in epoch.contract.subjects}
-        for topic in partitions:
-            self._plans.at(topic, self._clock.now())
-        self._sources.subscribe(partitions, epoch.topic_ids)
-        self._readers = {grant.id: grant.reader for grant in epoch.contract.grants}
+        epoch, now = published.epoch, self._clock.now()
+        writer.entries([ledger.adoption(epoch.number, self.instance, ms_of(now), published.offset)], epoch.ledger)
+        in_force = InForce(published, self._pseudonym_key)
+        for topic in in_force.partitions:
+            in_force.at(topic, self._clock.now())
+        opened.sources.subscribe(in_force.partitions, epoch.topic_ids)
         self._suspended.retry_all()
-        source.rewind(self._suspended.on_trial)
+        opened.source.rewind(self._suspended.on_trial)
         report.adopted(epoch)
-        self._limited = [grant for grant in epoch.contract.grants if grant.quota.is_limited]
-        self._quotas.show(self._limited)
+        self._quotas.show(in_force.limited)
         _log.info("took an epoch", extra={"epoch": epoch.number})
+        return in_force
 
-    def _decide(self, part: Gathered, source: Consumer) -> tuple[list[Step], set[str]]:
+    def _decide(self, part: Gathered, in_force: InForce, source: Consumer) -> tuple[list[Step], set[str]]:
         """The steps of a part, and the grants that these are for.
 
         The partitions of a subject that cannot be made ready leave it.
         """
-        assert self._current is not None
         now = self._clock.now()  # one moment for the grants and for the entries
-        for topic in {topic for topic, _ in part.batches}:
-            if self._plans.at(topic, now) is None:
-                aside = {place for place in part.batches if place[0] == topic}
-                part.drop(aside)
-                source.rewind(aside)
+        found = {topic: in_force.at(topic, now) for topic in {topic for topic, _ in part.batches}}
+        ready = {topic: subject for topic, subject in found.items() if subject}
+        aside = {place for place in part.batches if place[0] not in ready}
+        part.drop(aside)
+        source.rewind(aside)
         steps = []
         for place, batches in part.runs():
-            plan = self._plans.at(place[0], now)
-            assert plan is not None
-            at = RunSource(*place, self._current.epoch.number, self.instance, ms_of(now))
-            made = step(scan(batches), plan, at, self._tag_state, self._quotas.allow)
+            at = RunSource(*place, in_force.epoch.number, self.instance, ms_of(now))
+            made = step(scan(batches), ready[place[0]], at, self._tag_state, self._quotas.allow)
             if made.entry.count:
                 steps.append(made)
         return steps, {grant for made in steps for outcome in made.entry.outcomes for grant in outcome.grants}
 
-    def _write(self, parts: Sequence[tuple[Gathered, Decided]]) -> None:
-        assert self._current is not None
+    def _write(self, parts: Sequence[tuple[Gathered, Decided]], in_force: InForce, writer: Writer) -> None:
         for gathered, decided in parts:
-            self._writer.decided(decided, self._current.epoch.ledger)
-            report.committed(decided.steps, gathered, self._readers, self._clock())
+            writer.decided(decided, in_force.epoch.ledger)
+            report.committed(decided.steps, gathered, in_force.readers, self._clock())
 
 
 def _ledger_partitions(source: Consumer) -> int:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from exchange import names
 from exchange.contract.model import Epoch, Quota
-from exchange.errors import ExchangeError
 from exchange.policy.pseudonyms import reader_key
 from exchange.policy.views import GrantedView, subject_views
 from exchange.records.program import Program, compile_program
 from exchange.records.view import View, compile_view
-from exchange.router.suspended import Cause
 from exchange.schema import avro
 from exchange.schema.avro import Schema
-
-_log = logging.getLogger("exchange.router")
 
 
 @dataclass(frozen=True)
@@ -61,41 +56,6 @@ class ReadySubject:
     def looks_inside(self) -> bool:
         """Whether some view needs to know where the fields of records are."""
         return any(view.is_filtered or not view.is_whole for view in self.views)
-
-
-class Plans:
-    """What the router does with each subject of an epoch; made when it is first needed.
-
-    `unready` lists the topics of subjects that cannot be made ready; the router leaves them aside.
-    """
-
-    def __init__(self, epoch: Epoch, pseudonym_key: bytes) -> None:
-        self._epoch = epoch
-        self._pseudonym_key = pseudonym_key
-        self._ready: dict[str, ReadySubject] = {}
-        self.unready: dict[str, Cause] = {}
-
-    def at(self, topic: str, now: datetime) -> ReadySubject | None:
-        """What to do with the topic's subject at that moment; None if it cannot be made ready."""
-        subject, ready = names.subject_of(topic), self._ready.get(topic)
-        if topic in self.unready:
-            return None
-        if ready is None or not ready.holds_at(now):
-            try:
-                ready = self._ready[topic] = make_ready(self._epoch, subject, now, self._pseudonym_key)
-            except Exception as error:  # of any kind: it concerns this subject, and must not stop the others
-                self.unready[topic] = _unready(subject, error)
-                _log.exception("a subject cannot be made ready", extra={"subject": subject})
-                return None
-        return ready
-
-
-def _unready(subject: str, error: Exception) -> Cause:
-    remedy = f"mend the schema or the grants of {subject}, then `exchange apply`"
-    why = type(error).__name__
-    if isinstance(error, ExchangeError):
-        why, remedy = error.message, error.remedy or remedy
-    return Cause("subject-unready", f"what is granted of {subject} cannot be made: {why}", remedy, passing=False)
 
 
 def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: bytes = b"") -> ReadySubject:

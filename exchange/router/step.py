@@ -17,21 +17,14 @@ from exchange import names
 from exchange.contract.model import Quota
 from exchange.ledger.entry import Entry, Outcome, Quarantined, Span, Withheld
 from exchange.names import Partition
-from exchange.records import build, hashes, wire_ids
+from exchange.records import build, hashes
 from exchange.records.build import NO_HEADERS, Batch
-from exchange.records.check import REASONS as CHECK_REASONS
-from exchange.records.check import check
-from exchange.records.locate import LocatedRows, locate
+from exchange.records.locate import LocatedRows
 from exchange.records.mask import pseudonyms
 from exchange.records.scan import Run
 from exchange.records.values import Values
+from exchange.router.quarantine import REASONS, examine, set_aside
 from exchange.router.ready import ReadySubject, ReadyView
-
-_OURS = ("wire-header", "schema-id", "batch-codec", "record-size")
-REASONS = (*CHECK_REASONS, *_OURS)
-"""Why a record is quarantined; status 0 is a valid record."""
-_WIRE_HEADER, _SCHEMA_ID, _BATCH_CODEC, _RECORD_SIZE = range(len(CHECK_REASONS), len(REASONS))
-MAX_RECORD_BYTES = 1_000_000  # uncompressed: it fits into a batch of Kafka's default message.max.bytes
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ def step(run: Run, subject: ReadySubject, source: RunSource, tag_state: np.ndarr
     many of its records, the first ones. No producer has stamped the batches yet. A replay puts nothing into
     quarantine, because the live flow did.
     """
-    status, ids, located = _check(run, subject)
+    status, ids, located = examine(run, subject)
     leaves = hashes.leaves(run.keys, run.values)
     tags = hashes.tags(run.keys, tag_state)
     root = hashes.merkle_root(leaves)
@@ -93,7 +86,7 @@ def step(run: Run, subject: ReadySubject, source: RunSource, tag_state: np.ndarr
     bad = np.flatnonzero(status)
     if len(bad) and not source.replay:
         quarantine = names.quarantine_topic(names.subject_of(source.topic))
-        outputs[quarantine, source.partition] += _set_aside(run, status, bad, source)
+        outputs[quarantine, source.partition] += set_aside(run, status, bad, (source.topic, source.partition))
     entry = Entry(
         epoch=source.epoch,
         router=source.router,
@@ -126,31 +119,6 @@ class _Checked(NamedTuple):
     good: np.ndarray
     leaves: np.ndarray
     root: bytes
-
-
-def _check(run: Run, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, dict[int, LocatedRows]]:
-    """Each record's status (uint8[n], an index of REASONS) and schema id (int64[n]); its fields by schema id.
-
-    Fields are located only if some view looks inside records.
-    """
-    ids = wire_ids.schema_ids(run.values)
-    status = np.zeros(run.rows, np.uint8)
-    status[ids == wire_ids.NO_HEADER] = _WIRE_HEADER
-    located: dict[int, LocatedRows] = {}
-    for schema_id, rows in wire_ids.by_id(ids, np.flatnonzero(ids >= 0)):
-        program = subject.checks.get(schema_id)
-        if program is None:
-            status[rows] = _SCHEMA_ID
-            continue
-        bodies = wire_ids.bodies(run.values.at(rows))
-        if subject.looks_inside:
-            located[schema_id] = LocatedRows(rows, locate(program, bodies))
-            status[rows] = located[schema_id].located.status
-        else:
-            status[rows] = check(program, bodies)
-    status[run.tails.length > MAX_RECORD_BYTES] = _RECORD_SIZE
-    status[run.tails.length < 0] = _BATCH_CODEC
-    return status, ids, located
 
 
 def _decide(checked: _Checked, view: ReadyView, headers: bytes, allow: Allow) -> tuple[Outcome, list[Batch]]:
@@ -205,18 +173,3 @@ def _spans(offset: np.ndarray) -> tuple[Span, ...]:
     starts = np.concatenate(([0], breaks))
     counts = np.diff(np.concatenate((starts, [len(offset)])))
     return tuple(Span(first, count) for first, count in zip(offset[starts].tolist(), counts.tolist(), strict=True))
-
-
-def _set_aside(run: Run, status: np.ndarray, bad: np.ndarray, source: RunSource) -> list[Batch]:
-    """The bad records, with headers that say where each comes from and what is wrong.
-
-    Built one by one, because they are few. A record that is too large is written without key and value.
-    """
-    fits = run.tails.length <= MAX_RECORD_BYTES
-    keys, values = (column._replace(length=np.where(fits, column.length, -1)) for column in (run.keys, run.values))
-    batches = []
-    for row in bad.tolist():
-        place = f"{source.topic}/{source.partition}/{run.offset[row]}"
-        headers = build.encode_headers({"reason": REASONS[status[row]].encode(), "source": place.encode()})
-        batches += build.join(keys, values, run.timestamp, np.array([row]), headers=headers)
-    return batches

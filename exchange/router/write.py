@@ -13,6 +13,7 @@ from exchange.bus.produce import Producer, Transaction
 from exchange.contract.period import moment_of
 from exchange.contract.quota import USES, Use, encode
 from exchange.errors import ConfigError, TransientError
+from exchange.ledger import body
 from exchange.ledger import entry as ledger
 from exchange.names import Partition
 from exchange.records.build import pack
@@ -135,7 +136,7 @@ class Writer:
             by_place.setdefault(self._ledger_place(entry), []).append(entry)
         for place, those in by_place.items():
             keys = [ledger.record_key(entry.topic, entry.partition) for entry in those]
-            values = [wire.pack(schema_id, ledger.encode(entry)) for entry in those]
+            values = [wire.pack(schema_id, body.encode(entry)) for entry in those]
             transaction.send(*place, pack(keys, values, [entry.time_ms for entry in those]))
 
     def _ledger_place(self, entry: ledger.Entry) -> Partition:

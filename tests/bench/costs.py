@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from exchange import names
-from exchange.ledger import entry as ledger
+from exchange.ledger.body import encode
 from exchange.records import hashes
 from exchange.records.header import RawBatch, crc, parse, stamp
 from exchange.records.scan import scan
@@ -82,7 +82,7 @@ def costs() -> Iterable[tuple[str, str, float]]:
     fixed = [cost_us(lambda s=s: decided(one, s)) for s in subjects]
     yield "projected, filtered and masked", "view and run", statistics.mean(b - a for a, b in pairwise(fixed))
     entry = decided(many, subject).entry
-    yield "ledger entry of 8,192 records encoded", "run of records", cost_us(lambda: ledger.encode(entry))
+    yield "ledger entry of 8,192 records encoded", "run of records", cost_us(lambda: encode(entry))
     made = workload.batches(workload.distinct_records(200), 256, "none")[0]
     stamped = cost_us(lambda: stamp(made.head, made.body, 1, 0, 0, True))
     yield "stamped, with CRC-32C of 256 KB", "delivered batch and reader", stamped

@@ -31,6 +31,7 @@ from exchange.contract.model import Epoch
 from exchange.epochs import epoch_in_force, latest_epoch, publish_epoch
 from exchange.epochs import epochs as every_epoch
 from exchange.ledger import entry as ledger
+from exchange.ledger.body import encode
 from exchange.plan import apply as shell
 from exchange.plan.apply import ConcurrentApplyError, PlanRefusedError, apply, read_actual
 from exchange.plan.changes import Change, PublishEpoch
@@ -448,7 +449,7 @@ class _Router:
 
     def say(self, transaction: Transaction, epoch: int) -> None:
         """The same, not yet committed."""
-        value = wire.pack(1, ledger.encode(ledger.adoption(epoch, self._instance, 0, 0)))
+        value = wire.pack(1, encode(ledger.adoption(epoch, self._instance, 0, 0)))
         partition = ledger.ledger_partition(names.CONTRACT_TOPIC, 0, LEDGER_PARTITIONS)
         transaction.send(
             names.LEDGER_TOPIC, partition, pack([ledger.record_key(names.CONTRACT_TOPIC, 0)], [value], [0])

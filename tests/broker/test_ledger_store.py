@@ -16,7 +16,8 @@ from exchange.audit.questions import Selection, disclosures, exchanged
 from exchange.cli.ledger import audit
 from exchange.keys import load_or_create
 from exchange.ledger import tables, tag_index
-from exchange.ledger.entry import Entry, Outcome, Span, Withheld, encode, tag
+from exchange.ledger.body import encode
+from exchange.ledger.entry import Entry, Outcome, Span, Withheld, tag
 from exchange.ledger.intake import Intake, Marker, Placed, State
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.store import LedgerContradictionError, LedgerStore, StoreUnavailableError

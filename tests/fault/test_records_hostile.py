@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exchange.contract.model import Condition
+from exchange.contract.terms import Condition
 from exchange.errors import ConfigError
 from exchange.records.check import REASONS, check
 from exchange.records.program import MAX_CODE, ProgramError, compile_program

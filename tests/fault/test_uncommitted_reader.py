@@ -17,7 +17,8 @@ from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.connection import BusUnavailableError
 from exchange.bus.produce import Transaction
-from exchange.ledger.entry import decode, delivered_mask
+from exchange.ledger.body import decode
+from exchange.ledger.entry import delivered_mask
 from exchange.plan.topics import LEDGER_PARTITIONS
 from exchange.router.write import Decided, Writer
 from exchange.schema import avro, wire

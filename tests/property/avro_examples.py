@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exchange.contract.conditions import OPERATORS, kind_of
 from exchange.contract.masks import faults
-from exchange.contract.model import Condition, Mask, Where
+from exchange.contract.terms import Condition, Mask, Where
 from exchange.schema.avro import Schema, parse
 from exchange.schema.types import Field
 

@@ -11,19 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, disclosures, exchanged
-from exchange.ledger.entry import (
-    Entry,
-    EntryError,
-    Outcome,
-    Quarantined,
-    Span,
-    Withheld,
-    decode,
-    delivered_mask,
-    encode,
-    tag,
-    validate_entry,
-)
+from exchange.ledger.body import EntryError, decode, encode, validate_entry
+from exchange.ledger.entry import Entry, Outcome, Quarantined, Span, Withheld, delivered_mask, tag
 from exchange.ledger.intake import Intake, Placed, State
 from exchange.ledger.store import LedgerStore
 from tests.ledger_rig import KEY, TIME_MS, one_epoch

@@ -10,7 +10,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from exchange.contract.masks import masked_type
-from exchange.contract.model import Mask, Where
+from exchange.contract.terms import Mask, Where
 from exchange.records import wire_ids
 from exchange.records.check import check
 from exchange.records.locate import LocatedRows, locate

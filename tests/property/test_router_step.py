@@ -10,7 +10,8 @@ import fastavro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.contract.model import Condition, Grant, Mask
+from exchange.contract.model import Grant
+from exchange.contract.terms import Condition, Mask
 from exchange.ledger.entry import tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from tests.router_rig import (

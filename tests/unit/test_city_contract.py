@@ -11,8 +11,8 @@ from stdnum.cn import uscc
 from exchange.connect.load import departments
 from exchange.connect.load import load as load_connector
 from exchange.contract.load import Loaded, load
-from exchange.contract.model import GROUPS, Condition
 from exchange.contract.period import in_force
+from exchange.contract.terms import GROUPS, Condition
 
 ROOT = Path(__file__).parents[2]
 DAY = date(2026, 1, 1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exchange.contract.conditions import faults, kind_of
-from exchange.contract.model import Condition
+from exchange.contract.terms import Condition
 from exchange.schema.avro import parse
 
 FIELDS: dict[str, Any] = {

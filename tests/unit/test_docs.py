@@ -95,6 +95,27 @@ def test_the_glossary_has_twenty_words() -> None:
     assert len(words) == len(set(words)) == 20
 
 
+def path() -> list[tuple[str, int, int]]:
+    """What architecture.md says to read in ten minutes: each row's place, its lines as said there, and as they are."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    found = []
+    for place, entries, said in re.findall(r"^\| `([\w./-]+)`(?:: ([^|]*))? \| (\d+) \|", page, re.MULTILINE):
+        text = (ROOT / place).read_text()
+        if names := re.findall(r"`([\w-]+)`", entries):
+            parts = [re.findall(rf"^  - (?:id|name): {name}\n(?:    .*\n)+", text, re.MULTILINE) for name in names]
+            text = "".join(part for those in parts for part in those) if all(parts) else ""
+        found.append((place, int(said), text.count("\n")))
+    return found
+
+
+def test_the_first_reading_is_short() -> None:
+    rows = path()
+    rooms = [place.removeprefix("exchange/").partition("/")[0] for place, _, _ in rows]
+    assert list(dict.fromkeys(rooms)) == ["topics.yaml", "contract", "policy", "router", "ledger", "connectors"]
+    assert sum(lines for _, _, lines in rows) < 800
+    assert [row for row in rows if not row[2] or abs(row[1] - row[2]) > 5] == []
+
+
 def test_settings_table_is_true() -> None:
     rows = re.findall(r"^\| `(EXCHANGE_\w+)` \| *(.*?) *\| (.*?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     said = {name: (default.strip("`"), meaning) for name, default, meaning in rows}

@@ -51,7 +51,7 @@ ROOMS = {
 }
 # What a room may import of another that is not open to it as a whole: what checks shares nothing with what it checks.
 ONLY = {
-    ("audit", "ledger"): {"entry", "merkle", "store", "tables", "tag_index"},
+    ("audit", "ledger"): {"body", "entry", "merkle", "store", "tables", "tag_index"},
     ("plan", "ledger"): {"entry"},
     ("router", "plan"): {"apply", "changes", "find"},
 }

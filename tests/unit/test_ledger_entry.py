@@ -7,20 +7,8 @@ from dataclasses import replace
 import pytest
 
 from exchange.errors import CorruptionError
-from exchange.ledger.entry import (
-    NULL_TAG,
-    Entry,
-    Outcome,
-    Quarantined,
-    Span,
-    Withheld,
-    adoption,
-    decode,
-    encode,
-    ledger_partition,
-    tag,
-    validate_entry,
-)
+from exchange.ledger.body import decode, encode, validate_entry
+from exchange.ledger.entry import NULL_TAG, Entry, Outcome, Quarantined, Span, Withheld, adoption, ledger_partition, tag
 
 KEY = bytes(range(32))
 

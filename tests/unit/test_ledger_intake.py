@@ -8,7 +8,8 @@ import pytest
 
 from exchange import names
 from exchange.errors import CorruptionError
-from exchange.ledger.entry import adoption, encode
+from exchange.ledger.body import encode
+from exchange.ledger.entry import adoption
 from exchange.ledger.follower import take_entries, take_epochs
 from exchange.ledger.intake import Intake, Marker, Placed
 from exchange.records.build import pack

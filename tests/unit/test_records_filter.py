@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exchange.contract.conditions import EQUAL, ORDER
-from exchange.contract.model import Condition
+from exchange.contract.terms import Condition
 from exchange.records.reference import Reference, on_base
 from exchange.records.values import Values
 from exchange.records.view import Kernels, View, compile_view

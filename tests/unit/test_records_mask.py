@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exchange.contract.masks import faults, masked_type
-from exchange.contract.model import Condition, Mask
+from exchange.contract.terms import Condition, Mask
 from exchange.records.reference import Reference, on_base
 from exchange.records.view import Kernels, compile_view
 from exchange.schema import wire

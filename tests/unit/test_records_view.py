@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from exchange.contract.masks import masked_type
-from exchange.contract.model import Condition, Mask
+from exchange.contract.terms import Condition, Mask
 from exchange.records.reference import Reference
 from exchange.records.view import Evaluated, Kernels, compile_view
 from exchange.schema import wire

@@ -7,7 +7,7 @@ import sys
 
 from numba.core.registry import CPUDispatcher
 
-from exchange.contract.model import Condition
+from exchange.contract.terms import Condition
 from exchange.records.view import compile_view
 from exchange.records.warm_up import warm_up
 from tests.router_rig import batch, epoch, grant, route, value

@@ -13,8 +13,8 @@ from exchange.ledger.entry import NULL_TAG, Span, tag
 from exchange.ledger.merkle import EMPTY_ROOT, digest_leaf, merkle_root
 from exchange.policy.pseudonyms import NoPseudonymKeyError, reader_key
 from exchange.records.hashes import PSEUDONYM
+from exchange.router.quarantine import MAX_RECORD_BYTES
 from exchange.router.ready import make_ready
-from exchange.router.step import MAX_RECORD_BYTES
 from exchange.schema.avro import Schema
 from exchange.schema.project import project
 from tests.router_rig import (

@@ -22,8 +22,9 @@ import sqlalchemy as sa
 from exchange.connect.database import Paths, engine, translated
 from exchange.connect.load import load
 from exchange.contract.load import Loaded
-from exchange.contract.model import Condition, Grant, Mask, Where
+from exchange.contract.model import Grant
 from exchange.contract.period import in_force
+from exchange.contract.terms import Condition, Mask, Where
 from exchange.demo.city.make import Manifest, offices
 from exchange.errors import ConfigError
 from exchange.schema.types import Field

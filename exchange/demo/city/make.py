@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from exchange import private
+from exchange.contract.base import Model
 from exchange.contract.load import Loaded
-from exchange.contract.model import Model
 from exchange.demo.city.office import Office, OfficeError
 from exchange.demo.city.organisations import ORGANISATIONS
 from exchange.demo.city.persons import PERSONS
