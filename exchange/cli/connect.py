@@ -9,7 +9,6 @@ import click
 
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
-from exchange.cli.grant_desk import account
 from exchange.cli.options import confirm, output_option, show_json, today, yes_option
 from exchange.cli.say import counted, say
 from exchange.connect import check as checks
@@ -19,6 +18,7 @@ from exchange.connect.database import Paths
 from exchange.contract.load import load as load_contract
 from exchange.errors import ConfigError
 from exchange.gap import GapError
+from exchange.grants.desk import operator
 from exchange.grants.life import plain
 from exchange.metrics import Health
 from exchange.settings import Settings
@@ -119,7 +119,7 @@ def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
         say(str(gap))
     if there:
         confirm("Go on behind this?", yes=yes, look=f"`exchange connector gaps {department} {subject}`")
-        person = settings.operator or account()
+        person = operator(settings)
         gaps_of.accept(cluster, found, settings.home, there, subject, person, reason, datetime.now(UTC))
     click.echo(f"Accepted: {counted(len(there), 'gap')}.")
 

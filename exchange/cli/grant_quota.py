@@ -6,10 +6,11 @@ import click
 
 from exchange import names
 from exchange.bus.connection import connect
-from exchange.cli.grant_desk import Desk, complete_grant, with_desk
+from exchange.cli.grant_desk import complete_grant, with_desk
 from exchange.cli.options import output_option, show_json
 from exchange.cli.table import table
 from exchange.errors import ConfigError
+from exchange.grants.desk import Desk
 from exchange.router.quota_day import QuotaDay, quotas_of
 
 

@@ -12,12 +12,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from exchange import names
 from exchange.bus.connection import connect
-from exchange.cli.grant_desk import Desk, complete_request, with_desk
+from exchange.cli.grant_desk import complete_request, with_desk
 from exchange.cli.options import Moment, output_option, show_json
 from exchange.cli.table import table
 from exchange.contract.model import Epoch, Grant
 from exchange.epochs import epoch_in_force
 from exchange.errors import ConfigError
+from exchange.grants.desk import Desk
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.simulate import Given, Scope, Simulated
 from exchange.replay.simulate import simulate as run_draft

@@ -12,11 +12,11 @@ from exchange.audit.gaps import open_gaps
 from exchange.bus.connection import connect
 from exchange.bus.topics import TopicAppender
 from exchange.cli.daemon import daemon, metrics_port_option
-from exchange.cli.grant_desk import account
 from exchange.cli.options import confirm, output_option, show_json, yes_option
 from exchange.cli.say import counted, say
 from exchange.epochs import latest_epoch
 from exchange.gap import GapError
+from exchange.grants.desk import operator
 from exchange.grants.life import plain
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
 from exchange.router.barrier import Adoption
@@ -93,6 +93,6 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
             say(str(gap))
         confirm("Go on behind this?", yes=yes, look="`exchange router gaps`")
         now = datetime.now(UTC)
-        accepted = accept(out, adoption.newest, wanted, settings.operator or account(), reason, now)
+        accepted = accept(out, adoption.newest, wanted, operator(settings), reason, now)
         assert accepted is not None
         click.echo(f"Epoch {accepted.epoch.number} accepts it. {adoption.passed(accepted).text}")

@@ -42,7 +42,7 @@ ROOMS = {
     "plan": _BUS | {"credentials", "ledger"},
     "ledger": _BUS | {"metrics", "records", "sql"},
     "audit": _BUS | {"records", "ledger"},
-    "grants": {"errors", "settings", "printable", "sql", "document", "contract"},
+    "grants": {"errors", "settings", "printable", "sql", "document", "contract", "metrics"},
     "router": _BUS | {"metrics", "records", "policy", "ledger", "plan"},
     "replay": _BUS | {"records", "policy", "ledger", "router"},
     "connect": _BUS | {"metrics", "records"},
