@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 
 import click
@@ -12,10 +11,9 @@ from exchange.audit.gaps import open_gaps
 from exchange.bus.connection import connect
 from exchange.bus.topics import TopicAppender
 from exchange.cli.daemon import daemon, metrics_port_option
-from exchange.cli.options import confirm, output_option, show_json, yes_option
-from exchange.cli.say import counted, say
+from exchange.cli.options import confirm, output_option, show_gaps, yes_option
+from exchange.cli.say import say
 from exchange.epochs import latest_epoch
-from exchange.gap import GapError
 from exchange.grants.desk import operator
 from exchange.grants.life import plain
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
@@ -61,16 +59,7 @@ def gaps(output: str) -> None:
     Exit status 2 where there is such a gap.
     """
     cluster = connect(Settings(), "exchange.router.gaps", names.ADMIN_PRINCIPAL)
-    found = latest_epoch(cluster)
-    there = open_gaps(cluster, found.epoch) if found else ()
-    if output == "json":
-        show_json(there)
-    else:
-        for gap in there:
-            say(str(gap))
-        click.echo(counted(len(there), "gap"))
-    if there:
-        sys.exit(GapError.exit_status)
+    show_gaps(open_gaps(cluster, latest_epoch(cluster)), output)
 
 
 @router.command("accept-gap")
@@ -87,8 +76,7 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     plain(reason, "the reason", remedy="give it with --reason")
     cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
     with Adoption(cluster) as adoption, TopicAppender(cluster, names.CONTRACT_TOPIC) as out:
-        found = adoption.newest.find()
-        wanted = chosen(open_gaps(cluster, found.epoch) if found else (), places)
+        wanted = chosen(open_gaps(cluster, adoption.newest.find()), places)
         for gap in wanted:
             say(str(gap))
         confirm("Go on behind this?", yes=yes, look="`exchange router gaps`")
