@@ -9,16 +9,15 @@ import click
 from exchange import names
 from exchange.audit.gaps import open_gaps
 from exchange.bus.connection import connect
-from exchange.bus.topics import TopicAppender
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.options import confirm, output_option, show_gaps, yes_option
 from exchange.cli.say import say
-from exchange.epochs import latest_epoch
+from exchange.epochs import Published, latest_epoch
+from exchange.gap import Gap
 from exchange.grants.desk import operator
 from exchange.grants.life import plain
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
-from exchange.router.barrier import Adoption
-from exchange.router.gaps import accept, chosen
+from exchange.router.gaps import chosen, go_on
 from exchange.router.loop import Limits, Router
 from exchange.settings import Settings
 
@@ -75,12 +74,13 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     settings = Settings()
     plain(reason, "the reason", remedy="give it with --reason")
     cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
-    with Adoption(cluster) as adoption, TopicAppender(cluster, names.CONTRACT_TOPIC) as out:
-        wanted = chosen(open_gaps(cluster, adoption.newest.find()), places)
+
+    def choose(found: Published | None) -> list[Gap]:
+        wanted = chosen(open_gaps(cluster, found), places)
         for gap in wanted:
             say(str(gap))
         confirm("Go on behind this?", yes=yes, look="`exchange router gaps`")
-        now = datetime.now(UTC)
-        accepted = accept(out, adoption.newest, wanted, operator(settings), reason, now)
-        assert accepted is not None
-        click.echo(f"Epoch {accepted.epoch.number} accepts it. {adoption.passed(accepted).text}")
+        return wanted
+
+    accepted, passed = go_on(cluster, choose, operator(settings), reason, datetime.now(UTC))
+    click.echo(f"Epoch {accepted.epoch.number} accepts it. {passed.text}")
