@@ -80,7 +80,7 @@ class Office:
             found = newest.find()
             assert found is not None
             with TopicAppender(self.cluster, names.CONTRACT_TOPIC) as out:
-                gaps = open_gaps(self.cluster, found.epoch)
+                gaps = open_gaps(self.cluster, found)
                 assert accept(out, newest, gaps, "a person", "a test", datetime.now(UTC))
 
     @contextmanager

@@ -6,12 +6,15 @@ from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import gaps_of_group
 from exchange.contract.epoch import accepts
-from exchange.contract.model import Epoch
+from exchange.epochs import Published
 from exchange.gap import Gap
 
 
-def open_gaps(cluster: Cluster, epoch: Epoch) -> tuple[Gap, ...]:
-    """The gaps between the routers' committed offsets and what Kafka keeps, except those that a person accepted."""
+def open_gaps(cluster: Cluster, found: Published | None) -> tuple[Gap, ...]:
+    """The gaps, by what the routers have committed and what Kafka keeps, that no person has accepted in that epoch."""
+    if found is None:
+        return ()
+    epoch = found.epoch
     topics = [names.subject_topic(subject.id) for subject in epoch.contract.subjects]
-    found = gaps_of_group(cluster, names.ROUTER_GROUP, topics, epoch.topic_ids)
-    return tuple(gap for gap in found if not accepts(epoch, gap))
+    there = gaps_of_group(cluster, names.ROUTER_GROUP, topics, epoch.topic_ids)
+    return tuple(gap for gap in there if not accepts(epoch, gap))

@@ -97,8 +97,7 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
             if entry.gap.cause == "recreated":  # the topic of the earlier entries is gone, with all its records
                 found.unverifiable += len(live.pop(place, ())) + len(again.pop(place, ()))
     found.entries = len(proofs)
-    newest = latest_epoch(cluster)
-    for gap in open_gaps(cluster, newest.epoch) if newest else ():
+    for gap in open_gaps(cluster, latest_epoch(cluster)):
         if subject is None or gap.topic == names.subject_topic(subject):
             found.mismatches.append(Mismatch(gap.place, gap.loss))
     deliveries = _deliveries(proofs, grants, found)

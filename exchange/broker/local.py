@@ -22,10 +22,13 @@ from exchange.broker.properties import BROKER, Ports, server_properties
 from exchange.bus import Cluster, users
 from exchange.bus.probe import cluster_id
 from exchange.credentials import Security
+from exchange.errors import ConfigError
 from exchange.process import ProcessFile
+from exchange.settings import Settings
 
 HEAP = "512m"
 _HOST = "127.0.0.1"
+_LOCAL_HOSTS = frozenset({_HOST, "localhost", "::1"})
 
 
 @dataclass(frozen=True)
@@ -295,3 +298,20 @@ def _free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind((_HOST, 0))
         return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def configured(settings: Settings, port: int | None = None) -> LocalBroker:
+    """The local Kafka of the settings; ConfigError where they name another machine."""
+    return LocalBroker(
+        settings.home, port or _configured_port(settings.bootstrap_servers), java=settings.java, maven=settings.maven
+    )
+
+
+def _configured_port(bootstrap_servers: str) -> int:
+    host, _, port = bootstrap_servers.split(",", maxsplit=1)[0].rpartition(":")
+    if host.strip("[]") not in _LOCAL_HOSTS or not port.isdigit():
+        raise ConfigError(
+            f"EXCHANGE_BOOTSTRAP_SERVERS names {bootstrap_servers}, which is not on this machine",
+            remedy="unset it to use the local broker, or give --port",
+        )
+    return int(port)

@@ -9,16 +9,13 @@ import click
 
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
-from exchange.cli.grant_desk import account
-from exchange.cli.options import confirm, output_option, show_json, today, yes_option
+from exchange.cli.options import confirm, output_option, show_gaps, show_json, today, yes_option
 from exchange.cli.say import counted, say
 from exchange.connect import check as checks
 from exchange.connect import gaps as gaps_of
 from exchange.connect import load, runner
-from exchange.connect.database import Paths
-from exchange.contract.load import load as load_contract
 from exchange.errors import ConfigError
-from exchange.gap import GapError
+from exchange.grants.desk import operator
 from exchange.grants.life import plain
 from exchange.metrics import Health
 from exchange.settings import Settings
@@ -60,12 +57,7 @@ def check(department: str, output: str) -> None:
     Shows every mistake at once, each with its line. Nothing is published or written.
     """
     settings = Settings()
-    try:
-        found = load.load(settings.connectors, department)
-        loaded = load_contract(settings.contract, today())
-        problems = checks.check(found, loaded, Paths(found.folder, settings.home))
-    except load.ConnectorConfigError as error:
-        problems = list(error.problems)
+    problems = checks.examine(settings, department, today())
     if output == "json":
         show_json(problems)
     else:
@@ -89,14 +81,7 @@ def gaps(department: str, subject: str, output: str) -> None:
     settings = Settings()
     found = load.load(settings.connectors, department)
     there = gaps_of.open_gaps(connect(settings, f"{department}.gaps", department), found, settings.home, subject)
-    if output == "json":
-        show_json(there)
-    else:
-        for gap in there:
-            say(str(gap))
-        click.echo(counted(len(there), "gap"))
-    if there:
-        sys.exit(GapError.exit_status)
+    show_gaps(there, output)
 
 
 @connector.command("accept-gap")
@@ -119,7 +104,7 @@ def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
         say(str(gap))
     if there:
         confirm("Go on behind this?", yes=yes, look=f"`exchange connector gaps {department} {subject}`")
-        person = settings.operator or account()
+        person = operator(settings)
         gaps_of.accept(cluster, found, settings.home, there, subject, person, reason, datetime.now(UTC))
     click.echo(f"Accepted: {counted(len(there), 'gap')}.")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from exchange.cli.grant_desk import Desk, complete_request, with_desk
+from exchange.cli.grant_desk import complete_request, with_desk
 from exchange.grants.decide import decide
+from exchange.grants.desk import Desk
 from exchange.grants.life import Act, Request
 
 _number = click.argument("number", type=click.IntRange(min=1), metavar="REQUEST", shell_complete=complete_request)

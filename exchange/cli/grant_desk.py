@@ -1,88 +1,20 @@
-"""What every command of `exchange grant` needs: who acts, the store, the contract, completion."""
+"""What every command of `exchange grant` takes: for whom a person acts, and completion."""
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from exchange.contract.model import Contract
-from exchange.contract.period import city_day
-from exchange.errors import ConfigError, ExchangeError
-from exchange.grants.life import OPEN, Actor
+from exchange.errors import ExchangeError
+from exchange.grants.desk import Desk
+from exchange.grants.life import OPEN
 from exchange.settings import Settings
 
-if TYPE_CHECKING:
-    from exchange.grants.standing import Standing
-    from exchange.grants.store import GrantStore
-
 COMMAND = TypeVar("COMMAND", bound=Callable[..., Any])
-
-
-class NoDepartmentError(ConfigError):
-    """A command does not know for which department a person acts."""
-
-    code = "grant-department"
-    remedy = "give --department, or set EXCHANGE_DEPARTMENT"
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What a command works with: its settings, the moment, and the department for which it acts."""
-
-    settings: Settings
-    now: datetime
-    department: str
-
-    @property
-    def today(self) -> date:
-        """The day in the city."""
-        return city_day(self.now)
-
-    @property
-    def actor(self) -> Actor:
-        """The person who acts, and their department; raises ConfigError if one of them is unknown."""
-        if not self.department:
-            remedy = "give --department, or set EXCHANGE_DEPARTMENT"
-            raise NoDepartmentError("it is not said for which department you act", remedy=remedy)
-        return Actor(self.settings.operator or account(), self.department)
-
-    def contract(self) -> Contract:
-        """The contract file; raises ContractError if it has mistakes."""
-        from exchange.contract.load import load  # it loads all that reads schemas; a revocation does not need it
-
-        return load(self.settings.contract, self.today).contract
-
-    def standings(self, store: GrantStore) -> list[Standing]:
-        """Where all requests and grants stand; raises HolidaysError if the file of public holidays has a mistake."""
-        from exchange.grants.days import read_calendar
-        from exchange.grants.standing import standings
-
-        calendar = read_calendar(self.settings.holidays)
-        return list(standings(store.requests(), self.contract(), self.settings.authority, self.today, calendar))
-
-    def store(self) -> AbstractContextManager[GrantStore]:
-        """The store of requests, to be used in a `with` block."""
-        from exchange.grants.store import GrantStore, grants_url  # loading SQL takes a while
-
-        return closing(GrantStore(grants_url(self.settings)))
-
-
-def account() -> str:
-    """The name of the user's account; not from LOGNAME or USER, which anyone can set for a moment."""
-    uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        remedy = "set EXCHANGE_OPERATOR to the person who acts"
-        raise ConfigError(f"user {uid} has no account on this machine", remedy=remedy) from None
 
 
 def with_desk(command: COMMAND) -> COMMAND:

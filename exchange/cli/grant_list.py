@@ -8,17 +8,17 @@ from typing import Any
 import click
 from pydantic_core import to_jsonable_python
 
-from exchange.cli.grant_desk import Desk, complete_grant, complete_request, with_desk
+from exchange.cli.grant_desk import complete_grant, complete_request, with_desk
 from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import say
 from exchange.cli.table import table
 from exchange.contract.edit import entry
 from exchange.contract.period import ms_of
-from exchange.errors import ConfigError
 from exchange.grants.days import Due
+from exchange.grants.desk import Desk
 from exchange.grants.history import Event
 from exchange.grants.life import Clock
-from exchange.grants.standing import STANDINGS, Standing
+from exchange.grants.standing import STANDINGS, Standing, selected
 
 
 @click.command("list")
@@ -43,15 +43,7 @@ def list_(
     Grants that people wrote into the contract by hand have no request number.
     """
     with desk.store() as store:
-        found = [
-            one
-            for one in desk.standings(store)
-            if (not states or one.state in states)
-            and (reader is None or one.grant.reader == reader)
-            and (subject is None or one.grant.subject == subject)
-            and (not overdue or (one.clock is not None and one.clock.overdue))
-            and (ends_within is None or (one.days_left is not None and one.days_left <= ends_within))
-        ]
+        found = selected(desk.standings(store), states, reader, subject, ends_within, overdue=overdue)
     if output == "json":
         show_json([_as_json(one) for one in found])
         return
@@ -84,15 +76,7 @@ def list_(
 def show(desk: Desk, id_: str, output: str) -> None:
     """One request (by number) or one grant (by id): what it gives, its time limits and its whole history."""
     with desk.store() as store:
-        found = [o for o in desk.standings(store) if id_ in (o.grant.id, str(o.request.number if o.request else ""))]
-        if not found and id_.isdecimal():
-            # This request is approved, and a later one stands for the grant now.
-            request = store.request(int(id_))
-            found = [one for one in desk.standings(store) if one.grant.id == request.grant.id]
-        grant_id = found[0].grant.id if found else id_
-        history = store.events(grant_id)
-    if not found and not history:
-        raise ConfigError(f"there is no request or grant {id_}", remedy="see `exchange grant list`")
+        found, history = desk.look_up(store, id_)
     if output == "json":
         standing = _as_json(found[-1]) | {"content": entry(found[-1].grant)} if found else {}
         show_json({**standing, "history": [_event_json(e) for e in history]})

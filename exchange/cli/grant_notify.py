@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import Counter
-from datetime import date
+from functools import partial
 from pathlib import Path
 
 import click
 
-from exchange import logs, metrics
-from exchange.cli.grant_desk import Desk, with_desk
+from exchange import logs
+from exchange.cli.grant_desk import with_desk
 from exchange.cli.options import output_option, show_json
-from exchange.contract.period import end_of
-from exchange.errors import ConfigError
+from exchange.grants import notices
 from exchange.grants.days import read_calendar
-from exchange.grants.life import OPEN
-from exchange.grants.notices import notice_due
-from exchange.grants.standing import Standing
+from exchange.grants.desk import Desk
+from exchange.grants.notices import Notice
 
 _log = logging.getLogger("exchange.grants")
 
@@ -36,21 +33,12 @@ def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
     logs.configure(desk.settings.log_level)
     with desk.store() as store:
         found = desk.standings(store)
-        with store.writing() as writer:
-            told = [
-                (one, days)
-                for one in found
-                if one.days_left is not None and (days := notice_due(one.grant.until, desk.today))
-                if writer.notice(one.grant.id, one.grant.until, days, desk.now)
-            ]
-            _tell(told, output)
-            # Before the notice is recorded as given: it is better to give one twice than not at all.
-            sys.stdout.flush()
+        notices.give(store, found, desk.now, partial(_tell, output=output))
     if metrics_file:
-        _measure(metrics_file, found, read_calendar(desk.settings.holidays).known_until)
+        notices.measure(metrics_file, found, read_calendar(desk.settings.holidays).known_until)
 
 
-def _tell(told: list[tuple[Standing, int]], output: str) -> None:
+def _tell(told: list[Notice], output: str) -> None:
     for one, days in told:
         grant = one.grant
         _log.info(f"notice of {days} days", extra={"grant": grant.id, "reader": grant.reader, "subject": grant.subject})
@@ -60,7 +48,7 @@ def _tell(told: list[tuple[Standing, int]], output: str) -> None:
                 f"days: `exchange grant renew {grant.id} --until …`, or let it end."
             )
     if output == "json":
-        notices = [
+        rows = [
             {
                 "grant": one.grant.id,
                 "reader": one.grant.reader,
@@ -71,20 +59,5 @@ def _tell(told: list[tuple[Standing, int]], output: str) -> None:
             }
             for one, days in told
         ]
-        show_json(notices)
-
-
-def _measure(path: Path, found: list[Standing], holidays_known: date) -> None:
-    if path.suffix != ".prom":
-        raise ConfigError(f"{path} would not be collected", remedy="let its name end in .prom")
-    waiting = Counter(one.state for one in found)
-    overdue = Counter(one.state for one in found if one.clock and one.clock.overdue)
-    for state in OPEN:
-        metrics.GRANT_REQUESTS.labels(state).set(waiting[state])
-        metrics.GRANT_REQUESTS_OVERDUE.labels(state).set(overdue[state])
-    for one in found:
-        if one.days_left is not None:
-            metrics.GRANT_EXPIRY.labels(one.grant.id).set(end_of(one.grant.until).timestamp())
-    metrics.GRANT_HOLIDAYS_KNOWN.set(end_of(holidays_known).timestamp())
-    requests = (metrics.GRANT_REQUESTS, metrics.GRANT_REQUESTS_OVERDUE, metrics.GRANT_HOLIDAYS_KNOWN)
-    metrics.write_file(path, *requests, metrics.GRANT_EXPIRY)
+        show_json(rows)
+    sys.stdout.flush()

@@ -6,18 +6,11 @@ import click
 
 from exchange import names
 from exchange.bus.connection import connect
-from exchange.cli.grant_desk import Desk, complete_grant, with_desk
+from exchange.cli.grant_desk import complete_grant, with_desk
 from exchange.cli.options import output_option, show_json
 from exchange.cli.table import table
-from exchange.errors import ConfigError
+from exchange.grants.desk import Desk
 from exchange.router.quota_day import QuotaDay, quotas_of
-
-
-class NoSuchQuotaError(ConfigError):
-    """The contract in force has no such grant, or the grant has no quota."""
-
-    code = "no-quota"
-    remedy = "see `exchange grant list`"
 
 
 @click.command()
@@ -37,10 +30,6 @@ def quota(desk: Desk, grant_id: str | None, output: str) -> None:
     department = "" if desk.department == desk.settings.authority else desk.department
     cluster = connect(desk.settings, "exchange.grant", department or names.ADMIN_PRINCIPAL)
     found = quotas_of(cluster, desk.now, department=department, grant_id=grant_id)
-    if grant_id and not found:
-        whose = f" of {department}" if department else ""
-        message = f"the contract in force has no grant {grant_id}{whose} with a quota"
-        raise NoSuchQuotaError(message)
     rows = [_row(one) for one in found]
     if output == "json":
         show_json(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 
 import click
@@ -14,10 +13,8 @@ from exchange.bus.connection import connect
 from exchange.cli.grant_desk import complete_grant
 from exchange.cli.options import Moment, confirm, output_option, say_time, show_json, yes_option
 from exchange.epochs import epoch_in_force
-from exchange.errors import ConfigError
 from exchange.keys import ledger_key_file, load, pseudonym_key_there
-from exchange.names import REPLAY_ID
-from exchange.replay.due import Done, Order, Survey, order_id
+from exchange.replay.due import Done, Order, Survey, order_of
 from exchange.replay.replay import DEFAULT_RATE, Replay
 from exchange.settings import Settings
 
@@ -49,12 +46,9 @@ def replay(
     and in the ledger. Times are those of the records (YYYY-MM-DD or YYYY-MM-DDTHH:MM, Asia/Shanghai unless a zone is
     given). If it is killed or interrupted, the same command goes on where it was.
     """
-    name = id_ or order_id(grant, from_ms, until_ms, again)
-    if not re.fullmatch(REPLAY_ID, name):
-        raise ConfigError(f"{name!r} is not an id of a replay", remedy="use letters, digits, dots, hyphens and _")
+    order = order_of(grant, from_ms, until_ms, again=again, id_=id_)
     settings = Settings()
     cluster = connect(settings, "exchange.router.replay", names.ROUTER_PRINCIPAL)
-    order = Order(name, grant, from_ms, until_ms, again)
     key = load(ledger_key_file(settings))
     job = Replay(cluster, order, key, pseudonym_key=pseudonym_key_there(settings), rate=rate)
     with Console(stderr=True).status("looking at source and ledger …"):

@@ -9,15 +9,14 @@ from typing import Any
 
 import click
 
-from exchange.cli.grant_desk import Desk, complete_grant, complete_request, with_desk
+from exchange.cli.grant_desk import complete_grant, complete_request, with_desk
 from exchange.cli.options import output_option, show_json
-from exchange.contract.edit import entry
 from exchange.contract.model import Grant
-from exchange.errors import ConfigError
 from exchange.grants import decide
-from exchange.grants.draft import merged, parse_value, read_drafts
+from exchange.grants.desk import Desk
+from exchange.grants.draft import merged, parse_value, purpose_of, read_drafts
 from exchange.grants.life import ANSWER_DAYS, REVIEW_DAYS, Request, plain
-from exchange.grants.propose import Draft, RequestMistakesError
+from exchange.grants.propose import Draft, RequestMistakesError, renewal
 
 _day = click.DateTime(["%Y-%m-%d"])
 
@@ -66,17 +65,9 @@ def request(
 @output_option
 @with_desk
 def renew(desk: Desk, grant_id: str, until: datetime, reason: str, output: str) -> None:
-    """Ask for a grant to go on until another day. The request is reviewed and decided like a new one."""
-    found = next((grant for grant in desk.contract().grants if grant.id == grant_id), None)
-    if found is None:
-        raise ConfigError(f"grant {grant_id} is not in {desk.settings.contract}", remedy="request a new one")
+    """Ask for a grant to go on until another day. It is reviewed and decided like a new one."""
     plain(reason, "the reason", remedy="give it with --reason")
-    if until.date() <= found.until:
-        raise ConfigError(f"grant {grant_id} lasts until {found.until} as it is", remedy="give a later day")
-    if found.reader != desk.actor.department:
-        raise ConfigError(f"grant {grant_id} is {found.reader}'s", remedy=f"let {found.reader} ask")
-    longer = entry(found.model_copy(update={"until": until.date()}))
-    _file(desk, [Draft(longer, renews=True)], reason, output)
+    _file(desk, [renewal(desk.contract(), grant_id, until.date(), desk.actor)], reason, output)
 
 
 @click.command()
@@ -92,14 +83,8 @@ def withdraw(desk: Desk, number: int, reason: str) -> None:
 
 
 def _common(options: Mapping[str, str | None]) -> dict[str, Any]:
-    """What the options say, as values of a grant."""
-    values: dict[str, Any] = {
-        "purpose": {
-            key: options[name]
-            for key, name in (("code", "purpose"), ("basis", "basis"), ("text", "text"))
-            if options[name]
-        }
-    }
+    """What the options say, as the values of a grant."""
+    values: dict[str, Any] = {"purpose": purpose_of(options)}
     if fields := options["fields"]:
         values["fields"] = "all" if fields == "all" else [name.strip() for name in fields.split(",")]
     for name in ("where", "masks"):

@@ -9,8 +9,9 @@ import click
 
 from exchange import names
 from exchange.bus.connection import connect
-from exchange.cli.grant_desk import Desk, complete_grant, with_desk
+from exchange.cli.grant_desk import complete_grant, with_desk
 from exchange.errors import ConfigError
+from exchange.grants.desk import Desk
 from exchange.grants.life import must_have_part, plain
 from exchange.router.revocation import Revoked
 from exchange.router.revocation import revoke as end

@@ -12,12 +12,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from exchange import names
 from exchange.bus.connection import connect
-from exchange.cli.grant_desk import Desk, complete_request, with_desk
+from exchange.cli.grant_desk import complete_request, with_desk
 from exchange.cli.options import Moment, output_option, show_json
 from exchange.cli.table import table
 from exchange.contract.model import Epoch, Grant
 from exchange.epochs import epoch_in_force
 from exchange.errors import ConfigError
+from exchange.grants.desk import Desk
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.simulate import Given, Scope, Simulated
 from exchange.replay.simulate import simulate as run_draft
@@ -76,7 +77,7 @@ def _plain(found: Simulated) -> dict[str, Any]:
     def side(given: Given) -> dict[str, Any]:
         return {
             "grant": given.grant.id,
-            "fields": _fields(given),
+            "fields": given.described,
             "delivered": given.delivered,
             "withheld": dict(given.withheld),
             "persons": len(given.persons.tags()),
@@ -97,11 +98,6 @@ def _plain(found: Simulated) -> dict[str, Any]:
     }
 
 
-def _fields(given: Given) -> list[str]:
-    masks = given.grant.masks
-    return [f"{name} ({masks[name].kind})" if name in masks else name for name in given.fields]
-
-
 def _show(found: Simulated) -> None:
     draft, now = found.draft, found.now
     click.echo(f"{draft.grant.subject} to {draft.grant.reader}: {found.records:,} records read, "
@@ -115,11 +111,7 @@ def _show(found: Simulated) -> None:
             for name, side in sides
         ],
     )  # fmt: skip
-    before = _fields(now) if now else []
-    for what, fields in (
-        ("gained", [name for name in _fields(draft) if name not in before]),
-        ("lost", [name for name in before if name not in _fields(draft)]),
-    ):
+    for what, fields in (("gained", found.fields_gained), ("lost", found.fields_lost)):
         click.echo(f"Fields {what}: {', '.join(fields) or 'none'}")
     click.echo(f"Records gained: {found.gained:,}, lost: {found.lost:,}. "
                f"Persons gained: {found.persons_gained:,}, lost: {found.persons_lost:,}.")  # fmt: skip

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
@@ -15,19 +15,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from exchange import names
-from exchange.audit.gaps import open_gaps
-from exchange.audit.questions import (
-    GrantBalance,
-    PartitionBalance,
-    Selection,
-    Undecided,
-    balance_of_grants,
-    balance_of_partitions,
-    disclosures,
-    exchanged,
-    undecided,
-)
-from exchange.audit.reconcile import Comparison, behind, reconcile
+from exchange.audit.balance import Balance, balance_against_kafka
+from exchange.audit.balance import balance as balance_of
+from exchange.audit.questions import Selection, disclosures, exchanged
 from exchange.audit.verify import verify as verify_ledger
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
@@ -35,15 +25,12 @@ from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import say
 from exchange.cli.table import table
 from exchange.contract.period import midnight, ms_of
-from exchange.epochs import latest_epoch
-from exchange.gap import Gap
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
 from exchange.ledger.store import LedgerStore, ledger_url
 from exchange.settings import Settings
 
-Balance = GrantBalance | PartitionBalance | Comparison | Undecided
 _day = click.DateTime(["%Y-%m-%d"])
 
 
@@ -146,64 +133,56 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
 
     Exit status 1 if something does not balance.
     """
-    settings = Settings()
     with closing(_store()) as store:
-        grants = balance_of_grants(store, selection)
-        partitions = balance_of_partitions(store, selection)
-        counts: list[Comparison] = []
-        lost = undecided(store, selection)
-        late, waiting = 0, store.open_entries()
-        standing: tuple[Gap, ...] = ()
         if against_kafka:
-            cluster = connect(settings, "exchange.ledger.audit", names.LEDGER_PRINCIPAL)
-            late = behind(cluster, store)
+            cluster = connect(Settings(), "exchange.ledger.audit", names.LEDGER_PRINCIPAL)
             with _progress() as report:
-                counts = reconcile(cluster, store, selection.subject, report)
-            newest = latest_epoch(cluster)
-            standing = tuple(
-                gap
-                for gap in (open_gaps(cluster, newest.epoch) if newest else ())
-                if selection.subject in (None, names.subject_of(gap.topic))
-            )
-    parts: dict[str, Sequence[Balance]] = {"grants": grants, "partitions": partitions, "kafka": counts, "gaps": lost}
-    balanced = all(one.balanced for part in parts.values() for one in part) and not late and not standing
+                found = balance_against_kafka(cluster, store, selection, report)
+        else:
+            found = balance_of(store, selection)
     if output == "json":
+        parts = {name: getattr(found, name) for name in ("grants", "partitions", "kafka", "gaps")}
         lists = {name: [asdict(one) | {"balanced": one.balanced} for one in part] for name, part in parts.items()}
-        facts = {"undecided_entries": waiting, "behind": late, "open_gaps": standing}
-        show_json({"balanced": balanced, **facts, **lists})
+        show_json({"balanced": found.balanced} | {f.name: getattr(found, f.name) for f in fields(found)} | lists)
     else:
-        table(
-            ("subject", "partition", "grant", "reader", "replay", "records", "delivered", "withheld", "quarantined",
-             "balanced"),
-            [(*(asdict(one) | {"replay": one.replay or ""}).values(), _yes(one.balanced)) for one in grants],
-        )  # fmt: skip
-        table(
-            ("subject", "partition", "entries", "records", "quarantined", "replayed", "twice", "unauthorised",
-             "balanced"),
-            [(*asdict(one).values(), _yes(one.balanced)) for one in partitions],
-        )  # fmt: skip
-        if counts:
-            table(
-                ("topic", "partition", "in the ledger", "on Kafka", "not yet routed", "compared", "balanced"),
-                [(c.topic, c.partition, c.ledger, c.kafka, c.pending, _yes(c.compared), _yes(c.balanced))
-                 for c in counts],
-            )  # fmt: skip
-        if lost:
-            table(
-                ("subject", "partition", "never decided from", "to before", "cause", "offsets", "accepted by epoch"),
-                [(one.subject, one.partition, one.first, one.next, one.cause,
-                  "unknown" if one.offsets is None else one.offsets, one.epoch or "NONE") for one in lost],
-            )  # fmt: skip
-        for gap in standing:
-            say(f"{gap}: the routers stand still there — see `exchange router gaps`", "red")
-        if waiting:
-            click.echo(f"{waiting:,} entries wait for the end of their transaction")
-        if late:
-            click.echo(f"the database is {late:,} offsets behind the ledger: run `exchange ledger follow --until-idle`")
-        covered = f"{sum(one.records for one in partitions):,} source records in the ledger"
-        click.secho(f"{covered}: {'balanced' if balanced else 'NOT balanced'}", fg="green" if balanced else "red")
-    if not balanced:
+        _show_balance(found)
+    if not found.balanced:
         sys.exit(1)
+
+
+def _show_balance(found: Balance) -> None:
+    table(
+        ("subject", "partition", "grant", "reader", "replay", "records", "delivered", "withheld", "quarantined",
+         "balanced"),
+        [(*(asdict(one) | {"replay": one.replay or ""}).values(), _yes(one.balanced)) for one in found.grants],
+    )  # fmt: skip
+    table(
+        ("subject", "partition", "entries", "records", "quarantined", "replayed", "twice", "unauthorised",
+         "balanced"),
+        [(*asdict(one).values(), _yes(one.balanced)) for one in found.partitions],
+    )  # fmt: skip
+    if found.kafka:
+        table(
+            ("topic", "partition", "in the ledger", "on Kafka", "not yet routed", "compared", "balanced"),
+            [(c.topic, c.partition, c.ledger, c.kafka, c.pending, _yes(c.compared), _yes(c.balanced))
+             for c in found.kafka],
+        )  # fmt: skip
+    if found.gaps:
+        table(
+            ("subject", "partition", "never decided from", "to before", "cause", "offsets", "accepted by epoch"),
+            [(one.subject, one.partition, one.first, one.next, one.cause,
+              "unknown" if one.offsets is None else one.offsets, one.epoch or "NONE") for one in found.gaps],
+        )  # fmt: skip
+    for gap in found.open_gaps:
+        say(f"{gap}: the routers stand still there — see `exchange router gaps`", "red")
+    if found.undecided_entries:
+        click.echo(f"{found.undecided_entries:,} entries wait for the end of their transaction")
+    if found.behind:
+        told = f"the database is {found.behind:,} offsets behind the ledger"
+        click.echo(f"{told}: run `exchange ledger follow --until-idle`")
+    covered = f"{sum(one.records for one in found.partitions):,} source records in the ledger"
+    verdict, color = ("balanced", "green") if found.balanced else ("NOT balanced", "red")
+    click.secho(f"{covered}: {verdict}", fg=color)
 
 
 @audit.command()

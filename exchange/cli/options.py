@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import click
 from pydantic_core import to_jsonable_python
 
+from exchange.cli.say import counted, say
 from exchange.contract.period import CITY_TIME, city_day, moment_of, ms_of
 from exchange.errors import ConfigError
+from exchange.gap import Gap, GapError
 
 output_option = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -21,6 +24,18 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 def show_json(value: Any) -> None:
     """Print the value as JSON, including dataclasses, days and paths in it."""
     click.echo(json.dumps(to_jsonable_python(value), ensure_ascii=False, indent=2))
+
+
+def show_gaps(gaps: Collection[Gap], output: str) -> None:
+    """Print the gaps; end with their exit status if there is one."""
+    if output == "json":
+        show_json(gaps)
+    else:
+        for gap in gaps:
+            say(str(gap))
+        click.echo(counted(len(gaps), "gap"))
+    if gaps:
+        sys.exit(GapError.exit_status)
 
 
 def confirm(question: str, *, yes: bool, look: str) -> None:

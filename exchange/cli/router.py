@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 
 import click
@@ -10,17 +9,15 @@ import click
 from exchange import names
 from exchange.audit.gaps import open_gaps
 from exchange.bus.connection import connect
-from exchange.bus.topics import TopicAppender
 from exchange.cli.daemon import daemon, metrics_port_option
-from exchange.cli.grant_desk import account
-from exchange.cli.options import confirm, output_option, show_json, yes_option
-from exchange.cli.say import counted, say
-from exchange.epochs import latest_epoch
-from exchange.gap import GapError
+from exchange.cli.options import confirm, output_option, show_gaps, yes_option
+from exchange.cli.say import say
+from exchange.epochs import Published, latest_epoch
+from exchange.gap import Gap
+from exchange.grants.desk import operator
 from exchange.grants.life import plain
 from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
-from exchange.router.barrier import Adoption
-from exchange.router.gaps import accept, chosen
+from exchange.router.gaps import chosen, go_on
 from exchange.router.loop import Limits, Router
 from exchange.settings import Settings
 
@@ -61,16 +58,7 @@ def gaps(output: str) -> None:
     Exit status 2 if there is such a gap.
     """
     cluster = connect(Settings(), "exchange.router.gaps", names.ADMIN_PRINCIPAL)
-    found = latest_epoch(cluster)
-    there = open_gaps(cluster, found.epoch) if found else ()
-    if output == "json":
-        show_json(there)
-    else:
-        for gap in there:
-            say(str(gap))
-        click.echo(counted(len(there), "gap"))
-    if there:
-        sys.exit(GapError.exit_status)
+    show_gaps(open_gaps(cluster, latest_epoch(cluster)), output)
 
 
 @router.command("accept-gap")
@@ -86,13 +74,13 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
     settings = Settings()
     plain(reason, "the reason", remedy="give it with --reason")
     cluster = connect(settings, "exchange.apply", names.ADMIN_PRINCIPAL)
-    with Adoption(cluster) as adoption, TopicAppender(cluster, names.CONTRACT_TOPIC) as out:
-        found = adoption.newest.find()
-        wanted = chosen(open_gaps(cluster, found.epoch) if found else (), places)
+
+    def choose(found: Published | None) -> list[Gap]:
+        wanted = chosen(open_gaps(cluster, found), places)
         for gap in wanted:
             say(str(gap))
         confirm("Go on behind this?", yes=yes, look="`exchange router gaps`")
-        now = datetime.now(UTC)
-        accepted = accept(out, adoption.newest, wanted, settings.operator or account(), reason, now)
-        assert accepted is not None
-        click.echo(f"Epoch {accepted.epoch.number} accepts it. {adoption.passed(accepted).text}")
+        return wanted
+
+    accepted, passed = go_on(cluster, choose, operator(settings), reason, datetime.now(UTC))
+    click.echo(f"Epoch {accepted.epoch.number} accepts it. {passed.text}")

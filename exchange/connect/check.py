@@ -5,26 +5,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.config import Csv, SinkConfig, SourceConfig
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import Paths
 from exchange.connect.drop_folder import UnusableFileError
-from exchange.connect.load import Connector
+from exchange.connect.load import Connector, ConnectorConfigError, load
 from exchange.connect.overlap import overlaps
 from exchange.connect.rounding import declared, proposal
 from exchange.connect.source import Page
 from exchange.connect.sql_source import SqlSource
 from exchange.contract.extent import extent
 from exchange.contract.load import Loaded
+from exchange.contract.load import load as load_contract
 from exchange.contract.model import Rounding, Subject
 from exchange.contract.period import delivering
 from exchange.document.nearest import nearest
 from exchange.document.problem import Path, Problem, Severity, dotted
 from exchange.errors import ExchangeError
 from exchange.schema.avro import Schema
+from exchange.settings import Settings
+
+
+def examine(settings: Settings, department: str, today: date) -> list[Problem]:
+    """Every mistake of the department's connector, of its file's form too; ContractError for one of the contract's."""
+    try:
+        found = load(settings.connectors, department)
+    except ConnectorConfigError as error:
+        return list(error.problems)
+    return check(found, load_contract(settings.contract, today), Paths(found.folder, settings.home))
 
 
 def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import click
 from rich.console import Console
 
-from exchange.broker import LocalBroker
-from exchange.cli.broker import local
+from exchange.broker import LocalBroker, configured
 from exchange.demo import summary
 from exchange.demo.city.expect import Expectations
 from exchange.demo.city_commands import RECORDS, SEED
@@ -63,7 +62,7 @@ def demo(records: int, seed: int, keep: bool) -> None:
                 rig.stop_daemons(started)
             if started_broker:
                 with rig.step("stop") as say:
-                    local().stop()
+                    configured(rig.settings).stop()
                     say("broker")
     sys.exit(DIFFERS_STATUS if faults else 0)
 

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exchange import names
+from exchange.broker import configured
 from exchange.bus import Cluster
 from exchange.bus.connection import connect
 from exchange.bus.probe import cluster_id
-from exchange.cli.broker import local
 from exchange.cli.options import today
 from exchange.contract.load import Loaded, load
 from exchange.demo import legacy
@@ -90,7 +90,7 @@ class Rig:
         with self.step("broker") as say:
             ran = cluster_id(self.cluster) is not None
             if not ran:
-                local().start(progress=self.console.print)
+                configured(self.settings).start(progress=self.console.print)
             say(f"Kafka on {self.settings.bootstrap_servers}{' ran already' if ran else ''}")
         return not ran
 

@@ -94,9 +94,10 @@ def _values(row: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {name: given[name] for name in ("subject", "from", "until") if name in given}
     if "fields" in given:
         values["fields"] = "all" if given["fields"] == "all" else given["fields"].split()
-    values["purpose"] = {
-        key: given[column]
-        for key, column in (("code", "purpose"), ("basis", "basis"), ("text", "text"))
-        if column in given
-    }
-    return values
+    return values | {"purpose": purpose_of(given)}
+
+
+def purpose_of(given: Mapping[str, str | None]) -> dict[str, Any]:
+    """A grant's purpose, of what is given under the names that columns and options have."""
+    names = (("code", "purpose"), ("basis", "basis"), ("text", "text"))
+    return {key: given[name] for key, name in names if given.get(name)}

@@ -1,11 +1,63 @@
-"""Which notice of a grant's end is due on a day; pure."""
+"""Notices of grants' ends, and measures of the requests that wait."""
 
 from __future__ import annotations
 
-from datetime import date
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from exchange import metrics
+from exchange.contract.period import city_day, end_of
+from exchange.errors import ConfigError
+from exchange.grants.life import OPEN
+from exchange.grants.standing import Standing
+from exchange.grants.store import GrantStore
 
 NOTICE_DAYS = (7, 30, 45, 90)
 """A notice is given when this many days or fewer are left; listed from the last notice to the first."""
+
+
+class Notice(NamedTuple):
+    """What is told of one grant: it ends in `days` or fewer."""
+
+    standing: Standing
+    days: int
+
+
+def give(store: GrantStore, found: Sequence[Standing], now: datetime, tell: Callable[[list[Notice]], None]) -> None:
+    """Let `tell` say which notices are due and were not given; then they are noted as given.
+
+    A notice is rather given twice than not at all.
+    """
+    today = city_day(now)
+    with store.writing() as writer:
+        tell(
+            [
+                Notice(one, days)
+                for one in found
+                if one.days_left is not None and (days := notice_due(one.grant.until, today))
+                if writer.notice(one.grant.id, one.grant.until, days, now)
+            ]
+        )
+
+
+def measure(path: Path, found: Sequence[Standing], holidays_known: date) -> None:
+    """Write how many requests wait and are overdue, and when grants end, for a textfile collector."""
+    if path.suffix != ".prom":
+        raise ConfigError(f"{path} would not be collected", remedy="let its name end in .prom")
+    waiting = Counter(one.state for one in found)
+    overdue = Counter(one.state for one in found if one.clock and one.clock.overdue)
+    for state in OPEN:
+        metrics.GRANT_REQUESTS.labels(state).set(waiting[state])
+        metrics.GRANT_REQUESTS_OVERDUE.labels(state).set(overdue[state])
+    for one in found:
+        if one.days_left is not None:
+            metrics.GRANT_EXPIRY.labels(one.grant.id).set(end_of(one.grant.until).timestamp())
+    metrics.GRANT_HOLIDAYS_KNOWN.set(end_of(holidays_known).timestamp())
+    requests = (metrics.GRANT_REQUESTS, metrics.GRANT_REQUESTS_OVERDUE, metrics.GRANT_HOLIDAYS_KNOWN)
+    metrics.write_file(path, *requests, metrics.GRANT_EXPIRY)
 
 
 def notice_due(until: date, today: date) -> int | None:

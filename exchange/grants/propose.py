@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from exchange.contract.edit import entry
 from exchange.contract.file import read_file
 from exchange.contract.load import examine
 from exchange.contract.model import Contract, Grant
@@ -47,6 +48,18 @@ class Draft:
     place: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)
     renews: bool = False
+
+
+def renewal(contract: Contract, grant_id: str, until: date, actor: Actor) -> Draft:
+    """The grant as it is to go on, until that day; ConfigError if it is not the actor's, or lasts longer."""
+    found = next((grant for grant in contract.grants if grant.id == grant_id), None)
+    if found is None:
+        raise ConfigError(f"grant {grant_id} is not in the contract file", remedy="request a new one")
+    if until <= found.until:
+        raise ConfigError(f"grant {grant_id} lasts until {found.until} as it is", remedy="give a later day")
+    if found.reader != actor.department:
+        raise ConfigError(f"grant {grant_id} is {found.reader}'s", remedy=f"let {found.reader} ask")
+    return Draft(entry(found.model_copy(update={"until": until})), renews=True)
 
 
 def propose(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -41,6 +41,27 @@ def standings(
             yield _of_grant(request, granted.pop(request.grant.id, request.grant), contract, today)
     for grant in granted.values():
         yield _of_grant(None, grant, contract, today)
+
+
+def selected(
+    standings: Iterable[Standing],
+    states: Collection[str] = (),
+    reader: str | None = None,
+    subject: str | None = None,
+    ends_within: int | None = None,
+    *,
+    overdue: bool = False,
+) -> list[Standing]:
+    """Those in one of the states, of that reader and subject, that end in so many days; `overdue`: requests only."""
+    return [
+        one
+        for one in standings
+        if (not states or one.state in states)
+        and reader in (None, one.grant.reader)
+        and subject in (None, one.grant.subject)
+        and (not overdue or (one.clock is not None and one.clock.overdue))
+        and (ends_within is None or (one.days_left is not None and one.days_left <= ends_within))
+    ]
 
 
 def _of_grant(request: Request | None, grant: Grant, contract: Contract, today: date) -> Standing:

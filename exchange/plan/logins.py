@@ -1,16 +1,20 @@
-"""Who may have a login to Kafka, in which file it is kept, and when it may be taken away."""
+"""Who may have a login to Kafka: given, replaced and taken away, with the credential file that it is kept in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exchange import credentials
+from exchange import credentials, names
 from exchange.bus import Cluster, users
+from exchange.bus.connection import connect
 from exchange.bus.rule import in_words
 from exchange.contract.load import load
 from exchange.contract.period import city_day
+from exchange.credentials import CredentialsError
 from exchange.document.nearest import nearest
 from exchange.errors import ConfigError
 from exchange.plan.access import owned, principal, principals
@@ -26,6 +30,13 @@ class UnknownPrincipalError(ConfigError):
     remedy = "name a department of the contract or a service"
 
 
+class LoginExistsError(ConfigError):
+    """Somebody else may hold the credentials that would be replaced."""
+
+    code = "login-exists"
+    remedy = "if it is lost: `exchange department rotate-credential`"
+
+
 class StillNeededError(ConfigError):
     """The login belongs to a department that the exchange still knows."""
 
@@ -33,34 +44,95 @@ class StillNeededError(ConfigError):
     remedy = "take it out of the contract first"
 
 
-def known_principals(settings: Settings) -> dict[str, str]:
-    """Every department of the contract and every service, with its title."""
-    contract = load(settings.contract, city_day(datetime.now(UTC))).contract
-    return dict.fromkeys(credentials.SERVICES, "service") | {d.id: d.title.zh for d in contract.departments}
+@dataclass(frozen=True)
+class Login:
+    """A principal: whether it can log in, and its credential file if that is here."""
+
+    principal: str
+    title: str
+    login: bool
+    file: Path | None
 
 
-def require_known(ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
-    """The ids, each once; raises UnknownPrincipalError if one of them is unknown."""
-    for id_ in ids:
-        if id_ not in known:
-            raise UnknownPrincipalError(f"{id_!r} is not a department of the contract", remedy=nearest(id_, known))
-    return list(dict.fromkeys(ids))
+@dataclass(frozen=True)
+class Removable:
+    """A former department, and the credential files that go with its login."""
+
+    principal: str
+    files: list[Path]
+    cluster: Cluster
+
+    def remove(self) -> bool:
+        """Let it log in no more, and delete its files; False if it could not log in. Safe to run again."""
+        removed = users.remove(self.cluster, self.principal)
+        for file in self.files:
+            file.unlink(missing_ok=True)
+        return removed
 
 
-def file_of(settings: Settings, cluster: Cluster, id_: str) -> Path:
-    """The principal's credential file. The administrator's is the file from which its login was read."""
-    if settings.credentials and cluster.security and cluster.security.username == id_:
-        return settings.credentials
-    return credentials.file_of(settings.home, id_)
+def logins(settings: Settings) -> list[Login]:
+    """Everybody who may have a login by the contract, and everybody else who has one."""
+    cluster, known = _administrators(settings), _known(settings)
+    there = users.principals(cluster)
+    return [
+        Login(each, known.get(each, "not in the contract"), each in there, _file_here(settings, cluster, each))
+        for each in [*known, *sorted(there - set(known))]
+    ]
 
 
-def require_removable(settings: Settings, cluster: Cluster, id_: str) -> list[Path]:
-    """The credential files to delete together with a former department's login.
+def add(settings: Settings, ids: Collection[str] | None) -> tuple[dict[str, Path | None], dict[str, Path]]:
+    """Let these log in, or (None) everybody who has no login yet, and write their credential files. Safe to run again.
+
+    Returns who had a login, with the file if it is here, and the files that were written. UnknownPrincipalError for one
+    that is not known, and LoginExistsError for one who has a login and no file here, before any is given a login.
+    """
+    known = _known(settings)
+    wanted = list(known) if ids is None else _require_known(ids, known)
+    cluster = _administrators(settings)
+    there = users.principals(cluster)
+    had: dict[str, Path | None] = {}
+    missing = {}
+    for who in wanted:
+        path = _file_of(settings, cluster, who)
+        if who not in there:
+            missing[who] = path
+        elif path.exists() or users.take_up(cluster, path):
+            had[who] = path
+        elif ids is None:
+            had[who] = None
+        else:
+            raise LoginExistsError(
+                f"{who} has a login, and its file is not here",
+                remedy=f"if it is lost: exchange department rotate-credential {who}",
+            )
+    users.issue(cluster, missing)
+    return had, missing
+
+
+def rotate(settings: Settings, id_: str) -> Path:
+    """Replace the password of a department or service; its credential file, which is written anew. Safe to run again.
+
+    When this returns, the old password makes no new connection.
+    """
+    _require_known([id_], _known(settings))
+    own = credentials.file_of(settings.home, names.ADMIN_PRINCIPAL)
+    if id_ == names.ADMIN_PRINCIPAL and users.staged(own).exists():
+        users.take_up(_administrators(settings), own)  # an earlier rotation that was interrupted
+    cluster = _administrators(settings)
+    path = _file_of(settings, cluster, id_)
+    if id_ not in users.principals(cluster):
+        raise UnknownPrincipalError(f"{id_} has no login yet", remedy=f"exchange department add {id_}")
+    users.issue(cluster, {id_: path})
+    return path
+
+
+def removable(settings: Settings, id_: str) -> Removable:
+    """The former department of that name, with its credential files here.
 
     Raises StillNeededError for a service, for a department of the contract or of the epoch in force, and if the
     login still has rights; UnknownPrincipalError if the login does not belong to the exchange.
     """
-    known = known_principals(settings)
+    cluster, known = _administrators(settings), _known(settings)
     if id_ in credentials.SERVICES:
         remedy = f"replace its password: exchange department rotate-credential {id_}"
         raise StillNeededError(f"{id_} is a service of the exchange, not a department", remedy=remedy)
@@ -76,7 +148,7 @@ def require_removable(settings: Settings, cluster: Cluster, id_: str) -> list[Pa
         remedy = nearest(id_, former) if former else "see `exchange department list`"
         raise UnknownPrincipalError(f"{id_!r} is not a former department with a login", remedy=remedy)
     _require_gone(id_, actual)
-    return files
+    return Removable(id_, files, cluster)
 
 
 def _require_gone(id_: str, actual: Actual) -> None:
@@ -87,3 +159,34 @@ def _require_gone(id_: str, actual: Actual) -> None:
     ours = principals(actual.departments)
     if rules := [rule for rule in actual.access or () if rule.principal == principal(id_) and owned(rule, ours)]:
         raise StillNeededError(f"{id_} may still {in_words(rules)}", remedy=remedy)
+
+
+def _administrators(settings: Settings) -> Cluster:
+    return connect(settings, "exchange.department", names.ADMIN_PRINCIPAL)
+
+
+def _known(settings: Settings) -> dict[str, str]:
+    """Every department of the contract and every service, with its title."""
+    contract = load(settings.contract, city_day(datetime.now(UTC))).contract
+    return dict.fromkeys(credentials.SERVICES, "service") | {d.id: d.title.zh for d in contract.departments}
+
+
+def _require_known(ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
+    for id_ in ids:
+        if id_ not in known:
+            raise UnknownPrincipalError(f"{id_!r} is no department of the contract", remedy=nearest(id_, known))
+    return list(dict.fromkeys(ids))
+
+
+def _file_of(settings: Settings, cluster: Cluster, id_: str) -> Path:
+    """The principal's credential file: the administrator's own is the one that it was read from."""
+    if settings.credentials and cluster.security and cluster.security.username == id_:
+        return settings.credentials
+    return credentials.file_of(settings.home, id_)
+
+
+def _file_here(settings: Settings, cluster: Cluster, id_: str) -> Path | None:
+    with suppress(CredentialsError):  # somebody else's login may have a name that no file of ours can have
+        if (path := _file_of(settings, cluster, id_)).exists():
+            return path
+    return None

@@ -55,6 +55,12 @@ class Starter:
     unmapped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def blanks(self) -> dict[int, str]:
+        """What is blank, by line of the contract."""
+        lines = enumerate(self.contract.splitlines(), 1)
+        return {n: line.strip(" -").split(":")[0] for n, line in lines if BLANK in line and not line.startswith("#")}
+
 
 class _Found(NamedTuple):
     department: str

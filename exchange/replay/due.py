@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,8 @@ from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.topics import read
-from exchange.ledger.body import decode
-from exchange.ledger.entry import Entry, delivered_mask, ledger_partition, record_key
+from exchange.errors import ConfigError
+from exchange.ledger.entry import Entry, decode, delivered_mask, ledger_partition, record_key
 from exchange.schema import wire
 
 # A broker refuses records dated more than an hour ahead (`message.timestamp.after.max.ms`). So whatever follows a
@@ -46,6 +47,14 @@ def order_id(grant: str, from_ms: int, until_ms: int | None, again: bool) -> str
     'g.f5bea757'
     """
     return f"{grant}.{blake2b(repr((from_ms, until_ms, again)).encode(), digest_size=4).hexdigest()}"
+
+
+def order_of(grant: str, from_ms: int, until_ms: int | None, *, again: bool, id_: str | None = None) -> Order:
+    """The order of that id, else of the one that follows from it; ConfigError for what is no id."""
+    name = id_ or order_id(grant, from_ms, until_ms, again)
+    if not re.fullmatch(names.REPLAY_ID, name):
+        raise ConfigError(f"{name!r} is no id of a replay", remedy="use letters, digits, dots, hyphens, underscores")
+    return Order(name, grant, from_ms, until_ms, again)
 
 
 @dataclass(frozen=True, eq=False)

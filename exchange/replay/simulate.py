@@ -63,6 +63,12 @@ class Given:
     withheld: Counter[str] = field(default_factory=Counter)
     persons: Persons = field(default_factory=Persons)
 
+    @property
+    def described(self) -> list[str]:
+        """Its fields, each with its mask if it has one."""
+        masks = self.grant.masks
+        return [f"{name} ({masks[name].kind})" if name in masks else name for name in self.fields]
+
     def add(self, entry: Entry) -> np.ndarray:
         """Count an entry for this grant alone; return which of its records were delivered (bool[n])."""
         [outcome] = entry.outcomes
@@ -88,6 +94,17 @@ class Simulated:
     gained: int = 0
     lost: int = 0
     sample: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def fields_gained(self) -> list[str]:
+        """What only the draft gives, or gives with another mask."""
+        before = self.now.described if self.now else ()
+        return [each for each in self.draft.described if each not in before]
+
+    @property
+    def fields_lost(self) -> list[str]:
+        """What only the grant in force gives, or gives with another mask."""
+        return [each for each in (self.now.described if self.now else ()) if each not in self.draft.described]
 
     @property
     def persons_gained(self) -> int:

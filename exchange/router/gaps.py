@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 
+from exchange import names
+from exchange.bus import Cluster
 from exchange.bus.topics import TopicAppender
 from exchange.contract.epoch import accepting, accepts
 from exchange.contract.model import Epoch
-from exchange.epochs import Newest, Published, publish_next
+from exchange.epochs import Newest, NoContractError, Published, publish_next
 from exchange.errors import ConfigError
 from exchange.gap import Gap
+from exchange.router.barrier import Adoption, Passed
 
 
 class NoGapError(ConfigError):
@@ -30,6 +33,21 @@ def accept(
         return accepting(epoch, new, operator, reason, now) if new else None
 
     return publish_next(out, newest, change)
+
+
+def go_on(
+    cluster: Cluster,
+    choose: Callable[[Published | None], Collection[Gap]],
+    operator: str,
+    reason: str,
+    now: datetime,
+) -> tuple[Published, Passed]:
+    """Accept the gaps that `choose` names for the epoch in force; the next epoch, once every router knows it."""
+    with Adoption(cluster) as adoption, TopicAppender(cluster, names.CONTRACT_TOPIC) as out:
+        accepted = accept(out, adoption.newest, choose(adoption.newest.find()), operator, reason, now)
+        if accepted is None:
+            raise NoContractError
+        return accepted, adoption.passed(accepted)
 
 
 def chosen(gaps: Collection[Gap], places: Collection[str]) -> list[Gap]:

@@ -15,6 +15,14 @@ from exchange.contract.model import Grant
 from exchange.contract.period import city_day, moment_of
 from exchange.contract.quota import CLAIMS, USES, Claims, day_from_ms, decode_claim, decode_use
 from exchange.epochs import latest_epoch
+from exchange.errors import ConfigError
+
+
+class NoSuchQuotaError(ConfigError):
+    """The contract in force has no such grant, or it has no quota."""
+
+    code = "no-quota"
+    remedy = "see `exchange grant list`"
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,8 @@ class QuotaDay:
 def quotas_of(cluster: Cluster, now: datetime, *, department: str = "", grant_id: str | None = None) -> list[QuotaDay]:
     """For each grant in force with a quota, its numbers for the day of `now`.
 
-    `department` limits this to what the department reads and what others read of it; `grant_id` to one grant.
+    With a `department`, of what it reads and of what others read of it; with a `grant_id`, of that grant alone:
+    NoSuchQuotaError if there is none such with a quota.
     """
     newest, day = latest_epoch(cluster), city_day(now)
     grants = [
@@ -46,6 +55,9 @@ def quotas_of(cluster: Cluster, now: datetime, *, department: str = "", grant_id
         and grant_id in (None, grant.id)
         and department in ("", grant.reader, grant.subject.partition(".")[0])
     ]
+    if grant_id and not grants:
+        whose = f" of {department}" if department else ""
+        raise NoSuchQuotaError(f"the contract in force has no grant {grant_id}{whose} with a quota")
     if not grants:
         return []
     claims, used = Claims(), Counter[str]()

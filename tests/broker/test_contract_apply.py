@@ -192,7 +192,7 @@ def test_a_subject_that_comes_back_with_another_topic_is_not_taken_for_the_one_b
     assert last is not None
     assert last.epoch.topic_ids[topic] == first.epoch.topic_ids[topic]
     # The offsets begin again at 0: without this, what the ledger says of the old ones would be held against the new.
-    assert {gap.cause for gap in open_gaps(empty, last.epoch)} == {"recreated"}
+    assert {gap.cause for gap in open_gaps(empty, last)} == {"recreated"}
 
 
 def test_a_foreign_writer_of_schemas_at_the_same_time_is_noticed(empty: Cluster, tmp_path: Path) -> None:

@@ -31,13 +31,13 @@ from exchange.bus.record import records
 from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish
-from exchange.cli.department import LoginExistsError, department
+from exchange.cli.department import department
 from exchange.contract.load import Loaded
 from exchange.credentials import CredentialsError
 from exchange.errors import ExchangeError
 from exchange.ledger.entry import SCHEMA_FILE
 from exchange.plan.apply import apply, read_actual
-from exchange.plan.logins import StillNeededError, UnknownPrincipalError
+from exchange.plan.logins import LoginExistsError, StillNeededError, UnknownPrincipalError
 from exchange.plan.plan import make_plan
 from exchange.records.build import pack
 from exchange.schema import avro

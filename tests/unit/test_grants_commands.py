@@ -20,6 +20,7 @@ from exchange.cli.grant import grant
 from exchange.contract.file import edit
 from exchange.document.problem import ContractError
 from exchange.errors import ConfigError, ExchangeError
+from exchange.grants import desk
 from exchange.grants.days import Calendar, HolidaysError
 from exchange.grants.life import WrongActorError, WrongStateError
 from exchange.grants.propose import RequestMistakesError
@@ -421,7 +422,7 @@ def test_a_person_without_an_account_has_to_be_named(run: Command, monkeypatch: 
     def unknown(uid: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
-    monkeypatch.setattr(grant_desk.pwd, "getpwuid", unknown)
+    monkeypatch.setattr(desk.pwd, "getpwuid", unknown)
     with pytest.raises(ConfigError, match="EXCHANGE_OPERATOR"):
         run("@health", "request", "--subject", "tax.income", "--fields", "year", *WHY)
 

@@ -1,0 +1,57 @@
+"""Write a first contract, see `starter`, out of what a cluster already has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from exchange import private
+from exchange.errors import ConfigError
+from exchange.plan.apply import read_actual
+from exchange.plan.find import administrators
+from exchange.plan.starter import DEFAULT_PATTERN, Starter, make_draft
+from exchange.settings import Settings
+
+
+class NothingToImportError(ConfigError):
+    """No topic of the cluster can become a subject."""
+
+    code = "nothing-to-import"
+    remedy = "give a pattern that fits the topics' names"
+
+
+class WouldOverwriteError(ConfigError):
+    """A file that would be written is there already."""
+
+    code = "would-overwrite"
+    remedy = "name another contract in EXCHANGE_CONTRACT, or use --force"
+
+
+def import_contract(settings: Settings, patterns: Sequence[str], *, force: bool) -> tuple[Starter, list[Path]]:
+    """Write the settings' contract with its schemas, out of the cluster's topics; what it is, and the files.
+
+    NothingToImportError if no topic matches a pattern; WouldOverwriteError if a file is there already, unless `force`.
+    """
+    actual = read_actual(administrators(settings))
+    draft = make_draft(actual.topics, actual.registry, patterns)
+    if not draft.subjects:
+        remedy = f"say how they are named with --pattern, as '{DEFAULT_PATTERN}'"
+        raise NothingToImportError(f"none of {len(actual.topics)} topics matches a pattern", remedy=remedy)
+    folder = settings.contract.parent
+    files = {folder / name: text for name, text in draft.schemas.items()} | {settings.contract: draft.contract}
+    _write(files, force=force)
+    return draft, list(files)
+
+
+def _write(files: Mapping[Path, str], *, force: bool) -> None:
+    """Write all of the files, the contract last, or none where one is there and may not be overwritten."""
+    there = [path for path in files if path.exists()]
+    if there and not force:
+        message = f"{there[0]} is there already" + (f", and {len(there) - 1} more" if len(there) > 1 else "")
+        raise WouldOverwriteError(message)
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            private.write(path, text.encode(), 0o666)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
