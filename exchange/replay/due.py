@@ -15,7 +15,8 @@ from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.topics import read
 from exchange.errors import ConfigError
-from exchange.ledger.entry import Entry, decode, delivered_mask, ledger_partition, record_key
+from exchange.ledger.body import decode
+from exchange.ledger.entry import Entry, delivered_mask, ledger_partition, record_key
 from exchange.schema import wire
 
 # A broker refuses records dated more than an hour ahead (`message.timestamp.after.max.ms`). So whatever follows a
