@@ -23,6 +23,7 @@ from exchange.records.header import RawBatch
 
 FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
+IDLE_MS = 250
 JOIN_S = 5.0
 
 
@@ -51,7 +52,7 @@ class Consumer:
     `isolation` is read_committed or read_uncommitted. With `control`, transaction markers are returned too.
     A group starts at its committed offset, or at 0 if there is none. When the group takes partitions away,
     `poll` calls `on_revoked` with them; drop what was polled of them, because partitions that come back start
-    at their committed offsets again. The broker answers a fetch as soon as it has data, or after `idle_ms`.
+    at their committed offsets again. The broker answers a fetch as soon as it has data, or after `IDLE_MS`.
 
     Never skips a record silently: if Kafka no longer keeps the next records, or the topic is not the one that was
     read before, `poll` raises GapError. That partition then stands still until `pass_over`; the next `poll` goes
@@ -69,7 +70,6 @@ class Consumer:
         isolation: str = "read_committed",
         control: bool = False,
         max_batches: int = 4096,
-        idle_ms: int = 20,
         on_revoked: Callable[[set[Partition]], None] = lambda partitions: None,
     ) -> None:
         self._on_revoked = on_revoked
@@ -87,7 +87,7 @@ class Consumer:
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 max_poll_records=max_batches,
-                fetch_max_wait_ms=idle_ms,
+                fetch_max_wait_ms=IDLE_MS,
                 fetch_max_bytes=FETCH_BYTES,
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
                 session_timeout_ms=10_000,

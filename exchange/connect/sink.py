@@ -22,7 +22,6 @@ from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 
 _log = logging.getLogger("exchange.connect")
-IDLE_MS = 250  # how long a fetch may wait at the broker: a department has many inboxes, and most are quiet
 
 
 class Sink:
@@ -51,7 +50,7 @@ class Sink:
         is_new = table.fit(delivered())
         self._remedy = f"exchange connector accept-gap {reader} {subject.id}"
         self._next: dict[int, int] = {}
-        self._consumer = Consumer(cluster, idle_ms=IDLE_MS)
+        self._consumer = Consumer(cluster)
         try:
             self._read(range(subject.topic.partitions))
             if is_new and any(self._next.values()):

@@ -39,7 +39,7 @@ from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
-IDLE_S = 0.1  # an epoch waits no longer to be taken where nothing flows
+IDLE_S = 0.2  # an epoch waits no longer to be taken where nothing flows
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
 
 
@@ -48,7 +48,7 @@ class Limits:
     """How much one transaction takes on: it ends at `max_bytes`, or `max_wait_s` after its first batch."""
 
     max_bytes: int = 8 << 20
-    max_wait_s: float = 0.02
+    max_wait_s: float = 0.05
     timeout_s: float = 15.0
 
 

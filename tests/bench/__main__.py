@@ -21,7 +21,7 @@ from tests.bench.results import Run
 from tests.bench.rig import Rig, rig
 from tests.bench.workload import VIEWS, Source, Task
 
-EXTRAS = ("latency", "readers", "subjects")
+EXTRAS = ("latency", "trickle", "readers", "subjects")
 SLOW = ("mirrormaker", "quix", "kafka-python")
 """Run once, and in the quick form only at the first case: their figure decides nothing."""
 
@@ -128,8 +128,10 @@ def measured(broker: Rig, choice: Choice, candidates: Sequence[str]) -> Iterator
             continue
         click.echo(f"{where} {got.records_per_s:,.0f} records/s (over {got.counted:,} records)", err=True)
         yield Run(workload, *_case(task), candidate, round(got.records_per_s), round(got.cpu_s_per_million, 2), turn)
-    if "latency" in choice.only and time.monotonic() < choice.ends:
-        yield from latency.measured(broker, candidates, rounds=choice.rounds, seconds=8 if choice.quick else 20)
+    for name in latency.RATES_PER_S:
+        if name in choice.only and time.monotonic() < choice.ends:
+            seconds = 8 if choice.quick else 20
+            yield from latency.measured(broker, name, candidates, rounds=choice.rounds, seconds=seconds)
     if "readers" in choice.only and time.monotonic() < choice.ends:
         yield from curves.readers(broker, candidates, choice.records, choice.seconds, quick=choice.quick)
     if "subjects" in choice.only and time.monotonic() < choice.ends:
@@ -170,7 +172,8 @@ def report(runs: Sequence[Run]) -> None:
         (table.THROUGHPUT, table.throughput(rows)),
         (table.TARGETS, table.targets(rows)),
         (("workload", "the ledger costs"), costs),
-        (("latency", "records/s", "p50 ms", "p99 ms"), table.latency(runs)),
+        (("latency", *table.LATENCY[1:]), table.latency(runs, "latency")),
+        (("trickle", *table.LATENCY[1:]), table.latency(runs, "trickle")),
         (("readers' curve", "readers", "records/s", "CPU s per million"), table.curve(runs, "readers")),
         (("subjects' curve", "subjects", "records/s", "CPU s per million"), table.curve(runs, "subjects")),
     ):

@@ -1,4 +1,4 @@
-"""Latency: from a record's publishing to when a read_committed reader has it, at a steady 10,000 records/s."""
+"""Latency, from a record's publishing to when a read_committed reader has it, and what a steady trickle costs."""
 
 from __future__ import annotations
 
@@ -18,47 +18,45 @@ from tests.bench.results import Run
 from tests.bench.rig import LOGS, Rig
 from tests.bench.workload import Source, Task, View
 
-RATE_PER_S = 10_000
+RATES_PER_S = {"latency": [10_000], "trickle": [1, 1_000, 11_000]}
 _MEASURED = (ROUTER, STREAMS)
 _SETTLE_S = 4.0
 _STARTED_S = 60.0
 _SOURCE = Source(suffix="-latency")
 
 
-def measured(broker: Rig, candidates: Sequence[str], *, rounds: int, seconds: float) -> Iterator[Run]:
-    """The router and Kafka Streams, each `rounds` times."""
+def measured(broker: Rig, workload: str, candidates: Sequence[str], *, rounds: int, seconds: float) -> Iterator[Run]:
+    """The router and Kafka Streams at each of the workload's rates, each `rounds` times."""
     for turn in range(1, rounds + 1):
-        for candidate in (c for c in _MEASURED if c in candidates):
-            try:
-                run = one(broker, candidate, turn, seconds)
-            except Exception as error:
-                click.echo(f"latency round {turn}: {candidate} FAILED: {error}", err=True)
-                continue
-            click.echo(f"latency round {turn}: {candidate} p50 {run.p50_ms} ms, p99 {run.p99_ms} ms", err=True)
-            yield run
+        for rate in RATES_PER_S[workload]:
+            for candidate in (c for c in _MEASURED if c in candidates):
+                what = f"{workload} round {turn}: {candidate} at {rate:,} records/s"
+                try:
+                    run = one(broker, workload, candidate, rate, turn, seconds)
+                except Exception as error:
+                    click.echo(f"{what} FAILED: {error}", err=True)
+                    continue
+                click.echo(f"{what} p50 {run.p50_ms} ms, p99 {run.p99_ms} ms, {run.core_share:.1%} of a core", err=True)
+                yield run
 
 
-def one(broker: Rig, candidate: str, turn: int, seconds: float) -> Run:
+def one(broker: Rig, name: str, candidate: str, rate_per_s: int, turn: int, seconds: float) -> Run:
     """One run: the candidate started, then the publisher; the first seconds do not count.
 
     A record's timestamp is when the publisher hands it to its client (1 ms resolution); routers keep it.
     """
     records = workload.distinct_records(_SOURCE.record_bytes)
     broker.fresh([_SOURCE.topic, f"quarantine.{_SOURCE.subject}"])
-    task = Task("latency", workload.Loaded(_SOURCE, len(records), records), (View(1),))
-    with broker.prepared(CANDIDATES[candidate], [task], f"latency-{candidate}") as (start, sinks):
+    task = Task(name, workload.Loaded(_SOURCE, len(records), records), (View(1),))
+    with broker.prepared(CANDIDATES[candidate], [task], f"{name}-{candidate}") as (start, sinks):
         command = CANDIDATES[candidate].command(start)
         with measure.running(command, broker.environment(), LOGS / f"{start.name}.log") as process:
-            publisher = _publisher(start)
+            publisher = [sys.executable, "-m", "tests.bench.peers.publisher", start.task_file(), str(rate_per_s)]
             with measure.running(publisher, {}, LOGS / f"{start.name}-publisher.log"):
                 late, rate, cpu = _read(start, next(iter(sinks)), process, seconds)
     p50, p99 = np.percentile(late, [50, 99])
     case = (_SOURCE.record_bytes, _SOURCE.batch_kb, _SOURCE.codec, 1)
-    return Run("latency", *case, candidate, round(rate), round(cpu, 2), turn, 1, round(p50, 1), round(p99, 1))
-
-
-def _publisher(start: Start) -> list[str]:
-    return [sys.executable, "-m", "tests.bench.peers.publisher", start.task_file(), str(RATE_PER_S)]
+    return Run(name, *case, candidate, round(rate, 1), round(cpu, 2), turn, 1, round(p50, 1), round(p99, 1))
 
 
 def _read(

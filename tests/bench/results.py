@@ -47,6 +47,11 @@ class Run:
         """Which runs it is compared with."""
         return Case(self.workload, self.record_bytes, self.batch_kb, self.codec, self.readers)
 
+    @property
+    def core_share(self) -> float:
+        """Of one processor core, while it ran."""
+        return self.records_per_s * self.cpu_s_per_million / 1e6
+
     def as_json(self) -> str:
         """One line; what only latency runs and curves have is left out elsewhere."""
         extra = {"subjects": self.subjects if self.workload == "subjects" else None}

@@ -69,14 +69,19 @@ def curve(runs: Sequence[Run], workload: str) -> Iterable[Sequence[str]]:
         yield [CANDIDATES[run.candidate].title, str(size), f"{rate:,.0f}", f"{cpu:.2f}"]
 
 
-def latency(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
-    """Lines of the latency table."""
-    for candidate in CANDIDATES:
-        of = [run for run in runs if run.workload == "latency" and run.candidate == candidate]
-        if of:
-            p50, p99 = (statistics.median(getattr(run, p) for run in of) for p in ("p50_ms", "p99_ms"))
-            rate = statistics.median(run.records_per_s for run in of)
-            yield [CANDIDATES[candidate].title, f"{rate:,.0f}", f"{p50:.0f}", f"{p99:.0f}"]
+_LATENCY = ("records_per_s", "p50_ms", "p99_ms", "core_share", "cpu_s_per_million")
+LATENCY = ("candidate", "records/s", "p50 ms", "p99 ms", "of a core", "CPU s per million")
+
+
+def latency(runs: Sequence[Run], workload: str) -> Iterable[Sequence[str]]:
+    """Lines of the tables of latency and trickle."""
+    of: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        if run.workload == workload:
+            of.setdefault((run.candidate, round(run.records_per_s, -2)), []).append(run)
+    for (candidate, _), same in sorted(of.items(), key=lambda item: (item[0][1], item[0][0])):
+        rate, p50, p99, share, cpu = (statistics.median(getattr(run, name) for run in same) for name in _LATENCY)
+        yield [CANDIDATES[candidate].title, f"{rate:,.0f}", f"{p50:.0f}", f"{p99:.0f}", f"{share:.1%}", f"{cpu:.1f}"]
 
 
 def document(runs: Sequence[Run]) -> str:
@@ -89,9 +94,10 @@ def document(runs: Sequence[Run]) -> str:
         ("What the ledger costs", ("workload", "of the throughput"), cost),
         (
             "Latency, publish to readable",
-            ("candidate", "records/s", "p50 ms", "p99 ms"),
-            latency(runs),
+            LATENCY,
+            latency(runs, "latency"),
         ),
+        ("A trickle", LATENCY, latency(runs, "trickle")),
         ("1 to 30 readers", ("candidate", "readers", "records/s", "CPU s per million"), curve(runs, "readers")),
         ("1 to 400 subjects", ("candidate", "subjects", "records/s", "CPU s per million"), curve(runs, "subjects")),
     ]
