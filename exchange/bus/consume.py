@@ -24,6 +24,7 @@ from exchange.records.header import RawBatch
 FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 JOIN_S = 5.0
+METADATA_MS = 30_000  # how old what a client knows of topics and their partitions may be
 
 
 class NotInGroupError(TransientError):
@@ -93,7 +94,7 @@ class Consumer:
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=2_000,
-                metadata_max_age_ms=30_000,
+                metadata_max_age_ms=METADATA_MS,
                 # A poll sleeps for so long where a response arrives just while it looks whether one is under way.
                 retry_backoff_ms=5,
                 allow_auto_create_topics=False,
