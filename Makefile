@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long lint bench broker clean tools
+.PHONY: help demo test siege long lint bench broker clean tools
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +17,11 @@ help: ## Say what can be made
 demo: tools $(INSTALLED) ## Run the whole exchange once on a small city, and say what came of it
 	@$(BIN)/exchange demo
 
-test: tools $(INSTALLED) ## Run all tests, on a real Kafka and a real PostgreSQL
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: tools $(INSTALLED) ## Run all tests but the sieges, on a real Kafka and a real PostgreSQL
+	@$(BIN)/pytest -m "not siege" -n 2 --dist loadfile --no-loadscope-reorder
+
+siege: tools $(INSTALLED) ## Run the tests whose promise is about many repetitions: kills, revocations, a million records
+	@$(BIN)/pytest -m siege -n 2
 
 # Rounds of 10,000 that differ by seed: each says at once what it found, and with which seed.
 long: tools $(INSTALLED) ## Hold the record kernels against the Avro library on 200,000 random examples a property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -33,11 +33,24 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """The local broker of one test process: its modules share it, nobody else routes on it. It is never cleared."""
+    with _running(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def own_cluster(broker: LocalBroker) -> Cluster:
+    """The cluster of one test process, as its administrator."""
+    return broker.cluster(CLIENT)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster that all tests share, as its administrator. Topics are never cleared: take names from `unique`.
 
     That of `EXCHANGE_BOOTSTRAP_SERVERS` (with `EXCHANGE_CREDENTIALS` where it has security), else a
-    container, which has none, else a local broker.
+    container, which has none, else the process's own.
     """
     settings = Settings()
     with ExitStack() as stack:
@@ -46,20 +59,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         elif container := _container(stack):
             yield Cluster(container, CLIENT)
         else:
-            yield stack.enter_context(_running(tmp_path_factory.mktemp("kafka"))).cluster(CLIENT)
-
-
-@pytest.fixture
-def broker_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], LocalBroker]]:
-    """Start private brokers, which a test may stop or kill: call it once for each."""
-    with ExitStack() as stack:
-        # Home folders have names of all kinds.
-        yield lambda: stack.enter_context(_running(tmp_path_factory.mktemp("卡夫卡 \\x")))
+            yield request.getfixturevalue("own_cluster")
 
 
 @pytest.fixture(scope="module")
 def fresh_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
-    """A broker for one test module, with nothing on it."""
+    """A broker for one test module, with nothing on it, which it may stop or kill."""
+    with _running(tmp_path_factory.mktemp("卡夫卡 \\x")) as broker:  # home folders have names of all kinds
+        yield broker
+
+
+@pytest.fixture
+def private_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """A broker for one test, with nothing on it, which it may stop or kill."""
     with _running(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
 

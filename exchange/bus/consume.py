@@ -25,6 +25,7 @@ FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 IDLE_MS = 250
 JOIN_S = 5.0
+METADATA_MS = 30_000  # after this, a client asks anew which topics and partitions there are
 
 
 class NotInGroupError(TransientError):
@@ -92,7 +93,7 @@ class Consumer:
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=2_000,
-                metadata_max_age_ms=30_000,
+                metadata_max_age_ms=METADATA_MS,
                 # A poll sleeps this long if a response arrives just while it checks whether a request is under way.
                 retry_backoff_ms=5,
                 allow_auto_create_topics=False,

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,26 +30,6 @@ from tests.kafka_fixtures import free_port
 def test_clients_can_connect_when_start_returns(fresh_broker: LocalBroker) -> None:
     assert fresh_broker.status().state == "running"
     assert cluster_id(fresh_broker.cluster("exchange.tests")) is not None
-
-
-def test_starting_and_stopping_twice_is_harmless(broker_of: Callable[[], LocalBroker]) -> None:
-    local = broker_of()
-    assert local.start() == local.status()
-    assert local.stop()
-    assert not local.stop()
-    assert local.status().state == "stopped"
-
-
-def test_data_survives_a_kill_and_a_stale_pid_file(broker_of: Callable[[], LocalBroker]) -> None:
-    local = broker_of()
-    before = cluster_id(local.cluster("exchange.tests"))
-    pid = local.status().pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    after = local.start()
-    assert after.state == "running"
-    assert after.pid != pid
-    assert cluster_id(local.cluster("exchange.tests")) == before
 
 
 def test_another_port_while_it_runs_is_refused(fresh_broker: LocalBroker) -> None:
@@ -128,6 +107,25 @@ def test_no_password_is_on_a_command_line(tmp_path: Path, shared_jars: Path) -> 
     assert "StorageTool format @" in seen.read_text()
     assert password not in seen.read_text()
     assert not list((tmp_path / "broker").glob("format.*"))
+
+
+def test_data_survives_a_kill_and_a_stale_pid_file(fresh_broker: LocalBroker) -> None:
+    before = cluster_id(fresh_broker.cluster("exchange.tests"))
+    pid = fresh_broker.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    after = fresh_broker.start()
+    assert after.state == "running"
+    assert after.pid != pid
+    assert cluster_id(fresh_broker.cluster("exchange.tests")) == before
+
+
+def test_starting_and_stopping_twice_is_harmless(fresh_broker: LocalBroker) -> None:
+    """The last to use it."""
+    assert fresh_broker.start() == fresh_broker.status()
+    assert fresh_broker.stop()
+    assert not fresh_broker.stop()
+    assert fresh_broker.status().state == "stopped"
 
 
 def _spoil(home: Path) -> None:

@@ -15,7 +15,7 @@ from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.topic import Topic
 from exchange.cli.main import exchange as command
-from exchange.connect import load, runner
+from exchange.connect import load, runner, worker
 from exchange.gap import GapError
 from exchange.names import inbox_topic
 from tests.broker.test_bus_gaps import delete_before
@@ -27,8 +27,8 @@ Exchange = Callable[..., Result]
 
 
 @pytest.fixture
-def project(fresh_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, fresh_cluster, f"{unique}a", f"{unique}b")
+def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
+    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
     made.apply(partitions=1)
     connect(made, f"sqlite:///{tmp_path}/reader.db", ["serial"])
     return made
@@ -84,7 +84,10 @@ def test_a_stopped_sink_says_what_it_missed(project: Project, exchange: Exchange
     assert noted == [(3, 5, "expired", "holidays")]
 
 
-def test_a_running_sink_goes_on_when_its_gap_is_accepted(project: Project, exchange: Exchange) -> None:
+def test_a_running_sink_goes_on_when_its_gap_is_accepted(
+    project: Project, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "LAST_BACKOFF_S", 0.5)
     topic = inbox_topic(project.reader, project.subject)
     give(project, 1, 2, 3)
     delete_before(project.cluster, topic, 2)
@@ -94,7 +97,7 @@ def test_a_running_sink_goes_on_when_its_gap_is_accepted(project: Project, excha
     wait_until(lambda: not running.health().ok, "the gap is found")
     assert "[gap]" in str(running.health().facts)
     exchange("accept-gap", project.reader, project.subject, "--reason", "holidays", "--yes")
-    wait_until(lambda: running.health().ok and serials(project) == [3], "the sink goes on", 90)
+    wait_until(lambda: running.health().ok and serials(project) == [3], "the sink goes on")
     stop.set()
     running.wait(until_idle=False)
 

@@ -77,7 +77,7 @@ INCOME_TABLE = """CREATE TABLE income
 
 
 def test_a_connector_rejects_the_odd_row_and_publishes_the_others(
-    fresh_cluster: Cluster, postgres_database: str, tmp_path: Path, unique: str
+    own_cluster: Cluster, postgres_database: str, tmp_path: Path, unique: str
 ) -> None:
     run(
         postgres_database,
@@ -87,7 +87,7 @@ def test_a_connector_rejects_the_odd_row_and_publishes_the_others(
         "UPDATE income SET recorded_at = '0044-03-15 BC' WHERE serial = 9",
         "UPDATE income SET recorded_at = 'infinity' WHERE serial = 11",
     )
-    project = Project(tmp_path, fresh_cluster, f"{unique}a", f"{unique}b")
+    project = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
     project.apply()
     cursor = {"time": "recorded_at", "id": "serial"}
     origin = {"subject": project.subject, "table": "income", "cursor": cursor}
@@ -100,14 +100,14 @@ def test_a_connector_rejects_the_odd_row_and_publishes_the_others(
         "paid_on: a date out of range where a date is due",
         "recorded_at: a timestamptz out of range where a timestamp is due",
     ]
-    progress = cursor_topic.read(fresh_cluster, project.owner, project.subject)
+    progress = cursor_topic.read(own_cluster, project.owner, project.subject)
     pages = {name: value for name, value in progress.items() if name != PROGRESS}
     assert Window(60, pages).known().size == 20
 
 
 @pytest.mark.parametrize("query", [f"SELECT *, '{SECRET}'::int AS x FROM income", "SELECT * FROM income WHERE f(year)"])
 def test_no_value_is_shown_when_a_connector_ends(
-    fresh_cluster: Cluster, postgres_database: str, tmp_path: Path, unique: str, query: str
+    own_cluster: Cluster, postgres_database: str, tmp_path: Path, unique: str, query: str
 ) -> None:
     run(
         postgres_database,
@@ -115,7 +115,7 @@ def test_no_value_is_shown_when_a_connector_ends(
         f"INSERT INTO income VALUES (1, '{SECRET}', 2024, 1, '2025-02-28', '2025-03-01')",
         f"CREATE FUNCTION f(int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{SECRET}'; END $$",
     )
-    project = Project(tmp_path, fresh_cluster, f"{unique}a", f"{unique}b")
+    project = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
     project.apply()
     cursor = {"time": "recorded_at", "id": "serial"}
     origin = {"subject": project.subject, "query": query, "cursor": cursor}

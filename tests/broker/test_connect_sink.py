@@ -37,8 +37,8 @@ Deliver = Callable[[dict[int, list[tuple[bytes | None, dict[str, Any] | None]]]]
 
 
 @pytest.fixture
-def project(fresh_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, fresh_cluster, f"{unique}a", f"{unique}b")
+def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
+    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
     made.apply()
     return made
 

@@ -39,8 +39,8 @@ START = datetime(2025, 3, 1, 8, 0)
 
 
 @pytest.fixture
-def project(fresh_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, fresh_cluster, f"{unique}a", f"{unique}b")
+def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
+    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
     made.apply()
     return made
 

@@ -36,8 +36,8 @@ from tests.router_rig import KEY, PSEUDONYM_KEY, value
 
 
 @pytest.fixture
-def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
+def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
+    return Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 def order(grant: str, name: str = "", *, from_ms: int = 0, until_ms: int | None = None, again: bool = False) -> Order:

@@ -9,7 +9,7 @@ import pytest
 
 from exchange import metrics, names
 from exchange.broker import LocalBroker
-from exchange.bus import Cluster
+from exchange.bus import Cluster, consume
 from exchange.bus.admin import Admin
 from exchange.bus.rule import Rule
 from exchange.bus.topics import publish, read_all
@@ -182,7 +182,10 @@ def test_a_quarantine_that_was_deleted_holds_up_its_subject_alone(offices: tuple
         assert [record.value for record in first.read(quarantine)[0]] == [b"no record"]
 
 
-def test_a_partition_added_by_hand_holds_up_itself_alone(offices: tuple[Office, Office]) -> None:
+def test_a_partition_added_by_hand_holds_up_itself_alone(
+    offices: tuple[Office, Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consume, "METADATA_MS", 2_000)
     first, second = offices
     given = [value(cents=i) for i in range(10)]
     with Admin(first.cluster) as admin, first.router() as router:
@@ -190,7 +193,7 @@ def test_a_partition_added_by_hand_holds_up_itself_alone(offices: tuple[Office, 
         delivered(first, "r1", given[:5])
         admin.add_partitions(first.topic, PARTITIONS + 1)
         first.publish(given, partition=PARTITIONS)
-        wait_until(lambda: bool(suspended(router)), "it is left aside")  # clients ask for metadata every 30 s
+        wait_until(lambda: bool(suspended(router)), "it is left aside")
         first.publish(given[5:])
         second.publish(given)
         delivered(second, "r1", given, within_s=QUICK_S)

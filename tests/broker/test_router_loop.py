@@ -35,8 +35,8 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
+def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
+    return Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 def test_records_go_to_their_readers_with_an_entry_that_proves_it(office: Office) -> None:

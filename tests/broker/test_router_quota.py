@@ -35,17 +35,17 @@ ROUTERS = 8
 
 
 @pytest.fixture
-def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
+def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
+    return Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 @pytest.fixture
-def quota_topic(fresh_cluster: Cluster) -> Cluster:
+def quota_topic(own_cluster: Cluster) -> Cluster:
     """The cluster, where routers can claim."""
-    with Admin(fresh_cluster) as admin:
+    with Admin(own_cluster) as admin:
         if names.QUOTA_TOPIC not in admin.topics():
             admin.create({names.QUOTA_TOPIC: wanted(router_rig.epoch().contract)[names.QUOTA_TOPIC]})
-    return fresh_cluster
+    return own_cluster
 
 
 def claimer(cluster: Cluster, name: str) -> Quotas:

@@ -126,7 +126,7 @@ class Killer(threading.Thread):
 
     def _turn(self) -> None:
         for daemon in self._chance.sample(self._daemons, self._chance.randint(1, len(self._daemons))):
-            if daemon.kills % 2:
+            if daemon.kills % 2 == 0:
                 self._moment()
             daemon.kill()
             daemon.start()

@@ -11,7 +11,6 @@ from collections.abc import Callable
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from exchange.broker import LocalBroker
 from exchange.bus import Cluster, raw
 from exchange.bus.admin import Admin
 from exchange.bus.connection import BusUnavailableError, UnendedTransactionError
@@ -128,23 +127,23 @@ def test_trap_b_offsets_of_a_refused_transaction_are_not_committed_by_the_next(c
     assert committed(cluster, topic) == [b"next"]
 
 
-def test_trap_c_commit_fails_where_a_delivery_was_not_acknowledged(broker_of: Callable[[], LocalBroker]) -> None:
+def test_trap_c_commit_fails_where_a_delivery_was_not_acknowledged(cluster: Cluster, unique: str) -> None:
     """Trap C: a delivery whose partition is gone past the delivery timeout."""
-    cluster = broker_of().cluster("exchange.tests")
+    kept, gone = f"{unique}.kept", f"{unique}.gone"
     with Admin(cluster) as admin:
-        admin.create({"kept": Topic(1, 1, {}), "gone": Topic(1, 1, {})})
+        admin.create({kept: Topic(1, 1, {}), gone: Topic(1, 1, {})})
 
         def undelivered(transaction: Transaction) -> None:
-            transaction.send("gone", 0, one(b"first"))
+            transaction.send(gone, 0, one(b"first"))
             transaction.flush()
-            admin.delete("gone")
+            admin.delete(gone)
             metadata = transaction._client._metadata
             metadata.request_update()
-            wait_until(lambda: metadata.leader_for_partition(TopicPartition("gone", 0)) in (None, -1))
+            wait_until(lambda: metadata.leader_for_partition(TopicPartition(gone, 0)) in (None, -1))
             transaction._deadline += DEADLINE_S
-            transaction.send("kept", 0, one(b"other"))
-            transaction.send("gone", 0, one(b"lost"))
+            transaction.send(kept, 0, one(b"other"))
+            transaction.send(gone, 0, one(b"lost"))
 
-        with Producer(cluster, "trap", timeout_s=3) as producer, pytest.raises(BusUnavailableError):
+        with Producer(cluster, unique, timeout_s=3) as producer, pytest.raises(BusUnavailableError):
             run(producer, undelivered)
-    assert committed(cluster, "kept") == []
+    assert committed(cluster, kept) == []

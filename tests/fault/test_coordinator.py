@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -26,9 +26,8 @@ SOURCE = "subject.tax.income"
 REVOKE = [sys.executable, "-m", "exchange", "grant", "revoke", "g1", "--department", "tax", "--reason", "A test."]
 
 
-def test_a_revocation_outlives_the_broker(broker_of: Callable[[], LocalBroker], tmp_path: Path) -> None:
-    broker = broker_of()
-    place = Place(tmp_path, broker.cluster("exchange.tests"))
+def test_a_revocation_outlives_the_broker(private_broker: LocalBroker, tmp_path: Path) -> None:
+    place = Place(tmp_path, private_broker.cluster("exchange.tests"))
     write(tmp_path, TEXT)
     place.exchange("apply", "--yes")
     epoch = epoch_in_force(place.cluster)
@@ -43,10 +42,10 @@ def test_a_revocation_outlives_the_broker(broker_of: Callable[[], LocalBroker], 
                 REVOKE, env=place.environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             ) as command:
                 wait_until(lambda: "g1" not in (tmp_path / "topics.yaml").read_text(), "the command is at work")
-                pid = broker.status().pid
+                pid = private_broker.status().pid
                 assert pid is not None
                 os.kill(pid, signal.SIGKILL)
-                broker.start()
+                private_broker.start()
                 told = "\n".join(command.communicate(timeout=90))
             # It either did all of it, or says that it did not and what to do.
             assert command.returncode == 0 or ("error [" in told and "remedy: " in told), told

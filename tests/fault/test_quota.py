@@ -15,8 +15,8 @@ QUOTA = 300
 EACH = 50
 
 
-def test_a_quota_outlives_the_death_of_its_router(fresh_cluster: Cluster, unique: str, tmp_path: Path) -> None:
-    office = Office(fresh_cluster, unique)
+def test_a_quota_outlives_the_death_of_its_router(own_cluster: Cluster, unique: str, tmp_path: Path) -> None:
+    office = Office(own_cluster, unique)
     office.adopt(office.grant("limited", quota={"records_per_day": QUOTA}))
     arguments = ["deliveries", "--instance", f"{unique}.1"]
     fragile = Daemon(office.place(tmp_path), "fragile", arguments, "tests.fault.fragile_router")

@@ -16,8 +16,8 @@ from tests.router_rig import KEY, value
 EACH = 6_000  # of a partition: two transactions
 
 
-def test_a_replay_that_is_killed_goes_on_and_delivers_once(fresh_cluster: Cluster, unique: str, tmp_path: Path) -> None:
-    office = Office(fresh_cluster, unique)
+def test_a_replay_that_is_killed_goes_on_and_delivers_once(own_cluster: Cluster, unique: str, tmp_path: Path) -> None:
+    office = Office(own_cluster, unique)
     office.adopt(office.grant("early", fields=("year",)))
     given = [value(cents=n) for n in range(2 * EACH)]
     for partition in (0, 1):

@@ -100,8 +100,8 @@ def number(partition: int, offset: int) -> int:
 
 
 @pytest.fixture
-def office(fresh_cluster: Cluster, unique: str) -> Office:
-    made = Office(fresh_cluster, unique)
+def office(own_cluster: Cluster, unique: str) -> Office:
+    made = Office(own_cluster, unique)
     local = made.grant("local", where={"district": {"prefix": "4401"}})
     made.adopt(made.grant("whole"), made.grant("narrow", fields=("cents",)), local)
     return made

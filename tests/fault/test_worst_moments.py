@@ -51,13 +51,13 @@ def damage(cluster: Cluster, owner: str, folder: Path, moment: str) -> tuple[boo
 
 @pytest.mark.parametrize("moment", ["entries", "deliveries", "offsets"])
 def test_a_death_inside_of_a_transaction_does_no_damage(
-    fresh_cluster: Cluster, unique: str, tmp_path: Path, moment: str
+    own_cluster: Cluster, unique: str, tmp_path: Path, moment: str
 ) -> None:
-    assert damage(fresh_cluster, unique, tmp_path, moment) == (False, False)
+    assert damage(own_cluster, unique, tmp_path, moment) == (False, False)
 
 
 @pytest.mark.parametrize(("moment", "damaged"), [("offsets-first", (True, False)), ("offsets-last", (False, True))])
 def test_a_router_without_its_guard_is_found_out(
-    fresh_cluster: Cluster, unique: str, tmp_path: Path, moment: str, damaged: tuple[bool, bool]
+    own_cluster: Cluster, unique: str, tmp_path: Path, moment: str, damaged: tuple[bool, bool]
 ) -> None:
-    assert damage(fresh_cluster, unique, tmp_path, moment) == damaged
+    assert damage(own_cluster, unique, tmp_path, moment) == damaged
