@@ -69,7 +69,7 @@ class Mask(Model):
     """One field's mask. A null stays null, except that `redact` hides this too.
 
     null: nothing. redact: `***`. partial: the first and last characters, every other one as `*`; all as
-    `*` where the text is not longer than what would be kept. year, month: of a date, `2024` as a number
+    `*` if the text is not longer than what would be kept. year, month: of a date, `2024` as a number
     and `2024-03` as text. range: the bucket of a number, as `<0`, `0..1000`, `>=1000` (lower bound
     included). pseudonym: 32 hexadecimal digits, the same for one value in all that one reader gets.
     """

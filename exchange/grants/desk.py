@@ -43,20 +43,20 @@ class Desk:
 
     @property
     def actor(self) -> Actor:
-        """The person who acts, for their department; ConfigError where one of them is not said."""
+        """The person who acts, for their department; ConfigError if one of them is not said."""
         if not self.department:
             remedy = "give --department, or set EXCHANGE_DEPARTMENT"
             raise NoDepartmentError("it is not said for which department you act", remedy=remedy)
         return Actor(operator(self.settings), self.department)
 
     def contract(self) -> Contract:
-        """The contract file; ContractError where it has mistakes."""
+        """The contract file; ContractError if it has mistakes."""
         from exchange.contract.load import load  # schemas and all: not for a revocation
 
         return load(self.settings.contract, self.today).contract
 
     def standings(self, store: GrantStore) -> list[Standing]:
-        """Where all requests and grants stand; HolidaysError where the file of public holidays has a mistake."""
+        """Where all requests and grants stand; HolidaysError if the file of public holidays has a mistake."""
         from exchange.grants.days import read_calendar
         from exchange.grants.standing import standings
 

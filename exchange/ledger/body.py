@@ -75,7 +75,7 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(body: bytes | memoryview) -> Entry:
-    """The entry of an Avro body, of whatever version wrote it; `EntryError` where the body is not one."""
+    """The entry of an Avro body, of whatever version wrote it; `EntryError` if the body is not one."""
     raw = _record(body)
     gap = dict(raw.get("gap") or {})
     accepted = gap.pop("accepted", False)

@@ -39,7 +39,7 @@ from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
-IDLE_S = 0.2  # an epoch waits no longer to be taken where nothing flows
+IDLE_S = 0.2  # if nothing flows, a new epoch waits no longer than this to be taken
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
 
 
@@ -74,7 +74,7 @@ class Router:
     """One router of the group `exchange.router`; several share the work by partitions.
 
     `instance` names it and its transactional id: two processes must not have the same, the second
-    fences the first. `pseudonym_key` may be left out where no grant gives pseudonyms. `clock` gives
+    fences the first. `pseudonym_key` may be left out if no grant gives pseudonyms. `clock` gives
     seconds since 1970; what counts for grants is the broker's time, see `BrokerClock`.
     """
 
@@ -223,7 +223,7 @@ class Router:
         self._writing = opened.pool.submit(self._write, written, in_force, writer)
 
     def _commit_passed(self, source: Consumer, writer: Writer, *, at_once: bool = False) -> None:
-        """Commit what was only passed over, when that is due: also where other partitions are never quiet."""
+        """Commit what was only passed over, when that is due, even if other partitions are never quiet."""
         if passed := self._passed.due(source, at_once=at_once):
             self._settle()
             writer.offsets(passed, source.membership())
@@ -239,7 +239,7 @@ class Router:
                 _log.warning("not all that was read is committed", extra={"code": error.code})
 
     def _show_lag(self, under_way: Gathered, sources: Sources) -> None:
-        """What is behind; where nothing is, all is well again, and nothing is left to try."""
+        """Show what is behind; if nothing is, all is well again, and nothing is left to try."""
         done = sources.done(under_way)
         if self._behind.show(done, self._clock()) == 0 and sources.is_known(done):
             self._failures = 0

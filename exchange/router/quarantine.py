@@ -23,7 +23,7 @@ MAX_RECORD_BYTES = 1_000_000  # uncompressed; what fits into a batch of Kafka's 
 def examine(run: Run, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, dict[int, LocatedRows]]:
     """One status per record (uint8[n], an index of REASONS), its schema id (int64[n]), and by that its fields' places.
 
-    The latter only where a view looks inside of records.
+    The latter only if a view looks inside of records.
     """
     ids = wire_ids.schema_ids(run.values)
     status = np.zeros(run.rows, np.uint8)
