@@ -25,6 +25,7 @@ FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 IDLE_MS = 250
 JOIN_S = 5.0
+SESSION_MS = 10_000  # after this without a heartbeat, a group goes on without the member
 METADATA_MS = 30_000  # after this, a client asks anew which topics and partitions there are
 
 
@@ -91,7 +92,7 @@ class Consumer:
                 fetch_max_wait_ms=IDLE_MS,
                 fetch_max_bytes=FETCH_BYTES,
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
-                session_timeout_ms=10_000,
+                session_timeout_ms=SESSION_MS,
                 heartbeat_interval_ms=2_000,
                 metadata_max_age_ms=METADATA_MS,
                 # A poll sleeps this long if a response arrives just while it checks whether a request is under way.

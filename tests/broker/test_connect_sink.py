@@ -67,7 +67,7 @@ def deliver(
     schema = avro.parse(epoch.schemas[schema_id])
     topic = inbox_topic(project.reader, project.subject)
     with (
-        Producer(project.cluster, f"{project.reader}.test.router") as producer,
+        Producer(project.cluster, f"{project.reader}.test.router", timeout_s=2 if fails else 15) as producer,
         producer.transaction() as transaction,
     ):
         for partition, pairs in records.items():

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from exchange import names
 from exchange.audit.gaps import open_gaps
 from exchange.bus import Cluster
+from exchange.bus import admin as bus_admin
 from exchange.bus.admin import Admin, TopicRefusedError
 from exchange.bus.connection import BusUnavailableError
 from exchange.bus.consume import Consumer
@@ -277,6 +278,7 @@ def test_plan_and_apply_as_commands(command: Callable[..., Result]) -> None:
 def test_without_a_cluster_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXCHANGE_CONTRACT", str(write(tmp_path)))
     monkeypatch.setenv("EXCHANGE_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setattr(bus_admin, "_BOOTSTRAP_MS", 500)
     result = CliRunner().invoke(plan_command)
     assert "exchange broker status" in str(result.exception)
 

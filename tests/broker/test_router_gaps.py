@@ -40,8 +40,8 @@ Exchange = Callable[..., Result]
 
 
 @pytest.fixture
-def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
-    return Office(own_cluster, unique, broker.cluster(CLIENT, "exchange.router"))
+def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
+    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, "exchange.router"))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from exchange.bus import consume
 from exchange.bus.produce import Transaction
 from exchange.cli.main import main
 from exchange.router.write import Decided, Writer
@@ -79,7 +80,8 @@ def offsets_last(self: Writer, decided: Decided, schema_id: int) -> None:
 
 
 def arm(moment: str) -> None:
-    """Change this process's router."""
+    """Change this process's router; its group misses it soon."""
+    consume.SESSION_MS = 4_000
     Writer.decided = counted  # type: ignore[method-assign]
     if moment in ("entries", "deliveries"):
         Transaction.flush = after_flush(1 if moment == "entries" else 2)  # type: ignore[method-assign]

@@ -17,7 +17,7 @@ EACH = 50
 
 def test_a_quota_outlives_the_death_of_its_router(own_cluster: Cluster, unique: str, tmp_path: Path) -> None:
     office = Office(own_cluster, unique)
-    office.adopt(office.grant("limited", quota={"records_per_day": QUOTA}))
+    office.adopt(office.grant("outliving", quota={"records_per_day": QUOTA}))
     arguments = ["deliveries", "--instance", f"{unique}.1"]
     fragile = Daemon(office.place(tmp_path), "fragile", arguments, "tests.fault.fragile_router")
     fragile.start()
@@ -28,7 +28,7 @@ def test_a_quota_outlives_the_death_of_its_router(own_cluster: Cluster, unique: 
         office.publish(given[-records:])
 
     def delivered() -> list[bytes | None]:
-        return office.values(office.inbox("limited"))[0]
+        return office.values(office.inbox("outliving"))[0]
 
     try:
         while fragile.status() is None:

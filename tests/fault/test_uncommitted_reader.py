@@ -166,7 +166,7 @@ def test_nothing_is_seen_before_the_ledger_has_it_where_transactions_fail(
 def test_nothing_is_seen_before_the_ledger_has_it_where_routers_are_killed(office: Office, tmp_path: Path) -> None:
     with watched(office) as watch:
         for moment in ("deliveries", "offsets"):
-            arguments = [moment, "--instance", office.owner]
+            arguments = [moment, "--instance", f"{office.owner}.1"]
             dying = Daemon(office.place(tmp_path), moment, arguments, "tests.fault.fragile_router")
             dying.start()
             try:
