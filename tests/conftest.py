@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-pytest_plugins = ["tests.kafka_fixtures", "tests.postgres_fixtures"]
+pytest_plugins = ["tests.rigs.brokers", "tests.rigs.databases"]
 
 
 def pytest_configure() -> None:

@@ -22,7 +22,7 @@ from exchange.settings import Settings
 from tests.bench import measure, workload
 from tests.bench.candidates import Candidate, Start
 from tests.bench.workload import Loaded, Source, Task
-from tests.kafka_fixtures import free_port
+from tests.rigs.brokers import free_port
 
 LOGS = Path("build/bench/logs")
 _OWN = own(replication=1)

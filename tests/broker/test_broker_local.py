@@ -24,7 +24,7 @@ from exchange.broker.errors import (
 )
 from exchange.bus.probe import cluster_id
 from exchange.cli.broker import broker
-from tests.kafka_fixtures import free_port
+from tests.rigs.brokers import free_port
 
 
 def test_clients_can_connect_when_start_returns(fresh_broker: LocalBroker) -> None:

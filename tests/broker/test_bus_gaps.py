@@ -18,7 +18,7 @@ from exchange.bus.record import records_without_kernels
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish, read_all
 from exchange.gap import Gap, GapError
-from tests.clients import librdkafka
+from tests.rigs.clients import librdkafka
 
 PARTITIONS = 2
 

@@ -26,7 +26,7 @@ from exchange.bus.topic import Topic
 from exchange.bus.topics import publish, read_all
 from exchange.records.build import Batch, pack
 from exchange.records.header import RawBatch
-from tests.clients import librdkafka
+from tests.rigs.clients import librdkafka
 
 DEADLINE_S = 90.0
 

@@ -35,10 +35,10 @@ from exchange.ledger.store import LedgerStore
 from exchange.names import inbox_topic, quarantine_topic
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.simulate import Scope, simulate
-from tests.canaries import command_lines, identified, identifiers, leaks, open_to_others, secrets
-from tests.city_demo import ROOT, Demo, run_exchange
-from tests.clients import librdkafka
-from tests.prometheus import as_series, empty_panels, judge, running, served
+from tests.rigs.canaries import command_lines, identified, identifiers, leaks, open_to_others, secrets
+from tests.rigs.clients import librdkafka
+from tests.rigs.demo import ROOT, Demo, run_exchange
+from tests.rigs.prometheus import as_series, empty_panels, judge, running, served
 
 RECORDS = 6_000
 TODAY = datetime.now(CITY_TIME).date()

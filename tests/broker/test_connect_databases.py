@@ -17,7 +17,7 @@ from exchange.connect.publish import Encoder
 from exchange.connect.source import Bad, Page
 from exchange.contract.model import Subject
 from exchange.schema import avro
-from tests.postgres_source import SECRET, plain, run, source, sweep
+from tests.rigs.postgres_source import SECRET, plain, run, source, sweep
 
 
 def rejected(page: Page, kind: Any) -> list[tuple[str, str]]:
@@ -256,7 +256,7 @@ def test_what_the_url_asks_for_stays(postgres_database: str) -> None:
 
 MEMORY = """
 import resource, sys
-from tests.postgres_source import source
+from tests.rigs.postgres_source import source
 of = source(sys.argv[1])
 of.open({})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -20,8 +20,8 @@ from exchange.gap import GapError
 from exchange.names import inbox_topic
 from tests.broker.test_bus_gaps import delete_before
 from tests.broker.test_connect_sink import connect, deliver, income
-from tests.connect_project import Project
-from tests.fault.plain import wait_until
+from tests.rigs.plain import wait_until
+from tests.rigs.project import Project
 
 Exchange = Callable[..., Result]
 

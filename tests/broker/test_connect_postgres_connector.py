@@ -19,8 +19,8 @@ from exchange.connect.rehearsal import rehearse
 from exchange.connect.window import Window
 from exchange.errors import ConfigError
 from exchange.schema import avro
-from tests.connect_project import Project
-from tests.postgres_source import HERE, SECRET, connected, run
+from tests.rigs.postgres_source import HERE, SECRET, connected, run
+from tests.rigs.project import Project
 
 DELIVERED = avro.parse(
     '{"type": "record", "name": "R", "fields": [{"name": "k", "type": "string"}, '

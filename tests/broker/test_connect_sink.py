@@ -31,7 +31,7 @@ from exchange.epochs import epoch_in_force
 from exchange.names import inbox_topic
 from exchange.records.build import Values, encode_headers, join, pack
 from exchange.schema import avro, wire
-from tests.connect_project import INCOME, Project
+from tests.rigs.project import INCOME, Project
 
 Deliver = Callable[[dict[int, list[tuple[bytes | None, dict[str, Any] | None]]]], None]
 
@@ -350,13 +350,14 @@ def connector(project: Project) -> subprocess.Popen[bytes]:
         )
 
 
-def test_kills_neither_lose_nor_repeat(project: Project, url: str) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.siege)])
+def test_kills_neither_lose_nor_repeat(project: Project, url: str, kills: int) -> None:
     random.seed(11)
     connect(project, url, [])
     drain(project)
     expected: Counter[int] = Counter()
     serial = 0
-    for _ in range(4):
+    for _ in range(kills):
         for _ in range(3):
             batch = {p: [income(serial + 4 * i + p) for i in range(400)] for p in range(4)}
             deliver(project, batch)

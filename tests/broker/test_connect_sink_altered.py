@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from exchange.connect.sink_layout import TableChangedError, TableMismatchError
-from tests.sink_rig import Reader, schema
+from tests.rigs.sinks import Reader, schema
 
 SCHEMA = schema(
     id="string",

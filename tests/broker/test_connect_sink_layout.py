@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exchange.connect.sink_layout import TableMismatchError
-from tests.sink_rig import PLAIN, Reader, row, schema
+from tests.rigs.sinks import PLAIN, Reader, row, schema
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

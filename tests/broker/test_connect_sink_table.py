@@ -18,7 +18,7 @@ from exchange.connect.rejects import RejectFileError
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_table import RecordOrigin, SinkTable, SinkTableError
 from exchange.errors import ExchangeError
-from tests.sink_rig import PLAIN, Reader, row
+from tests.rigs.sinks import PLAIN, Reader, row
 
 SECRET = "canary-7f3a"
 

@@ -20,8 +20,8 @@ from exchange.records.reference import on_base
 from exchange.schema import avro
 from exchange.schema.avro import DecodeError, Schema
 from exchange.schema.types import Field
-from tests.property.avro_examples import schemas
-from tests.sink_rig import Reader, schema
+from tests.rigs.examples import schemas
+from tests.rigs.sinks import Reader, schema
 
 FEW = settings(
     max_examples=150,

@@ -32,8 +32,8 @@ from exchange.connect.database import DatabaseConfigError
 from exchange.connect.sql_source import ColumnGoneError, SqlSource
 from exchange.connect.testing import apply
 from exchange.names import subject_topic
-from tests.clients import librdkafka
-from tests.connect_project import INCOME, Project
+from tests.rigs.clients import librdkafka
+from tests.rigs.project import INCOME, Project
 
 START = datetime(2025, 3, 1, 8, 0)
 
@@ -318,11 +318,12 @@ def command(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_kills_neither_lose_nor_repeat(project: Project, database: sqlite3.Connection) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.siege)])
+def test_kills_neither_lose_nor_repeat(project: Project, database: sqlite3.Connection, kills: int) -> None:
     random.seed(7)
     insert(database, range(500))
-    done, kills = 500, 0
-    while kills < 5:
+    done = 500
+    for _ in range(kills):
         process = command(project)
         deadline = time.monotonic() + 180
         target = serials(project).total() + random.randint(1, 300)
@@ -331,6 +332,5 @@ def test_kills_neither_lose_nor_repeat(project: Project, database: sqlite3.Conne
             done += 60
         process.send_signal(signal.SIGKILL)
         process.wait()
-        kills += 1
     drain(project)
     assert serials(project) == Counter(range(done))

@@ -42,9 +42,9 @@ from exchange.records.build import pack
 from exchange.router.barrier import ANSWER_S, Adoption, EpochNotTakenError, Passed
 from exchange.schema import avro, wire
 from exchange.schema.registry import Registry
-from tests.clients import environment
-from tests.fault.plain import wait_until
-from tests.unit.contract_files import CONTRACT, INCOME, loaded, write
+from tests.rigs.clients import environment
+from tests.rigs.contracts import CONTRACT, INCOME, loaded, write
+from tests.rigs.plain import wait_until
 
 LEDGER = avro.load(ledger.SCHEMA_FILE)
 

@@ -29,8 +29,8 @@ from exchange.plan.apply import apply, read_actual
 from exchange.plan.changes import RemoveAccess
 from exchange.plan.plan import Plan, make_plan
 from exchange.schema import avro
-from tests.clients import environment
-from tests.unit.contract_files import CONTRACT, loaded, write
+from tests.rigs.clients import environment
+from tests.rigs.contracts import CONTRACT, loaded, write
 
 LEDGER = avro.load(SCHEMA_FILE)
 SPY = Rule("User:spy", "topic", "inbox.", "prefixed", "read")

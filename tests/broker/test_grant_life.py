@@ -25,10 +25,10 @@ from exchange.plan.plan import Actual
 from exchange.router import rivals
 from exchange.router.loop import Router
 from exchange.schema import avro
-from tests.clients import environment, librdkafka
-from tests.fault import plain
-from tests.router_rig import KEY, wire
-from tests.unit.contract_files import CONTRACT, write
+from tests.rigs import plain
+from tests.rigs.clients import environment, librdkafka
+from tests.rigs.contracts import CONTRACT, write
+from tests.rigs.routing import KEY, wire
 
 SOURCE, INBOX = "subject.tax.income", "inbox.civil.tax.income"
 BEFORE = CONTRACT.split("grants:", maxsplit=1)[0].replace("  - name", "  # what tax knows\n  - name") + "grants: []\n"

@@ -18,7 +18,7 @@ from exchange.grants.history import Event, HistoryError
 from exchange.grants.life import Act, Actor, Request, Rules, WrongStateError, step, submit
 from exchange.grants.store import GrantStore, GrantStoreUnavailableError, NoRequestError
 from exchange.sql import DatabaseUrlError
-from tests import router_rig
+from tests.rigs import routing
 
 NOW = datetime(2026, 6, 1, 2, 3, 4, 567000, tzinfo=UTC)
 OFFICE = Rules("bureau", "open")
@@ -41,7 +41,7 @@ def store(url: str) -> Iterator[GrantStore]:
 def ask(store: GrantStore) -> Request:
     with store.writing() as writer:
         number = writer.next_number()
-        grant = router_rig.grant(f"g{number}", subject=f"tax.s{number}", reader="civil")
+        grant = routing.grant(f"g{number}", subject=f"tax.s{number}", reader="civil")
         made = submit(number, grant, WANG, NOW, OFFICE)
         writer.put(made, Event(NOW, WANG, "request", grant.id, number, body=grant.model_dump_json(by_alias=True)))
     return made

@@ -27,8 +27,8 @@ from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
 from exchange.ledger.intake import Intake, State
 from exchange.ledger.store import LedgerStore
-from tests.clients import environment
-from tests.ledger_rig import KEY, Pair, Rig, send_entry
+from tests.rigs.clients import environment
+from tests.rigs.ledgers import KEY, Pair, Rig, send_entry
 
 PEOPLE = [f"44010019800101{at:04}" for at in range(40)]
 
@@ -116,7 +116,8 @@ def test_an_entry_is_open_until_its_marker_comes(rig: Rig, store: LedgerStore) -
     assert states(store, rig) == ["committed"]
 
 
-def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.siege)])
+def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path, kills: int) -> None:
     for at in range(60):
         rig.exchange(at % 2, PEOPLE[at % 7 :], commit=at % 5 != 4)
     chance = random.Random(7)
@@ -127,7 +128,7 @@ def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path)
         "EXCHANGE_LOG_LEVEL": "WARNING",
     }
     command = [sys.executable, "-m", "exchange", "ledger", "follow"]
-    for _ in range(6):
+    for _ in range(kills):
         process = subprocess.Popen(command, env=env)
         time.sleep(chance.uniform(0.3, 2.5))
         rig.exchange(0, PEOPLE[:3])

@@ -22,7 +22,7 @@ from exchange.ledger.intake import Intake, Marker, Placed, State
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.store import LedgerContradictionError, LedgerStore, StoreUnavailableError
 from exchange.sql import DatabaseUrlError
-from tests.ledger_rig import KEY, TIME_MS, one_epoch
+from tests.rigs.ledgers import KEY, TIME_MS, one_epoch
 
 LEDGER = (names.LEDGER_TOPIC, 0)
 

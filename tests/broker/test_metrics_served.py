@@ -16,7 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from exchange import metrics
 from exchange.metrics import Health, MetricsPortError
-from tests.prometheus import program
+from tests.rigs.prometheus import program
 
 
 class Doctor:

@@ -30,9 +30,9 @@ from exchange.replay.hypothesis import read_draft
 from exchange.replay.replay import NotGrantedError, NothingRetainedError, Replay
 from exchange.replay.simulate import Scope, simulate
 from exchange.router.epoch_watch import EpochWatch
-from tests.kafka_fixtures import CLIENT
-from tests.router_office import Office
-from tests.router_rig import KEY, PSEUDONYM_KEY, value
+from tests.rigs.brokers import CLIENT
+from tests.rigs.office import Office
+from tests.rigs.routing import KEY, PSEUDONYM_KEY, value
 
 
 @pytest.fixture

@@ -29,12 +29,12 @@ from exchange.ledger.store import LedgerStore
 from exchange.router import losses
 from exchange.router.loop import Router
 from tests.broker.test_bus_gaps import delete_before
-from tests.clients import environment
-from tests.fault import plain
-from tests.fault.plain import wait_until
-from tests.kafka_fixtures import CLIENT
-from tests.router_office import PARTITIONS, Office
-from tests.router_rig import KEY, value
+from tests.rigs import plain
+from tests.rigs.brokers import CLIENT
+from tests.rigs.clients import environment
+from tests.rigs.office import PARTITIONS, Office
+from tests.rigs.plain import wait_until
+from tests.rigs.routing import KEY, value
 
 Exchange = Callable[..., Result]
 

@@ -18,12 +18,11 @@ from exchange.contract.model import Epoch, Grant
 from exchange.plan.access import principal, wanted_access
 from exchange.plan.topics import wanted
 from exchange.router.loop import Router
-from tests import router_rig
-from tests.fault import plain
-from tests.fault.plain import wait_until
-from tests.kafka_fixtures import CLIENT
-from tests.router_office import PARTITIONS, Office
-from tests.router_rig import value
+from tests.rigs import plain, routing
+from tests.rigs.brokers import CLIENT
+from tests.rigs.office import PARTITIONS, Office
+from tests.rigs.plain import wait_until
+from tests.rigs.routing import value
 
 QUICK_S = 5.0  # far below the transaction's time-out, 15 s
 
@@ -42,7 +41,7 @@ def adopt(*offices: Office, grants: Sequence[Grant]) -> Epoch:
     cluster = offices[0].cluster
     number = 1 + sum(1 for _ in read_all(cluster, names.CONTRACT_TOPIC))
     each = [
-        router_rig.epoch(*(g for g in grants if g.subject == office.subject), number=number, owner=office.owner)
+        routing.epoch(*(g for g in grants if g.subject == office.subject), number=number, owner=office.owner)
         for office in offices
     ]
     departments = {d.id: d for one in each for d in one.contract.departments}

@@ -25,11 +25,11 @@ from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.router.epoch_watch import EpochWatch
 from exchange.router.loop import Router
 from exchange.router.rivals import DuplicateInstanceError
-from tests import router_rig
-from tests.fault.plain import going_on, wait_until
-from tests.kafka_fixtures import CLIENT
-from tests.router_office import PARTITIONS, Office
-from tests.router_rig import value
+from tests.rigs import routing
+from tests.rigs.brokers import CLIENT
+from tests.rigs.office import PARTITIONS, Office
+from tests.rigs.plain import going_on, wait_until
+from tests.rigs.routing import value
 
 DAY_S = 86_400
 
@@ -153,7 +153,7 @@ def test_of_two_routers_with_one_name_one_gives_up(office: Office) -> None:
 
     def twin() -> None:
         try:
-            Router(office.routers, f"{office.owner}.twin", router_rig.KEY).run(stop)
+            Router(office.routers, f"{office.owner}.twin", routing.KEY).run(stop)
         except BaseException as error:
             failed.append(error)
 

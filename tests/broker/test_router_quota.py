@@ -24,10 +24,10 @@ from exchange.plan.topics import wanted
 from exchange.records.build import pack
 from exchange.router.clock import BrokerClock
 from exchange.router.quotas import Quotas
-from tests import router_rig
-from tests.kafka_fixtures import CLIENT
-from tests.router_office import Office
-from tests.router_rig import value
+from tests.rigs import routing
+from tests.rigs.brokers import CLIENT
+from tests.rigs.office import Office
+from tests.rigs.routing import value
 
 DECISIONS = 10_000
 QUOTA = 4_000
@@ -44,7 +44,7 @@ def quota_topic(own_cluster: Cluster) -> Cluster:
     """The cluster, where routers can claim."""
     with Admin(own_cluster) as admin:
         if names.QUOTA_TOPIC not in admin.topics():
-            admin.create({names.QUOTA_TOPIC: wanted(router_rig.epoch().contract)[names.QUOTA_TOPIC]})
+            admin.create({names.QUOTA_TOPIC: wanted(routing.epoch().contract)[names.QUOTA_TOPIC]})
     return own_cluster
 
 

@@ -41,8 +41,8 @@ from exchange.plan.logins import LoginExistsError, StillNeededError, UnknownPrin
 from exchange.plan.plan import make_plan
 from exchange.records.build import pack
 from exchange.schema import avro
-from tests.kafka_fixtures import free_port
-from tests.unit.contract_files import CONTRACT, loaded, write
+from tests.rigs.brokers import free_port
+from tests.rigs.contracts import CONTRACT, loaded, write
 
 SESSION_MS = 2000
 """How long a login lasts on this broker: short enough to see it end."""

@@ -33,9 +33,9 @@ from exchange.records.build import pack
 from exchange.replay import simulate as simulation
 from exchange.replay.due import Order
 from exchange.replay.replay import Replay
-from tests.clients import environment
-from tests.router_office import Office
-from tests.router_rig import KEY, value
+from tests.rigs.clients import environment
+from tests.rigs.office import Office
+from tests.rigs.routing import KEY, value
 
 PERSON = "440100198001010017"
 

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from exchange.broker import LocalBroker
-from tests.connect_project import Project
-from tests.fault.plain import wait_until
-from tests.kafka_fixtures import CLIENT
+from tests.rigs.brokers import CLIENT
+from tests.rigs.plain import wait_until
+from tests.rigs.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]

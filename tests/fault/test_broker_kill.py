@@ -12,8 +12,8 @@ from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.topic import Topic
-from tests.clients import librdkafka
-from tests.fault import plain
+from tests.rigs import plain
+from tests.rigs.clients import librdkafka
 
 PARTITIONS = 100  # so many that their markers take a while
 

@@ -15,12 +15,12 @@ from confluent_kafka import Producer
 
 from exchange.broker import LocalBroker
 from exchange.epochs import epoch_in_force
-from tests.fault import plain
-from tests.fault.daemons import Daemon
-from tests.fault.place import Place
-from tests.fault.plain import Kafka, going_on, wait_until
 from tests.fault.test_revocation import PARTITIONS, TEXT, record
-from tests.unit.contract_files import write
+from tests.rigs import plain
+from tests.rigs.contracts import write
+from tests.rigs.daemons import Daemon
+from tests.rigs.place import Place
+from tests.rigs.plain import Kafka, going_on, wait_until
 
 SOURCE = "subject.tax.income"
 REVOKE = [sys.executable, "-m", "exchange", "grant", "revoke", "g1", "--department", "tax", "--reason", "A test."]

@@ -15,11 +15,11 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from exchange.broker import LocalBroker
-from tests.fault import plain
-from tests.fault.daemons import Daemon, Killer
-from tests.fault.expected import Verdict, check
-from tests.fault.town import FIELDS, OWNER, SHARE, Town, slices
-from tests.kafka_fixtures import CLIENT
+from tests.rigs import plain
+from tests.rigs.brokers import CLIENT
+from tests.rigs.daemons import Daemon, Killer
+from tests.rigs.expected import Verdict, check
+from tests.rigs.town import FIELDS, OWNER, SHARE, Town, slices
 
 SEED = 20_251_122
 

@@ -6,10 +6,10 @@ import signal
 from pathlib import Path
 
 from exchange.bus import Cluster
-from tests.fault.daemons import Daemon
-from tests.fault.plain import wait_until
-from tests.router_office import Office
-from tests.router_rig import value
+from tests.rigs.daemons import Daemon
+from tests.rigs.office import Office
+from tests.rigs.plain import wait_until
+from tests.rigs.routing import value
 
 QUOTA = 300
 EACH = 50
@@ -19,7 +19,7 @@ def test_a_quota_outlives_the_death_of_its_router(own_cluster: Cluster, unique: 
     office = Office(own_cluster, unique)
     office.adopt(office.grant("outliving", quota={"records_per_day": QUOTA}))
     arguments = ["deliveries", "--instance", f"{unique}.1"]
-    fragile = Daemon(office.place(tmp_path), "fragile", arguments, "tests.fault.fragile_router")
+    fragile = Daemon(office.place(tmp_path), "fragile", arguments, "tests.rigs.fragile_router")
     fragile.start()
     given: list[bytes] = []
 

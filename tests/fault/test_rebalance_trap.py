@@ -11,7 +11,7 @@ from exchange.bus.record import records
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish
 from exchange.names import Partition
-from tests.fault.plain import wait_until
+from tests.rigs.plain import wait_until
 
 
 def test_d_a_partition_that_stays_is_read_again_from_its_committed_offset(cluster: Cluster, unique: str) -> None:

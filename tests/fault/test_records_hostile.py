@@ -22,7 +22,7 @@ from exchange.records.view import compile_view
 from exchange.schema import wire
 from exchange.schema.avro import DecodeError, Schema, decode, encode, parse
 from exchange.schema.project import project
-from tests.view_rig import evaluate
+from tests.rigs.views import evaluate
 
 FRAMES = 100_000
 SCHEMAS = 10_000

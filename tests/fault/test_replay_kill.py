@@ -10,8 +10,8 @@ from pathlib import Path
 
 from exchange.audit.verify import verify
 from exchange.bus import Cluster
-from tests.router_office import Office
-from tests.router_rig import KEY, value
+from tests.rigs.office import Office
+from tests.rigs.routing import KEY, value
 
 EACH = 6_000  # of a partition: two transactions
 
@@ -32,7 +32,7 @@ def test_a_replay_that_is_killed_goes_on_and_delivers_once(own_cluster: Cluster,
     order = ["late", "--from", "2020-01-01", "--again", "--yes", "--rate", "1000000", "--output", "json"]
     for moment in ("entries", "deliveries", "offsets"):
         died = subprocess.run(
-            [sys.executable, "-m", "tests.fault.fragile_replay", moment, *order],
+            [sys.executable, "-m", "tests.rigs.fragile_replay", moment, *order],
             env=place.environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr

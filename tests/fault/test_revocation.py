@@ -25,12 +25,12 @@ from exchange.broker import LocalBroker
 from exchange.bus.topics import TopicAppender
 from exchange.contract.model import Epoch
 from exchange.epochs import epoch_in_force, publish_epoch
-from tests.fault import plain
-from tests.fault.daemons import Daemon
-from tests.fault.place import Place
-from tests.fault.plain import wait_until
-from tests.kafka_fixtures import CLIENT
-from tests.unit.contract_files import CONTRACT, INCOME, write
+from tests.rigs import plain
+from tests.rigs.brokers import CLIENT
+from tests.rigs.contracts import CONTRACT, INCOME, write
+from tests.rigs.daemons import Daemon
+from tests.rigs.place import Place
+from tests.rigs.plain import wait_until
 
 REVOCATIONS = int(os.environ.get("REVOCATIONS", "20"))
 RATE = 50_000  # records per second

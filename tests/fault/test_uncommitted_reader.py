@@ -22,11 +22,11 @@ from exchange.ledger.entry import delivered_mask
 from exchange.plan.topics import LEDGER_PARTITIONS
 from exchange.router.write import Decided, Writer
 from exchange.schema import avro, wire
-from tests.fault import plain
-from tests.fault.daemons import Daemon
-from tests.fault.plain import wait_until
-from tests.router_office import PARTITIONS, Office
-from tests.router_rig import NEW, SCHEMAS, value
+from tests.rigs import plain
+from tests.rigs.daemons import Daemon
+from tests.rigs.office import PARTITIONS, Office
+from tests.rigs.plain import wait_until
+from tests.rigs.routing import NEW, SCHEMAS, value
 
 READERS = ("whole", "narrow", "local")
 FAILURES = 10
@@ -167,7 +167,7 @@ def test_nothing_is_seen_before_the_ledger_has_it_where_routers_are_killed(offic
     with watched(office) as watch:
         for moment in ("deliveries", "offsets"):
             arguments = [moment, "--instance", f"{office.owner}.1"]
-            dying = Daemon(office.place(tmp_path), moment, arguments, "tests.fault.fragile_router")
+            dying = Daemon(office.place(tmp_path), moment, arguments, "tests.rigs.fragile_router")
             dying.start()
             try:
                 wait_until(lambda dying=dying: dying.status() is not None, "the router dies")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from exchange.bus import Cluster
-from tests.fault.daemons import Daemon
-from tests.fault.plain import wait_until
-from tests.router_office import Office
-from tests.router_rig import value
+from tests.rigs.daemons import Daemon
+from tests.rigs.office import Office
+from tests.rigs.plain import wait_until
+from tests.rigs.routing import value
 
 EACH = 50
 
@@ -21,7 +21,7 @@ def damage(cluster: Cluster, owner: str, folder: Path, moment: str) -> tuple[boo
     office = Office(cluster, owner)
     office.adopt(office.grant("whole"), office.grant("narrow", fields=("cents",)))
     arguments = [moment, "--instance", f"{owner}.1"]
-    fragile = Daemon(office.place(folder), "fragile", arguments, "tests.fault.fragile_router")
+    fragile = Daemon(office.place(folder), "fragile", arguments, "tests.rigs.fragile_router")
     fragile.start()
     given: list[bytes] = []
 

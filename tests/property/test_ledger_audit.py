@@ -15,7 +15,7 @@ from exchange.ledger.body import EntryError, decode, encode, validate_entry
 from exchange.ledger.entry import Entry, Outcome, Quarantined, Span, Withheld, delivered_mask, tag
 from exchange.ledger.intake import Intake, Placed, State
 from exchange.ledger.store import LedgerStore
-from tests.ledger_rig import KEY, TIME_MS, one_epoch
+from tests.rigs.ledgers import KEY, TIME_MS, one_epoch
 
 GRANTS = ("dept.readera", "dept.readerb")
 PEOPLE = (None, b"ann", b"bob", b"cai")

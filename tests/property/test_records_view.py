@@ -22,7 +22,7 @@ from exchange.schema import wire
 from exchange.schema.avro import Schema, encode, parse
 from exchange.schema.project import project
 from exchange.schema.resolve import SchemaError
-from tests.property.avro_examples import conditions, groups, masks_of, schemas
+from tests.rigs.examples import conditions, groups, masks_of, schemas
 
 WRITER, VIEW = 7, 9
 KEY = bytes(range(32))

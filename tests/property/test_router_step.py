@@ -14,7 +14,7 @@ from exchange.contract.model import Grant
 from exchange.contract.terms import Condition, Mask
 from exchange.ledger.entry import tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from tests.router_rig import (
+from tests.rigs.routing import (
     KEY,
     NEW,
     OLD,

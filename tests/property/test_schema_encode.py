@@ -12,7 +12,7 @@ from exchange.records.reference import on_base
 from exchange.schema.avro import DecodeError, decode, encode, parse
 from exchange.schema.compatibility import unreadable
 from exchange.schema.project import project
-from tests.property.avro_examples import schemas
+from tests.rigs.examples import schemas
 
 
 @given(st.data())

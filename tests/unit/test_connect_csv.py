@@ -13,7 +13,7 @@ from exchange.connect import csv_source
 from exchange.connect.drop_folder import DropFolderError
 from exchange.connect.source import Bad
 from exchange.connect.testing import apply
-from tests.csv_drop import Drop
+from tests.rigs.csv_drop import Drop
 
 
 @pytest.fixture

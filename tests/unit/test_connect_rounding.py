@@ -20,7 +20,7 @@ from exchange.contract.load import ContractError
 from exchange.contract.model import Epoch, Subject
 from exchange.ledger.store import _grant_row
 from exchange.schema import avro
-from tests.unit import contract_files
+from tests.rigs import contracts
 from tests.unit.test_connect_values import DATE, DECIMAL, LOCAL, MICROS, MILLIS, TIME
 from tests.unit.test_connect_values import convert as exactly
 
@@ -163,12 +163,12 @@ def test_a_contract_without_loss_is_published_as_before() -> None:
 
 
 def test_the_contract_names_fields_and_units_that_there_are(tmp_path: Path) -> None:
-    text = contract_files.CONTRACT.replace(
+    text = contracts.CONTRACT.replace(
         "    share: conditional\n",
         "    share: conditional\n    rounded: {amount: 3, filed_on: days, status: 1, amunt: 2}\n",
     )
     with pytest.raises(ContractError) as caught:
-        contract_files.loaded(tmp_path, text)
+        contracts.loaded(tmp_path, text)
     said = str(caught.value)
     assert "rounded.amount: error: amount is rounded to a number of decimals, 2 at most" in said
     assert "rounded.status: error: status is enum: there is nothing to round" in said

@@ -11,7 +11,7 @@ from exchange import names
 from exchange.bus.rule import Rule, in_words
 from exchange.contract.model import Contract
 from exchange.plan.access import owned, principal, principals, reaches, wanted_access
-from tests.unit.contract_files import CONTRACT, loaded
+from tests.rigs.contracts import CONTRACT, loaded
 
 TAXATION = """\
   - id: taxation

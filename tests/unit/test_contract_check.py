@@ -10,7 +10,7 @@ import pytest
 from exchange.contract.load import examine, load
 from exchange.document.problem import ContractError
 from exchange.errors import ConfigError
-from tests.unit.contract_files import CONTRACT, INCOME, TODAY, write
+from tests.rigs.contracts import CONTRACT, INCOME, TODAY, write
 
 ROOT = Path(__file__).parents[2]
 

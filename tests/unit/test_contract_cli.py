@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from exchange.cli.contract import schema, validate
 from exchange.contract.json_schema import contract_schema
-from tests.unit.contract_files import CONTRACT, INCOME, write
+from tests.rigs.contracts import CONTRACT, INCOME, write
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from exchange.plan.differences import differences
-from tests.unit.contract_files import CONTRACT, loaded
+from tests.rigs.contracts import CONTRACT, loaded
 
 
 def test_subjects_and_departments(tmp_path: Path) -> None:

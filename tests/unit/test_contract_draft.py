@@ -14,7 +14,7 @@ from exchange.contract.load import examine
 from exchange.plan.starter import BLANK, PatternError, Starter, make_draft
 from exchange.schema import avro
 from exchange.schema.registry import Registry
-from tests.unit.contract_files import INCOME, TODAY
+from tests.rigs.contracts import INCOME, TODAY
 
 DAY_MS = 86_400_000
 KEPT = {"cleanup.policy": "delete", "retention.ms": "-1"}

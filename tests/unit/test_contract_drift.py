@@ -20,7 +20,7 @@ from exchange.plan.plan import NO_AUTHORIZER, Actual, make_plan
 from exchange.plan.topics import wanted
 from exchange.schema import avro
 from exchange.schema.registry import Registry
-from tests.unit.contract_files import CONTRACT, INCOME, loaded
+from tests.rigs.contracts import CONTRACT, INCOME, loaded
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LEDGER = avro.load(SCHEMA_FILE)

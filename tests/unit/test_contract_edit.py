@@ -9,8 +9,8 @@ import pytest
 
 from exchange.contract import edit as module
 from exchange.contract.edit import EditError, rewritten
-from tests.router_rig import grant
-from tests.unit.contract_files import CONTRACT
+from tests.rigs.contracts import CONTRACT
+from tests.rigs.routing import grant
 
 FILE = CONTRACT.encode()
 

@@ -10,7 +10,7 @@ import pytest
 from exchange.contract.epoch import EpochError, decode, encode, same_content, takes_over
 from exchange.contract.model import Epoch
 from exchange.contract.period import in_force
-from tests.unit.contract_files import CONTRACT, loaded
+from tests.rigs.contracts import CONTRACT, loaded
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

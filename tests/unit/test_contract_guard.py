@@ -19,7 +19,7 @@ from exchange.plan.plan import NO_AUTHORIZER, Actual, Plan, make_plan
 from exchange.plan.rates import wanted_rates
 from exchange.schema import avro
 from exchange.schema.registry import Registry
-from tests.unit.contract_files import CONTRACT, loaded
+from tests.rigs.contracts import CONTRACT, loaded
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SPY = Rule("User:spy", "topic", "inbox.civil.", "prefixed", "read")

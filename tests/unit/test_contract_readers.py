@@ -15,7 +15,7 @@ from exchange.plan.grant_changes import AccessChange, access_of_readers
 from exchange.plan.plan import Actual, make_plan
 from exchange.schema import avro
 from exchange.schema.registry import KeyValue, Registry
-from tests.unit.contract_files import CONTRACT, INCOME, loaded
+from tests.rigs.contracts import CONTRACT, INCOME, loaded
 
 LEDGER = avro.load(SCHEMA_FILE)
 ALL = CONTRACT.replace("[resident_id, amount]", "all")

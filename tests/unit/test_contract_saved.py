@@ -21,7 +21,7 @@ from exchange.plan.saved import SavedPlanError, decode, encode, fingerprints, re
 from exchange.schema import avro
 from exchange.schema.compatibility import Level
 from exchange.schema.registry import Registry
-from tests.unit.contract_files import CONTRACT, INCOME, loaded
+from tests.rigs.contracts import CONTRACT, INCOME, loaded
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 RULE = Rule("User:tax", "topic", "inbox.tax.", "prefixed", "read")

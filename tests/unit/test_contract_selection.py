@@ -19,7 +19,7 @@ from exchange.plan.selection import select
 from exchange.plan.topics import wanted
 from exchange.schema import avro
 from exchange.schema.registry import KeyValue, Registry
-from tests.unit.contract_files import CONTRACT, INCOME, loaded
+from tests.rigs.contracts import CONTRACT, INCOME, loaded
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LEDGER = avro.load(SCHEMA_FILE)

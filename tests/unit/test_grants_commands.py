@@ -24,7 +24,7 @@ from exchange.grants import desk
 from exchange.grants.days import Calendar, HolidaysError
 from exchange.grants.life import WrongActorError, WrongStateError
 from exchange.grants.propose import RequestMistakesError
-from tests.unit.contract_files import CONTRACT, INCOME, write
+from tests.rigs.contracts import CONTRACT, INCOME, write
 
 SUBJECTS = """\
   - name: arrears   # open to all

@@ -30,7 +30,7 @@ from exchange.grants.life import (
 )
 from exchange.grants.notices import notice_due
 from exchange.grants.standing import standings
-from tests import router_rig
+from tests.rigs import routing
 
 NOW = datetime(2026, 6, 1, 2, tzinfo=UTC)  # a Monday
 CALENDAR = Calendar()
@@ -48,7 +48,7 @@ RESULTS: dict[Act, State] = {
 
 
 def grant(**changes: Any) -> Grant:
-    return router_rig.grant("civil.income.1", **{"subject": "tax.income", "reader": "civil"} | changes)
+    return routing.grant("civil.income.1", **{"subject": "tax.income", "reader": "civil"} | changes)
 
 
 def request(rules: Rules = CONDITIONAL, state: State = "requested", **changes: Any) -> Request:

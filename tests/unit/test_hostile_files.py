@@ -17,7 +17,7 @@ from exchange.errors import ConfigError
 from exchange.grants.draft import parse_value, read_drafts
 from exchange.plan import saved
 from exchange.printable import is_hidden
-from tests.unit.contract_files import CONTRACT, TODAY, write
+from tests.rigs.contracts import CONTRACT, TODAY, write
 
 Reader = Callable[[Path, bytes], None]
 

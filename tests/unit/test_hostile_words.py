@@ -30,7 +30,7 @@ from exchange.plan.plan import Actual, make_plan
 from exchange.printable import is_hidden
 from exchange.schema import avro
 from exchange.schema.registry import Registry
-from tests.unit.contract_files import loaded
+from tests.rigs.contracts import loaded
 
 EVIL = "x\x1b[2J\x9b2J\u202ey\r\x08\x07\nNo drift."
 SHOWN = r"x\x1b[2J\x9b2J\u202ey\r\x08\x07"

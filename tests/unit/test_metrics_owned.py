@@ -20,7 +20,7 @@ from exchange.ledger.follower import Follower
 from exchange.router import report
 from exchange.router.gather import Gathered
 from exchange.settings import Settings
-from tests.router_rig import batch, epoch, grant, route, value
+from tests.rigs.routing import batch, epoch, grant, route, value
 
 
 @pytest.fixture(autouse=True)

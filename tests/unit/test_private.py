@@ -17,7 +17,7 @@ from exchange.grants.store import GrantStore, grants_url
 from exchange.keys import ledger_key
 from exchange.ledger.store import LedgerStore, ledger_url
 from exchange.settings import Settings
-from tests.canaries import open_to_others
+from tests.rigs.canaries import open_to_others
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from exchange.records.values import Values
 from exchange.records.view import Kernels, View, compile_view
 from exchange.schema import wire
 from exchange.schema.avro import Schema, encode, parse
-from tests.view_rig import evaluate
+from tests.rigs.views import evaluate
 
 SMALL = [-3, -1, 0, 1, 2]
 EDGES = [n + d for n in (127, 128, 255, 256, -128, -256, 32768, -32768, 2**53, 2**63) for d in (-1, 0, 1)]

@@ -13,7 +13,7 @@ from exchange.records.reference import Reference, on_base
 from exchange.records.view import Kernels, compile_view
 from exchange.schema import wire
 from exchange.schema.avro import Schema, decode, encode, parse
-from tests.view_rig import evaluate
+from tests.rigs.views import evaluate
 
 KEY = bytes(range(32))
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}

@@ -12,7 +12,7 @@ from exchange.records.view import Evaluated, Kernels, compile_view
 from exchange.schema import wire
 from exchange.schema.avro import Schema, decode, encode, parse
 from exchange.schema.project import project
-from tests.view_rig import evaluate
+from tests.rigs.views import evaluate
 
 OLD, NEW, VIEW = 3, 5, 9
 

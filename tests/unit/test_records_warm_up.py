@@ -10,7 +10,7 @@ from numba.core.registry import CPUDispatcher
 from exchange.contract.terms import Condition
 from exchange.records.view import compile_view
 from exchange.records.warm_up import warm_up
-from tests.router_rig import batch, epoch, grant, route, value
+from tests.rigs.routing import batch, epoch, grant, route, value
 from tests.unit import test_records_filter, test_records_mask
 
 _PROGRAM = "from tests.unit.test_records_warm_up import main; main()"

@@ -17,7 +17,7 @@ from exchange.router.quarantine import MAX_RECORD_BYTES
 from exchange.router.ready import make_ready
 from exchange.schema.avro import Schema
 from exchange.schema.project import project
-from tests.router_rig import (
+from tests.rigs.routing import (
     FIRST_VIEW,
     KEY,
     NEW,

@@ -16,7 +16,7 @@ from exchange.bus.produce import Producer
 from exchange.ledger import entry as ledger
 from exchange.router.clock import BrokerClock
 from exchange.router.write import Decided, NoBrokerTimeError, Writer, WrongTimeError
-from tests.router_rig import NOW, SUBJECT, batch, epoch, grant, route, value
+from tests.rigs.routing import NOW, SUBJECT, batch, epoch, grant, route, value
 
 END = datetime(2026, 12, 31, 16, tzinfo=UTC)  # the city's midnight
 INBOX = names.inbox_topic("whole", SUBJECT)

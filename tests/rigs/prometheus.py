@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.kafka_fixtures import free_port
+from tests.rigs.brokers import free_port
 
 
 def program(name: str) -> str:

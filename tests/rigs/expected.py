@@ -16,9 +16,9 @@ from itertools import repeat
 from operator import ne
 from typing import Any
 
-from tests.fault import plain
-from tests.fault.plain import Kafka, Read, Registry
-from tests.fault.town import ENTITY, GRANTS, OWNER, PARTITIONS, PSEUDONYM_KEY, READERS, row
+from tests.rigs import plain
+from tests.rigs.plain import Kafka, Read, Registry
+from tests.rigs.town import ENTITY, GRANTS, OWNER, PARTITIONS, PSEUDONYM_KEY, READERS, row
 
 KINDS = ("lost", "twice", "unauthorised", "disordered", "not_in_ledger")
 Delivered = tuple[bytes | None, Any, tuple[tuple[str, bytes | None], ...]]

@@ -28,11 +28,10 @@ from exchange.plan.topics import wanted
 from exchange.router.gaps import accept
 from exchange.router.loop import Router
 from exchange.schema import wire
-from tests import router_rig
-from tests.clients import librdkafka
-from tests.fault import plain
-from tests.fault.place import Place
-from tests.fault.plain import Read
+from tests.rigs import plain, routing
+from tests.rigs.clients import librdkafka
+from tests.rigs.place import Place
+from tests.rigs.plain import Read
 
 PARTITIONS = 2
 
@@ -56,12 +55,12 @@ class Office:
     def grant(self, name: str, **changes: Any) -> Grant:
         """A grant of the subject to the department `name`, always in force unless said otherwise."""
         days = {"from": "2020-01-01", "until": "2099-12-31"}
-        return router_rig.grant(name, **({"subject": self.subject} | days | changes))
+        return routing.grant(name, **({"subject": self.subject} | days | changes))
 
     def adopt(self, *grants: Grant) -> Epoch:
         """Make the topics and publish the next epoch with these grants."""
         number = 1 + sum(1 for _ in read_all(self.cluster, names.CONTRACT_TOPIC))
-        self.epoch = router_rig.epoch(*grants, number=number, owner=self.owner)
+        self.epoch = routing.epoch(*grants, number=number, owner=self.owner)
         with Admin(self.cluster) as admin:
             there = admin.topics()
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
@@ -89,13 +88,13 @@ class Office:
         instance: str = "1",
         *,
         clock: Callable[[], float] = time.time,
-        pseudonym_key: bytes = router_rig.PSEUDONYM_KEY,
+        pseudonym_key: bytes = routing.PSEUDONYM_KEY,
     ) -> Iterator[Router]:
         """A router at work until the block ends, when it leaves its group."""
         router = Router(
             self.routers,
             f"{self.owner}.{instance}",
-            router_rig.KEY,
+            routing.KEY,
             pseudonym_key=pseudonym_key,
             clock=clock,
         )

@@ -15,7 +15,7 @@ from exchange.ledger.entry import SCHEMA_FILE
 from exchange.plan.apply import apply, read_actual
 from exchange.plan.plan import make_plan
 from exchange.schema import avro
-from tests.clients import environment
+from tests.rigs.clients import environment
 
 INCOME: dict[str, Any] = {
     "type": "record",

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from exchange.bus import Cluster
-from tests.clients import environment, librdkafka
+from tests.rigs.clients import environment, librdkafka
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,6 @@
 """A router that kills itself at a chosen moment of its second transaction, and ones without a guard.
 
-    python -m tests.fault.fragile_router MOMENT --instance NAME
+    python -m tests.rigs.fragile_router MOMENT --instance NAME
 
 `entries`, `deliveries` and `offsets` are moments of the real router: after the ledger's, after the
 deliveries' acknowledgement, after the offsets are sent. `offsets-first` and `offsets-last` are of

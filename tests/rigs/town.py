@@ -14,7 +14,7 @@ from stdnum.cn import uscc
 
 from exchange import credentials, names
 from exchange.bus import Cluster
-from tests.fault.place import Place
+from tests.rigs.place import Place
 
 OWNER = "registry"
 READERS = ("tax", "civil", "credit")

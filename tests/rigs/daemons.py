@@ -9,8 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from tests.fault.place import Place
-from tests.fault.plain import wait_until
+from tests.rigs.place import Place
+from tests.rigs.plain import wait_until
 
 STOP_S = 30.0
 STAGGER_S = 2.0

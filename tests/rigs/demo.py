@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exchange.bus import Cluster
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

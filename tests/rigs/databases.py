@@ -23,7 +23,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from exchange.settings import Settings
-from tests.kafka_fixtures import free_port
+from tests.rigs.brokers import free_port
 
 _DRIVER = "postgresql+psycopg"
 _BUNDLE = "io.zonky.test.postgres:embedded-postgres-binaries-{system}:16.6.0"

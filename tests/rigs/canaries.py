@@ -13,7 +13,7 @@ from pathlib import Path
 from exchange import credentials
 from exchange.demo.city.persons import SURNAMES
 
-CONTRACT = Path(__file__).parents[1] / "topics.yaml"
+CONTRACT = Path(__file__).parents[2] / "topics.yaml"
 _WORD = re.compile(rb"[0-9A-Za-z]{10,}")
 _NUMBER = re.compile(rb"(?=([0-9A-Z]{18}))")
 """Also in the midst of a longer word: in a database one value follows the other without a gap."""
