@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event
@@ -11,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from exchange import private
 from exchange.errors import ConfigError
+from exchange.waiting import patiently
 
 LOCK_S = 30  # how long a writer waits for another one
 
@@ -39,7 +39,7 @@ def engine_of(url: str, setting: str, *pragmas: str) -> Engine:
 
     def tune(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA busy_timeout = {LOCK_S * 1000}")
-        _write_ahead(connection)
+        write_ahead(connection, LOCK_S)
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
@@ -48,14 +48,10 @@ def engine_of(url: str, setting: str, *pragmas: str) -> Engine:
     return engine
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def write_ahead(connection: sqlite3.Connection, wait_s: float) -> None:
     """Switch to a write-ahead log. While others open the database, SQLite refuses this at once instead of waiting."""
-    deadline = time.monotonic() + LOCK_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-        time.sleep(0.01)
+
+    def passes(error: Exception) -> bool:
+        return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+    patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), passes, wait_s, 0.01)

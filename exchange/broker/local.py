@@ -25,6 +25,7 @@ from exchange.credentials import Security
 from exchange.errors import ConfigError
 from exchange.process import ProcessFile
 from exchange.settings import Settings
+from exchange.waiting import until
 
 HEAP = "512m"
 _HOST = "127.0.0.1"
@@ -202,10 +203,8 @@ class LocalBroker:
 
     def _comes(self, seen: Callable[[], bool], wait_s: float) -> bool:
         """Wait until `seen()` holds; False if the process ends or `wait_s` pass before that."""
-        deadline = time.monotonic() + wait_s
-        while not (found := seen()) and self._process.running() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return found
+        until(lambda: seen() or not self._process.running(), wait_s, 0.02)
+        return seen()
 
     def _require_secure_data(self) -> None:
         admin = credentials.file_of(self._home, names.ADMIN_PRINCIPAL)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import NoError, RetriableError
@@ -20,13 +19,12 @@ from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
 from exchange.errors import ConfigError
 from exchange.names import Partition
+from exchange.waiting import ANSWER, patiently, until
 
-ANSWER = TypeVar("ANSWER")
 _DESCRIBE_AT_ONCE = 200
 _CREATE_AT_ONCE = 50
 _READY_MS = 60_000
 _BOOTSTRAP_MS = 10_000
-_POLL_S = 0.05
 
 
 class TopicRefusedError(ConfigError):
@@ -99,13 +97,10 @@ class Admin:
 
     def delete(self, topics: Collection[str], *, timeout_s: float = 60.0) -> None:
         """Delete the topics with all their records, and wait until they are gone."""
-        deadline = time.monotonic() + timeout_s
         with translated("delete topics"):
             self._client.delete_topics(list(topics))
-            while left := set(topics).intersection(self._client.list_topics()):
-                if time.monotonic() > deadline:
-                    raise BusUnavailableError(f"{len(left)} deleted topics were still there after {timeout_s:.0f} s")
-                time.sleep(_POLL_S)
+            if not until(lambda: set(topics).isdisjoint(self._client.list_topics()), timeout_s):
+                raise BusUnavailableError(f"deleted topics were still there after {timeout_s:.0f} s")
 
     def access(self) -> frozenset[Rule] | None:
         """Every access rule of the cluster, including other people's; None if the cluster has no authorizer."""
@@ -140,11 +135,8 @@ class Admin:
 
     def _wait(self, done: Callable[[], bool], what: str, *, timeout_s: float = 30.0) -> None:
         """Wait until the broker has heard what its controller decided."""
-        deadline = time.monotonic() + timeout_s
-        while not done():
-            if time.monotonic() > deadline:
-                raise BusUnavailableError(f"{what} are not in force after {timeout_s:.0f} s", remedy="run it again")
-            time.sleep(_POLL_S)
+        if not until(done, timeout_s):
+            raise BusUnavailableError(f"{what} are not in force after {timeout_s:.0f} s", remedy="run it again")
 
     def clients(self, group: str, *, timeout_s: float = 30.0) -> set[str]:
         """The client ids of a group's members; empty if there is no such group.
@@ -214,14 +206,7 @@ class Admin:
 
 def _patiently(ask: Callable[[], ANSWER], timeout_s: float) -> ANSWER:
     """Ask until Kafka answers: it may be unable to for a moment."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return ask()
-        except RetriableError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_POLL_S)
+    return patiently(ask, lambda error: isinstance(error, RetriableError), timeout_s)
 
 
 def _have(rates: Mapping[str, ByteRates], wanted: Mapping[str, Mapping[str, int | None]]) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialDeletion, UserScramCredentialUpsertion
@@ -15,13 +15,13 @@ from exchange import credentials, names
 from exchange.bus.connection import BusForbiddenError, BusLoginError, BusUnavailableError, Cluster, translated
 from exchange.bus.probe import cluster_id
 from exchange.errors import ConfigError
+from exchange.waiting import until
 
 ITERATIONS = 4096
 """The fewest that Kafka accepts. More would protect passwords that people choose, but these are random."""
 
 _PASSWORD_BYTES = 32
 _IN_FORCE_S = 15.0
-_POLL_S = 0.05
 
 
 class InsecureClusterError(ConfigError):
@@ -60,12 +60,9 @@ def issue(cluster: Cluster, files: Mapping[str, Path]) -> None:
         changes.append(UserScramCredentialUpsertion(principal, security.mechanism, security.password, ITERATIONS))
     with _client(cluster, "set passwords") as client:
         _alter(client, changes)
-    deadline = time.monotonic() + _IN_FORCE_S
     for path in files.values():
-        while not take_up(cluster, path):
-            if time.monotonic() > deadline:
-                raise BusUnavailableError("a new password does not work yet", remedy="run it again")
-            time.sleep(_POLL_S)
+        if not until(partial(take_up, cluster, path), _IN_FORCE_S):
+            raise BusUnavailableError("a new password does not work yet", remedy="run it again")
 
 
 def remove(cluster: Cluster, principal: str) -> bool:
@@ -77,11 +74,8 @@ def remove(cluster: Cluster, principal: str) -> bool:
         if not (mechanisms := _mechanisms(client, principal)):
             return False
         _alter(client, [UserScramCredentialDeletion(principal, mechanism) for mechanism in mechanisms])
-        deadline = time.monotonic() + _IN_FORCE_S
-        while _mechanisms(client, principal):
-            if time.monotonic() > deadline:
-                raise BusUnavailableError(f"{principal} can still log in", remedy="run it again")
-            time.sleep(_POLL_S)
+        if not until(lambda: not _mechanisms(client, principal), _IN_FORCE_S):
+            raise BusUnavailableError(f"{principal} can still log in", remedy="run it again")
     return True
 
 

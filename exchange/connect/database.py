@@ -22,6 +22,7 @@ from exchange.connect import postgres
 from exchange.connect.config import Database
 from exchange.connect.diagnosis import Diagnosis, diagnose
 from exchange.errors import ConfigError, TransientError
+from exchange.sql import write_ahead
 
 _waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
 
@@ -138,7 +139,7 @@ def _sqlite_reader(connection: Any, _record: object) -> None:
 
 
 def _sqlite_writer(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
+    write_ahead(connection, postgres.LOCK_S)
     # A power cut may undo the last commits, rows and offsets alike: these records are then read again.
     connection.execute("PRAGMA synchronous=NORMAL")
 

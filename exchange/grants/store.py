@@ -96,7 +96,7 @@ class GrantStore:
 
     def _make(self) -> None:
         """Create the tables. If another process creates one at the same moment, the next attempt finds it."""
-        for _ in tables.metadata.tables:
+        for _ in range(len(tables.metadata.tables) + 1):  # each table, and the head's row
             with suppress(DBAPIError):
                 self._create()
                 return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from importlib.resources import files as package_files
 from pathlib import Path
 
+from exchange import private
 from exchange.errors import ConfigError
 from exchange.monitoring.dashboards import DASHBOARDS
 from exchange.monitoring.grafana import RUNBOOKS, as_json
@@ -80,12 +80,7 @@ def _write(wanted: dict[Path, bytes]) -> Iterator[Path]:
     """Write each file atomically: Grafana and Prometheus may be reading the folder."""
     for path, data in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        private.write(path, data, 0o666)
         yield path
 
 

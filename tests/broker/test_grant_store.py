@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, insert, select, update
 
+from exchange.connect.config import Database
+from exchange.connect.database import Paths, engine
 from exchange.errors import ExchangeError
 from exchange.grants import tables
 from exchange.grants.history import Event, HistoryError
@@ -174,6 +177,18 @@ def test_an_empty_file_takes_its_write_ahead_log_from_many_at_once(tmp_path: Pat
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(opens, sorted([*range(60)] * 16)))
+
+
+def test_a_sink_waits_for_its_write_ahead_log_while_another_writes(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "sink.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # under which SQLite refuses the change at once
+    end = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    end.start()
+    made = engine(Database(url="sqlite:///sink.db"), Paths(tmp_path, tmp_path), writes=True)
+    with made.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    end.join()
+    other.close()
 
 
 @pytest.mark.parametrize(

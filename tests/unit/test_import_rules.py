@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "exchange"
 
-_BASE = {"errors", "gap", "names", "printable", "private", "settings"}
+_BASE = {"errors", "gap", "names", "printable", "private", "settings", "waiting"}
 _WORDS = {"errors", "gap", "names", "printable", "settings"}
 _MODELS = _BASE | {"contract", "document", "schema"}
 _BUS = _MODELS | {"bus", "epochs"}
@@ -29,7 +29,8 @@ ROOMS = {
     "printable": set(),
     "private": set(),
     "process": set(),
-    "sql": {"errors", "private"},
+    "waiting": set(),
+    "sql": {"errors", "private", "waiting"},
     "logs": {"errors", "printable"},
     "keys": {"errors", "settings", "private"},
     "credentials": {"errors", "settings", "document", "names", "private"},
@@ -38,7 +39,7 @@ ROOMS = {
     "contract": {"errors", "gap", "names", "document", "private", "schema"},
     "policy": {"errors", "contract", "schema"},
     "records": {"errors", "contract", "schema"},
-    "bus": {"errors", "gap", "names", "settings", "credentials", "records"},
+    "bus": {"errors", "gap", "names", "settings", "credentials", "records", "waiting"},
     "epochs": {"errors", "names", "bus", "contract"},
     "plan": _BUS | {"credentials", "ledger"},
     "ledger": _BUS | {"metrics", "records", "sql"},
@@ -46,9 +47,9 @@ ROOMS = {
     "grants": {"errors", "settings", "printable", "sql", "document", "contract", "metrics"},
     "router": _BUS | {"metrics", "records", "policy", "ledger", "plan"},
     "replay": _BUS | {"records", "policy", "ledger", "router"},
-    "connect": _BUS | {"metrics", "records"},
-    "broker": {"errors", "names", "private", "process", "settings", "credentials", "bus"},
-    "monitoring": {"errors"},
+    "connect": _BUS | {"metrics", "records", "sql"},
+    "broker": {"errors", "names", "private", "process", "settings", "credentials", "bus", "waiting"},
+    "monitoring": {"errors", "private"},
     # No library of Kafka's or of databases (HOMES), no schema, record or policy: it asks, and prints the answers.
     "cli": _WORDS
     | {"audit", "broker", "bus", "connect", "contract", "document", "epochs", "grants", "keys", "ledger"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sqlalchemy.engine import Engine
 
 from exchange import private
 from exchange.connect.config import Csv, SourceConfig
-from exchange.connect.database import Paths, engine, translated, url
+from exchange.connect.database import Paths, engine, translated
 from exchange.connect.load import load
 from exchange.contract.model import Subject
 from exchange.errors import ConfigError
@@ -62,11 +63,7 @@ class Office:
         if config.database is None:
             raise OfficeError(f"{folder / department}: no database", remedy="name one in connector.yaml")
         self.config = config
-        target = url(config.database, paths)
-        if target.get_backend_name() == "sqlite" and target.database:
-            private.folder(Path(target.database).parent)
-            Path(target.database).touch()
-        self.engine: Engine = engine(config.database, paths)
+        self.engine: Engine = engine(config.database, paths, writes=True)
         sources = {source.subject: source for source in config.sources}
         self.desks = {
             subject.id: _desk(subject, schema, sources[subject.id], paths)
@@ -76,7 +73,7 @@ class Office:
 
     @property
     def sqlite(self) -> bool:
-        """Whether the database is SQLite, which needs a write-ahead log to be read and written at the same time."""
+        """Whether the database is SQLite."""
         return self.engine.dialect.name == "sqlite"
 
     def rows(self, desk: SubjectRows) -> int | None:
@@ -93,9 +90,6 @@ class Office:
                 connection.execute(sa.schema.CreateSchema(desk.table.schema, if_not_exists=True))
             desk.table.drop(connection, checkfirst=True)
             connection.execute(sa.schema.CreateTable(desk.table))
-        if self.sqlite:
-            with self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         if desk.drop:
             shutil.rmtree(desk.drop, ignore_errors=True)
             desk.drop.mkdir(parents=True)
@@ -131,14 +125,13 @@ class Office:
         started = columns["id"][0]
         for first in range(0, len(rows), FILE_ROWS):
             path = desk.drop / f"{desk.subject}-{started + first:09d}.csv"
-            partial = path.with_suffix(".part")
-            with partial.open("w", encoding=desk.csv.encoding, newline="") as file:
-                writer = csv.writer(file, delimiter=desk.csv.delimiter)
-                writer.writerow(names)
-                writer.writerows(rows[first : first + FILE_ROWS])
-                if first == 0 and started == 1:
-                    file.writelines(f"{line}\r\n" for line in broken)
-            partial.rename(path)
+            text = io.StringIO()
+            writer = csv.writer(text, delimiter=desk.csv.delimiter)
+            writer.writerow(names)
+            writer.writerows(rows[first : first + FILE_ROWS])
+            if first == 0 and started == 1:
+                text.writelines(f"{line}\r\n" for line in broken)
+            private.write(path, text.getvalue().encode(desk.csv.encoding), 0o666)
 
 
 def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) -> SubjectRows:
