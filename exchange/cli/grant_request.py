@@ -13,8 +13,8 @@ from exchange.cli.grant_desk import complete_grant, complete_request, with_desk
 from exchange.cli.options import output_option, show_json
 from exchange.contract.model import Grant
 from exchange.grants import decide
+from exchange.grants.bulk import merged, parse_value, purpose_of, read_drafts
 from exchange.grants.desk import Desk
-from exchange.grants.draft import merged, parse_value, purpose_of, read_drafts
 from exchange.grants.life import ANSWER_DAYS, REVIEW_DAYS, Request, plain
 from exchange.grants.propose import Draft, RequestMistakesError, renewal
 

@@ -32,26 +32,26 @@ def import_(patterns: Sequence[str], force: bool, output: str) -> None:
     grants; FILL-IN marks what only people know. Nothing is changed on the cluster.
     """
     settings = Settings()
-    draft, files = import_contract(settings, patterns, force=force)
+    starter, files = import_contract(settings, patterns, force=force)
     problems = examine(settings.contract, today()).problems
     if output == "json":
         facts = {
             "files": files,
-            "subjects": draft.subjects,
-            "unmapped": draft.unmapped,
-            "notes": draft.notes,
-            "blanks": draft.blanks,
+            "subjects": starter.subjects,
+            "unmapped": starter.unmapped,
+            "notes": starter.notes,
+            "blanks": starter.blanks,
             "problems": problems,
         }
         show_json(facts)
         return
-    for topic, reason in draft.unmapped.items():
+    for topic, reason in starter.unmapped.items():
         say(f"left out: topic {topic} {reason}")
-    for note in draft.notes:
+    for note in starter.notes:
         say(f"note: {note}", "yellow")
-    for line, key in draft.blanks.items():
+    for line, key in starter.blanks.items():
         click.echo(f"{settings.contract}:{line}: to be filled in: {key}")
     click.echo(
-        f"{settings.contract} is written. Subjects: {len(draft.subjects)}; mistakes that are left: {len(problems)}"
+        f"{settings.contract} is written. Subjects: {len(starter.subjects)}; mistakes that are left: {len(problems)}"
     )
     click.echo("Fill in its blanks, then run `exchange validate`.")

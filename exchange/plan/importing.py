@@ -9,7 +9,7 @@ from exchange import private
 from exchange.errors import ConfigError
 from exchange.plan.apply import read_actual
 from exchange.plan.find import administrators
-from exchange.plan.starter import DEFAULT_PATTERN, Starter, make_draft
+from exchange.plan.starter import DEFAULT_PATTERN, Starter, make_starter
 from exchange.settings import Settings
 
 
@@ -33,14 +33,14 @@ def import_contract(settings: Settings, patterns: Sequence[str], *, force: bool)
     NothingToImportError if no topic matches a pattern; WouldOverwriteError if a file is there already, unless `force`.
     """
     actual = read_actual(administrators(settings))
-    draft = make_draft(actual.topics, actual.registry, patterns)
-    if not draft.subjects:
+    starter = make_starter(actual.topics, actual.registry, patterns)
+    if not starter.subjects:
         remedy = f"say how they are named with --pattern, as '{DEFAULT_PATTERN}'"
         raise NothingToImportError(f"none of {len(actual.topics)} topics matches a pattern", remedy=remedy)
     folder = settings.contract.parent
-    files = {folder / name: text for name, text in draft.schemas.items()} | {settings.contract: draft.contract}
+    files = {folder / name: text for name, text in starter.schemas.items()} | {settings.contract: starter.contract}
     _write(files, force=force)
-    return draft, list(files)
+    return starter, list(files)
 
 
 def _write(files: Mapping[Path, str], *, force: bool) -> None:

@@ -70,7 +70,7 @@ class _Found(NamedTuple):
     schema: Schema | None
 
 
-def make_draft(
+def make_starter(
     topics: Mapping[str, Topic], registry: Registry, patterns: Sequence[str] = (DEFAULT_PATTERN,)
 ) -> Starter:
     """Make a subject of every topic that matches a pattern such as `{department}_{subject}`; the first match counts.
@@ -79,7 +79,7 @@ def make_draft(
     Raises PatternError if a pattern lacks one of the two parts.
     """
     compiled = [_compiled(pattern) for pattern in patterns]
-    draft = Starter()
+    starter = Starter()
     found: dict[str, _Found] = {}
     for topic, kept in sorted(topics.items()):
         if _is_own(topic):
@@ -91,16 +91,16 @@ def make_draft(
                 raise ValueError(f"{found[subject_id].topic} is already subject {subject_id}")
             TopicSettings(partitions=kept.partitions, replication=kept.replication)
         except ValidationError:
-            draft.unmapped[topic] = f"has {kept.partitions} partitions and {kept.replication} replicas: too many"
+            starter.unmapped[topic] = f"has {kept.partitions} partitions and {kept.replication} replicas: too many"
         except ValueError as error:
-            draft.unmapped[topic] = str(error)
+            starter.unmapped[topic] = str(error)
         else:
-            found[subject_id] = _Found(department, name, topic, kept, _schema(topic, registry, draft))
-    draft.subjects = sorted(found)
-    draft.schemas = {_file(f): _pretty(f.schema) for f in found.values() if f.schema}
-    draft.notes += (note for each in found.values() for note in _notes(each))
-    draft.contract = "\n".join(_contract(list(found.values()))) + "\n"
-    return draft
+            found[subject_id] = _Found(department, name, topic, kept, _schema(topic, registry, starter))
+    starter.subjects = sorted(found)
+    starter.schemas = {_file(f): _pretty(f.schema) for f in found.values() if f.schema}
+    starter.notes += (note for each in found.values() for note in _notes(each))
+    starter.contract = "\n".join(_contract(list(found.values()))) + "\n"
+    return starter
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -131,17 +131,17 @@ def _place(topic: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str]:
     return department, name
 
 
-def _schema(topic: str, registry: Registry, draft: Starter) -> Schema | None:
+def _schema(topic: str, registry: Registry, starter: Starter) -> Schema | None:
     versions = registry.versions(names.value_subject(topic))
     if not versions:
-        draft.notes.append(f"{topic}: no schema is registered for its values: write one")
+        starter.notes.append(f"{topic}: no schema is registered for its values: write one")
         return None
     try:
         return registry.schema(versions[-1].id)
     except SchemaError as error:
         # This text was chosen by whoever may write to `_schemas`.
         reason = printable(error.message[:200], "")
-        draft.notes.append(f"{topic}: its registered schema cannot be used here: {reason}")
+        starter.notes.append(f"{topic}: its registered schema cannot be used here: {reason}")
         return None
 
 

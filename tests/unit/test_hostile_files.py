@@ -14,7 +14,7 @@ from exchange.contract.load import examine
 from exchange.credentials import CredentialsError, file_of
 from exchange.document.problem import ContractError
 from exchange.errors import ConfigError
-from exchange.grants.draft import parse_value, read_drafts
+from exchange.grants.bulk import parse_value, read_drafts
 from exchange.plan import saved
 from exchange.printable import is_hidden
 from tests.rigs.contracts import CONTRACT, TODAY, write
