@@ -1,13 +1,18 @@
-"""The ledger's store on both databases, for every test of it."""
+"""The ledger's store on both databases, for every test of it; a cluster without topics, and commands on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from exchange.bus import Cluster
+from exchange.bus.admin import Admin
 from exchange.ledger.store import LedgerStore
+from tests.rigs.clients import environment
+from tests.rigs.contracts import CONTRACT, write
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -22,3 +27,19 @@ def store(url: str) -> Iterator[LedgerStore]:
     made = LedgerStore(url)
     yield made
     made.close()
+
+
+@pytest.fixture
+def empty(fresh_cluster: Cluster) -> Cluster:
+    """A cluster without topics."""
+    with Admin(fresh_cluster) as admin:
+        admin.delete(admin.topics())
+    return fresh_cluster
+
+
+@pytest.fixture
+def command(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.setenv("EXCHANGE_CONTRACT", str(write(tmp_path, CONTRACT.replace("2026-12-31", "2099-12-31"))))
+    for name, value in environment(empty, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    return lambda command, *options: CliRunner().invoke(command, options)

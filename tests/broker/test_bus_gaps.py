@@ -123,6 +123,8 @@ def test_deletion_ahead_of_a_reader_at_work_is_seen(cluster: Cluster, topic: str
     with Consumer(cluster, assignment={(topic, 0): 0, (topic, 1): 0}) as consumer:
         assert seen(consumer, 2) == list("ab")
         consumer.pause([(topic, 0)])  # a reader that is slow
+        fill(cluster, topic, "x", partition=1)
+        assert seen(consumer, 1) == ["x"]  # with what was asked for before the pause
         fill(cluster, topic, *"cdefg")
         delete_before(cluster, topic, 6)
         fill(cluster, topic, "y", partition=1)

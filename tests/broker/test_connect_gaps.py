@@ -19,7 +19,7 @@ from exchange.connect import load, runner, worker
 from exchange.gap import GapError
 from exchange.names import inbox_topic
 from tests.broker.test_bus_gaps import delete_before
-from tests.broker.test_connect_sink import connect, deliver, income
+from tests.rigs.deliveries import connect, deliver, income
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 

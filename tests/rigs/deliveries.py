@@ -1,0 +1,96 @@
+"""Records in an inbox as routers bring them, and what a sink makes of them."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from exchange.bus.produce import Producer
+from exchange.connect import load, runner
+from exchange.epochs import epoch_in_force
+from exchange.names import inbox_topic
+from exchange.records.build import Values, encode_headers, join, pack
+from exchange.schema import avro, wire
+from tests.rigs.project import Project
+
+
+def connect(project: Project, url: str, key: list[str]) -> None:
+    project.connector(project.reader, database=url, sinks=[{"subject": project.subject, "table": "income", "key": key}])
+
+
+def deliver(
+    project: Project,
+    records: dict[int, list[tuple[bytes | None, dict[str, Any] | None]]],
+    *,
+    fails: bool = False,
+    view: bool = False,
+) -> None:
+    """What a router does: (key, record) into the partitions of the inbox, in one transaction; of the grant's `view`."""
+    epoch = epoch_in_force(project.cluster)
+    schema_id = epoch.views["g-income"] if view else epoch.writers[project.subject][-1]
+    schema = avro.parse(epoch.schemas[schema_id])
+    topic = inbox_topic(project.reader, project.subject)
+    with (
+        Producer(project.cluster, f"{project.reader}.test.router", timeout_s=2 if fails else 15) as producer,
+        producer.transaction() as transaction,
+    ):
+        for partition, pairs in records.items():
+            keys = [key for key, _ in pairs]
+            values = [None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, r in pairs]
+            transaction.send(topic, partition, pack(keys, values, [0] * len(keys)))
+        if fails:
+            transaction.flush()
+            raise InterruptedError
+
+
+def arrive(project: Project, *given: tuple[int, tuple[bytes, dict[str, Any] | None]], replay: str = "") -> None:
+    """Records of partition 0, each with its time: of the live flow, or as a replay brings them."""
+    epoch = epoch_in_force(project.cluster)
+    schema_id = epoch.writers[project.subject][-1]
+    schema = avro.parse(epoch.schemas[schema_id])
+    values = [None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, (_, r) in given]
+    batches = join(
+        Values.of([key for _, (key, _) in given]),
+        Values.of(values),
+        np.array([time for time, _ in given]),
+        np.arange(len(given)),
+        headers=encode_headers({"exchange-replay": replay.encode()} if replay else {}),
+    )
+    with (
+        Producer(project.cluster, f"{project.reader}.test.router") as producer,
+        producer.transaction() as transaction,
+    ):
+        transaction.send(inbox_topic(project.reader, project.subject), 0, batches)
+
+
+def income(serial: int, **changes: Any) -> tuple[bytes, dict[str, Any]]:
+    resident = f"44010619900101{serial % 50:04d}"
+    record = {
+        "resident_id": resident,
+        "employer": None,
+        "year": 2024,
+        "amount": Decimal("1234567890.10"),
+        "paid_on": date(2025, 2, 28),
+        "recorded_at": datetime(2025, 3, 1, 0, 0, 3, 120_000, tzinfo=UTC),
+        "serial": serial,
+    }
+    return resident.encode(), record | changes
+
+
+def drain(project: Project) -> None:
+    connector = load.load(project.folder / "connectors", project.reader)
+    stop = threading.Event()
+    runner.start(project.cluster, connector, project.home, stop, until_idle=True).wait(until_idle=True)
+
+
+def rows(url: str, columns: str = "*", table: str = "income") -> list[Any]:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        found = list(connection.execute(sa.text(f"SELECT {columns} FROM {table} ORDER BY serial")).all())
+    engine.dispose()
+    return found
