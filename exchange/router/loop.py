@@ -48,7 +48,7 @@ class Limits:
     """How much one transaction takes on: it ends at `max_bytes`, or `max_wait_s` after its first batch."""
 
     max_bytes: int = 8 << 20
-    max_wait_s: float = 0.05
+    max_wait_s: float = 0.02
     timeout_s: float = 15.0
 
 
