@@ -45,7 +45,7 @@ REVOKE_S = 5.0  # within the session timeout: what is not written by then is ref
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one transaction takes on: it ends at `max_bytes`, or `max_wait_s` after its first batch."""
+    """How much one transaction takes on: it ends at `max_bytes`, or at most `max_wait_s` after its first batch."""
 
     max_bytes: int = 8 << 20
     max_wait_s: float = 0.02
