@@ -13,6 +13,8 @@ ROUTER_PRINCIPAL = "exchange.router"
 LEDGER_PRINCIPAL = "exchange.ledger"
 """The login for following, auditing and verifying: it reads records and the ledger, and writes nothing."""
 REPLAY_HEADER = "exchange-replay"
+ROW_HEADER = "exchange-row"
+"""Names the row of a record: with a null value, the row that is gone."""
 REPLAY_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 
 Partition = tuple[str, int]
@@ -56,6 +58,15 @@ def inbox_topic(reader: str, subject_id: str) -> str:
     'inbox.civil-affairs.tax.income'
     """
     return f"inbox.{reader}.{subject_id}"
+
+
+def holdings_topic(subject_id: str) -> str:
+    """The topic in which routers keep which readers hold which rows of a subject.
+
+    >>> holdings_topic("tax.income")
+    'holdings.tax.income'
+    """
+    return f"holdings.{subject_id}"
 
 
 def cursor_topic(department: str) -> str:

@@ -9,6 +9,7 @@ from datetime import date
 from stdnum.cn import uscc
 from stdnum.exceptions import ValidationError
 
+from exchange.contract import key
 from exchange.contract.conditions import faults
 from exchange.contract.masks import faults as mask_faults
 from exchange.contract.model import Contract, Department, Grant, Subject
@@ -136,12 +137,22 @@ class Check:
         for name, how in (subject.rounded or {}).items():
             if self._field((*path, "rounded", name), name, schema) and (wrong := fault(schema.fields[name], how)):
                 self._add((*path, "rounded", name), wrong, "correct it, or take it out")
-        key = subject.entity.field if subject.entity else None
-        if key is not None and self._field((*path, "entity", "field"), key, schema):
-            field = schema.fields[key]
+        entity = subject.entity.field if subject.entity else None
+        if entity is not None and self._field((*path, "entity", "field"), entity, schema):
+            field = schema.fields[entity]
             if field.solid.kind != "string" or field.nullable:
-                message = f"entity field '{key}' is not a string, or can be null: it is the records' key"
+                message = f"entity field '{entity}' is not a string, or can be null: it is the records' key"
                 self._add((*path, "entity", "field"), message, "make it a plain string in the schema")
+        self._key((*path, "key"), subject.key or (), entity, schema)
+
+    def _key(self, path: Path, fields: tuple[str, ...], entity: str | None, schema: Schema) -> None:
+        self._once([((*path, i), name) for i, name in enumerate(fields)], "field")
+        for i, name in enumerate(fields):
+            if self._field((*path, i), name, schema) and (wrong := key.fault(schema.fields[name])):
+                self._add((*path, i), wrong, "name fields that are never null: texts, whole numbers, days, times")
+        if fields and entity is not None and entity not in fields:
+            message = f"the key lacks the entity's field '{entity}': records of different entities have no order"
+            self._add(path, message, f"add {entity}: a row that goes to another entity is deleted, and a new one comes")
 
     def _field(self, path: Path, name: str, schema: Schema) -> bool:
         known = name in schema.fields
@@ -186,6 +197,15 @@ class Check:
         if schema:
             self._where((*path, "where"), grant.where or {}, schema)
             self._masks((*path, "masks"), grant.masks or {}, grant.fields, schema)
+            self._hidden(path, grant, schema)
+
+    def _hidden(self, path: Path, grant: Grant, schema: Schema) -> None:
+        """Say what it means that the reader cannot tell rows apart by the subject's key."""
+        subject = self._by_id.get(grant.subject or "")
+        if subject is None or not grant.fields or not (lacking := key.hidden(subject, grant, list(schema.fields))):
+            return
+        message = f"does not give {', '.join(lacking)} of the key in clear: each row comes with a handle instead"
+        self._add(path, message, "the reader's sink tells rows apart by it, in column _row", "note")
 
     def _where(self, path: Path, where: Where, schema: Schema) -> None:
         for name, part in where.items():

@@ -74,6 +74,11 @@ class Subject(Model):
     # Not `schema`: pydantic's own attribute has that name.
     schema_file: str = Field(alias="schema", description="Avro schema file, relative to the contract file.")
     entity: Entity
+    key: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda key: not key,
+        description="Fields that tell its rows apart, the entity's among them; absent: its records are events.",
+    )
     share: Literal["open", "conditional", "closed"]
     sensitive: tuple[str, ...] = ()
     rounded: Mapping[str, Rounding] = Field(

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from exchange.errors import ConfigError
 
 Path = tuple[str | int, ...]
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, order=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
-from exchange.ledger.entry import SCHEMA_FILE, TAG_BYTES, Entry, Outcome, Quarantined, Span, Withheld
+from exchange.ledger.entry import SCHEMA_FILE, TAG_BYTES, Entry, Outcome, Quarantined, Span, Withdrawn, Withheld
 from exchange.schema import avro
 
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,6 +70,12 @@ def encode(entry: Entry) -> bytes:
                 "topic_id": entry.gap.topic_id,
                 "accepted": entry.gap_accepted,
             },
+            "row_tags": entry.row_tags,
+            "withdrawn": [
+                {"outcome": i, "reason": w.reason, "count": w.count, "bitmap": w.bitmap, "records": w.records}
+                for i, outcome in enumerate(entry.outcomes)
+                for w in outcome.withdrawn
+            ],
         },
     )
 
@@ -79,6 +85,12 @@ def decode(body: bytes | memoryview) -> Entry:
     raw = _record(body)
     gap = dict(raw.get("gap") or {})
     accepted = gap.pop("accepted", False)
+    withdrawn: list[list[Withdrawn]] = [[] for _ in raw["outcomes"]]
+    for each in raw.get("withdrawn", ()):
+        outcome = each.pop("outcome")
+        if not 0 <= outcome < len(withdrawn):
+            raise EntryError("a ledger entry tells of withdrawals for an outcome that it does not have")
+        withdrawn[outcome].append(Withdrawn(**each))
     return Entry(
         epoch=raw["epoch"],
         router=raw["router"],
@@ -96,13 +108,15 @@ def decode(body: bytes | memoryview) -> Entry:
                 size_bytes=outcome["bytes"],
                 digest=outcome["digest"],
                 withheld=tuple(Withheld(**withheld) for withheld in outcome["withheld"]),
+                withdrawn=tuple(gone),
             )
-            for outcome in raw["outcomes"]
+            for outcome, gone in zip(raw["outcomes"], withdrawn, strict=True)
         ),
         quarantined=tuple(Quarantined(**quarantined) for quarantined in raw["quarantined"]),
         replay=raw.get("replay"),
         gap=Gap(topic=raw["topic"], partition=raw["partition"], **gap) if gap else None,
         gap_accepted=accepted,
+        row_tags=raw.get("row_tags", b""),
     )
 
 
@@ -123,7 +137,7 @@ def _milliseconds(time: datetime) -> int:
 def validate_entry(entry: Entry) -> None:
     """Raise `EntryError` unless every record of the entry has exactly one outcome for each view.
 
-    Runs ascend and sum to the count; there is one tag per record; delivered, withheld and
+    Runs ascend and sum to the count; there is one tag per record; delivered, withheld, withdrawn and
     quarantined sum to the count; bitmaps are as long as the entry, hold as many bits as they
     count, and overlap neither each other nor the quarantined records. A replay speaks of one grant.
     An entry of a gap covers no records.
@@ -133,6 +147,7 @@ def validate_entry(entry: Entry) -> None:
     ascending = all(a.first + a.count <= b.first for a, b in zip(entry.runs, entry.runs[1:], strict=False))
     _check(ascending, entry, "runs overlap or are out of order")
     _check(len(entry.tags) == TAG_BYTES * entry.count, entry, "tags do not match the count")
+    _check(len(entry.row_tags) in (0, len(entry.tags)), entry, "row tags do not match the count")
     quarantined = 0
     for bad in entry.quarantined:
         _check(0 <= bad.index < entry.count and not quarantined >> bad.index & 1, entry, "a quarantined index is wrong")
@@ -143,26 +158,26 @@ def validate_entry(entry: Entry) -> None:
     _check(entry.replay is None or len(grants) == 1, entry, "a replay is not of one grant")
     _check(entry.gap is None or not (entry.count or grants), entry, "an entry of a gap covers records")
     for outcome in entry.outcomes:
-        reasons = [withheld.reason for withheld in outcome.withheld]
-        _check(len(reasons) == len(set(reasons)), entry, "a reason for withholding is given twice")
+        for reasons in ([w.reason for w in outcome.withheld], [w.reason for w in outcome.withdrawn]):
+            _check(len(reasons) == len(set(reasons)), entry, "a reason is given twice")
         _validate_outcome(entry, outcome, quarantined)
 
 
 def _validate_outcome(entry: Entry, outcome: Outcome, quarantined: int) -> None:
-    total = outcome.delivered + sum(withheld.count for withheld in outcome.withheld) + len(entry.quarantined)
-    _check(total == entry.count, entry, "delivered, withheld and quarantined do not sum to the count")
+    parts: tuple[Withheld | Withdrawn, ...] = (*outcome.withheld, *outcome.withdrawn)
+    total = outcome.delivered + sum(part.count for part in parts) + len(entry.quarantined)
+    _check(total == entry.count, entry, "delivered, withheld, withdrawn and quarantined do not sum to the count")
+    _check(not outcome.withdrawn or bool(entry.row_tags), entry, "rows are withdrawn, but not known")
     _check(outcome.delivered >= 0 and len(outcome.digest) == 32, entry, "an outcome is malformed")
     taken = quarantined
     everything = (1 << entry.count) - 1
-    for withheld in outcome.withheld:
-        if withheld.bitmap is None:
+    for part in parts:
+        if part.bitmap is None:
             bits = everything & ~quarantined
         else:
-            _check(len(withheld.bitmap) == (entry.count + 7) // 8, entry, "a bitmap is not as long as the entry")
-            bits = int.from_bytes(withheld.bitmap, "little")
-        _check(
-            bits & ~everything == 0 and bits.bit_count() == withheld.count, entry, "a bitmap does not hold its count"
-        )
+            _check(len(part.bitmap) == (entry.count + 7) // 8, entry, "a bitmap is not as long as the entry")
+            bits = int.from_bytes(part.bitmap, "little")
+        _check(bits & ~everything == 0 and bits.bit_count() == part.count, entry, "a bitmap does not hold its count")
         _check(bits & taken == 0, entry, "a record has two outcomes")
         taken |= bits
 

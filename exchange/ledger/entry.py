@@ -44,14 +44,28 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Records by which rows were withdrawn that the grants' readers held, for one reason; `bitmap` as for Withheld.
+
+    Readers got `records` for them: more than `count` if an entity was deleted whose rows they know by handles.
+    """
+
+    reason: str
+    count: int
+    bitmap: bytes | None
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the grants of one view got; `digest` is the Merkle root over the records as delivered."""
+    """What some grants of one view got; `digest` is the Merkle root over the records as delivered, and withdrawals."""
 
     grants: tuple[str, ...]
     delivered: int
     size_bytes: int
     digest: bytes
     withheld: tuple[Withheld, ...]
+    withdrawn: tuple[Withdrawn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,7 @@ class Entry:
     replay: str | None = None
     gap: Gap | None = None
     gap_accepted: bool = False
+    row_tags: bytes = b""
 
     @property
     def is_adoption(self) -> bool:
@@ -158,11 +173,12 @@ def delivered_mask(entry: Entry, outcome: Outcome) -> np.ndarray:
     import numpy as np  # imported here, because commands must start quickly and do not need it
 
     mask = np.ones(entry.count, bool)
-    for withheld in outcome.withheld:
-        if withheld.bitmap is None:
+    parts: tuple[Withheld | Withdrawn, ...] = (*outcome.withheld, *outcome.withdrawn)
+    for part in parts:
+        if part.bitmap is None:
             mask[:] = False
         else:
-            bits = np.frombuffer(withheld.bitmap, np.uint8)
+            bits = np.frombuffer(part.bitmap, np.uint8)
             mask &= np.unpackbits(bits, count=entry.count, bitorder="little") == 0
     mask[[quarantined.index for quarantined in entry.quarantined]] = False
     return mask

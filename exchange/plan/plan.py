@@ -10,10 +10,11 @@ from exchange import names
 from exchange.bus.client_quotas import ByteRates
 from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
+from exchange.contract import key
 from exchange.contract.epoch import same_content
 from exchange.contract.extent import Extent, extent
 from exchange.contract.load import Loaded
-from exchange.contract.model import Epoch, Grant
+from exchange.contract.model import Epoch, Grant, Subject
 from exchange.contract.touch import touched
 from exchange.plan.changes import (
     AddPartitions,
@@ -179,6 +180,8 @@ class _Schemas:
             self._plan.changes.append(SetCompatibility("", level, tuple(self._registry.set_compatibility(None, level))))
         ledger = self._register(names.value_subject(names.LEDGER_TOPIC), self._ledger)
         current = {s: self._writer(s, schema) for s, schema in self._loaded.schemas.items()}
+        for subject in self._loaded.contract.subjects:
+            self._key(subject)
         writers = {s: self._writer_ids(s, schema_id) for s, schema_id in current.items()}
         if self._plan.refusals:
             return
@@ -252,6 +255,22 @@ class _Schemas:
         """The ids of every version, the contract's last: it may be an older version to which the contract returned."""
         ids = self._registry.ids(names.value_subject(names.subject_topic(subject_id)))
         return (*(i for i in ids if i != current), current)
+
+    def _key(self, subject: Subject) -> None:
+        """Refuse a key by which rows that readers hold would no longer be found."""
+        last = self._actual.epoch
+        before = next((s.key for s in last.contract.subjects if s.id == subject.id), ()) if last else ()
+        message = ""
+        if before and before != subject.key:
+            message = f"the key was {', '.join(before)}: rows that readers hold would no longer be found by it"
+        for version in self._registry.versions(names.value_subject(names.subject_topic(subject.id))):
+            known, newest = self._registry.schema(version.id).fields, self._loaded.schemas[subject.id].fields
+            differ = [f for f in subject.key if f not in known or not key.is_same(known[f].type, newest[f].type)]
+            if differ:
+                message = f"version {version.version} of its schema has {', '.join(differ)} otherwise, or not at all"
+        if message:
+            remedy = "keep the key and its fields' types, or publish a new subject"
+            self._plan.refusals.append(RefusedChange("schemas", subject.id, message, remedy))
 
     def _extent(self, grant: Grant, writers: tuple[int, ...]) -> Extent:
         carried = (name for schema_id in writers for name in self._registry.schema(schema_id).fields)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from exchange.contract.model import Contract, Department, Epoch, Grant
+from exchange.contract.key import hidden
+from exchange.contract.model import Contract, Department, Epoch, Grant, Subject
 from exchange.contract.period import FOR_EVER, end_of, in_force, midnight
 from exchange.contract.terms import Mask, Where
 
@@ -21,6 +22,7 @@ class GrantedView:
     `schema_id` is the schema of projected values, None for whole records. `keeps_key`: a delivered record may carry the
     source record's key, because the entity's field is given in clear. `key_is_pseudonym`: that field is given as a
     pseudonym. `reader` is the reader and its rotation, whose pseudonyms these are; None for a view without any.
+    `handles_for`: the reader that knows rows by handles, because it does not get the subject's key in clear.
     """
 
     fields: tuple[str, ...] | None
@@ -30,6 +32,7 @@ class GrantedView:
     keeps_key: bool
     key_is_pseudonym: bool
     reader: tuple[str, int] | None
+    handles_for: str | None
     grants: tuple[Grant, ...]
 
 
@@ -51,7 +54,8 @@ def subject_views(epoch: Epoch, subject_id: str, now: datetime) -> SubjectViews:
     """The views of a subject at `now` (with time zone); raises KeyError if the epoch has no such subject.
 
     Grants share a view if their fields, conditions, masks and schema are equal, in whatever order they are written.
-    Pseudonyms belong to one reader, so a view with them has one reader; a grant with a quota has a view of its own.
+    Pseudonyms and handles belong to one reader, so a view with them has one reader; a grant with a quota has a view of
+    its own.
     Periods are whole days in Asia/Shanghai.
     """
     subject = epoch.contract.subject(subject_id)
@@ -59,17 +63,17 @@ def subject_views(epoch: Epoch, subject_id: str, now: datetime) -> SubjectViews:
     shared: dict[tuple[object, ...], list[Grant]] = {}
     for grant in in_force(epoch.contract, now):
         if grant.subject == subject_id:
-            shared.setdefault(_key(grant, epoch), []).append(grant)
+            shared.setdefault(_key(grant, epoch, subject), []).append(grant)
     return SubjectViews(
         subject_id=subject_id,
         allowed=tuple(epoch.writers.get(subject_id, ())),
-        views=tuple(_view(grants, epoch, subject.entity.field) for grants in shared.values()),
+        views=tuple(_view(grants, epoch, subject) for grants in shared.values()),
         valid_from=valid_from,
         valid_until=valid_until,
     )
 
 
-def _key(grant: Grant, epoch: Epoch) -> tuple[object, ...]:
+def _key(grant: Grant, epoch: Epoch, subject: Subject) -> tuple[object, ...]:
     fields = epoch.given(grant)
     said = grant.model_dump(mode="json", include={"where", "masks"})
     return (
@@ -77,6 +81,7 @@ def _key(grant: Grant, epoch: Epoch) -> tuple[object, ...]:
         json.dumps(said, sort_keys=True),
         None if fields is None else epoch.views[grant.id],
         _reader(grant, epoch.contract.departments),
+        _handles_for(grant, fields, subject),
         grant.id if grant.quota.is_limited else None,
     )
 
@@ -88,8 +93,12 @@ def _reader(grant: Grant, departments: Iterable[Department]) -> tuple[str, int] 
     return grant.reader, next((d.pseudonym_rotation for d in departments if d.id == grant.reader), 0)
 
 
-def _view(grants: list[Grant], epoch: Epoch, entity_field: str) -> GrantedView:
-    first = grants[0]
+def _handles_for(grant: Grant, fields: tuple[str, ...] | None, subject: Subject) -> str | None:
+    return grant.reader if fields is not None and hidden(subject, grant, fields) else None
+
+
+def _view(grants: list[Grant], epoch: Epoch, subject: Subject) -> GrantedView:
+    first, entity_field = grants[0], subject.entity.field
     fields = epoch.given(first)
     given = fields is None or entity_field in fields
     mask = first.masks.get(entity_field)
@@ -101,6 +110,7 @@ def _view(grants: list[Grant], epoch: Epoch, entity_field: str) -> GrantedView:
         keeps_key=given and mask is None,
         key_is_pseudonym=given and mask is not None and mask.kind == "pseudonym",
         reader=_reader(first, epoch.contract.departments),
+        handles_for=_handles_for(first, fields, subject),
         grants=tuple(grants),
     )
 

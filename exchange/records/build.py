@@ -71,17 +71,29 @@ def join(
     timestamp: np.ndarray,
     rows: np.ndarray,
     *,
-    headers: bytes = NO_HEADERS,
+    headers: bytes | Values = NO_HEADERS,
     max_bytes: int = MAX_BATCH_BYTES,
 ) -> list[Batch]:
-    """Build new batches from keys and values; `timestamp` is in ms, `rows` as for `copy`.
+    """Build new batches from keys and values; `timestamp` is in ms, `rows` (int64 indexes) says which, in order.
 
-    Every record gets `headers`, an encoded headers section (see `encode_headers`).
+    `headers` are encoded headers sections (see `encode_headers`): one for every record, or one for each.
     """
-    bound = int((keys.sizes + values.sizes)[rows].sum()) + len(rows) * (_OVERHEAD_BYTES + _LENGTHS_BYTES + len(headers))
+    sections = headers if isinstance(headers, Values) else Values.repeated(headers, keys.rows)
+    bound = int((keys.sizes + values.sizes + sections.sizes)[rows].sum())
+    bound += len(rows) * (_OVERHEAD_BYTES + _LENGTHS_BYTES)
     out, batches = _space(bound, len(rows), max_bytes)
-    count = _join(*keys, *values, read_only(headers), timestamp, rows, out, batches, max_bytes)
+    count = _join(*keys, *values, *sections, timestamp, rows, out, batches, max_bytes)
     return _cut(out, batches[:count])
+
+
+def sections(headers: Mapping[str, bytes], name: str, values: Values) -> Values:
+    """Headers sections with these headers and one more: that name, and the value of each row (not null)."""
+    head = encode_headers({**headers, name: b""})[:-1]
+    out = np.empty(int(values.length.sum()) + values.rows * (len(head) + _LENGTHS_BYTES), np.uint8)
+    start, length = np.empty_like(values.start), np.empty_like(values.length)
+    _sections(read_only(head), *values, out, start, length)
+    out.flags.writeable = False
+    return Values(out, start, length)
 
 
 def encode_headers(headers: Mapping[str, bytes]) -> bytes:
@@ -211,18 +223,31 @@ def _copy_with(buf, tail, tail_len, own_headers, timestamp, headers, rows, out, 
 
 
 @njit(nogil=True, cache=True)
-def _join(key_buf, key, key_len, value_buf, value, value_len, headers, timestamp, rows, out, batches, max_bytes):
+def _join(
+    key_buf, key, key_len, value_buf, value, value_len, head_buf, head, head_len, timestamp, rows, out, batches, most
+):
     at = made = 0
     for row in rows:
         klen, vlen = key_len[row], value_len[row]
-        size = _varint_bytes(klen) + max(klen, 0) + _varint_bytes(vlen) + max(vlen, 0) + len(headers)
-        at, made = _open_record(out, at, size, timestamp[row], batches, made, max_bytes)
+        size = _varint_bytes(klen) + max(klen, 0) + _varint_bytes(vlen) + max(vlen, 0) + head_len[row]
+        at, made = _open_record(out, at, size, timestamp[row], batches, made, most)
         at = _put_varint(out, at, klen)
         if klen > 0:
             at = _put_bytes(out, at, key_buf, key[row], klen)
         at = _put_varint(out, at, vlen)
         if vlen > 0:
             at = _put_bytes(out, at, value_buf, value[row], vlen)
-        at = _put_bytes(out, at, headers, 0, len(headers))
+        at = _put_bytes(out, at, head_buf, head[row], head_len[row])
         batches[made - 1, 1] = at
     return made
+
+
+@njit(nogil=True, cache=True)
+def _sections(head, buf, value, value_len, out, start, length):
+    at = 0
+    for row in range(len(value)):
+        start[row] = at
+        at = _put_bytes(out, at, head, 0, len(head))
+        at = _put_varint(out, at, value_len[row])
+        at = _put_bytes(out, at, buf, value[row], value_len[row])
+        length[row] = at - start[row]

@@ -30,6 +30,20 @@ class Values(NamedTuple):
         """As many nulls as `rows` says."""
         return cls(read_only(b""), np.zeros(rows, np.int64), np.full(rows, -1, np.int64))
 
+    @classmethod
+    def repeated(cls, string: bytes, rows: int) -> Values:
+        """The same string in every row."""
+        return cls(read_only(string), np.zeros(rows, np.int64), np.full(rows, len(string), np.int64))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Values]) -> Values:
+        """The rows of all parts, one part after the other, in a buffer of their own."""
+        at = np.cumsum([0, *(len(part.buf) for part in parts)])
+        buf = np.concatenate([read_only(b""), *(part.buf for part in parts)])
+        buf.flags.writeable = False
+        starts = [part.start + first for part, first in zip(parts, at[:-1], strict=True)]
+        return cls(buf, np.concatenate(starts), np.concatenate([part.length for part in parts]))
+
     @property
     def rows(self) -> int:
         """The number of strings."""

@@ -20,8 +20,8 @@ from exchange.document.nearest import nearest
 from exchange.epochs import Published
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
-from exchange.records import hashes
 from exchange.records.scan import Run
+from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.replay.due import Done, Order, Survey, survey
 from exchange.replay.hypothesis import alone
@@ -108,7 +108,7 @@ class Replay:
     ) -> None:
         self._cluster = cluster
         self._order = order
-        self._tag_state = hashes.tag_state(ledger_key)
+        self._tagger = Tagger(ledger_key)
         self._pseudonym_key = pseudonym_key
         self._rate = rate
         self._clock = BrokerClock(clock)
@@ -196,7 +196,7 @@ class Replay:
         if not in_force.ready.holds_at(now):
             in_force = replace(in_force, ready=self._make_ready(epoch))
         source = RunSource(in_force.topic, partition, epoch.number, self._instance, ms_of(now), self._order.id)
-        made = step(run, in_force.ready, source, self._tag_state, quotas.allow)
+        made = step(run, in_force.ready, source, self._tagger, quotas.allow)
         ends = {(in_force.topic, partition): int(run.offset[-1]) + 1}
         group = Membership(f"{names.ROUTER_GROUP}.replay.{self._order.id}", -1, "")
         writer.decided(Decided([made], ends, group, quotas.begin()), epoch.ledger)

@@ -16,9 +16,9 @@ from exchange.bus.consume import Consumer
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day, in_force, midnight
 from exchange.ledger.entry import TAG_BYTES, Entry, delivered_mask
-from exchange.records import hashes
 from exchange.records.header import RawBatch, parse
 from exchange.records.scan import scan
+from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.replay.hypothesis import alone, drafted
 from exchange.replay.retained import MAX_BATCHES, retained
@@ -151,12 +151,12 @@ def simulate(
     held = next((g for g in in_force(epoch.contract, now) if _same_reader(g, draft)), None)
     sides = [_Side(drafted(epoch, draft), draft, now), *([_Side(alone(epoch, held), held, now)] if held else [])]
     found = Simulated(sides[0].given, sides[1].given if held else None)
-    tag_state = hashes.tag_state(tag_key)
+    tagger = Tagger(tag_key)
     topic = names.subject_topic(draft.subject)
     with Consumer(cluster, max_batches=MAX_BATCHES) as source:
         for partition, run in retained(source, topic, _spans(source, topic, scope)):
             place = RunSource(topic, partition, epoch.number, "simulation", 0)
-            made = [step(run, side.ready, place, tag_state) for side in sides]
+            made = [step(run, side.ready, place, tagger) for side in sides]
             given = [side.given.add(one.entry) for side, one in zip(sides, made, strict=True)]
             before = given[1] if held else np.zeros(run.rows, bool)
             found.records += run.rows

@@ -21,8 +21,8 @@ from exchange.epochs import Published
 from exchange.errors import ExchangeError, TransientError
 from exchange.ledger import entry as ledger
 from exchange.names import Partition
-from exchange.records import hashes
 from exchange.records.scan import scan
+from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.router import report
 from exchange.router.clock import BrokerClock
@@ -92,7 +92,7 @@ class Router:
         self._transactional_id = f"{names.ROUTER_GROUP}.{instance}"
         # `apply` waits for the routers that it finds in the group by this name.
         self._cluster = replace(cluster, client_id=self._transactional_id)
-        self._tag_state = hashes.tag_state(ledger_key)
+        self._tagger = Tagger(ledger_key)
         self._pseudonym_key = pseudonym_key
         self._limits = limits
         self._clock = BrokerClock(clock)
@@ -290,7 +290,7 @@ class Router:
         steps = []
         for place, batches in part.runs():
             at = RunSource(*place, in_force.epoch.number, self.instance, ms_of(now))
-            made = step(scan(batches), ready[place[0]], at, self._tag_state, self._quotas.allow)
+            made = step(scan(batches), ready[place[0]], at, self._tagger, self._quotas.allow)
             if made.entry.count:
                 steps.append(made)
         return steps, {grant for made in steps for outcome in made.entry.outcomes for grant in outcome.grants}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 
 from exchange.names import Partition
@@ -10,21 +13,38 @@ from exchange.records.build import Batch
 from exchange.records.check import REASONS as CHECK_REASONS
 from exchange.records.check import check
 from exchange.records.locate import LocatedRows, locate
+from exchange.records.row_names import named
 from exchange.records.scan import Run
+from exchange.records.values import Values
 from exchange.router.ready import ReadySubject
 
-_OURS = ("wire-header", "schema-id", "batch-codec", "record-size")
+_OURS = ("wire-header", "schema-id", "batch-codec", "record-size", "row-name")
 REASONS = (*CHECK_REASONS, *_OURS)
 """Why a record is quarantined; status 0 is a valid record."""
-_WIRE_HEADER, _SCHEMA_ID, _BATCH_CODEC, _RECORD_SIZE = range(len(CHECK_REASONS), len(REASONS))
+_WIRE_HEADER, _SCHEMA_ID, _BATCH_CODEC, _RECORD_SIZE, _ROW_NAME = range(len(CHECK_REASONS), len(REASONS))
 MAX_RECORD_BYTES = 1_000_000  # uncompressed; what fits into a batch of Kafka's default message.max.bytes
 
 
-def examine(run: Run, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, dict[int, LocatedRows]]:
-    """One status per record (uint8[n], an index of REASONS), its schema id (int64[n]), and by that its fields' places.
+class Examined(NamedTuple):
+    """n records: the `status` (uint8[n], an index of REASONS) and schema id (int64[n]) of each.
 
-    The latter only if a view looks inside of records.
+    `located` are the places of their fields by schema id, if somebody looks inside of records. `names` are those of
+    their rows, if the subject has a key.
     """
+
+    status: np.ndarray
+    ids: np.ndarray
+    located: Mapping[int, LocatedRows]
+    names: Values
+
+    @property
+    def good(self) -> np.ndarray:
+        """int64[m]: the indexes of the valid records."""
+        return np.flatnonzero(self.status == 0)
+
+
+def examine(run: Run, subject: ReadySubject) -> Examined:
+    """Find out what each record is, and which is none of its subject."""
     ids = wire_ids.schema_ids(run.values)
     status = np.zeros(run.rows, np.uint8)
     status[ids == wire_ids.NO_HEADER] = _WIRE_HEADER
@@ -42,7 +62,11 @@ def examine(run: Run, subject: ReadySubject) -> tuple[np.ndarray, np.ndarray, di
             status[rows] = check(program, bodies)
     status[run.tails.length > MAX_RECORD_BYTES] = _RECORD_SIZE
     status[run.tails.length < 0] = _BATCH_CODEC
-    return status, ids, located
+    names = Values.nulls(run.rows)
+    if subject.namers:
+        names, misnamed = named(run, ids, np.flatnonzero(status == 0), located, subject.namers)
+        status[misnamed] = _ROW_NAME
+    return Examined(status, ids, located, names)
 
 
 def set_aside(run: Run, status: np.ndarray, bad: np.ndarray, source: Partition) -> list[Batch]:

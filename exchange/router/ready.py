@@ -11,6 +11,7 @@ from exchange.contract.model import Epoch, Quota
 from exchange.policy.pseudonyms import reader_key
 from exchange.policy.views import GrantedView, subject_views
 from exchange.records.program import Program, compile_program
+from exchange.records.row_names import Namer, compile_namers
 from exchange.records.view import View, compile_view
 from exchange.schema import avro
 from exchange.schema.avro import Schema
@@ -20,8 +21,8 @@ from exchange.schema.avro import Schema
 class ReadyView:
     """One distinct view: the grants that share it, and the kernels that compute it.
 
-    `key_of_pseudonyms` is the reader's key, if delivered records have a pseudonym as their key. Only a view of a single
-    grant has a limited `quota`.
+    `key_of_pseudonyms` is the reader's key, if delivered records have a pseudonym as their key. `handles_for` is the
+    reader, if it knows rows by handles. Only a view of a single grant has a limited `quota`.
     """
 
     grants: tuple[str, ...]
@@ -30,6 +31,7 @@ class ReadyView:
     is_filtered: bool
     keeps_key: bool
     key_of_pseudonyms: bytes | None
+    handles_for: str | None
     quota: Quota
     kernels: View
 
@@ -41,9 +43,13 @@ class ReadyView:
 
 @dataclass(frozen=True)
 class ReadySubject:
-    """What the router does with a subject's records, from `valid_from` until before `valid_until`."""
+    """What the router does with a subject's records, from `valid_from` until before `valid_until`.
+
+    `namers` tell its rows apart, by schema id; empty if the subject has no key.
+    """
 
     checks: Mapping[int, Program]
+    namers: Mapping[int, Namer]
     views: tuple[ReadyView, ...]
     valid_from: datetime
     valid_until: datetime
@@ -54,8 +60,8 @@ class ReadySubject:
 
     @property
     def looks_inside(self) -> bool:
-        """Whether some view needs to know where the fields of records are."""
-        return any(view.is_filtered or not view.is_whole for view in self.views)
+        """Whether somebody needs to know where the fields of records are."""
+        return bool(self.namers) or any(view.is_filtered or not view.is_whole for view in self.views)
 
 
 def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: bytes = b"") -> ReadySubject:
@@ -67,7 +73,8 @@ def make_ready(epoch: Epoch, subject_id: str, now: datetime, pseudonym_key: byte
     writers = {schema_id: avro.parse(epoch.schemas[schema_id]) for schema_id in granted.allowed}
     checks = {schema_id: compile_program(schema) for schema_id, schema in writers.items()}
     views = tuple(_ready(epoch, subject_id, view, writers, pseudonym_key) for view in granted.views)
-    return ReadySubject(checks, views, granted.valid_from, granted.valid_until)
+    namers = compile_namers(writers, epoch.contract.subject(subject_id).key)
+    return ReadySubject(checks, namers, views, granted.valid_from, granted.valid_until)
 
 
 def _ready(
@@ -85,6 +92,7 @@ def _ready(
         is_filtered=bool(view.where),
         keeps_key=view.keeps_key,
         key_of_pseudonyms=key if view.key_is_pseudonym else None,
+        handles_for=view.handles_for,
         quota=view.grants[0].quota,
         kernels=kernels,
     )

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 from exchange import names
 from exchange.ledger.body import encode
-from exchange.records import hashes
 from exchange.records.header import RawBatch, crc, parse, stamp
 from exchange.records.scan import scan
+from exchange.records.tags import Tagger
 from exchange.router.ready import ReadySubject, make_ready
 from exchange.router.step import RunSource, Step, step
 from tests.bench import workload
@@ -23,7 +23,7 @@ from tests.bench.table import markdown
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MANY = 8_192
-_TAG_STATE = hashes.tag_state(bytes(32))
+_TAGGER = Tagger(bytes(32))
 _ROUNDS, _LEAST_S = 7, 0.05
 
 
@@ -62,7 +62,7 @@ def ready(*views: workload.View) -> ReadySubject:
 def decided(run: list[RawBatch], subject: ReadySubject) -> Step:
     """The router's step on these batches."""
     source = RunSource(names.subject_topic(workload.Source().subject), 0, 1, "costs", 0)
-    return step(scan(run), subject, source, _TAG_STATE)
+    return step(scan(run), subject, source, _TAGGER)
 
 
 def costs() -> Iterable[tuple[str, str, float]]:

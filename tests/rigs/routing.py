@@ -16,10 +16,12 @@ from exchange import names
 from exchange.contract.masks import masked_type
 from exchange.contract.model import Contract, Department, Entity, Epoch, Grant, Purpose, Subject, Title, TopicSettings
 from exchange.ledger.body import validate_entry
-from exchange.records import hashes, header
+from exchange.records import header
 from exchange.records.build import Batch
 from exchange.records.header import RawBatch
 from exchange.records.scan import scan
+from exchange.records.tags import Tagger
+from exchange.router.held import HeldRows
 from exchange.router.ready import make_ready
 from exchange.router.step import Allow, RunSource, Step, no_quotas, step
 from exchange.schema import avro
@@ -68,6 +70,7 @@ def epoch(
     ledger: int = 1,
     known: tuple[str, ...] = tuple(SCHEMAS[NEW].fields),
     rotation: int = 0,
+    key: tuple[str, ...] = (),
 ) -> Epoch:
     """An epoch with these grants; view schemas are numbered from FIRST_VIEW, and `all` are the `known` fields."""
     title = Title(zh="测试", en="Test")
@@ -86,7 +89,7 @@ def epoch(
             ),
             subjects=(
                 Subject(name="income", owner=owner, title=title, schema="income.avsc", share="conditional",
-                        entity=Entity(field="id", kind="person"), topic=TopicSettings(partitions=2)),
+                        entity=Entity(field="id", kind="person"), key=key, topic=TopicSettings(partitions=2)),
             ),
             grants=grants,
         ),
@@ -160,12 +163,13 @@ def route(
     now: datetime = NOW,
     replay: str | None = None,
     allow: Allow = no_quotas,
+    held: HeldRows | None = None,
 ) -> Routed:
     """Run one step over batches of partition 1."""
     [subject] = under.contract.subjects
     source = RunSource(names.subject_topic(subject.id), 1, under.number, "r1", int(now.timestamp() * 1000), replay)
     ready = make_ready(under, subject.id, now, PSEUDONYM_KEY)
-    made = step(scan(batches), ready, source, hashes.tag_state(KEY), allow)
+    made = step(scan(batches), ready, source, Tagger(KEY), allow, held)
     validate_entry(made.entry)
     written = {topic: unpack(batches) for (topic, _), batches in made.outputs.items()}
     quarantine = written.pop(names.quarantine_topic(subject.id), [])

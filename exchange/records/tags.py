@@ -1,0 +1,57 @@
+"""The keyed hashes by which the exchange knows entities and rows without knowing who or what they are."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+
+from exchange.records import hashes
+from exchange.records.values import Values
+from exchange.records.wire_ids import bodies
+
+ROW = b"exchange.row\0\0\0\0"
+HANDLE = b"exchange.handle\0"
+
+
+class Tagger:
+    """Makes tags with the ledger's key (32 bytes)."""
+
+    def __init__(self, ledger_key: bytes) -> None:
+        self._ledger_key = ledger_key
+        self._entities = hashes.tag_state(ledger_key)
+        self._of: dict[tuple[bytes, str], np.ndarray] = {}
+
+    def entities(self, keys: Values) -> np.ndarray:
+        """The tag of each record's entity, uint8[n, 16]; zero bytes for a null key."""
+        return hashes.tags(keys, self._entities)
+
+    def rows(self, subject: str, names: Values, entities: np.ndarray) -> np.ndarray:
+        """The tag of each row, uint64[n, 2]: half of its entity's tag, and half of a hash of its name in the subject.
+
+        The second half of a row without a name is 0. `entities` is uint8[n, 16].
+        """
+        tags = np.empty((names.rows, 2), np.uint64)
+        tags[:, 0] = np.ascontiguousarray(entities).view(np.uint64)[:, 0]
+        known = np.flatnonzero(names.length >= 0)
+        tags[:, 1] = 0
+        tags[known, 1] = hashes.tags(bodies(names.at(known)), self._state(ROW, subject)).view(np.uint64)[:, 0]
+        return tags
+
+    def handles(self, reader: str, tags: np.ndarray) -> Values:
+        """The handle, 16 bytes, by which that reader alone knows each row (uint64[n, 2])."""
+        flat = np.ascontiguousarray(tags).view(np.uint8).reshape(-1)
+        flat.flags.writeable = False
+        start = np.arange(len(tags), dtype=np.int64) * hashes.TAG_BYTES
+        made = hashes.tags(Values(flat, start, np.full_like(start, hashes.TAG_BYTES)), self._state(HANDLE, reader))
+        out = made.reshape(-1)
+        out.flags.writeable = False
+        return Values(out, start, np.full_like(start, hashes.TAG_BYTES))
+
+    def _state(self, person: bytes, name: str) -> np.ndarray:
+        """The state for a key of its own, made of the ledger's and a name."""
+        state = self._of.get((person, name))
+        if state is None:
+            key = blake2b(name.encode(), digest_size=32, key=self._ledger_key, person=person).digest()
+            state = self._of[person, name] = hashes.tag_state(key, person)
+        return state

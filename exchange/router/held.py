@@ -1,0 +1,245 @@
+"""Which grants hold which rows of one source partition: what the router remembers to take rows back.
+
+The memory is a table of rows and the sets of grants that occur in it. Routers keep it in the subject's holdings topic,
+written in the transactions that change it: a row's tag (16 bytes) → the number of its set, and the number of a set
+(4 bytes) → its grants. A topic without a value for a row's tag says that nobody holds the row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exchange.errors import CorruptionError
+from exchange.records import build
+from exchange.records.build import Batch
+from exchange.records.row_table import SKIP, UNKNOWN, RowTable, intern
+from exchange.records.scan import Run
+from exchange.records.values import Values
+
+NOT, PASS, STAY = 0, 1, 2
+"""What becomes of a row for a view: its readers are not to have it, get it, or keep what they have of it."""
+_TAG_BYTES, _NUMBER_BYTES = 16, 4
+
+
+class HoldingsError(CorruptionError):
+    """The holdings topic holds what no router wrote."""
+
+    code = "holdings"
+    remedy = "find out who else may write the topic"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows that n records are about: `tags` (uint64[n, 2]); `good` are indexes of the valid records (int64[m]).
+
+    `ends` are the indexes of those records that delete whole entities.
+    """
+
+    tags: np.ndarray
+    good: np.ndarray
+    ends: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """The rows that somebody held of an entity when it was deleted: tags (uint64[k, 2]) and sets (int32[k])."""
+
+    tags: np.ndarray
+    sets: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Who held the rows of n records before each of these: `numbers` (int32[n]) of `sets`; `ended` by record.
+
+    `tags` and `now` are the rows whose holders changed, in order, and the numbers of their sets now.
+    """
+
+    numbers: np.ndarray
+    sets: Sequence[frozenset[str]]
+    ended: Mapping[int, Ended]
+    tags: np.ndarray
+    now: np.ndarray
+
+    def holders(self, grant: str) -> np.ndarray:
+        """bool[number of sets]: which sets have the grant."""
+        return np.array([grant in held for held in self.sets])
+
+
+@dataclass(frozen=True)
+class _Move:
+    """What becomes of a row: these grants lose it, and these get it."""
+
+    without: frozenset[str]
+    given: frozenset[str]
+
+
+class HeldRows:
+    """The rows of one partition that somebody holds.
+
+    If a step is not committed for sure, throw the object away and load another.
+    """
+
+    def __init__(self) -> None:
+        self._table = RowTable()
+        self._sets = [frozenset[str]()]
+        self._numbers = {frozenset[str](): 0}
+        self._written = {0}  # numbers of sets that the topic has, or gets with a step before
+
+    @property
+    def rows(self) -> int:
+        """How many rows somebody holds."""
+        return self._table.rows
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that they take."""
+        return self._table.size_bytes
+
+    def load(self, run: Run) -> None:
+        """Take in committed records of the holdings topic, in order."""
+        names = np.flatnonzero(run.keys.length == _NUMBER_BYTES)
+        for number, grants in zip(run.keys.at(names).tolist(), run.values.at(names).tolist(), strict=True):
+            self._name(int.from_bytes(number or b"", "little"), frozenset(json.loads(grants or b"[]")))
+        rows = np.flatnonzero(run.keys.length == _TAG_BYTES)
+        if len(rows) + len(names) != run.rows:
+            raise HoldingsError("a record of a holdings topic is neither a row nor a set of grants")
+        values = run.values.at(rows)
+        if not np.isin(values.length, (-1, _NUMBER_BYTES)).all():
+            raise HoldingsError("a record of a holdings topic has no number of a set")
+        tags = _matrix(run.keys.at(rows), _TAG_BYTES).view("<u8")
+        sets = np.zeros(len(rows), np.int32)
+        held = np.flatnonzero(values.length >= 0)
+        sets[held] = _matrix(values.at(held), _NUMBER_BYTES).view("<i4")[:, 0]
+        self._table.put(tags, sets)
+
+    def _name(self, number: int, grants: frozenset[str]) -> None:
+        while len(self._sets) <= number:
+            self._sets.append(frozenset())
+        self._sets[number] = grants
+        self._numbers[grants] = number
+        self._written.add(number)
+
+    def advance(self, rows: Rows, states: Mapping[Sequence[str], np.ndarray]) -> Moved:
+        """Move rows to who holds them after their records; say who held them before.
+
+        `states`, by the grants that share a view, says what becomes of each record's row: NOT, PASS or STAY (uint8[n]).
+        Grants that are not named there keep what they hold.
+        """
+        count = len(rows.tags)
+        patterns, examples = intern(list(states.values()), count)
+        moves = [
+            _Move(
+                frozenset(g for grants, state in states.items() if state[example] == NOT for g in grants),
+                frozenset(g for grants, state in states.items() if state[example] == PASS for g in grants),
+            )
+            for example in (examples.tolist() if count else ())
+        ]
+        good, of_ended = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        good[rows.good] = True
+        if len(rows.ends):
+            of_ended = good & np.isin(rows.tags[:, 0], rows.tags[rows.ends, 0])
+        numbers, tags, now = self._move(rows.tags, np.where(good & ~of_ended, patterns, SKIP).astype(np.int32), moves)
+        if not len(rows.ends):
+            return Moved(numbers, self._sets, {}, tags, now)
+        ended, more, theirs = self._end(rows, np.flatnonzero(of_ended), patterns, moves, numbers)
+        return Moved(numbers, self._sets, ended, np.concatenate([tags, more]), np.concatenate([now, theirs]))
+
+    def _move(
+        self, tags: np.ndarray, patterns: np.ndarray, moves: Sequence[_Move]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Move the rows whose pattern is not SKIP; return who held each before, and what changed."""
+        before = np.zeros(len(tags), np.int32)
+        after = np.full((len(self._sets), max(1, len(moves))), UNKNOWN, np.int32)
+        at = 0
+        while (at := self._table.advance(tags, patterns, after, before, at)) < len(tags):
+            was = int(self._table.get(tags[at : at + 1])[0])
+            now = self._next(was, moves[patterns[at]])
+            if len(self._sets) > len(after):
+                more = np.full((len(self._sets) - len(after), after.shape[1]), UNKNOWN, np.int32)
+                after = np.concatenate([after, more])
+            after[was, patterns[at]] = now
+        moved = np.flatnonzero(patterns != SKIP)
+        numbers = after[before[moved], patterns[moved]]
+        changed = np.flatnonzero(numbers != before[moved])
+        return before, tags[moved[changed]], numbers[changed]
+
+    def _end(
+        self, rows: Rows, of_ended: np.ndarray, patterns: np.ndarray, moves: Sequence[_Move], numbers: np.ndarray
+    ) -> tuple[dict[int, Ended], np.ndarray, np.ndarray]:
+        """Move the rows of entities that are deleted, record by record, because one of these moves many rows.
+
+        `of_ended` are the indexes of all records of these entities; fills in their `numbers`.
+        """
+        held: dict[int, dict[int, int]] = {}
+        for (entity, key), number in _pairs(*self._table.of_entities(np.unique(rows.tags[rows.ends, 0]))):
+            held.setdefault(entity, {})[key] = number
+        first = {entity: dict(theirs) for entity, theirs in held.items()}
+        ended: dict[int, Ended] = {}
+        ends = set(rows.ends.tolist())
+        for at in of_ended.tolist():
+            entity, key = rows.tags[at].tolist()
+            theirs, move = held.setdefault(entity, {}), moves[patterns[at]]
+            if at in ends:
+                there = [(k, number) for k, number in theirs.items() if number]
+                ended[at] = Ended(_tags((entity, k) for k, _ in there), np.array([n for _, n in there], np.int32))
+                theirs.update({k: self._next(number, move) for k, number in there})
+            else:
+                numbers[at] = theirs.get(key, 0)
+                theirs[key] = self._next(int(numbers[at]), move)
+        changed = [
+            (entity, key, number)
+            for entity, theirs in held.items()
+            for key, number in theirs.items()
+            if number != first.get(entity, {}).get(key, 0)
+        ]
+        tags, now = _tags((entity, key) for entity, key, _ in changed), np.array([n for *_, n in changed], np.int32)
+        self._table.put(tags, now)
+        return ended, tags, now
+
+    def _next(self, number: int, move: _Move) -> int:
+        grants = (self._sets[number] - move.without) | move.given
+        if grants not in self._numbers:
+            self._numbers[grants] = len(self._sets)
+            self._sets.append(grants)
+        return self._numbers[grants]
+
+    def written(self, moved: Moved, time_ms: int) -> list[Batch]:
+        """What changed, as records of the holdings topic."""
+        numbers = sorted(set(np.unique(moved.now).tolist()) - self._written)
+        self._written.update(numbers)
+        named = Values.of([number.to_bytes(_NUMBER_BYTES, "little") for number in numbers])
+        grants = Values.of([json.dumps(sorted(self._sets[number])).encode() for number in numbers])
+        sets = _column(moved.now.astype("<i4"), _NUMBER_BYTES)
+        sets.length[moved.now == 0] = -1
+        keys, values = (
+            Values.joined([named, _column(moved.tags.astype("<u8"), _TAG_BYTES)]),
+            Values.joined([grants, sets]),
+        )
+        every = np.arange(keys.rows, dtype=np.int64)
+        return build.join(keys, values, np.full(keys.rows, time_ms, np.int64), every) if keys.rows else []
+
+
+def _pairs(tags: np.ndarray, sets: np.ndarray) -> Iterator[tuple[tuple[int, int], int]]:
+    return zip(map(tuple, tags.tolist()), sets.tolist(), strict=True)
+
+
+def _tags(pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    return np.array(list(pairs), np.uint64).reshape(-1, 2)
+
+
+def _matrix(values: Values, width: int) -> np.ndarray:
+    """uint8[n, width]: strings that all have this many bytes."""
+    made: np.ndarray = values.buf[values.start[:, None] + np.arange(width)]
+    return made
+
+
+def _column(matrix: np.ndarray, width: int) -> Values:
+    flat = np.ascontiguousarray(matrix).view(np.uint8).reshape(-1)
+    flat.flags.writeable = False
+    start = np.arange(len(matrix), dtype=np.int64) * width
+    return Values(flat, start, np.full(len(matrix), width, np.int64))
