@@ -24,6 +24,7 @@ from exchange.records.header import RawBatch
 FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 IDLE_MS = 250
+COLLECTED_BYTES = 256 << 10
 JOIN_S = 5.0
 SESSION_MS = 10_000  # after this without a heartbeat, a group goes on without the member
 METADATA_MS = 30_000  # after this, a client asks anew which topics and partitions there are
@@ -155,6 +156,16 @@ class Consumer:
             if polled:
                 raw.fetch_ahead(self._consumer)
         return [batch for batches in polled.values() for batch in batches]
+
+    def collect(self, wait_s: float) -> None:
+        """From the next fetch on, let the broker collect data for up to `wait_s`; 0: it answers as soon as it has some.
+
+        It still answers at once if it has `COLLECTED_BYTES`.
+        """
+        if wait_s:
+            raw.collect(self._consumer, COLLECTED_BYTES, int(wait_s * 1000))
+        else:
+            raw.collect(self._consumer, 1, IDLE_MS)
 
     def _leave(self, revoked: Iterable[TopicPartition]) -> None:
         self._on_revoked({(tp.topic, tp.partition) for tp in revoked})

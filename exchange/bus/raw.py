@@ -118,6 +118,11 @@ def fetch_ahead(consumer: KafkaConsumer) -> None:
     consumer._fetcher.send_fetches()
 
 
+def collect(consumer: KafkaConsumer, min_bytes: int, wait_ms: int) -> None:
+    """From the next fetch on, let the broker answer with `min_bytes` of data, or with what there is after `wait_ms`."""
+    consumer._fetcher.config.update(fetch_min_bytes=min_bytes, fetch_max_wait_ms=wait_ms)
+
+
 def forget_assignment(consumer: KafkaConsumer) -> None:
     """Drop all partitions until the group assigns some; each then starts at its committed offset.
 

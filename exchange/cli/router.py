@@ -36,7 +36,7 @@ def router() -> None:
     default=_DEFAULTS.max_wait_s * 1000,
     show_default=True,
     type=click.FloatRange(0, 1000),
-    help="Longest wait, after a first batch, for more to share its transaction.",
+    help="How far apart transactions begin while records trickle in; fewer of them cost less.",
 )
 @metrics_port_option
 def run(instance: str, gather_ms: float, metrics_port: int) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from exchange.bus.consume import Consumer
+from exchange.bus.consume import COLLECTED_BYTES, Consumer
 from exchange.gap import Gap, GapError
 from exchange.names import Partition
 from exchange.records.header import RawBatch
@@ -76,8 +76,9 @@ class Gathered:
 class Gatherer:
     """Polls a consumer; batches of partitions that the group takes away meanwhile are dropped, not decided twice.
 
-    Every transaction costs about the same, whatever is in it. If they would be frequent, the gatherer makes fewer of
-    them, up to `max_wait_s` apart; if they are rare, a batch waits a tenth of that.
+    Every transaction costs about the same, whatever is in it, and so does every poll. A batch that comes alone hardly
+    waits. If batches are frequent, the broker collects them, and transactions begin `max_wait_s` apart. If more flows
+    than it would collect, a transaction takes on what comes within a third of that.
     """
 
     def __init__(
@@ -91,14 +92,14 @@ class Gatherer:
         self._max_wait_s = max_wait_s
         self._clock = clock
         self._open = Gathered()
-        self._found_s = -RARE_S  # when batches were last found
+        self._found_s = -RARE_S  # when batches were last gathered
 
     def revoked(self, partitions: set[Partition]) -> None:
         """Drop these partitions; pass this method to the consumer as `on_revoked`."""
         self._open.drop(partitions)
 
     def gather(self, consumer: Consumer, idle_s: float) -> Gathered:
-        """The next batches: empty after `idle_s` without any, else at most `max_wait_s` after the first."""
+        """The next batches, or none after `idle_s` without any."""
         self._open = Gathered()
         deadline = self._clock() + idle_s
         began = False
@@ -111,10 +112,23 @@ class Gatherer:
             for batch in batches:
                 self._open.add(batch)
             if batches and not began:
-                now = self._clock()
-                is_rare = now - self._found_s > RARE_S
-                began, deadline = True, now + (self._max_wait_s / 10 if is_rare else self._max_wait_s)
+                began, deadline = True, self._end()
         if self._open.batches:
+            consumer.collect(0 if self._is_rare() else self._max_wait_s)
             self._found_s = self._clock()
             self._open.positions = {place: at for place, (at, _) in consumer.positions().items()}
+        elif self._is_rare():
+            consumer.collect(0)
         return self._open
+
+    def _is_rare(self) -> bool:
+        return self._clock() - self._found_s > RARE_S
+
+    def _end(self) -> float:
+        """When the transaction that just began to be gathered is to have all that it takes on."""
+        now = self._clock()
+        if self._is_rare():
+            return now + self._max_wait_s / 30
+        if self._open.size_bytes < COLLECTED_BYTES:
+            return self._found_s + self._max_wait_s
+        return now + self._max_wait_s / 3

@@ -45,10 +45,10 @@ REVOKE_S = 5.0  # within the session timeout: what is not written by then is ref
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one transaction takes on: it ends at `max_bytes`, or at most `max_wait_s` after its first batch."""
+    """How much one transaction takes on: at most `max_bytes`, gathered for at most `max_wait_s`; see `Gatherer`."""
 
     max_bytes: int = 8 << 20
-    max_wait_s: float = 0.02
+    max_wait_s: float = 0.06
     timeout_s: float = 15.0
 
 

@@ -27,7 +27,7 @@ def test_every_picture_is_shown() -> None:
             "| W2, 1000 B, 256 KB | router | 98,653 |",
             "throughput-1000.svg",
         ),
-        ("| router | 10,003 | 32 | 79 |", "| router | 10,003 | 32 | 89 |", "latency.svg"),
+        ("| router | 10,036 | 45 | 79 |", "| router | 10,036 | 45 | 89 |", "latency.svg"),
         ("| router | 30 | 40,905 |", "| router | 30 | 30,905 |", "readers.svg"),
         ("| router | 400 | 625,894 |", "| router | 400 | 525,894 |", "subjects.svg"),
     ],

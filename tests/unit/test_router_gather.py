@@ -19,6 +19,7 @@ class Script:
 
     def __init__(self, moments: list[float]) -> None:
         self.now = 0.0
+        self.collecting_s = 0.0
         self._moments = moments
 
     def poll(self, timeout_s: float) -> list[RawBatch]:
@@ -26,6 +27,9 @@ class Script:
         due = [moment for moment in self._moments if moment <= self.now]
         self._moments = self._moments[len(due) :]
         return [batch() for _ in due]
+
+    def collect(self, wait_s: float) -> None:
+        self.collecting_s = wait_s
 
     def membership(self) -> None:
         """In no group."""
@@ -43,20 +47,35 @@ def batch() -> RawBatch:
 @pytest.mark.parametrize(
     ("moments", "ends"),
     [
-        ([1.0], [1.005]),  # the first since long: it waits a tenth
-        ([1.0, 1.004], [1.005]),  # with what comes in that time
-        ([1.0, 1.02, 1.04], [1.005, 1.07]),  # more comes soon: now it is waited for
-        ([1.0, 1.02, 1.5], [1.005, 1.07, 1.505]),  # until it is rare again
+        ([1.0], [1.002]),  # the first since long hardly waits
+        ([1.0, 1.001], [1.002]),  # it shares its transaction with what comes in that time
+        ([1.0, 1.02, 1.04], [1.002, 1.062]),  # more comes soon: transactions begin apart
+        ([1.0, 1.08], [1.002, 1.081]),  # the broker had time to collect this
+        ([1.0, 1.02, 1.5], [1.002, 1.062, 1.502]),  # until it is rare again
     ],
 )
 def test_what_is_rare_hardly_waits_and_what_is_frequent_waits_for_more(moments: list[float], ends: list[float]) -> None:
     script = Script(moments)
     consumer = cast(Consumer, script)
-    gatherer = Gatherer(max_bytes=1 << 20, max_wait_s=0.05, clock=lambda: script.now)
+    gatherer = Gatherer(max_bytes=1 << 20, max_wait_s=0.06, clock=lambda: script.now)
     for end in ends:
         while not gatherer.gather(consumer, 0.2).batches:
             assert script.now < 5
         assert script.now == pytest.approx(end, abs=2 * POLL_S)
+
+
+def test_the_broker_collects_while_batches_are_frequent() -> None:
+    script = Script([1.0, 1.02])
+    consumer = cast(Consumer, script)
+    gatherer = Gatherer(max_bytes=1 << 20, max_wait_s=0.06, clock=lambda: script.now)
+    gatherer.gather(consumer, 2.0)
+    assert script.collecting_s == 0
+    gatherer.gather(consumer, 2.0)
+    assert script.collecting_s == 0.06
+    gatherer.gather(consumer, 0.2)
+    assert script.collecting_s == 0.06
+    gatherer.gather(consumer, 0.2)
+    assert script.collecting_s == 0
 
 
 def test_what_is_enough_for_a_transaction_waits_for_nothing() -> None:
