@@ -162,6 +162,18 @@ TRANSACTION_FAILURES = Counter(
     ["code"],
     registry=REGISTRY,
 )
+HELD_ROWS = Gauge(
+    "exchange_router_held_rows",
+    "Rows of the subject that some reader holds, in the partitions that this router works on.",
+    ["subject"],
+    registry=REGISTRY,
+)
+HELD_BYTES = Gauge(
+    "exchange_router_held_bytes",
+    "Memory that this router takes to know who holds them.",
+    ["subject"],
+    registry=REGISTRY,
+)
 SUSPENDED = Gauge(
     "exchange_suspended_partitions",
     "Source partitions that this router leaves aside for now, by cause; the others flow.",

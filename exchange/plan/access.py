@@ -108,6 +108,8 @@ def _router() -> Iterator[Rule]:
     yield rule("topic", names.SCHEMAS_TOPIC, "literal", "read")
     yield rule("topic", "inbox.", "prefixed", "write")
     yield rule("topic", "quarantine.", "prefixed", "write")
+    yield rule("topic", "holdings.", "prefixed", "read")
+    yield rule("topic", "holdings.", "prefixed", "write")
     yield rule("topic", names.LEDGER_TOPIC, "literal", "write")
     # A replay looks up there what was delivered before.
     yield rule("topic", names.LEDGER_TOPIC, "literal", "read")
@@ -120,7 +122,7 @@ def _router() -> Iterator[Rule]:
 
 
 def _ledger() -> Iterator[Rule]:
-    for prefix in ("subject.", "inbox.", "quarantine."):
+    for prefix in ("subject.", "inbox.", "quarantine.", "holdings."):
         yield Rule(principal(names.LEDGER_PRINCIPAL), "topic", prefix, "prefixed", "read")
     for name in OWN_TOPICS:
         yield Rule(principal(names.LEDGER_PRINCIPAL), "topic", name, "literal", "read")

@@ -18,7 +18,7 @@ QUOTA_DAYS = 4  # how long claims and uses are kept, see contract/quota.py
 DAY_MS = 24 * 60 * 60 * 1000
 _LIMIT = "max.message.bytes"
 _BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
-PREFIXES = ("subject.", "inbox.", "quarantine.", "cursor.")
+PREFIXES = ("subject.", "inbox.", "quarantine.", "holdings.", "cursor.")
 
 
 def wanted(contract: Contract, there: Mapping[str, Topic] = MappingProxyType({})) -> dict[str, Topic]:
@@ -40,6 +40,8 @@ def wanted(contract: Contract, there: Mapping[str, Topic] = MappingProxyType({})
         grown = replace(kept, partitions=max(kept.partitions, there[source].partitions)) if source in there else kept
         topics[names.quarantine_topic(subject.id)] = grown
         topics |= {names.inbox_topic(reader, subject.id): grown for reader in readers.get(subject.id, ())}
+        if subject.key:
+            topics[names.holdings_topic(subject.id)] = replace(grown, configs=_compacted(subject.topic.replication))
         topics[source] = kept
     for owner in dict.fromkeys(s.owner for s in contract.subjects):
         topics[names.cursor_topic(owner)] = Topic(1, replication, _durable(replication) | {"cleanup.policy": "compact"})
@@ -77,6 +79,12 @@ def _kept(settings: TopicSettings) -> Topic:
     retention_ms = -1 if settings.retention_days is None else settings.retention_days * DAY_MS
     configs = {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
     return Topic(settings.partitions, settings.replication, configs | _durable(settings.replication))
+
+
+def _compacted(replication: int) -> dict[str, str]:
+    """Cleaned often enough that a router reads little more than what counts when it takes partitions over."""
+    often = {"segment.bytes": str(64 << 20), "min.cleanable.dirty.ratio": "0.3"}
+    return _durable(replication) | {"cleanup.policy": "compact"} | often
 
 
 def _durable(replication: int) -> dict[str, str]:

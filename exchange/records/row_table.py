@@ -12,7 +12,7 @@ _LEAST = 1 << 10
 
 
 class RowTable:
-    """Open addressing, 20 bytes a place, so 24 to 36 bytes a row.
+    """Open addressing, 20 bytes a place, so 24 to 36 bytes a row; `rows` is how many rows somebody holds.
 
     A row's tag is two words (uint64): of its entity, and of its key. A row's set is a number, 0 for the empty set: such
     rows are forgotten when the table is rebuilt.
@@ -24,12 +24,7 @@ class RowTable:
     def _places(self, count: int) -> None:
         self._tags = np.zeros((count, 2), np.uint64)
         self._sets = np.full(count, UNKNOWN, np.int32)
-        self._used = 0
-
-    @property
-    def rows(self) -> int:
-        """How many rows somebody holds."""
-        return int(np.count_nonzero(self._sets > 0))
+        self._used = self.rows = 0
 
     @property
     def size_bytes(self) -> int:
@@ -39,7 +34,11 @@ class RowTable:
     def put(self, tags: np.ndarray, sets: np.ndarray) -> None:
         """Set each row's set (int32[n]), in order; `tags` is uint64[n, 2]."""
         self._reserve(len(tags))
-        self._used += _put(self._tags, self._sets, tags, sets)
+        self._count(*_put(self._tags, self._sets, tags, sets))
+
+    def _count(self, used: int, rows: int) -> None:
+        self._used += used
+        self.rows += rows
 
     def get(self, tags: np.ndarray) -> np.ndarray:
         """Each row's set (int32[n]), 0 for rows that nobody holds."""
@@ -55,8 +54,8 @@ class RowTable:
         had before.
         """
         self._reserve(len(tags) - first)
-        stopped, added = _advance(self._tags, self._sets, tags, patterns, after, before, first)
-        self._used += added
+        stopped, *more = _advance(self._tags, self._sets, tags, patterns, after, before, first)
+        self._count(*more)
         return int(stopped)
 
     def of_entities(self, entities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +75,7 @@ class RowTable:
             return
         tags, sets = self.held()
         self._places(max(_LEAST, int((len(sets) + more) * 1.5 / _FULL)))
-        self._used = _put(self._tags, self._sets, tags, sets)
+        self._count(*_put(self._tags, self._sets, tags, sets))
 
 
 @njit(nogil=True, cache=True)
@@ -93,14 +92,16 @@ def _place(table, sets, entity, key):
 
 @njit(nogil=True, cache=True)
 def _put(table, sets, tags, values):
-    added = 0
+    """Return how many places were taken, and how many rows more somebody holds."""
+    taken = rows = 0
     for i in range(len(tags)):
         at = _place(table, sets, tags[i, 0], tags[i, 1])
         if sets[at] == UNKNOWN:
             table[at, 0], table[at, 1] = tags[i, 0], tags[i, 1]
-            added += 1
+            taken += 1
+        rows += (values[i] > 0) - (sets[at] > 0)
         sets[at] = values[i]
-    return added
+    return taken, rows
 
 
 @njit(nogil=True, cache=True)
@@ -111,7 +112,7 @@ def _get(table, sets, tags, values):
 
 @njit(nogil=True, cache=True)
 def _advance(table, sets, tags, patterns, after, before, first):
-    added = 0
+    taken = rows = 0
     for i in range(first, len(tags)):
         if patterns[i] == SKIP:
             before[i] = 0
@@ -119,15 +120,16 @@ def _advance(table, sets, tags, patterns, after, before, first):
         at = _place(table, sets, tags[i, 0], tags[i, 1])
         was = max(sets[at], 0)
         if was >= after.shape[0] or after[was, patterns[i]] == UNKNOWN:
-            return i, added
+            return i, taken, rows
         before[i] = was
         now = after[was, patterns[i]]
         if now != was:
             if sets[at] == UNKNOWN:
                 table[at, 0], table[at, 1] = tags[i, 0], tags[i, 1]
-                added += 1
+                taken += 1
+            rows += (now > 0) - (was > 0)
             sets[at] = now
-    return len(tags), added
+    return len(tags), taken, rows
 
 
 @njit(nogil=True, cache=True)

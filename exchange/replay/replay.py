@@ -25,11 +25,11 @@ from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.replay.due import Done, Order, Survey, survey
 from exchange.replay.hypothesis import alone
-from exchange.replay.retained import MAX_BATCHES, retained
 from exchange.router.clock import BrokerClock
 from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.quotas import Quotas
 from exchange.router.ready import ReadySubject, make_ready
+from exchange.router.retained import MAX_BATCHES, retained
 from exchange.router.rivals import Rivals
 from exchange.router.step import RunSource, step
 from exchange.router.write import Decided, Writer

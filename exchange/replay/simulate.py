@@ -21,8 +21,8 @@ from exchange.records.scan import scan
 from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.replay.hypothesis import alone, drafted
-from exchange.replay.retained import MAX_BATCHES, retained
 from exchange.router.ready import make_ready
+from exchange.router.retained import MAX_BATCHES, retained
 from exchange.router.step import RunSource, Step, step
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema

@@ -89,6 +89,7 @@ class HeldRows:
         self._sets = [frozenset[str]()]
         self._numbers = {frozenset[str](): 0}
         self._written = {0}  # numbers of sets that the topic has, or gets with a step before
+        self._unwritten: Sequence[np.ndarray] = ()
 
     @property
     def rows(self) -> int:
@@ -117,6 +118,10 @@ class HeldRows:
         sets[held] = _matrix(values.at(held), _NUMBER_BYTES).view("<i4")[:, 0]
         self._table.put(tags, sets)
 
+    def rewrite(self) -> None:
+        """With what changes next, write all rows to the topic."""
+        self._unwritten = self._table.held()
+
     def _name(self, number: int, grants: frozenset[str]) -> None:
         while len(self._sets) <= number:
             self._sets.append(frozenset())
@@ -124,7 +129,7 @@ class HeldRows:
         self._numbers[grants] = number
         self._written.add(number)
 
-    def advance(self, rows: Rows, states: Mapping[Sequence[str], np.ndarray]) -> Moved:
+    def advance(self, rows: Rows, states: Mapping[tuple[str, ...], np.ndarray]) -> Moved:
         """Move rows to who holds them after their records; say who held them before.
 
         `states`, by the grants that share a view, says what becomes of each record's row: NOT, PASS or STAY (uint8[n]).
@@ -210,14 +215,18 @@ class HeldRows:
 
     def written(self, moved: Moved, time_ms: int) -> list[Batch]:
         """What changed, as records of the holdings topic."""
-        numbers = sorted(set(np.unique(moved.now).tolist()) - self._written)
+        tags, now = moved.tags, moved.now
+        if self._unwritten:
+            tags, now = (np.concatenate(pair) for pair in zip(self._unwritten, (tags, now), strict=True))
+            self._unwritten = ()
+        numbers = sorted(set(np.unique(now).tolist()) - self._written)
         self._written.update(numbers)
         named = Values.of([number.to_bytes(_NUMBER_BYTES, "little") for number in numbers])
         grants = Values.of([json.dumps(sorted(self._sets[number])).encode() for number in numbers])
-        sets = _column(moved.now.astype("<i4"), _NUMBER_BYTES)
-        sets.length[moved.now == 0] = -1
+        sets = _column(now.astype("<i4"), _NUMBER_BYTES)
+        sets.length[now == 0] = -1
         keys, values = (
-            Values.joined([named, _column(moved.tags.astype("<u8"), _TAG_BYTES)]),
+            Values.joined([named, _column(tags.astype("<u8"), _TAG_BYTES)]),
             Values.joined([grants, sets]),
         )
         every = np.arange(keys.rows, dtype=np.int64)

@@ -28,13 +28,15 @@ from exchange.router import report
 from exchange.router.clock import BrokerClock
 from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.gather import Gathered, Gatherer
+from exchange.router.held import HeldRows
+from exchange.router.holdings import Holdings, NoHoldingsError
 from exchange.router.in_force import InForce
 from exchange.router.losses import Losses, PassedOver
 from exchange.router.quotas import NoQuotaError, Quotas
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
 from exchange.router.step import RunSource, Step, step
-from exchange.router.suspended import Suspended
+from exchange.router.suspended import Cause, Suspended
 from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
@@ -104,6 +106,7 @@ class Router:
         self._passed = PassedOver(self._suspended)
         self._rivals = Rivals(instance)
         self._quotas = Quotas(self._cluster, instance, self._clock)
+        self._holdings = Holdings(self._cluster)
         self._behind = report.Lag()
         self._gatherer = Gatherer(max_bytes=limits.max_bytes, max_wait_s=limits.max_wait_s)
         self._writing = _done()
@@ -163,6 +166,7 @@ class Router:
             wait([self._writing])
             is_aside = self._leave_aside(error, opened.sources, writer)
             self._writing, self._decided = _done(), []
+            self._holdings.doubt()
             opened.out.discard()
             if not is_aside:
                 raise
@@ -212,6 +216,7 @@ class Router:
     def _begin_write(self, parts: Sequence[Gathered], in_force: InForce, opened: Opened, writer: Writer) -> None:
         """Decide, settle the transactions before, and begin to write one for each part."""
         group = opened.source.membership()  # of the generation that they were read in
+        self._holdings.turn()
         made = [self._decide(part, in_force, opened.source) for part in parts]
         self._settle()
         uses = self._quotas.begin()
@@ -244,6 +249,7 @@ class Router:
         if self._behind.show(done, self._clock()) == 0 and sources.is_known(done):
             self._failures = 0
         self._suspended.routed([place for place, (at, end) in done.items() if at >= end])
+        self._holdings.show()
 
     def _settle(self) -> None:
         """Wait for the transactions that are being written; raise what went wrong with them."""
@@ -258,6 +264,7 @@ class Router:
         """The group takes partitions away: let the last transaction end, if it does soon."""
         wait([self._writing], timeout=REVOKE_S)
         self._gatherer.revoked(partitions)
+        self._holdings.drop(partitions)
         self._passed.forget()
 
     def _adopt(self, published: Published, opened: Opened, writer: Writer) -> InForce:
@@ -284,16 +291,26 @@ class Router:
         now = self._clock.now()  # one moment for the grants and for the entries
         found = {topic: in_force.at(topic, now) for topic in {topic for topic, _ in part.batches}}
         ready = {topic: subject for topic, subject in found.items() if subject}
-        aside = {place for place in part.batches if place[0] not in ready}
+        held = self._held_of([place for place in part.batches if place[0] in ready and ready[place[0]].namers])
+        aside = {p for p in part.batches if p[0] not in ready or (ready[p[0]].namers and p not in held)}
         part.drop(aside)
         source.rewind(aside)
         steps = []
         for place, batches in part.runs():
             at = RunSource(*place, in_force.epoch.number, self.instance, ms_of(now))
-            made = step(scan(batches), ready[place[0]], at, self._tagger, self._quotas.allow)
-            if made.entry.count:
-                steps.append(made)
+            if (run := scan(batches)).rows:
+                steps.append(step(run, ready[place[0]], at, self._tagger, self._quotas.allow, held.get(place)))
         return steps, {grant for made in steps for outcome in made.entry.outcomes for grant in outcome.grants}
+
+    def _held_of(self, places: Sequence[Partition]) -> dict[Partition, HeldRows]:
+        """The rows that readers hold of these partitions; leave those aside for which there is no topic."""
+        held = {}
+        for place in places:
+            try:
+                held[place] = self._holdings.of(*place)
+            except NoHoldingsError as error:
+                self._suspended.suspend({Cause(error.code, error.message, error.remedy): {place}})
+        return held
 
     def _write(self, parts: Sequence[tuple[Gathered, Decided]], in_force: InForce, writer: Writer) -> None:
         for gathered, decided in parts:
