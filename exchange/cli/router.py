@@ -16,7 +16,7 @@ from exchange.epochs import Published, latest_epoch
 from exchange.gap import Gap
 from exchange.grants.desk import operator
 from exchange.grants.life import plain
-from exchange.keys import ledger_key_file, load_or_create, pseudonym_key
+from exchange.keys import ledger_key, pseudonym_key
 from exchange.router.gaps import chosen, go_on
 from exchange.router.loop import Limits, Router
 from exchange.settings import Settings
@@ -43,9 +43,8 @@ def run(instance: str, gather_ms: float, metrics_port: int) -> None:
     """Run one router until it is stopped; start several, with different names, to share the work."""
     settings = Settings()
     cluster = connect(settings, f"exchange.router.{instance}", names.ROUTER_PRINCIPAL)
-    ledger_key = load_or_create(ledger_key_file(settings))
     limits = Limits(max_wait_s=gather_ms / 1000)
-    worker = Router(cluster, instance, ledger_key, pseudonym_key=pseudonym_key(settings), limits=limits)
+    worker = Router(cluster, instance, ledger_key(settings), pseudonym_key=pseudonym_key(settings), limits=limits)
     with daemon(settings, metrics_port, worker.health) as stop:
         worker.run(stop)
 

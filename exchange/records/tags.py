@@ -12,6 +12,7 @@ from exchange.records.wire_ids import bodies
 
 ROW = b"exchange.row\0\0\0\0"
 HANDLE = b"exchange.handle\0"
+KEY_ID = b"exchange.key-id\0"
 
 
 class Tagger:
@@ -21,6 +22,11 @@ class Tagger:
         self._ledger_key = ledger_key
         self._entities = hashes.tag_state(ledger_key)
         self._of: dict[tuple[bytes, str], np.ndarray] = {}
+
+    @property
+    def key_id(self) -> bytes:
+        """Tells keys apart without showing them, 8 bytes."""
+        return blake2b(digest_size=8, key=self._ledger_key, person=KEY_ID).digest()
 
     def entities(self, keys: Values) -> np.ndarray:
         """The tag of each record's entity, uint8[n, 16]; zero bytes for a null key."""

@@ -2,7 +2,7 @@
 
 The memory is a table of rows and the sets of grants that occur in it. Routers keep it in the subject's holdings topic,
 written in the transactions that change it: a row's tag (16 bytes) → the number of its set, and the number of a set
-(4 bytes) → its grants. A topic without a value for a row's tag says that nobody holds the row.
+(4 bytes) → its grants; `ledger-key` → the id of the key that made the tags. Nobody holds a row without a value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exchange.errors import CorruptionError
+from exchange.errors import ConfigError, CorruptionError
 from exchange.records import build
 from exchange.records.build import Batch
 from exchange.records.row_table import SKIP, UNKNOWN, RowTable, intern
@@ -23,6 +23,14 @@ from exchange.records.values import Values
 NOT, PASS, STAY = 0, 1, 2
 """What becomes of a row for a view: its readers are not to have it, get it, or keep what they have of it."""
 _TAG_BYTES, _NUMBER_BYTES = 16, 4
+_KEY_ID = b"ledger-key"
+
+
+class OtherLedgerKeyError(ConfigError):
+    """This router has another ledger key than those before it: it would not know the rows that readers hold."""
+
+    code = "other-ledger-key"
+    remedy = "give all routers the same file, EXCHANGE_LEDGER_KEY_FILE"
 
 
 class HoldingsError(CorruptionError):
@@ -81,10 +89,12 @@ class _Move:
 class HeldRows:
     """The rows of one partition that somebody holds.
 
-    If a step is not committed for sure, throw the object away and load another.
+    If a step is not committed for sure, throw the object away and load another. `key_id` is that of the ledger's key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key_id: bytes) -> None:
+        self._key_id = key_id
+        self._is_marked = False  # with the id of the key
         self._table = RowTable()
         self._sets = [frozenset[str]()]
         self._numbers = {frozenset[str](): 0}
@@ -106,8 +116,13 @@ class HeldRows:
         names = np.flatnonzero(run.keys.length == _NUMBER_BYTES)
         for number, grants in zip(run.keys.at(names).tolist(), run.values.at(names).tolist(), strict=True):
             self._name(int.from_bytes(number or b"", "little"), frozenset(json.loads(grants or b"[]")))
+        marks = np.flatnonzero(run.keys.length == len(_KEY_ID))
+        for found in run.values.at(marks).tolist():
+            if found != self._key_id:
+                raise OtherLedgerKeyError("the holdings topic was written with another ledger key")
+            self._is_marked = True
         rows = np.flatnonzero(run.keys.length == _TAG_BYTES)
-        if len(rows) + len(names) != run.rows:
+        if len(rows) + len(names) + len(marks) != run.rows:
             raise HoldingsError("a record of a holdings topic is neither a row nor a set of grants")
         values = run.values.at(rows)
         if not np.isin(values.length, (-1, _NUMBER_BYTES)).all():
@@ -220,15 +235,15 @@ class HeldRows:
             tags, now = (np.concatenate(pair) for pair in zip(self._unwritten, (tags, now), strict=True))
             self._unwritten = ()
         numbers = sorted(set(np.unique(now).tolist()) - self._written)
+        heads = {n.to_bytes(_NUMBER_BYTES, "little"): json.dumps(sorted(self._sets[n])).encode() for n in numbers}
+        if len(now) and not self._is_marked:
+            heads[_KEY_ID] = self._key_id
+            self._is_marked = True
         self._written.update(numbers)
-        named = Values.of([number.to_bytes(_NUMBER_BYTES, "little") for number in numbers])
-        grants = Values.of([json.dumps(sorted(self._sets[number])).encode() for number in numbers])
         sets = _column(now.astype("<i4"), _NUMBER_BYTES)
         sets.length[now == 0] = -1
-        keys, values = (
-            Values.joined([named, _column(tags.astype("<u8"), _TAG_BYTES)]),
-            Values.joined([grants, sets]),
-        )
+        keys = Values.joined([Values.of(list(heads)), _column(tags.astype("<u8"), _TAG_BYTES)])
+        values = Values.joined([Values.of(list(heads.values())), sets])
         every = np.arange(keys.rows, dtype=np.int64)
         return build.join(keys, values, np.full(keys.rows, time_ms, np.int64), every) if keys.rows else []
 

@@ -36,8 +36,9 @@ class Holdings:
     same transactions, and that nobody else can commit any more, makes them exact.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, key_id: bytes) -> None:
         self._cluster = cluster
+        self._key_id = key_id
         self._held: dict[Partition, HeldRows] = {}
         self._asked: set[Partition] = set()
         self._before: set[Partition] = set()
@@ -76,7 +77,7 @@ class Holdings:
 
     def _loaded(self, topic: str, partition: int) -> HeldRows:
         kept = names.holdings_topic(names.subject_of(topic))
-        place, held = (kept, partition), HeldRows()
+        place, held = (kept, partition), HeldRows(self._key_id)
         with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
             if partition not in consumer.partitions(kept):
                 raise NoHoldingsError(f"{kept} does not exist, or has no partition {partition}")

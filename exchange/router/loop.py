@@ -106,7 +106,7 @@ class Router:
         self._passed = PassedOver(self._suspended)
         self._rivals = Rivals(instance)
         self._quotas = Quotas(self._cluster, instance, self._clock)
-        self._holdings = Holdings(self._cluster)
+        self._holdings = Holdings(self._cluster, self._tagger.key_id)
         self._behind = report.Lag()
         self._gatherer = Gatherer(max_bytes=limits.max_bytes, max_wait_s=limits.max_wait_s)
         self._writing = _done()

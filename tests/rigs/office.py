@@ -57,10 +57,10 @@ class Office:
         days = {"from": "2020-01-01", "until": "2099-12-31"}
         return routing.grant(name, **({"subject": self.subject} | days | changes))
 
-    def adopt(self, *grants: Grant) -> Epoch:
-        """Make the topics and publish the next epoch with these grants."""
+    def adopt(self, *grants: Grant, key: tuple[str, ...] = ()) -> Epoch:
+        """Make the topics and publish the next epoch with these grants; `key` is the subject's."""
         number = 1 + sum(1 for _ in read_all(self.cluster, names.CONTRACT_TOPIC))
-        self.epoch = routing.epoch(*grants, number=number, owner=self.owner)
+        self.epoch = routing.epoch(*grants, number=number, owner=self.owner, key=key)
         with Admin(self.cluster) as admin:
             there = admin.topics()
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})

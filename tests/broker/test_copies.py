@@ -1,0 +1,133 @@
+"""Copies of a subject with a key on a real Kafka: routers that stop, die and share, and a memory that is deleted."""
+
+from __future__ import annotations
+
+import random
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from exchange import names, private
+from exchange.broker import LocalBroker
+from exchange.bus import Cluster
+from exchange.bus.admin import Admin
+from tests.rigs import plain, routing
+from tests.rigs.brokers import CLIENT
+from tests.rigs.copies import GRANTS, KEY, Change, Copies, Register
+from tests.rigs.daemons import Daemon
+from tests.rigs.office import Office
+from tests.rigs.plain import wait_until
+
+SEED = 20_261_126
+
+
+@pytest.fixture
+def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
+    return keyed(Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL)))
+
+
+def keyed(office: Office) -> Office:
+    """The office, with a key for its subject, and all of the grants."""
+    office.adopt(*(office.grant(name, **gives) for name, gives in GRANTS.items()), key=KEY)
+    return office
+
+
+class History:
+    """Random changes of a register, published; an entity's are in one partition."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._chance = random.Random(SEED)
+        self.register = Register()
+
+    def publish(self, changes: int) -> None:
+        """Make so many changes."""
+        producer = self._office.producer()
+        for _ in range(changes):
+            key, value, headers = self.register.change(self._change())
+            producer.produce(self._office.topic, value, key, partition=key[-1] % 2, headers=headers)
+        assert producer.flush(60) == 0
+
+    def _change(self) -> Change:
+        chance = self._chance
+        row = (f"person {chance.randrange(20)}", chance.randrange(2015, 2026))
+        kind = chance.choices(["put", "delete", "end"], [80, 18, 2])[0]
+        return kind, row, {"cents": chance.randrange(-3, 4), "district": chance.choice([None, "4401", "33"])}
+
+    def check(self) -> None:
+        """After all is routed: every copy is right."""
+        self._office.wait_routed()
+        copies = Copies(self._office.epoch)
+        for reader in GRANTS:
+            for record in plain.read(self._office.kafka, self._office.inbox(reader)):
+                copies.take(reader, [(record.key, record.value, list(record.headers))])
+        copies.check(self.register)
+
+
+def test_copies_are_right_through_restarts_and_rebalances(office: Office) -> None:
+    history = History(office)
+    for routers in (1, 2, 1):
+        with ExitStack() as stack:
+            for instance in range(routers):
+                stack.enter_context(office.router(str(instance)))
+            for _ in range(3):
+                history.publish(150)
+            office.wait_routed()
+    history.check()
+    withdrawn = [w for e in office.entries() for o in e.outcomes for w in o.withdrawn]
+    assert {w.reason for w in withdrawn} == {"left", "deleted"}
+
+
+@pytest.mark.parametrize("moment", ["entries", "deliveries", "offsets"])
+def test_copies_are_right_after_a_router_died(own_cluster: Cluster, unique: str, moment: str, tmp_path: Path) -> None:
+    office = keyed(Office(own_cluster, unique))
+    history = History(office)
+    arguments = [moment, "--instance", f"{unique}.1"]
+    fragile = Daemon(office.place(tmp_path), "fragile", arguments, "tests.rigs.fragile_router")
+    private.write(private.folder(office.place(tmp_path).home) / "ledger.key", routing.KEY)
+    fragile.start()
+    try:
+        while fragile.status() is None:
+            history.publish(50)
+        assert fragile.status() == -signal.SIGKILL, fragile.tail()
+    finally:
+        fragile.end()
+    with office.router():
+        history.publish(100)
+        history.check()
+
+
+def test_a_memory_that_was_deleted_is_made_again_from_the_ledger(office: Office) -> None:
+    history = History(office)
+    kept = names.holdings_topic(office.subject)
+    with office.router():
+        history.publish(500)
+        office.wait_routed()
+    with Admin(office.cluster) as admin:
+        topic = admin.topics()[kept]
+        admin.delete([kept])
+        wait_until(lambda: kept not in admin.topics(), "the topic is gone")
+        admin.create({kept: topic})
+    with office.router():
+        history.publish(300)
+        history.check()
+    with office.router("2"):
+        history.publish(300)
+        history.check()
+
+
+def test_a_subject_whose_memory_is_gone_waits_and_the_others_flow(office: Office) -> None:
+    history = History(office)
+    kept = names.holdings_topic(office.subject)
+    with Admin(office.cluster) as admin:
+        topic = admin.topics()[kept]
+        admin.delete([kept])
+        wait_until(lambda: kept not in admin.topics(), "the topic is gone")
+        with office.router() as router:
+            history.publish(50)
+            wait_until(lambda: any("holdings" in fact for fact in router.health().facts["suspended"]), "it is said")
+            admin.create({kept: topic})
+            history.check()
+            assert router.health().ok
