@@ -14,7 +14,6 @@ import numpy as np
 from numba import njit
 
 from exchange.contract.key import name_schema
-from exchange.names import ROW_HEADER
 from exchange.records.check import check
 from exchange.records.locate import LocatedRows
 from exchange.records.program import Program, compile_program
@@ -23,8 +22,6 @@ from exchange.records.scan import Run, varint
 from exchange.records.values import Values, read_only
 from exchange.records.wire_ids import bodies, by_id, schema_ids
 from exchange.schema.avro import Schema
-
-_NAME = read_only(ROW_HEADER.encode())
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +51,17 @@ class Named(NamedTuple):
 
 
 def named(
-    run: Run, ids: np.ndarray, good: np.ndarray, located: Mapping[int, LocatedRows], namers: Mapping[int, Namer]
+    run: Run,
+    ids: np.ndarray,
+    good: np.ndarray,
+    located: Mapping[int, LocatedRows],
+    namers: Mapping[int, Namer],
+    header: str,
 ) -> Named:
     """Name the rows of the records in `good` (int64 indexes); `ids` and `located` are as for `View.evaluate`."""
     misnamed = np.zeros(run.rows, np.bool_)
     gone = good[run.values.length[good] < 0]
-    headers = _header(run, gone)
+    headers = _header(run, gone, header)
     gone_ids = schema_ids(headers)
     for schema_id, which in by_id(gone_ids, np.flatnonzero(headers.length >= 0)):
         namer = namers.get(schema_id)
@@ -81,12 +83,12 @@ def named(
     return Named(names, misnamed)
 
 
-def _header(run: Run, rows: np.ndarray) -> Values:
+def _header(run: Run, rows: np.ndarray, name: str) -> Values:
     """The last header of that name of each of these records; null if it has none."""
     own = run.values.start + run.values.sizes
     end = run.tails.start + run.tails.length
     start, length = np.zeros(len(rows), np.int64), np.full(len(rows), -1, np.int64)
-    _find(run.values.buf, own[rows], end[rows], _NAME, start, length)
+    _find(run.values.buf, own[rows], end[rows], read_only(name.encode()), start, length)
     return Values(run.values.buf, start, length)
 
 

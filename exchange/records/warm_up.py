@@ -13,7 +13,10 @@ from exchange.records.check import check
 from exchange.records.header import RawBatch, parse
 from exchange.records.locate import LocatedRows, locate
 from exchange.records.program import compile_program
-from exchange.records.scan import scan
+from exchange.records.row_names import compile_namers, named
+from exchange.records.row_table import RowTable, intern
+from exchange.records.scan import Run, scan
+from exchange.records.tags import Tagger
 from exchange.records.view import compile_view
 from exchange.schema import avro, wire
 
@@ -22,6 +25,20 @@ _TYPES = {"text": "string", "whole": "long", "real": "double", "amount": _DECIMA
 _FIELDS = [{"name": name, "type": kind} for name, kind in _TYPES.items()]
 _SCHEMA = avro.parse(json.dumps({"type": "record", "name": "Any", "fields": _FIELDS}))
 _ID = 1
+
+
+def _warm_up_rows(run: Run, ids: np.ndarray, rows: np.ndarray, located: LocatedRows) -> None:
+    """The same for a subject whose rows have a key."""
+    namers = compile_namers({_ID: _SCHEMA}, ["text"])
+    names, _ = named(run, ids, rows, {_ID: located}, namers, "h")
+    build.sections({}, "h", names)
+    tagger, table = Tagger(bytes(32)), RowTable()
+    tags = tagger.rows("", names, tagger.entities(run.keys))
+    patterns, _ = intern([np.ones(run.rows, np.uint8)], run.rows)
+    table.put(tags, patterns)
+    table.advance(tags, patterns, np.ones((1, 1), np.int32), np.zeros(run.rows, np.int32), 0)
+    table.get(tags)
+    table.of_entities(tags[:1, 0].copy())
 
 
 def warm_up() -> None:
@@ -38,5 +55,6 @@ def warm_up() -> None:
     build.copy(run, rows)
     build.copy_with(run, rows, build.encode_headers({"h": b""}))
     build.join(run.keys, made.values, run.timestamp, rows)
+    _warm_up_rows(run, ids, rows, LocatedRows(rows, locate(program, bodies)))
     hashes.tags(run.keys, hashes.tag_state(bytes(32)))
     hashes.merkle_root(hashes.leaves(run.keys, made.values))

@@ -131,6 +131,8 @@ class HeldRows:
         sets = np.zeros(len(rows), np.int32)
         held = np.flatnonzero(values.length >= 0)
         sets[held] = _matrix(values.at(held), _NUMBER_BYTES).view("<i4")[:, 0]
+        if len(sets) and not 0 <= sets.min() <= sets.max() < len(self._sets):
+            raise HoldingsError("a record of a holdings topic has the number of a set that is not known")
         self._table.put(tags, sets)
 
     def rewrite(self) -> None:

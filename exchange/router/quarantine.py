@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from exchange import names
 from exchange.names import Partition
 from exchange.records import build, wire_ids
 from exchange.records.build import Batch
@@ -62,11 +63,11 @@ def examine(run: Run, subject: ReadySubject) -> Examined:
             status[rows] = check(program, bodies)
     status[run.tails.length > MAX_RECORD_BYTES] = _RECORD_SIZE
     status[run.tails.length < 0] = _BATCH_CODEC
-    names = Values.nulls(run.rows)
+    row_names = Values.nulls(run.rows)
     if subject.namers:
-        names, misnamed = named(run, ids, np.flatnonzero(status == 0), located, subject.namers)
+        row_names, misnamed = named(run, ids, np.flatnonzero(status == 0), located, subject.namers, names.ROW_HEADER)
         status[misnamed] = _ROW_NAME
-    return Examined(status, ids, located, names)
+    return Examined(status, ids, located, row_names)
 
 
 def set_aside(run: Run, status: np.ndarray, bad: np.ndarray, source: Partition) -> list[Batch]:

@@ -55,7 +55,7 @@ def test_an_entry_from_before_there_were_replays_can_be_read() -> None:
     )
     adopted = adoption(8, "r1", 1_763_800_000_000, 41)
     assert decode(old) == adopted
-    assert encode(adopted) == old + b"\0\0"
+    assert encode(adopted) == old + b"\0\0\0\0"
     for end in range(len(old)):
         with pytest.raises(CorruptionError):
             decode(old[:end])

@@ -65,7 +65,7 @@ def test_entries_are_taken_with_place_and_digest() -> None:
     assert intake.entries[0].digest != intake.entries[1].digest
 
 
-@pytest.mark.parametrize("value", [None, b"", b"\1\0\0\0\1", wire.pack(1, b""), wire.pack(1, encode(ENTRY)[:-3])])
+@pytest.mark.parametrize("value", [None, b"", b"\1\0\0\0\1", wire.pack(1, b""), wire.pack(1, encode(ENTRY)[:-5])])
 def test_what_is_no_entry_stops_with_its_place(value: bytes | None) -> None:
     with pytest.raises(CorruptionError, match=r"exchange.ledger/3 offset 1"):
         take_entries(Intake(), batch([wire.pack(1, encode(ENTRY)), value]))

@@ -7,10 +7,15 @@ import sys
 
 from numba.core.registry import CPUDispatcher
 
+from exchange import names
 from exchange.contract.terms import Condition
+from exchange.records.scan import scan
 from exchange.records.view import compile_view
 from exchange.records.warm_up import warm_up
-from tests.rigs.routing import batch, epoch, grant, route, value
+from exchange.router.held import HeldRows
+from tests.rigs.copies import GRANTS, Register
+from tests.rigs.copies import KEY as ROW_KEY
+from tests.rigs.routing import SUBJECT, batch, epoch, grant, route, value
 from tests.unit import test_records_filter, test_records_mask
 
 _PROGRAM = "from tests.unit.test_records_warm_up import main; main()"
@@ -21,6 +26,21 @@ def compiled() -> set[str]:
     rooms = [module for name, module in sys.modules.items() if name.startswith("exchange.records.")]
     kernels = {each for room in rooms for each in vars(room).values() if isinstance(each, CPUDispatcher)}
     return {f"{kernel.__name__}{signature}" for kernel in kernels for signature in kernel.signatures}
+
+
+def keep_copies() -> None:
+    """Steps over rows that come, change and go, and the memory of them loaded again."""
+    under, register = epoch(*(grant(name, **gives) for name, gives in GRANTS.items()), key=ROW_KEY), Register()
+    held = HeldRows(b"")
+    changes = [("put", (f"p{i % 9}", i), {"cents": i % 3 - 1, "district": "4401"}) for i in range(2000)]
+    changes += [("put", ("p1", 1), {"cents": -1, "district": None}), ("delete", ("p2", 2), {}), ("end", ("p3", 3), {})]
+    kept = []
+    for _ in range(2):
+        made = route(under, [batch([(0, *register.change(change)) for change in changes])], held=held)
+        kept += made.inboxes[names.holdings_topic(SUBJECT)]
+    held = HeldRows(b"")
+    held.load(scan([batch(kept)]))
+    route(under, [batch([(0, *register.change(change)) for change in changes])], held=held)
 
 
 def meet_everything() -> None:
@@ -37,6 +57,7 @@ def meet_everything() -> None:
         route(epoch(*views), [batch(records, codec), batch(records, codec, 9)])
         for view in views:
             route(epoch(view), [batch(records, codec)], replay="r-1")
+    keep_copies()
     for node, values, operands, operators in test_records_filter.KINDS.values():
         schema = test_records_filter.schema_of(["null", node])
         condition = Condition.model_validate(dict.fromkeys(operators - {"in"}, operands[0]))

@@ -55,6 +55,18 @@ _DELAY = (
         "short",
         {"{{subject}}": f"topk(10, sum by (subject) (exchange_lag_records{{{_WHICH}}}))"},
     ),
+    Panel(
+        "Rows held: ten most",
+        "Rows that some reader has of subjects with a key: the routers take them back when they change or go.",
+        "short",
+        {"{{subject}}": f"topk(10, sum by (subject) (exchange_router_held_rows{{{_WHICH}}}))"},
+    ),
+    Panel(
+        "Memory for rows held",
+        "What the routers take to know who holds which row: 24 to 36 bytes a row.",
+        "bytes",
+        {"{{instance}}": f"sum by (instance) (exchange_router_held_bytes{{{_WHICH}}})"},
+    ),
 )
 
 _FAULTS = (
