@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from exchange.contract.model import AcceptedGap, Epoch
+from exchange.contract.model import AcceptedGap, Epoch, Grant, Resync
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 
@@ -60,6 +60,11 @@ def same_content(one: Epoch, other: Epoch) -> bool:
     return encode(one.model_copy(update=plain)) == encode(other.model_copy(update=plain))
 
 
+def alone(epoch: Epoch, *grants: Grant) -> Epoch:
+    """The epoch as if its contract had only these grants."""
+    return epoch.model_copy(update={"contract": epoch.contract.model_copy(update={"grants": grants})})
+
+
 def accepts(epoch: Epoch, gap: Gap) -> bool:
     """Whether a person accepted this gap, as large as it has become since."""
     return any(
@@ -73,6 +78,38 @@ def accepting(epoch: Epoch, gaps: Iterable[Gap], operator: str, reason: str, now
     new = tuple(AcceptedGap(gap=gap, operator=operator, reason=reason, time=now) for gap in gaps)
     update = {"number": epoch.number + 1, "time": now, "accepted_gaps": (*epoch.accepted_gaps, *new)}
     return epoch.model_copy(update=update)
+
+
+def resyncing(epoch: Epoch, resync: Resync, now: datetime) -> Epoch | None:
+    """The next epoch: this is made true too, everything else stays; None if the epoch has it already."""
+    if any(known.id == resync.id for known in epoch.resyncs):
+        return None
+    return epoch.model_copy(update={"number": epoch.number + 1, "time": now, "resyncs": (*epoch.resyncs, resync)})
+
+
+def resyncs_after(last: Epoch | None, epoch: Epoch) -> tuple[Resync, ...]:
+    """What is to be made true when `epoch` follows `last`: what its grants give otherwise than before.
+
+    What was asked for before stays, as long as there is its grant.
+    """
+    if last is None:
+        return ()
+    before = {(grant.id, grant.reader, grant.subject): grant for grant in last.contract.grants}
+    keyed = {subject.id for subject in last.contract.subjects if subject.key}
+    kept = {grant.id for grant in epoch.contract.grants}
+    changed = []
+    for grant in epoch.contract.grants:
+        was = before.get((grant.id, grant.reader, grant.subject))
+        if was is None or grant.subject not in keyed:
+            continue
+        looks = (last.given(was), was.masks, grant.id in last.views) != (
+            epoch.given(grant),
+            grant.masks,
+            grant.id in epoch.views,
+        )
+        if looks or was.where != grant.where:
+            changed.append(Resync(id=f"{grant.id}.epoch-{epoch.number}", grant=grant.id, again=looks))
+    return (*(resync for resync in last.resyncs if resync.grant in kept), *changed)
 
 
 def without(epoch: Epoch, grant_id: str, now: datetime) -> Epoch:

@@ -159,6 +159,19 @@ class AcceptedGap(Model):
     time: datetime
 
 
+class Resync(Model):
+    """What a grant's reader holds of a subject with a key is to be made what the grant gives.
+
+    Rows that it holds and that the grant does not give are withdrawn. With `again`, those that it holds and is given
+    are delivered again, because they look otherwise now. With `gives`, those that it does not hold are delivered.
+    """
+
+    id: str
+    grant: str
+    again: bool = False
+    gives: bool = False
+
+
 class Epoch(Model):
     """One published contract with all that a router needs; a record of `exchange.contract`.
 
@@ -172,6 +185,7 @@ class Epoch(Model):
     that did not record them).
     `topic_ids`: Kafka's topic id of every subject that ever was, as of its first epoch.
     `accepted_gaps`: the losses after which routers may go on.
+    `resyncs`: what readers hold is made true once for each of these, in every partition.
     """
 
     number: int = Field(ge=1)
@@ -185,6 +199,7 @@ class Epoch(Model):
     former: tuple[Name, ...] | None = None
     topic_ids: Mapping[str, str] = Field(default_factory=dict)
     accepted_gaps: tuple[AcceptedGap, ...] = ()
+    resyncs: tuple[Resync, ...] = ()
 
     def given(self, grant: Grant) -> tuple[str, ...] | None:
         """The fields that this grant gives; None if it gives records as they are."""

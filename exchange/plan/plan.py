@@ -11,7 +11,7 @@ from exchange.bus.client_quotas import ByteRates
 from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
 from exchange.contract import key
-from exchange.contract.epoch import same_content
+from exchange.contract.epoch import resyncs_after, same_content
 from exchange.contract.extent import Extent, extent
 from exchange.contract.load import Loaded
 from exchange.contract.model import Epoch, Grant, Subject
@@ -205,6 +205,7 @@ class _Schemas:
             accepted_gaps=last.accepted_gaps if last else (),
             former=tuple(sorted(self._actual.departments.difference(d.id for d in self._loaded.contract.departments))),
         )
+        epoch = epoch.model_copy(update={"resyncs": resyncs_after(last, epoch)})
         if last is None or not same_content(last, epoch):
             told = tuple(differences(last.contract if last else None, self._loaded.contract))
             readers = tuple(access_of_readers(last, epoch))

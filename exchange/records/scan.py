@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,10 @@ class Run(NamedTuple):
         """The records of these rows (int64 indexes, ascending)."""
         strings = (column.at(rows) for column in (self.keys, self.values, self.tails))
         return Run(self.offset[rows], self.timestamp[rows], *strings)
+
+    def parts(self, most: int) -> Iterator[Run]:
+        """The run in parts of at most so many records."""
+        return (self.at(np.arange(at, min(at + most, self.rows))) for at in range(0, self.rows, most))
 
 
 def scan(batches: Sequence[RawBatch], max_bytes: int = MAX_UNCOMPRESSED_BYTES) -> Run:

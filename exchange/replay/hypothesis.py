@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from exchange.contract.check import Check
+from exchange.contract.epoch import alone
 from exchange.contract.extent import extent
 from exchange.contract.model import Epoch, Grant
 from exchange.document.problem import ContractError, Problem
@@ -18,11 +19,6 @@ _UNSAID = {
     "purpose": {"code": "draft", "basis": "draft", "text": "draft"},
     "until": "9999-12-31",
 }
-
-
-def alone(epoch: Epoch, *grants: Grant) -> Epoch:
-    """The epoch as if its contract had only these grants."""
-    return epoch.model_copy(update={"contract": epoch.contract.model_copy(update={"grants": grants})})
 
 
 def read_draft(data: bytes, name: str, epoch: Epoch, today: date) -> Grant:

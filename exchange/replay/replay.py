@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-
-import numpy as np
 
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer, Membership
 from exchange.bus.produce import FencedError, Producer
+from exchange.contract.epoch import alone
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import in_force, ms_of
 from exchange.document.nearest import nearest
@@ -24,7 +23,6 @@ from exchange.records.scan import Run
 from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.replay.due import Done, Order, Survey, survey
-from exchange.replay.hypothesis import alone
 from exchange.router.clock import BrokerClock
 from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.quotas import Quotas
@@ -165,7 +163,7 @@ class Replay:
             spans = {partition: (window.first, window.end) for partition, window in windows.items()}
             for partition, run in retained(source, in_force.topic, spans):
                 due = run.at(windows[partition].rows(run.offset))
-                for part in _cut(due, min(TRANSACTION_RECORDS, in_force.pace)):
+                for part in due.parts(min(TRANSACTION_RECORDS, in_force.pace)):
                     newest = watch.newest or newest
                     if newest is not in_force.published:
                         in_force = self._adopt(newest, writer)
@@ -205,8 +203,3 @@ class Replay:
         self._not_before_s = max(self._not_before_s, time.monotonic()) + run.rows / in_force.pace
         self._pause(max(0.0, self._not_before_s - time.monotonic()))
         return in_force
-
-
-def _cut(run: Run, most: int) -> Iterator[Run]:
-    """The run in parts that each fit into a transaction."""
-    return (run.at(np.arange(at, min(at + most, run.rows))) for at in range(0, run.rows, most))

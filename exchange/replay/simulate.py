@@ -13,6 +13,7 @@ import numpy as np
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
+from exchange.contract.epoch import alone
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day, in_force, midnight
 from exchange.ledger.entry import TAG_BYTES, Entry, delivered_mask
@@ -20,7 +21,7 @@ from exchange.records.header import RawBatch, parse
 from exchange.records.scan import scan
 from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
-from exchange.replay.hypothesis import alone, drafted
+from exchange.replay.hypothesis import drafted
 from exchange.router.ready import make_ready
 from exchange.router.retained import MAX_BATCHES, retained
 from exchange.router.step import RunSource, Step, step

@@ -8,13 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
-from exchange.contract.model import Quota
+from exchange.contract.model import Quota, Resync
 from exchange.ledger.entry import Withheld
 from exchange.records.scan import Run
 from exchange.records.values import Values
-from exchange.router.held import NOT, PASS, STAY
+from exchange.router.held import NOT, PASS, STAY, Progress
 from exchange.router.quarantine import Examined
 from exchange.router.ready import ReadyView
+
+STAYING = frozenset(("quota", "superseded", "unchanged"))
+"""Reasons for withholding a record that leave with the reader what it has of the row."""
 
 Allow = Callable[[str, Quota, int], int]
 """How many of so many records may be delivered under a grant and its quota."""
@@ -26,11 +29,28 @@ def no_quotas(_grant: str, _quota: Quota, records: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class Again:
+    """Says that records are decided again, to make true what the reader of one grant holds.
+
+    Only those that are the `latest` of their rows count (bool[n]). `progress` is how far it has come with them.
+    """
+
+    resync: Resync
+    latest: np.ndarray
+    progress: Progress
+
+    def unchanged(self, passing: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """bool[n]: of the records that pass, those whose rows stay with the reader, or away from it, as they are."""
+        return passing & np.where(held, not self.resync.again, not self.resync.gives)
+
+
+@dataclass(frozen=True, eq=False)
 class Checked:
     """A run of n records with all that views need.
 
     `row_tags` (uint64[n, 2]) are those of the records' rows, if the subject has a key. `leaves` (uint8[n, 32]) and
-    their `root` form the Merkle tree. `headers` are those of each delivered record, beside its own.
+    their `root` form the Merkle tree. `headers` are those of each delivered record, beside its own. `again`: these
+    records were decided before; `held` are then those of whose rows the grant holds a version (bool[n]).
     """
 
     run: Run
@@ -39,6 +59,8 @@ class Checked:
     leaves: np.ndarray
     root: bytes
     headers: Mapping[str, bytes]
+    again: Again | None = None
+    held: np.ndarray | None = None
 
     @cached_property
     def good(self) -> np.ndarray:
@@ -74,8 +96,8 @@ class Choice:
         """uint8[n]: what becomes of the row of each record, see `held`."""
         states = np.full(self.values.rows, NOT, np.uint8)
         states[self.rows] = PASS
-        if "quota" in self.withheld:
-            states[self.withheld["quota"]] = STAY
+        for reason in STAYING & self.withheld.keys():
+            states[self.withheld[reason]] = STAY
         return states
 
     def reasons(self, good: int, gone: np.ndarray | None = None) -> tuple[Withheld, ...]:
@@ -94,7 +116,10 @@ def choose(checked: Checked, view: ReadyView, allow: Allow) -> Choice:
     keep = np.zeros(run.rows, bool)
     keep[checked.good] = True
     withheld: dict[str, np.ndarray] = {}
-    tombstones = checked.tombstones
+    if checked.again:
+        withheld["superseded"] = keep & ~checked.again.latest
+        keep &= checked.again.latest
+    tombstones = keep & checked.tombstones
     if (checked.row_tags is not None or not view.takes_tombstones) and tombstones.any():
         withheld["tombstone"] = tombstones
     if not view.is_whole or view.is_filtered:
@@ -105,6 +130,9 @@ def choose(checked: Checked, view: ReadyView, allow: Allow) -> Choice:
         withheld["filter"] = asked & ~made.keep & ~made.unevaluable
     for which in withheld.values():
         keep &= ~which
+    if checked.again and checked.held is not None:
+        withheld["unchanged"] = checked.again.unchanged(keep, checked.held)
+        keep &= ~withheld["unchanged"]
     rows = np.flatnonzero(keep)
     if view.quota.is_limited and len(rows):
         rows, excess = np.split(rows, [allow(view.grants[0], view.quota, len(rows))])

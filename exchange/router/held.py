@@ -2,7 +2,8 @@
 
 The memory is a table of rows and the sets of grants that occur in it. Routers keep it in the subject's holdings topic,
 written in the transactions that change it: a row's tag (16 bytes) → the number of its set, and the number of a set
-(4 bytes) → its grants; `ledger-key` → the id of the key that made the tags. Nobody holds a row without a value.
+(4 bytes) → its grants; `ledger-key` → the id of the key that made the tags; `resynchronisation <id>` → how far that
+has come. Nobody holds a row without a value.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +27,7 @@ NOT, PASS, STAY = 0, 1, 2
 """What becomes of a row for a view: its readers are not to have it, get it, or keep what they have of it."""
 _TAG_BYTES, _NUMBER_BYTES = 16, 4
 _KEY_ID = b"ledger-key"
+RESYNC = b"resynchronisation "
 
 
 class OtherLedgerKeyError(ConfigError):
@@ -50,6 +54,18 @@ class Rows:
     tags: np.ndarray
     good: np.ndarray
     ends: np.ndarray
+
+
+class Progress(NamedTuple):
+    """How far a resynchronisation has come: it reads the source from `next` to before `until`."""
+
+    next: int
+    until: int
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to read."""
+        return self.next >= self.until
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +116,7 @@ class HeldRows:
         self._numbers = {frozenset[str](): 0}
         self._written = {0}  # numbers of sets that the topic has, or gets with a step before
         self._unwritten: Sequence[np.ndarray] = ()
+        self.progress: dict[str, Progress] = {}
 
     @property
     def rows(self) -> int:
@@ -121,8 +138,11 @@ class HeldRows:
             if found != self._key_id:
                 raise OtherLedgerKeyError("the holdings topic was written with another ledger key")
             self._is_marked = True
+        others = np.flatnonzero(run.keys.length > _TAG_BYTES)
+        for key, value in zip(run.keys.at(others).tolist(), run.values.at(others).tolist(), strict=True):
+            self.progress[(key or b"").removeprefix(RESYNC).decode()] = Progress(*json.loads(value or b"[0, 0]"))
         rows = np.flatnonzero(run.keys.length == _TAG_BYTES)
-        if len(rows) + len(names) + len(marks) != run.rows:
+        if len(rows) + len(names) + len(marks) + len(others) != run.rows:
             raise HoldingsError("a record of a holdings topic is neither a row nor a set of grants")
         values = run.values.at(rows)
         if not np.isin(values.length, (-1, _NUMBER_BYTES)).all():
@@ -230,8 +250,16 @@ class HeldRows:
             self._sets.append(grants)
         return self._numbers[grants]
 
-    def written(self, moved: Moved, time_ms: int) -> list[Batch]:
-        """What changed, as records of the holdings topic."""
+    def holds(self, tags: np.ndarray, grant: str) -> np.ndarray:
+        """bool[n]: which of these rows (uint64[n, 2]) the grant holds."""
+        held: np.ndarray = np.array([grant in grants for grants in self._sets])[self._table.get(tags)]
+        return held
+
+    def written(
+        self, moved: Moved, time_ms: int, progress: Mapping[str, Progress] = MappingProxyType({})
+    ) -> list[Batch]:
+        """What changed, as records of the holdings topic, with the progress of resynchronisations."""
+        self.progress.update(progress)
         tags, now = moved.tags, moved.now
         if self._unwritten:
             tags, now = (np.concatenate(pair) for pair in zip(self._unwritten, (tags, now), strict=True))
@@ -241,6 +269,7 @@ class HeldRows:
         if len(now) and not self._is_marked:
             heads[_KEY_ID] = self._key_id
             self._is_marked = True
+        heads |= {RESYNC + id_.encode(): json.dumps(at).encode() for id_, at in progress.items()}
         self._written.update(numbers)
         sets = _column(now.astype("<i4"), _NUMBER_BYTES)
         sets.length[now == 0] = -1

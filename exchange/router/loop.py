@@ -33,6 +33,7 @@ from exchange.router.holdings import Holdings, NoHoldingsError
 from exchange.router.in_force import InForce
 from exchange.router.losses import Losses, PassedOver
 from exchange.router.quotas import NoQuotaError, Quotas
+from exchange.router.resync import Resyncs
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
 from exchange.router.step import RunSource, Step, step
@@ -42,6 +43,7 @@ from exchange.router.write import Decided, Writer
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
 IDLE_S = 0.2  # if nothing flows, a new epoch waits no longer than this to be taken
+BUSY_S = 0.005  # the same while this router makes true what a reader holds
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
 
 
@@ -107,6 +109,7 @@ class Router:
         self._rivals = Rivals(instance)
         self._quotas = Quotas(self._cluster, instance, self._clock)
         self._holdings = Holdings(self._cluster, self._tagger.key_id)
+        self._resyncs = Resyncs(self._cluster, self._holdings, self._tagger, self._quotas, instance, pseudonym_key)
         self._behind = report.Lag()
         self._gatherer = Gatherer(max_bytes=limits.max_bytes, max_wait_s=limits.max_wait_s)
         self._writing = _done()
@@ -167,6 +170,7 @@ class Router:
             is_aside = self._leave_aside(error, opened.sources, writer)
             self._writing, self._decided = _done(), []
             self._holdings.doubt()
+            self._resyncs.give_up()
             opened.out.discard()
             if not is_aside:
                 raise
@@ -196,8 +200,8 @@ class Router:
     def _once(self, in_force: InForce, opened: Opened, writer: Writer) -> None:
         """Gather and decide, while the transaction before is still being written; then start the next."""
         source, sources = opened.source, opened.sources
-        sources.hold(in_force.unready)
-        gathered = self._gatherer.gather(source, IDLE_S)
+        sources.hold(in_force.unready, self._resyncs.busy)
+        gathered = self._gatherer.gather(source, BUSY_S if self._resyncs.busy else IDLE_S)
         sources.drop(gathered)
         if parts := gathered.apart({topic for topic, _ in self._suspended.on_trial}):
             self._begin_write(parts, in_force, opened, writer)
@@ -209,6 +213,9 @@ class Router:
         if self._suspended.due():
             self._settle()
             sources.try_again(opened.out)
+        if in_force.epoch.resyncs:
+            self._settle()
+            self._resyncs.go_on(in_force.epoch, source, writer, self._clock.now())
         self._passed.committed(gathered.offsets())
         self._commit_passed(source, writer)
         self._show_lag(gathered, sources)
@@ -265,6 +272,7 @@ class Router:
         wait([self._writing], timeout=REVOKE_S)
         self._gatherer.revoked(partitions)
         self._holdings.drop(partitions)
+        self._resyncs.give_up()
         self._passed.forget()
 
     def _adopt(self, published: Published, opened: Opened, writer: Writer) -> InForce:

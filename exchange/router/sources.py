@@ -32,6 +32,7 @@ class Sources:
         self._missed: dict[str, float] = {}
         self._absent: dict[Cause, set[Partition]] = {}
         self._paused: set[Partition] = set()
+        self._busy: set[Partition] = set()
         self._aside: dict[Partition, tuple[int, int]] = {}
         self._aside_at_s = clock()
 
@@ -41,8 +42,8 @@ class Sources:
             self._consumer.subscribe(sorted(partitions), ids)
         self._partitions = dict(partitions)
 
-    def hold(self, unready: Mapping[str, Cause]) -> None:
-        """Before each reading: pause the partitions left aside and those of topics that are missing or `unready`.
+    def hold(self, unready: Mapping[str, Cause], busy: set[Partition]) -> None:
+        """Before each reading: pause the partitions left aside, `busy`, and those of missing or `unready` topics.
 
         Partitions that the group assigned anew are not paused yet.
         """
@@ -52,7 +53,8 @@ class Sources:
             self._suspended.keep(assigned.union(*self._absent.values()))
         self._suspended.suspend(self._absent)
         self._suspended.suspend({cause: _of({topic}, assigned) for topic, cause in unready.items()})
-        self._consumer.pause(aside := self._suspended.places)
+        self._busy = busy
+        self._consumer.pause(aside := self._suspended.places | busy)
         self._consumer.resume(self._paused - aside)  # but not partitions that the consumer paused before a gap
         self._paused = aside
 
@@ -87,7 +89,7 @@ class Sources:
 
     def drop(self, gathered: Gathered) -> None:
         """Forget what was read from partitions left aside: the group had assigned them anew, without their pause."""
-        strays = self._suspended.places & gathered.batches.keys()
+        strays = (self._suspended.places | self._busy) & gathered.batches.keys()
         gathered.drop(strays)
         self._consumer.rewind(strays)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -20,7 +20,7 @@ from exchange.records import hashes
 from exchange.records.build import Batch
 from exchange.records.scan import Run
 from exchange.records.tags import Tagger
-from exchange.router.choose import Allow, Checked, choose, no_quotas
+from exchange.router.choose import Again, Allow, Checked, choose, no_quotas
 from exchange.router.deliver import deliver
 from exchange.router.held import HeldRows, Rows
 from exchange.router.quarantine import REASONS, examine, set_aside
@@ -64,18 +64,22 @@ def step(
     tagger: Tagger,
     allow: Allow = no_quotas,
     held: HeldRows | None = None,
+    again: Again | None = None,
 ) -> Step:
     """Decide every record of `run` for every view of its subject.
 
     `allow` is called once for each view with a quota; the view gets that many of its records, the first ones. `held`
-    are the rows that readers hold of the partition, if the subject has a key; they are moved on. No producer has
-    stamped the batches yet. A replay puts nothing into quarantine, because the live flow did.
+    are the rows that readers hold of the partition, if the subject has a key; they are moved on. `again`: what is
+    decided makes true what a reader holds. No producer has stamped the batches yet. A replay puts nothing into
+    quarantine, because the live flow did.
     """
     examined = examine(run, subject)
     leaves = hashes.leaves(run.keys, run.values)
     tags = tagger.entities(run.keys)
     row_tags = tagger.rows(names.subject_of(source.topic), examined.names, tags) if subject.namers else None
     checked = Checked(run, examined, row_tags, leaves, hashes.merkle_root(leaves), source.headers)
+    if again and held is not None and row_tags is not None:
+        checked = replace(checked, again=again, held=held.holds(row_tags, again.resync.grant))
     choices = [choose(checked, view, allow) for view in subject.views]
     outputs = defaultdict[Partition, list[Batch]](list)
     if held is None or row_tags is None:
@@ -85,7 +89,7 @@ def step(
             Rows(row_tags, checked.good, checked.ends), {choice.view.grants: choice.states() for choice in choices}
         )
         made = [part for choice in choices for part in withdraw(checked, choice, moved, tagger)]
-        if batches := held.written(moved, source.time_ms):
+        if batches := held.written(moved, source.time_ms, {again.resync.id: again.progress} if again else {}):
             outputs[names.holdings_topic(names.subject_of(source.topic)), source.partition] = batches
     topics = {grant: topic for view in subject.views for grant, topic in zip(view.grants, view.topics, strict=True)}
     for outcome, batches in made:

@@ -63,7 +63,8 @@ def withdraw(checked: Checked, choice: Choice, moved: Moved, tagger: Tagger) -> 
 
 def _losses(choice: Choice, moved: Moved) -> Sequence[_Loss]:
     """The view's grants, by which rows they lose."""
-    held = np.flatnonzero((moved.numbers > 0) & (choice.states() == NOT))
+    states = choice.states()
+    held = np.flatnonzero((moved.numbers > 0) & (states == NOT))
     if not len(held) and not moved.ended:
         return [_Loss(list(choice.view.grants), np.zeros(len(moved.numbers), bool))]
     losses: dict[bytes, _Loss] = {}
@@ -71,7 +72,7 @@ def _losses(choice: Choice, moved: Moved) -> Sequence[_Loss]:
         holds, gone = moved.holders(grant), np.zeros(len(moved.numbers), bool)
         gone[held[holds[moved.numbers[held]]]] = True
         for at, ended in moved.ended.items():
-            gone[at] = holds[ended.sets].any()
+            gone[at] = states[at] == NOT and holds[ended.sets].any()
         losses.setdefault(gone.tobytes(), _Loss([], gone)).grants.append(grant)
     return list(losses.values())
 
@@ -85,7 +86,7 @@ def _given(checked: Checked, choice: Choice, moved: Moved, grants: Sequence[str]
         holds = moved.holders(grants[0])
         at[1] = lost[~np.isin(lost, checked.ends)]
         tags[1] = checked.row_tags[at[1]]
-        for row, ended in moved.ended.items():
+        for row, ended in ((row, moved.ended[row]) for row in lost[np.isin(lost, checked.ends)].tolist()):
             theirs = ended.tags[holds[ended.sets]]
             at.append(np.full(len(theirs), row, np.int64))
             tags.append(theirs)

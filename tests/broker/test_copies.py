@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,11 +15,13 @@ from exchange import names, private
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.contract.model import Resync
+from exchange.router.held import RESYNC
 from tests.rigs import plain, routing
 from tests.rigs.brokers import CLIENT
-from tests.rigs.copies import GRANTS, KEY, Change, Copies, Register
+from tests.rigs.copies import GRANTS, KEY, Change, Copies, Record, Register, passes
 from tests.rigs.daemons import Daemon
-from tests.rigs.office import Office
+from tests.rigs.office import PARTITIONS, Office
 from tests.rigs.plain import wait_until
 
 SEED = 20_261_126
@@ -56,14 +60,14 @@ class History:
         kind = chance.choices(["put", "delete", "end"], [80, 18, 2])[0]
         return kind, row, {"cents": chance.randrange(-3, 4), "district": chance.choice([None, "4401", "33"])}
 
-    def check(self) -> None:
+    def check(self, passes: Callable[[str, Record], bool] = passes) -> None:
         """After all is routed: every copy is right."""
         self._office.wait_routed()
         copies = Copies(self._office.epoch)
         for reader in GRANTS:
             for record in plain.read(self._office.kafka, self._office.inbox(reader)):
                 copies.take(reader, [(record.key, record.value, list(record.headers))])
-        copies.check(self.register)
+        copies.check(self.register, passes)
 
 
 def test_copies_are_right_through_restarts_and_rebalances(office: Office) -> None:
@@ -131,3 +135,65 @@ def test_a_subject_whose_memory_is_gone_waits_and_the_others_flow(office: Office
             admin.create({kept: topic})
             history.check()
             assert router.health().ok
+
+
+def narrowed(reader: str, record: Record) -> bool:
+    """As `passes`, after the grants `filtered` and `no-year` were narrowed."""
+    return passes(reader, record) and (reader not in ("filtered", "no-year") or record["cents"] >= 2)
+
+
+def wait_true(office: Office, resyncs: int) -> None:
+    """Return when the routers have made true what so many changes of grants left untrue."""
+    done = resyncs * PARTITIONS
+
+    def ended() -> bool:
+        kept = plain.read(office.kafka, names.holdings_topic(office.subject))
+        said = {(r.partition, r.key): json.loads(r.value or b"") for r in kept if (r.key or b"").startswith(RESYNC)}
+        return sum(at == until for at, until in said.values()) >= done
+
+    wait_until(ended, "what readers hold is made true")
+
+
+def test_what_a_narrowed_grant_gives_no_more_is_withdrawn(office: Office) -> None:
+    history = History(office)
+    narrow = {"where": {"cents": {"ge": 2}}}
+    with office.router():
+        history.publish(600)
+        office.wait_routed()
+        gives = GRANTS | {name: GRANTS[name] | narrow for name in ("filtered", "no-year")}
+        office.adopt(*(office.grant(name, **terms) for name, terms in gives.items()), key=KEY)
+        history.publish(200)
+        wait_true(office, 2)
+        history.check(narrowed)
+    with office.router("2"):
+        history.publish(200)
+        history.check(narrowed)
+
+
+def test_a_wider_grant_gets_the_rest_when_somebody_asks_for_it(office: Office) -> None:
+    history = History(office)
+    with office.router():
+        history.publish(600)
+        office.wait_routed()
+        gives = GRANTS | {"filtered": {}}
+        office.adopt(*(office.grant(name, **terms) for name, terms in gives.items()), key=KEY)
+        wait_true(office, 1)
+        office.resync(Resync(id="asked", grant="filtered", gives=True))
+        history.publish(200)
+        wait_true(office, 2)
+        history.check(lambda reader, record: reader == "filtered" or passes(reader, record))
+
+
+def test_a_grant_that_begins_late_gets_its_history_in_a_replay(office: Office) -> None:
+    history = History(office)
+    later = [office.grant(name, **gives) for name, gives in GRANTS.items()]
+    office.adopt(*(grant for grant in later if grant.id != "whole-2"), key=KEY)
+    with office.router():
+        history.publish(600)
+        office.wait_routed()
+        office.adopt(*later, key=KEY)
+        history.publish(100)
+        office.resync(Resync(id="asked", grant="whole-2", gives=True))
+        wait_true(office, 1)
+        history.publish(100)
+        history.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,7 @@ class Copies:
         for record in records:
             self._of[reader].take(*record)
 
-    def check(self, register: Register) -> None:
+    def check(self, register: Register, passes: Callable[[str, Record], bool] = passes) -> None:
         """Every reader has exactly what its grant gives of the register's rows."""
         for reader, copy in self._of.items():
             wanted = {row: record for row, record in register.rows.items() if passes(reader, record)}

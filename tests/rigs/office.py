@@ -19,7 +19,7 @@ from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer
 from exchange.bus.topics import TopicAppender, publish, read_all
 from exchange.contract import epoch as epochs
-from exchange.contract.model import Epoch, Grant
+from exchange.contract.model import Epoch, Grant, Resync
 from exchange.epochs import Newest
 from exchange.ledger.body import decode
 from exchange.ledger.entry import Entry
@@ -59,6 +59,7 @@ class Office:
 
     def adopt(self, *grants: Grant, key: tuple[str, ...] = ()) -> Epoch:
         """Make the topics and publish the next epoch with these grants; `key` is the subject's."""
+        last = getattr(self, "epoch", None)
         number = 1 + sum(1 for _ in read_all(self.cluster, names.CONTRACT_TOPIC))
         self.epoch = routing.epoch(*grants, number=number, owner=self.owner, key=key)
         with Admin(self.cluster) as admin:
@@ -66,11 +67,19 @@ class Office:
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
             if self.routers is not self.cluster:
                 admin.allow(wanted_access(self.epoch.contract))
+        self.epoch = self.epoch.model_copy(update={"resyncs": epochs.resyncs_after(last, self.epoch)})
         with Consumer(self.cluster) as consumer:
             topic_ids = consumer.topic_ids([self.topic])
         self.epoch = self.epoch.model_copy(update={"topic_ids": topic_ids})
         publish(self.cluster, names.CONTRACT_TOPIC, [(epochs.key(number), epochs.encode(self.epoch))])
         return self.epoch
+
+    def resync(self, resync: Resync) -> None:
+        """Publish the next epoch, which asks for this too."""
+        epoch = epochs.resyncing(self.epoch, resync, datetime.now(UTC))
+        assert epoch is not None
+        self.epoch = epoch
+        publish(self.cluster, names.CONTRACT_TOPIC, [(epochs.key(epoch.number), epochs.encode(epoch))])
 
     def accept_gaps(self) -> None:
         """Say that the routers go on behind what was deleted before they decided it."""

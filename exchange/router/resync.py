@@ -1,0 +1,184 @@
+"""Makes true what a reader holds: one grant, one partition at a time, whose live flow waits meanwhile.
+
+It reads the retained source up to where the live flow stands, twice: first to learn which record is the latest of its
+row, then to decide these. What it has done is written with its deliveries, so that a kill does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import numpy as np
+
+from exchange import names
+from exchange.bus import Cluster
+from exchange.bus.consume import Consumer
+from exchange.contract.epoch import alone
+from exchange.contract.model import Epoch, Resync
+from exchange.contract.period import in_force, ms_of
+from exchange.names import Partition
+from exchange.records.row_table import RowTable
+from exchange.records.scan import Run
+from exchange.records.tags import Tagger
+from exchange.router.choose import Again
+from exchange.router.gather import MAX_RUN_RECORDS
+from exchange.router.held import Progress
+from exchange.router.holdings import Holdings
+from exchange.router.quarantine import examine
+from exchange.router.quotas import Quotas
+from exchange.router.ready import ReadySubject, make_ready
+from exchange.router.retained import MAX_BATCHES, retained
+from exchange.router.step import RunSource, step
+from exchange.router.write import Decided, Writer
+
+_log = logging.getLogger("exchange.router")
+_MOST_OFFSETS = np.iinfo(np.int32).max - 1
+T = TypeVar("T")
+
+
+class Resyncs:
+    """The resynchronisations that this router has to do, one after the other."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        holdings: Holdings,
+        tagger: Tagger,
+        quotas: Quotas,
+        instance: str,
+        pseudonym_key: bytes,
+    ) -> None:
+        self._cluster = cluster
+        self._holdings = holdings
+        self._tagger = tagger
+        self._quotas = quotas
+        self._instance = instance
+        self._pseudonym_key = pseudonym_key
+        self._done: set[tuple[Partition, str]] = set()
+        self._job: _Job | None = None
+        self._work: Iterator[tuple[Run, Again] | None] = iter(())
+
+    @property
+    def busy(self) -> set[Partition]:
+        """The partition whose live flow waits."""
+        return {self._job.place} if self._job else set()
+
+    def give_up(self) -> None:
+        """Begin again with what is committed."""
+        self._job, self._work = None, iter(())
+
+    def go_on(self, epoch: Epoch, source: Consumer, writer: Writer, now: datetime) -> None:
+        """Do the next part of what is to be done, if any, in a transaction of its own; no other may be open."""
+        if self._job and (self._job.epoch is not epoch or not self._job.subject.holds_at(now)):
+            self.give_up()
+        if self._job:
+            self._do(self._job, source, writer, now)
+        elif job := self._next(epoch, source, now):
+            source.rewind({job.place})  # what was read of it meanwhile is read again, when its live flow goes on
+            self._job, self._work = job, job.work()
+            _log.info("begins to make true what a reader holds", extra=job.facts)
+
+    def _do(self, job: _Job, source: Consumer, writer: Writer, now: datetime) -> None:
+        try:
+            due = next(self._work)
+        except StopIteration:
+            self._done.add((job.place, job.resync.id))
+            self.give_up()
+            _log.info("what a reader holds is true", extra=job.facts)
+            return
+        if due:
+            run, again = due
+            at = RunSource(*job.place, job.epoch.number, self._instance, ms_of(now), job.resync.id)
+            held = self._holdings.of(*job.place)
+            made = step(run, job.subject, at, self._tagger, self._quotas.allow, held, again)
+            # The offset stays: with it, nobody writes who has lost the partition.
+            decided = Decided([made], {job.place: again.progress.until}, source.membership(), self._quotas.begin())
+            writer.decided(decided, job.epoch.ledger)
+            self._quotas.committed()
+
+    def _next(self, epoch: Epoch, source: Consumer, now: datetime) -> _Job | None:
+        grants = {grant.id: grant for grant in in_force(epoch.contract, now)}
+        places = source.assigned()
+        for resync in epoch.resyncs:
+            grant = grants.get(resync.grant)
+            topic = names.subject_topic(grant.subject) if grant else ""
+            for place in sorted(place for place in places if place[0] == topic):
+                if grant and (place, resync.id) not in self._done:
+                    progress = self._holdings.of(*place).progress.get(resync.id)
+                    if progress and progress.is_done:
+                        self._done.add((place, resync.id))
+                        continue
+                    until = source.committed([place]).get(place, 0)
+                    ready = make_ready(alone(epoch, grant), grant.subject, now, self._pseudonym_key)
+                    at = progress or Progress(0, until)
+                    return _Job(self._cluster, self._tagger, place, resync, epoch, ready, at._replace(until=until))
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One resynchronisation of one partition under one epoch."""
+
+    cluster: Cluster
+    tagger: Tagger
+    place: Partition
+    resync: Resync
+    epoch: Epoch
+    subject: ReadySubject
+    progress: Progress
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What a log says of it."""
+        return {"resync": self.resync.id, "grant": self.resync.grant, "partition": f"{self.place[0]}/{self.place[1]}"}
+
+    def work(self) -> Iterator[tuple[Run, Again] | None]:
+        """Learn, yielding None after each part, then yield what is to be decided."""
+        topic, partition = self.place
+        until, latest = self.progress.until, RowTable()
+        with Consumer(self.cluster, max_batches=MAX_BATCHES) as consumer:
+            start = max(consumer.begin_offsets([self.place])[self.place], until - _MOST_OFFSETS)
+            for _, run in retained(consumer, topic, {partition: (start, until)}):
+                self._learn(latest, run, start)
+                yield None
+            rest = (each for _, each in retained(consumer, topic, {partition: (max(start, self.progress.next), until)}))
+            for run, is_last in _ends(part for each in rest for part in each.parts(MAX_RUN_RECORDS)):
+                at = Progress(until if is_last else int(run.offset[-1]) + 1, until)
+                yield run, Again(self.resync, self._is_latest(latest, run, start), at)
+
+    def _learn(self, latest: RowTable, run: Run, start: int) -> None:
+        """Remember where each row was last: as its set, so that a table of rows serves."""
+        tags, good = self._rows(run)
+        numbers = (run.offset - start + 1).astype(np.int32)
+        ends = good[tags[good, 1] == 0]
+        for some, end in zip(np.split(good, np.searchsorted(good, ends)), [None, *ends.tolist()], strict=True):
+            if end is not None:
+                gone, _ = latest.of_entities(tags[end : end + 1, 0].copy())
+                latest.put(gone, np.zeros(len(gone), np.int32))
+            latest.put(tags[some], numbers[some])
+
+    def _is_latest(self, latest: RowTable, run: Run, start: int) -> np.ndarray:
+        tags, good = self._rows(run)
+        found = np.zeros(run.rows, bool)
+        found[good] = latest.get(tags[good]) == run.offset[good] - start + 1
+        found[tags[:, 1] == 0] = False  # the live flow has withdrawn the rows of entities that were deleted
+        return found
+
+    def _rows(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """The tags of the records' rows (uint64[n, 2]), and the indexes of the valid records."""
+        examined = examine(run, self.subject)
+        entities = self.tagger.entities(run.keys)
+        return self.tagger.rows(names.subject_of(self.place[0]), examined.names, entities), examined.good
+
+
+def _ends(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
+    """Each item, and whether it is the last one."""
+    before: list[T] = []
+    for item in items:
+        yield from ((one, False) for one in before)
+        before = [item]
+    yield from ((one, True) for one in before)
