@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exchange import names
+from exchange.bus import Cluster
 from exchange.bus.connection import connect
 from exchange.cli.grant_desk import complete_grant
 from exchange.cli.options import Moment, confirm, output_option, say_time, show_json, yes_option
+from exchange.contract.model import Grant
 from exchange.epochs import epoch_in_force
 from exchange.keys import ledger_key_file, load, pseudonym_key_there
+from exchange.plan.find import administrators
 from exchange.replay.due import Done, Order, Survey, order_of
 from exchange.replay.replay import DEFAULT_RATE, Replay
+from exchange.replay.resync import ask, keyed, watch
 from exchange.settings import Settings
 
 
 @click.command()
 @click.argument("grant", metavar="ID", shell_complete=complete_grant)
-@click.option("--from", "from_ms", type=Moment(), required=True, help="From the first record of this time or later on.")
+@click.option("--from", "from_ms", type=Moment(), help="From the first record of this time or later on.")
 @click.option(
     "--until", "until_ms", type=Moment(end=True), help="To before that time; a day is included. Default: up to now."
 )
@@ -37,7 +42,14 @@ from exchange.settings import Settings
 @yes_option
 @output_option
 def replay(
-    grant: str, from_ms: int, until_ms: int | None, again: bool, id_: str | None, rate: int, yes: bool, output: str
+    grant: str,
+    from_ms: int | None,
+    until_ms: int | None,
+    again: bool,
+    id_: str | None,
+    rate: int,
+    yes: bool,
+    output: str,
 ) -> None:
     """Deliver what grant ID has never delivered of the records of a period that its source still keeps.
 
@@ -45,10 +57,20 @@ def replay(
     withheld, or what did not pass before. Each record is delivered once, in order, marked as a replay for the reader
     and in the ledger. Times are those of the records (YYYY-MM-DD or YYYY-MM-DDTHH:MM, Asia/Shanghai unless a zone is
     given). If it is killed or interrupted, the same command goes on where it was.
+
+    If the subject has a key, it has no times: the routers make true what the reader holds, from the newest version of
+    every row. Whatever happens to this command, they go on.
     """
-    order = order_of(grant, from_ms, until_ms, again=again, id_=id_)
     settings = Settings()
     cluster = connect(settings, "exchange.router.replay", names.ROUTER_PRINCIPAL)
+    if found_keyed := keyed(epoch_in_force(cluster), grant, datetime.now(UTC)):
+        if from_ms is not None or until_ms is not None:
+            raise click.UsageError(f"{found_keyed.subject} has a key: leave out --from and --until")
+        _resynchronise(cluster, settings, found_keyed, id_, again=again, yes=yes, output=output)
+        return
+    if from_ms is None:
+        raise click.UsageError("say from when on, with --from")
+    order = order_of(grant, from_ms, until_ms, again=again, id_=id_)
     key = load(ledger_key_file(settings))
     job = Replay(cluster, order, key, pseudonym_key=pseudonym_key_there(settings), rate=rate)
     with Console(stderr=True).status("looking at source and ledger …"):
@@ -60,6 +82,27 @@ def replay(
         task = progress.add_task("records decided", total=found.due)
         done = job.run(lambda records: progress.update(task, advance=records))
     _tell(order, done, output)
+
+
+def _resynchronise(
+    cluster: Cluster, settings: Settings, grant: Grant, id_: str | None, *, again: bool, yes: bool, output: str
+) -> None:
+    what = "every row that it gives, again" if again else "the rows that it gives and its reader does not hold"
+    click.echo(f"Grant {grant.id}: {what}; rows that it does not give are withdrawn.", err=True)
+    confirm("Have the routers do this?", yes=yes, look="what is shown")
+    resync = ask(administrators(settings), grant, id_, again=again, now=datetime.now(UTC))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
+    read = 0
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("records read", total=None)
+        for read, total in watch(
+            connect(settings, "exchange.router.replay", names.ROUTER_PRINCIPAL), grant.subject, resync.id
+        ):
+            progress.update(task, completed=read, total=total)
+    if output == "json":
+        show_json({"id": resync.id, "grant": grant.id, "records": read})
+        return
+    click.echo(f"{resync.id} is complete: {read:,} records read. {grant.reader} holds what the grant gives.")
 
 
 def _show(order: Order, found: Survey, rate: int) -> None:

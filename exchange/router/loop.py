@@ -215,7 +215,7 @@ class Router:
             sources.try_again(opened.out)
         if in_force.epoch.resyncs:
             self._settle()
-            self._resyncs.go_on(in_force.epoch, source, writer, self._clock.now())
+            self._resyncs.go_on(in_force, source, writer, self._clock.now())
         self._passed.committed(gathered.offsets())
         self._commit_passed(source, writer)
         self._show_lag(gathered, sources)

@@ -27,7 +27,8 @@ from exchange.records.tags import Tagger
 from exchange.router.choose import Again
 from exchange.router.gather import MAX_RUN_RECORDS
 from exchange.router.held import Progress
-from exchange.router.holdings import Holdings
+from exchange.router.holdings import Holdings, NoHoldingsError
+from exchange.router.in_force import InForce
 from exchange.router.quarantine import examine
 from exchange.router.quotas import Quotas
 from exchange.router.ready import ReadySubject, make_ready
@@ -71,13 +72,13 @@ class Resyncs:
         """Begin again with what is committed."""
         self._job, self._work = None, iter(())
 
-    def go_on(self, epoch: Epoch, source: Consumer, writer: Writer, now: datetime) -> None:
+    def go_on(self, under: InForce, source: Consumer, writer: Writer, now: datetime) -> None:
         """Do the next part of what is to be done, if any, in a transaction of its own; no other may be open."""
-        if self._job and (self._job.epoch is not epoch or not self._job.subject.holds_at(now)):
+        if self._job and (self._job.epoch is not under.epoch or not self._job.subject.holds_at(now)):
             self.give_up()
         if self._job:
             self._do(self._job, source, writer, now)
-        elif job := self._next(epoch, source, now):
+        elif job := next(self._found(under, source, now), None):
             source.rewind({job.place})  # what was read of it meanwhile is read again, when its live flow goes on
             self._job, self._work = job, job.work()
             _log.info("begins to make true what a reader holds", extra=job.facts)
@@ -100,23 +101,32 @@ class Resyncs:
             writer.decided(decided, job.epoch.ledger)
             self._quotas.committed()
 
-    def _next(self, epoch: Epoch, source: Consumer, now: datetime) -> _Job | None:
+    def _found(self, under: InForce, source: Consumer, now: datetime) -> Iterator[_Job]:
+        """What is to be done in the partitions of this router."""
+        epoch, positions = under.epoch, source.positions()
         grants = {grant.id: grant for grant in in_force(epoch.contract, now)}
-        places = source.assigned()
         for resync in epoch.resyncs:
             grant = grants.get(resync.grant)
             topic = names.subject_topic(grant.subject) if grant else ""
-            for place in sorted(place for place in places if place[0] == topic):
-                if grant and (place, resync.id) not in self._done:
-                    progress = self._holdings.of(*place).progress.get(resync.id)
-                    if progress and progress.is_done:
-                        self._done.add((place, resync.id))
-                        continue
-                    until = source.committed([place]).get(place, 0)
-                    ready = make_ready(alone(epoch, grant), grant.subject, now, self._pseudonym_key)
-                    at = progress or Progress(0, until)
-                    return _Job(self._cluster, self._tagger, place, resync, epoch, ready, at._replace(until=until))
-        return None
+            for place in sorted(place for place in positions if place[0] == topic and positions[place][0]):
+                if grant is None or (place, resync.id) in self._done or under.at(topic, now) is None:
+                    continue
+                progress = self._progress(place, resync)
+                if progress is None or progress.is_done:
+                    continue
+                ready = make_ready(alone(epoch, grant), grant.subject, now, self._pseudonym_key)
+                until = source.committed([place]).get(place, 0)
+                yield _Job(self._cluster, self._tagger, place, resync, epoch, ready, progress._replace(until=until))
+
+    def _progress(self, place: Partition, resync: Resync) -> Progress | None:
+        """How far it has come there; None if that cannot be known for now."""
+        try:
+            progress = self._holdings.of(*place).progress.get(resync.id, Progress(0, 1))
+        except NoHoldingsError:
+            return None
+        if progress.is_done:
+            self._done.add((place, resync.id))
+        return progress
 
 
 @dataclass(frozen=True, eq=False)

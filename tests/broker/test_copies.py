@@ -184,7 +184,7 @@ def test_a_wider_grant_gets_the_rest_when_somebody_asks_for_it(office: Office) -
         history.check(lambda reader, record: reader == "filtered" or passes(reader, record))
 
 
-def test_a_grant_that_begins_late_gets_its_history_in_a_replay(office: Office) -> None:
+def test_a_grant_that_begins_late_gets_its_history_in_a_replay(office: Office, tmp_path: Path) -> None:
     history = History(office)
     later = [office.grant(name, **gives) for name, gives in GRANTS.items()]
     office.adopt(*(grant for grant in later if grant.id != "whole-2"), key=KEY)
@@ -193,7 +193,7 @@ def test_a_grant_that_begins_late_gets_its_history_in_a_replay(office: Office) -
         office.wait_routed()
         office.adopt(*later, key=KEY)
         history.publish(100)
-        office.resync(Resync(id="asked", grant="whole-2", gives=True))
-        wait_true(office, 1)
+        said = office.place(tmp_path).exchange("grant", "replay", "whole-2", "--yes")
+        assert "whole-2 holds what the grant gives" in said
         history.publish(100)
         history.check()
