@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +10,16 @@ from pathlib import Path
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.connection import connect
+from exchange.bus.consume import Consumer
 from exchange.contract.file import read_file
 from exchange.contract.load import Loaded, load
+from exchange.contract.model import Epoch
 from exchange.contract.period import city_day
 from exchange.errors import ConfigError
 from exchange.ledger.entry import SCHEMA_FILE
 from exchange.plan import saved
 from exchange.plan.apply import read_actual
-from exchange.plan.changes import Part
+from exchange.plan.changes import Part, PublishEpoch
 from exchange.plan.plan import Actual, Plan, make_plan
 from exchange.plan.selection import select
 from exchange.schema import avro
@@ -49,9 +51,11 @@ def find(settings: Settings, delete: Sequence[str] = (), only: Sequence[Part] = 
     """Plan what has to be done now; if `only` names parts, only these."""
     now, contract = datetime.now(UTC), read_file(settings.contract)
     loaded = load(settings.contract, city_day(now))
-    actual = read_actual(administrators(settings))
+    cluster = administrators(settings)
+    actual = read_actual(cluster)
     basis = saved.fingerprints(loaded, actual)
     whole = make_plan(loaded, actual, avro.load(SCHEMA_FILE), now, delete=delete)
+    whole.notices += _resyncs(cluster, whole, actual.epoch)
     return Found(select(whole, only, actual.epoch), delete, only, contract, loaded, actual, basis)
 
 
@@ -76,6 +80,27 @@ def save(found: Found, file: Path) -> None:
         file.write_bytes(saved.encode(found.plan, found.basis, found.only, found.delete, datetime.now(UTC)))
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror}", remedy="name a file elsewhere") from error
+
+
+def _resyncs(cluster: Cluster, plan: Plan, last: Epoch | None) -> Iterator[str]:
+    """What the routers do after the change so that readers hold what their grants give, with its size."""
+    known = {resync.id for resync in last.resyncs} if last else set()
+    epochs = [change.epoch for change in plan.changes if isinstance(change, PublishEpoch)]
+    due = [(epoch, resync) for epoch in epochs for resync in epoch.resyncs if resync.id not in known]
+    if not due:
+        return
+    with Consumer(cluster) as consumer:
+        for epoch, resync in due:
+            grant = next(grant for grant in epoch.contract.grants if grant.id == resync.grant)
+            topic = names.subject_topic(grant.subject)
+            places = [(topic, partition) for partition in consumer.partitions(topic)]
+            records = sum(consumer.end_offsets(places).values()) - sum(consumer.begin_offsets(places).values())
+            again = "delivered again as they look now, or " if resync.again else ""
+            yield (
+                f"grant {grant.id}: rows of {grant.subject} that {grant.reader} holds are {again}withdrawn if it does "
+                f"not give them; routers read {records:,} records for that. Rows that only the new terms give come "
+                f"with `exchange grant replay {grant.id}`"
+            )
 
 
 def _read(file: Path) -> saved.SavedPlan:

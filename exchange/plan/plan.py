@@ -146,11 +146,21 @@ def _was_lowered(name: str, topic: Topic, epoch: Epoch | None) -> bool:
     return before is not None and topic.partitions < before.partitions and name.startswith("subject.")
 
 
+def _is_keyed(name: str, epoch: Epoch | None) -> bool:
+    """Whether this is the topic of a published subject with a key."""
+    return epoch is not None and any(s.key and name == names.subject_topic(s.id) for s in epoch.contract.subjects)
+
+
 def _existing(plan: Plan, name: str, topic: Topic, actual: Actual) -> None:
     existing = actual.topics[name]
     # Ledger entries are assigned to partitions by hash and kept in order: the number of partitions never changes.
     if name != names.LEDGER_TOPIC and existing.partitions < topic.partitions:
-        plan.changes.append(AddPartitions(name, existing.partitions, topic.partitions))
+        if _is_keyed(name, actual.epoch):
+            message = "rows would be in other partitions than before, and those that readers hold be found no more"
+            remedy = f"write `partitions: {existing.partitions}`, or publish a new subject"
+            plan.refusals.append(RefusedChange("topics", name, message, remedy))
+        else:
+            plan.changes.append(AddPartitions(name, existing.partitions, topic.partitions))
     if message := too_many(name, topic, existing):
         if _was_lowered(name, topic, actual.epoch):
             plan.refusals.append(RefusedChange("topics", name, message, f"write `partitions: {existing.partitions}`"))

@@ -1,0 +1,117 @@
+"""The fields that tell a subject's rows apart: what they may be, and how they may change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exchange.contract.check import Check
+from exchange.contract.epoch import resyncing
+from exchange.contract.model import Resync
+from exchange.document.yaml import read
+from exchange.plan.changes import PublishEpoch
+from exchange.schema import avro
+from tests.rigs.contracts import CONTRACT, INCOME, TODAY, loaded, write
+from tests.unit.test_contract_plan import Cluster
+
+ENTITY = "    entity: {field: resident_id, kind: person}\n"
+KEYED = CONTRACT.replace(ENTITY, ENTITY + "    key: [resident_id, year]\n")
+GRANT = "    fields: [resident_id, amount]\n"
+
+
+def problems(folder: Path, contract: str) -> list[str]:
+    """What `exchange validate` says."""
+    path = write(folder, contract)
+    check = Check(read(path.read_bytes()), lambda name: avro.load(folder / name), TODAY)
+    return [f"{p.severity} {p.path}: {p.message}" for p in check.problems]
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ("[resident_id, yaer]", "error subjects[0].key[1]: field 'yaer' is not in the schema"),
+        ("[resident_id, filed_on]", "error subjects[0].key[1]: filed_on can be null"),
+        ("[resident_id, amount]", "error subjects[0].key[1]: amount is of type decimal"),
+        ("[resident_id, status]", "error subjects[0].key[1]: status is of type enum"),
+        ("[resident_id, year, year]", "error subjects[0].key[2]: field 'year' is given twice"),
+        ("[year]", "error subjects[0].key: the key lacks the entity's field 'resident_id'"),
+    ],
+)
+def test_a_key_that_does_not_tell_rows_apart_is_refused(tmp_path: Path, key: str, fault: str) -> None:
+    [said, *_] = problems(tmp_path, KEYED.replace("[resident_id, year]", key))
+    assert said.startswith(fault)
+
+
+def test_validate_says_where_a_reader_cannot_tell_rows_apart_by_the_key(tmp_path: Path) -> None:
+    [said] = problems(tmp_path, KEYED)
+    assert said.startswith("note grants[0]: does not give year of the key in clear: each row comes with a handle")
+    assert problems(tmp_path, KEYED.replace(GRANT, "    fields: [resident_id, year]\n")) == []
+    masked = KEYED.replace(GRANT, "    fields: all\n    masks: {resident_id: pseudonym}\n")
+    assert ["resident_id of the key" in said for said in problems(tmp_path, masked)] == [True]
+
+
+def refused(cluster: Cluster, folder: Path, contract: str, fields: list[dict[str, Any]] | None = None) -> str:
+    """Why the plan is refused."""
+    [refusal] = cluster.plan(loaded(folder, contract, fields)).refusals
+    return refusal.message
+
+
+def test_a_published_key_stays_as_it_is(tmp_path: Path) -> None:
+    cluster = Cluster()
+    cluster.apply(loaded(tmp_path, KEYED))
+    assert "holdings.tax.income" in cluster.topics
+    other = KEYED.replace("[resident_id, year]", "[resident_id]")
+    assert "the key was resident_id, year" in refused(cluster, tmp_path, other)
+    assert "the key was resident_id, year" in refused(cluster, tmp_path, CONTRACT)
+    more = KEYED.replace("    share: conditional\n", "    share: conditional\n    topic: {partitions: 8}\n")
+    assert "rows would be in other partitions" in refused(cluster, tmp_path, more)
+
+
+def test_a_key_is_in_every_version_of_the_schema(tmp_path: Path) -> None:
+    cluster = Cluster()
+    without = [field for field in INCOME if field["name"] != "year"]
+    cluster.apply(loaded(tmp_path, CONTRACT, without))
+    new = [*without, {"name": "year", "type": "int", "default": 0}]
+    assert "version 1 of its schema has year otherwise, or not at all" in refused(cluster, tmp_path, KEYED, new)
+
+
+def resyncs(cluster: Cluster, folder: Path, contract: str) -> list[Resync]:
+    """What a changed contract asks the routers to make true."""
+    return [
+        resync
+        for change in cluster.apply(loaded(folder, contract)).changes
+        if isinstance(change, PublishEpoch)
+        for resync in change.epoch.resyncs
+    ]
+
+
+def test_what_a_grant_gives_otherwise_is_made_true(tmp_path: Path) -> None:
+    cluster = Cluster()
+    assert resyncs(cluster, tmp_path, KEYED) == []
+    narrower = KEYED.replace(GRANT, GRANT + "    where: {year: {ge: 2024}}\n")
+    assert resyncs(cluster, tmp_path, narrower) == [Resync(id="g1.epoch-2", grant="g1")]
+    fewer = narrower.replace("[resident_id, amount]", "[resident_id]")
+    assert resyncs(cluster, tmp_path, fewer)[1:] == [Resync(id="g1.epoch-3", grant="g1", again=True)]
+    # Nothing else asks for it, and what was asked for goes with its grant.
+    later = fewer.replace("until: 2026-12-31", "until: 2027-12-31")
+    assert len(resyncs(cluster, tmp_path, later)) == 2
+    assert resyncs(cluster, tmp_path, later.replace("id: g1", "id: g2")) == []
+
+
+def test_records_of_a_subject_without_a_key_are_events(tmp_path: Path) -> None:
+    cluster = Cluster()
+    cluster.apply(loaded(tmp_path))
+    assert resyncs(cluster, tmp_path, CONTRACT.replace(GRANT, GRANT + "    where: {year: {ge: 2024}}\n")) == []
+
+
+def test_a_resynchronisation_is_asked_for_once(tmp_path: Path) -> None:
+    cluster = Cluster()
+    cluster.apply(loaded(tmp_path, KEYED))
+    assert cluster.epoch is not None
+    asked = resyncing(cluster.epoch, Resync(id="r", grant="g1"), datetime(2026, 6, 1, tzinfo=UTC))
+    assert asked is not None
+    assert asked.number == 2
+    assert resyncing(asked, Resync(id="r", grant="g1"), asked.time) is None
