@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exchange import names
-from exchange.bus import Cluster
 from exchange.bus.connection import connect
 from exchange.cli.grant_desk import complete_grant
 from exchange.cli.options import Moment, confirm, output_option, say_time, show_json, yes_option
@@ -18,9 +17,9 @@ from exchange.contract.model import Grant
 from exchange.epochs import epoch_in_force
 from exchange.keys import ledger_key_file, load, pseudonym_key_there
 from exchange.plan.find import administrators
+from exchange.replay.ask import ask, keyed, watch
 from exchange.replay.due import Done, Order, Survey, order_of
 from exchange.replay.replay import DEFAULT_RATE, Replay
-from exchange.replay.resync import ask, keyed, watch
 from exchange.settings import Settings
 
 
@@ -66,7 +65,7 @@ def replay(
     if found_keyed := keyed(epoch_in_force(cluster), grant, datetime.now(UTC)):
         if from_ms is not None or until_ms is not None:
             raise click.UsageError(f"{found_keyed.subject} has a key: leave out --from and --until")
-        _resynchronise(cluster, settings, found_keyed, id_, again=again, yes=yes, output=output)
+        _resynchronise(settings, found_keyed, id_, again=again, yes=yes, output=output)
         return
     if from_ms is None:
         raise click.UsageError("say from when on, with --from")
@@ -84,20 +83,17 @@ def replay(
     _tell(order, done, output)
 
 
-def _resynchronise(
-    cluster: Cluster, settings: Settings, grant: Grant, id_: str | None, *, again: bool, yes: bool, output: str
-) -> None:
+def _resynchronise(settings: Settings, grant: Grant, id_: str | None, *, again: bool, yes: bool, output: str) -> None:
     what = "every row that it gives, again" if again else "the rows that it gives and its reader does not hold"
     click.echo(f"Grant {grant.id}: {what}; rows that it does not give are withdrawn.", err=True)
     confirm("Have the routers do this?", yes=yes, look="what is shown")
     resync = ask(administrators(settings), grant, id_, again=again, now=datetime.now(UTC))
+    cluster = connect(settings, "exchange.router.replay", names.ROUTER_PRINCIPAL)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
     read = 0
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("records read", total=None)
-        for read, total in watch(
-            connect(settings, "exchange.router.replay", names.ROUTER_PRINCIPAL), grant.subject, resync.id
-        ):
+        for read, total in watch(cluster, grant.subject, resync.id):
             progress.update(task, completed=read, total=total)
     if output == "json":
         show_json({"id": resync.id, "grant": grant.id, "records": read})
