@@ -40,7 +40,8 @@ def simulate(
     FILE has one grant, written as in the contract file; `id`, `purpose` and the period may be left out. NUMBER is the
     number of a request. Everything is decided as routers do it, except that the quota is not applied. If there are more
     than --limit records, the newest of each partition are used. The sample shows for each field what kind of value it
-    has and how long a text is, but never the value.
+    has and how long a text is, but never the value. If the subject has a key, the rows are counted that the reader
+    would get and lose, by their newest versions.
     """
     cluster = connect(desk.settings, "exchange.simulate", names.LEDGER_PRINCIPAL)
     epoch = epoch_in_force(cluster)
@@ -94,6 +95,8 @@ def _plain(found: Simulated) -> dict[str, Any]:
         "records_lost": found.lost,
         "persons_gained": found.persons_gained,
         "persons_lost": found.persons_lost,
+        "rows_gained": found.rows_gained,
+        "rows_withdrawn": found.withdrawn,
         "sample": found.sample,
     }
 
@@ -115,6 +118,8 @@ def _show(found: Simulated) -> None:
         click.echo(f"Fields {what}: {', '.join(fields) or 'none'}")
     click.echo(f"Records gained: {found.gained:,}, lost: {found.lost:,}. "
                f"Persons gained: {found.persons_gained:,}, lost: {found.persons_lost:,}.")  # fmt: skip
+    if found.rows_gained or found.withdrawn:
+        click.echo(f"Rows that the reader would get: {found.rows_gained:,}, rows withdrawn: {found.withdrawn:,}.")
     if found.sample:
         click.echo("Shapes of some of the records that it would deliver:")
         table(list(found.sample[0]), [[one.get(name, "") for name in found.sample[0]] for one in found.sample])

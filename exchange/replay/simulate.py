@@ -18,11 +18,13 @@ from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day, in_force, midnight
 from exchange.ledger.entry import TAG_BYTES, Entry, delivered_mask
 from exchange.records.header import RawBatch, parse
+from exchange.records.row_table import RowTable
 from exchange.records.scan import scan
 from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.replay.hypothesis import drafted
 from exchange.router.ready import make_ready
+from exchange.router.resync import learn
 from exchange.router.retained import MAX_BATCHES, retained
 from exchange.router.step import RunSource, Step, step
 from exchange.schema import avro, wire
@@ -31,6 +33,7 @@ from exchange.schema.types import Field
 
 _NO_SECRET = bytes(32)  # no pseudonym's value appears in what is counted or shown here
 _MERGE_AT = 1 << 20
+_NONE, _ONLY_DRAFT, _ONLY_NOW, _BOTH = (np.int32(number) for number in (1, 2, 3, 4))
 
 
 class Persons:
@@ -84,8 +87,9 @@ class Given:
 class Simulated:
     """The result: `draft`'s numbers and those of `now`, the reader's grant in force (None if there is none).
 
-    `gained` and `lost` count records that only the draft, or only `now`, gives. `sample` shows, for a few delivered
-    records, what kind of value each field has, but never the value.
+    `gained` and `lost` count records that only the draft, or only `now`, gives. If the subject has a key, `rows_gained`
+    and `withdrawn` count the rows that the reader would get and lose, by the newest version of each. `sample` shows,
+    for a few delivered records, what kind of value each field has, but never the value.
     """
 
     draft: Given
@@ -94,6 +98,8 @@ class Simulated:
     quarantined: int = 0
     gained: int = 0
     lost: int = 0
+    rows_gained: int = 0
+    withdrawn: int = 0
     sample: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -154,6 +160,7 @@ def simulate(
     found = Simulated(sides[0].given, sides[1].given if held else None)
     tagger = Tagger(tag_key)
     topic = names.subject_topic(draft.subject)
+    latest = RowTable()
     with Consumer(cluster, max_batches=MAX_BATCHES) as source:
         for partition, run in retained(source, topic, _spans(source, topic, scope)):
             place = RunSource(topic, partition, epoch.number, "simulation", 0)
@@ -164,9 +171,20 @@ def simulate(
             found.quarantined += len(made[0].entry.quarantined)
             found.gained += int((given[0] & ~before).sum())
             found.lost += int((before & ~given[0]).sum())
+            _learn(latest, made[0].entry, given[0], before)
             found.sample += sides[0].sample(made[0], scope.sample - len(found.sample))
             report(run.rows)
+    states = latest.held()[1]
+    found.rows_gained, found.withdrawn = int((states == _ONLY_DRAFT).sum()), int((states == _ONLY_NOW).sum())
     return found
+
+
+def _learn(latest: RowTable, entry: Entry, draft: np.ndarray, now: np.ndarray) -> None:
+    """Remember of each row which of both give its newest version."""
+    if entry.row_tags:
+        tags = np.frombuffer(entry.row_tags, "<u8").reshape(-1, 2).astype(np.uint64)
+        good = np.setdiff1d(np.arange(entry.count), [quarantined.index for quarantined in entry.quarantined])
+        learn(latest, tags, good, np.where(draft, np.where(now, _BOTH, _ONLY_DRAFT), np.where(now, _ONLY_NOW, _NONE)))
 
 
 class _Side:

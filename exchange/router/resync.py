@@ -153,23 +153,13 @@ class _Job:
         with Consumer(self.cluster, max_batches=MAX_BATCHES) as consumer:
             start = max(consumer.begin_offsets([self.place])[self.place], until - _MOST_OFFSETS)
             for _, run in retained(consumer, topic, {partition: (start, until)}):
-                self._learn(latest, run, start)
+                tags, good = self._rows(run)
+                learn(latest, tags, good, (run.offset - start + 1).astype(np.int32))
                 yield None
             rest = (each for _, each in retained(consumer, topic, {partition: (max(start, self.progress.next), until)}))
             for run, is_last in _ends(part for each in rest for part in each.parts(MAX_RUN_RECORDS)):
                 at = Progress(until if is_last else int(run.offset[-1]) + 1, until)
                 yield run, Again(self.resync, self._is_latest(latest, run, start), at)
-
-    def _learn(self, latest: RowTable, run: Run, start: int) -> None:
-        """Remember where each row was last: as its set, so that a table of rows serves."""
-        tags, good = self._rows(run)
-        numbers = (run.offset - start + 1).astype(np.int32)
-        ends = good[tags[good, 1] == 0]
-        for some, end in zip(np.split(good, np.searchsorted(good, ends)), [None, *ends.tolist()], strict=True):
-            if end is not None:
-                gone, _ = latest.of_entities(tags[end : end + 1, 0].copy())
-                latest.put(gone, np.zeros(len(gone), np.int32))
-            latest.put(tags[some], numbers[some])
 
     def _is_latest(self, latest: RowTable, run: Run, start: int) -> np.ndarray:
         tags, good = self._rows(run)
@@ -183,6 +173,19 @@ class _Job:
         examined = examine(run, self.subject)
         entities = self.tagger.entities(run.keys)
         return self.tagger.rows(names.subject_of(self.place[0]), examined.names, entities), examined.good
+
+
+def learn(latest: RowTable, tags: np.ndarray, good: np.ndarray, numbers: np.ndarray) -> None:
+    """Remember a number (int32[n], above 0) for the row of each valid record (`good`), in order, and so its latest.
+
+    The records that delete entities, whose tags (uint64[n, 2]) have no second half, forget the rows of these.
+    """
+    ends = good[tags[good, 1] == 0]
+    for some, end in zip(np.split(good, np.searchsorted(good, ends)), [None, *ends.tolist()], strict=True):
+        if end is not None:
+            gone, _ = latest.of_entities(tags[end : end + 1, 0].copy())
+            latest.put(gone, np.zeros(len(gone), np.int32))
+        latest.put(tags[some], numbers[some])
 
 
 def _ends(items: Iterable[T]) -> Iterator[tuple[T, bool]]:

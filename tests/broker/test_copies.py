@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.contract.model import Resync
+from exchange.replay.simulate import Scope, simulate
 from exchange.router.held import RESYNC
 from tests.rigs import plain, routing
 from tests.rigs.brokers import CLIENT
@@ -160,6 +162,10 @@ def test_what_a_narrowed_grant_gives_no_more_is_withdrawn(office: Office) -> Non
     with office.router():
         history.publish(600)
         office.wait_routed()
+        draft = office.grant("draft", reader="filtered", **narrow)
+        told = simulate(office.cluster, office.epoch, draft, datetime.now(UTC), Scope(), bytes(32))
+        amounts = [record["cents"] for record in history.register.rows.values()]
+        assert (told.rows_gained, told.withdrawn) == (0, sum(0 <= cents < 2 for cents in amounts))
         gives = GRANTS | {name: GRANTS[name] | narrow for name in ("filtered", "no-year")}
         office.adopt(*(office.grant(name, **terms) for name, terms in gives.items()), key=KEY)
         history.publish(200)
