@@ -127,6 +127,16 @@ class Grant(Model):
     from_: date = Field(alias="from", description="First day of the grant (inclusive, Asia/Shanghai).")
     until: date = Field(description="Last day of the grant (inclusive, Asia/Shanghai).")
     quota: Quota = Quota()
+    after: Literal["keep", "delete"] | None = Field(
+        default=None,
+        exclude_if=lambda after: after is None,
+        description="What the reader's connector does with its rows when the grant has ended; absent: it deletes them "
+        "if the subject has sensitive fields.",
+    )
+
+    def deletes(self, subject: Subject) -> bool:
+        """Whether the reader's rows are deleted when the grant has ended; `subject` is the grant's."""
+        return self.after == "delete" or (self.after is None and bool(subject.sensitive))
 
     def named(self, everything: Iterable[str]) -> tuple[str, ...]:
         """The fields that the grant names; `all` means `everything`."""
