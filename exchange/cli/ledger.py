@@ -71,8 +71,8 @@ def verify(subject: str | None, output: str) -> None:
             say(f"{mismatch.place}: {mismatch.fault}", "red")
         click.echo(
             f"{found.entries:,} entries: {found.records:,} source records and {found.deliveries:,} deliveries computed "
-            f"again; {found.pending:,} not yet routed; {found.unverifiable:,} proofs whose records are no longer kept; "
-            f"{found.gaps:,} accepted gaps; {len(found.mismatches):,} mismatches"
+            f"again; {found.rows:,} rows held; {found.pending:,} not yet routed; {found.unverifiable:,} proofs whose "
+            f"records are no longer kept; {found.gaps:,} accepted gaps; {len(found.mismatches):,} mismatches"
         )
     if found.mismatches:
         sys.exit(1)
