@@ -9,8 +9,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from exchange.audit.holdings import NOBODY, Holdings
-from exchange.audit.proofs import Given, Proof, Verification
+from exchange.audit.holders import NOBODY, RowHolders
+from exchange.audit.proofs import GrantTerms, Proof, Verification
 from exchange.audit.reread import PlainRecord, Report, Reread, header_of, plain_records
 from exchange.audit.row_tags import RowTags
 from exchange.bus import Cluster
@@ -28,14 +28,14 @@ class Delivery(NamedTuple):
     place: str
     records: int
     digest: bytes
-    given: Given
+    given: GrantTerms
     has_rows: bool
 
 
 Waiting = Mapping[Flow, deque[Delivery]]
 
 
-def deliveries(proofs: Iterable[Proof], grants: Mapping[tuple[int, str], Given], found: Verification) -> Waiting:
+def deliveries(proofs: Iterable[Proof], grants: Mapping[tuple[int, str], GrantTerms], found: Verification) -> Waiting:
     """What each inbox partition must contain, in order, per flow."""
     inboxes: defaultdict[Flow, deque[Delivery]] = defaultdict(deque)
     for proof in proofs:
@@ -54,7 +54,7 @@ def deliveries(proofs: Iterable[Proof], grants: Mapping[tuple[int, str], Given],
 def verify_inboxes(
     cluster: Cluster,
     waiting: Waiting,
-    folded: Mapping[Partition, Holdings],
+    folded: Mapping[Partition, RowHolders],
     row_tags: RowTags,
     found: Verification,
     report: Report,
@@ -134,19 +134,19 @@ class Cut:
 class Contents:
     """The rows that live in one inbox partition.
 
-    Rows that its reader knows by their key are marked in the holdings of their source partition.
+    Rows that its reader knows by their key are marked among the rows held of their source partition.
     """
 
-    def __init__(self, place: Partition, given: Given, holdings: Holdings, row_tags: RowTags) -> None:
+    def __init__(self, place: Partition, given: GrantTerms, rows_held: RowHolders, row_tags: RowTags) -> None:
         self._place = f"{place[0]}/{place[1]}"
         self._reader = given.grant.reader
-        self._holdings = holdings
+        self._rows_held = rows_held
         self._mark = frozenset({f"{self._place}/found"})
         self._row_tags = row_tags
         self._handles: set[bytes] = set()
         self._faults = Counter[str]()
 
-    def take(self, record: PlainRecord, given: Given) -> None:
+    def take(self, record: PlainRecord, given: GrantTerms) -> None:
         """Take the next record, of a subject with a key."""
         lives, handle = record.value is not None, header_of(record, ROW_HEADER)
         if given.hides_key:
@@ -161,15 +161,15 @@ class Contents:
         except (RecordError, KeyError):
             self._faults["records do not name their row"] += 1
             return
-        rows = [row for row in self._holdings.rows(row_tag) if lives or self._mark <= self._holdings.of(row)]
+        rows = [row for row in self._rows_held.rows(row_tag) if lives or self._mark <= self._rows_held.of(row)]
         self._faults["withdrawals are of rows that it did not have"] += not rows
         for row in rows:
-            self._holdings.move(row, *((self._mark, NOBODY) if lives else (NOBODY, self._mark)))
+            self._rows_held.move(row, *((self._mark, NOBODY) if lives else (NOBODY, self._mark)))
 
     def compare(self, found: Verification) -> None:
         """Note how what lives here differs from what the entries say that it holds, and what else was wrong."""
         by_handle = 0
-        for row_tag, holders in self._holdings:
+        for row_tag, holders in self._rows_held:
             lives = self._mark <= holders
             if self._place in holders and not lives and self._handles:
                 lives = self._row_tags.handle(self._reader, row_tag) in self._handles

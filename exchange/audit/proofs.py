@@ -16,7 +16,7 @@ from exchange.ledger.entry import Entry
 from exchange.schema import wire
 
 
-class Given(NamedTuple):
+class GrantTerms(NamedTuple):
     """A grant of one epoch: whether it gives records as they are, and whether its reader does not see rows' keys."""
 
     grant: Grant
@@ -39,7 +39,7 @@ class Given(NamedTuple):
 class Contracts:
     """Every grant by epoch and id, every epoch's subjects, and all schemas by id."""
 
-    grants: Mapping[tuple[int, str], Given]
+    grants: Mapping[tuple[int, str], GrantTerms]
     subjects: Mapping[tuple[int, str], Subject]
     schemas: Mapping[int, str]
 
@@ -96,7 +96,7 @@ def contracts(cluster: Cluster) -> Contracts:
 
 def said_by(epochs: Iterable[Epoch]) -> Contracts:
     """All that these epochs say."""
-    grants: dict[tuple[int, str], Given] = {}
+    grants: dict[tuple[int, str], GrantTerms] = {}
     subjects: dict[tuple[int, str], Subject] = {}
     schemas: dict[int, str] = {}
     for published in epochs:
@@ -106,10 +106,10 @@ def said_by(epochs: Iterable[Epoch]) -> Contracts:
     return Contracts(grants, subjects, schemas)
 
 
-def _given(published: Epoch, grant: Grant) -> Given:
+def _given(published: Epoch, grant: Grant) -> GrantTerms:
     subject, fields = published.contract.subject(grant.subject), published.given(grant)
     hides = fields is not None and any(name not in fields or name in grant.masks for name in subject.key)
-    return Given(grant, subject, fields is None, hides)
+    return GrantTerms(grant, subject, fields is None, hides)
 
 
 def proofs(cluster: Cluster, report: Report) -> Iterator[Proof]:

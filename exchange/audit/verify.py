@@ -13,7 +13,7 @@ import numpy as np
 from exchange import names
 from exchange.audit.fates import mask
 from exchange.audit.gaps import open_gaps
-from exchange.audit.holdings import compare, fold
+from exchange.audit.holders import compare, fold
 from exchange.audit.inboxes import deliveries, verify_inboxes
 from exchange.audit.proofs import Contracts, Mismatch, Proof, Verification, contracts, proofs
 from exchange.audit.reread import PlainRecord, Report, Reread, encoded_headers, plain_records

@@ -56,9 +56,10 @@ def follow(until_idle: bool, metrics_port: int) -> None:
 @click.option("--subject", help="Only this subject, as <department>.<name>.")
 @output_option
 def verify(subject: str | None, output: str) -> None:
-    """Compute from the records on Kafka what the ledger must say, and compare.
+    """Compute from the records on Kafka what the ledger must say, and compare; run it on a quiet system.
 
-    Does not use the ledger's database. Exit status 1 if something differs.
+    Of subjects with a key also who holds which rows. Does not use the ledger's database. Exit status 1 if something
+    differs.
     """
     settings = Settings()
     cluster = connect(settings, "exchange.ledger.verifier", names.LEDGER_PRINCIPAL)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from exchange import names
-from exchange.audit.holdings import Holdings, Remembered, fold
+from exchange.audit.holders import Remembered, RowHolders, fold
 from exchange.audit.inboxes import Contents, Cut, deliveries
 from exchange.audit.proofs import Proof, Verification, said_by
 from exchange.audit.reread import PlainRecord, plain_records
@@ -26,7 +26,7 @@ from tests.rigs.routing import KEY, SUBJECT, Routed
 class Ledgered:
     """Committed steps of one partition: their entries, source records, and what each topic got."""
 
-    epoch: Epoch
+    epochs: list[Epoch]
     entries: list[Entry] = field(default_factory=list)
     sources: list[list[PlainRecord]] = field(default_factory=list)
     topics: defaultdict[Partition, list[PlainRecord]] = field(default_factory=lambda: defaultdict(list))
@@ -38,9 +38,9 @@ class Ledgered:
         for place, batches in made.step.outputs.items():
             self.topics[place] += records(place, batches)
 
-    def holdings(self, found: Verification) -> Holdings:
+    def holdings(self, found: Verification) -> RowHolders:
         """What the entries say of who holds which rows."""
-        return fold(self.proofs(), said_by([self.epoch]).grants, found)[names.subject_topic(SUBJECT), 1]
+        return fold(self.proofs(), said_by(self.epochs).grants, found)[names.subject_topic(SUBJECT), 1]
 
     def proofs(self) -> list[Proof]:
         """The entries with their places."""
@@ -48,7 +48,7 @@ class Ledgered:
 
     def verify(self) -> list[str]:
         """Every fault found, with its place."""
-        found, said = Verification(), said_by([self.epoch])
+        found, said = Verification(), said_by(self.epochs)
         row_tags = RowTags(said.schemas, KEY)
         waiting = deliveries(self.proofs(), said.grants, found)
         folded = fold(self.proofs(), said.grants, found)

@@ -99,7 +99,7 @@ def test_what_a_reader_lost_is_counted() -> None:
     report.adopted(granted)
     assert (records("withdrawn", "tax"), records("withdrawn", "bank")) == (0, 0)
     changes = [(1, b"440101", value(), []), (2, b"440101", value(cents=-1), []), (3, b"440101", None, [])]
-    routed = route(granted, [batch(changes)], held=HeldRows())
+    routed = route(granted, [batch(changes)], held=HeldRows(b"id"))
     readers = {one.id: one.reader for one in granted.contract.grants}
     report.committed([routed.step], Gathered(), readers, 0.0)
     outcomes = ("delivered", "withheld", "withdrawn")

@@ -14,9 +14,10 @@ from exchange.audit.proofs import Verification
 from exchange.contract.key import name_schema
 from exchange.ledger.body import validate_entry
 from exchange.ledger.entry import Entry, Withheld
+from exchange.records.tags import Tagger
 from exchange.router.held import HeldRows
 from tests.rigs.proven import Ledgered
-from tests.rigs.routing import NEW, OLD, SCHEMAS, SUBJECT, Written, batch, epoch, grant, route, value, wire
+from tests.rigs.routing import KEY, NEW, OLD, SCHEMAS, SUBJECT, Written, batch, epoch, grant, route, value, wire
 
 ROW_KEY = ("id", "year")
 WHERE = {"cents": {"ge": 0}}
@@ -54,9 +55,9 @@ def record(change: Change) -> Written:
 
 def history(runs: list[list[Change]], *, forgets: bool = False) -> Ledgered:
     """What a router makes of these changes, run by run; one that `forgets` has no memory of the run before."""
-    made, held, offset = Ledgered(UNDER), HeldRows(), 0
+    made, held, offset = Ledgered([UNDER]), HeldRows(Tagger(KEY).key_id), 0
     for changes in runs:
-        held = HeldRows() if forgets else held
+        held = HeldRows(Tagger(KEY).key_id) if forgets else held
         source = batch([record(change) for change in changes], base_offset=offset)
         made.commit(source, route(UNDER, [source], held=held))
         offset += len(changes)
@@ -174,8 +175,25 @@ def test_what_the_holdings_topic_lacks_is_found() -> None:
 
 def test_entries_without_row_tags_are_verified_as_before() -> None:
     under = epoch(grant("whole"), grant("filtered", where=WHERE))
-    made = Ledgered(under)
+    made = Ledgered([under])
     source = batch([record(put("p", 2020, 1)), record(put("q", 2020, -1)), (0, b"p", None, [(names.ROW_HEADER, b"x")])])
     made.commit(source, route(under, [source]))
     assert made.entries[0].row_tags == b""
+    assert made.verify() == []
+
+
+def test_a_reader_loses_under_a_new_grant_what_it_got_under_an_old_one() -> None:
+    first = epoch(grant("old", reader="bank"), number=7, key=ROW_KEY)
+    second = epoch(grant("new", reader="bank", where=WHERE), number=8, key=ROW_KEY)
+    made, held = Ledgered([first, second]), HeldRows(Tagger(KEY).key_id)
+    runs = [
+        (first, put("p", 2020, 1)),
+        (first, put("q", 2020, 1)),
+        (second, put("p", 2020, 2)),
+        (second, put("p", 2020, -1)),
+    ]
+    for offset, (under, change) in enumerate(runs):
+        source = batch([record(change)], base_offset=offset)
+        made.commit(source, route(under, [source], held=held))
+    assert [len(o.withdrawn) for entry in made.entries for o in entry.outcomes] == [0, 0, 0, 1]
     assert made.verify() == []

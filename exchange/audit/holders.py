@@ -15,7 +15,7 @@ import numpy as np
 
 from exchange import names
 from exchange.audit.fates import mask
-from exchange.audit.proofs import Given, Proof, Verification
+from exchange.audit.proofs import GrantTerms, Proof, Verification
 from exchange.audit.reread import Report, Reread, plain_records
 from exchange.audit.row_tags import ENTITY
 from exchange.bus import Cluster
@@ -24,9 +24,10 @@ from exchange.names import Partition
 
 Holders = frozenset[str]
 NOBODY: Holders = frozenset()
+_NUMBER_BYTES = 4
 
 
-class Holdings:
+class RowHolders:
     """The rows of one source partition by tag, and who holds each.
 
     Only of the entities in `ended` (first halves of row tags) it finds all rows, for these lose all at once.
@@ -86,8 +87,8 @@ class _Fate(NamedTuple):
 
 
 def fold(
-    proofs: Iterable[Proof], grants: Mapping[tuple[int, str], Given], found: Verification
-) -> dict[Partition, Holdings]:
+    proofs: Iterable[Proof], grants: Mapping[tuple[int, str], GrantTerms], found: Verification
+) -> dict[Partition, RowHolders]:
     """Who holds the rows after these entries, by source partition: grants, and inbox partitions as `topic/partition`.
 
     An inbox partition holds what its reader was given last, under whatever grant, and did not lose since.
@@ -96,11 +97,11 @@ def fold(
     for proof in proofs:
         if proof.entry.row_tags:
             of_place[proof.entry.topic, proof.entry.partition].append(proof)
-    folded: dict[Partition, Holdings] = {}
+    folded: dict[Partition, RowHolders] = {}
     for place, some in of_place.items():
-        holdings = folded[place] = Holdings(_ended(proof.entry for proof in some))
+        holders = folded[place] = RowHolders(_ended(proof.entry for proof in some))
         for proof in some:
-            for fault, count in _take(holdings, proof.entry, grants).items():
+            for fault, count in _take(holders, proof.entry, grants).items():
                 found.expect(False, proof.place, f"{count} {fault}")
     return folded
 
@@ -111,7 +112,7 @@ def _ended(entries: Iterable[Entry]) -> set[bytes]:
     return {entity.tobytes() for of_entry in tags for entity in of_entry[of_entry[:, 1] == 0, 0]}
 
 
-def _take(holdings: Holdings, entry: Entry, grants: Mapping[tuple[int, str], Given]) -> Counter[str]:
+def _take(rows_held: RowHolders, entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> Counter[str]:
     """Move rows as the entry says; return how many records say what cannot be, by what is wrong."""
     faults = Counter[str]()
     fates, of_record = _fates(entry, grants)
@@ -120,18 +121,18 @@ def _take(holdings: Holdings, entry: Entry, grants: Mapping[tuple[int, str], Giv
         if not (given or taken or without):
             continue
         row_tag = entry.row_tags[TAG_BYTES * at : TAG_BYTES * (at + 1)]
-        rows = holdings.rows(row_tag)
-        held = NOBODY.union(*(holdings.of(row) for row in rows))
+        rows = rows_held.rows(row_tag)
+        held = NOBODY.union(*(rows_held.of(row) for row in rows))
         if not {holder for holder in taken if "/" not in holder} <= held:
             faults["records withdraw rows from grants that did not hold them"] += 1
         if without & held:
             faults["records are withheld from grants that hold their rows, which are not withdrawn"] += 1
         for row in rows:
-            holdings.move(row, given, taken)
+            rows_held.move(row, given, taken)
     return faults
 
 
-def _fates(entry: Entry, grants: Mapping[tuple[int, str], Given]) -> tuple[list[_Fate], list[int]]:
+def _fates(entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> tuple[list[_Fate], list[int]]:
     """The fates that occur in the entry, and which of them each record met."""
     delivered, withdrawn, withheld = 1, 2, 3
     codes = np.zeros((len(entry.outcomes) + 1, entry.count), np.uint8)
@@ -155,8 +156,11 @@ def _fates(entry: Entry, grants: Mapping[tuple[int, str], Given]) -> tuple[list[
     return fates, of_record.reshape(-1).tolist()
 
 
-def compare(cluster: Cluster, folded: Mapping[Partition, Holdings], found: Verification, report: Report) -> None:
-    """Compare with the holdings topics, in which the routers keep what they remember."""
+def compare(cluster: Cluster, folded: Mapping[Partition, RowHolders], found: Verification, report: Report) -> None:
+    """Compare with the holdings topics, in which the routers keep what they remember.
+
+    If nothing was ever written to a partition there, nothing is compared: its router begins with what the ledger says.
+    """
     remembered: defaultdict[Partition, Remembered] = defaultdict(Remembered)
     for batch in Reread(cluster, {names.holdings_topic(names.subject_of(topic)) for topic, _ in folded}):
         report(batch.topic, batch.header.records)
@@ -165,10 +169,9 @@ def compare(cluster: Cluster, folded: Mapping[Partition, Holdings], found: Verif
     due = {
         (names.holdings_topic(names.subject_of(topic)), partition): one for (topic, partition), one in folded.items()
     }
-    for place in sorted(due.keys() | remembered.keys()):
-        holdings = due.get(place, Holdings(frozenset()))
-        wrong = remembered[place].wrong(holdings)
-        found.rows += len(holdings)
+    found.rows = sum(len(holders) for holders in folded.values())
+    for place, there in sorted(remembered.items()):
+        wrong = there.wrong(due.get(place, RowHolders(frozenset())))
         found.expect(not wrong, f"{place[0]}/{place[1]}", f"{wrong} rows have other holders there than in the entries")
 
 
@@ -180,18 +183,18 @@ class Remembered:
         self._sets: dict[int, Holders] = {}
 
     def take(self, key: bytes, value: bytes | None) -> None:
-        """Take the next record."""
-        if len(key) != TAG_BYTES:
+        """Take the next record; the id of the ledger's key, which is there too, says nothing of rows."""
+        if len(key) == _NUMBER_BYTES:
             self._sets[int.from_bytes(key, "little")] = frozenset(json.loads(value or b"[]"))
-        elif value is None:
+        elif len(key) == TAG_BYTES and value is None:
             self._numbers.pop(key, None)
-        else:
+        elif len(key) == TAG_BYTES and value is not None:
             self._numbers[key] = int.from_bytes(value, "little")
 
-    def wrong(self, holdings: Holdings) -> int:
+    def wrong(self, due: RowHolders) -> int:
         """How many rows have other holders here than there."""
         same = unknown = 0
-        for row_tag, holders in holdings:
+        for row_tag, holders in due:
             grants = frozenset(holder for holder in holders if "/" not in holder)
             number = self._numbers.get(row_tag)
             unknown += number is None
