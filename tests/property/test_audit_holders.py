@@ -152,12 +152,20 @@ def test_an_inbox_that_lacks_a_withdrawal_is_found(reader: str) -> None:
     assert any("does not hold what was delivered" in one for one in found)
 
 
-def test_a_withdrawal_of_a_row_that_a_reader_never_had_is_found() -> None:
+@pytest.mark.parametrize("reader", ["filtered", "cut", "hidden", "no-id"])
+def test_an_inbox_that_lacks_a_row_is_found(reader: str) -> None:
+    made = history([[put("p", 2020, 1), put("q", 2020, 2)]])
+    del made.topics[inbox(reader), 1][-1]
+    assert f"{inbox(reader)}/1: 1 rows are missing that it should hold" in made.verify()
+
+
+@pytest.mark.parametrize("reader", ["filtered", "cut", "hidden", "no-id"])
+def test_a_withdrawal_of_a_row_that_a_reader_never_had_is_found(reader: str) -> None:
     made = lived()
-    there = made.topics[inbox("hidden"), 1]
+    there = made.topics[inbox(reader), 1]
     gone = next(one for one in there if one.value is None)
     there.insert(0, gone)
-    assert f"{inbox('hidden')}/1: 1 withdrawals are of rows that it did not have" in made.verify()
+    assert f"{inbox(reader)}/1: 1 withdrawals are of rows that it did not have" in made.verify()
 
 
 def test_a_router_without_a_memory_is_found() -> None:
