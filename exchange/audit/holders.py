@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from exchange import names
-from exchange.audit.fates import mask
+from exchange.audit.fates import STAYING, mask
 from exchange.audit.proofs import GrantTerms, Proof, Verification
 from exchange.audit.reread import Report, Reread, plain_records
 from exchange.audit.row_tags import ENTITY
@@ -141,8 +141,7 @@ def _fates(entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> tuple[
         for gone in outcome.withdrawn:
             row[mask(entry, gone)] = withdrawn
         for part in outcome.withheld:
-            # A quota leaves readers what they have; a replay decides versions of rows that may be old.
-            if part.reason != "quota" and entry.replay is None:
+            if part.reason not in STAYING:
                 row[mask(entry, part)] = withheld
     occurring, of_record = np.unique(codes, axis=1, return_inverse=True)
 

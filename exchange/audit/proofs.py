@@ -84,8 +84,11 @@ class Proof(NamedTuple):
 
     @property
     def flow(self) -> int | None:
-        """What distinguishes its deliveries in an inbox: the producer of a replay; None for the live flow."""
-        return None if self.entry.replay is None else self.producer
+        """What distinguishes its deliveries in an inbox: the producer of a replay; None for the live flow.
+
+        A subject with a key is replayed in the live flow: by its routers, in turn with new records.
+        """
+        return None if self.entry.replay is None or self.entry.row_tags else self.producer
 
 
 def contracts(cluster: Cluster) -> Contracts:

@@ -19,6 +19,7 @@ from exchange.audit.proofs import Contracts, Mismatch, Proof, Verification, cont
 from exchange.audit.reread import PlainRecord, Report, Reread, encoded_headers, plain_records
 from exchange.audit.row_tags import RowTags
 from exchange.bus import Cluster
+from exchange.contract.model import Subject
 from exchange.epochs import latest_epoch
 from exchange.errors import RecordError
 from exchange.ledger.entry import Entry, Outcome, delivered_mask, tag
@@ -186,9 +187,10 @@ class Expect:
         expect(tags == entry.tags, "the tags are not the records'")
         if len(records) != entry.count:
             return
-        rows = self._names(entry, records)
-        if entry.row_tags:
-            subject = self.said.subjects[entry.epoch, names.subject_of(entry.topic)]
+        subject = self.said.subjects.get((entry.epoch, names.subject_of(entry.topic)))
+        rows: list[bytes | None] = [None] * entry.count
+        if entry.row_tags and subject is not None:
+            rows = self._names(entry, subject, records)
             named = zip(records, rows, strict=True)
             tags = b"".join(self.row_tags.of_name(subject, record.key, name) for record, name in named)
             expect(tags == entry.row_tags, "the row tags are not those of the records' rows")
@@ -202,13 +204,12 @@ class Expect:
         found = [self.said.grants.get((entry.epoch, id_)) for id_ in outcome.grants]
         return all(each is not None and each.is_whole for each in found)
 
-    def _names(self, entry: Entry, records: Sequence[PlainRecord]) -> list[bytes | None]:
-        """The names of the records' rows, if the entry tells rows apart; None for records that are not valid."""
+    def _names(self, entry: Entry, subject: Subject, records: Sequence[PlainRecord]) -> list[bytes | None]:
+        """The names of the records' rows; None for records that are not valid."""
         bad = {quarantined.index for quarantined in entry.quarantined}
         rows: list[bytes | None] = [None] * len(records)
-        for at, record in enumerate(records if entry.row_tags else ()):
+        for at, record in enumerate(records):
             with suppress(RecordError, KeyError):  # then the tag is not that of the entry
-                subject = self.said.subjects[entry.epoch, names.subject_of(entry.topic)]
                 rows[at] = None if at in bad else self.row_tags.name(subject, record)
         return rows
 
