@@ -54,7 +54,7 @@ class OwnGauge(Gauge):
 
 RECORDS = Counter(
     "exchange_records",
-    "Records by what the router did with them: read, delivered, withheld or quarantined.",
+    "Records by what the router did with them: read, delivered, withheld, withdrawn or quarantined.",
     ["subject", "outcome", "reader"],
     registry=REGISTRY,
 )

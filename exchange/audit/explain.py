@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Select, and_, func, select
 
 from exchange import names
+from exchange.audit.fates import WITHDRAWN, WITHHELD, mask
 from exchange.audit.reconcile import behind, of_todays_topic
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
@@ -22,7 +23,7 @@ from exchange.ledger.entry import Entry, Outcome, delivered_mask, rows_of
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.ledger.store import LedgerContradictionError, LedgerStore
 from exchange.ledger.tag_index import tag_prefix
-from exchange.records.reference import unmet
+from exchange.records.reference import UnevaluableError, unmet
 from exchange.schema import avro, wire
 
 _e, _r = tables.entries.c, tables.runs.c
@@ -41,9 +42,9 @@ class UnknownNameError(ConfigError):
 class Decision:
     """What one ledger entry says about one source record and one reader.
 
-    `verdict`: delivered, withheld, quarantined, no-grant or not-in-force. `reason`: the rule in one word; `detail`: the
-    same for people. `entry`: the place of the proof on the ledger topic. `proven`: whether the entry's Merkle root
-    equals that of the source's records; None if that was not checked, or the source no longer keeps them.
+    `verdict`: delivered, withheld, withdrawn, quarantined, no-grant or not-in-force. `reason`: the rule in one word;
+    `detail`: the same for people. `entry`: the place of the proof on the ledger topic. `proven`: whether the entry's
+    Merkle root equals that of the source's records; None if that was not checked, or the source no longer keeps them.
     """
 
     partition: int
@@ -186,12 +187,21 @@ def _proven(cluster: Cluster, epochs: Mapping[int, Epoch], decision: Decision, e
     proven = merkle_root([digest_leaf(record.key, record.value) for record in records]) == entry.root
     detail = decision.detail
     record = next((record for record in records if record.offset == decision.offset), None)
-    if decision.reason == "filter" and record is not None and record.value is not None:
-        epoch = epochs[entry.epoch]
-        grant = next(g for g in epoch.contract.grants if g.id == decision.grant)
-        schema_id, body = wire.unpack(record.value)
-        detail = f"did not hold: {'; '.join(unmet(avro.parse(epoch.schemas[schema_id]), grant.where, bytes(body)))}"
+    if decision.reason in ("filter", "left") and record is not None and record.value is not None:
+        conditions = _unmet(epochs[entry.epoch], decision.grant, record.value)
+        if conditions:
+            detail = f"{'' if decision.reason == 'filter' else f'{detail}; '}did not hold: {'; '.join(conditions)}"
     return replace(decision, proven=proven, detail=detail)
+
+
+def _unmet(epoch: Epoch, grant_id: str | None, value: bytes) -> list[str]:
+    """The grant's conditions that do not hold for the value; none if they cannot be applied to it."""
+    grant = next(g for g in epoch.contract.grants if g.id == grant_id)
+    schema_id, body = wire.unpack(value)
+    try:
+        return unmet(avro.parse(epoch.schemas[schema_id]), grant.where, bytes(body))
+    except UnevaluableError:
+        return []
 
 
 def _entry_at(store: LedgerStore, place: str) -> Entry:
@@ -249,17 +259,12 @@ def _fate(entry: Entry, row: int, outcome: Outcome) -> tuple[str, str, str]:
     if delivered_mask(entry, outcome)[row]:
         return "delivered", "", "the reader got it"
     for withheld in outcome.withheld:
-        if withheld.bitmap is None or withheld.bitmap[row // 8] >> row % 8 & 1:
-            return "withheld", withheld.reason, _WITHHELD.get(withheld.reason, "")
+        if mask(entry, withheld)[row]:
+            return "withheld", withheld.reason, WITHHELD.get(withheld.reason, "")
+    for withdrawn in outcome.withdrawn:
+        if mask(entry, withdrawn)[row]:
+            return "withdrawn", withdrawn.reason, WITHDRAWN.get(withdrawn.reason, "")
     raise AssertionError("a valid entry says why")
-
-
-_WITHHELD = {
-    "filter": "the grant's `where` does not cover it",
-    "tombstone": "it is a deletion, and the reader may not see whom it is about",
-    "unevaluable": "the grant's conditions or masks could not be applied to it",
-    "quota": "the grant's quota was used up: a replay can deliver it later",
-}
 
 
 def _no_grant(of_reader: Sequence[Grant], epoch: Epoch) -> tuple[str, str, str]:

@@ -1,26 +1,21 @@
-"""Auditors' questions to the ledger's database: what was exchanged, does it balance, who got whose records?"""
+"""Auditors' questions to the ledger's database: what was exchanged, and does it balance?"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, or_, select
 
 from exchange import names
 from exchange.gap import Gap
 from exchange.ledger import tables
-from exchange.ledger.body import decode
-from exchange.ledger.entry import delivered_mask, rows_of
-from exchange.ledger.store import LedgerContradictionError, LedgerStore
-from exchange.ledger.tag_index import tag_prefix
+from exchange.ledger.store import LedgerStore
 
-_e, _o, _g, _w = tables.entries.c, tables.outcomes.c, tables.grants.c, tables.withheld.c
+_e, _o, _g = tables.entries.c, tables.outcomes.c, tables.grants.c
 _GRANT_OF_OUTCOME = and_(_g.epoch == _e.epoch, _g.id == _o.grant_id)
 _GRANT_IN_FORCE = and_(_g.epoch == _e.epoch, _g.topic == _e.topic, _e.day.between(_g.from_day, _g.until_day))
-_FOLLOW_FIRST = "bring the contract's epochs in with `exchange ledger follow --until-idle`"
 _COMMITTED = and_(_e.state == "committed", _e.topic != names.CONTRACT_TOPIC, _e.count > 0)
 _LIVE = _e.replay.is_(None)
 
@@ -67,6 +62,7 @@ class Exchanged:
     bytes: int
     quarantined: int
     withheld: dict[str, int] = field(default_factory=dict)
+    withdrawn: dict[str, int] = field(default_factory=dict)
 
 
 def exchanged(store: LedgerStore, selection: Selection) -> list[Exchanged]:
@@ -76,14 +72,16 @@ def exchanged(store: LedgerStore, selection: Selection) -> list[Exchanged]:
     sums = (func.sum(_e.count), func.sum(_o.delivered), func.sum(_o.bytes), func.sum(_e.quarantined))
     totals = select(*per, func.max(_g.purpose), *sums).select_from(joined)
     totals = totals.where(_COMMITTED, *selection.of_grants()).group_by(*per).order_by(*per)
-    reasons = joined.join(tables.withheld, and_(_w.entry_id == _e.id, _w.grant_id == _o.grant_id))
-    by_reason = select(*per, _w.reason, func.sum(_w.count)).select_from(reasons)
-    by_reason = by_reason.where(_COMMITTED, *selection.of_grants()).group_by(*per, _w.reason).order_by(_w.reason)
     with store.snapshot() as connection:
         rows: Iterable[Any] = connection.execute(totals)
         found = {tuple(row[:5]): Exchanged(*row[:6], *map(int, row[6:])) for row in rows}
-        for row in connection.execute(by_reason):
-            found[tuple(row[:5])].withheld[row[5]] = int(row[6])
+        for table in (tables.withheld, tables.withdrawn):
+            why = joined.join(table, and_(table.c.entry_id == _e.id, table.c.grant_id == _o.grant_id))
+            counts = select(*per, table.c.reason, func.sum(table.c.count)).select_from(why)
+            counts = counts.where(_COMMITTED, *selection.of_grants()).group_by(*per, table.c.reason)
+            for row in connection.execute(counts.order_by(table.c.reason)):
+                one = found[tuple(row[:5])]
+                (one.withheld if table is tables.withheld else one.withdrawn)[row[5]] = int(row[6])
     return list(found.values())
 
 
@@ -102,12 +100,13 @@ class GrantBalance:
     records: int
     delivered: int
     withheld: int
+    withdrawn: int
     quarantined: int
 
     @property
     def balanced(self) -> bool:
-        """Whether every record ended as exactly one of delivered, withheld and quarantined."""
-        return self.records == self.delivered + self.withheld + self.quarantined
+        """Whether every record ended as exactly one of delivered, withheld, withdrawn and quarantined."""
+        return self.records == self.delivered + self.withheld + self.withdrawn + self.quarantined
 
 
 def balance_of_grants(store: LedgerStore, selection: Selection) -> list[GrantBalance]:
@@ -119,6 +118,7 @@ def balance_of_grants(store: LedgerStore, selection: Selection) -> list[GrantBal
         func.sum(_e.count),
         func.sum(func.coalesce(_o.delivered, 0)),
         func.sum(func.coalesce(_o.withheld, 0)),
+        func.sum(func.coalesce(_o.withdrawn, 0)),
         func.sum(case((_o.grant_id.is_(None), 0), else_=_e.quarantined)),
     )
     concerned = or_(_LIVE, _o.grant_id.is_not(None))  # a replay concerns one grant, whatever others are in force
@@ -241,90 +241,3 @@ def undecided(store: LedgerStore, selection: Selection) -> list[Undecided]:
             names.subject_of(topic), partition, first, next_, cause, gap.offsets, time_ms, epoch if accepted else None
         )
     return list(found.values())
-
-
-@dataclass(frozen=True)
-class Disclosure:
-    """Records about one person that one grant's reader got in one router transaction, and why it was allowed to.
-
-    If `state` is not committed, only readers of uncommitted records could have seen them. `entry` is the place of the
-    proof on the ledger topic; `offsets` are those of the source records; `replay` is the id of the replay that
-    delivered them, None for the live flow.
-    """
-
-    time_ms: int
-    subject: str
-    reader: str
-    grant: str
-    purpose: str
-    basis: str
-    text: str
-    fields: str | list[str]
-    epoch: int
-    state: str
-    records: int
-    partition: int
-    offsets: list[int]
-    entry: str
-    replay: str | None
-
-
-def disclosures(
-    store: LedgerStore, tag: bytes, selection: Selection, *, include_aborted: bool = False
-) -> Iterator[Disclosure]:
-    """Who received records of the entity with this tag, in the order of the entries.
-
-    Only committed entries count; with `include_aborted`, aborted and open ones count too.
-    """
-    with store.snapshot() as connection:
-        yield from _disclosures(connection, tag, selection, include_aborted)
-
-
-def _disclosures(
-    connection: Connection, tag: bytes, selection: Selection, include_aborted: bool
-) -> Iterator[Disclosure]:
-    grants = {(grant.epoch, grant.id): grant for grant in connection.execute(select(tables.grants))}
-    for place, state, body in _entries_with(connection, tag, selection, include_aborted):
-        entry = decode(body)
-        rows = rows_of(entry, tag)
-        for outcome in entry.outcomes:
-            received = rows[delivered_mask(entry, outcome)[rows]].tolist()
-            for id_ in outcome.grants if received else ():
-                grant = grants.get((entry.epoch, id_))
-                if grant is None:
-                    raise LedgerContradictionError(f"epoch {entry.epoch} has no grant {id_}", remedy=_FOLLOW_FIRST)
-                if selection.reader not in (None, grant.reader) or selection.grant not in (None, grant.id):
-                    continue
-                yield Disclosure(
-                    time_ms=entry.time_ms,
-                    subject=grant.subject,
-                    reader=grant.reader,
-                    grant=grant.id,
-                    purpose=grant.purpose,
-                    basis=grant.basis,
-                    text=grant.text,
-                    fields=json.loads(grant.fields),
-                    epoch=entry.epoch,
-                    state=state,
-                    records=len(received),
-                    partition=entry.partition,
-                    offsets=[entry.offset(row) for row in received],
-                    entry=place,
-                    replay=entry.replay,
-                )
-
-
-def _entries_with(
-    connection: Connection, tag: bytes, selection: Selection, include_aborted: bool
-) -> Iterator[tuple[str, str, bytes]]:
-    """Place on the ledger topic, state and body of each entry that may contain the tag, oldest first."""
-    t, generation = tables.tags.c, tables.generations.c
-    indexed = tables.generations.join(
-        tables.tags, and_(t.generation == generation.generation, t.tag == tag_prefix(tag))
-    ).join(tables.entries, _e.id == t.entry_id)
-    query = select(_e.ledger_partition, _e.ledger_offset, _e.state, _e.body).select_from(indexed)
-    query = query.where(*selection.of_entries()).order_by(_e.time_ms, _e.id)
-    if not include_aborted:
-        query = query.where(_e.state == "committed")
-    for partition, offset, state, body in connection.execute(query, execution_options={"yield_per": 64}):
-        yield f"{names.LEDGER_TOPIC}/{partition}/{offset}", state, body

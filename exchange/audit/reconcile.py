@@ -64,7 +64,7 @@ def reconcile(cluster: Cluster, store: LedgerStore, subject: str | None, report:
     )
     ends = {(topic, partition): int(end) for topic, partition, end in store.rows(covered)}
     delivered = (
-        select(_g.reader, _g.subject, _e.partition, func.sum(_o.delivered))
+        select(_g.reader, _g.subject, _e.partition, func.sum(_o.delivered + _o.withdrawals))
         .join_from(tables.entries, tables.outcomes, _o.entry_id == _e.id)
         .join(tables.grants, and_(_g.epoch == _e.epoch, _g.id == _o.grant_id))
         .where(_e.state == "committed", *only)

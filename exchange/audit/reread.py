@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,11 +29,12 @@ class RereadError(TransientError):
 
 
 class PlainRecord(NamedTuple):
-    """A record with what the ledger vouches for: its key and value."""
+    """A record with what the ledger vouches for: its key and value, and its headers as they are encoded."""
 
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: bytes = b"\0"
 
 
 @dataclass(slots=True)
@@ -130,8 +131,34 @@ def _every_record(batch: RawBatch) -> Iterator[PlainRecord]:
         delta, at = _varint(body, at)
         key, at = _bytes(body, at)
         value, at = _bytes(body, at)
-        yield PlainRecord(header.base_offset + delta, key, value)
+        yield PlainRecord(header.base_offset + delta, key, value, body[at:end])
         at = end
+
+
+def header_of(record: PlainRecord, name: str) -> bytes | None:
+    """The record's last header of that name; None if it has none."""
+    count, at = _varint(record.headers, 0)
+    found = None
+    for _ in range(count):
+        this, at = _bytes(record.headers, at)
+        value, at = _bytes(record.headers, at)
+        if this == name.encode():
+            found = value
+    return found
+
+
+def encoded_headers(headers: Mapping[str, bytes]) -> bytes:
+    """Headers as a record holds them."""
+    parts = (part for name, value in headers.items() for part in (name.encode(), value))
+    return _zigzag(len(headers)) + b"".join(_zigzag(len(part)) + part for part in parts)
+
+
+def _zigzag(number: int) -> bytes:
+    left, out = number << 1, bytearray()
+    while left >= 0x80:
+        out.append(left & 0x7F | 0x80)
+        left >>= 7
+    return bytes([*out, left])
 
 
 def _bytes(body: bytes, at: int) -> tuple[bytes | None, int]:

@@ -4,133 +4,73 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from exchange import names
+from exchange.audit.fates import mask
 from exchange.audit.gaps import open_gaps
-from exchange.audit.reread import PlainRecord, Report, Reread, plain_records
+from exchange.audit.holders import compare, fold
+from exchange.audit.inboxes import deliveries, verify_inboxes
+from exchange.audit.proofs import Contracts, Mismatch, Proof, Verification, contracts, proofs
+from exchange.audit.reread import PlainRecord, Report, Reread, encoded_headers, plain_records
+from exchange.audit.row_tags import RowTags
 from exchange.bus import Cluster
-from exchange.contract import epoch
-from exchange.contract.model import Grant
+from exchange.contract.model import Subject
 from exchange.epochs import latest_epoch
-from exchange.ledger.body import decode
+from exchange.errors import RecordError
 from exchange.ledger.entry import Entry, Outcome, delivered_mask, tag
 from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.names import Partition
-from exchange.schema import wire
-
-Grants = Mapping[tuple[int, str], tuple[Grant, bool]]
-"""Grants by epoch and id, each with whether it gives records as they are."""
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """A place at which ledger and records differ."""
-
-    place: str
-    fault: str
-
-
-@dataclass
-class Verification:
-    """What was recomputed, and where it differs; `unverifiable` entries cover records that are no longer kept.
-
-    `gaps` counts those after which routers went on because a person accepted them; any other gap is a mismatch.
-    """
-
-    entries: int = 0
-    records: int = 0
-    deliveries: int = 0
-    unverifiable: int = 0
-    pending: int = 0
-    gaps: int = 0
-    mismatches: list[Mismatch] = field(default_factory=list)
-
-
-class _Proof(NamedTuple):
-    """A committed entry, its place on the ledger topic, and the id of the producer that wrote it."""
-
-    place: str
-    entry: Entry
-    producer: int
-
-    @property
-    def flow(self) -> int | None:
-        """What distinguishes its deliveries in an inbox: the producer of a replay; None for the live flow."""
-        return None if self.entry.replay is None else self.producer
-
-
-Flow = tuple[Partition, int | None]
-"""An inbox partition and a flow of deliveries into it, see `_Proof.flow`."""
-
-
-class _Delivery(NamedTuple):
-    """What one entry says that one inbox partition received."""
-
-    place: str
-    records: int
-    digest: bytes
 
 
 def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Report) -> Verification:
     """Recompute roots, tags and runs from the source topics, and delivered digests from the inboxes.
+
+    Of subjects with a key, recompute from the entries who holds which rows, and compare with what the routers remember
+    and what lives in the inboxes. Call it on a quiet system, as deliveries made meanwhile are after the entries.
 
     Reads everything from Kafka itself, including the ledger and the epochs. Source records after the last entry of
     their partition are `pending`: no router decided them yet. Deliveries of a replay are recognised by their producer,
     which also wrote its entries.
     """
     found = Verification()
-    grants = _grants(cluster)
-    live, again = defaultdict[Partition, deque[_Proof]](deque), defaultdict[Partition, deque[_Proof]](deque)
-    proofs: list[_Proof] = []
-    for proof in _proofs(cluster, report):
+    said = contracts(cluster)
+    row_tags = RowTags(said.schemas, ledger_key)
+    live, again = defaultdict[Partition, deque[Proof]](deque), defaultdict[Partition, deque[Proof]](deque)
+    of_subject: list[Proof] = []
+    for proof in proofs(cluster, report):
         entry = proof.entry
         place = (entry.topic, entry.partition)
         if subject is not None and entry.topic != names.subject_topic(subject):
             continue
         if entry.gap is None:
-            proofs.append(proof)
+            of_subject.append(proof)
             (live if entry.replay is None else again)[place].append(proof)
         elif entry.gap_accepted:
             found.gaps += 1
             if entry.gap.cause == "recreated":  # the topic of the earlier entries is gone, with all its records
                 found.unverifiable += len(live.pop(place, ())) + len(again.pop(place, ()))
-    found.entries = len(proofs)
+    found.entries = len(of_subject)
     for gap in open_gaps(cluster, latest_epoch(cluster)):
         if subject is None or gap.topic == names.subject_topic(subject):
             found.mismatches.append(Mismatch(gap.place, gap.loss))
-    deliveries = _deliveries(proofs, grants, found)
-    _verify_sources(cluster, live, again, _Expect(grants, ledger_key, found), report)
-    _verify_inboxes(cluster, deliveries, found, report)
+    waiting = deliveries(of_subject, said.grants, found)
+    folded = fold(of_subject, said.grants, found)
+    _verify_sources(cluster, live, again, Expect(said, row_tags, ledger_key, found), report)
+    compare(cluster, folded, found, report)
+    verify_inboxes(cluster, waiting, folded, row_tags, found, report)
     return found
-
-
-def _grants(cluster: Cluster) -> Grants:
-    """Every grant by epoch and id."""
-    return {
-        (published.number, grant.id): (grant, published.given(grant) is None)
-        for batch in Reread(cluster, [names.CONTRACT_TOPIC])
-        for published in (epoch.decode(record.value or b"") for record in plain_records(batch))
-        for grant in published.contract.grants
-    }
-
-
-def _proofs(cluster: Cluster, report: Report) -> Iterator[_Proof]:
-    for batch in Reread(cluster, [names.LEDGER_TOPIC]):
-        report(names.LEDGER_TOPIC, batch.header.records)
-        for record in plain_records(batch):
-            entry = decode(wire.unpack(record.value or b"")[1])
-            if not entry.is_adoption:
-                place = f"{batch.topic}/{batch.partition}/{record.offset}"
-                yield _Proof(place, entry, batch.header.producer_id)
 
 
 def _verify_sources(
     cluster: Cluster,
-    waiting: Mapping[Partition, deque[_Proof]],
-    replayed: Mapping[Partition, Iterable[_Proof]],
-    expect: _Expect,
+    waiting: Mapping[Partition, deque[Proof]],
+    replayed: Mapping[Partition, Iterable[Proof]],
+    expect: Expect,
     report: Report,
 ) -> None:
     """Compare source records with entries, in order per partition; removes the entries from `waiting`."""
@@ -169,7 +109,7 @@ def _verify_sources(
 class _Again(NamedTuple):
     """An entry of a replay, and those of its source records found so far."""
 
-    proof: _Proof
+    proof: Proof
     offsets: frozenset[int]
     records: list[PlainRecord]
 
@@ -177,7 +117,7 @@ class _Again(NamedTuple):
 class _Replays:
     """The entries of replays; they wait for their source records in no order, and may overlap."""
 
-    def __init__(self, proofs: Mapping[Partition, Iterable[_Proof]], expect: _Expect) -> None:
+    def __init__(self, proofs: Mapping[Partition, Iterable[Proof]], expect: Expect) -> None:
         self._expect = expect
         self._waiting = {
             place: [_Again(proof, frozenset(_offsets(proof.entry)), []) for proof in some]
@@ -213,7 +153,7 @@ class _Replays:
             self._expect.entry(one.proof, one.records)
 
 
-def _drop_gone(proofs: deque[_Proof], start: int, found: Verification) -> int:
+def _drop_gone(proofs: deque[Proof], start: int, found: Verification) -> int:
     """Drop entries with records before `start`, which are no longer kept; return where the rest begins."""
     end = start
     while proofs and proofs[0].entry.offset(0) < start:
@@ -223,20 +163,20 @@ def _drop_gone(proofs: deque[_Proof], start: int, found: Verification) -> int:
 
 
 @dataclass(frozen=True)
-class _Expect:
-    """Compares entries with source records, using the grants and the ledger key; notes the result in `found`."""
+class Expect:
+    """Compares entries with source records, using the contracts and the ledger key; notes the result in `found`."""
 
-    grants: Grants
+    said: Contracts
+    row_tags: RowTags
     ledger_key: bytes
     found: Verification
 
-    def entry(self, proof: _Proof, records: list[PlainRecord]) -> None:
+    def entry(self, proof: Proof, records: list[PlainRecord]) -> None:
         """Compare an entry with `records`: in the live flow, those after the entry before it; in a replay, its own."""
         entry = proof.entry
 
         def expect(holds: bool, fault: str) -> None:
-            if not holds:
-                self.found.mismatches.append(Mismatch(proof.place, fault))
+            self.found.expect(holds, proof.place, fault)
 
         self.found.records += len(records)
         offsets = [record.offset for record in records]
@@ -245,11 +185,51 @@ class _Expect:
         expect(offsets == list(_offsets(entry)), "the source's committed records are not those of its runs")
         expect(merkle_root(leaves) == entry.root, "the Merkle root is not that of the source's records")
         expect(tags == entry.tags, "the tags are not the records'")
+        if len(records) != entry.count:
+            return
+        subject = self.said.subjects.get((entry.epoch, names.subject_of(entry.topic)))
+        rows: list[bytes | None] = [None] * entry.count
+        if entry.row_tags and subject is not None:
+            rows = self._names(entry, subject, records)
+            named = zip(records, rows, strict=True)
+            tags = b"".join(self.row_tags.of_name(subject, record.key, name) for record, name in named)
+            expect(tags == entry.row_tags, "the row tags are not those of the records' rows")
         for outcome in entry.outcomes:
-            if len(leaves) == entry.count and _whole(self.grants, entry, outcome):
-                kept = [leaf for leaf, given in zip(leaves, delivered_mask(entry, outcome), strict=True) if given]
+            if self._is_whole(entry, outcome):
+                due = merkle_root(list(_got(entry, outcome, records, leaves, rows)))
                 fault = f"the digest delivered to {', '.join(outcome.grants)} is not that of the source's records"
-                expect(merkle_root(kept) == outcome.digest, fault)
+                expect(due == outcome.digest, fault)
+
+    def _is_whole(self, entry: Entry, outcome: Outcome) -> bool:
+        found = [self.said.grants.get((entry.epoch, id_)) for id_ in outcome.grants]
+        return all(each is not None and each.is_whole for each in found)
+
+    def _names(self, entry: Entry, subject: Subject, records: Sequence[PlainRecord]) -> list[bytes | None]:
+        """The names of the records' rows; None for records that are not valid."""
+        bad = {quarantined.index for quarantined in entry.quarantined}
+        rows: list[bytes | None] = [None] * len(records)
+        for at, record in enumerate(records):
+            with suppress(RecordError, KeyError):  # then the tag is not that of the entry
+                rows[at] = None if at in bad else self.row_tags.name(subject, record)
+        return rows
+
+
+def _got(
+    entry: Entry,
+    outcome: Outcome,
+    records: Sequence[PlainRecord],
+    leaves: Sequence[bytes],
+    rows: Sequence[bytes | None],
+) -> Iterator[bytes]:
+    """The leaves of what readers of whole records got: records as they are, and the names of `rows` that they lost."""
+    delivered, lost = delivered_mask(entry, outcome), np.zeros(entry.count, bool)
+    for withdrawn in outcome.withdrawn:
+        lost |= mask(entry, withdrawn)
+    headers = {} if entry.replay is None else {names.REPLAY_HEADER: entry.replay.encode()}
+    for at in np.flatnonzero(delivered | lost).tolist():
+        name = rows[at]
+        told = None if name is None else encoded_headers({**headers, names.ROW_HEADER: name})
+        yield leaves[at] if delivered[at] else digest_leaf(records[at].key, told)
 
 
 def _offsets(entry: Entry) -> Iterator[int]:
@@ -260,65 +240,3 @@ def _offsets(entry: Entry) -> Iterator[int]:
 def _end(entry: Entry) -> int:
     """The source offset after the entry's last record."""
     return entry.runs[-1].first + entry.runs[-1].count
-
-
-def _whole(grants: Grants, entry: Entry, outcome: Outcome) -> bool:
-    found = [grants.get((entry.epoch, id_)) for id_ in outcome.grants]
-    return all(each is not None and each[1] for each in found)
-
-
-def _deliveries(proofs: Iterable[_Proof], grants: Grants, found: Verification) -> defaultdict[Flow, deque[_Delivery]]:
-    """What each inbox partition must contain, in order, per flow."""
-    inboxes: defaultdict[Flow, deque[_Delivery]] = defaultdict(deque)
-    for proof in proofs:
-        place, entry = proof.place, proof.entry
-        for outcome, id_ in ((each, id_) for each in entry.outcomes for id_ in each.grants):
-            grant, _ = grants.get((entry.epoch, id_), (None, False))
-            if grant is None:
-                found.mismatches.append(Mismatch(place, f"epoch {entry.epoch} has no grant {id_}"))
-                continue
-            delivery = _Delivery(f"{place} grant {id_}", outcome.delivered, outcome.digest)
-            inbox = (names.inbox_topic(grant.reader, grant.subject), entry.partition)
-            inboxes[inbox, proof.flow].append(delivery)
-    return inboxes
-
-
-def _verify_inboxes(
-    cluster: Cluster,
-    waiting: Mapping[Flow, deque[_Delivery]],
-    found: Verification,
-    report: Report,
-) -> None:
-    """Cut the records of each flow in an inbox into deliveries by count, and compare each one's digest."""
-    replays = {producer for _, producer in waiting}
-    reread = Reread(cluster, {topic for (topic, _), _ in waiting})
-    held: defaultdict[Flow, list[bytes]] = defaultdict(list)
-    for batch in reread:
-        report(batch.topic, batch.header.records)
-        place = (batch.topic, batch.partition)
-        producer = batch.header.producer_id
-        flow = (place, producer if producer in replays else None)
-        if reread.starts[place] == 0:
-            held[flow] += [digest_leaf(record.key, record.value) for record in plain_records(batch)]
-            deliveries = waiting.get(flow, deque())
-            while deliveries and len(held[flow]) >= deliveries[0].records:
-                _verify_delivery(deliveries.popleft(), place, held[flow], found)
-    for flow in sorted(waiting.keys() | held.keys(), key=lambda flow: (flow[0], flow[1] or 0)):
-        place, _ = flow
-        deliveries = waiting.get(flow, deque())
-        if reread.starts.get(place, 0):
-            found.unverifiable += len(deliveries)
-            continue
-        for delivery in deliveries:
-            _verify_delivery(delivery, place, held[flow], found)
-        if held[flow]:
-            fault = f"{len(held[flow])} records that no entry vouches for"
-            found.mismatches.append(Mismatch(f"{place[0]}/{place[1]}", fault))
-
-
-def _verify_delivery(delivery: _Delivery, place: Partition, leaves: list[bytes], found: Verification) -> None:
-    """Compare a delivery with the next leaves of its inbox partition, and remove them."""
-    found.deliveries += min(delivery.records, len(leaves))
-    if merkle_root(leaves[: delivery.records]) != delivery.digest:
-        found.mismatches.append(Mismatch(delivery.place, f"{place[0]}/{place[1]} does not hold what was delivered"))
-    del leaves[: delivery.records]

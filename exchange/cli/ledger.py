@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
@@ -17,7 +17,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from exchange import names
 from exchange.audit.balance import Balance, balance_against_kafka
 from exchange.audit.balance import balance as balance_of
-from exchange.audit.questions import Selection, disclosures, exchanged
+from exchange.audit.disclosures import disclosures
+from exchange.audit.questions import Selection, exchanged
 from exchange.audit.verify import verify as verify_ledger
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
@@ -55,9 +56,10 @@ def follow(until_idle: bool, metrics_port: int) -> None:
 @click.option("--subject", help="Only this subject, as <department>.<name>.")
 @output_option
 def verify(subject: str | None, output: str) -> None:
-    """Compute from the records on Kafka what the ledger must say, and compare.
+    """Compute from the records on Kafka what the ledger must say, and compare; run it on a quiet system.
 
-    Does not use the ledger's database. Exit status 1 if something differs.
+    Of subjects with a key also who holds which rows. Does not use the ledger's database. Exit status 1 if something
+    differs.
     """
     settings = Settings()
     cluster = connect(settings, "exchange.ledger.verifier", names.LEDGER_PRINCIPAL)
@@ -70,8 +72,8 @@ def verify(subject: str | None, output: str) -> None:
             say(f"{mismatch.place}: {mismatch.fault}", "red")
         click.echo(
             f"{found.entries:,} entries: {found.records:,} source records and {found.deliveries:,} deliveries computed "
-            f"again; {found.pending:,} not yet routed; {found.unverifiable:,} proofs whose records are no longer kept; "
-            f"{found.gaps:,} accepted gaps; {len(found.mismatches):,} mismatches"
+            f"again; {found.rows:,} rows held; {found.pending:,} not yet routed; {found.unverifiable:,} proofs whose "
+            f"records are no longer kept; {found.gaps:,} accepted gaps; {len(found.mismatches):,} mismatches"
         )
     if found.mismatches:
         sys.exit(1)
@@ -108,17 +110,18 @@ def _selection(command: Callable[..., None]) -> Callable[..., None]:
 @_selection
 @output_option
 def list_(selection: Selection, output: str) -> None:
-    """What was exchanged: per day, subject, reader and grant, what was delivered, and what was withheld and why."""
+    """What was exchanged: per day, subject, reader and grant, what was delivered, withheld and withdrawn, and why."""
     with closing(_store()) as store:
         found = exchanged(store, selection)
     if output == "json":
         show_json(found)
         return
     table(
-        ("day", "subject", "reader", "grant", "replay", "purpose", "records", "delivered", "withheld", "quarantined"),
+        ("day", "subject", "reader", "grant", "replay", "purpose", "records", "delivered", "withheld", "withdrawn",
+         "quarantined"),
         [
             (one.day, one.subject, one.reader, one.grant, one.replay or "", one.purpose, one.records, one.delivered,
-             ", ".join(f"{count:,} {reason}" for reason, count in one.withheld.items()), one.quarantined)
+             _reasons(one.withheld), _reasons(one.withdrawn), one.quarantined)
             for one in found
         ],
     )  # fmt: skip
@@ -129,7 +132,7 @@ def list_(selection: Selection, output: str) -> None:
 @click.option("--against-kafka", is_flag=True, help="Count the records on Kafka too; on a quiet system.")
 @output_option
 def balance(selection: Selection, against_kafka: bool, output: str) -> None:
-    """Whether every record ended as exactly one of delivered, withheld and quarantined, for every grant in force.
+    """Whether every record was delivered, withheld, withdrawn or quarantined, just one, for every grant in force.
 
     Exit status 1 if something does not balance.
     """
@@ -152,8 +155,8 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
 
 def _show_balance(found: Balance) -> None:
     table(
-        ("subject", "partition", "grant", "reader", "replay", "records", "delivered", "withheld", "quarantined",
-         "balanced"),
+        ("subject", "partition", "grant", "reader", "replay", "records", "delivered", "withheld", "withdrawn",
+         "quarantined", "balanced"),
         [(*(asdict(one) | {"replay": one.replay or ""}).values(), _yes(one.balanced)) for one in found.grants],
     )  # fmt: skip
     table(
@@ -191,7 +194,7 @@ def _show_balance(found: Balance) -> None:
 @click.option("--include-aborted", is_flag=True, help="Also what only a reader that reads uncommitted could have seen.")
 @output_option
 def person(identifier: str, selection: Selection, include_aborted: bool, output: str) -> None:
-    """Who received records of this person or organisation: when, on what basis, with the place of the proof.
+    """Who received records of this person or organisation, or lost them again: when, on what basis, with the proof.
 
     IDENTIFIER is a resident ID or credit code; `-` reads it from standard input, which keeps it out of the shell's
     history. It is neither logged nor stored: the ledger knows only its keyed tag.
@@ -207,16 +210,19 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
         show_json(rows)
         return
     table(
-        ("time", "reader", "subject", "records", "fields", "grant", "purpose", "legal basis", "state", "replay",
-         "proof"),
+        ("time", "reader", "subject", "verdict", "records", "fields", "grant", "purpose", "legal basis", "state",
+         "replay", "proof"),
         [
-            (say_time(d.time_ms), d.reader, d.subject, d.records, d.fields if isinstance(d.fields, str) else
+            (say_time(d.time_ms), d.reader, d.subject, f"{d.verdict} ({d.reason})" if d.reason else d.verdict,
+             d.records, d.fields if isinstance(d.fields, str) else
              ", ".join(d.fields), d.grant, d.purpose, d.basis, d.state, d.replay or "", d.entry)
             for d in found
         ],
     )  # fmt: skip
-    readers = {one.reader for one in found}
-    click.echo(f"{sum(one.records for one in found):,} deliveries to {len(readers)} departments")
+    got = [one for one in found if one.verdict == "delivered"]
+    lost = sum(one.records for one in found) - sum(one.records for one in got)
+    readers = {one.reader for one in got}
+    click.echo(f"{sum(one.records for one in got):,} deliveries to {len(readers)} departments; {lost:,} withdrawals")
 
 
 def _store() -> LedgerStore:
@@ -225,6 +231,10 @@ def _store() -> LedgerStore:
 
 def _ms(day: datetime | None) -> int | None:
     return None if day is None else ms_of(midnight(day))
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
 
 
 def _yes(holds: bool) -> str:

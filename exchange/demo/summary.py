@@ -13,7 +13,8 @@ from rich.table import Table
 
 from exchange import names
 from exchange.audit import questions as audit
-from exchange.audit.questions import Disclosure, Exchanged, PartitionBalance, Selection
+from exchange.audit.disclosures import Disclosure, disclosures
+from exchange.audit.questions import Exchanged, PartitionBalance, Selection
 from exchange.audit.reconcile import Comparison, reconcile
 from exchange.bus.connection import connect
 from exchange.contract.load import Loaded
@@ -102,7 +103,7 @@ def gather(
             unbalanced=sum(not b.balanced for b in audit.balance_of_grants(store, everything)),
             comparisons=reconcile(cluster, store, None, lambda topic, _: report(topic)),
             rejected={s.id: _rejected(settings.home / "rejects" / f"{s.id}.jsonl") for s in loaded.contract.subjects},
-            disclosures=list(audit.disclosures(store, witness, everything)),
+            disclosures=[d for d in disclosures(store, witness, everything) if d.verdict == "delivered"],
         )
     finally:
         store.close()

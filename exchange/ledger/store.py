@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -69,7 +70,7 @@ class LedgerStore:
                 tables.metadata.create_all(self.engine)
             except DBAPIError:  # another process created a table at the same moment
                 tables.metadata.create_all(self.engine)
-            _add_replay(self.engine)
+            _add_columns(self.engine)
 
     def positions(self) -> dict[Partition, int]:
         """The offset after the last one stored, per (topic, partition)."""
@@ -139,11 +140,19 @@ def translated() -> Iterator[None]:
         raise StoreUnavailableError("the ledger's database does not answer") from error
 
 
-def _add_replay(engine: Engine) -> None:
-    """Add the column for replays to a database from before they existed; none of its entries belongs to one."""
-    if all(column["name"] != "replay" for column in inspect(engine).get_columns(tables.entries.name)):
+_ADDED = {
+    tables.entries: {"replay": "TEXT"},
+    tables.outcomes: {"withdrawn": "INTEGER NOT NULL DEFAULT 0", "withdrawals": "INTEGER NOT NULL DEFAULT 0"},
+}
+
+
+def _add_columns(engine: Engine) -> None:
+    """Add the columns that an older database lacks; none of its entries has anything to say in them."""
+    for table, columns in _ADDED.items():
+        there = {column["name"] for column in inspect(engine).get_columns(table.name)}
         with engine.begin() as connection:
-            connection.execute(DDL("ALTER TABLE ledger_entries ADD COLUMN replay TEXT"))
+            for name in columns.keys() - there:
+                connection.execute(DDL(f"ALTER TABLE {table.name} ADD COLUMN {name} {columns[name]}"))
 
 
 def _advance(connection: Connection, intake: Intake) -> None:
@@ -212,19 +221,19 @@ def _write(connection: Connection, placed: Sequence[Placed]) -> None:
                 "delivered": o.delivered,
                 "bytes": o.size_bytes,
                 "withheld": sum(w.count for w in o.withheld),
+                "withdrawn": sum(w.count for w in o.withdrawn),
+                "withdrawals": sum(w.records for w in o.withdrawn),
             }
             for i, g, o in by_grant
         ],
     )
-    _insert(
-        connection,
-        tables.withheld,
-        [
-            {"entry_id": i, "grant_id": g, "reason": w.reason, "count": w.count}
+    for table, parts in ((tables.withheld, attrgetter("withheld")), (tables.withdrawn, attrgetter("withdrawn"))):
+        counts = [
+            {"entry_id": i, "grant_id": g, "reason": part.reason, "count": part.count}
             for i, g, o in by_grant
-            for w in o.withheld
-        ],
-    )
+            for part in parts(o)
+        ]
+        _insert(connection, table, counts)
     _insert(
         connection,
         tables.quarantined,

@@ -104,11 +104,23 @@ outcomes = Table(
     Column("delivered", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("withheld", Integer, nullable=False, comment="For all reasons together."),
+    Column("withdrawn", Integer, nullable=False, server_default="0", comment="For all reasons together."),
+    Column("withdrawals", Integer, nullable=False, server_default="0", comment="What the reader got for them."),
     sqlite_with_rowid=False,
 )
 
 withheld = Table(
     "ledger_withheld",
+    metadata,
+    Column("entry_id", BigInteger, primary_key=True),
+    Column("grant_id", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+withdrawn = Table(
+    "ledger_withdrawn",
     metadata,
     Column("entry_id", BigInteger, primary_key=True),
     Column("grant_id", Text, primary_key=True),

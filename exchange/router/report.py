@@ -21,7 +21,7 @@ def adopted(epoch: Epoch) -> None:
     for grant in epoch.contract.grants:
         metrics.GRANT_EXPIRY.labels(grant.id).set(end_of(grant.until).timestamp())
         metrics.BYTES.labels(grant.subject, "delivered", grant.reader)
-        for outcome in ("delivered", "withheld"):
+        for outcome in ("delivered", "withheld", "withdrawn"):
             metrics.RECORDS.labels(grant.subject, outcome, grant.reader)
         if grant.quota.is_limited:
             metrics.QUOTA_WITHHELD.labels(grant.id)
@@ -44,6 +44,7 @@ def committed(steps: Sequence[Step], gathered: Gathered, readers: Mapping[str, s
                 metrics.RECORDS.labels(subject, "delivered", reader).inc(outcome.delivered)
                 metrics.BYTES.labels(subject, "delivered", reader).inc(outcome.size_bytes)
                 metrics.RECORDS.labels(subject, "withheld", reader).inc(sum(w.count for w in outcome.withheld))
+                metrics.RECORDS.labels(subject, "withdrawn", reader).inc(sum(w.count for w in outcome.withdrawn))
             for withheld in outcome.withheld:
                 if withheld.reason == "quota":
                     metrics.QUOTA_WITHHELD.labels(outcome.grants[0]).inc(withheld.count)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from exchange import names, private
+from exchange.audit.verify import verify
 from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
@@ -70,6 +71,7 @@ class History:
             for record in plain.read(self._office.kafka, self._office.inbox(reader)):
                 copies.take(reader, [(record.key, record.value, list(record.headers))])
         copies.check(self.register, passes)
+        assert verify(self._office.cluster, routing.KEY, self._office.subject, lambda *_: None).mismatches == []
 
 
 def test_copies_are_right_through_restarts_and_rebalances(office: Office) -> None:

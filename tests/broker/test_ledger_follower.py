@@ -17,7 +17,8 @@ from threading import Event
 import pytest
 from sqlalchemy import select
 
-from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, disclosures, exchanged
+from exchange.audit.disclosures import disclosures
+from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, exchanged
 from exchange.audit.reconcile import behind, reconcile
 from exchange.audit.verify import Verification, verify
 from exchange.bus import Cluster

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import event, select
+from sqlalchemy import DDL, event, select
 
 from exchange import names
-from exchange.audit.questions import Selection, disclosures, exchanged
+from exchange.audit.disclosures import disclosures
+from exchange.audit.questions import Selection, balance_of_grants, exchanged
 from exchange.cli.ledger import audit
 from exchange.keys import load_or_create
 from exchange.ledger import tables, tag_index
-from exchange.ledger.body import encode
-from exchange.ledger.entry import Entry, Outcome, Span, Withheld, tag
+from exchange.ledger.body import encode, validate_entry
+from exchange.ledger.entry import Entry, Outcome, Span, Withdrawn, Withheld, tag
 from exchange.ledger.intake import Intake, Marker, Placed, State
 from exchange.ledger.merkle import digest_leaf
 from exchange.ledger.store import LedgerContradictionError, LedgerStore, StoreUnavailableError
@@ -126,6 +127,55 @@ def late_entry() -> Entry:
     """One record delivered, one withheld."""
     outcome = Outcome(("dept.readera", "dept.readerb"), 1, 0, bytes(32), (Withheld("filter", 1, b"\x02"),))
     return replace(entry(0, [b"ann", b"bob"]), outcomes=(outcome,))
+
+
+def withdrawing_entry(first: int) -> Entry:
+    """Three records: delivered, then withdrawn as its row left, then as its entity was deleted, with two rows."""
+    withdrawn = (Withdrawn("left", 1, b"\x02", 1), Withdrawn("deleted", 1, b"\x04", 2))
+    outcome = Outcome(("dept.readera", "dept.readerb"), 1, 5, bytes(32), (), withdrawn)
+    return replace(entry(first, [b"ann", b"ann", b"bob"]), outcomes=(outcome,), row_tags=bytes(range(48)))
+
+
+def test_what_readers_lost_is_counted_and_found(store: LedgerStore) -> None:
+    made = withdrawing_entry(0)
+    validate_entry(made)
+    store.apply(intake(0, placed(0, made), epochs=[one_epoch(1, "dept")]))
+    [one] = exchanged(store, Selection(grant="dept.readera"))
+    assert (one.delivered, one.withheld, one.withdrawn) == (1, {}, {"deleted": 1, "left": 1})
+    [balance] = balance_of_grants(store, Selection(grant="dept.readera"))
+    assert (balance.records, balance.delivered, balance.withdrawn, balance.balanced) == (3, 1, 2, True)
+    assert [row.withdrawals for row in store.rows(select(tables.outcomes))] == [3, 3]
+    found = disclosures(store, tag(b"ann", KEY), Selection(reader="readera"))
+    assert [(d.verdict, d.reason, d.offsets) for d in found] == [("delivered", "", [0]), ("withdrawn", "left", [1])]
+    [lost] = disclosures(store, tag(b"bob", KEY), Selection(reader="readera"))
+    assert (lost.verdict, lost.reason, lost.records) == ("withdrawn", "deleted", 1)
+
+
+def test_a_person_is_told_what_was_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXCHANGE_HOME", str(tmp_path))
+    key = load_or_create(tmp_path / "ledger.key")
+    store = LedgerStore(f"sqlite:///{tmp_path / 'ledger.db'}")
+    tags = b"".join(tag(person, key) for person in (b"ann", b"ann", b"bob"))
+    store.apply(intake(0, placed(0, replace(withdrawing_entry(0), tags=tags)), epochs=[one_epoch(1, "dept")]))
+    store.close()
+    shown = CliRunner().invoke(audit, ["person", "ann", "--reader", "readera"]).output
+    assert "1 deliveries to 1 departments; 1 withdrawals" in shown
+    listed = CliRunner().invoke(audit, ["list", "--output", "json", "--reader", "readera"]).stdout
+    assert json.loads(listed)[0]["withdrawn"] == {"deleted": 1, "left": 1}
+    assert CliRunner().invoke(audit, ["balance"]).exit_code == 0
+
+
+def test_a_database_from_before_withdrawals_is_made_to_hold_them(store: LedgerStore, url: str) -> None:
+    store.apply(intake(0, placed(0, entry(0, [b"ann"])), epochs=[one_epoch(1, "dept")]))
+    with store.engine.begin() as connection:
+        connection.execute(DDL("ALTER TABLE ledger_outcomes DROP COLUMN withdrawn"))
+        connection.execute(DDL("ALTER TABLE ledger_outcomes DROP COLUMN withdrawals"))
+        connection.execute(DDL("DROP TABLE ledger_withdrawn"))
+    later = LedgerStore(url)
+    later.apply(intake(1, placed(1, withdrawing_entry(1))))
+    [balance] = balance_of_grants(later, Selection(grant="dept.readera"))
+    assert (balance.records, balance.delivered, balance.withdrawn, balance.balanced) == (4, 2, 2, True)
+    later.close()
 
 
 def test_the_identifier_reaches_neither_log_nor_database(

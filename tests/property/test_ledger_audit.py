@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, disclosures, exchanged
+from exchange.audit.disclosures import disclosures
+from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, exchanged
 from exchange.ledger.body import EntryError, decode, encode, validate_entry
-from exchange.ledger.entry import Entry, Outcome, Quarantined, Span, Withheld, delivered_mask, tag
+from exchange.ledger.entry import Entry, Outcome, Quarantined, Span, Withdrawn, Withheld, delivered_mask, tag
 from exchange.ledger.intake import Intake, Placed, State
 from exchange.ledger.store import LedgerStore
 from tests.rigs.ledgers import KEY, TIME_MS, one_epoch
 
 GRANTS = ("dept.readera", "dept.readerb")
 PEOPLE = (None, b"ann", b"bob", b"cai")
-FATES = ("delivered", "filter", "tombstone")
+WITHHELD, WITHDRAWN = ("filter", "tombstone"), ("left", "deleted")
+FATES = ("delivered", *WITHHELD, *WITHDRAWN)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def entry_of(made: Made, first: int) -> Entry:
         quarantined=tuple(
             Quarantined(at, offsets[at], "schema-id") for at, fate in enumerate(made.fates) if fate.quarantined
         ),
+        row_tags=bytes(16 * len(offsets)),
     )
 
 
@@ -98,14 +101,18 @@ def runs_of(offsets: Sequence[int]) -> list[Span]:
 
 def outcome_of(made: Made, grants: tuple[str, ...], view: int) -> Outcome:
     good = [at for at, fate in enumerate(made.fates) if not fate.quarantined]
-    withheld = []
-    for reason in FATES[1:]:
-        rows = [at for at in good if made.fates[at].fates[view] == reason]
-        if rows:
-            bitmap = sum(1 << at for at in rows).to_bytes((len(made.fates) + 7) // 8, "little")
-            withheld.append(Withheld(reason, len(rows), None if rows == good else bitmap))
+
+    def parts(reasons: Sequence[str]) -> Iterator[tuple[str, int, bytes | None]]:
+        for reason in reasons:
+            rows = [at for at in good if made.fates[at].fates[view] == reason]
+            if rows:
+                bitmap = sum(1 << at for at in rows).to_bytes((len(made.fates) + 7) // 8, "little")
+                yield reason, len(rows), None if rows == good else bitmap
+
     delivered = sum(made.fates[at].fates[view] == "delivered" for at in good)
-    return Outcome(grants, delivered, 10 * delivered, bytes(32), tuple(withheld))
+    withheld = tuple(Withheld(*part) for part in parts(WITHHELD))
+    withdrawn = tuple(Withdrawn(*part, records=2 * part[1]) for part in parts(WITHDRAWN))
+    return Outcome(grants, delivered, 10 * delivered, bytes(32), withheld, withdrawn)
 
 
 @given(MADE.map(settled))
@@ -142,21 +149,25 @@ def test_the_audit_counts_what_was_committed(all_made: list[Made]) -> None:
             assert not balance
             continue
         assert (found[0].records, found[0].delivered, found[0].quarantined) == (len(fates), good["delivered"], bad)
-        assert found[0].withheld == {reason: good[reason] for reason in FATES[1:] if good[reason]}
+        assert found[0].withheld == {reason: good[reason] for reason in WITHHELD if good[reason]}
+        assert found[0].withdrawn == {reason: good[reason] for reason in WITHDRAWN if good[reason]}
         assert balance[0].balanced
-        assert balance[0].delivered == good["delivered"]
+        assert (balance[0].delivered, balance[0].withdrawn) == (good["delivered"], good["left"] + good["deleted"])
     assert all(p.balanced for p in balance_of_partitions(store, Selection()))
     for person in PEOPLE[1:]:
         for view, grant in enumerate(GRANTS):
             for states, aborted in ((("committed",), False), (("open", "committed", "aborted"), True)):
-                rows = disclosures(store, tag(person, KEY), Selection(grant=grant), include_aborted=aborted)
-                expected = sum(
-                    fate.person == person and not fate.quarantined and fate.fates[view] == "delivered"
+                rows = list(disclosures(store, tag(person, KEY), Selection(grant=grant), include_aborted=aborted))
+                expected = Counter(
+                    fate.fates[view]
                     for made in all_made
                     if made.state in states
                     for fate in made.fates
+                    if fate.person == person and not fate.quarantined
                 )
-                assert sum(row.records for row in rows) == expected
+                for noticed in ("delivered", *WITHDRAWN):
+                    of = [row.records for row in rows if noticed in (row.verdict, row.reason)]
+                    assert sum(of) == expected[noticed]
     store.close()
 
 
@@ -180,7 +191,7 @@ def test_a_replay_is_counted_apart(live: list[Made], again: list[Made]) -> None:
         of = [(e.records, e.delivered) for e in exchanged(store, Selection(grant=GRANTS[0])) if e.replay == replay]
         assert of == ([(len(fates), got)] if fates else [])
         ann = disclosures(store, tag(b"ann", KEY), Selection(grant=GRANTS[0]))
-        assert sum(row.records for row in ann if row.replay == replay) == sum(
+        assert sum(row.records for row in ann if (row.replay, row.verdict) == (replay, "delivered")) == sum(
             fate.person == b"ann" and not fate.quarantined and fate.fates[0] == "delivered" for fate in fates
         )
     balances = balance_of_grants(store, Selection())

@@ -19,6 +19,7 @@ from exchange.connect.worker import SinkWorker, SourceWorker
 from exchange.ledger.follower import Follower
 from exchange.router import report
 from exchange.router.gather import Gathered
+from exchange.router.held import HeldRows
 from exchange.settings import Settings
 from tests.rigs.routing import batch, epoch, grant, route, value
 
@@ -91,6 +92,20 @@ def test_who_received_how_much_is_counted_by_reader() -> None:
     assert (records("read"), records("delivered", "tax"), records("delivered", "court")) == (2, 2, 2)
     assert (records("delivered", "bank"), records("withheld", "bank"), records("withheld", "tax")) == (0, 2, 0)
     assert bytes_("tax") == bytes_("court") > 0 == bytes_("bank")
+
+
+def test_what_a_reader_lost_is_counted() -> None:
+    granted = epoch(grant("tax"), grant("bank", where={"cents": {"ge": 0}}), key=("id", "year"))
+    report.adopted(granted)
+    assert (records("withdrawn", "tax"), records("withdrawn", "bank")) == (0, 0)
+    changes = [(1, b"440101", value(), []), (2, b"440101", value(cents=-1), []), (3, b"440101", None, [])]
+    routed = route(granted, [batch(changes)], held=HeldRows(b"id"))
+    readers = {one.id: one.reader for one in granted.contract.grants}
+    report.committed([routed.step], Gathered(), readers, 0.0)
+    outcomes = ("delivered", "withheld", "withdrawn")
+    assert [records(outcome, "tax") for outcome in outcomes] == [2, 0, 1]
+    assert [records(outcome, "bank") for outcome in outcomes] == [1, 1, 1]
+    assert bytes_("tax") > bytes_("bank") > 0
 
 
 def test_a_sink_shows_no_lag_before_it_knows_one() -> None:

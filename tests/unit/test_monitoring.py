@@ -66,7 +66,7 @@ def test_a_row_that_is_full_goes_on_below() -> None:
     [dashboard] = (one for one in DASHBOARDS if one.name == "department")
     places = {panel["title"]: panel["gridPos"] for panel in panels(as_json(dashboard))}
     assert places["Published records"] == {"x": 0, "y": 1, "w": 8, "h": 8}
-    assert places["Changes that wait in its database"] == {"x": 0, "y": 9, "w": 8, "h": 8}
+    assert places["Withdrawn from readers"] == {"x": 0, "y": 9, "w": 8, "h": 8}
 
 
 def test_export_writes_everything_and_again_nothing(tmp_path: Path) -> None:

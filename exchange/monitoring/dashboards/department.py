@@ -44,6 +44,12 @@ _OWNER = (
         {"{{reader}}: {{subject}}": rate("reader, subject", _RECORDS, f'{_OWNED},outcome="withheld"')},
     ),
     Panel(
+        "Withdrawn from readers",
+        "Records by which a reader lost rows: they were deleted, or its grant does not cover them any more.",
+        "rps",
+        {"{{reader}}: {{subject}}": rate("reader, subject", _RECORDS, f'{_OWNED},outcome="withdrawn"')},
+    ),
+    Panel(
         "Changes that wait in its database",
         "Age of the oldest change that its connector has not published.",
         "s",
@@ -74,6 +80,12 @@ _READER = (
         "Records that its grants' conditions, periods or quotas kept from it.",
         "rps",
         {"{{subject}}": rate("subject", _RECORDS, f'{_READ},outcome="withheld"')},
+    ),
+    Panel(
+        "Withdrawn from it",
+        "Records by which it lost rows: they were deleted, or its grants do not cover them any more.",
+        "rps",
+        {"{{subject}}": rate("subject", _RECORDS, f'{_READ},outcome="withdrawn"')},
     ),
     Panel(
         "Inboxes behind",

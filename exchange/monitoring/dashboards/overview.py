@@ -80,7 +80,7 @@ _NOW = (
 _FLOW = (
     Panel(
         "Records",
-        "What routers do with records. Read and quarantined count once, delivered and withheld once per reader.",
+        "What routers do with records. Read and quarantined count once, all else once per reader.",
         "rps",
         {"{{outcome}}": rate("outcome", "exchange_records_total", JOB)},
     ),

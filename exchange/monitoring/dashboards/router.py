@@ -21,7 +21,7 @@ _READ = f'{_WHICH},outcome="read"'
 _WORK = (
     Panel(
         "Records",
-        "What each router does with records. Delivered and withheld count once per reader.",
+        "What each router does with records. Delivered, withheld and withdrawn count once per reader.",
         "rps",
         {"{{instance}} {{outcome}}": rate("instance, outcome", "exchange_records_total", _WHICH)},
     ),

@@ -1,0 +1,32 @@
+"""Which records of an entry met one fate, and what the reasons mean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exchange.ledger.entry import Entry, Withdrawn, Withheld
+
+WITHHELD = {
+    "filter": "the grant's `where` does not cover it",
+    "tombstone": "it is a deletion, and the reader may not see whom it is about, or has nothing of what it deletes",
+    "unevaluable": "the grant's conditions or masks could not be applied to it",
+    "quota": "the grant's quota was used up: a replay can deliver it later",
+    "superseded": "a later record says what became of its row",
+    "unchanged": "nothing was to change for the reader: what it has of the row, or that it has none, is right",
+}
+STAYING = frozenset(("quota", "superseded", "unchanged"))
+"""Reasons for withholding a record that leave with the reader what it has of the row."""
+WITHDRAWN = {
+    "left": "the row was taken back: it changed, and the grant does not cover it any more",
+    "deleted": "the row was taken back: the owner deleted it, or all rows of its entity",
+}
+
+
+def mask(entry: Entry, part: Withheld | Withdrawn) -> np.ndarray:
+    """bool[count]: which records of the entry were withheld or withdrawn for that reason."""
+    if part.bitmap is not None:
+        bits = np.unpackbits(np.frombuffer(part.bitmap, np.uint8), count=entry.count, bitorder="little")
+        return bits.astype(bool)
+    every = np.ones(entry.count, bool)
+    every[[quarantined.index for quarantined in entry.quarantined]] = False
+    return every
