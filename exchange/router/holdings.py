@@ -15,6 +15,7 @@ from exchange.errors import TransientError
 from exchange.ledger.body import decode
 from exchange.ledger.entry import Entry, Outcome, delivered_mask, ledger_partition, record_key
 from exchange.names import Partition
+from exchange.router.choose import STAYING
 from exchange.router.held import NOT, PASS, STAY, HeldRows, Rows
 from exchange.router.retained import MAX_BATCHES, retained
 from exchange.schema import wire
@@ -120,7 +121,7 @@ def _moves(entry: Entry) -> tuple[Rows, dict[tuple[str, ...], np.ndarray]]:
 def _states(entry: Entry, outcome: Outcome) -> np.ndarray:
     states = np.where(delivered_mask(entry, outcome), PASS, NOT).astype(np.uint8)
     for withheld in outcome.withheld:
-        if withheld.reason == "quota":
+        if withheld.reason in STAYING:
             bits = np.frombuffer(withheld.bitmap or b"\xff" * ((entry.count + 7) // 8), np.uint8)
             states[np.unpackbits(bits, count=entry.count, bitorder="little") == 1] = STAY
     return states
