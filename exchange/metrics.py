@@ -110,7 +110,7 @@ SINK_LAG_SECONDS = Gauge(
 )
 CONNECTOR_ROWS = Counter(
     "exchange_connector_rows",
-    "Rows by what the department's connector did with them: read, rejected, published or applied.",
+    "Rows by what the department's connector did with them: read, published, applied, withdrawn or rejected.",
     ["department", "subject", "outcome"],
     registry=REGISTRY,
 )

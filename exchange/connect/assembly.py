@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.engine import Engine
@@ -11,6 +12,7 @@ from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import DatabaseConfigError, Paths
+from exchange.connect.delivered import Delivered
 from exchange.connect.publish import Encoder
 from exchange.connect.rehearsal import rehearse
 from exchange.connect.rounding import coarser, declared
@@ -55,11 +57,11 @@ class Assembly:
         transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
         return Encoder(subject, schema_id, schema, convert, transform)
 
-    def table(self, config: SinkConfig, subject: Subject) -> SinkTable:
-        """The table that a sink fills."""
-        return SinkTable(self._engine(config, writes=True), config.table_name, config.key, subject.entity.field)
+    def table(self, config: SinkConfig, subject: Subject, key: Sequence[str]) -> SinkTable:
+        """The table that a sink fills; these columns tell its rows apart."""
+        return SinkTable(self._engine(config, writes=True), config.table_name, key, subject.entity.field)
 
-    def rehearse(self, config: SinkConfig, reader: str, subject: Subject, delivered: Schema) -> None:
+    def rehearse(self, config: SinkConfig, reader: str, subject: Subject, delivered: Delivered) -> None:
         """Do what a sink would do, and undo it; raises what the sink would raise."""
         topic = inbox_topic(reader, subject.id)
         rehearse(config, self._database(config), self._paths, topic, subject.entity.field, delivered)

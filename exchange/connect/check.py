@@ -11,6 +11,7 @@ from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.config import Csv, SinkConfig, SourceConfig
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import Paths
+from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.load import Connector, ConnectorConfigError, load
 from exchange.connect.overlap import overlaps
@@ -167,23 +168,14 @@ class _Check:
             message = f"{self._department} has no grant for {config.subject}"
             self._add((*path, "subject"), message, nearest(config.subject, sorted({g.subject for g in granted})))
             return
-        before = len(self.problems)
-        for grant in grants:
-            given = grant.named(self._loaded.schemas[config.subject].fields)
-            for i, field in enumerate(config.key):
-                if field not in given:
-                    self._add((*path, "key", i), f"grant {grant.id} does not give {field}", nearest(field, given))
-                elif field in grant.masks and grant.masks[field].kind != "pseudonym":
-                    message = f"grant {grant.id} gives {field} masked: the rows of different records would be one"
-                    self._add((*path, "key", i), message, "choose another key")
-        if len(self.problems) > before:
-            return
         with self._noted((*path, "table") if config.table else path):
             subject = contract.subject(config.subject)
-            self._parts.rehearse(config, self._department, subject, self._delivered(config.subject))
+            self._parts.rehearse(config, self._department, subject, self._delivered(subject))
 
-    def _delivered(self, subject: str) -> Schema:
-        """The schema of the records that the department gets now."""
-        schema = self._loaded.schemas[subject]
-        grant = delivering(self._loaded.contract, subject, self._department, datetime.now(UTC))
-        return (grant and extent(grant, schema, schema.fields, None).view) or schema
+    def _delivered(self, subject: Subject) -> Delivered:
+        """What the department gets now, under one of its grants."""
+        schema = self._loaded.schemas[subject.id]
+        grant = delivering(self._loaded.contract, subject.id, self._department, datetime.now(UTC))
+        assert grant is not None
+        view = extent(grant, schema, schema.fields, None).view
+        return Delivered(view or schema, row_key(subject, grant, list(schema.fields)))

@@ -18,8 +18,7 @@
         python: notices.py:Notices              # a Source class of your own, see exchange/connect/source.py
     sinks:
       - subject: civil.household                # a subject that the contract grants to the department
-        table: household                        # default: civil_household
-        key: [household_id, resident_id]        # upsert by these fields; absent: every record is kept
+        table: household                        # default: civil_household; what tells its rows apart, the contract says
 
 `${home}` is the exchange's home folder; other relative paths start at the connector's folder.
 """
@@ -133,9 +132,6 @@ class SinkConfig(Model):
 
     subject: SubjectId
     table: str | None = Field(default=None, description="Table to create and fill; absent: <owner>_<name>.")
-    key: tuple[str, ...] = Field(
-        default=(), description="Fields by which a newer record replaces an older; absent: all kept."
-    )
     database: Database | None = Field(default=None, description="If it is not the connector's database.")
 
     @property

@@ -54,7 +54,7 @@ def _table(cluster: Cluster, connector: Connector, home: Path, subject: str) -> 
         remedy = f"it has sinks for: {', '.join(sinks) or 'none'}"
         raise NoSinkError(f"the connector of {config.department} has no sink for {subject}", remedy=remedy)
     parts = Assembly(Paths(connector.folder, home), config.database)
-    return parts.table(sinks[subject], found.epoch.contract.subject(subject))
+    return parts.table(sinks[subject], found.epoch.contract.subject(subject), ())
 
 
 def _gaps(cluster: Cluster, topic: str, table: SinkTable) -> tuple[Gap, ...]:

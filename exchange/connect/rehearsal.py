@@ -16,9 +16,9 @@ from sqlalchemy.engine import Connection, Engine
 from exchange.connect import database
 from exchange.connect.config import Database, SinkConfig
 from exchange.connect.database import DatabaseConfigError, Paths, translated
+from exchange.connect.delivered import Delivered
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME
 from exchange.connect.sink_table import SinkTable
-from exchange.schema.avro import Schema
 
 
 class Rehearsal:
@@ -47,15 +47,15 @@ class Rehearsal:
         self._engine.dispose()
 
 
-def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, entity: str, delivered: Schema) -> None:
+def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, entity: str, delivered: Delivered) -> None:
     """Create or extend the table, note offsets, and exercise every right that a sink needs; leave no trace.
 
     Raises what `run` would raise. A SQLite file that does not exist is not created; only its folder is checked.
     """
     engine: Any = Rehearsal(_engine(where, paths))
-    table = SinkTable(engine, config.table_name, config.key, entity)
+    table = SinkTable(engine, config.table_name, delivered.key, entity)
     try:
-        table.fit(delivered)
+        table.fit(delivered.schema)
         next_offset = table.offsets(topic, [0])[0]
         table.apply(topic, [], {0: (next_offset, next_offset)}, lambda _: None)
         with translated(f"write {config.table_name}"), engine.begin() as connection:
@@ -64,17 +64,17 @@ def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, enti
         table.close()
 
 
-def _write_nothing(connection: Connection, config: SinkConfig, delivered: Schema) -> None:
+def _write_nothing(connection: Connection, config: SinkConfig, delivered: Delivered) -> None:
     """Run a sink's statements for no row: they need the same rights, columns and unique index."""
     schema, _, name = config.table_name.rpartition(".")
-    columns = [*delivered.fields, *PLACE, TIME, REPLAY]
+    columns = list(dict.fromkeys([*delivered.schema.fields, *delivered.key, *PLACE, TIME, REPLAY]))
     target = sa.table(name, *(sa.column(c) for c in columns), schema=schema or None)
     kind = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     nothing = sa.select(*(sa.null() for _ in columns)).where(sa.false())
     insert: Any = kind(target).from_select(columns, nothing)
-    if config.key:
-        others = {c: insert.excluded[c] for c in columns if c not in config.key}
-        insert = insert.on_conflict_do_update(index_elements=list(config.key), set_=others)
+    if delivered.key:
+        others = {c: insert.excluded[c] for c in columns if c not in delivered.key}
+        insert = insert.on_conflict_do_update(index_elements=delivered.key, set_=others)
     connection.execute(insert)
     connection.execute(sa.delete(target).where(sa.false()))
 

@@ -14,6 +14,7 @@ from exchange.bus.connection import Cluster
 from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig, SourceConfig
 from exchange.connect.database import Paths
+from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.load import FILE, Connector, ConnectorConfigError
 from exchange.connect.overlap import overlaps
 from exchange.connect.publish import Publisher
@@ -26,7 +27,6 @@ from exchange.contract.period import delivering
 from exchange.epochs import epoch_in_force, latest_epoch
 from exchange.errors import ConfigError
 from exchange.names import inbox_topic
-from exchange.schema.avro import Schema
 
 WATCH_S = 0.1
 STOP_S = 20.0
@@ -126,20 +126,23 @@ class _Workers:
             )
         subject = self._epoch.contract.subject(config.subject)
         rejects = RejectFile(self._home, inbox_topic(self._department, subject.id))
-        self._parts.table(config, subject).close()
+        self._parts.table(config, subject, first.key).close()
 
-        def delivered() -> Schema:
+        def delivered() -> Delivered:
             found = latest_epoch(self._cluster)
-            schema_id = self._delivered(subject.id, found.epoch) if found else None
-            return self._schemas.of(schema_id or first)
+            return (found and self._delivered(subject.id, found.epoch)) or first
 
         def make() -> Sink:
-            table = self._parts.table(config, subject)
+            table = self._parts.table(config, subject, delivered().key)
             return Sink(self._cluster, self._department, subject, table, delivered, self._schemas.of, rejects)
 
         return SinkWorker(make, self._department, subject.id, stop, patient=patient)
 
-    def _delivered(self, subject: str, epoch: Epoch) -> int | None:
-        """The schema id with which the subject's records are delivered under that epoch; None without a grant."""
-        grant = delivering(epoch.contract, subject, self._department, datetime.now(UTC))
-        return epoch.views.get(grant.id, epoch.writers[subject][-1]) if grant else None
+    def _delivered(self, subject_id: str, epoch: Epoch) -> Delivered | None:
+        """What the department gets of the subject under that epoch; None without a grant."""
+        grant = delivering(epoch.contract, subject_id, self._department, datetime.now(UTC))
+        if grant is None:
+            return None
+        schema = self._schemas.of(epoch.views.get(grant.id, epoch.writers[subject_id][-1]))
+        subject, given = epoch.contract.subject(subject_id), epoch.given(grant)
+        return Delivered(schema, subject.key if given is None else row_key(subject, grant, given))

@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.record import Record, records
+from exchange.connect.delivered import HANDLE, HANDLE_BYTES, ROW, Delivered
 from exchange.connect.rejects import RejectFile
+from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import TableMismatchError
-from exchange.connect.sink_table import RecordOrigin, Refused, RowChange, SinkTable
+from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
+from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
-from exchange.errors import RecordError
+from exchange.errors import RecordError, TransientError
 from exchange.gap import GapError
-from exchange.names import REPLAY_HEADER, REPLAY_ID, inbox_topic
+from exchange.names import REPLAY_HEADER, REPLAY_ID, ROW_HEADER, inbox_topic
 from exchange.records.header import RawBatch
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
@@ -24,10 +28,32 @@ from exchange.schema.avro import Schema
 _log = logging.getLogger("exchange.connect")
 
 
+class KeyChangedError(TransientError):
+    """The contract in force tells a subject's rows apart by other columns than the sink does."""
+
+    code = "key-changed"
+    remedy = "the sink starts again with these columns, and goes on or says why its table does not fit"
+
+
+class RowHeaderError(RecordError):
+    """A record of an inbox does not say which row it is about, as it has to under the reader's grant."""
+
+    code = "row-header"
+    remedy = "if it was delivered under an earlier grant, have it delivered again (exchange grant replay --again)"
+
+
+class Taken(NamedTuple):
+    """How many records a sink took in: rows written, records that took rows away, records set aside."""
+
+    applied: int
+    withdrawn: int
+    rejected: int
+
+
 class Sink:
     """Reads one inbox from where the database says, and writes rows and offsets together.
 
-    `delivered` returns the schema of records under the newest contract, by which the table is created before the first
+    `delivered` returns what the reader gets under the newest contract, by which the table is created before the first
     record arrives. `schema_of` finds the schema of any id. After a failure, make a new sink.
     """
 
@@ -37,7 +63,7 @@ class Sink:
         reader: str,
         subject: Subject,
         table: SinkTable,
-        delivered: Callable[[], Schema],
+        delivered: Callable[[], Delivered],
         schema_of: Callable[[int], Schema],
         rejects: RejectFile,
     ) -> None:
@@ -47,7 +73,9 @@ class Sink:
         self._rejects = rejects
         self._delivered = delivered
         self._schemas: dict[int, Schema | TableMismatchError] = {}
-        is_new = table.fit(delivered())
+        self._names: dict[int, Schema] = {}
+        self._has_looked = False
+        is_new = table.fit(self._look().schema)
         self._remedy = f"exchange connector accept-gap {reader} {subject.id}"
         self._next: dict[int, int] = {}
         self._consumer = Consumer(cluster)
@@ -73,12 +101,13 @@ class Sink:
             places = {(self._topic, p): at for p, at in self._next.items()}
             self._consumer.assign(places, {self._topic: self._table.topic_id(self._topic, now)} if now else {})
 
-    def step(self, timeout_s: float) -> tuple[int, int]:
-        """Take in what one poll returns; return how many records were applied and rejected.
+    def step(self, timeout_s: float) -> Taken:
+        """Take in what one poll returns; return how many records that were.
 
         Raises GapError if Kafka deleted deliveries before they were taken in: a person says how to go on.
         """
         self._read(())
+        self._has_looked = False
         changes: list[RowChange] = []
         rejected: list[tuple[str, str]] = []
         moved: dict[int, tuple[int, int]] = {}
@@ -92,16 +121,17 @@ class Sink:
             if at > self._next[partition]:  # with the markers after the last record
                 moved[partition] = (self._next[partition], at)
         if not moved:
-            return 0, 0
+            return Taken(0, 0, 0)
 
         def set_aside(refused: Refused) -> None:
             rejected.extend((self._place(origin.partition, origin.offset), reason) for origin, reason in refused)
             if rejected:
                 self._rejects.write(rejected)
 
-        refused = self._table.apply(self._topic, changes, moved, set_aside)
+        refused = {origin for origin, _ in self._table.apply(self._topic, changes, moved, set_aside)}
         self._next.update({partition: after for partition, (_, after) in moved.items()})
-        return len(changes) - refused, len(rejected)
+        gone = sum(change.is_gone and change.origin not in refused for change in changes)
+        return Taken(len(changes) - len(refused) - gone, gone, len(rejected))
 
     def _poll(self, timeout_s: float) -> list[RawBatch]:
         try:
@@ -115,15 +145,53 @@ class Sink:
 
     def _change(self, record: Record) -> RowChange:
         origin = RecordOrigin(record.partition, record.offset, record.timestamp_ms, _replay(record))
-        if record.value is None:
-            return self._table.delete(record.key or b"", origin)
+        said = _row_header(record)
+        try:
+            if record.value is None:
+                return self._removal(record, said, origin)
+            handle = {ROW: _handle(said)} if ROW in self._table.key else {}
+        except RecordError:
+            self._look_once()
+            raise
+        if said is not None and len(said) == HANDLE_BYTES and not handle:
+            self._look_once()  # if the key is hidden now, its fields would not tell rows apart
         schema_id, body = wire.unpack(record.value)
         known = self._schemas.get(schema_id)
         if known is None:
             known = self._schemas[schema_id] = self._fitting(self._schema_of(schema_id))
         if isinstance(known, TableMismatchError):
             raise UnstorableError(f"of a schema that is not delivered any more: {known.message}")
-        return self._table.upsert(known, avro.decode(known, body), origin)
+        return self._table.upsert(known, avro.decode(known, body) | handle, origin)
+
+    def _removal(self, record: Record, said: bytes | None, origin: RecordOrigin) -> RowChange:
+        """What a record without value removes: the row of that handle or name, or all rows of an entity."""
+        key = self._table.key
+        if ROW in key:
+            return self._table.withdraw(HANDLE, {ROW: _handle(said)}, origin)
+        if said is None or not key:
+            if said is not None:
+                self._look_once()  # if there is a key now, this is one row of the entity
+            return self._table.delete(record.key or b"", origin)
+        schema_id, body = wire.unpack(said)
+        if schema_id not in self._names:
+            schema = self._schema_of(schema_id)
+            if missing := [name for name in key if name not in schema.fields]:
+                raise RowHeaderError(f"the row's name is of a schema that has no {', '.join(missing)}")
+            self._names[schema_id] = name_schema(schema, key)
+        return self._table.withdraw(self._names[schema_id], avro.decode(self._names[schema_id], body), origin)
+
+    def _look(self) -> Delivered:
+        """What is delivered now; raises KeyChangedError if its rows are told apart by other columns."""
+        now = self._delivered()
+        if now.key != self._table.key:
+            raise KeyChangedError(f"{self._topic}: rows are told apart by ({', '.join(now.key)}) now")
+        return now
+
+    def _look_once(self) -> None:
+        """As `_look`, but once a poll: a publisher may have written any header to all of its records."""
+        if not self._has_looked:
+            self._has_looked = True
+            self._look()
 
     def _fitting(self, schema: Schema) -> Schema | TableMismatchError:
         """The schema, with the table extended for it; if the table fits only what is delivered now, the reason why.
@@ -133,7 +201,7 @@ class Sink:
         try:
             self._table.fit(schema)
         except TableMismatchError as error:
-            self._table.fit(self._delivered())
+            self._table.fit(self._look().schema)
             return error
         return schema
 
@@ -157,3 +225,15 @@ def _replay(record: Record) -> str | None:
     """
     marks = [value.decode(errors="replace") for name, value in record.headers if name == REPLAY_HEADER and value]
     return marks[-1] if marks and re.fullmatch(REPLAY_ID, marks[-1]) else None
+
+
+def _row_header(record: Record) -> bytes | None:
+    """What the router says of the record's row, behind all that a publisher wrote; None if it says nothing."""
+    said = [value or b"" for name, value in record.headers if name == ROW_HEADER]
+    return said[-1] if said else None
+
+
+def _handle(said: bytes | None) -> str:
+    if said is None or len(said) != HANDLE_BYTES:
+        raise RowHeaderError(f"no row's handle of {HANDLE_BYTES} bytes, which the grant gives in place of the key")
+    return said.hex()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateColumn
 
+from exchange.connect.delivered import ROW
 from exchange.connect.sink_values import Type, column_type, keeps, kind, type_name
 from exchange.errors import ConfigError, TransientError
 from exchange.schema.types import Field
@@ -111,17 +111,14 @@ _POSTGRESQL_STATE = sa.text(
 def create(
     connection: Connection, table: str, schema: str | None, fields: Mapping[str, Field], key: Sequence[str]
 ) -> None:
-    """Create the table for these fields; its primary key is `key`, or else the record's place."""
+    """Create the table for these fields; its primary key is `key` in that order, or else the record's place."""
     is_sqlite, primary = connection.dialect.name == "sqlite", key or PLACE
-
-    def column(name: str, of_type: Type) -> sa.Column[Any]:
-        is_key = name in primary
-        nullable = not is_key and name not in PLACE
-        return sa.Column(name, of_type, primary_key=is_key, nullable=nullable, autoincrement=False)
-
-    columns = [column(name, column_type(field, is_sqlite=is_sqlite)) for name, field in fields.items()]
-    columns += [column(name, of_type) for name, of_type in OWN.items()]
-    sa.Table(table, sa.MetaData(schema=schema), *columns).create(connection)
+    types = {name: column_type(field, is_sqlite=is_sqlite) for name, field in fields.items()} | OWN
+    columns = [
+        sa.Column(name, of_type, nullable=name not in (*primary, *PLACE), autoincrement=False)
+        for name, of_type in types.items()
+    ]
+    sa.Table(table, sa.MetaData(schema=schema), *columns, sa.PrimaryKeyConstraint(*primary)).create(connection)
 
 
 def grow(connection: Connection, table: str, schema: str | None, layout: Layout, fields: Mapping[str, Field]) -> None:
@@ -136,7 +133,7 @@ def grow(connection: Connection, table: str, schema: str | None, layout: Layout,
 def check_names(table: str, fields: Collection[str], *, is_sqlite: bool) -> None:
     """Raise TableMismatchError if the database cannot have a column for each of these fields."""
     faults = []
-    known: dict[str, str] = {name: f"the sink's own {name}" for name in OWN}
+    known: dict[str, str] = {name: f"the sink's own {name}" for name in (*OWN, ROW)}
     for field in fields:
         name = field.lower() if is_sqlite else field
         if name in known:
@@ -189,10 +186,12 @@ def _required(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:
 def _key(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> Iterator[str]:
     """Report a missing unique index on exactly the key's columns, and a primary key that is in the way."""
     wanted, place = frozenset(map(layout.name, key or PLACE)), frozenset(PLACE)
-    needed = f"`key: [{', '.join(key)}]`" if key else "a sink without `key`"
+    needed = f"the subject's `key: [{', '.join(key)}]`" if key else "a subject without `key`"
+    if ROW in key:
+        needed = "a grant that hides the subject's key"
     there = f"its primary key is ({_columns(layout.primary)})" if layout.primary else "it has no primary key"
     # A primary key with a column that is not delivered is the department's own numbering.
-    is_ours = bool(layout.primary) and layout.primary <= {layout.name(name) for name in (*fields, *PLACE)}
+    is_ours = bool(layout.primary) and layout.primary <= {layout.name(name) for name in (*fields, *PLACE, ROW)}
     if is_ours and layout.primary != wanted and not (key and layout.primary == place):
         yield f"{there}, and {needed} needs ({_columns(wanted)})"
     elif key and wanted != layout.primary and wanted not in layout.unique:

@@ -1,19 +1,18 @@
 """The table that a sink fills: created from the subject's schema, extended with it, written together with the offsets.
 
 Its columns are the record's fields, all nullable except the key. Further columns describe the record from which a row
-comes: `_partition` and `_offset`, its time `_time_ms` (null in rows older than this column), and the `_replay` that
-delivered it (null: the live flow). `exchange_offsets` holds the next offset per topic and partition.
+comes: `_partition` and `_offset`, its time `_time_ms` (null in rows older than this column), the `_replay` that
+delivered it (null: the live flow), and the row's handle `_row` if the grant hides the subject's key.
+`exchange_offsets` holds the next offset per topic and partition.
 
-Live records of one key come in order, so the later one counts. A record from a replay can be older than the row. It
-replaces the row only if that is not newer by `_time_ms`, or came with the same replay (which goes in order); and it
-does not bring back what was deleted since.
+What is delivered and withdrawn of a row comes in order, replayed or not, so the later one counts. Without a key, every
+record is kept; a replay brings none back that was deleted since.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,9 +23,11 @@ from sqlalchemy.engine import Connection, Engine
 from exchange.connect import refusal, sink_layout
 from exchange.connect.database import translated
 from exchange.connect.deletions import Deletions
+from exchange.connect.delivered import HANDLE, ROW
 from exchange.connect.offsets import OFFSETS, Offsets, making
-from exchange.connect.sink_layout import PLACE, REPLAY, TIME, TableChangedError, TableMismatchError
-from exchange.connect.sink_values import Adapter, UnstorableError, adapter
+from exchange.connect.row_change import RecordOrigin, Refused, RowChange, runs
+from exchange.connect.sink_layout import PLACE, REPLAY, TIME, Layout, TableChangedError, TableMismatchError
+from exchange.connect.sink_values import Adapter, UnstorableError, adapted, adapter
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 from exchange.schema.avro import Schema
@@ -42,41 +43,19 @@ class SinkTableError(CorruptionError):
     remedy = "restore both from one backup; or name another `table` for the sink, which goes on from there"
 
 
-@dataclass(frozen=True)
-class RecordOrigin:
-    """The record from which a change comes: its place in the inbox, its time in ms, the replay that delivered it."""
-
-    partition: int
-    offset: int
-    time_ms: int
-    replay: str | None = None
-
-
-@dataclass(frozen=True)
-class RowChange:
-    """A row to write, made by `SinkTable.upsert`, or (None) an entity whose rows are deleted."""
-
-    row: Mapping[str, Any] | None
-    entity: Any
-    origin: RecordOrigin
-
-
-Refused = Sequence[tuple[RecordOrigin, str]]
-"""Records that the database refused, and why."""
-
-
 class SinkTable:
-    """One table and its offsets, in one database."""
+    """One table and its offsets, in one database; `key` are the columns that tell its rows apart."""
 
     def __init__(self, engine: Engine, name: str, key: Sequence[str], entity: str) -> None:
         self._engine = engine
         schema, _, self._name = name.rpartition(".")
         self._schema = schema or None
-        self._key = tuple(key)
+        self.key = tuple(key)
         self._entity = entity
         self._sqlite = engine.dialect.name == "sqlite"
         self._fields: dict[str, Field] = {}
         self._state: str | None = None  # of the table, when last seen
+        self._layout: Layout | None = None
         self._adapters: dict[Schema, dict[str, Adapter]] = {}
         self._insert: Any = sqlite.insert if self._sqlite else postgresql.insert
         self._offsets = Offsets(self._schema, self._insert)
@@ -106,7 +85,7 @@ class SinkTable:
         with translated(f"look at {self._name}"), self._engine.connect() as connection:
             layout = sink_layout.read(connection, self._name, self._schema)
             if layout is not None:
-                sink_layout.check(self._name, layout, delivered.fields, self._key)
+                sink_layout.check(self._name, layout, self._columns(delivered), self.key)
 
     def fit(self, schema: Schema) -> bool:
         """Create the table, or add columns of the schema that it lacks; return whether it was created.
@@ -114,10 +93,11 @@ class SinkTable:
         Raises TableMismatchError if an existing column or key does not fit the schema, and TableChangedError if someone
         has changed the table since an earlier call.
         """
-        missing = [name for name in self._key if name not in schema.fields]
-        if missing:
+        fields = self._columns(schema)
+        if missing := [name for name in self.key if name not in fields]:
             raise TableMismatchError(
-                f"{self._name}: what is delivered has no {', '.join(missing)}", remedy="correct the sink's `key`"
+                f"{self._name}: what is delivered has no {', '.join(missing)}, by which its rows are told apart",
+                remedy=sink_layout.REMEDY,
             )
         sink_layout.check_names(self._name, schema.fields, is_sqlite=self._sqlite)
         with translated(f"make {self._name}"), making(self._engine) as connection:
@@ -126,34 +106,46 @@ class SinkTable:
             layout = sink_layout.read(connection, self._name, self._schema)
             is_new = layout is None
             if layout is None:
-                sink_layout.create(connection, self._name, self._schema, schema.fields, self._key)
+                sink_layout.create(connection, self._name, self._schema, fields, self.key)
             else:
-                sink_layout.check(self._name, layout, schema.fields, self._key)
-                sink_layout.grow(connection, self._name, self._schema, layout, schema.fields)
-            layout = sink_layout.read(connection, self._name, self._schema)
+                sink_layout.check(self._name, layout, fields, self.key)
+                sink_layout.grow(connection, self._name, self._schema, layout, fields)
+            self._layout = sink_layout.read(connection, self._name, self._schema)
             self._state = sink_layout.state(connection, self._name, self._schema)
-        assert layout is not None
-        self._fields |= schema.fields
-        self._adapters[schema] = {
-            name: adapter(field, layout.type_of(name), is_sqlite=self._sqlite) for name, field in schema.fields.items()
-        }
+        self._fields |= fields
+        self._adapt_to(schema)
         return is_new
 
+    def _columns(self, schema: Schema) -> Mapping[str, Field]:
+        """What a row consists of whose record has that schema."""
+        return {**schema.fields, **(HANDLE.fields if ROW in self.key else {})}
+
+    def _adapt_to(self, schema: Schema) -> dict[str, Adapter]:
+        assert self._layout is not None
+        self._adapters[schema] = {
+            name: adapter(field, self._layout.type_of(name), is_sqlite=self._sqlite)
+            for name, field in self._columns(schema).items()
+        }
+        return self._adapters[schema]
+
     def upsert(self, schema: Schema, record: Mapping[str, Any], origin: RecordOrigin) -> RowChange:
-        """The change that writes this record, whose schema fits; UnstorableError if the database cannot hold it."""
-        adapters = self._adapters[schema]
-        row: dict[str, Any] = {}
-        name = ""
-        try:
-            for name, value in record.items():
-                row[name] = adapters[name](value)
-        except UnstorableError as error:
-            raise UnstorableError(f"{name}: {error.message}") from None
-        for name in self._key:
+        """The change that writes this record, whose schema fits, with its handle if rows go by it.
+
+        Raises UnstorableError if the database cannot hold it.
+        """
+        row = adapted(record, self._adapters[schema])
+        for name in self.key:
             if row[name] is None:
-                raise UnstorableError(f"{name}: null in a field of the sink's `key`")
+                raise UnstorableError(f"{name}: null in a field of the subject's `key`")
         place = dict(zip(PLACE, (origin.partition, origin.offset), strict=True))
-        return RowChange(row | place | {TIME: origin.time_ms, REPLAY: origin.replay}, row.get(self._entity), origin)
+        return RowChange(row | place | {TIME: origin.time_ms, REPLAY: origin.replay}, origin)
+
+    def withdraw(self, schema: Schema, name: Mapping[str, Any], origin: RecordOrigin) -> RowChange:
+        """The change that removes the row of that name, which has a value for each column of the key.
+
+        Raises UnstorableError if the database could never have held it.
+        """
+        return RowChange(adapted(name, self._adapters.get(schema) or self._adapt_to(schema)), origin, is_gone=True)
 
     def delete(self, key: bytes, origin: RecordOrigin) -> RowChange:
         """The change that removes the rows of the entity with that record key; raises UnstorableError if it is none."""
@@ -161,7 +153,7 @@ class SinkTable:
         if of_entity is None:
             raise UnstorableError("a tombstone, but the table has no column of the entity")
         try:
-            return RowChange(None, of_entity(key.decode()), origin)
+            return RowChange({self._entity: of_entity(key.decode())}, origin, is_gone=True)
         except UnicodeDecodeError as error:
             raise UnstorableError("a tombstone whose key is not an entity") from error
         except UnstorableError as error:
@@ -173,10 +165,10 @@ class SinkTable:
         changes: Sequence[RowChange],
         moved: Mapping[int, tuple[int, int]],
         set_aside: Callable[[Refused], None],
-    ) -> int:
+    ) -> Refused:
         """Apply the changes and move the offsets, partition → (from, to), in one transaction.
 
-        Leaves out records that the database refuses; returns how many. `set_aside` gets them before the commit; if it
+        Leaves out records that the database refuses; returns them. `set_aside` gets them before the commit; if it
         fails, nothing is done. Raises OtherSinkError, having done nothing, if the offsets are not at `from`.
         """
         with translated(f"write {self._name}"):
@@ -186,7 +178,7 @@ class SinkTable:
                     self._end_deferral(connection)
                     self._check_unchanged(connection)  # after writing: from then on nobody can change the table
                     set_aside(())
-                return 0
+                return ()
             except refusal.RAISED as error:
                 if refusal.reason(error) is None:
                     raise
@@ -196,7 +188,7 @@ class SinkTable:
                 refused = self._write_accepted(connection, topic, changes)
                 self._check_unchanged(connection)
                 set_aside(refused)
-        return len(refused)
+        return refused
 
     def _check_unchanged(self, connection: Connection) -> None:
         """Raise TableMismatchError or TableChangedError unless the table is as `fit` left it."""
@@ -204,7 +196,7 @@ class SinkTable:
             return
         layout = sink_layout.read(connection, self._name, self._schema)
         if layout is not None:
-            sink_layout.check(self._name, layout, self._fields, self._key)
+            sink_layout.check(self._name, layout, self._fields, self.key)
         raise TableChangedError(f"{self._name} was changed while the sink ran")
 
     @contextmanager
@@ -220,11 +212,13 @@ class SinkTable:
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
     def _write(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> None:
-        for run in _runs(changes):
-            if run[0].row is None:
-                self._delete(connection, topic, run)
+        for run in runs(changes):
+            if not run[0].is_gone:
+                self._upsert(connection, run if self.key else self._not_deleted(connection, topic, run))
+            elif self.key:
+                self._remove(connection, run)
             else:
-                self._upsert(connection, self._not_deleted(connection, topic, run))
+                self._delete(connection, topic, run)
 
     def _write_accepted(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> Refused:
         """Write, in order, all changes that the database accepts; return the others.
@@ -261,63 +255,59 @@ class SinkTable:
 
     def _check_new(self, connection: Connection, origin: RecordOrigin) -> None:
         """Raise SinkTableError if the record that the database refuses is in the table already."""
-        if self._key:
+        if self.key:
             return
-        target = sa.table(self._name, *(sa.column(name, sa.BigInteger) for name in PLACE), schema=self._schema)
-        partition, offset = (target.c[name] for name in PLACE)
+        partition, offset = self._target(PLACE).c
         here = (partition == origin.partition) & (offset == origin.offset)
         if connection.execute(sa.select(sa.exists().where(here))).scalar_one():
             raise SinkTableError(f"{self._name} holds records that {OFFSETS} says are still to come")
 
-    def _not_deleted(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> list[Mapping[str, Any]]:
-        """The rows to write: all live ones; replayed ones only if they were not deleted since."""
-        gone: Mapping[Any, int] = {}
-        if run[0].origin.replay is not None:
-            gone = self._deletions.times(connection, topic, {change.entity for change in run})
-        kept = (change for change in run if gone.get(change.entity, change.origin.time_ms - 1) < change.origin.time_ms)
-        return [change.row for change in kept if change.row is not None]
-
-    def _upsert(self, connection: Connection, rows: list[Mapping[str, Any]]) -> None:
-        if not rows:
+    def _upsert(self, connection: Connection, run: Sequence[RowChange]) -> None:
+        if not run:
             return
-        target = sa.table(self._name, *(sa.column(name, RAW) for name in rows[0]), schema=self._schema)
-        insert = self._insert(target)
-        if self._key:
-            others = {name: insert.excluded[name] for name in rows[0] if name not in self._key}
-            newer = None if rows[0][REPLAY] is None else _may_replace(target, insert.excluded[TIME], rows[0][REPLAY])
-            keys = [target.c[name] for name in self._key]
-            insert = insert.on_conflict_do_update(index_elements=keys, set_=others, where=newer)
-        connection.execute(insert, rows)
+        names = list(run[0].row)
+        insert = self._insert(self._target(names))
+        if self.key:
+            others = {name: insert.excluded[name] for name in names if name not in self.key}
+            insert = insert.on_conflict_do_update(index_elements=self.key, set_=others)
+        connection.execute(insert, [change.row for change in run])
+
+    def _remove(self, connection: Connection, run: Sequence[RowChange]) -> None:
+        """Remove the rows that have these values."""
+        target = self._target(run[0].row)
+        # Bound by number, for a column may have any name.
+        named = [column == sa.bindparam(f"at{i}", type_=RAW) for i, column in enumerate(target.c)]
+        gone = [{f"at{i}": value for i, value in enumerate(change.row.values())} for change in run]
+        connection.execute(sa.delete(target).where(*named), gone)
+
+    def _not_deleted(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> Sequence[RowChange]:
+        """The rows to write of a subject without key: of a replay, only those that were not deleted since."""
+        if run[0].origin.replay is None:
+            return run
+        gone = self._deletions.times(connection, topic, {change.row.get(self._entity) for change in run})
+        return [
+            each for each in run if gone.get(each.row.get(self._entity), each.origin.time_ms - 1) < each.origin.time_ms
+        ]
 
     def _delete(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> None:
-        columns = (sa.column(self._entity, RAW), sa.column(TIME, sa.BigInteger), sa.column(REPLAY, sa.Text))
-        target = sa.table(self._name, *columns, schema=self._schema)
-        where = target.c[self._entity] == sa.bindparam("entity", type_=RAW)
+        """Delete the entities' records of a subject without key; for a replay those that are not newer, or its own."""
         replay = run[0].origin.replay
-        if replay is not None:
-            where &= _may_replace(target, sa.bindparam("time_ms"), replay)
-        gone = [{"entity": change.entity, "time_ms": change.origin.time_ms} for change in run]
-        connection.execute(sa.delete(target).where(where), gone if replay else [{"entity": g["entity"]} for g in gone])
+        if replay is None:
+            self._remove(connection, run)
+        else:
+            target = self._target((self._entity, TIME, REPLAY))
+            of, time_ms, of_replay = target.c
+            where = (of == sa.bindparam("gone", type_=RAW)) & (
+                (of_replay == replay) | (time_ms <= sa.bindparam("until_ms", type_=RAW))
+            )
+            gone = [{"gone": each.row[self._entity], "until_ms": each.origin.time_ms} for each in run]
+            connection.execute(sa.delete(target).where(where), gone)
         for change in run:
-            self._deletions.note(connection, topic, change.entity, change.origin.time_ms)
+            self._deletions.note(connection, topic, change.row[self._entity], change.origin.time_ms)
+
+    def _target(self, names: Iterable[str]) -> sa.TableClause:
+        return sa.table(self._name, *(sa.column(name, RAW) for name in names), schema=self._schema)
 
     def close(self) -> None:
         """Disconnect."""
         self._engine.dispose()
-
-
-def _may_replace(target: sa.TableClause, time_ms: Any, replay: str) -> sa.ColumnElement[bool]:
-    """Whether a row may be replaced by a record of that time from that replay."""
-    return sa.or_(target.c[REPLAY] == replay, target.c[TIME] <= time_ms)
-
-
-def _runs(changes: Sequence[RowChange]) -> list[list[RowChange]]:
-    """The changes in order, cut where deletions and upserts alternate, the fields differ, or another flow begins."""
-    runs: list[list[RowChange]] = []
-    shape: Any = ()
-    for change in changes:
-        before, shape = shape, (change.origin.replay, None if change.row is None else tuple(change.row))
-        if not runs or shape != before:
-            runs.append([])
-        runs[-1].append(change)
-    return runs

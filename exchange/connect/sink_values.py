@@ -172,6 +172,17 @@ def adapter(field: Field, column: Type, *, is_sqlite: bool) -> Adapter:
     return convert if convert is _same else lambda value: None if value is None else convert(value)
 
 
+def adapted(values: Mapping[str, Any], adapters: Mapping[str, Adapter]) -> dict[str, Any]:
+    """The values as the driver stores them, each by its name's adapter; raises UnstorableError, naming the field."""
+    name, made = "", {}
+    try:
+        for name, value in values.items():
+            made[name] = adapters[name](value)
+    except UnstorableError as error:
+        raise UnstorableError(f"{name}: {error.message}") from None
+    return made
+
+
 def _sqlite_adapter(field: Field, column: Type) -> Adapter:
     match kind(field):
         case "json":

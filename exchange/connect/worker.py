@@ -14,7 +14,7 @@ from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.database import waiting
 from exchange.connect.publish import Publisher
-from exchange.connect.sink import Sink
+from exchange.connect.sink import Sink, Taken
 from exchange.connect.source import Source
 from exchange.errors import ConfigError, CorruptionError, ExchangeError, TransientError
 
@@ -23,7 +23,7 @@ LAST_BACKOFF_S = 30.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # of a sink that finds nothing: a fetch costs 0.5 ms of a core
 POLL_S = 0.03  # longer than the broker holds back an empty answer
 WAITING_S = 2.0  # from when on a worker counts as waiting for its database
-OUTCOMES = {"source": ("read", "published", "rejected"), "sink": ("applied", "rejected")}
+OUTCOMES = {"source": ("read", "published", "rejected"), "sink": Taken._fields}
 SWEEP_SHARE = 10  # after a sweep that found nothing, the pause is at least so many times its duration
 _log = logging.getLogger("exchange.connect")
 
@@ -205,14 +205,14 @@ class SinkWorker(Worker):
         pause_s = FIRST_PAUSE_S
         try:
             while not self._stop_asked.is_set():
-                applied, rejected = sink.step(POLL_S)
-                self.count("applied", applied)
-                self.count("rejected", rejected)
+                taken = sink.step(POLL_S)
+                for outcome, records in taken._asdict().items():
+                    self.count(outcome, records)
                 lag = sink.lag()
                 self.show_lag(lag, time.monotonic())
                 self.succeeded(idle=lag == 0)
-                pause_s = FIRST_PAUSE_S if applied + rejected else min(LAST_PAUSE_S, 2 * pause_s)
-                if applied + rejected == 0:
+                pause_s = FIRST_PAUSE_S if any(taken) else min(LAST_PAUSE_S, 2 * pause_s)
+                if not any(taken):
                     self._stop_asked.wait(pause_s if lag == 0 else FIRST_PAUSE_S)
         finally:
             sink.close()

@@ -29,8 +29,7 @@ Exchange = Callable[..., Result]
 @pytest.fixture
 def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
     made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-    made.apply(partitions=1)
-    connect(made, f"sqlite:///{tmp_path}/reader.db", ["serial"])
+    connect(made, f"sqlite:///{tmp_path}/reader.db", partitions=1)
     return made
 
 

@@ -15,6 +15,7 @@ from exchange.bus import Cluster
 from exchange.connect import cursor as cursor_topic
 from exchange.connect.columns import PROGRESS
 from exchange.connect.config import Database, SinkConfig
+from exchange.connect.delivered import Delivered
 from exchange.connect.rehearsal import rehearse
 from exchange.connect.window import Window
 from exchange.errors import ConfigError
@@ -30,8 +31,8 @@ PLACE = "_partition bigint, _offset bigint"
 
 
 def try_sink(url: str, table: str = "t") -> None:
-    config = SinkConfig(subject="a.b", table=table, key=("k",))
-    rehearse(config, Database(url=url), HERE, "inbox.c.a.b", "k", DELIVERED)
+    config = SinkConfig(subject="a.b", table=table)
+    rehearse(config, Database(url=url), HERE, "inbox.c.a.b", "k", Delivered(DELIVERED, ("k",)))
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,7 @@ from tests.rigs.project import INCOME, Project
 
 @pytest.fixture
 def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-    made.apply()
-    return made
+    return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -41,7 +39,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_upserts_deletes_and_aborts(project: Project, url: str) -> None:
-    connect(project, url, ["serial"])
+    connect(project, url)
     drain(project)
     assert rows(url) == []
     deliver(project, {0: [income(1), income(2), income(1, employer="后来的")], 3: [income(3)]})
@@ -59,7 +57,7 @@ def test_upserts_deletes_and_aborts(project: Project, url: str) -> None:
 
 
 def test_a_sink_reads_partitions_that_were_added_by_hand(project: Project, url: str) -> None:
-    connect(project, url, ["serial"])
+    connect(project, url)
     deliver(project, {0: [income(1)]})
     drain(project)
     inbox = inbox_topic(project.reader, project.subject)
@@ -71,26 +69,21 @@ def test_a_sink_reads_partitions_that_were_added_by_hand(project: Project, url: 
     assert [row[0] for row in rows(url, "serial")] == [1, 2, 3]
 
 
-def test_a_replay_replaces_only_what_is_not_newer(project: Project, url: str) -> None:
-    connect(project, url, ["serial"])
-    # Live: 1 is at its second version, 2 at its first (its second was withheld), 3 not there at all.
-    arrive(project, (100, income(1, employer="v1")), (200, income(1, employer="v2")), (100, income(2, employer="v1")))
-    arrive(project, (100, income(1, employer="v1")), (200, income(2, employer="v2")), (100, income(3, employer="v1")),
-           (100, income(3, employer="v2")), (200, income(1, employer="wider")), replay="r-1")  # fmt: skip
+def test_replayed_records_of_rows_count_in_their_order_as_live_ones_do(project: Project, url: str) -> None:
+    connect(project, url)
+    person = income(1)[0]
+    arrive(project, (200, income(1, employer="live")), (200, income(2)), (300, (income(2)[0], None)))
+    arrive(project, (100, income(1, employer="replayed")), (100, income(51)), (150, (person, None)),
+           (100, income(1, employer="again")), (250, income(2)), replay="r-1")  # fmt: skip
+    arrive(project, (50, income(3, employer="a clock that went back")))
     drain(project)
-    expected = [(1, "wider", 200, "r-1"), (2, "v2", 200, "r-1"), (3, "v2", 100, "r-1")]
-    assert [tuple(row) for row in rows(url, "serial, employer, _time_ms, _replay")] == expected
-    # A publisher's clock went back: live records count in their order, and so do those of one replay.
-    arrive(project, (50, income(1, employer="v3")))
-    arrive(project, (200, income(2, employer="v2")), (90, income(2, employer="v3")), replay="r-2")
-    arrive(project, (1, income(3, employer="old")), replay="r-3")
-    drain(project)
-    expected = [(1, "v3", 50, None), (2, "v3", 90, "r-2"), (3, "v2", 100, "r-1")]
-    assert [tuple(row) for row in rows(url, "serial, employer, _time_ms, _replay")] == expected
+    assert [tuple(row) for row in rows(url, "serial, employer, _time_ms, _replay")] == [
+        (1, "again", 100, "r-1"), (2, None, 250, "r-1"), (3, "a clock that went back", 50, None)
+    ]  # fmt: skip
 
 
-def test_a_replay_does_not_bring_back_what_was_deleted(project: Project, url: str) -> None:
-    connect(project, url, ["serial"])
+def test_a_replay_of_records_without_key_does_not_bring_back_what_was_deleted(project: Project, url: str) -> None:
+    connect(project, url, key=())
     person = income(1)[0]
     arrive(project, (100, income(1)), (100, income(2)), (300, (person, None)), (400, income(51, employer="new")))
     arrive(project, (100, income(3)), (300, (income(3)[0], None)))
@@ -106,24 +99,21 @@ def test_a_replay_does_not_bring_back_what_was_deleted(project: Project, url: st
     engine.dispose()
 
 
-def test_a_table_from_before_there_were_replays_is_not_overwritten_by_one(project: Project, url: str) -> None:
-    connect(project, url, ["serial"])
-    arrive(project, (100, income(1, employer="held")))
+def test_a_table_of_an_earlier_version_goes_on(project: Project, url: str) -> None:
+    """Its columns were fewer, and its primary key was made in the order of the record's fields."""
+    connect(project, url)
+    arrive(project, (100, income(1, employer="held")), (100, income(2)))
     drain(project)
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        for column in ("_time_ms", "_replay"):
-            connection.execute(sa.text(f"ALTER TABLE income DROP COLUMN {column}"))
-    engine.dispose()
-    arrive(project, (200, income(1, employer="replayed")), (200, income(2)), replay="r-1")
+    sql(url, "ALTER TABLE income DROP COLUMN _time_ms", "ALTER TABLE income DROP COLUMN _replay")
+    arrive(project, (200, income(1, employer="newer")), (300, (income(2)[0], None)))
     arrive(project, (300, income(3)), replay="no id \0 of a replay")
     drain(project)
-    expected = [(1, "held", None, None), (2, None, 200, "r-1"), (3, None, 300, None)]
+    expected = [(1, "newer", 200, None), (3, None, 300, None)]
     assert [tuple(row) for row in rows(url, "serial, employer, _time_ms, _replay")] == expected
 
 
 def test_without_a_key_a_replay_adds_rows_that_say_so(project: Project, url: str) -> None:
-    connect(project, url, [])
+    connect(project, url, key=())
     arrive(project, (100, income(1)))
     arrive(project, (100, income(1)), replay="r-1")
     drain(project)
@@ -131,7 +121,7 @@ def test_without_a_key_a_replay_adds_rows_that_say_so(project: Project, url: str
 
 
 def test_values_arrive_exactly(project: Project, url: str) -> None:
-    connect(project, url, ["serial"])
+    connect(project, url)
     deliver(project, {1: [income(1)]})
     drain(project)
     [row] = rows(url, "amount, paid_on, recorded_at")
@@ -164,7 +154,7 @@ def sql(url: str, *statements: str) -> None:
 
 
 def test_what_the_database_refuses_is_listed_and_the_others_go_on(project: Project, url: str) -> None:
-    connect(project, url, ["serial"])
+    connect(project, url)
     drain(project)
     sql(url, "CREATE UNIQUE INDEX mine ON income (employer)")
     bad = [income(2, employer="canary-7f3a"), income(3, employer="canary-7f3a"), income(1, employer="canary-7f3a")]
@@ -187,7 +177,7 @@ def test_what_the_database_refuses_is_listed_and_the_others_go_on(project: Proje
 
 def test_records_that_are_refused_are_listed_through_kills(project: Project, url: str) -> None:
     random.seed(12)
-    connect(project, url, [])
+    connect(project, url, key=())
     drain(project)
     sql(url, "CREATE UNIQUE INDEX mine ON income (employer)")
     count = 600
@@ -214,7 +204,7 @@ def test_records_that_are_refused_are_listed_through_kills(project: Project, url
 
 def test_records_of_another_schema_than_the_tables_stop_the_sink_or_are_rejected(project: Project, url: str) -> None:
     """A field's type changes: the old table says so, a new one takes the new records."""
-    connect(project, url, ["serial"])
+    connect(project, url)
     drain(project)
     deliver(project, {0: [income(1)]})
     grant = {"masks": {"year": {"kind": "range", "bounds": [2000]}}}
@@ -222,9 +212,7 @@ def test_records_of_another_schema_than_the_tables_stop_the_sink_or_are_rejected
     with pytest.raises(TableMismatchError, match=r"income: column year is BIGINT, .* string .* has to be TEXT"):
         drain(project)
     assert rows(url, "serial, year") == []
-    project.connector(
-        project.reader, database=url, sinks=[{"subject": project.subject, "table": "incomes", "key": ["serial"]}]
-    )
+    connect(project, url, table="incomes", grant=grant)
     deliver(project, {0: [income(2, year="2000-")]}, view=True)
     drain(project)
     [(place, reason)] = rejected(project)
@@ -234,14 +222,14 @@ def test_records_of_another_schema_than_the_tables_stop_the_sink_or_are_rejected
 
 
 def test_without_a_key_every_record_is_kept(project: Project, url: str) -> None:
-    connect(project, url, [])
+    connect(project, url, key=())
     deliver(project, {2: [income(1), income(1)]})
     drain(project)
     assert [tuple(row) for row in rows(url, "serial, _partition, _offset")] == [(1, 2, 0), (1, 2, 1)]
 
 
 def test_a_new_field_becomes_a_column(project: Project, url: str) -> None:
-    connect(project, url, ["serial"])
+    connect(project, url)
     deliver(project, {0: [income(1)]})
     drain(project)
     schema = copy.deepcopy(INCOME)
@@ -266,7 +254,7 @@ def connector(project: Project) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.siege)])
 def test_kills_neither_lose_nor_repeat(project: Project, url: str, kills: int) -> None:
     random.seed(11)
-    connect(project, url, [])
+    connect(project, url, key=())
     drain(project)
     expected: Counter[int] = Counter()
     serial = 0
@@ -290,7 +278,7 @@ def test_kills_neither_lose_nor_repeat(project: Project, url: str, kills: int) -
 def test_a_table_that_was_dropped_is_made_anew_and_that_is_said(
     project: Project, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connect(project, url, ["serial"])
+    connect(project, url)
     deliver(project, {0: [income(1)]})
     drain(project)
     assert "was not there" not in caplog.text

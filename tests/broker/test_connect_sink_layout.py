@@ -37,13 +37,21 @@ def refused(database: Reader, key: list[str], delivered: Any, name: str = "t") -
 
 
 KEYS = [
-    (["id"], ["id", "n"], "t: its primary key is (id), and `key: [id, n]` needs (id, n)"),
-    (["id", "n"], ["id"], "t: its primary key is (id, n), and `key: [id]` needs (id)"),
-    (["id"], ["n"], "t: its primary key is (id), and `key: [n]` needs (n)"),
-    (["id"], [], "t: its primary key is (id), and a sink without `key` needs (_offset, _partition)"),
-    ([], ["id"],
-     "t: its primary key is (_offset, _partition), and `key: [id]` needs one, or a unique index, of (id)"),
+    (["id"], ["id", "n"], "t: its primary key is (id), and the subject's `key: [id, n]` needs (id, n)"),
+    (["id", "n"], ["id"], "t: its primary key is (id, n), and the subject's `key: [id]` needs (id)"),
+    (["id"], ["n"], "t: its primary key is (id), and the subject's `key: [n]` needs (n)"),
+    (["id"], [], "t: its primary key is (id), and a subject without `key` needs (_offset, _partition)"),
+    ([], ["id"], "t: its primary key is (_offset, _partition), "
+                 "and the subject's `key: [id]` needs one, or a unique index, of (id)"),
+    (["id"], ["_row"], "t has no column _row: it is not a sink's table, or has another key"),
+    (["_row"], ["id"], "t: its primary key is (_row), and the subject's `key: [id]` needs (id); "
+                       "column _row must not be null and has no default, but is not delivered"),
 ]  # fmt: skip
+
+
+def of(key: list[str], number: int) -> dict[str, Any]:
+    """A row, with its handle if rows go by it."""
+    return row(number) | ({"_row": f"{number:032x}"} if "_row" in key else {})
 
 
 @pytest.mark.parametrize(("before", "after", "said"), KEYS)
@@ -52,14 +60,14 @@ def test_another_key_is_refused_and_the_table_goes_on_with_its_own(
 ) -> None:
     with closing(database.table(before)) as table:
         table.fit(PLAIN)
-        database.write(table, row(1))
+        database.write(table, of(before, 1))
     assert refused(database, after, PLAIN) == said
     with closing(database.table(before)) as table:
         table.fit(PLAIN)
-        assert database.write(table, row(2)) == []
+        assert database.write(table, of(before, 2)) == []
     with closing(database.table(after, "other")) as table:
         table.fit(PLAIN)
-        assert database.write(table, row(3)) == []
+        assert database.write(table, of(after, 3)) == []
     assert database.rows() == [("id-1", 1), ("id-2", 2)]
     assert database.rows(table="other") == [("id-3", 3)]
 
@@ -74,6 +82,12 @@ def test_a_unique_index_will_do_for_a_key(database: Reader) -> None:
         table.fit(PLAIN)
         assert database.write(table, row(1), row(1, n=2)) == []
     assert database.rows() == [("id-1", 2)]
+
+
+def test_a_handles_column_of_another_type_is_refused(database: Reader) -> None:
+    database.sql("CREATE TABLE t (_row BIGINT PRIMARY KEY, id TEXT, n BIGINT, _partition BIGINT, _offset BIGINT)")
+    said = refused(database, ["_row"], PLAIN)
+    assert "column _row is BIGINT, which changes values of the string that is delivered; it has to be TEXT" in said
 
 
 def test_a_numbering_of_the_users_own_is_in_nobodys_way(database: Reader) -> None:
@@ -210,7 +224,11 @@ def test_a_table_of_something_else_is_refused(database: Reader) -> None:
 
 def test_a_field_that_would_be_one_column_with_another_is_refused(database: Reader) -> None:
     with closing(database.table()) as table:
-        for fields in [{"_offset": "long"}, *([{"ID": "string"}] if database.is_sqlite else [{"x" * 64: "long"}])]:
+        for fields in [
+            {"_offset": "long"},
+            {"_row": "string"},
+            *([{"ID": "string"}] if database.is_sqlite else [{"x" * 64: "long"}]),
+        ]:
             with pytest.raises(TableMismatchError, match=f"field {next(iter(fields))} "):
                 table.examine(schema(id="string", **fields))
 

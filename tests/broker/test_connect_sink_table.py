@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from exchange.connect.rejects import RejectFileError
+from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
-from exchange.connect.sink_table import RecordOrigin, SinkTable, SinkTableError
+from exchange.connect.sink_table import SinkTable, SinkTableError
 from exchange.errors import ExchangeError
 from tests.rigs.sinks import PLAIN, Reader, row
 
@@ -159,7 +160,7 @@ def test_null_in_a_key_is_set_aside_also_where_the_table_would_take_it(database:
     with closing(database.table(["id", "note"])) as table:
         table.fit(PLAIN)
         aside = database.write(table, row(1), row(1, None), row(1, n=5), row(1, None))
-    assert aside == [(at, "note: null in a field of the sink's `key`") for at in (1, 3)]
+    assert aside == [(at, "note: null in a field of the subject's `key`") for at in (1, 3)]
     assert database.rows() == [("id-1", 5)]
 
 

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from exchange import logs
 from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.database import Paths, engine
-from exchange.connect.sink_table import RecordOrigin, SinkTable
+from exchange.connect.row_change import RecordOrigin
+from exchange.connect.sink_table import SinkTable
 from exchange.connect.sql_source import SqlSource
 from exchange.errors import ExchangeError
 from exchange.ledger.store import LedgerStore
@@ -87,8 +88,8 @@ def test_a_source_reads_the_table_and_columns_of_that_name(
 def test_a_sink_makes_and_grows_the_table_of_that_name(
     database: Database, other: sa.Engine, tmp_path: Path, name: str
 ) -> None:
-    config = SinkConfig.model_validate({"subject": "a.b", "table": name, "key": ["id"]})
-    made = SinkTable(engine(database, Paths(tmp_path, tmp_path), writes=True), config.table_name, config.key, "id")
+    config = SinkConfig.model_validate({"subject": "a.b", "table": name})
+    made = SinkTable(engine(database, Paths(tmp_path, tmp_path), writes=True), config.table_name, ["id"], "id")
     with closing(made) as table:
         both = schema("id", "more")
         table.examine(both)
@@ -97,7 +98,7 @@ def test_a_sink_makes_and_grows_the_table_of_that_name(
         assert table.offsets(name, [0]) == {0: 0}
         for at, more in enumerate([name, "x"]):
             change = table.upsert(both, {"id": name, "more": more}, RecordOrigin(0, at, at))
-            assert table.apply(name, [change], {0: (at, at + 1)}, list) == 0
+            assert table.apply(name, [change], {0: (at, at + 1)}, list) == ()
     found = sa.table(name, sa.column("id"), sa.column("more"))
     with other.connect() as connection:
         assert connection.execute(sa.select(found)).all() == [(name, "x")]

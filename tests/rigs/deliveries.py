@@ -5,22 +5,28 @@ from __future__ import annotations
 import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 
 from exchange.bus.produce import Producer
 from exchange.connect import load, runner
+from exchange.contract.key import name_schema
 from exchange.epochs import epoch_in_force
-from exchange.names import inbox_topic
+from exchange.names import ROW_HEADER, inbox_topic
 from exchange.records.build import Values, encode_headers, join, pack
 from exchange.schema import avro, wire
 from tests.rigs.project import Project
 
+KEY = ("resident_id", "serial")
 
-def connect(project: Project, url: str, key: list[str]) -> None:
-    project.connector(project.reader, database=url, sinks=[{"subject": project.subject, "table": "income", "key": key}])
+
+def connect(project: Project, url: str, *, key: tuple[str, ...] = KEY, table: str = "income", **contract: Any) -> None:
+    """Apply the contract with that key, and write a connector that takes the inbox into the table."""
+    project.key = key
+    project.apply(**contract)
+    project.connector(project.reader, database=url, sinks=[{"subject": project.subject, "table": table}])
 
 
 def deliver(
@@ -66,6 +72,41 @@ def arrive(project: Project, *given: tuple[int, tuple[bytes, dict[str, Any] | No
         producer.transaction() as transaction,
     ):
         transaction.send(inbox_topic(project.reader, project.subject), 0, batches)
+
+
+class Sent(NamedTuple):
+    """A record of partition 0 as a router brings it: of a row with that header, or (None) the end of rows."""
+
+    key: bytes | None
+    record: dict[str, Any] | None
+    row: bytes | None = None
+
+
+def send(project: Project, *sent: Sent, view: bool = False) -> None:
+    """The records, in one transaction; those of the grant's `view` or as they were published."""
+    epoch = epoch_in_force(project.cluster)
+    schema_id = epoch.views["g-income"] if view else epoch.writers[project.subject][-1]
+    schema = avro.parse(epoch.schemas[schema_id])
+    batches = join(
+        Values.of([each.key for each in sent]),
+        Values.of([None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, r, _ in sent]),
+        np.zeros(len(sent), np.int64),
+        np.arange(len(sent)),
+        headers=Values.of([encode_headers({} if row is None else {ROW_HEADER: row}) for _, _, row in sent]),
+    )
+    with (
+        Producer(project.cluster, f"{project.reader}.test.router") as producer,
+        producer.transaction() as transaction,
+    ):
+        transaction.send(inbox_topic(project.reader, project.subject), 0, batches)
+
+
+def row_name(project: Project, serial: int) -> bytes:
+    """The name by which a row of `income` is withdrawn from those who have its key in clear."""
+    epoch = epoch_in_force(project.cluster)
+    schema_id = epoch.writers[project.subject][-1]
+    named = name_schema(avro.parse(epoch.schemas[schema_id]), project.key)
+    return wire.pack(schema_id, avro.encode(named, {name: income(serial)[1][name] for name in project.key}))
 
 
 def income(serial: int, **changes: Any) -> tuple[bytes, dict[str, Any]]:

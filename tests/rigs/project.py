@@ -34,12 +34,13 @@ INCOME: dict[str, Any] = {
 
 
 class Project:
-    """A project folder: topics.yaml, schemas/ and connectors/, applied to a cluster."""
+    """A project folder: topics.yaml, schemas/ and connectors/, applied to a cluster; `key` is that of the subjects."""
 
     def __init__(self, folder: Path, cluster: Cluster, owner: str, reader: str) -> None:
         self.folder, self.cluster, self.owner, self.reader = folder, cluster, owner, reader
         self.home = folder / "home"
         self.subject = f"{owner}.income"
+        self.key: tuple[str, ...] = ()
 
     def apply(
         self,
@@ -79,6 +80,7 @@ class Project:
                     "title": title,
                     "schema": "income.avsc",
                     "entity": {"field": "resident_id", "kind": "person"},
+                    "key": self.key,
                     "share": "open",
                     "topic": {"partitions": partitions},
                 }

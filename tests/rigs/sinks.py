@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from exchange.connect.config import Database
 from exchange.connect.database import Paths, engine
-from exchange.connect.sink_table import RecordOrigin, RowChange, SinkTable
+from exchange.connect.row_change import RecordOrigin, RowChange
+from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
 from exchange.schema import avro
 from exchange.schema.avro import Schema

@@ -15,6 +15,7 @@ from exchange.connect.check import check
 from exchange.connect.database import Paths
 from exchange.contract.load import Loaded
 from exchange.contract.model import Contract
+from exchange.contract.terms import Mask
 from exchange.document.problem import Problem
 from exchange.schema import avro
 
@@ -46,6 +47,7 @@ CONTRACT = Contract.model_validate(
                 "title": TITLE,
                 "schema": "x.avsc",
                 "entity": {"field": "resident_id", "kind": "person"},
+                "key": ["resident_id"],
                 "share": "open",
             }
             for owner in ("tax", "civil")
@@ -67,7 +69,7 @@ CONTRACT = Contract.model_validate(
 LOADED = Loaded(CONTRACT, {"tax.income": INCOME, "civil.income": INCOME}, ())
 
 
-def problems(folder: Path, text: str) -> list[Problem]:
+def problems(folder: Path, text: str, loaded: Loaded = LOADED) -> list[Problem]:
     connector = folder / "tax"
     connector.mkdir(exist_ok=True)
     (connector / "connector.yaml").write_text(text)
@@ -81,7 +83,7 @@ def problems(folder: Path, text: str) -> list[Problem]:
         found = load.load(folder, "tax")
     except load.ConnectorConfigError as error:
         return list(error.problems)
-    return check(found, LOADED, Paths(found.folder, folder))
+    return check(found, loaded, Paths(found.folder, folder))
 
 
 def test_a_right_connector_gets_warnings_about_its_rows_only(tmp_path: Path) -> None:
@@ -97,7 +99,6 @@ sources:
     columns: {resident_id: id_no}
 sinks:
   - subject: civil.income
-    key: [resident_id]
 """,
     )
     assert [(p.line, p.path, p.severity) for p in found] == [(5, "sources[0].table", "warning")] * 4
@@ -125,8 +126,6 @@ sources:
     columns: {resident: id_no}
     transform: transform.py:income
 sinks:
-  - subject: civil.income
-    key: [yaer, note]
   - subject: civil.house
 """,
     )
@@ -139,9 +138,7 @@ sinks:
             "sources[1].transform",
             f"{tmp_path.resolve()}/tax/transform.py is not a file of the connector's folder",
         ),
-        (14, "sinks[0].key[0]", "grant g1 does not give yaer"),
-        (14, "sinks[0].key[1]", "grant g1 gives note masked: the rows of different records would be one"),
-        (15, "sinks[1].subject", "tax has no grant for civil.house"),
+        (13, "sinks[0].subject", "tax has no grant for civil.house"),
     ]
     assert found[0].remedy == "did you mean tax.income?"
 
@@ -268,7 +265,7 @@ def test_a_loss_is_to_be_in_the_contract_too(tmp_path: Path) -> None:
     assert "`rounded: {at: millis}`" in found[0].remedy
 
 
-SINK = "department: tax\ndatabase: sqlite:///sink.db\nsinks:\n  - {subject: civil.income, key: [resident_id]}\n"
+SINK = "department: tax\ndatabase: sqlite:///sink.db\nsinks:\n  - {subject: civil.income}\n"
 
 
 def test_check_tries_what_a_sink_does_and_leaves_no_trace(tmp_path: Path) -> None:
@@ -306,6 +303,29 @@ def test_check_finds_a_table_without_the_sinks_index(tmp_path: Path) -> None:
     there.close()
     [found] = problems(tmp_path, SINK)
     assert "needs one, or a unique index, of (resident_id)" in found.message
+
+
+def test_a_key_of_a_sink_is_refused_with_its_line_for_the_contract_has_it(tmp_path: Path) -> None:
+    text = "department: tax\ndatabase: sqlite:///s.db\nsinks:\n  - subject: civil.income\n    key: [resident_id]\n"
+    [found] = problems(tmp_path, text)
+    assert str(found) == (
+        "line 5, sinks[0].key: error: 'key' is not known here — "
+        "remove the line: the subject's `key` in the contract is what tells its rows apart"
+    )
+
+
+def test_check_finds_a_table_that_lacks_the_rows_handles(tmp_path: Path) -> None:
+    """The grant hides the subject's key, and the table is from when it did not."""
+    [grant] = CONTRACT.grants
+    masked = grant.model_copy(update={"masks": {"resident_id": Mask.model_validate({"kind": "pseudonym"})}})
+    loaded = Loaded(CONTRACT.model_copy(update={"grants": (masked,)}), LOADED.schemas, ())
+    assert problems(tmp_path, SINK, loaded) == []
+    with sqlite3.connect(tmp_path / "tax" / "sink.db") as there:
+        columns = "resident_id TEXT PRIMARY KEY, note TEXT, _partition INTEGER, _offset INTEGER"
+        there.execute(f"CREATE TABLE civil_income ({columns})")
+    there.close()
+    [found] = problems(tmp_path, SINK, loaded)
+    assert "civil_income has no column _row" in found.message
 
 
 def test_check_says_that_a_sinks_database_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +410,6 @@ database: sqlite:///tax.db
 sinks:
   - subject: civil.income
     table: taken
-    key: [resident_id]
 """
     problems(tmp_path, text)
     with sqlite3.connect(tmp_path / "tax" / "tax.db") as database:

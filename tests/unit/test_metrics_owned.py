@@ -129,7 +129,10 @@ def test_a_sink_shows_no_lag_before_it_knows_one() -> None:
 def test_what_a_connector_counts_is_there_from_its_start() -> None:
     SinkWorker(lambda: pytest.fail("not to be opened"), "bank", "tax.arrears", Event(), patient=True)
     SourceWorker(None, None, None, "tax", "tax.arrears", 1.0, Event(), patient=True)  # type: ignore[arg-type]
-    for department, outcomes in {"tax": ("read", "published", "rejected"), "bank": ("applied", "rejected")}.items():
+    for department, outcomes in {
+        "tax": ("read", "published", "rejected"),
+        "bank": ("applied", "withdrawn", "rejected"),
+    }.items():
         for outcome in outcomes:
             labels = {"department": department, "subject": "tax.arrears", "outcome": outcome}
             assert value_of("connector_rows_total", **labels) == 0
