@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -271,34 +272,53 @@ def connector(project: Project) -> subprocess.Popen[bytes]:
         )
 
 
+def is_writing(url: str) -> bool:
+    """Whether the connector has a transaction open that changes the table."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            return False
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        locked = "SELECT 1 FROM pg_locks WHERE relation = 'income'::regclass AND mode = 'RowExclusiveLock'"
+        return connection.exec_driver_sql(locked).first() is not None
+
+
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.siege)])
 def test_kills_neither_bring_rows_back_nor_remove_others(project: Project, url: str, kills: int) -> None:
+    """Each kill comes while some thousand changes are written, at any moment of their transaction."""
     chance = random.Random(7)
     connect(project, url)
     drain(project)
     due: dict[int, str] = {}
     names = {serial: row_name(project, serial) for serial in range(200)}
+
+    def change(label: str) -> Sent:
+        serial = chance.randrange(200)
+        match chance.choice(["given"] * 24 + ["gone"] * 24 + ["entity"]):
+            case "given":
+                due[serial] = label
+                return given(serial, employer=label)
+            case "gone":
+                due.pop(serial, None)
+                return Sent(income(serial)[0], None, names[serial])
+        for other in [other for other in due if other % 50 == serial % 50]:
+            del due[other]
+        return entity_gone(serial)
+
     for kill in range(kills):
-        for _ in range(3):
-            sent = []
-            for i in range(500):
-                serial = chance.randrange(200)
-                match chance.choice(["given", "given", "gone", "entity"] if i % 50 == 0 else ["given", "gone"]):
-                    case "given":
-                        due[serial] = f"{kill}.{i}"
-                        sent.append(given(serial, employer=due[serial]))
-                    case "gone":
-                        due.pop(serial, None)
-                        sent.append(Sent(income(serial)[0], None, names[serial]))
-                    case "entity":
-                        due = {other: name for other, name in due.items() if other % 50 != serial % 50}
-                        sent.append(entity_gone(serial))
-            send(project, *sent)
-        before = rows(url, "serial, _offset")
         process = connector(project)
-        deadline = time.monotonic() + 120
-        while rows(url, "serial, _offset") == before and time.monotonic() < deadline:
-            time.sleep(chance.random() / 20)
+        due[1_000] = f"kill {kill}"
+        send(project, given(1_000, employer=due[1_000]))
+        wait_until(lambda: due[1_000] in [row[1] for row in rows(url, "serial, employer")], "the sink to work")
+        send(project, *(change(f"{kill}.{i}") for i in range(3_000)))
+        before, deadline = rows(url, "serial, _offset"), time.monotonic() + 60
+        while not is_writing(url) and rows(url, "serial, _offset") == before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(chance.random() / 10)
         process.send_signal(signal.SIGKILL)
         process.wait()
     drain(project)
