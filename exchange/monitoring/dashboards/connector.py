@@ -29,9 +29,9 @@ _WORK = (
     ),
     Panel(
         "Rows of sinks",
-        "Records taken into the departments' databases.",
+        "Records taken into the departments' databases, and those that removed rows there.",
         "rps",
-        {"{{department}}": rate("department", _ROWS, f'{_WHICH},outcome="applied"')},
+        {"{{department}} {{outcome}}": rate("department, outcome", _ROWS, f'{_WHICH},outcome=~"applied|withdrawn"')},
     ),
     Panel(
         "Rows rejected in the last hour",
