@@ -30,13 +30,21 @@ Refused = Sequence[tuple[RecordOrigin, str]]
 """Records that the database refused, and why."""
 
 
-def runs(changes: Sequence[RowChange]) -> list[list[RowChange]]:
-    """The changes in order, cut where rows go and come in turn, the columns differ, or another flow begins."""
+def runs(changes: Sequence[RowChange], by: str | None) -> list[list[RowChange]]:
+    """The changes as few runs of the same kind: rows that come or rows that go, of the same columns and flow.
+
+    Changes with the same value in the column `by` stay in order; if it is None, all do.
+    """
     found: list[list[RowChange]] = []
-    shape: Any = ()
+    kinds: list[tuple[str | None, bool, tuple[str, ...]]] = []
+    last: dict[Any, int] = {}  # value in `by` -> the run with its last change
     for change in changes:
-        before, shape = shape, (change.origin.replay, change.is_gone, tuple(change.row))
-        if not found or shape != before:
+        kind = (change.origin.replay, change.is_gone, tuple(change.row))
+        whose = change.row[by] if by else None
+        at = next((i for i in range(last.get(whose, 0), len(kinds)) if kinds[i] == kind), len(kinds))
+        if at == len(kinds):
+            kinds.append(kind)
             found.append([])
-        found[-1].append(change)
+        found[at].append(change)
+        last[whose] = at
     return found

@@ -262,6 +262,26 @@ def test_a_row_is_found_by_a_key_of_any_type(url: str, tmp_path: Path, kind: str
     database.user.dispose()
 
 
+def test_a_value_that_must_be_unique_goes_from_one_row_to_another(url: str, tmp_path: Path) -> None:
+    """The sink writes rows that come before others that go, if it can; here it cannot, and nothing is set aside."""
+    full, name = schema(id="string", plate="string"), schema(id="string")
+    database = Reader(url, tmp_path)
+    with closing(database.table(["id"])) as table:
+        table.fit(full)
+        table.offsets("t", [0])
+        database.sql("CREATE UNIQUE INDEX u ON t (plate)")
+        changes = []
+        flow = [("a", "A1"), ("b", "B2"), ("a", None), ("c", "A1"), ("c", None), ("b", "A1")]
+        for at, (who, plate) in enumerate(flow):
+            origin = RecordOrigin(0, at, 0)
+            record = {"id": who, "plate": plate}
+            change = table.upsert(full, record, origin) if plate else table.withdraw(name, {"id": who}, origin)
+            changes.append(change)
+        assert not table.apply("t", changes, {0: (0, 6)}, lambda _: None)
+    assert database.rows("id, plate") == [("b", "A1")]
+    database.user.dispose()
+
+
 def connector(project: Project) -> subprocess.Popen[bytes]:
     with (project.folder / "log").open("ab") as log:
         return subprocess.Popen(
