@@ -32,7 +32,7 @@ from exchange.demo.city.make import read_manifest
 from exchange.demo.city.plant import CANARY, canary_fields
 from exchange.epochs import epoch_in_force
 from exchange.ledger.store import LedgerStore
-from exchange.names import inbox_topic, quarantine_topic
+from exchange.names import ROW_HEADER, inbox_topic, quarantine_topic
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.simulate import Scope, simulate
 from tests.rigs.canaries import command_lines, identified, identifiers, leaks, open_to_others, secrets
@@ -136,11 +136,18 @@ def test_schemas_of_deliveries_have_only_granted_fields(
 def test_keys_and_headers_tell_nothing_that_is_not_granted(
     deliveries: dict[str, list[Message]], loaded: Loaded
 ) -> None:
+    handles: set[bytes] = set()
     for grant, topic, fields in _granted(loaded):
-        entity = loaded.contract.subject(grant.subject).entity.field
-        messages = deliveries[topic]
-        assert all((m.key() is None) == (entity not in fields) for m in messages), grant.id
-        assert grant.fields == "all" or not any(m.headers() for m in messages), grant.id
+        subject, messages = loaded.contract.subject(grant.subject), deliveries[topic]
+        assert all((m.key() is None) == (subject.entity.field not in fields) for m in messages), grant.id
+        if set(subject.key) <= fields - set(grant.masks):
+            assert grant.fields == "all" or not any(m.headers() for m in messages), grant.id
+            continue
+        assert {(name, len(value)) for m in messages for name, value in m.headers()} == {(ROW_HEADER, 16)}, grant.id
+        found = {value for m in messages for _, value in m.headers()}
+        assert handles.isdisjoint(found), f"{grant.id}: two readers know a row by the same handle"
+        handles |= found
+    assert handles
 
 
 def test_no_canary_is_found_where_its_field_is_not_granted(
