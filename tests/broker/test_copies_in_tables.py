@@ -1,0 +1,62 @@
+"""What routers deliver and withdraw, as the readers' sinks make it of their tables: the register as each may see it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from exchange import names
+from exchange.broker import LocalBroker
+from exchange.bus import Cluster
+from exchange.connect import load, runner
+from tests.broker.test_copies import History, keyed
+from tests.rigs.brokers import CLIENT
+from tests.rigs.copies import CLEAR, GRANTS, passes
+from tests.rigs.office import Office
+
+
+@pytest.fixture
+def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
+    return keyed(Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL)))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/readers.db"
+    return str(request.getfixturevalue("postgres_database"))
+
+
+def take_in(office: Office, folder: Path, url: str, reader: str) -> None:
+    """The reader's connector takes its whole inbox into a table of the reader's name."""
+    config = {"department": reader, "database": url, "sinks": [{"subject": office.subject, "table": reader}]}
+    (folder / reader).mkdir(exist_ok=True)
+    (folder / reader / load.FILE).write_text(json.dumps(config))
+    connector = load.load(folder, reader)
+    runner.start(office.cluster, connector, folder, threading.Event(), until_idle=True).wait(until_idle=True)
+
+
+def test_tables_have_what_grants_give_of_the_register_now(office: Office, tmp_path: Path, url: str) -> None:
+    history, engine = History(office), sa.create_engine(url)
+    with office.router():
+        for _ in range(3):
+            history.publish(200)
+            office.wait_routed()
+            for reader in GRANTS:
+                take_in(office, tmp_path, url, reader)
+                due = {row: record for row, record in history.register.rows.items() if passes(reader, record)}
+                shown = "district" if reader == "cut" else "cents"
+                target = sa.table(reader, sa.column(shown), sa.column("id"), sa.column("year"))
+                with engine.connect() as connection:
+                    held = Counter(value for (value,) in connection.execute(sa.select(target.c[shown])))
+                    assert held == Counter(record[shown] for record in due.values()), reader
+                    if reader in CLEAR:
+                        found = [tuple(row) for row in connection.execute(sa.select(target.c.id, target.c.year))]
+                        assert sorted(found) == sorted(due)
+    engine.dispose()
+    assert not (tmp_path / "rejects").exists()
