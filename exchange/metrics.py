@@ -114,6 +114,12 @@ CONNECTOR_ROWS = Counter(
     ["department", "subject", "outcome"],
     registry=REGISTRY,
 )
+DELETIONS_ASKED = Gauge(
+    "exchange_deletions_asked_rows",
+    "Rows that a source misses and does not delete until a person accepts it; 0 if it asks nothing.",
+    ["subject"],
+    registry=REGISTRY,
+)
 FAILING = Gauge(
     "exchange_failing",
     "1 while this part of the daemon fails, as /healthz says; else 0.",

@@ -11,9 +11,9 @@ from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.options import confirm, output_option, show_gaps, show_json, today, yes_option
 from exchange.cli.say import counted, say
+from exchange.connect import answer, load, runner
 from exchange.connect import check as checks
 from exchange.connect import gaps as gaps_of
-from exchange.connect import load, runner
 from exchange.errors import ConfigError
 from exchange.grants.desk import operator
 from exchange.grants.life import plain
@@ -107,6 +107,27 @@ def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
         person = operator(settings)
         gaps_of.accept(cluster, found, settings.home, there, subject, person, reason, datetime.now(UTC))
     click.echo(f"Accepted: {counted(len(there), 'gap')}.")
+
+
+@connector.command("accept-deletions")
+@click.argument("department")
+@click.argument("subject")
+@click.option("--reason", default="", help="Why so many rows are gone; it stays on the cursor topic.")
+@yes_option
+def accept_deletions(department: str, subject: str, reason: str, yes: bool) -> None:
+    """Let DEPARTMENT's source of SUBJECT delete the rows about which it asks, and no others.
+
+    A running connector goes on within half a minute.
+    """
+    settings = Settings()
+    plain(reason, "the reason", remedy="give it with --reason")
+    cluster = connect(settings, f"{department}.deletions", department)
+    question = answer.question(cluster, department, subject)
+    say(f"{subject}: {question} (asked {question.asked})")
+    look = f"{department}'s table or file: bring back what is missing, and the source goes on by itself"
+    confirm("Delete them?", yes=yes, look=look)
+    answer.accept(cluster, department, subject, question, operator(settings), reason, datetime.now(UTC))
+    click.echo(f"Accepted: {counted(question.gone, 'deletion')}.")
 
 
 @connector.command("list")

@@ -13,12 +13,17 @@ from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.delivered import Delivered
+from exchange.connect.full_csv import FullCsvSource
 from exchange.connect.publish import Encoder
 from exchange.connect.rehearsal import rehearse
+from exchange.connect.roll_call import RollCall
 from exchange.connect.rounding import coarser, declared
+from exchange.connect.row_key import NoRowKeyError, RowKey
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.source import Source
 from exchange.connect.sql_source import SqlSource
+from exchange.connect.sweep import SweptTable
+from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.names import inbox_topic
 from exchange.schema.avro import Schema
@@ -31,17 +36,24 @@ class Assembly:
         self._paths = paths
         self._fallback = fallback
 
-    def source(self, config: SourceConfig, schema: Schema) -> Source:
-        """A source that is not open yet."""
+    def source(self, config: SourceConfig, schema: Schema, encoder: Encoder | None = None) -> Source:
+        """A source that is not open yet; with an encoder, one that also notices what is gone, if the file says so."""
         if config.python is not None:
             return user_code.source(self._paths.folder, config.python, config.options)
         columns = columns_of_fields(config, schema)
         # A transform may make any field from any column.
         required = () if config.transform else required_columns(config, schema)
         wanted = None if config.transform else tuple(columns.values())
+        roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
         if config.csv is not None:
-            return CsvSource(config, self._paths.path(config.csv.folder), wanted, required)
-        return SqlSource(config, self._engine(config, writes=False), wanted, required)
+            folder = self._paths.path(config.csv.folder)
+            if roll_call is not None:
+                return FullCsvSource(config, folder, wanted, required, roll_call)
+            return CsvSource(config, folder, wanted, required)
+        engine = self._engine(config, writes=False)
+        if roll_call is not None:
+            return SweptTable(config, engine, wanted, required, roll_call)
+        return SqlSource(config, engine, wanted, required)
 
     def encoder(self, config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> Encoder:
         """What turns the source's rows into records; raises UndeclaredLossError if it may not round so."""
@@ -55,7 +67,16 @@ class Assembly:
             before={name: coarser(schema.fields[name], how, zone) for name, how in config.round.items()},
         )
         transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
-        return Encoder(subject, schema_id, schema, convert, transform)
+        return Encoder(subject, schema_id, schema, convert, transform, self._row_key(config, subject, schema))
+
+    def _row_key(self, config: SourceConfig, subject: Subject, schema: Schema) -> RowKey | None:
+        if not subject.key:
+            if config.deleted is not None or config.infers_deletions:
+                raise NoRowKeyError(subject.id)
+            return None
+        names, zone = name_schema(schema, subject.key), ZoneInfo(config.timezone)
+        before = {n: coarser(schema.fields[n], how, zone) for n, how in config.round.items() if n in subject.key}
+        return RowKey(subject, names, converter(names, config.columns, timezone=config.timezone, before=before))
 
     def table(self, config: SinkConfig, subject: Subject, key: Sequence[str]) -> SinkTable:
         """The table that a sink fills; these columns tell its rows apart."""

@@ -16,8 +16,10 @@ from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.load import Connector, ConnectorConfigError, load
 from exchange.connect.overlap import overlaps
 from exchange.connect.rounding import declared, proposal
+from exchange.connect.row_key import NoRowKeyError
 from exchange.connect.source import Page
 from exchange.connect.sql_source import SqlSource
+from exchange.connect.sweep import Keys
 from exchange.contract.extent import extent
 from exchange.contract.load import Loaded
 from exchange.contract.load import load as load_contract
@@ -83,18 +85,57 @@ class _Check:
             if column not in columns:
                 message = f"no field is filled from the column {column}"
                 self._add((*path, "optional", i), message, nearest(column, list(columns)))
+        config = self._deletions(config, subject, path)
         place = (*path, next(key for key in ("table", "query", "csv", "python") if getattr(config, key) is not None))
         with self._noted((*path, "round") if config.round else (*path, "subject")):
             declared(config.round, subject, schema)
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
             # Roundings are checked above.
             self._parts.encoder(config.model_copy(update={"round": {}}), subject, 0, schema)
+        self._origin(config, subject, schema, path, place)
+
+    def _origin(self, config: SourceConfig, subject: Subject, schema: Schema, path: Path, place: Path) -> None:
         with self._noted(place), closing(self._parts.source(config, schema)) as source:
             if isinstance(source, SqlSource):
+                there = source.available()
+                if config.deleted is not None and config.deleted.column not in there:
+                    column = config.deleted.column
+                    self._add((*path, "deleted", "column"), f"there is no column {column}", nearest(column, there))
+                    self._origin(config.model_copy(update={"deleted": None}), subject, schema, path, place)
+                    return
                 allowed = {name: how for name, how in config.round.items() if subject.rounded.get(name) == how}
                 self._table(config.model_copy(update={"round": allowed}), subject, schema, source, place)
+                if config.sweep is not None:
+                    self._sweep(config, subject, source, (*path, "sweep"))
             if isinstance(source, CsvSource) and config.csv is not None:
                 self._drops(config, config.csv, schema, source, place)
+
+    def _deletions(self, config: SourceConfig, subject: Subject, path: Path) -> SourceConfig:
+        """Report what a subject without key does not allow; the config without it, for what is checked after that."""
+        if subject.key:
+            return config
+        full = config.csv is not None and config.csv.mode == "full"
+        said = {("deleted",): config.deleted is not None, ("sweep",): config.sweep is not None, ("csv", "mode"): full}
+        for keys in (keys for keys, is_said in said.items() if is_said):
+            error = NoRowKeyError(subject.id)
+            self._add((*path, *keys), error.message, error.remedy)
+        csv = config.csv and config.csv.model_copy(update={"mode": "changes"})
+        return config.model_copy(update={"deleted": None, "sweep": None, "csv": csv})
+
+    def _sweep(self, config: SourceConfig, subject: Subject, source: SqlSource, path: Path) -> None:
+        """Try to read a page of keys."""
+        keys = Keys(config, source.engine, subject.key, 1)
+        there = source.available()
+        if missing := [column for column in keys.columns if column not in there]:
+            message = f"there is no column {', '.join(missing)}, which the key of {subject.id} needs"
+            self._add(path, message, "give its name under `columns`")
+            return
+        keys.open()
+        keys.after(None)
+        if not keys.has_index:
+            columns = ", ".join(keys.columns)
+            message = f"no index begins with the key ({columns}): each page of keys sorts the whole table"
+            self._add(path, message, f"create an index on ({columns})", "warning")
 
     def _drops(self, config: SourceConfig, csv: Csv, schema: Schema, source: CsvSource, path: Path) -> None:
         """Try a file that is there, and report if it would be refused."""

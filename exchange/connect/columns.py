@@ -31,7 +31,7 @@ class Columns:
         """The columns that rows had before and still need, but that are not `available`."""
         return sorted(name for name in self._had if self._counts(name) and name not in available)
 
-    def noted(self, available: Collection[str]) -> dict[str, bytes]:
+    def noted(self, available: Collection[str]) -> dict[str, bytes | None]:
         """The change of progress that remembers the `available` columns; empty if it remembers them already.
 
         A column that is missing is forgotten if nothing needs it, or if the file calls it optional.

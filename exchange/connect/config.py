@@ -12,6 +12,8 @@
         round: {updated_at: millis, amount: 2}  # optional: a loss that is declared; the contract shows it as `rounded`
         optional: [employer]                    # columns that may be missing
         transform: transform.py:income          # optional: row mapping -> row mapping, or None to skip the row
+        deleted: {column: state, values: [gone]}  # optional: rows that say of themselves that they are deleted
+        sweep: {every: 1h}                      # optional: rows that are no longer in the table are deleted
       - subject: tax.arrears
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
       - subject: tax.notices
@@ -26,7 +28,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
@@ -78,10 +80,33 @@ class Cursor(Model):
     id: str = Field(description="Column that tells rows of one timestamp apart.")
 
 
+class SoftDelete(Model):
+    """How a row says of itself that it is deleted."""
+
+    column: str
+    values: tuple[str | int | bool | None, ...] = Field(
+        min_length=1, description="A row with one of these in the column is a deletion."
+    )
+
+
+class Sweep(Model):
+    """How often the table's keys are compared with what was published."""
+
+    every: str = Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="Such as 30m, 1h or 1d.")
+
+    @property
+    def every_s(self) -> float:
+        """The time between the end of one comparison and the start of the next."""
+        return int(self.every[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[self.every[-1]]
+
+
 class Csv(Model):
     """A folder into which people drop CSV files."""
 
     folder: str
+    mode: Literal["changes", "full"] = Field(
+        default="changes", description="full: a file is the whole register, and what is missing in it is deleted."
+    )
     pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
     encoding: Encoding = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
     delimiter: str = Field(default=",", pattern=r'^[^"\r\n]$')
@@ -111,6 +136,11 @@ class SourceConfig(Model):
     optional: tuple[str, ...] = Field(
         default=(), description="Columns that may be missing: their fields take the schema's defaults then."
     )
+    deleted: SoftDelete | None = Field(default=None, description="Which rows are deletions, by a column.")
+    sweep: Sweep | None = Field(default=None, description="Notice rows that are no longer in the table.")
+    brake: float = Field(
+        default=0.05, ge=0, le=1, description="If a larger share of the rows is missing at once, ask before deleting."
+    )
     transform: Reference | None = Field(default=None, description="file.py:function in the connector's folder.")
     timezone: Timezone = Field(default="Asia/Shanghai", description="Zone of timestamps that carry none.")
     database: Database | None = Field(default=None, description="If it is not the connector's database.")
@@ -124,7 +154,20 @@ class SourceConfig(Model):
             raise ValueError("a table or query needs a cursor: {time: column, id: column}; nothing else has one")
         if self.options and self.python is None:
             raise ValueError("options go with python only")
+        if self.deleted is not None and self.python is not None:
+            raise ValueError("`deleted` goes with table, query or csv; a Source of your own yields Deleted rows itself")
+        if self.sweep is not None and self.table is None:
+            raise ValueError("`sweep` goes with `table` only; make a view of the query, or use csv with `mode: full`")
+        if self.sweep is not None and self.transform is not None:
+            raise ValueError("`sweep` reads keys only, so no `transform`; name a view that does the same as `table`")
+        if "brake" in self.model_fields_set and not self.infers_deletions:
+            raise ValueError("`brake` goes with `sweep`, or with csv and `mode: full`")
         return self
+
+    @property
+    def infers_deletions(self) -> bool:
+        """Whether rows count as deleted because they are missing."""
+        return self.sweep is not None or (self.csv is not None and self.csv.mode == "full")
 
 
 class SinkConfig(Model):

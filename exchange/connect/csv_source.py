@@ -24,7 +24,9 @@ from exchange.connect.config import SourceConfig
 from exchange.connect.csv_encoding import mismatch
 from exchange.connect.csv_rows import CsvRecord, records
 from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, opened, state_of
-from exchange.connect.source import Bad, Page, Progress, Row, Source
+from exchange.connect.published import forgotten, others
+from exchange.connect.soft_delete import deletes
+from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
 from exchange.errors import TransientError
 
 PAGE_CHARS = 4 << 20  # in one transaction, not counting the last row
@@ -84,18 +86,23 @@ class CsvSource(Source):
         self._path = folder
         self._folder = DropFolder(folder, config.csv, clock, monotonic)
         self._wanted = wanted
-        self._required = required
+        self._required = [*required, *([config.deleted.column] if config.deleted else [])]
+        self._deletes = deletes(config.deleted)
         self._columns = Columns({}, wanted, config.optional)
 
     def open(self, progress: Progress) -> None:
         self._columns = Columns(progress, self._wanted, self._config.optional)
-        self._at = {name: _At.of(value) for name, value in progress.items() if name != PROGRESS}
+        self._at = {name: _At.of(value) for name, value in others(progress).items() if name != PROGRESS}
+        self._forgotten = forgotten(progress)
         self._folder.make()
 
     def settled(self) -> bool:
         return self._folder.settled()
 
     def pages(self) -> Iterator[Page]:
+        if self._forgotten:
+            yield Page([], self._forgotten)
+            self._forgotten = {}
         try:
             self._folder.take()
             for path in self._folder.taken():
@@ -117,16 +124,19 @@ class CsvSource(Source):
             with opened(path) as file:
                 if at.rows == 0:
                     self._examine(file)
+                yield from self._before(file, {key: _At(at.rows, at.line, state).dump()})
                 header, rest = self._header(file)
                 rest = islice(rest, at.rows, None)
                 while True:
                     block = list(self._block(rest))
                     if not _is_as(state, file, path):
                         if at.rows == 0:  # none of it is published: once complete, it is read again from the start
+                            self._at.pop(key, None)
                             self._folder.wait_again(path)
                             return
                         raise UnusableFileError(f"was written to after it was published to line {at.line}; {LATER}")
                     if not block:
+                        yield from self._after(path)
                         break
                     at = self._at[key] = _At(at.rows + len(block), block[-1].last, state)
                     yield self._page(path, header, block, {key: at.dump(), **self._columns.noted(header)}, state)
@@ -137,6 +147,14 @@ class CsvSource(Source):
             self._folder.move(path, "done", state)
         if self._at.pop(key, None):
             yield Page([], {key: None})
+
+    def _before(self, file: BinaryIO, progress: Mapping[str, bytes | None]) -> Iterator[Page]:
+        """What comes before the rows of a complete file; `progress` says up to where it was published before."""
+        yield from ()
+
+    def _after(self, path: Path) -> Iterator[Page]:
+        """What follows the rows of a file."""
+        yield from ()
 
     def look(self) -> list[str] | None:
         """The columns of a file in the folder; None if there is none; UnusableFileError if it would be refused."""
@@ -182,11 +200,14 @@ class CsvSource(Source):
     def _page(
         self, path: Path, header: list[str], block: list[CsvRecord], progress: Mapping[str, bytes | None], state: State
     ) -> Page:
-        rows: list[Row | Bad] = [
-            record.cells if isinstance(record.cells, Bad) else dict(zip(header, record.cells, strict=True))
-            for record in block
-        ]
+        rows = [self._row(header, record) for record in block]
         return Page(rows, progress, [f"{path.name} {record.place}" for record in block], state[1] / 1e9)
+
+    def _row(self, header: list[str], record: CsvRecord) -> Row | Deleted | Bad:
+        if isinstance(record.cells, Bad):
+            return record.cells
+        row = dict(zip(header, record.cells, strict=True))
+        return Deleted(row) if self._deletes(row) else row
 
     def _refusal(self, path: Path, reason: str) -> Page:
         _log.warning("a file is refused: the reject file says why", extra={"path": str(self._path)})

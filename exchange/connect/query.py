@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from typing import Any
 
-from sqlalchemy import FromClause, column, select, table, text
-from sqlalchemy.engine import Engine
+from sqlalchemy import FromClause, Select, Text, bindparam, cast, column, select, table, text, tuple_
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import NullType
 
+from exchange.connect import postgres
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError
 
+RAW = NullType()  # values as the driver returns and accepts them: SQLAlchemy would round SQLite's decimals
+SURROGATE = re.compile("[\ud800-\udfff]")
 # Tokens that may contain anything: texts, names, PostgreSQL's $tag$ texts, comments. An unclosed quote takes the rest.
 _PART = re.compile(
     r"""(?P<comment>--[^\n]*|/\*)
@@ -92,3 +98,27 @@ def _end_of_comment(query: str, at: int) -> int:
 def _literal(sql: str) -> str:
     """The SQL, escaped so that SQLAlchemy takes no `:word` in it for a parameter."""
     return sql.replace(":", r"\:")
+
+
+def bind(value: Any) -> ColumnElement[Any]:
+    """The value as a parameter, as the driver takes it."""
+    if isinstance(value, str) and not value.isascii() and SURROGATE.search(value):
+        # SQLite's text that is not UTF-8, see `database.engine`.
+        return cast(bindparam(None, value.encode("utf-8", "surrogateescape"), type_=RAW, unique=True), Text())
+    return bindparam(None, value, type_=RAW, unique=True)
+
+
+def pair(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The columns, to be compared together with as many other values."""
+    return tuple_(*columns, types=[RAW] * len(columns))
+
+
+def stream(connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
+    """The rows of a query one by one, as they come from the database."""
+    if connection.dialect.name == "sqlite":
+        cursor: Any = connection.execute(query).cursor
+        yield from cursor
+        return
+    # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
+    compiled = query.compile(connection)
+    yield from postgres.stream(connection.connection.driver_connection, str(compiled), compiled.params)

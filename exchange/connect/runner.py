@@ -111,7 +111,7 @@ class _Workers:
         schema = self._schemas.of(writers[-1])
         encoder = self._parts.encoder(config, subject, writers[-1], schema)
         publisher = Publisher(subject, encoder, RejectFile(self._home, subject.id))
-        make = partial(self._parts.source, config, schema)
+        make = partial(self._parts.source, config, schema, encoder)
         make().close()  # if it could not work later, refuse it now
         return SourceWorker(
             self._cluster, publisher, make, subject.owner, subject.id, config.poll_s, stop, patient=patient

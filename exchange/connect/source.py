@@ -22,6 +22,26 @@ class Bad:
     reason: str
 
 
+@dataclass(frozen=True)
+class Deleted:
+    """A row that is gone: its key's fields, under the names that they have in the source's rows; more does no harm.
+
+    Only a subject with a `key` has rows that can be deleted. A connector's `columns` apply to it as to any row, and its
+    `transform`, too, if the file names one.
+    """
+
+    row: Row
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A row that is a record already: Kafka key, value (null: the row is gone), and the row's name, if it is known."""
+
+    key: bytes | None
+    value: bytes | None
+    name: bytes | None = None
+
+
 class Unreadable:
     """A value that a database can hold and Python cannot, such as PostgreSQL's `infinity` or a year before Christ.
 
@@ -60,7 +80,7 @@ class Page:
     changed, as Unix time, if that is known.
     """
 
-    rows: Sequence[Row | Bad]
+    rows: Sequence[Row | Deleted | Bad | Encoded]
     progress: Mapping[str, bytes | None]
     places: Sequence[str] = field(default=(), repr=False)
     oldest: float | None = None

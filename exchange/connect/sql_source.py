@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from sys import getsizeof
@@ -11,20 +11,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import Select, bindparam, func, inspect, select, tuple_
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy import Select, func, inspect, select
+from sqlalchemy.engine import Engine
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.types import NullType
 
-from exchange.connect import postgres
 from exchange.connect.columns import PROGRESS, Columns
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import BadValueError, DatabaseConfigError, translated
-from exchange.connect.query import columns_of, origin
-from exchange.connect.source import Bad, Page, Progress, Row, Source
+from exchange.connect.published import forgotten, others
+from exchange.connect.query import bind, columns_of, origin, pair, stream
+from exchange.connect.soft_delete import deletes
+from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
 from exchange.connect.window import CursorTypeError, Window, before, instant, kind, latest, row_hash
 
-RAW = NullType()  # values as the driver returns and accepts them: SQLAlchemy would round SQLite's decimals
 FETCH_ROWS = 20_000  # per fetch: without an index, each fetch sorts the whole table
 FETCH_BYTES = 32 << 20  # in memory, however long the rows are
 PAGE_BYTES = 8 << 20  # of rows in one transaction
@@ -99,7 +98,7 @@ class SqlSource(Source):
         assert config.cursor is not None
         self._config = config
         self.cursor = config.cursor
-        self._engine = engine
+        self.engine = engine
         self._columns = columns
         self._required = required
         self._fetch_rows = fetch_rows or max(FETCH_ROWS, config.page_rows)
@@ -107,20 +106,20 @@ class SqlSource(Source):
         self._clock = clock
         self._monotonic = monotonic
         self._zone = ZoneInfo(config.timezone)
+        self._deletes = deletes(config.deleted)
+        self._fixed = [self.cursor.time, self.cursor.id, *([config.deleted.column] if config.deleted else [])]
 
     def open(self, progress: Progress) -> None:
-        pages = {name: value for name, value in progress.items() if name != PROGRESS}
+        pages = {name: value for name, value in others(progress).items() if name != PROGRESS}
         self._window = Window(self._config.lookback_s, pages)
         self._newest_since = self._monotonic()
-        with translated(f"open {self._config.subject}"):
-            available = columns_of(self._engine, self._config)
-        cursor = (self.cursor.time, self.cursor.id)
-        missing = [name for name in dict.fromkeys([*self._required, *cursor]) if name not in available]
+        available = self.available()
+        missing = [name for name in dict.fromkeys([*self._required, *self._fixed]) if name not in available]
         if missing:
             raise DatabaseConfigError(
                 f"{self._config.table or 'the query'} has no column {', '.join(missing)}",
-                remedy="correct `columns` or `cursor`; one that may be missing goes under `optional`, and its field "
-                "needs a default in the schema",
+                remedy="correct `columns`, `cursor` or `deleted`; one that may be missing goes under `optional`, and "
+                "its field needs a default in the schema",
             )
         had = Columns(progress, self._columns, self._config.optional)
         if gone := had.gone(available):
@@ -130,8 +129,9 @@ class SqlSource(Source):
                 f"defaults from now on, `optional: [{', '.join(gone)}]`",
             )
         # An optional column that does not exist is left out of the rows, so that the field gets its default.
-        self.names = [name for name in dict.fromkeys([*(self._columns or available), *cursor]) if name in available]
-        self._unnoted: dict[str, bytes | None] = dict(had.noted(self.names))
+        wanted = dict.fromkeys([*(self._columns or available), *self._fixed])
+        self.names = [name for name in wanted if name in available]
+        self._unnoted: dict[str, bytes | None] = had.noted(self.names) | forgotten(progress)
         self._fresh = not pages
 
     def pages(self) -> Iterator[Page]:
@@ -156,13 +156,18 @@ class SqlSource(Source):
             self._window.settle()
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.engine.dispose()
+
+    def available(self) -> list[str]:
+        """The columns that the table or query has."""
+        with translated(f"open {self._config.subject}"):
+            return columns_of(self.engine, self._config)
 
     def has_index(self) -> bool:
         """Whether the table has an index that begins with the cursor's time; True for anything that is not a table."""
         schema, _, name = (self._config.table or "").rpartition(".")
         with translated(f"look at {self._config.subject}"):
-            there = inspect(self._engine)
+            there = inspect(self.engine)
             if not there.has_table(name, schema or None) or name in there.get_view_names(schema or None):
                 return True
             indexes = there.get_indexes(name, schema or None)
@@ -200,8 +205,11 @@ class SqlSource(Source):
         places = Places(self._config.table or "query", moments, hashes)
         return Page([self._row(fetched.rows[i]) for i in some], progress, places, instant(moments[0], self._zone))
 
-    def _row(self, row: Sequence[Any] | Bad) -> Row | Bad:
-        return row if isinstance(row, Bad) else dict(zip(self.names, row, strict=True))
+    def _row(self, row: Sequence[Any] | Bad) -> Row | Deleted | Bad:
+        if isinstance(row, Bad):
+            return row
+        made = dict(zip(self.names, row, strict=True))
+        return Deleted(made) if self._deletes(made) else made
 
     def _repeated(self) -> RepeatedCursorError:
         return RepeatedCursorError(
@@ -216,7 +224,7 @@ class SqlSource(Source):
     def _check_kind(self, newest: Any) -> None:
         """Raise CursorTypeError if the table's times have another type than those published; SQLite may mix types."""
         high = self._window.high
-        if newest is None or high is None or self._engine.dialect.name == "sqlite" or kind(newest) == kind(high):
+        if newest is None or high is None or self.engine.dialect.name == "sqlite" or kind(newest) == kind(high):
             return
         raise CursorTypeError(
             f"{self.cursor.time} is now a {kind(newest)}, and gave a {kind(high)} when rows were published: "
@@ -235,7 +243,7 @@ class SqlSource(Source):
             found = latest(moments, self._clock())
             if found is not None or len(moments) < look:
                 return found
-            look, below = 2 * look, query.where(when < _bind(moments[-1]))
+            look, below = 2 * look, query.where(when < bind(moments[-1]))
 
     def _fetch(self, low: Any, last: Key | None) -> Fetched:
         try:
@@ -252,8 +260,8 @@ class SqlSource(Source):
         when, row_id, query = self._ordered(names)
         query = query.where(when.is_not(None), row_id.is_not(None))
         if last is not None:
-            return query.where(_pair(when, row_id) > _pair(*map(_bind, last)))
-        return query if low is None else query.where(when >= _bind(low))
+            return query.where(pair(when, row_id) > pair(*map(bind, last)))
+        return query if low is None else query.where(when >= bind(low))
 
     def _ordered(self, names: Sequence[str]) -> tuple[ColumnElement[Any], ColumnElement[Any], Select[Any]]:
         # As `table.column`: SQLite reads a quoted name alone as text if there is no such column any more.
@@ -268,8 +276,8 @@ class SqlSource(Source):
         time_at, id_at = self.names.index(self.cursor.time), self.names.index(self.cursor.id)
         with (
             translated(f"read {self._config.subject}"),
-            self._engine.connect() as connection,
-            closing(_stream(connection, query)) as rows,
+            self.engine.connect() as connection,
+            closing(stream(connection, query)) as rows,
         ):
             for row in rows:
                 key = (row[time_at], row[id_at])
@@ -290,8 +298,8 @@ class SqlSource(Source):
     def _read_singly(self, keys: Sequence[Key]) -> Fetched:
         """The rows with these keys; halves them until rows whose values fail are alone."""
         when, row_id, query = self._ordered(self.names)
-        here = _pair(when, row_id)
-        query = query.where(here >= _pair(*map(_bind, keys[0])), here <= _pair(*map(_bind, keys[-1])))
+        here = pair(when, row_id)
+        query = query.where(here >= pair(*map(bind, keys[0])), here <= pair(*map(bind, keys[-1])))
         try:
             return self._read(query)
         except BadValueError as error:
@@ -304,8 +312,8 @@ class SqlSource(Source):
         return fetched
 
     def _rows(self, query: Select[Any]) -> list[Sequence[Any]]:
-        with translated(f"read {self._config.subject}"), self._engine.connect() as connection:
-            return list(_stream(connection, query))
+        with translated(f"read {self._config.subject}"), self.engine.connect() as connection:
+            return list(stream(connection, query))
 
 
 class Places(Sequence[str]):
@@ -324,25 +332,6 @@ class Places(Sequence[str]):
         return f"{self._name}, {shown}, #{int(self._hashes[index]):016x}"
 
 
-def _bind(value: Any) -> ColumnElement[Any]:
-    return bindparam(None, value, type_=RAW, unique=True)
-
-
-def _pair(when: ColumnElement[Any], row_id: ColumnElement[Any]) -> ColumnElement[Any]:
-    return tuple_(when, row_id, types=[RAW, RAW])
-
-
 def _size(value: Any) -> int:
     """Bytes in memory; an estimate for values that contain others."""
     return len(repr(value)) if isinstance(value, list | dict) else getsizeof(value)
-
-
-def _stream(connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
-    """The rows of a query one by one, as they come from the database."""
-    if connection.dialect.name == "sqlite":
-        cursor: Any = connection.execute(query).cursor
-        yield from cursor
-        return
-    # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
-    compiled = query.compile(connection)
-    yield from postgres.stream(connection.connection.driver_connection, str(compiled), compiled.params)

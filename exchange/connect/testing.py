@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 
-from exchange.connect.source import Bad, Page, Row, Source
+from exchange.connect.source import Bad, Deleted, Encoded, Page, Row, Source
 
 MAX_PROGRESS_BYTES = 900_000
 MAX_PAGES = 200
@@ -32,7 +32,11 @@ class Origin(ABC):
 
     @abstractmethod
     def serial(self, row: Row) -> int:
-        """The number in a row that came out."""
+        """The number in a row that came out, also in the key of a deleted one."""
+
+    def delete(self, serials: Iterable[int]) -> None:
+        """Delete the rows with these numbers; only for `DeletionConformance`."""
+        raise NotImplementedError
 
 
 class Journal:
@@ -40,6 +44,8 @@ class Journal:
 
     def __init__(self) -> None:
         self.serials: list[int] = []
+        self.deleted: list[int] = []
+        self.there: set[int] = set()
         self.bad: list[str] = []
         self.progress: dict[str, bytes] = {}
 
@@ -47,10 +53,15 @@ class Journal:
         """Accept one page."""
         assert not page.places or len(page.places) == len(page.rows), "a place for each row, or none"
         for row in page.rows:
+            assert not isinstance(row, Encoded), "a source yields rows; the exchange encodes them"
             if isinstance(row, Bad):
                 self.bad.append(row.reason)
+            elif isinstance(row, Deleted):
+                self.deleted.append(origin.serial(row.row))
+                self.there.discard(self.deleted[-1])
             else:
                 self.serials.append(origin.serial(row))
+                self.there.add(self.serials[-1])
         apply(self.progress, page.progress)
 
 
@@ -151,3 +162,57 @@ class SourceConformance:
             drain(origin, journal)
         assert sum(map(len, journal.progress.values())) < 20_000
         assert sorted(journal.serials) == list(range(200))
+
+
+class DeletionConformance(SourceConformance):
+    """As `SourceConformance`, for a source that notices deletions; its `origin` can `delete`."""
+
+    def test_a_deletion_comes_once(self, origin: Origin) -> None:
+        journal = Journal()
+        origin.add(range(55))
+        drain(origin, journal)
+        origin.delete(range(10, 30))
+        for _ in range(2):
+            drain(origin, journal)
+        assert sorted(journal.deleted) == list(range(10, 30))
+        assert sorted(journal.serials) == list(range(55)), "a deletion brings no row again"
+
+    def test_a_deletion_that_was_not_committed_comes_again(self, origin: Origin) -> None:
+        journal = Journal()
+        origin.add(range(55))
+        drain(origin, journal)
+        origin.delete(range(30))
+        steps = 0
+        while drain(origin, journal, pages=2 if steps % 2 else 1, lose_last=steps % 2 == 0):
+            steps += 1
+            assert steps < MAX_PAGES, "the source does not get on"
+        assert sorted(journal.deleted) == list(range(30))
+
+    def test_a_row_that_comes_back_is_there(self, origin: Origin) -> None:
+        journal = Journal()
+        origin.add(range(30))
+        drain(origin, journal)
+        for _ in range(2):
+            origin.delete(range(5))
+            drain(origin, journal)
+            assert journal.there == set(range(5, 30))
+            origin.add(range(5))
+            drain(origin, journal)
+            assert journal.there == set(range(30))
+        assert sorted(journal.deleted) == sorted([*range(5), *range(5)])
+
+    def test_what_changes_during_a_look_ends_as_it_is(self, origin: Origin) -> None:
+        journal = Journal()
+        origin.add(range(40))
+        drain(origin, journal)
+        origin.delete(range(25))
+        source = origin.source()
+        source.open(dict(journal.progress))
+        for number, page in enumerate(source.pages()):
+            journal.commit(page, origin)
+            if number == 0:
+                origin.add(range(3))
+                origin.delete(range(37, 40))
+        source.close()
+        drain(origin, journal)
+        assert journal.there == {*range(3), *range(25, 37)}

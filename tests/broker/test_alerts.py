@@ -21,6 +21,7 @@ _UP = 'up{job="exchange",instance="router-1"}'
 _LAG = 'exchange_lag_seconds{job="exchange",instance="router-1",subject="tax.arrears"}'
 _SOURCE = 'exchange_source_lag_seconds{job="exchange",instance="connector-tax",subject="tax.arrears"}'
 _SINK = 'exchange_sink_lag_seconds{job="exchange",instance="connector-bank",department="bank",subject="tax.arrears"}'
+_ASKED = 'exchange_deletions_asked_rows{job="exchange",instance="connector-tax",subject="tax.arrears"}'
 _FAILING = 'exchange_failing{job="exchange",instance="connector-tax",part="source",subject="tax.arrears"}'
 _ROWS = (
     'exchange_connector_rows_total{job="exchange",instance="connector-tax",department="tax",'
@@ -43,6 +44,7 @@ _CODE = {"instance": "router-1", "code": "bus-unavailable"}
 # (alert, series, values from minute 0 on, labels that the alert has)
 FAULTS = [
     ("ExchangeDaemonDown", _UP, "1x25 0x40", {"job": "exchange", "instance": "router-1"}),
+    ("ExchangeDeletionsAsked", _ASKED, "0x25 500x40", _ARREARS),
     ("ExchangeFailing", _FAILING, "0x25 1x40", {"instance": "connector-tax", "part": "source", **_ARREARS}),
     ("ExchangeSuspended", _ASIDE, "_x25 2x40", {"code": "gap", **_ARREARS}),
     ("ExchangeDeliveryBehind", _LAG, "0x25 0+60x40", _ARREARS),

@@ -66,7 +66,7 @@ ONLY = {
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
     ("cli", "ledger"): {"entry", "follower", "store"},
-    ("cli", "connect"): {"check", "gaps", "load", "runner"},
+    ("cli", "connect"): {"answer", "check", "gaps", "load", "runner"},
     ("cli", "router"): {"enact", "gaps", "loop", "quota_day", "revocation"},
 }
 # What starts the process.

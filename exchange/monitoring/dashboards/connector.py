@@ -68,6 +68,15 @@ _DELAY = (
     ),
 )
 
+_ASKED = Panel(
+    "Deletions asked about",
+    "Rows that a source misses, and does not delete until a person accepts it; it stands still meanwhile.",
+    "short",
+    {"{{subject}}": f"max by (subject) (exchange_deletions_asked_rows{{{_SOURCES}}})"},
+    limits=((1, RED),),
+    alert="ExchangeDeletionsAsked",
+)
+
 CONNECTOR = Dashboard(
     "connector",
     "Exchange: connector",
@@ -75,7 +84,7 @@ CONNECTOR = Dashboard(
     (
         ("Work", _WORK),
         ("Delay", _DELAY),
-        ("Faults", (failing(f'{JOB},part=~"source|sink"'), failures(JOB))),
+        ("Faults", (failing(f'{JOB},part=~"source|sink"'), failures(JOB), _ASKED)),
         ("Processes", processes(f"{_ROWS}{{{_WHICH}}}")),
     ),
     (Variable("department", "Department", f"label_values({_ROWS}{{{JOB}}}, department)", is_multi=True),),

@@ -1,0 +1,87 @@
+"""CSV files of which each is a whole register: what is published and missing in the newest one is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from exchange.connect.config import SourceConfig
+from exchange.connect.csv_rows import CsvRecord
+from exchange.connect.csv_source import CsvSource
+from exchange.connect.published import others
+from exchange.connect.roll_call import RollCall
+from exchange.connect.source import Bad, Page, Progress
+from exchange.errors import RecordError
+
+AT_ONCE = 5_000
+
+
+class FullCsvSource(CsvSource):
+    """Reads each file once more before it publishes any of it, for the keys; when all rows are published, it deletes.
+
+    If rows are in the file whose key cannot be read, any row could be meant: then nothing is deleted, and the reject
+    file says so. It knows the rows that were published since `mode: full` was set.
+    """
+
+    def __init__(
+        self,
+        config: SourceConfig,
+        folder: Path,
+        wanted: Sequence[str] | None,
+        required: Sequence[str],
+        roll_call: RollCall,
+        **clocks: Callable[[], float],
+    ) -> None:
+        super().__init__(config, folder, wanted, required, **clocks)
+        self._roll_call = roll_call
+        self._unreadable = 0
+
+    def open(self, progress: Progress) -> None:
+        self._roll_call.open(progress)
+        super().open(others(progress))
+
+    def pages(self) -> Iterator[Page]:
+        for page in super().pages():
+            yield self._roll_call.remembered(page)
+        if self._roll_call.is_asking and not self._folder.taken():  # the file that raised the question was taken away
+            yield from self._roll_call.settle()
+
+    def close(self) -> None:
+        self._roll_call.close()
+        super().close()
+
+    def _before(self, file: BinaryIO, progress: Mapping[str, bytes | None]) -> Iterator[Page]:
+        rows = self._roll_call.rows
+        rows.begin()
+        self._unreadable = 0
+        header, rest = self._header(file)
+        names = (self._name(header, record) for record in rest)
+        while some := list(islice(names, AT_ONCE)):
+            rows.see(name for name in some if name is not None)
+        if not self._unreadable:
+            for page in self._roll_call.check():
+                # Where the file was, it stands still: it need not be seen complete again when that is answered.
+                yield replace(page, progress={**page.progress, **progress})
+
+    def _after(self, path: Path) -> Iterator[Page]:
+        if not self._unreadable:
+            yield from self._roll_call.deletions()
+            return
+        reason = f"nothing is deleted for this file: the key of {self._unreadable} of its rows cannot be read"
+        yield Page([Bad(reason)], {}, [path.name])
+        yield from self._roll_call.settle()
+
+    def _name(self, header: list[str], record: CsvRecord) -> bytes | None:
+        """The name of a row that is there; None if it is skipped, deleted or not readable."""
+        row: Any = self._row(header, record)
+        if isinstance(row, Mapping):
+            try:
+                return self._roll_call.encoder.name(row)
+            except RecordError:
+                self._unreadable += 1
+        elif isinstance(row, Bad):
+            self._unreadable += 1
+        return None

@@ -1,0 +1,130 @@
+"""CSV files that are whole registers: what is missing in one is deleted, once, and a great loss is asked about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from exchange.connect.published import QUESTION
+from exchange.connect.roll_call import ManyDeletionsError, Question
+from exchange.connect.testing import MAX_PAGES, Journal, Origin, apply, drain
+from tests.rigs.keyed import SOFT, Registers
+
+
+@pytest.fixture
+def registers(tmp_path: Path) -> Registers:
+    return Registers(tmp_path)
+
+
+def answer(journal: Journal) -> None:
+    question = Question.among(journal.progress)
+    assert question is not None
+    apply(journal.progress, question.answer("ann", "really", datetime(2026, 1, 1, tzinfo=UTC)))
+
+
+def through_kills(origin: Origin, journal: Journal) -> None:
+    steps = 0
+    while drain(origin, journal, pages=2 if steps % 2 else 1, lose_last=steps % 2 == 0):
+        steps += 1
+        assert steps < MAX_PAGES
+
+
+def test_what_a_file_does_not_have_is_deleted_once_through_kills(registers: Registers) -> None:
+    journal = Journal()
+    registers.add(range(50))
+    through_kills(registers, journal)
+    assert sorted(journal.serials) == list(range(50))
+    registers.delete(range(5, 40))
+    through_kills(registers, journal)
+    drain(registers, journal)
+    assert sorted(journal.deleted) == list(range(5, 40))
+    registers.add([7])
+    through_kills(registers, journal)
+    assert journal.there == {*range(5), 7, *range(40, 50)}
+    assert len(journal.deleted) == 35
+
+
+def test_several_files_are_compared_one_after_the_other(registers: Registers) -> None:
+    journal = Journal()
+    registers.add(range(50))
+    registers.delete(range(10))
+    registers.add(range(5))
+    drain(registers, journal)
+    assert sorted(journal.deleted) == list(range(10))
+    assert journal.there == {*range(5), *range(10, 50)}
+
+
+def test_a_row_that_is_rejected_for_another_value_is_not_deleted(registers: Registers) -> None:
+    journal = Journal()
+    registers.add(range(10))
+    drain(registers, journal)
+    registers.rows[3] = "x" * 950_000
+    registers.delete([4])
+    drain(registers, journal)
+    assert journal.deleted == [4]
+    assert journal.bad == ["a record of more than 900000 bytes"]
+
+
+@pytest.mark.parametrize("line", ["v0003,year,normal", "v0003,2020", ",,,", "v0003,2020,\udcff"])
+def test_nothing_is_deleted_if_a_key_cannot_be_read(registers: Registers, line: str) -> None:
+    journal = Journal()
+    registers.add(range(10))
+    drain(registers, journal)
+    registers.rows.pop(3)
+    registers.drop(line)
+    drain(registers, journal)
+    assert journal.deleted == []
+    assert sum("nothing is deleted" in reason for reason in journal.bad) == 1
+    registers.drop()
+    drain(registers, journal)
+    assert journal.deleted == [3]
+
+
+def test_a_row_that_says_that_it_is_deleted_is_deleted_once(tmp_path: Path) -> None:
+    registers = Registers(tmp_path, deleted=SOFT)
+    journal = Journal()
+    registers.add(range(10))
+    drain(registers, journal)
+    registers.rows[3] = "sold"
+    registers.drop()
+    drain(registers, journal)
+    assert journal.deleted == [3]
+
+
+def test_nothing_of_a_file_is_published_before_its_loss_is_accepted(tmp_path: Path) -> None:
+    registers = Registers(tmp_path, brake=0.05)
+    journal = Journal()
+    registers.add(range(100))
+    drain(registers, journal)
+    registers.delete(range(30))
+    registers.add(range(200, 210))
+    for _ in range(3):
+        with pytest.raises(ManyDeletionsError, match="30 of 100"):
+            drain(registers, journal)
+    assert (len(journal.serials), journal.deleted) == (100, [])
+    answer(journal)
+    through_kills(registers, journal)
+    assert sorted(journal.deleted) == list(range(30))
+    assert journal.there == {*range(30, 100), *range(200, 210)}
+    assert QUESTION not in journal.progress
+
+
+def test_a_file_that_is_taken_away_ends_its_question(tmp_path: Path) -> None:
+    registers = Registers(tmp_path, brake=0.05)
+    journal = Journal()
+    registers.add(range(100))
+    drain(registers, journal)
+    registers.rows.clear()
+    registers.drop()
+    with pytest.raises(ManyDeletionsError, match="100 of 100"):
+        drain(registers, journal)
+    [path] = (tmp_path / "taken").iterdir()
+    path.unlink()
+    drain(registers, journal)
+    assert QUESTION not in journal.progress
+    assert journal.deleted == []
+    registers.add(range(99))
+    drain(registers, journal)
+    assert journal.deleted == [99]
