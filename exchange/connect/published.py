@@ -55,13 +55,13 @@ class PublishedRows:
         self._names.executescript(f"PRAGMA cache_size = -{MEMORY_KIB}; PRAGMA journal_mode = OFF; {_MAKE}")
         self._round = 0
         self._due: dict[str, bytes | None] = {}
-        self.is_complete = False
+        self.is_complete = not others(progress)
         noted = json.dumps(list(key)).encode()
         self.is_known = progress.get(KEY) == noted
         if self.is_known:
             self._load(progress)
         else:  # nothing was noted, or names of another key
-            self._due = forgotten(progress) | {KEY: noted}
+            self._due = forgotten(progress) | {KEY: noted} | ({COMPLETE: b"1"} if self.is_complete else {})
         last = self._names.execute("SELECT max(entry) FROM names").fetchone()[0]
         self._last = last or 0
         query = "SELECT count(*), total(length(name)) FROM names WHERE entry = ?"

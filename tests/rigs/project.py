@@ -49,9 +49,10 @@ class Project:
         partitions: int = 4,
         subjects: tuple[str, ...] = ("income",),
         grant: Mapping[str, Any] = MappingProxyType({}),
+        key: tuple[str, ...] = (),
     ) -> None:
-        """Write the contract, with `grant` in each grant, and make the cluster so."""
-        self.write(schema, partitions=partitions, subjects=subjects, grant=grant)
+        """Write the contract, with `grant` in each grant and `key` in each subject, and make the cluster so."""
+        self.write(schema, partitions=partitions, subjects=subjects, grant=grant, key=key)
         now = datetime.now(UTC)
         loaded = load(self.folder / "topics.yaml", now.date())
         apply(self.cluster, make_plan(loaded, read_actual(self.cluster), avro.load(SCHEMA_FILE), now))
@@ -63,8 +64,9 @@ class Project:
         partitions: int = 4,
         subjects: tuple[str, ...] = ("income",),
         grant: Mapping[str, Any] = MappingProxyType({}),
+        key: tuple[str, ...] = (),
     ) -> None:
-        """Write the contract, with `grant` in each grant."""
+        """Write the contract, with `grant` in each grant and `key` in each subject."""
         title = {"zh": "测试", "en": "Test"}
         purpose = {"code": "test", "basis": "Test law, article 1", "text": "testing"}
         contract = {
@@ -83,6 +85,7 @@ class Project:
                     "key": self.key,
                     "share": "open",
                     "topic": {"partitions": partitions},
+                    **({"key": list(key)} if key else {}),
                 }
                 for name in subjects
             ],
