@@ -152,7 +152,7 @@ class PublishedRows:
             self._held = self._bytes = 0
         self._held += 1
         self._bytes += len(name)
-        self._names.execute("INSERT INTO names VALUES (?, ?, ?, 0)", [name, self._last, self._round])
+        self._names.execute("INSERT INTO names VALUES (?, ?, 0, 0)", [name, self._last])
         return self._last
 
     def _entry(self, number: int) -> bytes | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from itertools import islice
 
 from exchange import metrics
@@ -33,11 +34,12 @@ class ManyDeletionsError(ConfigError):
 
 @dataclass(frozen=True)
 class Question:
-    """Whether `gone` of `of` published rows are deleted; `asked` says when, and tells questions apart."""
+    """Whether `gone` of `of` published rows are deleted; an answer names when it was `asked`, and the rows' `digest`."""
 
     asked: str
     gone: int
     of: int
+    digest: str
 
     @classmethod
     def among(cls, progress: Progress) -> Question | None:
@@ -50,11 +52,17 @@ class Question:
     def is_answered(self, progress: Progress) -> bool:
         """Whether a person has accepted exactly this."""
         answer = json.loads(progress.get(ANSWER, b"{}"))
-        return isinstance(answer, dict) and answer.get("asked") == self.asked
+        return (answer.get("asked"), answer.get("digest")) == (self.asked, self.digest)
 
     def answer(self, person: str, reason: str, now: datetime) -> dict[str, bytes | None]:
         """The change of progress by which that person accepts it."""
-        said = {"asked": self.asked, "by": person, "reason": reason, "at": now.isoformat(timespec="seconds")}
+        said = {
+            "asked": self.asked,
+            "digest": self.digest,
+            "by": person,
+            "reason": reason,
+            "at": now.isoformat(timespec="seconds"),
+        }
         return {ANSWER: json.dumps(said, ensure_ascii=False).encode()}
 
     def __str__(self) -> str:
@@ -138,12 +146,15 @@ class RollCall:
     def _ask(self, gone: int, count: int) -> Iterator[Page]:
         # An answer to an older question must not hold for rows that are noted now.
         yield from self.settle()
+        digest = blake2b(digest_size=16)
         entries_left = ((f"{ASKED}{number:06d}", packed) for number, packed in enumerate(self.rows.asked()))
         while entries := dict[str, bytes | None](islice(entries_left, _ENTRIES_AT_ONCE)):
             self._asked_about += entries
+            for packed in entries.values():
+                digest.update(packed or b"")
             yield Page([], entries)
         now = datetime.fromtimestamp(self._clock(), UTC)
-        self._question = Question(now.isoformat(timespec="milliseconds"), gone, count)
+        self._question = Question(now.isoformat(timespec="milliseconds"), gone, count, digest.hexdigest())
         yield Page([], {QUESTION: json.dumps(asdict(self._question)).encode()})
         self._show()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exchange.connect.published import QUESTION
+from exchange.connect.columns import PROGRESS
+from exchange.connect.published import QUESTION, others
 from exchange.connect.roll_call import ManyDeletionsError, Question
 from exchange.connect.testing import MAX_PAGES, Journal, Origin, apply, drain
 from tests.rigs.keyed import SOFT, Registers
@@ -82,6 +83,18 @@ def test_nothing_is_deleted_if_a_key_cannot_be_read(registers: Registers, line: 
     assert journal.deleted == [3]
 
 
+def test_a_file_that_deletes_nothing_is_not_asked_about(tmp_path: Path) -> None:
+    registers = Registers(tmp_path, brake=0.05)
+    journal = Journal()
+    registers.add(range(100))
+    drain(registers, journal)
+    registers.rows.clear()
+    registers.rows[200] = "normal"
+    registers.drop("v0003,2020")
+    drain(registers, journal)
+    assert journal.there == {*range(100), 200}
+
+
 def test_a_row_that_says_that_it_is_deleted_is_deleted_once(tmp_path: Path) -> None:
     registers = Registers(tmp_path, deleted=SOFT)
     journal = Journal()
@@ -104,6 +117,7 @@ def test_nothing_of_a_file_is_published_before_its_loss_is_accepted(tmp_path: Pa
         with pytest.raises(ManyDeletionsError, match="30 of 100"):
             drain(registers, journal)
     assert (len(journal.serials), journal.deleted) == (100, [])
+    assert [name for name in others(journal.progress) if name != PROGRESS], "where the file stands is known"
     answer(journal)
     through_kills(registers, journal)
     assert sorted(journal.deleted) == list(range(30))

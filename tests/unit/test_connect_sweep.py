@@ -161,6 +161,25 @@ def test_an_answer_does_not_hold_for_rows_that_are_missed_later(cars: Cars) -> N
     assert sorted(journal.deleted) == list(range(80))
 
 
+@pytest.mark.parametrize("pages", [1, 2, 3])
+def test_an_older_answer_does_not_hold_if_the_next_question_is_cut_short(cars: Cars, pages: int) -> None:
+    journal = Journal()
+    cars.add(range(100))
+    drain(cars, journal)
+    cars.delete(range(40))
+    asked(cars, journal)
+    answered(journal)
+    cars.delete(range(40, 80))
+    source = cars.source()
+    source.open(dict(journal.progress))
+    looks = source.pages()
+    for _ in range(pages):
+        journal.commit(next(looks), cars)
+    source.close()
+    asked(cars, journal)
+    assert journal.deleted == []
+
+
 def test_rows_that_are_brought_back_end_the_question(cars: Cars) -> None:
     journal = Journal()
     cars.add(range(100))
