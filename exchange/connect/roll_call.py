@@ -34,7 +34,7 @@ class ManyDeletionsError(ConfigError):
 
 @dataclass(frozen=True)
 class Question:
-    """Whether `gone` of `of` published rows are deleted; an answer names when it was `asked`, and the rows' `digest`."""
+    """Whether `gone` of `of` published rows are deleted: an answer says when it was `asked`, and the `digest`."""
 
     asked: str
     gone: int
