@@ -24,11 +24,12 @@ from confluent_kafka import Consumer, TopicPartition
 
 from exchange.bus import Cluster
 from exchange.cli.main import exchange
-from exchange.connect import load, runner
+from exchange.connect import load, runner, worker
 from exchange.connect.answer import NoQuestionError
 from exchange.connect.roll_call import ManyDeletionsError
 from exchange.names import ROW_HEADER, subject_topic
 from tests.rigs.clients import librdkafka
+from tests.rigs.plain import wait_until
 from tests.rigs.project import INCOME, Project
 
 KEY = ("resident_id", "serial")
@@ -232,6 +233,29 @@ def test_a_great_loss_waits_for_a_person(project: Project, register: Register, m
     drain(project)
     assert settled(project) == register.keys()
     assert isinstance(CliRunner().invoke(exchange, accept).exception, NoQuestionError)
+
+
+def test_a_running_source_stands_still_visibly_and_goes_on_when_its_question_is_answered(
+    project: Project, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in project.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(worker, "LAST_BACKOFF_S", 0.5)
+    register.configure(brake=0.05)
+    register.insert(100)
+    drain(project)
+    connector = load.load(project.folder / "connectors", project.owner)
+    stop = threading.Event()
+    running = runner.start(project.cluster, connector, project.home, stop)
+    register.delete(*range(25))
+    wait_until(lambda: "[many-deletions]" in str(running.health().facts), "the source asks")
+    assert not running.health().ok
+    accept = ["connector", "accept-deletions", project.owner, project.subject, "--yes", "--reason", "a register moved"]
+    assert CliRunner().invoke(exchange, accept).exit_code == 0
+    wait_until(lambda: settled(project) == register.keys(), "the source goes on")
+    wait_until(lambda: running.health().ok, "the source is healthy")
+    stop.set()
+    running.wait(until_idle=False)
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(25, marks=pytest.mark.siege)])
