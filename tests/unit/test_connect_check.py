@@ -427,13 +427,9 @@ sinks:
 
 def deletions(folder: Path, text: str, *, keyed: bool = True) -> list[tuple[int, str, str]]:
     """Line, message and severity of what is wrong with the source's deletions; every other mistake fails the test."""
-    if keyed:
-        subjects = [
-            s.model_copy(update={"key": ("resident_id", "year")}) if s.owner == "tax" else s for s in CONTRACT.subjects
-        ]
-        contract = CONTRACT.model_copy(update={"subjects": tuple(subjects)})
-    else:
-        contract = CONTRACT
+    key = ("resident_id", "year") if keyed else ()
+    subjects = tuple(subject.model_copy(update={"key": key}) for subject in CONTRACT.subjects)
+    contract = CONTRACT.model_copy(update={"subjects": subjects})
     (folder / "tax").mkdir(exist_ok=True)
     (folder / "tax" / "connector.yaml").write_text(text)
     with closing(sqlite3.connect(folder / "tax" / "tax.db", isolation_level=None)) as database:
