@@ -160,8 +160,8 @@ class Replay:
             writer = Writer(out, len(source.partitions(names.LEDGER_TOPIC)), self._clock)
             in_force = self._adopt(newest, writer)
             windows = {window.partition: window for window in self.survey(newest.epoch).windows}
-            spans = {partition: (window.first, window.end) for partition, window in windows.items()}
-            for partition, run in retained(source, in_force.topic, spans):
+            spans = {(in_force.topic, partition): (window.first, window.end) for partition, window in windows.items()}
+            for (_, partition), run in retained(source, spans):
                 due = run.at(windows[partition].rows(run.offset))
                 for part in due.parts(min(TRANSACTION_RECORDS, in_force.pace)):
                     newest = watch.newest or newest

@@ -17,6 +17,7 @@ from exchange.contract.epoch import alone
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import city_day, in_force, midnight
 from exchange.ledger.entry import TAG_BYTES, Entry, delivered_mask
+from exchange.names import Partition
 from exchange.records.header import RawBatch, parse
 from exchange.records.row_table import RowTable
 from exchange.records.scan import scan
@@ -162,7 +163,7 @@ def simulate(
     topic = names.subject_topic(draft.subject)
     latest = RowTable()
     with Consumer(cluster, max_batches=MAX_BATCHES) as source:
-        for partition, run in retained(source, topic, _spans(source, topic, scope)):
+        for (_, partition), run in retained(source, _spans(source, topic, scope)):
             place = RunSource(topic, partition, epoch.number, "simulation", 0)
             made = [step(run, side.ready, place, tagger) for side in sides]
             given = [side.given.add(one.entry) for side, one in zip(sides, made, strict=True)]
@@ -232,7 +233,7 @@ def _newest(epoch: Epoch, grant: Grant) -> Schema:
     return avro.parse(epoch.schemas[epoch.writers[grant.subject][-1]])
 
 
-def _spans(source: Consumer, topic: str, scope: Scope) -> dict[int, tuple[int, int]]:
+def _spans(source: Consumer, topic: str, scope: Scope) -> dict[Partition, tuple[int, int]]:
     """The offsets to read in each partition."""
     places = [(topic, partition) for partition in source.partitions(topic)]
     begins, ends = source.begin_offsets(places), source.end_offsets(places)
@@ -240,6 +241,6 @@ def _spans(source: Consumer, topic: str, scope: Scope) -> dict[int, tuple[int, i
     stops = ends if scope.until_ms is None else source.offsets_at(places, scope.until_ms)
     most = -(-scope.limit // max(1, len(places)))
     return {
-        place[1]: (max(begins[place], starts[place], stops[place] - most), min(ends[place], stops[place]))
+        place: (max(begins[place], starts[place], stops[place] - most), min(ends[place], stops[place]))
         for place in places
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
@@ -11,29 +11,27 @@ from exchange import metrics, names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.topics import read
-from exchange.errors import TransientError
 from exchange.ledger.body import decode
 from exchange.ledger.entry import Entry, Outcome, delivered_mask, ledger_partition, record_key
 from exchange.names import Partition
 from exchange.router.choose import STAYING
 from exchange.router.held import NOT, PASS, STAY, HeldRows, Rows
 from exchange.router.retained import MAX_BATCHES, retained
+from exchange.router.suspended import Cause
 from exchange.schema import wire
 
 _READ_S = 900.0
-
-
-class NoHoldingsError(TransientError):
-    """A subject has a key, and its holdings topic is not there."""
-
-    code = "no-holdings"
-    remedy = "run `exchange apply`, which makes it again; routers then fill it from the ledger"
+NO_HOLDINGS = Cause(
+    "no-holdings",
+    "the holdings topic of a subject with a key does not exist",
+    "`exchange apply` makes it again; routers then fill it from the ledger",
+)
 
 
 class Holdings:
     """The rows that readers hold of the partitions that this router works on.
 
-    A partition's rows are read when it is first asked for, after its committed offset: that they were written in the
+    A partition's rows are read when it is first worked on, after its committed offset: that they were written in the
     same transactions, and that nobody else can commit any more, makes them exact.
     """
 
@@ -44,13 +42,13 @@ class Holdings:
         self._asked: set[Partition] = set()
         self._before: set[Partition] = set()
 
-    def of(self, topic: str, partition: int) -> HeldRows:
-        """The rows of a source partition; raises NoHoldingsError if there is no topic for them."""
-        place = (topic, partition)
-        self._asked.add(place)
-        if place not in self._held:
-            self._held[place] = self._loaded(topic, partition)
-        return self._held[place]
+    def of(self, places: Iterable[Partition]) -> dict[Partition, HeldRows]:
+        """The rows of each of these source partitions; without those for which there is no topic."""
+        wanted = set(places)
+        self._asked |= wanted
+        if new := wanted - self._held.keys():
+            self._load(new)
+        return {place: self._held[place] for place in wanted & self._held.keys()}
 
     def turn(self) -> None:
         """What is asked for from now on is for the next transaction; the one before it is being written."""
@@ -76,37 +74,40 @@ class Holdings:
             metrics.HELD_ROWS.labels(subject).set(count)
             metrics.HELD_BYTES.labels(subject).set(size[subject])
 
-    def _loaded(self, topic: str, partition: int) -> HeldRows:
-        kept = names.holdings_topic(names.subject_of(topic))
-        place, held = (kept, partition), HeldRows(self._key_id)
+    def _load(self, places: Collection[Partition]) -> None:
+        kept = {(names.holdings_topic(names.subject_of(topic)), p): (topic, p) for topic, p in places}
         with Consumer(self._cluster, isolation="read_uncommitted") as consumer:
-            if partition not in consumer.partitions(kept):
-                raise NoHoldingsError(f"{kept} does not exist, or has no partition {partition}")
-            start, end = consumer.begin_offsets([place])[place], consumer.end_offsets([place])[place]
-        if end == 0:  # nothing was ever written there: a new subject, or a topic that was deleted
-            for entry in _entries(self._cluster, topic, partition):
-                held.advance(*_moves(entry))
-            held.rewrite()
-            return held
-        with Consumer(self._cluster, max_batches=MAX_BATCHES) as consumer:
-            for _, run in retained(consumer, kept, {partition: (start, end)}):
-                held.load(run)
-        return held
+            there = [place for place in kept if place[1] in consumer.partitions(place[0])]
+            begins, ends = consumer.begin_offsets(there), consumer.end_offsets(there)
+        held = {kept[place]: HeldRows(self._key_id) for place in there}
+        spans = {place: (begins[place], ends[place]) for place in there if ends[place]}
+        if spans:
+            with Consumer(self._cluster, max_batches=MAX_BATCHES) as consumer:
+                for place, run in retained(consumer, spans):
+                    held[kept[place]].load(run)
+        # Nothing was ever written there: the subject is new, or its topic was deleted.
+        if empty := {kept[place] for place in there if place not in spans}:
+            for place, entry in _entries(self._cluster, empty):
+                held[place].advance(*_moves(entry))
+            for place in empty:
+                held[place].rewrite()
+        self._held |= held
 
 
-def _entries(cluster: Cluster, topic: str, partition: int) -> Iterator[Entry]:
-    """The committed entries about rows of the partition."""
+def _entries(cluster: Cluster, places: Collection[Partition]) -> Iterator[tuple[Partition, Entry]]:
+    """The committed entries about rows of these partitions."""
+    by_key = {record_key(*place): place for place in places}
     with Consumer(cluster, isolation="read_uncommitted") as consumer:
         count = len(consumer.partitions(names.LEDGER_TOPIC))
-        place = (names.LEDGER_TOPIC, ledger_partition(topic, partition, count or 1))
-        starts, ends = consumer.begin_offsets([place]), consumer.end_offsets([place])
-    key = record_key(topic, partition)
+        ledger = {(names.LEDGER_TOPIC, ledger_partition(*place, count)) for place in places}
+        starts, ends = consumer.begin_offsets(ledger), consumer.end_offsets(ledger)
     with Consumer(cluster) as consumer:
         for record in read(consumer, starts, ends, timeout_s=_READ_S):
-            if record.key == key and record.value is not None:
+            place = by_key.get(record.key or b"")
+            if place and record.value is not None:
                 entry = decode(wire.unpack(record.value)[1])
                 if entry.row_tags:
-                    yield entry
+                    yield place, entry
 
 
 def _moves(entry: Entry) -> tuple[Rows, dict[tuple[str, ...], np.ndarray]]:

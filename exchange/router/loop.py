@@ -28,8 +28,7 @@ from exchange.router import report
 from exchange.router.clock import BrokerClock
 from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.gather import Gathered, Gatherer
-from exchange.router.held import HeldRows
-from exchange.router.holdings import Holdings, NoHoldingsError
+from exchange.router.holdings import NO_HOLDINGS, Holdings
 from exchange.router.in_force import InForce
 from exchange.router.losses import Losses, PassedOver
 from exchange.router.quotas import NoQuotaError, Quotas
@@ -37,7 +36,7 @@ from exchange.router.resync import Resyncs
 from exchange.router.rivals import Rivals
 from exchange.router.sources import Sources
 from exchange.router.step import RunSource, Step, step
-from exchange.router.suspended import Cause, Suspended
+from exchange.router.suspended import Suspended
 from exchange.router.write import Decided, Writer
 
 _log = logging.getLogger("exchange.router")
@@ -299,8 +298,10 @@ class Router:
         now = self._clock.now()  # one moment for the grants and for the entries
         found = {topic: in_force.at(topic, now) for topic in {topic for topic, _ in part.batches}}
         ready = {topic: subject for topic, subject in found.items() if subject}
-        held = self._held_of([place for place in part.batches if place[0] in ready and ready[place[0]].namers])
-        aside = {p for p in part.batches if p[0] not in ready or (ready[p[0]].namers and p not in held)}
+        keyed = {place for place in part.batches if place[0] in ready and ready[place[0]].namers}
+        held = self._holdings.of(keyed) if keyed else {}
+        self._suspended.suspend({NO_HOLDINGS: keyed - held.keys()})
+        aside = {place for place in part.batches if place[0] not in ready} | (keyed - held.keys())
         part.drop(aside)
         source.rewind(aside)
         steps = []
@@ -309,16 +310,6 @@ class Router:
             if (run := scan(batches)).rows:
                 steps.append(step(run, ready[place[0]], at, self._tagger, self._quotas.allow, held.get(place)))
         return steps, {grant for made in steps for outcome in made.entry.outcomes for grant in outcome.grants}
-
-    def _held_of(self, places: Sequence[Partition]) -> dict[Partition, HeldRows]:
-        """The rows that readers hold of these partitions; leave those aside for which there is no topic."""
-        held = {}
-        for place in places:
-            try:
-                held[place] = self._holdings.of(*place)
-            except NoHoldingsError as error:
-                self._suspended.suspend({Cause(error.code, error.message, error.remedy): {place}})
-        return held
 
     def _write(self, parts: Sequence[tuple[Gathered, Decided]], in_force: InForce, writer: Writer) -> None:
         for gathered, decided in parts:

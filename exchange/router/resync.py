@@ -27,7 +27,7 @@ from exchange.records.tags import Tagger
 from exchange.router.choose import Again
 from exchange.router.gather import MAX_RUN_RECORDS
 from exchange.router.held import Progress
-from exchange.router.holdings import Holdings, NoHoldingsError
+from exchange.router.holdings import Holdings
 from exchange.router.in_force import InForce
 from exchange.router.quarantine import examine
 from exchange.router.quotas import Quotas
@@ -94,7 +94,7 @@ class Resyncs:
         if due:
             run, again = due
             at = RunSource(*job.place, job.epoch.number, self._instance, ms_of(now), job.resync.id)
-            held = self._holdings.of(*job.place)
+            held = self._holdings.of([job.place])[job.place]
             made = step(run, job.subject, at, self._tagger, self._quotas.allow, held, again)
             # The offset stays: with it, nobody writes who has lost the partition.
             decided = Decided([made], {job.place: again.progress.until}, source.membership(), self._quotas.begin())
@@ -120,10 +120,10 @@ class Resyncs:
 
     def _progress(self, place: Partition, resync: Resync) -> Progress | None:
         """How far it has come there; None if that cannot be known for now."""
-        try:
-            progress = self._holdings.of(*place).progress.get(resync.id, Progress(0, 1))
-        except NoHoldingsError:
+        held = self._holdings.of([place]).get(place)
+        if held is None:
             return None
+        progress = held.progress.get(resync.id, Progress(0, 1))
         if progress.is_done:
             self._done.add((place, resync.id))
         return progress
@@ -148,15 +148,14 @@ class _Job:
 
     def work(self) -> Iterator[tuple[Run, Again] | None]:
         """Learn, yielding None after each part, then yield what is to be decided."""
-        topic, partition = self.place
         until, latest = self.progress.until, RowTable()
         with Consumer(self.cluster, max_batches=MAX_BATCHES) as consumer:
             start = max(consumer.begin_offsets([self.place])[self.place], until - _MOST_OFFSETS)
-            for _, run in retained(consumer, topic, {partition: (start, until)}):
+            for _, run in retained(consumer, {self.place: (start, until)}):
                 tags, good = self._rows(run)
                 learn(latest, tags, good, (run.offset - start + 1).astype(np.int32))
                 yield None
-            rest = (each for _, each in retained(consumer, topic, {partition: (max(start, self.progress.next), until)}))
+            rest = (each for _, each in retained(consumer, {self.place: (max(start, self.progress.next), until)}))
             for run, is_last in _ends(part for each in rest for part in each.parts(MAX_RUN_RECORDS)):
                 at = Progress(until if is_last else int(run.offset[-1]) + 1, until)
                 yield run, Again(self.resync, self._is_latest(latest, run, start), at)

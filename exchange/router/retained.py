@@ -10,6 +10,7 @@ import numpy as np
 
 from exchange.bus.consume import Consumer
 from exchange.errors import TransientError
+from exchange.names import Partition
 from exchange.records.scan import Run, scan
 
 MAX_BATCHES = 64  # per poll, which limits what is in memory at a time
@@ -23,13 +24,13 @@ class StalledError(TransientError):
     remedy = "see that all partitions have a leader, then run it again"
 
 
-def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, Run]]:
+def retained(source: Consumer, spans: Mapping[Partition, tuple[int, int]]) -> Iterator[tuple[Partition, Run]]:
     """The committed records of each partition, in order, from its first offset to before its second one.
 
     Offsets without a record, such as markers, are skipped. `source` must have no group and return at most MAX_BATCHES
     at a time.
     """
-    left = {(topic, partition): span for partition, span in spans.items() if span[0] < span[1]}
+    left = {place: span for place, span in spans.items() if span[0] < span[1]}
     if left:
         source.assign({place: start for place, (start, _) in left.items()})
     heard = time.monotonic()
@@ -39,13 +40,14 @@ def retained(source: Consumer, topic: str, spans: Mapping[int, tuple[int, int]])
             run = scan(list(some))
             wanted = np.flatnonzero(run.offset < left[place][1])
             if len(wanted):  # empty if the span ends with a marker and records came after it
-                yield place[1], run.at(wanted)
+                yield place, run.at(wanted)
         at = {place: position for place, (position, _) in source.positions().items()}
         going_on = {place: span for place, span in left.items() if at.get(place, 0) < span[1]}
         if batches or len(going_on) < len(left):
             heard = time.monotonic()
         elif time.monotonic() - heard > STALLED_S:
-            raise StalledError(f"{topic} stopped short of its end for {STALLED_S:.0f} s")
+            topics = ", ".join(sorted({topic for topic, _ in left}))
+            raise StalledError(f"{topics} stopped short of its end for {STALLED_S:.0f} s")
         if len(going_on) < len(left):
             left = going_on
             source.assign({place: at.get(place, start) for place, (start, _) in left.items()})
