@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import uuid
+from collections import Counter
+from contextlib import closing
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
-from exchange.connect.source import Deleted
-from tests.rigs.captures import captured, table
+from exchange.connect.cdc.setup import CaptureSetupError, LostSlotError, TableAlteredError, TruncatedError
+from exchange.connect.source import Deleted, Unreadable
+from exchange.waiting import until
+from tests.rigs.captures import SLOT, capture, captured, commit, follow, table
 from tests.rigs.postgres_source import connected, run
 
 
@@ -53,3 +63,250 @@ def test_an_update_of_the_key_deletes_the_old_row(url: str) -> None:
         {"id": 12, "name": "b", "amount": Decimal(2)},
         {"id": 11, "name": "c", "amount": Decimal(1)},
     ]
+
+
+BIG = "repeat('{}', 9000)"
+
+
+def _versions(url: str, *statements: str) -> list[tuple[int, str, Decimal]]:
+    """Run them, one transaction each; what row 1 was after each of them."""
+    found = []
+    for statement in statements:
+        run(url, statement)
+        with connected(url) as connection:
+            found += connection.execute("SELECT id, name, amount FROM t WHERE id = 1").fetchall()
+    return found
+
+
+def _published(rows: list[object]) -> list[tuple[int, str, Decimal]]:
+    return [(row["id"], row["name"], row["amount"]) for row in rows if isinstance(row, dict)]
+
+
+def _with_long_values(url: str) -> dict[str, bytes]:
+    run(url, "ALTER TABLE t ALTER name SET STORAGE EXTERNAL", f"INSERT INTO t VALUES (1, {BIG.format('a')}, 0)")
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    return progress
+
+
+def test_a_long_value_that_an_update_left_alone_is_read_from_the_table(url: str) -> None:
+    progress = _with_long_values(url)
+    versions = _versions(url, "UPDATE t SET amount = 1 WHERE id = 1")
+    assert _published(captured(url, progress)) == versions
+
+
+def test_a_version_whose_long_value_is_no_longer_known_is_left_out(url: str) -> None:
+    progress = _with_long_values(url)
+    versions = _versions(
+        url,
+        "UPDATE t SET amount = 1 WHERE id = 1",
+        f"UPDATE t SET name = {BIG.format('b')} WHERE id = 1",
+        "UPDATE t SET amount = 2 WHERE id = 1",
+        f"UPDATE t SET name = {BIG.format('c')}, amount = 3 WHERE id = 1",
+        "UPDATE t SET amount = 4 WHERE id = 1",
+    )
+    assert _published(captured(url, progress)) == [versions[1], versions[3], versions[4]]
+    run(url, "UPDATE t SET amount = 5 WHERE id = 1", "DELETE FROM t WHERE id = 1")
+    assert captured(url, progress) == [Deleted({"id": 1})]
+
+
+def test_a_version_within_a_savepoint_is_not_left_out(url: str) -> None:
+    progress = _with_long_values(url)
+    with connected(url) as connection, connection.transaction(), connection.transaction():
+        connection.execute("UPDATE t SET amount = 1 WHERE id = 1")
+    assert _published(captured(url, progress)) == [(1, "a" * 9000, Decimal(1))]
+
+
+def test_with_the_whole_old_row_in_the_log_every_version_is_published(url: str) -> None:
+    progress = _with_long_values(url)
+    run(url, "ALTER TABLE t REPLICA IDENTITY FULL")
+    versions = _versions(
+        url,
+        "UPDATE t SET amount = 1 WHERE id = 1",
+        f"UPDATE t SET name = {BIG.format('b')} WHERE id = 1",
+        "UPDATE t SET amount = 2 WHERE id = 1",
+    )
+    run(url, "DELETE FROM t WHERE id = 1")
+    rows = captured(url, progress)
+    assert _published(rows) == versions
+    assert rows[-1] == Deleted({"id": 1, "name": "b" * 9000, "amount": Decimal(2)})
+
+
+def test_truncate_stops_with_a_question_and_a_new_number_reads_the_table_again(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    run(url, "INSERT INTO t VALUES (1, 'a', 1)", "TRUNCATE t", "INSERT INTO t VALUES (2, 'b', 2)")
+    source = capture(url)
+    source.open(progress)
+    with pytest.raises(TruncatedError, match="emptied by TRUNCATE"):
+        follow(source, progress)
+    source.close()
+    with pytest.raises(TruncatedError):  # it stays so until a person decides
+        captured(url, progress)
+    assert captured(url, progress, snapshot=2) == [{"id": 2, "name": "b", "amount": Decimal(2)}]
+    run(url, "UPDATE t SET amount = 3")
+    assert [row["amount"] for row in captured(url, progress, snapshot=2)] == [3]
+
+
+@pytest.mark.parametrize(
+    "altered",
+    ["ALTER TABLE t DROP name", "ALTER TABLE t RENAME name TO title", "ALTER TABLE t ALTER id TYPE bigint"],
+)
+def test_other_columns_stop_with_a_question(url: str, altered: str) -> None:
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    source = capture(url)
+    source.open(progress)
+    run(url, "INSERT INTO t VALUES (1, 'a', 1)", altered, "DELETE FROM t")
+    with pytest.raises(TableAlteredError, match="gone, or has another type"):
+        follow(source, progress)
+    source.close()
+    with pytest.raises(TableAlteredError, match="gone, or has another type"):
+        captured(url, progress)
+    assert captured(url, progress, snapshot=2) == []
+
+
+def test_a_column_that_nobody_reads_may_come_and_go(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    run(url, "ALTER TABLE t ADD note text DEFAULT 'x'", "INSERT INTO t VALUES (1, 'a', 1)", "ALTER TABLE t DROP note")
+    run(url, "INSERT INTO t VALUES (2, 'b', 2)")
+    assert [row["id"] for row in captured(url, progress)] == [1, 2]
+
+
+def test_another_table_of_the_same_name_stops_with_a_question(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    run(url, "CREATE TABLE u (LIKE t INCLUDING ALL)", "DROP TABLE t", "ALTER TABLE u RENAME TO t")
+    with pytest.raises(CaptureSetupError, match="lacks the table"):
+        captured(url, progress)
+    run(url, f"ALTER PUBLICATION {SLOT} ADD TABLE t")
+    with pytest.raises(TableAlteredError, match="another table"):
+        captured(url, progress)
+
+
+def test_a_dropped_slot_stops_with_a_question(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    with connected(url) as connection:
+        assert until(lambda: _drop(connection), 10)
+    with pytest.raises(LostSlotError, match="is gone"):
+        captured(url, progress)
+    run(url, "INSERT INTO t VALUES (1, 'a', 1)")
+    assert [row["id"] for row in captured(url, progress, snapshot=2)] == [1]
+
+
+def test_a_slot_of_somebody_else_is_not_taken(url: str) -> None:
+    run(url, f"SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')")
+    with pytest.raises(CaptureSetupError, match="did not make"):
+        captured(url, {})
+
+
+def _drop(connection: psycopg.Connection[Any]) -> bool:
+    try:
+        connection.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
+    except psycopg.errors.ObjectInUse:  # the connection that used it is still ending
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("ALTER TABLE t REPLICA IDENTITY NOTHING", "replica identity has no id"),
+        ("ALTER TABLE t DROP CONSTRAINT t_pkey", "no unique index"),
+        (f"DROP PUBLICATION {SLOT}", "no publication"),
+        (f"ALTER PUBLICATION {SLOT} DROP TABLE t", "lacks the table"),
+        (f"ALTER PUBLICATION {SLOT} SET (publish = 'insert')", "leaves out a kind of change"),
+        (f"ALTER PUBLICATION {SLOT} SET TABLE t WHERE (id > 5)", "leaves out rows"),
+        ("ALTER TABLE t SET UNLOGGED", "lacks the table|not logged"),
+        ("DROP TABLE t", "no table t"),
+        ("CREATE TABLE child () INHERITS (t)", "plain tables only"),
+    ],
+)
+def test_a_database_that_is_not_set_up_is_refused_with_a_remedy(url: str, statement: str, message: str) -> None:
+    if "UNLOGGED" in statement:
+        run(url, f"DROP PUBLICATION {SLOT}")
+    run(url, statement)
+    with pytest.raises(CaptureSetupError, match=message) as refused:
+        captured(url, {})
+    assert refused.value.remedy
+    with closing(capture(url)) as source:
+        assert refused.value.message.endswith(source.faults()[1].message)  # the first is a warning: see the next test
+
+
+def test_a_login_without_rights_is_refused(url: str) -> None:
+    login = f"u{uuid.uuid4().hex[:8]}"
+    run(url, f"CREATE ROLE {login} LOGIN")
+    with closing(capture(str(make_url(url).set(username=login)))) as source:
+        said = [(fault.message, fault.remedy, fault.is_warning) for fault in source.faults()]
+    run(url, f"DROP ROLE {login}")
+    assert said[0] == ("the connector's login may not replicate", f'ALTER ROLE "{login}" REPLICATION', False)
+    assert said[1][2]
+    assert said[2][1] == f'GRANT SELECT ON "t" TO "{login}"'
+
+
+def test_the_slot_advances_while_only_others_write(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    run(url, "CREATE TABLE other (x text)")
+    source = capture(url)
+    source.open(progress)
+    with connected(url) as connection:
+        before = _confirmed(connection)
+        connection.execute("INSERT INTO other SELECT repeat('x', 500) FROM generate_series(1, 5000)")
+
+        def passed() -> bool:
+            assert list(source.pages()) == []
+            return _confirmed(connection) > before + 2_000_000
+
+        assert until(passed, 20)
+    source.close()
+
+
+def _confirmed(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute(
+        "SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = %s", [SLOT]
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_values_that_python_cannot_hold_spoil_only_their_row(url: str) -> None:
+    run(url, "ALTER TABLE t ADD at timestamptz", "INSERT INTO t VALUES (1, 'a', 1, 'infinity'), (2, 'b', 2, 'epoch')")
+    progress: dict[str, bytes] = {}
+    first = captured(url, progress)
+    run(url, "UPDATE t SET amount = 5")
+    assert [row["name"] for row in first] == ["a", "b"] or [row["name"] for row in first] == ["b", "a"]
+    again = captured(url, progress)
+    assert isinstance(again[0]["at"], Unreadable)
+    assert again[1]["at"] == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_a_key_of_several_columns_of_any_type_and_hostile_names(postgres_database: str) -> None:
+    url = postgres_database
+    columns = '"Zahl ""x""" boolean, "select" date, größe char(5), other text, at timestamptz'
+    run(url, f'CREATE TABLE t ({columns}, PRIMARY KEY ("Zahl ""x""", "select", größe, at))')
+    run(url, f"CREATE PUBLICATION {SLOT} FOR TABLE t")
+    run(
+        url,
+        "INSERT INTO t SELECT i % 2 = 0, date '2026-01-01' + i, i || 'ä', 'o', timestamptz 'epoch' + i * interval '1h' "
+        "FROM generate_series(1, 300) i",
+    )
+    key = ('Zahl "x"', "select", "größe", "at")
+    progress: dict[str, bytes] = {}
+    rows: list[Any] = []
+    for _ in range(2):  # interrupted, and gone on under another snapshot
+        with closing(capture(url, key=key, page_rows=70)) as source:
+            source.open(progress)
+            pages = source.pages()
+            for page in itertools.islice(pages, 2):
+                rows += page.rows
+                commit(page, progress)
+        run(url, "UPDATE t SET other = 'p'")
+    rows += captured(url, progress, key=key)
+    seen = Counter((row["select"], row["other"]) for row in rows)
+    last = {row["select"]: row["other"] for row in rows}
+    assert set(seen.values()) == {1} or max(seen.values()) == 2  # two updates wrote the same
+    assert len(last) == 300
+    assert set(last.values()) == {"p"}

@@ -24,7 +24,7 @@ def table(url: str, columns: str = "id int PRIMARY KEY, name text, amount numeri
 def capture(url: str, *, key: tuple[str, ...] = ("id",), snapshot: int = 1, **config: Any) -> CaptureSource:
     cdc = Cdc(kind="postgresql", snapshot=snapshot)
     made = SourceConfig(subject="a.b", **{"table": "t", "page_rows": 100, **config}, cdc=cdc)
-    return CaptureSource(made, partial(connection, Database(url=url), HERE), key, None)
+    return CaptureSource(made, partial(connection, Database(url=url), HERE), key, None, look_s=0)
 
 
 def commit(page: Page, progress: dict[str, bytes]) -> None:

@@ -63,6 +63,7 @@ class CaptureSource(Source):
         columns: Sequence[str] | None,
         required: Sequence[str] = (),
         *,
+        look_s: float = LOOK_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__({})
@@ -73,6 +74,7 @@ class CaptureSource(Source):
         self._key = tuple(key)
         self._columns = columns
         self._required = required
+        self._look_s = look_s
         self._monotonic = monotonic
         self._name = name_of(config.subject)
         self._open: list[Connection] = []
@@ -111,7 +113,7 @@ class CaptureSource(Source):
             self._is_new = False
         if self._position.overlap is None:
             yield from self._whole_table()
-        if self._monotonic() - self._looked >= LOOK_S:
+        if self._monotonic() - self._looked >= self._look_s:
             if self._sound().oid != self._begun.table:
                 raise TableAlteredError(f"{self._table} is another table now")
             self._look()
