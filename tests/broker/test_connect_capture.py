@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from exchange.connect.cdc.setup import CaptureSetupError, LostSlotError, TableAlteredError, TruncatedError
 from exchange.connect.source import Deleted, Unreadable
 from exchange.waiting import until
-from tests.rigs.captures import SLOT, capture, captured, commit, follow, table
+from tests.rigs.captures import PUBLICATION, SLOT, capture, captured, commit, follow, table
 from tests.rigs.postgres_source import connected, run
 
 
@@ -163,7 +163,38 @@ def test_other_columns_stop_with_a_question(url: str, altered: str) -> None:
     source.close()
     with pytest.raises(TableAlteredError, match="gone, or has another type"):
         captured(url, progress)
-    assert captured(url, progress, snapshot=2) == []
+    # What was deleted since is still said, although the columns are others.
+    assert captured(url, progress, snapshot=2) == [Deleted({"id": 1})]
+    with connected(url) as connection:
+        assert _slots(connection) == [SLOT.replace("_1", "_2")]
+
+
+def test_nothing_is_lost_if_it_is_killed_while_it_turns_to_a_new_slot(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    run(url, "INSERT INTO t SELECT i, 'a', 1 FROM generate_series(1, 4) i")
+    assert len(captured(url, progress)) == 4
+    run(url, "DELETE FROM t WHERE id = 1")
+    with closing(capture(url, snapshot=2)) as source:
+        source.open(progress)
+        pages = source.pages()
+        last = next(pages)
+        assert last.rows == [Deleted({"id": 1})]
+        commit(last, progress)
+        run(url, "DELETE FROM t WHERE id = 2", "CHECKPOINT")
+        assert len(next(pages).rows) == 3  # under the new slot's snapshot, and not committed
+    run(url, "DELETE FROM t WHERE id = 3")
+    assert captured(url, progress, snapshot=2) == [
+        Deleted({"id": 2}),
+        Deleted({"id": 3}),
+        {"id": 4, "name": "a", "amount": Decimal(1)},
+    ]
+
+
+def test_a_smaller_number_is_refused(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    captured(url, progress, snapshot=2)
+    with pytest.raises(CaptureSetupError, match="was 2 before"):
+        captured(url, progress)
 
 
 def test_a_column_that_nobody_reads_may_come_and_go(url: str) -> None:
@@ -180,7 +211,7 @@ def test_another_table_of_the_same_name_stops_with_a_question(url: str) -> None:
     run(url, "CREATE TABLE u (LIKE t INCLUDING ALL)", "DROP TABLE t", "ALTER TABLE u RENAME TO t")
     with pytest.raises(CaptureSetupError, match="lacks the table"):
         captured(url, progress)
-    run(url, f"ALTER PUBLICATION {SLOT} ADD TABLE t")
+    run(url, f"ALTER PUBLICATION {PUBLICATION} ADD TABLE t")
     with pytest.raises(TableAlteredError, match="another table"):
         captured(url, progress)
 
@@ -202,6 +233,11 @@ def test_a_slot_of_somebody_else_is_not_taken(url: str) -> None:
         captured(url, {})
 
 
+def _slots(connection: psycopg.Connection[Any]) -> list[str]:
+    query = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database() ORDER BY 1"
+    return [row[0] for row in connection.execute(query)]
+
+
 def _drop(connection: psycopg.Connection[Any]) -> bool:
     try:
         connection.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
@@ -215,10 +251,10 @@ def _drop(connection: psycopg.Connection[Any]) -> bool:
     [
         ("ALTER TABLE t REPLICA IDENTITY NOTHING", "replica identity has no id"),
         ("ALTER TABLE t DROP CONSTRAINT t_pkey", "no unique index"),
-        (f"DROP PUBLICATION {SLOT}", "no publication"),
-        (f"ALTER PUBLICATION {SLOT} DROP TABLE t", "lacks the table"),
-        (f"ALTER PUBLICATION {SLOT} SET (publish = 'insert')", "leaves out a kind of change"),
-        (f"ALTER PUBLICATION {SLOT} SET TABLE t WHERE (id > 5)", "leaves out rows"),
+        (f"DROP PUBLICATION {PUBLICATION}", "no publication"),
+        (f"ALTER PUBLICATION {PUBLICATION} DROP TABLE t", "lacks the table"),
+        (f"ALTER PUBLICATION {PUBLICATION} SET (publish = 'insert')", "leaves out a kind of change"),
+        (f"ALTER PUBLICATION {PUBLICATION} SET TABLE t WHERE (id > 5)", "leaves out rows"),
         ("ALTER TABLE t SET UNLOGGED", "lacks the table|not logged"),
         ("DROP TABLE t", "no table t"),
         ("CREATE TABLE child () INHERITS (t)", "plain tables only"),
@@ -226,7 +262,7 @@ def _drop(connection: psycopg.Connection[Any]) -> bool:
 )
 def test_a_database_that_is_not_set_up_is_refused_with_a_remedy(url: str, statement: str, message: str) -> None:
     if "UNLOGGED" in statement:
-        run(url, f"DROP PUBLICATION {SLOT}")
+        run(url, f"DROP PUBLICATION {PUBLICATION}")
     run(url, statement)
     with pytest.raises(CaptureSetupError, match=message) as refused:
         captured(url, {})
@@ -287,7 +323,7 @@ def test_a_key_of_several_columns_of_any_type_and_hostile_names(postgres_databas
     url = postgres_database
     columns = '"Zahl ""x""" boolean, "select" date, größe char(5), other text, at timestamptz'
     run(url, f'CREATE TABLE t ({columns}, PRIMARY KEY ("Zahl ""x""", "select", größe, at))')
-    run(url, f"CREATE PUBLICATION {SLOT} FOR TABLE t")
+    run(url, f"CREATE PUBLICATION {PUBLICATION} FOR TABLE t")
     run(
         url,
         "INSERT INTO t SELECT i % 2 = 0, date '2026-01-01' + i, i || 'ä', 'o', timestamptz 'epoch' + i * interval '1h' "

@@ -12,13 +12,14 @@ from exchange.connect.source import Bad, Deleted, Page
 from exchange.waiting import until
 from tests.rigs.postgres_source import HERE, run
 
-SLOT = "exchange_a__b"
+PUBLICATION = "exchange_a__b"
+SLOT = f"{PUBLICATION}_1"
 DEADLINE_S = 30.0
 
 
 def table(url: str, columns: str = "id int PRIMARY KEY, name text, amount numeric(12,2)") -> None:
     """A table `t`, ready to be captured."""
-    run(url, f"CREATE TABLE t ({columns})", f"CREATE PUBLICATION {SLOT} FOR TABLE t")
+    run(url, f"CREATE TABLE t ({columns})", f"CREATE PUBLICATION {PUBLICATION} FOR TABLE t")
 
 
 def capture(url: str, *, key: tuple[str, ...] = ("id",), snapshot: int = 1, **config: Any) -> CaptureSource:

@@ -12,7 +12,7 @@ again after a kill is left out by the position that was committed with the rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -20,10 +20,11 @@ from typing import Protocol
 import psycopg
 
 from exchange import metrics
-from exchange.connect.cdc.captured import BEGUN, LAST, READ, TAKEN, Begun, Captured, lsn
-from exchange.connect.cdc.following import Following
-from exchange.connect.cdc.pgoutput import decode
-from exchange.connect.cdc.reading import PAGE_BYTES, Loader, Reading, reread
+from exchange.connect.cdc import slots
+from exchange.connect.cdc.captured import BEGUN, LAST, READ, TAKEN, Begun, Captured, Visibility, lsn
+from exchange.connect.cdc.flow import Flow
+from exchange.connect.cdc.following import Following, LastDeletions
+from exchange.connect.cdc.reading import Loader, Reading, reread
 from exchange.connect.cdc.setup import (
     CaptureSetupError,
     Fault,
@@ -37,8 +38,9 @@ from exchange.connect.cdc.stream import Stream
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError, translated
 from exchange.connect.postgres import Connection
-from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
+from exchange.connect.source import Page, Progress, Source
 
+WAIT_S = 0.1  # between looks at what a stream has sent
 LOOK_S = 5.0  # how often it looks whether slot, publication and table are still there
 
 
@@ -82,46 +84,60 @@ class CaptureSource(Source):
     def faults(self) -> tuple[Fault, ...]:
         """All that keeps the table's changes from being taken, and what is missing; changes nothing."""
         with translated(f"look at {self._config.subject}"):
-            connection = self._connection()
-            return self._examine(connection).faults
+            return self._examine(self._connection()).faults
 
     def open(self, progress: Progress) -> None:
         self._position = Captured.of(progress)
         self._foreign = dict.fromkeys(name for name in progress if name not in (BEGUN, READ, TAKEN))
+        begun = self._position.begun
         with translated(f"open {self._config.subject}"):
             self._sql = self._connection()
-            table = self._sound()
             self._stream = Stream(self._connection(replication=True))
             system = self._stream.system()
+        self._slot = slots.slot_of(self._config.subject, begun.snapshot if begun else self._cdc.snapshot)
+        state = self._look()
+        table = self._sound()
         wanted = [name for name in table.columns if self._columns is None or name in {*self._columns, *self._key}]
         now = Begun(self._cdc.snapshot, system, table.oid, {name: table.columns[name] for name in wanted})
-        begun = self._position.begun
-        self._is_new = begun is None or begun.snapshot != now.snapshot
-        self._begun = begun if begun and not self._is_new else now
-        self._changes: Following | None = None
-        self._target = 0
-        if not self._is_new:
+        if begun is not None and begun.snapshot > now.snapshot:
+            raise CaptureSetupError(
+                f"`snapshot` was {begun.snapshot} before", remedy=f"write {begun.snapshot}, or a number above it"
+            )
+        if begun is None and state.is_there:
+            raise CaptureSetupError(
+                f"there is a slot {self._slot} that this source did not make",
+                remedy=f"if nobody uses it: SELECT pg_drop_replication_slot('{self._slot}')",
+            )
+        self._before: Captured | None = None  # what was captured under another number, if its slot has still changes
+        self._begins = begun is None or begun.snapshot != now.snapshot
+        if begun is not None and self._begins and begun.system == system and state.is_there and not state.is_lost:
+            self._before = self._position
+        self._begun = now if begun is None or self._begins else begun
+        self._flow: Flow | None = None
+        if not self._begins:
             self._same(now, table)
-        self._look()
+            self._hold(state)
         with translated(f"open {self._config.subject}"):
             self._loader = Loader(self._sql, self._table, tuple(self._begun.columns))
 
     def pages(self) -> Iterator[Page]:
-        if self._is_new:
-            self._position = Captured(self._begun)
-            yield Page([], self._foreign | self._begun.progress())
-            self._is_new = False
-        if self._position.overlap is None:
+        if self._begins or self._position.overlap is None:
             yield from self._whole_table()
         if self._monotonic() - self._looked >= self._look_s:
             if self._sound().oid != self._begun.table:
                 raise TableAlteredError(f"{self._table} is another table now")
-            self._look()
-        yield from self._news()
+            self._hold(self._look())
+            with translated(f"look at {self._config.subject}"):
+                slots.drop_earlier(self._sql, self._config.subject, self._begun.snapshot)
+        if self._flow is None:
+            again = reread(self._sql, self._table, tuple(self._begun.columns))
+            following = Following(self._position, self._begun, self._key, self._loader.load, again)
+            self._flow = Flow(self._config.subject, self._stream, self._slot, self._name, following)
+        yield from self._flow.pages(self._config.page_rows)
 
     def settled(self) -> bool:
         """Whether the server has sent everything that was in its log when this last looked."""
-        return self._changes is not None and self._stream.sent >= self._target
+        return self._flow is not None and self._flow.has_passed(self._end)
 
     def close(self) -> None:
         for connection in self._open:
@@ -161,66 +177,88 @@ class CaptureSource(Source):
             raise TableAlteredError(f"column {', '.join(sorted(more))} of {self._table} was not read in the beginning")
         self._unaltered(table)
 
-    def _look(self) -> None:
-        """Look at the slot; raises if it is not what it must be."""
+    def _look(self) -> slots.SlotState:
+        """Look at the slot, and at how far the log goes."""
         self._looked = self._monotonic()
-        query = (
-            "SELECT s.slot_name, s.wal_status, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), s.restart_lsn), "
-            "pg_current_wal_flush_lsn()::text FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = %s"
-        )
         with translated(f"look at the slot of {self._config.subject}"):
-            row = self._sql.execute(query, [self._name]).fetchone()
-        assert row is not None
-        slot, status, held, flushed = row
-        metrics.SOURCE_SLOT_BYTES.labels(self._config.subject).set(float(held or 0))
-        self._target = lsn(flushed)
-        if self._position.begun is None and slot is not None:
-            raise CaptureSetupError(
-                f"there is a slot {self._name} that this source did not make",
-                remedy=f"if nobody uses it: SELECT pg_drop_replication_slot('{self._name}')",
-            )
-        if self._is_new or (not self._position.parts and self._position.overlap is None):
+            state = slots.state(self._sql, self._slot)
+        metrics.SOURCE_SLOT_BYTES.labels(self._config.subject).set(state.held_bytes)
+        self._end = state.flushed
+        return state
+
+    def _hold(self, state: slots.SlotState) -> None:
+        """Raise if the slot does not have what follows the position; before any row is read, there may be none."""
+        if not self._position.parts and self._position.overlap is None:
             return
-        if slot is None or status == "lost":
-            what = "is gone" if slot is None else "was given up by the server, because it kept too much of the log"
-            raise LostSlotError(f"the replication slot {self._name} {what}")
-        if self._target < self._position.commit:
+        if not state.is_there or state.is_lost:
+            what = "was given up by the server, because it kept too much of the log" if state.is_there else "is gone"
+            raise LostSlotError(f"the replication slot {self._slot} {what}")
+        if state.flushed < self._position.commit:
             raise LostSlotError(f"the server of {self._table} is further back than the changes that were taken")
 
     def _whole_table(self) -> Iterator[Page]:
         """The rows that were not read yet."""
+        first: Mapping[str, bytes | None] = {}
+        if self._before is None and self._begins:
+            # From now on, a slot of that name is this source's, even if it is killed before it reads a row.
+            yield Page([], self._foreign | self._begun.progress())
+            self._position, self._begins = Captured(self._begun), False
+        if self._position.parts and not self._begins:
+            earlier = self._position.parts[0].seen
+            reading = self._reading(after=self._position.after, earlier=earlier)
+        else:
+            self._slot = slots.slot_of(self._config.subject, self._begun.snapshot)
+            with translated(f"read {self._config.subject}"):
+                slots.drop(self._sql, self._slot)
+                start, snapshot = self._stream.create_slot(self._slot)
+            reading = self._reading(snapshot=snapshot)
+            if self._before is not None:
+                yield from self._last_deletions(self._before, start)
+                # Together with the first rows: until then, the slot of before is the one that counts.
+                first = self._begun.progress()
+                self._position = Captured(self._begun)
+        yield from self._rows(reading, first)
+
+    def _reading(
+        self, *, after: bytes = b"", snapshot: str | None = None, earlier: Visibility | None = None
+    ) -> Reading:
+        columns = tuple(self._begun.columns)
         with translated(f"read {self._config.subject}"):
-            reading = self._reading()
+            made = Reading(
+                self._connection(), self._table, columns, self._key, after=after, snapshot=snapshot, earlier=earlier
+            )
+        self._unaltered(self._sound())  # nobody can alter it now
+        return made
+
+    def _rows(self, reading: Reading, first: Mapping[str, bytes | None]) -> Iterator[Page]:
+        names = tuple(self._begun.columns)
         while True:
             with translated(f"read {self._config.subject}"):
                 place, rows = reading.fetch(self._config.page_rows)
             if not rows:
                 break
             self._position = self._position.reading(place, reading.seen)
-            names = tuple(self._begun.columns)
-            yield Page([self._loader.load(names, row) for row in rows], self._position.read_progress())
+            yield Page([self._loader.load(names, row) for row in rows], {**first, **self._position.read_progress()})
+            self._begins, first = False, {}
         with translated(f"read {self._config.subject}"):
             end = lsn(reading.end())
         self._position = replace(self._position.reading(LAST, reading.seen), overlap=end)
-        yield Page([], self._position.read_progress())
+        yield Page([], {**first, **self._position.read_progress()})
+        self._begins = False
 
-    def _reading(self) -> Reading:
-        position, columns = self._position, tuple(self._begun.columns)
-        connection = self._connection()
-        if position.parts:
-            earlier = position.parts[0].seen
-            made = Reading(
-                connection, self._table, columns, self._key, after=position.after, snapshot=None, earlier=earlier
-            )
-            self._unaltered(self._examine(self._sql))
-            return made
-        # Nothing was published yet: a slot that is there was made just before a kill.
-        drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
-        self._sql.execute(drop, [self._name])
-        snapshot = self._stream.create_slot(self._name)
-        made = Reading(connection, self._table, columns, self._key, after=b"", snapshot=snapshot, earlier=None)
-        self._unaltered(self._examine(self._sql))
-        return made
+    def _last_deletions(self, before: Captured, until: int) -> Iterator[Page]:
+        """What was deleted after `before` and before the place in the log where the new slot begins."""
+        assert before.begun is not None
+        following = LastDeletions(before, before.begun, tuple(self._begun.columns), self._key, self._loader.load, until)
+        slot = slots.slot_of(self._config.subject, before.begun.snapshot)
+        connection = self._connection(replication=True)
+        stream = Stream(connection)
+        flow = Flow(self._config.subject, stream, slot, self._name, following, keep=until)
+        while not flow.has_passed(until):
+            yield from flow.pages(self._config.page_rows)
+            stream.wait(WAIT_S)
+        yield from flow.pages(self._config.page_rows)
+        connection.close()
 
     def _unaltered(self, now: Table) -> None:
         """Raise if the table has not the columns with which the capture began."""
@@ -229,56 +267,3 @@ class CaptureSource(Source):
             raise TableAlteredError(
                 f"column {', '.join(changed)} of {self._table} is gone, or has another type than when it was read"
             )
-
-    def _news(self) -> Iterator[Page]:
-        """The changes that have arrived."""
-        if self._changes is None:
-            with translated(f"follow {self._config.subject}"):
-                self._stream.start(self._name)
-            again = reread(self._sql, self._table, tuple(self._begun.columns))
-            self._changes = Following(self._position, self._begun, self._key, self._loader.load, again)
-        page = _Open()
-        while True:
-            with translated(f"follow {self._config.subject}"):
-                messages = self._stream.receive()
-            for message in messages:
-                page.add(self._changes.take(decode(message)), len(message), self._changes.committed_at)
-                if len(page.rows) >= self._config.page_rows or page.held >= PAGE_BYTES:
-                    yield self._page(page)
-                    page = _Open()
-                    self._confirm(self._changes.ended)
-            if not messages:
-                break
-        if page.rows:
-            yield self._page(page)
-        self._confirm(max(self._changes.ended, self._stream.sent))
-
-    def _page(self, page: _Open) -> Page:
-        assert self._changes is not None
-        before, self._position = self._position, self._changes.position
-        progress = self._position.taken_progress()
-        if self._position.parts != before.parts:
-            progress |= self._position.read_progress()
-        return Page(page.rows, progress, oldest=page.oldest)
-
-    def _confirm(self, taken: int) -> None:
-        with translated(f"follow {self._config.subject}"):
-            self._stream.confirm(taken)
-
-
-class _Open:
-    """Rows that are gathered for a page."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row | Deleted | Bad] = []
-        self.held = 0
-        self.oldest: float | None = None
-
-    def add(self, rows: Sequence[Row | Deleted | Bad], size: int, committed_at: float | None) -> None:
-        """Append rows that came from a message of that size."""
-        if not rows:
-            return
-        if not self.rows:
-            self.oldest = committed_at
-        self.rows += rows
-        self.held += size

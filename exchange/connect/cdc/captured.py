@@ -137,7 +137,8 @@ class Captured:
         if len(self.parts) < 2:
             return False  # the slot has changes from the moment of its own snapshot on
         there = place(key)
-        return next(part for part in self.parts if there <= part.until).seen.sees(xid)
+        part = next((part for part in self.parts if there <= part.until), None)
+        return part is None or part.seen.sees(xid)
 
     def read_progress(self) -> dict[str, bytes | None]:
         """The change of progress for what was read of the table."""

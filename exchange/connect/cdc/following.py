@@ -21,14 +21,13 @@ class Following:
     """Follows the stream of one table from a position on, and moves the position.
 
     A change before the position gives no rows, so that a stream that is sent again is taken once. `ended` is the place
-    in the log up to which whole transactions were taken; `began_at`, if a transaction is known, when it was committed.
+    in the log up to which whole transactions were taken.
     """
 
     def __init__(self, position: Captured, begun: Begun, key: Sequence[str], load: Load, reread: Reread) -> None:
         self.position = position
         self.ended = 0
         self._begun = begun
-        self._columns = tuple(begun.columns)
         self._key = key
         self._load = load
         self._reread = reread
@@ -51,10 +50,24 @@ class Following:
             case Commit():
                 self._commit(message)
             case Relation() if message.oid == self._begun.table:
-                self._layout = _Layout(message.attributes, self._begun, self._key)
+                self._layout = self._laid_out(message.attributes)
             case Truncate() if self._begun.table in message.relations and self._is_new():
                 self._truncate()
         return []
+
+    def _laid_out(self, attributes: Sequence[Attribute]) -> _Layout | None:
+        """Where the columns stand from now on; raises if they are not those that were read."""
+        there = {a.name: (a.type_oid, a.modifier) for a in attributes}
+        changed = sorted(name for name, kind in self._begun.columns.items() if there.get(name) != tuple(kind))
+        if changed:
+            raise TableAlteredError(f"column {', '.join(changed)} is gone, or has another type than when it was read")
+        layout = _Layout(attributes, tuple(self._begun.columns), self._key)
+        if missing := [name for name in self._key if name not in layout.identity]:
+            raise CaptureSetupError(
+                f"the table's replica identity has no {', '.join(missing)}: deletions do not name their rows",
+                remedy="ALTER TABLE … REPLICA IDENTITY FULL, and raise `snapshot` of `cdc` by one",
+            )
+        return layout
 
     def _begin(self, begin: Begin) -> None:
         self._at, self._taken = begin, 0
@@ -92,14 +105,17 @@ class Following:
         old = layout.key(change.old) if change.old is not None else None
         new = layout.key(layout.filled(change)) if change.new is not None else None
         if old is not None and old != new and not self.position.was_read(old, self._at.xid):
-            names = [name for name in layout.names if change.whole or name in layout.identity]
-            row = self._load(names, layout.stored(names, change.old or ()))
-            rows.append(row if isinstance(row, Bad) else Deleted(row))
+            rows.append(self._deleted(layout, change))
         if new is not None and not self.position.was_read(new, self._at.xid):
             values = self._complete(layout.filled(change))
             if values is not None:
                 rows.append(self._load(layout.names, values))
         return rows
+
+    def _deleted(self, layout: _Layout, change: RowChange) -> Deleted | Bad:
+        names = [name for name in layout.names if change.whole or name in layout.identity]
+        row = self._load(names, layout.stored(names, change.old or ()))
+        return row if isinstance(row, Bad) else Deleted(row)
 
     def _complete(self, values: Sequence[Raw]) -> Sequence[bytes | None] | None:
         """The columns that are read, with the values that the stream leaves out taken from the table.
@@ -122,22 +138,47 @@ class Following:
         return there if same else None
 
 
-class _Layout:
-    """Where the columns that are read stand in the stream's rows; raises if they are not what they were."""
+class LastDeletions(Following):
+    """Of what a slot has before a place in the log, only the deletions: the table is read anew after them.
 
-    def __init__(self, attributes: Sequence[Attribute], begun: Begun, key: Sequence[str]) -> None:
-        there = {a.name: (a.type_oid, a.modifier) for a in attributes}
-        changed = sorted(name for name, kind in begun.columns.items() if there.get(name) != tuple(kind))
-        if changed:
-            raise TableAlteredError(f"column {', '.join(changed)} is gone, or has another type than when it was read")
+    `columns` are those that are read anew; the stream may have others, or tell the rows apart no longer.
+    """
+
+    def __init__(
+        self, position: Captured, begun: Begun, columns: Sequence[str], key: Sequence[str], load: Load, until: int
+    ) -> None:
+        super().__init__(position, begun, key, load, lambda _key, _at: None)
+        self._names = columns
+        self._until = until
+
+    def _is_new(self) -> bool:
+        assert self._at is not None
+        return self._at.commit < self._until and super()._is_new()
+
+    def _truncate(self) -> None:
+        return None  # a person has decided to go on
+
+    def _laid_out(self, attributes: Sequence[Attribute]) -> _Layout | None:
+        identity = {a.name for a in attributes if a.identifies}
+        names = tuple(a.name for a in attributes if a.name in self._names)
+        return _Layout(attributes, names, self._key) if identity.issuperset(self._key) else None
+
+    def _change(self, change: RowChange) -> list[Row | Deleted | Bad]:
+        layout = self._layout
+        if layout is None or change.old is None:
+            return []
+        if change.new is not None and layout.key(change.old) == layout.key(layout.filled(change)):
+            return []
+        return [self._deleted(layout, change)]
+
+
+class _Layout:
+    """Where the columns that are read stand in the stream's rows, and which of them identify a row."""
+
+    def __init__(self, attributes: Sequence[Attribute], names: tuple[str, ...], key: Sequence[str]) -> None:
         at = {a.name: index for index, a in enumerate(attributes)}
         self.identity = {a.name for a in attributes if a.identifies}
-        if missing := [name for name in key if name not in self.identity]:
-            raise CaptureSetupError(
-                f"the table's replica identity has no {', '.join(missing)}: deletions do not name their rows",
-                remedy="ALTER TABLE … REPLICA IDENTITY FULL, and raise `snapshot` of `cdc` by one",
-            )
-        self.names = tuple(begun.columns)
+        self.names = names
         self.places = tuple(at[name] for name in self.names)
         self._identity_places = [index for index, a in enumerate(attributes) if a.identifies]
         self._key = tuple(at[name] for name in key)

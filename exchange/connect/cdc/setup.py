@@ -62,13 +62,13 @@ class Table:
 
 
 def name_of(subject: str) -> str:
-    """The name of the subject's slot and publication.
+    """The name of the subject's publication; those of its slots begin with it.
 
     >>> name_of("tax.income-tax")
     'exchange_tax__income_tax'
     """
     name = "exchange_" + subject.replace(".", "__").replace("-", "_")
-    return name if len(name) < 64 else f"{name[:46]}_{blake2b(name.encode(), digest_size=8).hexdigest()}"
+    return name if len(name) < 54 else f"{name[:36]}_{blake2b(name.encode(), digest_size=8).hexdigest()}"
 
 
 def identifier(table: str) -> sql.Identifier:
@@ -82,7 +82,7 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('w
        pg_is_in_recovery() AS standby, current_user AS login,
        (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user) AS replicates,
        current_setting('max_slot_wal_keep_size') AS keeps, current_setting('max_replication_slots')::int AS slots,
-       (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> %(name)s) AS other_slots,
+       (SELECT count(*) FROM pg_replication_slots WHERE NOT starts_with(slot_name, %(name)s)) AS other_slots,
        c.oid, c.relkind, c.relpersistence, c.relreplident, c.relhassubclass, n.nspname, c.relname,
        CASE WHEN c.oid IS NOT NULL THEN has_table_privilege(c.oid, 'SELECT') END AS readable,
        CASE WHEN c.oid IS NOT NULL THEN row_security_active(c.oid) END AS policies

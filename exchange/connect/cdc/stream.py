@@ -13,6 +13,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg import pq
 
+from exchange.connect.cdc.captured import lsn
 from exchange.connect.cdc.pgoutput import POSTGRES_EPOCH_S
 from exchange.connect.postgres import Connection
 
@@ -45,19 +46,19 @@ class Stream:
         assert row is not None
         return str(row[0])
 
-    def create_slot(self, name: str) -> str:
-        """Make a slot; return the name of the snapshot of just the moment from which on it has changes.
+    def create_slot(self, name: str) -> tuple[int, str]:
+        """Make a slot; return from where in the log it has changes, and the name of the snapshot of just that moment.
 
         The snapshot can be taken over until the next command. It waits for all transactions that are writing now.
         """
         made = f"CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput EXPORT_SNAPSHOT"
         row = self._connection.execute(made.encode()).fetchone()
         assert row is not None
-        return str(row[2])
+        return lsn(row[1]), str(row[2])
 
-    def start(self, name: str) -> None:
-        """Begin to receive what was not confirmed yet; the publication has the slot's name."""
-        options = f"proto_version '1', publication_names '{name}'"
+    def start(self, name: str, publication: str) -> None:
+        """Begin to receive what was not confirmed yet."""
+        options = f"proto_version '1', publication_names '{publication}'"
         libpq = self._connection.pgconn
         libpq.send_query(f"START_REPLICATION SLOT {name} LOGICAL 0/0 ({options})".encode())
         while libpq.flush():
@@ -69,6 +70,10 @@ class Stream:
             raise _error(result, libpq)
         self._heard = self._monotonic()
         self._ask()
+
+    def wait(self, seconds: float) -> None:
+        """Return when something has arrived, or after that time."""
+        select.select([self._connection.pgconn.socket], [], [], seconds)
 
     def receive(self) -> list[bytes]:
         """The messages that have arrived, in order, without waiting; not more than fit into memory."""
