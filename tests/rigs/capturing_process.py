@@ -49,9 +49,9 @@ def _commit(target: sqlite3.Connection, page: Page) -> None:
     target.execute("COMMIT")
 
 
-def _run(url: str, path: Path, pause_s: float) -> None:
+def _run(url: str, path: Path, pause_s: float, snapshot: int) -> None:
     target = opened(path)
-    source = capture(url, page_rows=50)
+    source = capture(url, page_rows=50, snapshot=snapshot)
     try:
         source.open(dict(target.execute("SELECT name, value FROM progress")))
         while True:
@@ -67,7 +67,7 @@ if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
     while True:
         try:
-            _run(arguments["url"], Path(arguments["path"]), arguments["pause_s"])
+            _run(arguments["url"], Path(arguments["path"]), arguments["pause_s"], arguments["snapshot"])
         except TransientError as error:  # the predecessor's connection holds the slot for a moment
             print(error, file=sys.stderr, flush=True)
             time.sleep(0.05)

@@ -21,9 +21,9 @@ import psycopg
 
 from exchange import metrics
 from exchange.connect.cdc import slots
-from exchange.connect.cdc.captured import BEGUN, LAST, READ, TAKEN, Begun, Captured, Visibility, lsn
+from exchange.connect.cdc.captured import BEGUN, LAST, READ, TAKEN, Begun, Captured, Visibility, lsn, place
 from exchange.connect.cdc.flow import Flow
-from exchange.connect.cdc.following import Following, LastDeletions
+from exchange.connect.cdc.following import Following, LastDeletions, Stored
 from exchange.connect.cdc.reading import Loader, Reading, reread
 from exchange.connect.cdc.setup import (
     CaptureSetupError,
@@ -98,7 +98,8 @@ class CaptureSource(Source):
         state = self._look()
         table = self._sound()
         wanted = [name for name in table.columns if self._columns is None or name in {*self._columns, *self._key}]
-        now = Begun(self._cdc.snapshot, system, table.oid, {name: table.columns[name] for name in wanted})
+        columns = {name: table.columns[name] for name in wanted}
+        now = Begun(self._cdc.snapshot, bool(progress), system, table.oid, columns)
         if begun is not None and begun.snapshot > now.snapshot:
             raise CaptureSetupError(
                 f"`snapshot` was {begun.snapshot} before", remedy=f"write {begun.snapshot}, or a number above it"
@@ -206,6 +207,8 @@ class CaptureSource(Source):
         if self._position.parts and not self._begins:
             earlier = self._position.parts[0].seen
             reading = self._reading(after=self._position.after, earlier=earlier)
+            if self._begun.again:
+                yield from self._deletions_seen(reading.seen)
         else:
             self._slot = slots.slot_of(self._config.subject, self._begun.snapshot)
             with translated(f"read {self._config.subject}"):
@@ -234,10 +237,10 @@ class CaptureSource(Source):
         names = tuple(self._begun.columns)
         while True:
             with translated(f"read {self._config.subject}"):
-                place, rows = reading.fetch(self._config.page_rows)
+                last, rows = reading.fetch(self._config.page_rows)
             if not rows:
                 break
-            self._position = self._position.reading(place, reading.seen)
+            self._position = self._position.reading(last, reading.seen)
             yield Page([self._loader.load(names, row) for row in rows], {**first, **self._position.read_progress()})
             self._begins, first = False, {}
         with translated(f"read {self._config.subject}"):
@@ -249,11 +252,26 @@ class CaptureSource(Source):
     def _last_deletions(self, before: Captured, until: int) -> Iterator[Page]:
         """What was deleted after `before` and before the place in the log where the new slot begins."""
         assert before.begun is not None
-        following = LastDeletions(before, before.begun, tuple(self._begun.columns), self._key, self._loader.load, until)
-        slot = slots.slot_of(self._config.subject, before.begun.snapshot)
+        yield from self._deletions(before, before.begun, until, lambda key, xid: not before.was_read(key, xid), until)
+
+    def _deletions_seen(self, seen: Visibility) -> Iterator[Page]:
+        """What was deleted since the slot was made and will not be read now: rows that were published before it."""
+        after, progress = self._position.after, self._position.read_progress()
+        with translated(f"read {self._config.subject}"):
+            end = slots.mark(self._sql)
+        for page in self._deletions(
+            self._position, self._begun, end, lambda key, xid: place(key) > after and seen.sees(xid), 0
+        ):
+            yield replace(page, progress=progress)
+
+    def _deletions(
+        self, position: Captured, begun: Begun, until: int, wanted: Callable[[Stored, int], bool], keep: int
+    ) -> Iterator[Page]:
+        columns = tuple(self._begun.columns)
+        following = LastDeletions(position, begun, columns, self._key, self._loader.load, until, wanted)
         connection = self._connection(replication=True)
-        stream = Stream(connection)
-        flow = Flow(self._config.subject, stream, slot, self._name, following, keep=until)
+        stream, slot = Stream(connection), slots.slot_of(self._config.subject, begun.snapshot)
+        flow = Flow(self._config.subject, stream, slot, self._name, following, keep=keep)
         while not flow.has_passed(until):
             yield from flow.pages(self._config.page_rows)
             stream.wait(WAIT_S)

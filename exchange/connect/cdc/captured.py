@@ -80,16 +80,24 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Begun:
-    """A capture: its number in the file, the server, the table, and the columns read, with their (type, modifier)."""
+    """A capture: its number in the file, the server, the table, and the columns read, with their (type, modifier).
+
+    `again`: rows of the table were published before it.
+    """
 
     snapshot: int
+    again: bool
     system: str
     table: int
     columns: Mapping[str, tuple[int, int]]
 
     def progress(self) -> dict[str, bytes | None]:
         """Begin anew: nothing is read yet, and a slot may exist or not."""
-        return {BEGUN: _dump([self.snapshot, self.system, self.table, dict(self.columns)]), READ: None, TAKEN: None}
+        return {
+            BEGUN: _dump([self.snapshot, self.again, self.system, self.table, dict(self.columns)]),
+            READ: None,
+            TAKEN: None,
+        }
 
 
 @dataclass(frozen=True)
@@ -113,8 +121,10 @@ class Captured:
         try:
             if BEGUN not in progress:
                 return cls()
-            snapshot, system, table, columns = json.loads(progress[BEGUN])
-            begun = Begun(snapshot, system, table, {name: (kind, size) for name, (kind, size) in columns.items()})
+            snapshot, again, system, table, columns = json.loads(progress[BEGUN])
+            begun = Begun(
+                snapshot, again, system, table, {name: (kind, size) for name, (kind, size) in columns.items()}
+            )
             parts, overlap = json.loads(progress.get(READ, b"[[], null]"))
             commit, changes = json.loads(progress.get(TAKEN, b"[0, null]"))
             read = tuple(Stretch(bytes.fromhex(until), Visibility.of(seen)) for until, seen in parts)
@@ -134,11 +144,10 @@ class Captured:
 
     def was_read(self, key: Sequence[bytes | None], xid: int) -> bool:
         """Whether what that transaction did to the row with that key was in what was read of the table."""
-        if len(self.parts) < 2:
+        if self.overlap is not None and len(self.parts) < 2:
             return False  # the slot has changes from the moment of its own snapshot on
         there = place(key)
-        part = next((part for part in self.parts if there <= part.until), None)
-        return part is None or part.seen.sees(xid)
+        return any(part.seen.sees(xid) for part in [p for p in self.parts if there <= p.until][:1])
 
     def read_progress(self) -> dict[str, bytes | None]:
         """The change of progress for what was read of the table."""

@@ -139,17 +139,25 @@ class Following:
 
 
 class LastDeletions(Following):
-    """Of what a slot has before a place in the log, only the deletions: the table is read anew after them.
+    """Of what a slot has before a place in the log, only the deletions that are `wanted`: the rows are read after them.
 
-    `columns` are those that are read anew; the stream may have others, or tell the rows apart no longer.
+    `columns` are those that are read; the stream may have others, or tell the rows apart no longer.
     """
 
     def __init__(
-        self, position: Captured, begun: Begun, columns: Sequence[str], key: Sequence[str], load: Load, until: int
+        self,
+        position: Captured,
+        begun: Begun,
+        columns: Sequence[str],
+        key: Sequence[str],
+        load: Load,
+        until: int,
+        wanted: Callable[[Stored, int], bool],
     ) -> None:
         super().__init__(position, begun, key, load, lambda _key, _at: None)
         self._names = columns
         self._until = until
+        self._wanted = wanted
 
     def _is_new(self) -> bool:
         assert self._at is not None
@@ -167,9 +175,10 @@ class LastDeletions(Following):
         layout = self._layout
         if layout is None or change.old is None:
             return []
-        if change.new is not None and layout.key(change.old) == layout.key(layout.filled(change)):
+        key, at = layout.key(change.old), self._at
+        if change.new is not None and key == layout.key(layout.filled(change)):
             return []
-        return [self._deleted(layout, change)]
+        return [self._deleted(layout, change)] if at and self._wanted(key, at.xid) else []
 
 
 class _Layout:

@@ -39,6 +39,13 @@ def state(connection: Connection, slot: str) -> SlotState:
     return SlotState(row[0], bool(row[1]), float(row[2] or 0), lsn(row[3]))
 
 
+def mark(connection: Connection) -> int:
+    """Write something that says nothing to the log, and return where: what was committed before it, is before it."""
+    row = connection.execute("SELECT pg_logical_emit_message(true, 'exchange', '')::text").fetchone()
+    assert row is not None
+    return lsn(row[0])
+
+
 def drop(connection: Connection, slot: str) -> None:
     """Remove the slot if it is there."""
     connection.execute(_DROP, [slot])

@@ -20,6 +20,7 @@ from exchange.connect.postgres import Connection
 AT_ONCE = 1000  # messages in memory at most, beside the page that they become
 AT_ONCE_BYTES = 8 << 20
 ASK_S = 1.0  # how often it asks how far the server has come
+FREE_S = 5.0
 SILENCE_S = 60.0  # a server that answers nothing for so long is gone
 _STATUS = struct.Struct(">cQQQqB")
 _CHANGES = ord("w")
@@ -57,7 +58,17 @@ class Stream:
         return lsn(row[1]), str(row[2])
 
     def start(self, name: str, publication: str) -> None:
-        """Begin to receive what was not confirmed yet."""
+        """Begin to receive what was not confirmed yet; wait a while for a connection that ends to free the slot."""
+        deadline = self._monotonic() + FREE_S
+        while True:
+            try:
+                return self._start(name, publication)
+            except psycopg.errors.ObjectInUse:
+                if self._monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _start(self, name: str, publication: str) -> None:
         options = f"proto_version '1', publication_names '{publication}'"
         libpq = self._connection.pgconn
         libpq.send_query(f"START_REPLICATION SLOT {name} LOGICAL 0/0 ({options})".encode())
@@ -67,6 +78,8 @@ class Stream:
             self._wait()
         result = libpq.get_result()
         if result is None or result.status != pq.ExecStatus.COPY_BOTH:
+            while libpq.get_result() is not None:
+                pass
             raise _error(result, libpq)
         self._heard = self._monotonic()
         self._ask()
