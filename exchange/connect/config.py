@@ -145,11 +145,7 @@ class SourceConfig(Model):
         default=None, description="Take a table's changes from the database's log, not by a cursor."
     )
     lookback_s: float = Field(default=60, ge=0, description="Longest time between a row's timestamp and its commit.")
-    poll_s: float = Field(
-        default_factory=lambda before: 0.05 if before.get("cdc") else 1.0,
-        gt=0,
-        description="Pause between looks at a source that has nothing new; 1, or 0.05 with cdc.",
-    )
+    poll_s: float = Field(default=1.0, gt=0, description="Pause between looks at a source that has nothing new.")
     page_rows: int = Field(default=5000, ge=1, le=50_000, description="Rows in one transaction at most.")
     columns: Mapping[str, str] = Field(default_factory=dict, description="Schema field: column, if the names differ.")
     round: Mapping[str, Rounding] = Field(
@@ -172,8 +168,8 @@ class SourceConfig(Model):
         origins = [name for name in ("table", "query", "csv", "python") if getattr(self, name) is not None]
         if len(origins) != 1:
             raise ValueError("give exactly one of table, query, csv, python")
-        if self.cdc is not None and (self.table is None or self.cursor is not None):
-            raise ValueError("cdc goes with a table, and without a cursor")
+        if self.cdc is not None and (self.table is None or self.cursor or self.deleted or self.sweep):
+            raise ValueError("cdc goes with a table; it needs no cursor, no `deleted` and no `sweep`")
         if self.cdc is None and (self.cursor is None) == (origins[0] in ("table", "query")):
             raise ValueError("a table or query needs a cursor: {time: column, id: column}; nothing else has one")
         if self.options and self.python is None:
@@ -187,6 +183,11 @@ class SourceConfig(Model):
         if "brake" in self.model_fields_set and not self.infers_deletions:
             raise ValueError("`brake` goes with `sweep`, or with csv and `mode: full`")
         return self
+
+    @property
+    def pause_s(self) -> float:
+        """The pause that `poll_s` means; a look at what a log has sent costs nothing, so by default it is short."""
+        return 0.05 if self.cdc is not None and "poll_s" not in self.model_fields_set else self.poll_s
 
     @property
     def infers_deletions(self) -> bool:

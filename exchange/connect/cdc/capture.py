@@ -22,7 +22,7 @@ import psycopg
 from exchange import metrics
 from exchange.connect.cdc import slots
 from exchange.connect.cdc.captured import BEGUN, LAST, READ, TAKEN, Begun, Captured, Visibility, lsn, place
-from exchange.connect.cdc.flow import Flow
+from exchange.connect.cdc.slot_pages import SlotPages
 from exchange.connect.cdc.following import Following, LastDeletions, Stored
 from exchange.connect.cdc.reading import Loader, Reading, reread
 from exchange.connect.cdc.setup import (
@@ -114,7 +114,7 @@ class CaptureSource(Source):
         if begun is not None and self._begins and begun.system == system and state.is_there and not state.is_lost:
             self._before = self._position
         self._begun = now if begun is None or self._begins else begun
-        self._flow: Flow | None = None
+        self._slot_pages: SlotPages | None = None
         if not self._begins:
             self._same(now, table)
             self._hold(state)
@@ -130,15 +130,15 @@ class CaptureSource(Source):
             self._hold(self._look())
             with translated(f"look at {self._config.subject}"):
                 slots.drop_earlier(self._sql, self._config.subject, self._begun.snapshot)
-        if self._flow is None:
+        if self._slot_pages is None:
             again = reread(self._sql, self._table, tuple(self._begun.columns))
             following = Following(self._position, self._begun, self._key, self._loader.load, again)
-            self._flow = Flow(self._config.subject, self._stream, self._slot, self._name, following)
-        yield from self._flow.pages(self._config.page_rows)
+            self._slot_pages = SlotPages(self._config.subject, self._stream, self._slot, self._name, following)
+        yield from self._slot_pages.pages(self._config.page_rows)
 
     def settled(self) -> bool:
         """Whether the server has sent everything that was in its log when this last looked."""
-        return self._flow is not None and self._flow.has_passed(self._end)
+        return self._slot_pages is not None and self._slot_pages.has_passed(self._end)
 
     def close(self) -> None:
         for connection in self._open:
@@ -271,11 +271,11 @@ class CaptureSource(Source):
         following = LastDeletions(position, begun, columns, self._key, self._loader.load, until, wanted)
         connection = self._connection(replication=True)
         stream, slot = Stream(connection), slots.slot_of(self._config.subject, begun.snapshot)
-        flow = Flow(self._config.subject, stream, slot, self._name, following, keep=keep)
-        while not flow.has_passed(until):
-            yield from flow.pages(self._config.page_rows)
+        slot_pages = SlotPages(self._config.subject, stream, slot, self._name, following, keep=keep)
+        while not slot_pages.has_passed(until):
+            yield from slot_pages.pages(self._config.page_rows)
             stream.wait(WAIT_S)
-        yield from flow.pages(self._config.page_rows)
+        yield from slot_pages.pages(self._config.page_rows)
         connection.close()
 
     def _unaltered(self, now: Table) -> None:

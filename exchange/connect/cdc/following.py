@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from exchange.connect.cdc.captured import Begun, Captured
-from exchange.connect.cdc.pgoutput import Attribute, Begin, Commit, Message, Missing, Raw, Relation, RowChange, Truncate
+from exchange.connect.cdc.pgoutput import (
+    Attribute,
+    Begin,
+    Commit,
+    Message,
+    Missing,
+    Raw,
+    Relation,
+    LoggedChange,
+    Truncate,
+)
 from exchange.connect.cdc.setup import CaptureSetupError, TableAlteredError, TruncatedError
 from exchange.connect.source import Bad, Deleted, Row
 
@@ -43,7 +53,7 @@ class Following:
     def take(self, message: Message | None) -> list[Row | Deleted | Bad]:
         """The rows that a message gives, oldest first."""
         match message:
-            case RowChange() if message.relation == self._begun.table:
+            case LoggedChange() if message.relation == self._begun.table:
                 return self._change(message) if self._is_new() else []
             case Begin():
                 self._begin(message)
@@ -97,7 +107,7 @@ class Following:
         if not parts or not all(part.seen.sees(self._at.xid) for part in parts):
             raise TruncatedError("the table was emptied by TRUNCATE, which does not say what rows it had")
 
-    def _change(self, change: RowChange) -> list[Row | Deleted | Bad]:
+    def _change(self, change: LoggedChange) -> list[Row | Deleted | Bad]:
         assert self._at is not None
         assert self._layout is not None
         layout = self._layout
@@ -112,7 +122,7 @@ class Following:
                 rows.append(self._load(layout.names, values))
         return rows
 
-    def _deleted(self, layout: _Layout, change: RowChange) -> Deleted | Bad:
+    def _deleted(self, layout: _Layout, change: LoggedChange) -> Deleted | Bad:
         names = [name for name in layout.names if change.whole or name in layout.identity]
         row = self._load(names, layout.stored(names, change.old or ()))
         return row if isinstance(row, Bad) else Deleted(row)
@@ -171,7 +181,7 @@ class LastDeletions(Following):
         names = tuple(a.name for a in attributes if a.name in self._names)
         return _Layout(attributes, names, self._key) if identity.issuperset(self._key) else None
 
-    def _change(self, change: RowChange) -> list[Row | Deleted | Bad]:
+    def _change(self, change: LoggedChange) -> list[Row | Deleted | Bad]:
         layout = self._layout
         if layout is None or change.old is None:
             return []
@@ -201,7 +211,7 @@ class _Layout:
         """The values of these columns of a row that has them."""
         return self._known([values[self._at[name]] for name in names])
 
-    def filled(self, change: RowChange) -> Sequence[Raw]:
+    def filled(self, change: LoggedChange) -> Sequence[Raw]:
         """The new row; what the stream leaves out is taken from the old one if that has it."""
         assert change.new is not None
         if change.old is None or Missing.UNCHANGED not in change.new:

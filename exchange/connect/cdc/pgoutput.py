@@ -58,7 +58,7 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class RowChange:
+class LoggedChange:
     """A row's change: without `old`, inserted (or updated with its identity as before); without `new`, deleted.
 
     If `old` is not `whole`, only the columns that identify the row count in it.
@@ -77,7 +77,7 @@ class Truncate:
     relations: tuple[int, ...]
 
 
-Message = Begin | Commit | Relation | RowChange | Truncate
+Message = Begin | Commit | Relation | LoggedChange | Truncate
 
 _BEGIN = struct.Struct(">QqI")
 _COMMIT = struct.Struct(">BQQq")
@@ -103,7 +103,7 @@ def decode(data: bytes) -> Message | None:
     return None
 
 
-def _change(data: bytes) -> RowChange:
+def _change(data: bytes) -> LoggedChange:
     (relation,) = _OID.unpack_from(data, 1)
     old: Sequence[Raw] | None = None
     new: Sequence[Raw] | None = None
@@ -115,7 +115,7 @@ def _change(data: bytes) -> RowChange:
             new = values
         else:
             old, whole = values, kind == b"O"
-    return RowChange(relation, old, new, whole)
+    return LoggedChange(relation, old, new, whole)
 
 
 def _values(data: bytes, at: int) -> tuple[Sequence[Raw], int]:

@@ -13,6 +13,7 @@ from exchange.connect.database import DatabaseConfigError
 from exchange.connect.postgres import Connection
 
 _AGAIN = "raise `snapshot` of `cdc` by one: the table is read again from its beginning"
+_UNKNOWN = "readers keep rows that are gone by then until their deletion is published, see docs/operator.md"
 
 
 class CaptureSetupError(DatabaseConfigError):
@@ -26,14 +27,14 @@ class LostSlotError(DatabaseConfigError):
     """The replication slot is gone, or PostgreSQL removed the changes that it stood for."""
 
     code = "lost-slot"
-    remedy = f"changes are missing. {_AGAIN[0].upper()}{_AGAIN[1:]}; rows deleted meanwhile must be deleted by hand"
+    remedy = f"changes are missing: {_AGAIN}; {_UNKNOWN}"
 
 
 class TruncatedError(DatabaseConfigError):
     """A table was emptied by TRUNCATE, so that the rows that are gone have no names."""
 
     code = "table-truncated"
-    remedy = f"was it meant? {_AGAIN[0].upper()}{_AGAIN[1:]}; rows that are not there any more must be deleted by hand"
+    remedy = f"was it meant? If so, {_AGAIN}; {_UNKNOWN}"
 
 
 class TableAlteredError(DatabaseConfigError):

@@ -14,7 +14,7 @@ from exchange.connect.source import Bad, Deleted, Page, Row
 PAGE_BYTES = 8 << 20  # of messages that become one transaction
 
 
-class Flow:
+class SlotPages:
     """Changes that a slot sends from now on; `position` is that of the last page. Nothing after `keep` is confirmed."""
 
     def __init__(
