@@ -22,7 +22,6 @@ import psycopg
 from exchange import metrics
 from exchange.connect.cdc import slots
 from exchange.connect.cdc.captured import BEGUN, LAST, READ, TAKEN, Begun, Captured, Visibility, lsn, place
-from exchange.connect.cdc.slot_pages import SlotPages
 from exchange.connect.cdc.following import Following, LastDeletions, Stored
 from exchange.connect.cdc.reading import Loader, Reading, reread
 from exchange.connect.cdc.setup import (
@@ -34,6 +33,7 @@ from exchange.connect.cdc.setup import (
     examine,
     name_of,
 )
+from exchange.connect.cdc.slot_pages import SlotPages
 from exchange.connect.cdc.stream import Stream
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError, translated

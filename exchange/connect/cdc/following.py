@@ -10,11 +10,11 @@ from exchange.connect.cdc.pgoutput import (
     Attribute,
     Begin,
     Commit,
+    LoggedChange,
     Message,
     Missing,
     Raw,
     Relation,
-    LoggedChange,
     Truncate,
 )
 from exchange.connect.cdc.setup import CaptureSetupError, TableAlteredError, TruncatedError
