@@ -109,8 +109,11 @@ class _Check:
                 if config.sweep is not None:
                     self._sweep(config, subject, source, (*path, "sweep"))
             if isinstance(source, CaptureSource):
-                for fault in source.faults():
+                table = source.look()
+                for fault in table.faults:
                     self._add(place, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
+                if table.oid:
+                    self._defaults(config, schema, table.columns, place)
             if isinstance(source, CsvSource) and config.csv is not None:
                 self._drops(config, config.csv, schema, source, place)
 

@@ -268,14 +268,16 @@ def test_a_database_that_is_not_set_up_is_refused_with_a_remedy(url: str, statem
         captured(url, {})
     assert refused.value.remedy
     with closing(capture(url)) as source:
-        assert refused.value.message.endswith(source.faults()[1].message)  # the first is a warning: see the next test
+        assert refused.value.message.endswith(
+            source.look().faults[1].message
+        )  # the first is a warning: see the next test
 
 
 def test_a_login_without_rights_is_refused(url: str) -> None:
     login = f"u{uuid.uuid4().hex[:8]}"
     run(url, f"CREATE ROLE {login} LOGIN")
     with closing(capture(str(make_url(url).set(username=login)))) as source:
-        said = [(fault.message, fault.remedy, fault.is_warning) for fault in source.faults()]
+        said = [(fault.message, fault.remedy, fault.is_warning) for fault in source.look().faults]
     run(url, f"DROP ROLE {login}")
     assert said[0] == ("the connector's login may not replicate", f'ALTER ROLE "{login}" REPLICATION', False)
     assert said[1][2]

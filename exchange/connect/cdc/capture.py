@@ -36,7 +36,7 @@ from exchange.connect.cdc.setup import (
 from exchange.connect.cdc.slot_pages import SlotPages
 from exchange.connect.cdc.stream import Stream
 from exchange.connect.config import SourceConfig
-from exchange.connect.database import DatabaseConfigError, translated
+from exchange.connect.database import translated
 from exchange.connect.postgres import Connection
 from exchange.connect.source import Page, Progress, Source
 
@@ -81,10 +81,10 @@ class CaptureSource(Source):
         self._name = name_of(config.subject)
         self._open: list[Connection] = []
 
-    def faults(self) -> tuple[Fault, ...]:
-        """All that keeps the table's changes from being taken, and what is missing; changes nothing."""
+    def look(self) -> Table:
+        """The table, and all that keeps its changes from being taken; changes nothing."""
         with translated(f"look at {self._config.subject}"):
-            return self._examine(self._connection()).faults
+            return self._examine(self._connection())
 
     def open(self, progress: Progress) -> None:
         self._position = Captured.of(progress)
@@ -152,7 +152,13 @@ class CaptureSource(Source):
 
     def _examine(self, connection: Connection) -> Table:
         transforms = self._config.transform is not None
-        return examine(connection, self._table, self._name, self._key, transforms=transforms)
+        table = examine(connection, self._table, self._name, self._key, transforms=transforms)
+        missing = [name for name in self._required if name not in table.columns]
+        if table.oid == 0 or not missing:
+            return table
+        message = f"it has no column {', '.join(missing)}, or its publication or the log leaves it out"
+        fault = Fault(message, "correct `columns`; a generated column cannot be taken")
+        return replace(table, faults=(*table.faults, fault))
 
     def _sound(self) -> Table:
         """The table; raises if something keeps its changes from being taken."""
@@ -161,11 +167,6 @@ class CaptureSource(Source):
         for fault in table.faults:
             if not fault.is_warning:
                 raise CaptureSetupError(f"{self._table}: {fault.message}", remedy=fault.remedy)
-        if missing := [name for name in self._required if name not in table.columns]:
-            raise DatabaseConfigError(
-                f"{self._table} has no column {', '.join(missing)}, or its publication or the log leave it out",
-                remedy="correct `columns`; a generated column cannot be taken",
-            )
         return table
 
     def _same(self, now: Begun, table: Table) -> None:
