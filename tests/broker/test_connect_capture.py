@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from exchange.connect.cdc.setup import CaptureSetupError, LostSlotError, TableAlteredError, TruncatedError
 from exchange.connect.source import Deleted, Unreadable
 from exchange.waiting import until
-from tests.rigs.captures import PUBLICATION, SLOT, capture, captured, commit, follow, table
+from tests.rigs.captures import DEADLINE_S, PUBLICATION, SLOT, capture, captured, commit, follow, table
 from tests.rigs.postgres_source import connected, run
 
 
@@ -348,3 +348,27 @@ def test_a_key_of_several_columns_of_any_type_and_hostile_names(postgres_databas
     assert set(seen.values()) == {1} or max(seen.values()) == 2  # two updates wrote the same
     assert len(last) == 300
     assert set(last.values()) == {"p"}
+
+
+def test_a_slot_that_the_server_gave_up_stops_with_a_question(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    run(url, "ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", "SELECT pg_reload_conf()")
+    try:
+        with connected(url) as connection:
+            assert until(lambda: _is_given_up(connection), DEADLINE_S)
+        with pytest.raises(LostSlotError, match="given up by the server"):
+            captured(url, progress)
+    finally:
+        run(url, "ALTER SYSTEM RESET max_slot_wal_keep_size", "SELECT pg_reload_conf()")
+    run(url, "INSERT INTO t VALUES (1, 'a', 1)")
+    assert [row["id"] for row in captured(url, progress, snapshot=2)] == [1]
+
+
+def _is_given_up(connection: psycopg.Connection[Any]) -> bool:
+    for statement in ("CREATE TABLE IF NOT EXISTS other (x int)", "INSERT INTO other VALUES (1)"):
+        connection.execute(statement.encode())
+    connection.execute("SELECT pg_switch_wal()")
+    connection.execute("CHECKPOINT")
+    row = connection.execute("SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s", [SLOT]).fetchone()
+    return row == ("lost",)
