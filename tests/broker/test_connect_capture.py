@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import make_url
 
 from exchange.connect.cdc.setup import CaptureSetupError, LostSlotError, TableAlteredError, TruncatedError
-from exchange.connect.source import Deleted, Unreadable
+from exchange.connect.source import Deleted, Page, Unreadable
 from exchange.waiting import until
 from tests.rigs.captures import DEADLINE_S, PUBLICATION, SLOT, capture, captured, commit, follow, table
 from tests.rigs.postgres_source import connected, run
@@ -282,6 +282,31 @@ def test_a_login_without_rights_is_refused(url: str) -> None:
     assert said[0] == ("the connector's login may not replicate", f'ALTER ROLE "{login}" REPLICATION', False)
     assert said[1][2]
     assert said[2][1] == f'GRANT SELECT ON "t" TO "{login}"'
+
+
+def test_the_place_of_a_row_finds_it_without_naming_it(url: str) -> None:
+    run(url, "INSERT INTO t VALUES (12345, 'a', 1)")
+    progress: dict[str, bytes] = {}
+    with closing(capture(url)) as source:
+        source.open(progress)
+        pages = []
+        for page in source.pages():
+            pages.append(page)
+            commit(page, progress)
+    assert [page.place(0) for page in pages if page.rows] == ["t, ctid (0,1)"]
+    with connected(url) as connection, connection.transaction():
+        connection.execute("INSERT INTO t VALUES (2, 'b', 1)")
+        connection.execute("UPDATE t SET id = 3 WHERE id = 2")
+        xid = connection.execute("SELECT pg_current_xact_id()::text::bigint % 4294967296").fetchone()
+    assert xid is not None
+    source = capture(url)
+    source.open(progress)
+    found: list[Page] = []
+    assert until(lambda: found.extend(source.pages()) or found, DEADLINE_S)
+    source.close()
+    places = [page.place(i) for page in found for i in range(len(page.rows))]
+    begins = [f"change {n} of transaction {xid[0]}, committed 20" for n in (1, 2, 2)]
+    assert [place[: len(start)] for place, start in zip(places, begins, strict=True)] == begins
 
 
 def test_the_slot_advances_while_only_others_write(url: str) -> None:

@@ -238,11 +238,13 @@ class CaptureSource(Source):
         names = tuple(self._begun.columns)
         while True:
             with translated(f"read {self._config.subject}"):
-                last, rows = reading.fetch(self._config.page_rows)
+                last, rows, addresses = reading.fetch(self._config.page_rows)
             if not rows:
                 break
             self._position = self._position.reading(last, reading.seen)
-            yield Page([self._loader.load(names, row) for row in rows], {**first, **self._position.read_progress()})
+            places = [f"{self._table}, ctid {address}" for address in addresses]
+            progress = {**first, **self._position.read_progress()}
+            yield Page([self._loader.load(names, row) for row in rows], progress, places)
             self._begins, first = False, {}
         with translated(f"read {self._config.subject}"):
             end = lsn(reading.end())

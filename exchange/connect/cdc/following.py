@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from exchange.connect.cdc.captured import Begun, Captured
 from exchange.connect.cdc.pgoutput import (
@@ -49,6 +50,14 @@ class Following:
     def committed_at(self) -> float | None:
         """When the transaction was committed of which changes are being taken."""
         return self._at.committed_at if self._at else None
+
+    @property
+    def place(self) -> str:
+        """Which change is being taken, for people."""
+        if self._at is None:
+            return ""
+        moment = datetime.fromtimestamp(self._at.committed_at, UTC).isoformat(timespec="milliseconds")
+        return f"change {self._taken} of transaction {self._at.xid}, committed {moment}"
 
     def take(self, message: Message | None) -> list[Row | Deleted | Bad]:
         """The rows that a message gives, oldest first."""

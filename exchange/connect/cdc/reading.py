@@ -78,18 +78,19 @@ class Reading:
         query = _select(columns, table, "WHERE {by} > {after} ORDER BY 1", by=by, after=sql.Literal(after))
         connection.execute(sql.SQL("DECLARE rest NO SCROLL CURSOR FOR {}").format(query))
 
-    def fetch(self, most: int) -> tuple[bytes, list[Raws]]:
-        """The place of the last row, and the next rows; none at the end."""
+    def fetch(self, most: int) -> tuple[bytes, list[Raws], list[str]]:
+        """The place of the last row, and the next rows, with their addresses (ctid) for people; none at the end."""
         result = self._connection.execute(f"FETCH {min(most, self._fetch_rows)} FROM rest".encode()).pgresult
         assert result is not None
-        rows = [[result.get_value(i, j) for j in range(1, self._width + 1)] for i in range(result.ntuples)]
+        rows = [[result.get_value(i, j) for j in range(2, self._width + 2)] for i in range(result.ntuples)]
         if not rows:
-            return b"", []
+            return b"", [], []
         held = sum(len(value) for row in rows for value in row if value is not None)
         self._fetch_rows = max(1, min(4 * self._fetch_rows, PAGE_BYTES * len(rows) // max(1, held)))
         place = result.get_value(result.ntuples - 1, 0)
         assert place is not None
-        return bytes.fromhex(place[2:].decode()), rows  # \x…
+        addresses = [(result.get_value(i, 1) or b"").decode() for i in range(len(rows))]
+        return bytes.fromhex(place[2:].decode()), rows, addresses  # \x…
 
     def end(self) -> str:
         """End the transaction; return where the log is."""
@@ -151,7 +152,7 @@ def reread(
 def _select(columns: Sequence[str], table: str, rest: str, **parts: sql.Composable) -> sql.Composed:
     names: list[sql.Composable] = [sql.Identifier(name) for name in columns]
     if "by" in parts:
-        names.insert(0, parts["by"])
+        names = [parts["by"], sql.SQL("ctid"), *names]
     return sql.SQL("SELECT {} FROM ONLY {} ").format(sql.SQL(", ").join(names), identifier(table)) + sql.SQL(
         rest
     ).format(**parts)

@@ -42,7 +42,7 @@ class SlotPages:
             with translated(self._what):
                 messages = self._stream.receive()
             for message in messages:
-                page.add(self._following.take(decode(message)), len(message), self._following.committed_at)
+                page.add(self._following.take(decode(message)), len(message), self._following)
                 if len(page.rows) >= page_rows or page.held >= PAGE_BYTES:
                     yield self._page(page)
                     page = _Gathered()
@@ -62,7 +62,7 @@ class SlotPages:
         progress = self.position.taken_progress()
         if self.position.parts != before.parts:
             progress |= self.position.read_progress()
-        return Page(page.rows, progress, oldest=page.oldest)
+        return Page(page.rows, progress, page.places, page.oldest)
 
     def _confirm(self, taken: int) -> None:
         """All rows that were taken are committed, so that the slot need not keep what is before that place."""
@@ -75,14 +75,16 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.rows: list[Row | Deleted | Bad] = []
+        self.places: list[str] = []
         self.held = 0
         self.oldest: float | None = None
 
-    def add(self, rows: Sequence[Row | Deleted | Bad], size: int, committed_at: float | None) -> None:
+    def add(self, rows: Sequence[Row | Deleted | Bad], size: int, following: Following) -> None:
         """Append rows that came from a message of that size."""
         if not rows:
             return
         if not self.rows:
-            self.oldest = committed_at
+            self.oldest = following.committed_at
         self.rows += rows
+        self.places += [following.place] * len(rows)
         self.held += size
