@@ -96,6 +96,12 @@ SOURCE_LAG = Gauge(
     ["subject"],
     registry=REGISTRY,
 )
+SOURCE_SLOT_BYTES = Gauge(
+    "exchange_source_slot_bytes",
+    "Bytes of its log that a department's PostgreSQL keeps for this source, which takes its changes from there.",
+    ["subject"],
+    registry=REGISTRY,
+)
 SINK_LAG_RECORDS = Gauge(
     "exchange_sink_lag_records",
     "Records on the department's inbox that its connector has still to take in.",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
+from exchange.connect.cdc.capture import CaptureSource
 from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_source import CsvSource
@@ -37,7 +39,10 @@ class Assembly:
         self._fallback = fallback
 
     def source(self, config: SourceConfig, schema: Schema, encoder: Encoder | None = None) -> Source:
-        """A source that is not open yet; with an encoder, one that also notices what is gone, if the file says so."""
+        """A source that is not open yet; with an encoder, one that also notices what is gone, if the file says so.
+
+        With `cdc` in the file, it needs the encoder, for the subject's key.
+        """
         if config.python is not None:
             return user_code.source(self._paths.folder, config.python, config.options)
         columns = columns_of_fields(config, schema)
@@ -50,6 +55,10 @@ class Assembly:
             if roll_call is not None:
                 return FullCsvSource(config, folder, wanted, required, roll_call)
             return CsvSource(config, folder, wanted, required)
+        if config.cdc is not None:
+            assert encoder is not None
+            connect = partial(database.connection, self._database(config), self._paths)
+            return CaptureSource(config, connect, tuple(columns[name] for name in encoder.key), wanted, required)
         engine = self._engine(config, writes=False)
         if roll_call is not None:
             return SweptTable(config, engine, wanted, required, roll_call)

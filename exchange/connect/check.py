@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 
 from exchange.connect.assembly import Assembly, columns_of_fields
+from exchange.connect.cdc.capture import CaptureSource
 from exchange.connect.config import Csv, SinkConfig, SourceConfig
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import Paths
@@ -17,7 +18,7 @@ from exchange.connect.load import Connector, ConnectorConfigError, load
 from exchange.connect.overlap import overlaps
 from exchange.connect.rounding import declared, proposal
 from exchange.connect.row_key import NoRowKeyError
-from exchange.connect.source import Page
+from exchange.connect.source import Page, Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.sweep import Keys
 from exchange.contract.extent import extent
@@ -95,7 +96,7 @@ class _Check:
         self._origin(config, subject, schema, path, place)
 
     def _origin(self, config: SourceConfig, subject: Subject, schema: Schema, path: Path, place: Path) -> None:
-        with self._noted(place), closing(self._parts.source(config, schema)) as source:
+        with self._noted(place), closing(self._source(config, subject, schema)) as source:
             if isinstance(source, SqlSource):
                 there = source.available()
                 if config.deleted is not None and config.deleted.column not in there:
@@ -107,6 +108,12 @@ class _Check:
                 self._table(config.model_copy(update={"round": allowed}), subject, schema, source, place)
                 if config.sweep is not None:
                     self._sweep(config, subject, source, (*path, "sweep"))
+            if isinstance(source, CaptureSource):
+                table = source.look()
+                for fault in table.faults:
+                    self._add(place, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
+                if table.oid:
+                    self._defaults(config, schema, table.columns, place)
             if isinstance(source, CsvSource) and config.csv is not None:
                 self._drops(config, config.csv, schema, source, place)
 
@@ -136,6 +143,11 @@ class _Check:
             columns = ", ".join(keys.columns)
             message = f"no index begins with the key ({columns}): each page of keys sorts the whole table"
             self._add(path, message, f"create an index on ({columns})", "warning")
+
+    def _source(self, config: SourceConfig, subject: Subject, schema: Schema) -> Source:
+        without_rounding = config.model_copy(update={"round": {}})
+        encoder = self._parts.encoder(without_rounding, subject, 0, schema) if config.cdc is not None else None
+        return self._parts.source(config, schema, encoder)
 
     def _drops(self, config: SourceConfig, csv: Csv, schema: Schema, source: CsvSource, path: Path) -> None:
         """Try a file that is there, and report if it would be refused."""

@@ -14,6 +14,9 @@
         transform: transform.py:income          # optional: row mapping -> row mapping, or None to skip the row
         deleted: {column: state, values: [gone]}  # optional: rows that say of themselves that they are deleted
         sweep: {every: 1h}                      # optional: rows that are no longer in the table are deleted
+      - subject: tax.debtor                     # its key tells the rows apart
+        table: debtor
+        cdc: postgresql                         # in place of a cursor: each change, and each deletion, from the log
       - subject: tax.arrears
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
       - subject: tax.notices
@@ -100,6 +103,18 @@ class Sweep(Model):
         return int(self.every[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[self.every[-1]]
 
 
+class Cdc(Model):
+    """The database's log as the origin of a table's changes."""
+
+    kind: Literal["postgresql"]
+    snapshot: int = Field(default=1, ge=1, description="Raise it by one to have the table read from its beginning.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+
 class Csv(Model):
     """A folder into which people drop CSV files."""
 
@@ -126,6 +141,9 @@ class SourceConfig(Model):
     python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
     options: Mapping[str, Any] = Field(default_factory=dict, description="Passed to the class named by `python`.")
     cursor: Cursor | None = None
+    cdc: Cdc | None = Field(
+        default=None, description="Take a table's changes from the database's log, not by a cursor."
+    )
     lookback_s: float = Field(default=60, ge=0, description="Longest time between a row's timestamp and its commit.")
     poll_s: float = Field(default=1.0, gt=0, description="Pause between looks at a source that has nothing new.")
     page_rows: int = Field(default=5000, ge=1, le=50_000, description="Rows in one transaction at most.")
@@ -150,7 +168,9 @@ class SourceConfig(Model):
         origins = [name for name in ("table", "query", "csv", "python") if getattr(self, name) is not None]
         if len(origins) != 1:
             raise ValueError("give exactly one of table, query, csv, python")
-        if (self.cursor is None) == (origins[0] in ("table", "query")):
+        if self.cdc is not None and (self.table is None or self.cursor or self.deleted or self.sweep):
+            raise ValueError("cdc goes with a table; it needs no cursor, no `deleted` and no `sweep`")
+        if self.cdc is None and (self.cursor is None) == (origins[0] in ("table", "query")):
             raise ValueError("a table or query needs a cursor: {time: column, id: column}; nothing else has one")
         if self.options and self.python is None:
             raise ValueError("options go with python only")
@@ -163,6 +183,11 @@ class SourceConfig(Model):
         if "brake" in self.model_fields_set and not self.infers_deletions:
             raise ValueError("`brake` goes with `sweep`, or with csv and `mode: full`")
         return self
+
+    @property
+    def pause_s(self) -> float:
+        """The pause that `poll_s` means; a look at what a log has sent costs nothing, so by default it is short."""
+        return 0.05 if self.cdc is not None and "poll_s" not in self.model_fields_set else self.poll_s
 
     @property
     def infers_deletions(self) -> bool:

@@ -134,6 +134,22 @@ def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     return made
 
 
+def connection(database: Database, paths: Paths, *, replication: bool = False) -> postgres.Connection:
+    """A connection to PostgreSQL without SQLAlchemy, each statement committed for itself; raises psycopg's errors.
+
+    With `replication`, it takes the commands of the replication protocol.
+    """
+    target = url(database, paths)
+    if target.get_backend_name() != "postgresql":
+        raise DatabaseConfigError("cdc needs PostgreSQL", remedy="use a cursor; or `database: postgresql://…`")
+    dialect = target.get_dialect()()
+    arguments, given = dialect.create_connect_args(target)
+    more: dict[str, Any] = {"replication": "database"} if replication else {}
+    limits = postgres.parameters(target.query, database.timeout_s)
+    limits["options"] = f"{postgres.PLAIN} {limits['options']}"
+    return postgres.connect(arguments, {**given, **limits, **more, "autocommit": True}, database.timeout_s)
+
+
 def _sqlite_reader(connection: Any, _record: object) -> None:
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
 

@@ -21,6 +21,11 @@ from exchange.connect.source import Unreadable
 # Types that hold more in PostgreSQL than in Python; arrays and ranges of them use the same loaders.
 _WIDER = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb")
 LOCK_S = 15  # a table that someone else has locked for this long is reported as locked
+# Values as text that is the same in every session; a transaction may wait for Kafka, and a commit is on the disk.
+PLAIN = (
+    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex "
+    "-c idle_in_transaction_session_timeout=0 -c synchronous_commit=local"
+)
 ANSWER_SPARE_S = 30  # a server that takes this much longer than its own limit counts as hanging
 
 

@@ -114,7 +114,7 @@ class _Workers:
         make = partial(self._parts.source, config, schema, encoder)
         make().close()  # if it could not work later, refuse it now
         return SourceWorker(
-            self._cluster, publisher, make, subject.owner, subject.id, config.poll_s, stop, patient=patient
+            self._cluster, publisher, make, subject.owner, subject.id, config.pause_s, stop, patient=patient
         )
 
     def _sink(self, config: SinkConfig, stop: threading.Event, *, patient: bool) -> Worker:

@@ -32,6 +32,9 @@ _MISSING = (
     "Remedy: install them (Debian: apt-get install postgresql; macOS: brew install postgresql), "
     "or name a server you may create databases on: EXCHANGE_TEST_POSTGRES_URL=postgresql://user@host:5432/postgres"
 )
+# A database with a slot cannot be dropped, and a slot in use cannot be dropped either.
+_END_SLOTS = "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE database = %s AND active"
+_DROP_SLOTS = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s"
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,8 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
     with psycopg.connect(plain, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
         yield _text(server.set(database=name))
+        connection.execute(_END_SLOTS, [name])
+        connection.execute(_DROP_SLOTS, [name])
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
@@ -76,6 +81,7 @@ def _server(programs: Path, folder: Path) -> Iterator[str]:
     if made.returncode != 0:
         pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
     serve = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
+    serve += ["-c", "wal_level=logical", "-c", "max_replication_slots=50", "-c", "max_wal_senders=50"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=folder, **user)
     try:

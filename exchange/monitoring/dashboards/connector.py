@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exchange.monitoring.dashboards.queries import (
     FIVE_MINUTES,
+    GIB,
     HOUR,
     JOB,
     RED,
@@ -51,6 +52,14 @@ _DELAY = (
         {"{{subject}}": f"max by (subject) (exchange_source_lag_seconds{{{_SOURCES}}})"},
         limits=((HOUR, RED),),
         alert="ExchangeSourceBehind",
+    ),
+    Panel(
+        "Log kept for sources",
+        "What a department's PostgreSQL keeps of its log until a source with cdc has taken it.",
+        "bytes",
+        {"{{subject}}": f"max by (subject) (exchange_source_slot_bytes{{{_SOURCES}}})"},
+        limits=((4 * GIB, RED),),
+        alert="ExchangeSlotGrows",
     ),
     Panel(
         "Inboxes behind",

@@ -6,6 +6,7 @@ from exchange.monitoring.grafana import Panel
 
 JOB = 'job=~"$job"'
 FIVE_MINUTES, TEN_MINUTES, HOUR = 300, 600, 3600
+GIB = 2**30
 YELLOW, RED = "yellow", "red"
 
 
