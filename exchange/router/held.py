@@ -264,7 +264,7 @@ class HeldRows:
         if self._unwritten:
             tags, now = (np.concatenate(pair) for pair in zip(self._unwritten, (tags, now), strict=True))
             self._unwritten = ()
-        numbers = sorted(set(np.unique(now).tolist()) - self._written)
+        numbers = sorted(set(np.flatnonzero(np.bincount(now)).tolist()) - self._written)
         heads = {n.to_bytes(_NUMBER_BYTES, "little"): json.dumps(sorted(self._sets[n])).encode() for n in numbers}
         if len(now) and not self._is_marked:
             heads[_KEY_ID] = self._key_id

@@ -43,13 +43,13 @@ class _Given(NamedTuple):
 
 def withdraw(checked: Checked, choice: Choice, moved: Moved, tagger: Tagger) -> Iterator[tuple[Outcome, list[Batch]]]:
     """As `deliver`, with the rows that readers lose; one outcome for all grants of the view that lose the same rows."""
-    outcome, batches = deliver(checked, choice, tagger)
     for grants, gone in _losses(choice, moved):
-        if not gone.any():
+        if not gone.any():  # true of one of them at most
+            outcome, batches = deliver(checked, choice, tagger)
             yield replace(outcome, grants=tuple(grants)), batches
             continue
         given = _given(checked, choice, moved, grants, gone)
-        made, digest = _build(checked, choice, given, tagger)
+        made, digest, size = _build(checked, choice, given, tagger)
         deleted = checked.tombstones
         parts = {"left": gone & ~deleted, "deleted": gone & deleted}
         withdrawn = tuple(
@@ -58,7 +58,7 @@ def withdraw(checked: Checked, choice: Choice, moved: Moved, tagger: Tagger) -> 
             if which.any()
         )
         reasons = choice.reasons(len(checked.good), gone)
-        yield Outcome(tuple(grants), outcome.delivered, outcome.size_bytes, digest, reasons, withdrawn), made
+        yield Outcome(tuple(grants), len(choice.rows), size, digest, reasons, withdrawn), made
 
 
 def _losses(choice: Choice, moved: Moved) -> Sequence[_Loss]:
@@ -96,11 +96,15 @@ def _given(checked: Checked, choice: Choice, moved: Moved, grants: Sequence[str]
     return _Given(rows[order], is_gone[order], np.concatenate(tags)[order])
 
 
-def _build(checked: Checked, choice: Choice, given: _Given, tagger: Tagger) -> tuple[list[Batch], bytes]:
-    """The records as batches, and their Merkle root; a withdrawal's leaf has its headers in place of a value."""
+def _build(checked: Checked, choice: Choice, given: _Given, tagger: Tagger) -> tuple[list[Batch], bytes, int]:
+    """The records as batches, their Merkle root, and the bytes of those delivered.
+
+    A withdrawal's leaf has its headers in place of a value.
+    """
     run, view = checked.run, choice.view
     at, is_gone, tags = given
-    keys, values = keys_of(checked, choice, np.unique(at)).at(at), choice.values.at(at)
+    sources = at[np.flatnonzero(np.diff(at, prepend=-1))]
+    keys, values = keys_of(checked, choice, sources).at(at), choice.values.at(at)
     values = values._replace(length=np.where(is_gone, -1, values.length))
     kept, lost = np.flatnonzero(~is_gone), np.flatnonzero(is_gone)
     if view.handles_for:
@@ -120,7 +124,8 @@ def _build(checked: Checked, choice: Choice, given: _Given, tagger: Tagger) -> t
     leaves[kept] = checked.leaves[at[kept]] if view.is_whole else hashes.leaves(keys.at(kept), values.at(kept))
     leaves[lost] = hashes.leaves(keys.at(lost), told)
     every = np.arange(len(at), dtype=np.int64)
-    return build.join(keys, values, run.timestamp[at], every, headers=sections), hashes.merkle_root(leaves)
+    size = int((keys.sizes + values.sizes)[kept].sum())
+    return build.join(keys, values, run.timestamp[at], every, headers=sections), hashes.merkle_root(leaves), size
 
 
 def _mixed(parts: Sequence[Values], places: Sequence[np.ndarray]) -> Values:

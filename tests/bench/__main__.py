@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -19,7 +19,7 @@ from tests.bench.candidates import CANDIDATES
 from tests.bench.measure import CandidateFailedError
 from tests.bench.results import Run
 from tests.bench.rig import Rig, rig
-from tests.bench.workload import VIEWS, Source, Task
+from tests.bench.workload import ENTITY, VIEWS, Source, Task
 
 EXTRAS = ("latency", "trickle", "readers", "subjects")
 SLOW = ("mirrormaker", "quix", "kafka-python")
@@ -119,7 +119,8 @@ def measured(broker: Rig, choice: Choice, candidates: Sequence[str]) -> Iterator
             break
         records = choice.records if source.record_bytes < 1000 else choice.records // 2
         [loaded] = broker.load([source], records)
-        task = Task(workload, loaded, VIEWS[workload])
+        key = (ENTITY,) if source.changes and CANDIDATES[candidate].remembers else ()
+        task = Task(workload, loaded, VIEWS[workload], key)
         where = f"[{number}/{len(plan)}] round {turn} {table.name(results.Case(workload, *_case(task)))}: {candidate}"
         try:
             got = broker.run(CANDIDATES[candidate], [task], candidate, choice.seconds)
@@ -161,7 +162,9 @@ def cases(choice: Choice, candidates: Sequence[str]) -> Iterator[tuple[int, Sour
                     first = workload == "W0" and source == sources[-1]
                     if candidate in SLOW and (turn > 1 or (choice.quick and not first)):
                         continue
-                    yield turn, source, workload, candidate
+                    if workload == "W4" and source != Source():
+                        continue
+                    yield turn, replace(source, changes=workload == "W4"), workload, candidate
 
 
 def report(runs: Sequence[Run]) -> None:

@@ -13,7 +13,7 @@ from tests.bench.workload import Task
 
 PEERS = Path(__file__).parent / "peers"
 QUIX = Path("build/bench/quix")
-ALL = ("W0", "W1", "W2", "W3")
+ALL = ("W0", "W1", "W2", "W3", "W4")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Candidate:
     prepare: Callable[[], None] = lambda: None
     sinks: Callable[[Start], dict[str, int]] = lambda start: start.task.expected
     """The topics it writes, each with its records in the end."""
+    remembers: bool = False
+    """Whether its subject has a key in W4, so that it takes back the rows that leave a filter."""
 
 
 def _router(module: str) -> Callable[[Start], list[str]]:
@@ -85,15 +87,16 @@ def _prepare_quix() -> None:
     installed.write_bytes(wanted.read_bytes())
 
 
-ROUTER, WITHOUT_LEDGER, LIMIT = "router", "router-no-ledger", "limit"
+ROUTER, WITHOUT_LEDGER, WITHOUT_KEY, LIMIT = "router", "router-no-ledger", "router-no-key", "limit"
 STREAMS, CONFLUENT = "streams", "confluent"
 CANDIDATES = {
     # W1 with the ledger on is W3.
-    ROUTER: Candidate("router", ("W0", "W2", "W3"), _router("exchange")),
+    ROUTER: Candidate("router", ("W0", "W2", "W3", "W4"), _router("exchange"), remembers=True),
     WITHOUT_LEDGER: Candidate("router without ledger", ("W0", "W1", "W2"), _router("tests.bench.route_without_ledger")),
+    WITHOUT_KEY: Candidate("router without key", ("W4",), _router("exchange")),
     STREAMS: Candidate("Kafka Streams", ALL, _streams, java_peers.build),
     "mirrormaker": Candidate("MirrorMaker 2", ("W0",), _mirror, java_peers.build, _mirrored),
-    CONFLUENT: Candidate("confluent-kafka", ALL, _python("confluent")),
+    CONFLUENT: Candidate("confluent-kafka", ("W0", "W1", "W2", "W3"), _python("confluent")),
     "quix": Candidate("Quix Streams", ("W0", "W1", "W2"), _quix, _prepare_quix),
     "kafka-python": Candidate("kafka-python", ("W0", "W1", "W2"), _python("kafka_python")),
     LIMIT: Candidate("broker limit", ("W0", "W1", "W3"), _limit),

@@ -89,12 +89,13 @@ class Rig:
         for task in tasks[1:]:
             sinks = sinks | task.expected
         self._forget_group()
-        self.fresh([*sinks, names.LEDGER_TOPIC, names.CONTRACT_TOPIC])
+        held = [names.holdings_topic(task.source.subject) for task in tasks if task.key]
+        self.fresh([*sinks, *held, names.LEDGER_TOPIC, names.CONTRACT_TOPIC])
         workload.publish_contract(self.cluster, tasks)
         try:
             yield start, sinks
         finally:
-            self.drop(sinks)
+            self.drop([*sinks, *held])
 
     def run(self, candidate: Candidate, tasks: Sequence[Task], label: str, seconds: float) -> measure.Measured:
         """One measured run of a candidate on these tasks (peers know only one); CandidateFailedError where it fails."""

@@ -24,6 +24,7 @@ from exchange.records.build import Batch, pack
 from exchange.records.codec import LZ4
 from exchange.schema import avro, wire
 from exchange.schema.project import project
+from tests.bench.changes import History
 
 SCHEMA_ID, LEDGER_ID, FIRST_VIEW_ID = 1, 2, 10
 ENTITY = "resident_id"
@@ -72,7 +73,7 @@ HALF = (
     View(3, ("resident_id", "district", "year", "amount", "tax", "kind"), "year", 2023, "district"),
     View(3, ("district", "month", "paid", "payer", "since", "updated"), "month", 7, "district"),
 )
-VIEWS = {"W0": (View(1),), "W1": (View(3),), "W2": HALF, "W3": (View(3),)}
+VIEWS = {"W0": (View(1),), "W1": (View(3),), "W2": HALF, "W3": (View(3),), "W4": (HALF[0], View(3, ("resident_id", "month", "district", "payer", "since", "updated"), "month", 7, "district"))}
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,14 @@ class Source:
     batch_kb: int = 256
     codec: str = "none"
     suffix: str = ""
+    changes: bool = False
+    """Whether its rows are published once and then changed, see `History`; else the distinct records are repeated."""
 
     @property
     def subject(self) -> str:
         """The subject's id."""
-        return f"provider.r{self.record_bytes}-b{self.batch_kb}-{self.codec}{self.suffix}"
+        what = "-changes" if self.changes else ""
+        return f"provider.r{self.record_bytes}-b{self.batch_kb}-{self.codec}{what}{self.suffix}"
 
     @property
     def topic(self) -> str:
@@ -102,10 +106,19 @@ class Loaded:
     source: Source
     records: int
     distinct: list[dict[str, Any]] = field(repr=False)
+    history: History | None = field(default=None, repr=False)
 
     def passing(self, view: View) -> int:
         """How many of the records the view's filter lets pass."""
-        return sum(view.takes(record) for record in self.distinct) * self.records // len(self.distinct)
+        takes = self._takes(view)
+        return self.history.passing(takes) if self.history else int(takes.sum()) * self.records // len(takes)
+
+    def withdrawn(self, view: View) -> int:
+        """How many of the changes make a row leave the view."""
+        return self.history.leaving(self._takes(view)) if self.history else 0
+
+    def _takes(self, view: View) -> np.ndarray:
+        return np.array([view.takes(record) for record in self.distinct])
 
 
 @cache
@@ -144,7 +157,11 @@ def encoded(records: Sequence[dict[str, Any]]) -> tuple[list[bytes], list[bytes]
 
 def batches(records: Sequence[dict[str, Any]], batch_kb: int, codec: str) -> list[Batch]:
     """The records in batches of about `batch_kb` (before compression)."""
-    keys, values = encoded(records)
+    return packed(*encoded(records), batch_kb, codec)
+
+
+def packed(keys: Sequence[bytes], values: Sequence[bytes], batch_kb: int, codec: str) -> list[Batch]:
+    """The same for keys and values."""
     made = pack(keys, values, [int(time.time() * 1000)] * len(keys), max_bytes=batch_kb << 10)
     return made if codec == "none" else [_lz4(batch) for batch in made]
 
@@ -164,6 +181,9 @@ def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Load
     with Producer(cluster, "bench.load", timeout_s=60) as producer:
         for source in sources:
             distinct = distinct_records(source.record_bytes)[:records]
+            if source.changes:
+                loaded.append(_load_changes(producer, source, records, distinct))
+                continue
             made = batches(distinct, source.batch_kb, source.codec)
             repeats = -(-records // len(distinct))
             at_once = max(1, (_MEGABYTES_PER_TRANSACTION << 20) // sum(batch.size_bytes for batch in made))
@@ -173,6 +193,17 @@ def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Load
                         transaction.send(source.topic, 0, [batch.twin() for batch in made])
             loaded.append(Loaded(source, repeats * len(distinct), distinct))
     return loaded
+
+
+def _load_changes(producer: Producer, source: Source, records: int, distinct: list[dict[str, Any]]) -> Loaded:
+    """Write the versions of rows; each is one of the distinct records, under the row's own entity."""
+    history, (_, values) = History.of(records, len(distinct)), encoded(distinct)
+    at_once = (_MEGABYTES_PER_TRANSACTION << 20) // source.record_bytes
+    for first in range(0, records, at_once):
+        keys, bodies = history.versions(slice(first, first + at_once), values)
+        with producer.transaction() as transaction:
+            transaction.send(source.topic, 0, packed(keys, bodies, source.batch_kb, source.codec))
+    return Loaded(source, records, distinct, history)
 
 
 def touch(cluster: Cluster, topics: Iterable[str]) -> None:
@@ -188,11 +219,12 @@ def touch(cluster: Cluster, topics: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """One workload on one source: who reads what of it."""
+    """One workload on one source: who reads what of it; `key` tells the subject's rows apart, none if it has none."""
 
     name: str
     loaded: Loaded
     views: tuple[View, ...]
+    key: tuple[str, ...] = ()
 
     @property
     def source(self) -> Source:
@@ -215,9 +247,9 @@ class Task:
 
     @property
     def expected(self) -> dict[str, int]:
-        """How many records each inbox holds in the end."""
+        """How many records each inbox holds in the end; readers of a subject with a key get withdrawals, too."""
         return {
-            inbox: self.loaded.passing(view)
+            inbox: self.loaded.passing(view) + (self.loaded.withdrawn(view) if self.key else 0)
             for view, inboxes in zip(self.views, self.inboxes, strict=True)
             for inbox in inboxes
         }
@@ -288,6 +320,7 @@ def epoch(tasks: Sequence[Task]) -> Epoch:
                 "title": title,
                 "schema": "-",
                 "entity": Entity(field=ENTITY, kind="person"),
+                "key": task.key,
                 "share": "open",
             }
         )
