@@ -14,14 +14,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import curves, latency, results, table
-from tests.bench.candidates import CANDIDATES
+from tests.bench import curves, holdings, latency, results, table
+from tests.bench.candidates import CANDIDATES, ROUTER
 from tests.bench.measure import CandidateFailedError
 from tests.bench.results import Run
 from tests.bench.rig import Rig, rig
 from tests.bench.workload import ENTITY, VIEWS, Source, Task
 
-EXTRAS = ("latency", "trickle", "readers", "subjects")
+EXTRAS = ("latency", "trickle", "readers", "subjects", "holdings")
 SLOW = ("mirrormaker", "quix", "kafka-python")
 """Run once, and in the quick form only at the first case: their figure decides nothing."""
 
@@ -137,6 +137,8 @@ def measured(broker: Rig, choice: Choice, candidates: Sequence[str]) -> Iterator
         yield from curves.readers(broker, candidates, choice.records, choice.seconds, quick=choice.quick)
     if "subjects" in choice.only and time.monotonic() < choice.ends:
         yield from curves.subjects(broker, candidates, choice.records, choice.seconds, quick=choice.quick)
+    if "holdings" in choice.only and ROUTER in candidates and time.monotonic() < choice.ends:
+        yield from holdings.measured(broker, quick=choice.quick)
 
 
 def _case(task: Task) -> tuple[int, int, str, int]:
@@ -179,6 +181,7 @@ def report(runs: Sequence[Run]) -> None:
         (("trickle", *table.LATENCY[1:]), table.latency(runs, "trickle")),
         (("readers' curve", "readers", "records/s", "CPU s per million"), table.curve(runs, "readers")),
         (("subjects' curve", "subjects", "records/s", "CPU s per million"), table.curve(runs, "subjects")),
+        (table.HOLDINGS, table.holdings(runs)),
     ):
         shown = Table(*header)
         for line in lines:

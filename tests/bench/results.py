@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.candidates import CANDIDATES, CONFLUENT, LIMIT, ROUTER, STREAMS, WITHOUT_LEDGER
+from tests.bench.candidates import CANDIDATES, CONFLUENT, LIMIT, ROUTER, STREAMS, WITHOUT_KEY, WITHOUT_LEDGER
 from tests.bench.workload import VIEWS
 
 OUT = Path("build/bench.json")
@@ -41,6 +41,10 @@ class Run:
     subjects: int = 1
     p50_ms: float | None = None
     p99_ms: float | None = None
+    rows: int | None = None
+    restart_s: float | None = None
+    row_bytes: float | None = None
+    memory_mb: float | None = None
 
     @property
     def case(self) -> Case:
@@ -53,7 +57,7 @@ class Run:
         return self.records_per_s * self.cpu_s_per_million / 1e6
 
     def as_json(self) -> str:
-        """One line; what only latency runs and curves have is left out elsewhere."""
+        """One line; what only latency runs, curves and holdings have is left out elsewhere."""
         extra = {"subjects": self.subjects if self.workload == "subjects" else None}
         told = asdict(self) | extra
         return json.dumps({name: value for name, value in told.items() if value is not None})
@@ -82,7 +86,7 @@ class Row:
 
 
 def rows(runs: Iterable[Run]) -> list[Row]:
-    """The medians of W0 to W3, case by case."""
+    """The medians of W0 to W4, case by case."""
     grouped: dict[Case, dict[str, list[Run]]] = {}
     for run in runs:
         if run.workload in VIEWS:
@@ -114,7 +118,7 @@ def verdicts(of: Iterable[Row]) -> list[Verdict]:
         rate.setdefault(row.case, {})[row.candidate] = row
     made = []
     for case, by in rate.items():
-        ours = ROUTER if case.workload == "W3" else WITHOUT_LEDGER
+        ours = ROUTER if case.workload in ("W3", "W4") else WITHOUT_LEDGER
         for workloads, peer, target in (
             (("W0", "W1"), STREAMS, 3.0),
             (("W0", "W1"), CONFLUENT, 4.0),
@@ -122,6 +126,7 @@ def verdicts(of: Iterable[Row]) -> list[Verdict]:
             (("W2",), STREAMS, 2.0),
             (("W2",), CONFLUENT, 4.0),
             (("W3",), STREAMS, 2.5),
+            (("W4",), WITHOUT_KEY, 0.8),
         ):
             if case.workload in workloads and peer in by and ours in by:
                 what = f"{by[ours].title} ÷ {by[peer].title}"

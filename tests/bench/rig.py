@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -25,7 +26,7 @@ from tests.bench.workload import Loaded, Source, Task
 from tests.rigs.brokers import free_port
 
 LOGS = Path("build/bench/logs")
-_OWN = own(replication=1)
+_OWN = {name: replace(topic, partitions=1) for name, topic in own(replication=1).items()}
 _GROUP_PATIENCE_S = 60.0
 
 
@@ -48,13 +49,13 @@ class Rig:
                 self._loaded[loaded.source] = loaded
         return [self._loaded[source] for source in sources]
 
-    def fresh(self, topics: Iterable[str]) -> None:
-        """Make these topics, empty also where they were there; one partition each."""
+    def fresh(self, topics: Iterable[str], partitions: int = 1) -> None:
+        """Make these topics, empty also where they were there; the exchange's own have one partition."""
         wanted = list(topics)
         with Admin(self.cluster) as admin:
             if old := self._made.intersection(wanted):
                 admin.delete(old)
-            admin.create({topic: Topic(1, 1, _OWN[topic].configs if topic in _OWN else {}) for topic in wanted})
+            admin.create({topic: _OWN.get(topic, Topic(partitions, 1)) for topic in wanted})
         self._made.update(wanted)
 
     def drop(self, topics: Iterable[str]) -> None:
@@ -80,7 +81,7 @@ class Rig:
 
     @contextmanager
     def prepared(
-        self, candidate: Candidate, tasks: Sequence[Task], label: str
+        self, candidate: Candidate, tasks: Sequence[Task], label: str, partitions: int = 1
     ) -> Iterator[tuple[Start, dict[str, int]]]:
         """Empty sinks, ledger and group, and the contract of these tasks; afterwards the sinks are gone again."""
         self._runs += 1
@@ -90,7 +91,8 @@ class Rig:
             sinks = sinks | task.expected
         self._forget_group()
         held = [names.holdings_topic(task.source.subject) for task in tasks if task.key]
-        self.fresh([*sinks, *held, names.LEDGER_TOPIC, names.CONTRACT_TOPIC])
+        self.fresh([*sinks, *held], partitions)
+        self.fresh([names.LEDGER_TOPIC, names.CONTRACT_TOPIC])
         workload.publish_contract(self.cluster, tasks)
         try:
             yield start, sinks

@@ -84,6 +84,17 @@ def latency(runs: Sequence[Run], workload: str) -> Iterable[Sequence[str]]:
         yield [CANDIDATES[candidate].title, f"{rate:,.0f}", f"{p50:.0f}", f"{p99:.0f}", f"{share:.1%}", f"{cpu:.1f}"]
 
 
+HOLDINGS = ("rows", "readers", "router back after s", "bytes a row", "process MB")
+
+
+def holdings(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
+    """Lines of the table of what is remembered of rows."""
+    found = [run for run in runs if run.rows and run.restart_s and run.row_bytes and run.memory_mb]
+    for run in sorted(found, key=lambda run: (run.rows, run.readers)):
+        numbers = (f"{run.restart_s:.1f}", f"{run.row_bytes:.1f}", f"{run.memory_mb:,.0f}")
+        yield [f"{run.rows:,}", str(run.readers), *numbers]
+
+
 def document(runs: Sequence[Run]) -> str:
     """All tables that the runs give."""
     rows = results.rows(runs)
@@ -100,6 +111,7 @@ def document(runs: Sequence[Run]) -> str:
         ("A trickle", LATENCY, latency(runs, "trickle")),
         ("1 to 30 readers", ("candidate", "readers", "records/s", "CPU s per million"), curve(runs, "readers")),
         ("1 to 400 subjects", ("candidate", "subjects", "records/s", "CPU s per million"), curve(runs, "subjects")),
+        ("Rows that readers hold", HOLDINGS, holdings(runs)),
     ]
     made = []
     for title, header, body in sections:
