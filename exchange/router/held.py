@@ -156,8 +156,13 @@ class HeldRows:
         self._table.put(tags, sets)
 
     def rewrite(self) -> None:
-        """With what changes next, write all rows to the topic."""
-        self._unwritten = self._table.held()
+        """With what changes next, write all rows to the topic.
+
+        In another order than the table's: in that, all rows loaded so far would crowd in a part of the loading table.
+        """
+        tags, sets = self._table.held()
+        order = np.argsort(tags[:, 0])
+        self._unwritten = tags[order], sets[order]
 
     def _name(self, number: int, grants: frozenset[str]) -> None:
         while len(self._sets) <= number:
