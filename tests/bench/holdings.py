@@ -26,7 +26,15 @@ from tests.bench.workload import ENTITY, Loaded, Source, Task, View
 from tests.rigs.brokers import free_port
 
 PARTITIONS = 4
-CASES = ((10_000, 6), (100_000, 6), (1_000_000, 1), (1_000_000, 6), (1_000_000, 30), (10_000_000, 6))
+READERS = 6
+CASES = (
+    (10_000, READERS),
+    (100_000, READERS),
+    (1_000_000, 1),
+    (1_000_000, READERS),
+    (1_000_000, 30),
+    (10_000_000, READERS),
+)
 """Rows in all, and readers: reader i of n holds (i + 1)/n of them."""
 _SOURCE = Source(suffix="-held")
 _AT_ONCE = 500_000

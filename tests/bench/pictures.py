@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.bench import svg
-from tests.bench.candidates import CANDIDATES, LIMIT, ROUTER, WITHOUT_LEDGER
+from tests.bench.candidates import CANDIDATES, LIMIT, ROUTER, WITHOUT_KEY, WITHOUT_LEDGER
+from tests.bench.holdings import READERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 TABLES = DOCS / "performance-tables.md"
@@ -17,8 +18,14 @@ WORKLOADS = {
     "W1": "W1: whole records to three readers",
     "W2": "W2: filtered, cut, masked; two times three",
     "W3": "W3: W1 with the ledger, which no peer has",
+    "W4": "W4: rows that change, filtered as in W2",
 }
-_STYLE = {CANDIDATES[ROUTER].title: "ours", CANDIDATES[WITHOUT_LEDGER].title: "bare", CANDIDATES[LIMIT].title: "limit"}
+_STYLE = {
+    CANDIDATES[ROUTER].title: "ours",
+    CANDIDATES[WITHOUT_LEDGER].title: "bare",
+    CANDIDATES[WITHOUT_KEY].title: "bare",
+    CANDIDATES[LIMIT].title: "limit",
+}
 
 Line = Mapping[str, str]
 
@@ -41,6 +48,7 @@ def pictures(page: str) -> dict[str, str]:
         "latency.svg": latency(of["Latency, publish to readable"]),
         "readers.svg": readers(of["1 to 30 readers"]),
         "subjects.svg": subjects(of["1 to 400 subjects"]),
+        "holdings.svg": holdings(of["Rows that readers hold"]),
     }
 
 
@@ -77,6 +85,16 @@ def subjects(lines: Iterable[Line]) -> str:
     """Records per second, by the number of subjects over which they are spread."""
     what = "1,000 records of the source per second: as many records in all, of one reader per subject."
     return svg.curves("1 to 400 subjects", what, "subjects", _curves(lines, "subjects", deliveries=False))
+
+
+def holdings(lines: Iterable[Line]) -> str:
+    """Seconds until a restarted router delivers, by the number of rows that it remembers, for the usual readers."""
+    what = "Seconds from the start of a router's process until a record of each of its 4 partitions is readable."
+    usual = [line for line in lines if line["readers"] == str(READERS)]
+    points = [(_number(line["rows"]), 1000 * _number(line["router back after s"])) for line in usual]
+    return svg.curves(
+        "A router that is started again", what, "rows that readers hold", [svg.Curve("router", "ours", points)]
+    )
 
 
 def _curves(lines: Iterable[Line], size: str, *, deliveries: bool) -> list[svg.Curve]:

@@ -98,7 +98,7 @@ def curves(title: str, what: str, x_name: str, of: Sequence[Curve]) -> str:
     for mark in range(round(ceiling / step) + 1):
         _, y = place(xs[0], mark * step)
         body.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        body.append(text(left - 10, y + 4, f"{mark * step / 1000:,.0f}", "soft end"))
+        body.append(text(left - 10, y + 4, f"{mark * step / 1000:,g}", "soft end"))
     body += [text(place(x, 0)[0], bottom + 20, f"{x:,.0f}", "soft middle") for x in xs]
     body.append(text((left + right) / 2, bottom + 40, x_name, "soft middle"))
     ends = _apart([place(*curve.points[-1])[1] for curve in of], 18)

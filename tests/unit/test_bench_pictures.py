@@ -30,6 +30,7 @@ def test_every_picture_is_shown() -> None:
         ("| router | 10,036 | 45 | 79 |", "| router | 10,036 | 45 | 89 |", "latency.svg"),
         ("| router | 30 | 40,905 |", "| router | 30 | 30,905 |", "readers.svg"),
         ("| router | 400 | 625,894 |", "| router | 400 | 525,894 |", "subjects.svg"),
+        ("| 10,000,000 | 6 | ", "| 10,000,000 | 6 | 1", "holdings.svg"),
     ],
 )
 def test_a_changed_figure_changes_its_picture(old: str, new: str, changed: str) -> None:

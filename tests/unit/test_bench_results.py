@@ -38,6 +38,19 @@ def test_ratios_are_of_medians() -> None:
     assert "| W3, 200 B, 256 KB | router ÷ Kafka Streams | 2.50 | 3.00 | yes |" in table.document(runs)
 
 
+def test_what_memory_costs_is_a_target_of_its_own() -> None:
+    runs = [run("W4", "router", 700_000), run("W4", "router-no-key", 1_000_000), run("W4", "streams", 350_000)]
+    document = table.document(runs)
+    assert "| W4, 200 B, 256 KB | router ÷ router without key | 0.80 | 0.70 | no |" in document
+    assert "| W4, 200 B, 256 KB | Kafka Streams | 350,000 | 2.50 | 2.00 × |  | 1 |" in document
+
+
+def test_holdings_have_a_line_for_each_number_of_rows_and_readers() -> None:
+    known = {"rows": 1_000_000, "restart_s": 1.94, "row_bytes": 35.31, "memory_mb": 326}
+    runs = [Run("holdings", 200, 256, "none", 6, "router", 500_000, 2.5, 1, **known)]
+    assert "| 1,000,000 | 6 | 1.9 | 35.3 | 326 |" in table.document(runs)
+
+
 def test_the_ledgers_cost_is_a_share_of_the_throughput() -> None:
     runs = [run("W0", "router", 75), run("W0", "router-no-ledger", 100)]
     assert [share for _, share in results.ledger_costs(results.rows(runs))] == [0.25]
