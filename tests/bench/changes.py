@@ -17,21 +17,33 @@ _ID = slice(6, 24)  # of the entity in a value: behind the wire header and the s
 class History:
     """Of which row each of n records is a version (`rows`, int64[n]), and which distinct record it says (`says`).
 
-    Both are drawn at random. So a filter that takes half of the distinct records is flipped by half of the changes,
-    and as much changes in every part of the history.
+    Half of the changes flip a filter, each of them as often as the others, everywhere in the history alike.
     """
 
     rows: np.ndarray
     says: np.ndarray
 
     @classmethod
-    def of(cls, records: int, distinct: int, seed: int = 4) -> Self:
-        """A history of so many records, always the same."""
+    def of(cls, records: int, filters: Sequence[np.ndarray], seed: int = 4) -> Self:
+        """A history of so many records, always the same; filters say which distinct records pass (bool[distinct])."""
         rng = np.random.default_rng(seed)
         at = np.arange(records)
         there = at // VERSIONS + 1
         rows = np.where(at % VERSIONS == 0, there - 1, (rng.random(records) * there).astype(np.int64))
-        return cls(rows, rng.integers(distinct, size=records))
+        kinds = np.stack(filters, axis=1) @ (1 << np.arange(len(filters)))  # which filters a distinct record passes
+        flipped = np.where(rng.random(records) < 0.5, 1 << rng.integers(len(filters), size=records), 0)
+        first = np.flatnonzero(at % VERSIONS == 0)
+        flipped[first] = rng.integers(1 << len(filters), size=len(first))
+        order = np.argsort(rows, kind="stable")
+        so_far = np.bitwise_xor.accumulate(flipped[order])
+        starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
+        before = np.repeat(np.concatenate([[0], so_far[starts[1:] - 1]]), np.diff(starts, append=records))
+        kind, says = np.empty_like(rows), np.empty_like(rows)
+        kind[order] = so_far ^ before
+        for number in range(1 << len(filters)):
+            those = np.flatnonzero(kind == number)
+            says[those] = rng.choice(np.flatnonzero(kinds == number), len(those))
+        return cls(rows, says)
 
     def passing(self, takes: np.ndarray) -> int:
         """How many versions a filter lets pass; `takes` says it of each distinct record (bool[distinct])."""
@@ -39,15 +51,10 @@ class History:
 
     def leaving(self, takes: np.ndarray) -> int:
         """How many changes take a row out of the filter that was in it."""
-        was, is_ = self._changes(takes)
+        was, is_ = self.changes(takes)
         return int((was & ~is_).sum())
 
-    def flips(self, takes: np.ndarray) -> float:
-        """The share of the changes that flip the filter."""
-        was, is_ = self._changes(takes)
-        return float((was != is_).mean())
-
-    def _changes(self, takes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def changes(self, takes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Whether the filter let each row pass before a change, and after it."""
         order = np.argsort(self.rows, kind="stable")
         rows, passes = self.rows[order], takes[self.says[order]]

@@ -68,6 +68,10 @@ class View:
         """Whether the filter lets the record pass."""
         return self.column is None or record[self.column] >= self.at_least
 
+    def all_takes(self, records: Sequence[dict[str, Any]]) -> np.ndarray:
+        """bool[n]: the same for each of them."""
+        return np.array([self.takes(record) for record in records])
+
 
 HALF = (
     View(3, ("resident_id", "district", "year", "amount", "tax", "kind"), "year", 2023, "district"),
@@ -112,15 +116,12 @@ class Loaded:
 
     def passing(self, view: View) -> int:
         """How many of the records the view's filter lets pass."""
-        takes = self._takes(view)
+        takes = view.all_takes(self.distinct)
         return self.history.passing(takes) if self.history else int(takes.sum()) * self.records // len(takes)
 
     def withdrawn(self, view: View) -> int:
         """How many of the changes make a row leave the view."""
-        return self.history.leaving(self._takes(view)) if self.history else 0
-
-    def _takes(self, view: View) -> np.ndarray:
-        return np.array([view.takes(record) for record in self.distinct])
+        return self.history.leaving(view.all_takes(self.distinct)) if self.history else 0
 
 
 @cache
@@ -199,7 +200,7 @@ def load(cluster: Cluster, sources: Sequence[Source], records: int) -> list[Load
 
 def _load_changes(producer: Producer, source: Source, records: int, distinct: list[dict[str, Any]]) -> Loaded:
     """Write the versions of rows; each is one of the distinct records, under the row's own entity."""
-    history, (_, values) = History.of(records, len(distinct)), encoded(distinct)
+    history, (_, values) = History.of(records, [view.all_takes(distinct) for view in IN_CLEAR]), encoded(distinct)
     at_once = (_MEGABYTES_PER_TRANSACTION << 20) // source.record_bytes
     for first in range(0, records, at_once):
         keys, bodies = history.versions(slice(first, first + at_once), values)

@@ -12,7 +12,8 @@ from tests.bench.workload import ENTITY, IN_CLEAR, Loaded, Source, Task
 
 RECORDS = 20_000
 DISTINCT = workload.distinct_records(200)
-HISTORY = History.of(RECORDS, len(DISTINCT))
+FILTERS = [view.all_takes(DISTINCT) for view in IN_CLEAR]
+HISTORY = History.of(RECORDS, FILTERS)
 TASK = Task("W4", Loaded(Source(changes=True), RECORDS, DISTINCT, HISTORY), IN_CLEAR, (ENTITY,))
 
 
@@ -22,8 +23,13 @@ def test_every_row_is_published_once_before_it_is_changed() -> None:
 
 
 def test_half_of_the_changes_flip_a_filter() -> None:
-    for view in IN_CLEAR:
-        assert HISTORY.flips(np.array([view.takes(record) for record in DISTINCT])) == pytest.approx(0.5, abs=0.02)
+    flips = [np.not_equal(*HISTORY.changes(takes)) for takes in FILTERS]
+    assert [flip.mean() for flip in flips] == pytest.approx([0.25, 0.25], abs=0.02)
+    assert np.logical_or(*flips).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_half_of_the_records_pass_a_filter() -> None:
+    assert [HISTORY.passing(takes) / RECORDS for takes in FILTERS] == pytest.approx([0.5, 0.5], abs=0.02)
 
 
 def test_a_version_is_a_distinct_record_of_its_own_row() -> None:
