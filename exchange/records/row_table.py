@@ -11,6 +11,20 @@ _FULL = 0.85  # of the places; beyond this, the table grows by half
 _LEAST = 1 << 10
 
 
+class Moves:
+    """Which set comes after which by a pattern, as far as that is known: at most as many as `most` says."""
+
+    def __init__(self, most: int) -> None:
+        places = 1 << (2 * most).bit_length()
+        self.pairs = np.full(places, UNKNOWN, np.int64)
+        self.next = np.empty(places, np.int32)
+
+    def learn(self, number: int, pattern: int, now: int) -> None:
+        """From now on it is known that `now` comes after the set of that number by that pattern."""
+        at = _pair_place(self.pairs, (number << 32) + pattern)
+        self.pairs[at], self.next[at] = (number << 32) + pattern, now
+
+
 class RowTable:
     """Open addressing, 20 bytes a place, so 24 to 36 bytes a row; `rows` is how many rows somebody holds.
 
@@ -46,15 +60,17 @@ class RowTable:
         _get(self._tags, self._sets, tags, sets)
         return sets
 
-    def advance(self, tags: np.ndarray, patterns: np.ndarray, after: np.ndarray, before: np.ndarray, first: int) -> int:
+    def advance(
+        self, tags: np.ndarray, patterns: np.ndarray, known: Moves, before: np.ndarray, now: np.ndarray, first: int
+    ) -> int:
         """Move rows from `first` on to their next set; return at which row this stops, n at the end.
 
-        `patterns` (int32[n]) says what becomes of each row; SKIP leaves it alone. `after[set, pattern]` (int32) is the
-        next set, UNKNOWN if it must be filled in first: then this stops. `before` (int32[n]) gets the set that each row
-        had before.
+        `patterns` (int32[n]) says what becomes of each row; SKIP leaves it alone. If `known` does not say which set is
+        next, this stops. `before` and `now` (int32[n], zeros at first) get the set that each row had before, and after.
         """
         self._reserve(len(tags) - first)
-        stopped, *more = _advance(self._tags, self._sets, tags, patterns, after, before, first)
+        moves = (known.pairs, known.next)
+        stopped, *more = _advance(self._tags, self._sets, tags, patterns, *moves, before, now, first)
         self._count(*more)
         return int(stopped)
 
@@ -111,24 +127,35 @@ def _get(table, sets, tags, values):
 
 
 @njit(nogil=True, cache=True)
-def _advance(table, sets, tags, patterns, after, before, first):
+def _pair_place(pairs, pair):
+    """The place of that pair of a set and a pattern, or the free one where it would go."""
+    last = np.uint64(len(pairs) - 1)  # all bits set: there are 2ⁿ places
+    at = ((np.uint64(pair) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & last
+    while pairs[at] != UNKNOWN and pairs[at] != pair:
+        at = (at + np.uint64(1)) & last
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _advance(table, sets, tags, patterns, pairs, following, before, now, first):
     taken = rows = 0
     for i in range(first, len(tags)):
         if patterns[i] == SKIP:
-            before[i] = 0
             continue
         at = _place(table, sets, tags[i, 0], tags[i, 1])
         was = max(sets[at], 0)
-        if was >= after.shape[0] or after[was, patterns[i]] == UNKNOWN:
-            return i, taken, rows
         before[i] = was
-        now = after[was, patterns[i]]
-        if now != was:
+        pair = (np.int64(was) << 32) + patterns[i]
+        known = _pair_place(pairs, pair)
+        if pairs[known] == UNKNOWN:
+            return i, taken, rows
+        now[i] = following[known]
+        if now[i] != was:
             if sets[at] == UNKNOWN:
                 table[at, 0], table[at, 1] = tags[i, 0], tags[i, 1]
                 taken += 1
-            rows += (now > 0) - (was > 0)
-            sets[at] = now
+            rows += (now[i] > 0) - (was > 0)
+            sets[at] = now[i]
     return len(tags), taken, rows
 
 

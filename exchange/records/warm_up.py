@@ -14,7 +14,7 @@ from exchange.records.header import RawBatch, parse
 from exchange.records.locate import LocatedRows, locate
 from exchange.records.program import compile_program
 from exchange.records.row_names import compile_namers, named
-from exchange.records.row_table import RowTable, intern
+from exchange.records.row_table import Moves, RowTable, intern
 from exchange.records.scan import Run, scan
 from exchange.records.tags import Tagger
 from exchange.records.view import compile_view
@@ -36,7 +36,9 @@ def _warm_up_rows(run: Run, ids: np.ndarray, rows: np.ndarray, located: LocatedR
     tags = tagger.rows("", names, tagger.entities(run.keys))
     patterns, _ = intern([np.ones(run.rows, np.uint8)], run.rows)
     table.put(tags, patterns)
-    table.advance(tags, patterns, np.ones((1, 1), np.int32), np.zeros(run.rows, np.int32), 0)
+    known = Moves(run.rows)
+    known.learn(0, 0, 1)
+    table.advance(tags, patterns, known, np.zeros(run.rows, np.int32), np.zeros(run.rows, np.int32), 0)
     table.get(tags)
     table.of_entities(tags[:1, 0].copy())
 

@@ -19,7 +19,7 @@ import numpy as np
 from exchange.errors import ConfigError, CorruptionError
 from exchange.records import build
 from exchange.records.build import Batch
-from exchange.records.row_table import SKIP, UNKNOWN, RowTable, intern
+from exchange.records.row_table import SKIP, Moves, RowTable, intern
 from exchange.records.scan import Run
 from exchange.records.values import Values
 
@@ -200,20 +200,13 @@ class HeldRows:
         self, tags: np.ndarray, patterns: np.ndarray, moves: Sequence[_Move]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Move the rows whose pattern is not SKIP; return who held each before, and what changed."""
-        before = np.zeros(len(tags), np.int32)
-        after = np.full((len(self._sets), max(1, len(moves))), UNKNOWN, np.int32)
+        before, now, known = np.zeros(len(tags), np.int32), np.zeros(len(tags), np.int32), Moves(len(tags))
         at = 0
-        while (at := self._table.advance(tags, patterns, after, before, at)) < len(tags):
-            was = int(self._table.get(tags[at : at + 1])[0])
-            now = self._next(was, moves[patterns[at]])
-            if len(self._sets) > len(after):
-                more = np.full((len(self._sets) - len(after), after.shape[1]), UNKNOWN, np.int32)
-                after = np.concatenate([after, more])
-            after[was, patterns[at]] = now
-        moved = np.flatnonzero(patterns != SKIP)
-        numbers = after[before[moved], patterns[moved]]
-        changed = np.flatnonzero(numbers != before[moved])
-        return before, tags[moved[changed]], numbers[changed]
+        while (at := self._table.advance(tags, patterns, known, before, now, at)) < len(tags):
+            was, pattern = int(before[at]), int(patterns[at])
+            known.learn(was, pattern, self._next(was, moves[pattern]))
+        changed = np.flatnonzero(now != before)
+        return before, tags[changed], now[changed]
 
     def _end(
         self, rows: Rows, of_ended: np.ndarray, patterns: np.ndarray, moves: Sequence[_Move], numbers: np.ndarray

@@ -80,20 +80,20 @@ def _losses(choice: Choice, moved: Moved) -> Sequence[_Loss]:
 def _given(checked: Checked, choice: Choice, moved: Moved, grants: Sequence[str], gone: np.ndarray) -> _Given:
     """What readers get, in the order of the source records."""
     assert checked.row_tags is not None
-    lost = np.flatnonzero(gone)
-    at, tags = [choice.rows, lost], [checked.row_tags[choice.rows], checked.row_tags[lost]]
-    if choice.view.handles_for:  # an entity's rows are withdrawn one by one
-        holds = moved.holders(grants[0])
-        at[1] = lost[~np.isin(lost, checked.ends)]
-        tags[1] = checked.row_tags[at[1]]
-        for row, ended in ((row, moved.ended[row]) for row in lost[np.isin(lost, checked.ends)].tolist()):
-            theirs = ended.tags[holds[ended.sets]]
-            at.append(np.full(len(theirs), row, np.int64))
-            tags.append(theirs)
+    one_by_one = moved.ended if choice.view.handles_for else {}  # an entity's rows, if its key is not given
+    is_given = gone.copy()
+    is_given[choice.rows] = True
+    is_given[list(one_by_one)] = False
+    every = np.flatnonzero(is_given)
+    at, tags = [every], [checked.row_tags[every]]
+    holds = moved.holders(grants[0])
+    for row, ended in one_by_one.items():
+        theirs = ended.tags[holds[ended.sets]]
+        at.append(np.full(len(theirs) if gone[row] else 0, row, np.int64))
+        tags.append(theirs[: len(at[-1])])
     rows = np.concatenate(at)
-    order = np.argsort(rows, kind="stable")
-    is_gone = np.arange(len(rows)) >= len(choice.rows)
-    return _Given(rows[order], is_gone[order], np.concatenate(tags)[order])
+    order = np.argsort(rows, kind="stable") if one_by_one else slice(None)
+    return _Given(rows[order], gone[rows][order], np.concatenate(tags)[order])
 
 
 def _build(checked: Checked, choice: Choice, given: _Given, tagger: Tagger) -> tuple[list[Batch], bytes, int]:

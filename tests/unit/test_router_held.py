@@ -47,3 +47,12 @@ def test_rows_written_anew_come_in_another_order_than_the_tables() -> None:
     """In that order, they would all crowd in one part of a table that is still growing: hours for millions."""
     places = row_tags(written(remembered(random_tags())))[: ROWS // 10, 1] / 2.0**64
     assert np.histogram(places, 10, (0, 1))[0].min() > ROWS // 200
+
+
+def test_grants_that_have_nothing_to_do_with_each_other_make_as_many_sets_as_rows() -> None:
+    rng, tags, held = np.random.default_rng(1), random_tags(), HeldRows(KEY_ID)
+    for _ in range(2):  # the second time, rows move from a set of their own to another
+        states = {(f"grant {i}",): rng.integers(0, 2, ROWS).astype(np.uint8) for i in range(30)}
+        held.advance(Rows(tags, np.arange(ROWS), NONE), states)
+    for (grant,), state in states.items():
+        assert (held.holds(tags, grant) == (state == PASS)).all()
