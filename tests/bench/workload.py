@@ -292,17 +292,8 @@ class Task:
                 told |= {"column": view.column, "at_least": view.at_least}
                 told |= {"masked": view.masked, "keeps": view.keeps}
             views.append(told)
-        return json.dumps(
-            {
-                "servers": servers,
-                "name": name,
-                "folder": str(folder),
-                "source": self.source.topic,
-                "schema_id": SCHEMA_ID,
-                "schema": json.dumps(SCHEMA),
-                "views": views,
-            }
-        )
+        task = {"servers": servers, "name": name, "folder": str(folder), "source": self.source.topic}
+        return json.dumps(task | {"schema_id": SCHEMA_ID, "schema": json.dumps(SCHEMA), "views": views})
 
 
 def publish_contract(cluster: Cluster, tasks: Sequence[Task]) -> None:
