@@ -231,4 +231,5 @@ class _Check:
         grant = delivering(self._loaded.contract, subject.id, self._department, datetime.now(UTC))
         assert grant is not None
         view = extent(grant, schema, schema.fields, None).view
-        return Delivered(view or schema, row_key(subject, grant, list(schema.fields)))
+        given = view or schema
+        return Delivered(given, row_key(subject, grant, list(schema.fields)), frozenset(given.fields))

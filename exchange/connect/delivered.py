@@ -18,10 +18,14 @@ HANDLE = parse(f'{{"type": "record", "name": "RowHandle", "fields": [{{"name": "
 
 
 class Delivered(NamedTuple):
-    """The schema of the records, and the columns by which a newer one replaces an older; none if all are kept."""
+    """The schema of the records, and the columns by which a newer one replaces an older; none if all are kept.
+
+    `fields`: all that are given, with those that only records of other schemas have.
+    """
 
     schema: Schema
     key: tuple[str, ...]
+    fields: frozenset[str]
 
 
 def row_key(subject: Subject, grant: Grant, everything: Sequence[str]) -> tuple[str, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from exchange import metrics
@@ -14,37 +15,32 @@ from exchange.bus.connection import Cluster
 from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig, SourceConfig
 from exchange.connect.database import Paths
-from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.load import FILE, Connector, ConnectorConfigError
 from exchange.connect.overlap import overlaps
 from exchange.connect.publish import Publisher
+from exchange.connect.reader import Reader
 from exchange.connect.rejects import RejectFile
+from exchange.connect.reporter import Reporter
 from exchange.connect.schemas import Schemas
-from exchange.connect.sink import Sink
+from exchange.connect.source import Source
+from exchange.connect.terms import Following, SinkTerms, SourceTerms, sink_terms, source_terms
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker
 from exchange.contract.model import Epoch
-from exchange.contract.period import delivering
-from exchange.epochs import epoch_in_force, latest_epoch
-from exchange.errors import ConfigError
+from exchange.epoch_watch import EpochWatch
+from exchange.epochs import epoch_in_force
 from exchange.names import inbox_topic
 
 WATCH_S = 0.1
 STOP_S = 20.0
 
 
-class NotInContractError(ConfigError):
-    """A connector names something that the contract in force does not give its department."""
-
-    code = "not-in-contract"
-    remedy = "correct the connector's `subject`, or the contract, and apply"
-
-
 @dataclass(frozen=True)
 class RunningConnector:
-    """The workers of a connector that was started; all of them share `stop`."""
+    """The workers of a connector that was started; all of them share `stop`, and `end` ends what else they share."""
 
     workers: tuple[Worker, ...]
     stop: threading.Event
+    end: Callable[[], None] = lambda: None
 
     def health(self) -> metrics.Health:
         """Healthy unless a worker is failing."""
@@ -62,6 +58,7 @@ class RunningConnector:
         for worker in self.workers:
             # A worker that hangs in its database ends with the process, which is as safe as a kill.
             worker.join(max(0.0, deadline - time.monotonic()))
+        self.end()
         for worker in self.workers:
             if worker.ended_with is not None:
                 raise worker.ended_with
@@ -72,77 +69,75 @@ def start(
 ) -> RunningConnector:
     """Start every source and sink in a thread of its own; raises ConfigError if one cannot be put together.
 
-    A worker that fails starts again and does not disturb the others. With `until_idle`, it gives up if waiting cannot
-    help.
+    A worker that fails starts again and does not disturb the others. All of them follow the contract. With
+    `until_idle`, a worker gives up if waiting cannot help.
     """
     if problems := overlaps(connector, Paths(connector.folder, home)):
         raise ConnectorConfigError(str(connector.folder / FILE), problems)
-    workers = _Workers(cluster, connector, epoch_in_force(cluster), home).make(stop, patient=not until_idle)
-    for worker in workers:
-        worker.start()
-    return RunningConnector(tuple(workers), stop)
+    with ExitStack() as shared:
+        watch = shared.enter_context(EpochWatch(cluster))
+        made = _Workers(cluster, connector, home, watch).make(epoch_in_force(cluster), stop, patient=not until_idle)
+        for worker in made:
+            worker.start()
+        return RunningConnector(tuple(made), stop, shared.pop_all().close)
 
 
 class _Workers:
-    """Makes the workers of one file under one epoch."""
+    """Makes the workers of one file, and what they run under an epoch."""
 
-    def __init__(self, cluster: Cluster, connector: Connector, epoch: Epoch, home: Path) -> None:
+    def __init__(self, cluster: Cluster, connector: Connector, home: Path, watch: EpochWatch) -> None:
         self._cluster = cluster
         self._config = connector.config
         self._department = connector.config.department
         self._parts = Assembly(Paths(connector.folder, home), connector.config.database)
-        self._epoch = epoch
         self._home = home
-        self._schemas = Schemas(cluster, epoch.schemas)
+        self._watch = watch
 
-    def make(self, stop: threading.Event, *, patient: bool) -> list[Worker]:
-        sources = [self._source(source, stop, patient=patient) for source in self._config.sources]
-        sinks = [self._sink(sink, stop, patient=patient) for sink in self._config.sinks]
+    def make(self, epoch: Epoch, stop: threading.Event, *, patient: bool) -> list[Worker]:
+        """The workers, not started; raises ConfigError if under this epoch one could not work at all."""
+        sources = [self._source(source, epoch, stop, patient=patient) for source in self._config.sources]
+        sinks = [self._sink(sink, epoch, stop, patient=patient) for sink in self._config.sinks]
         return [*sources, *sinks]
 
-    def _source(self, config: SourceConfig, stop: threading.Event, *, patient: bool) -> Worker:
-        writers = self._epoch.writers.get(config.subject)
-        if not writers or not config.subject.startswith(f"{self._department}."):
-            raise NotInContractError(
-                f"{self._department} does not own a subject {config.subject}",
-                remedy="correct the connector's `subject`, or add it to topics.yaml and apply",
-            )
-        subject = self._epoch.contract.subject(config.subject)
-        schema = self._schemas.of(writers[-1])
-        encoder = self._parts.encoder(config, subject, writers[-1], schema)
-        publisher = Publisher(subject, encoder, RejectFile(self._home, subject.id))
-        make = partial(self._parts.source, config, schema, encoder)
-        make().close()  # if it could not work later, refuse it now
-        return SourceWorker(
-            self._cluster, publisher, make, subject.owner, subject.id, config.pause_s, stop, patient=patient
+    def _source(self, config: SourceConfig, epoch: Epoch, stop: threading.Event, *, patient: bool) -> Worker:
+        rejects = RejectFile(self._home, config.subject)
+        following = Following(
+            self._cluster, self._watch, lambda epoch, _: source_terms(self._department, config.subject, epoch)
         )
 
-    def _sink(self, config: SinkConfig, stop: threading.Event, *, patient: bool) -> Worker:
-        first = self._delivered(config.subject, self._epoch)
-        if first is None:
-            raise NotInContractError(
-                f"{self._department} has no grant for {config.subject}",
-                remedy="ask its owner for one, or remove the sink",
-            )
-        subject = self._epoch.contract.subject(config.subject)
-        rejects = RejectFile(self._home, inbox_topic(self._department, subject.id))
-        self._parts.table(config, subject, first.key).close()
+        def parts(terms: SourceTerms, epoch: Epoch) -> tuple[Source, Publisher]:
+            subject, schema_id = terms.subject, terms.writers[-1]
+            schema = Schemas(self._cluster, epoch.schemas).of(schema_id)
+            encoder = self._parts.encoder(config, subject, schema_id, schema)
+            return self._parts.source(config, schema, encoder), Publisher(subject, encoder, rejects)
 
-        def delivered() -> Delivered:
-            found = latest_epoch(self._cluster)
-            return (found and self._delivered(subject.id, found.epoch)) or first
+        # If it could not work later, refuse it now.
+        parts(source_terms(self._department, config.subject, epoch), epoch)[0].close()
+        return SourceWorker(
+            self._cluster,
+            lambda: parts(*following.begin()),
+            self._department,
+            config.subject,
+            config.pause_s,
+            stop,
+            has_changed=following.has_changed,
+            patient=patient,
+        )
 
-        def make() -> Sink:
-            table = self._parts.table(config, subject, delivered().key)
-            return Sink(self._cluster, self._department, subject, table, delivered, self._schemas.of, rejects)
+    def _sink(self, config: SinkConfig, epoch: Epoch, stop: threading.Event, *, patient: bool) -> Worker:
+        def terms(epoch: Epoch, now: datetime) -> SinkTerms:
+            return sink_terms(self._department, config.subject, epoch, now)
 
-        return SinkWorker(make, self._department, subject.id, stop, patient=patient)
-
-    def _delivered(self, subject_id: str, epoch: Epoch) -> Delivered | None:
-        """What the department gets of the subject under that epoch; None without a grant."""
-        grant = delivering(epoch.contract, subject_id, self._department, datetime.now(UTC))
-        if grant is None:
-            return None
-        schema = self._schemas.of(epoch.views.get(grant.id, epoch.writers[subject_id][-1]))
-        subject, given = epoch.contract.subject(subject_id), epoch.given(grant)
-        return Delivered(schema, subject.key if given is None else row_key(subject, grant, given))
+        self._parts.table(config, terms(epoch, datetime.now(UTC)).subject, ()).close()
+        following = Following(self._cluster, self._watch, terms)
+        rejects = RejectFile(self._home, inbox_topic(self._department, config.subject))
+        reader = Reader(self._cluster, self._department, config, self._parts, rejects)
+        return SinkWorker(
+            lambda: reader.part(*following.begin(), following.confirm),
+            Reporter(self._cluster, self._department, config.subject),
+            self._department,
+            config.subject,
+            stop,
+            has_changed=following.has_changed,
+            patient=patient,
+        )

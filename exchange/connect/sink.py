@@ -18,21 +18,15 @@ from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
 from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
-from exchange.errors import RecordError, TransientError
+from exchange.errors import RecordError
 from exchange.gap import GapError
 from exchange.names import REPLAY_HEADER, REPLAY_ID, ROW_HEADER, inbox_topic
 from exchange.records.header import RawBatch
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
+from exchange.schema.project import project
 
 _log = logging.getLogger("exchange.connect")
-
-
-class KeyChangedError(TransientError):
-    """The contract in force tells a subject's rows apart by other columns than the sink does."""
-
-    code = "key-changed"
-    remedy = "the sink starts again with these columns, and goes on or says why its table does not fit"
 
 
 class RowHeaderError(RecordError):
@@ -50,12 +44,21 @@ class Taken(NamedTuple):
     rejected: int
 
 
+class _Written(NamedTuple):
+    """The schema of records, and that of what is written of them: fields that are given no more are left out."""
+
+    schema: Schema
+    given: Schema
+
+
 class Sink:
     """Reads one inbox from where the database says, and writes rows and offsets together.
 
-    `delivered` returns what the reader gets under the newest contract, by which the table is created before the first
-    record arrives. `schema_of` finds the schema of any id. After a failure, make a new sink.
+    `delivered` is what the reader gets, which the table fits; `confirm` raises TermsChangedError if the newest contract
+    says something else. `schema_of` finds the schema of any id. After a failure, make a new sink.
     """
+
+    is_finished = False
 
     def __init__(
         self,
@@ -63,25 +66,29 @@ class Sink:
         reader: str,
         subject: Subject,
         table: SinkTable,
-        delivered: Callable[[], Delivered],
+        delivered: Delivered,
+        confirm: Callable[[], None],
         schema_of: Callable[[int], Schema],
         rejects: RejectFile,
+        *,
+        is_new_table: bool,
     ) -> None:
         self._topic = inbox_topic(reader, subject.id)
+        self.copy = table.copy(self._topic)
         self._table = table
         self._schema_of = schema_of
         self._rejects = rejects
         self._delivered = delivered
-        self._schemas: dict[int, Schema | TableMismatchError] = {}
+        self._confirm = confirm
+        self._schemas: dict[int, _Written | TableMismatchError] = {}
         self._names: dict[int, Schema] = {}
-        self._has_looked = False
-        is_new = table.fit(self._look().schema)
+        self._is_confirmed = False
         self._remedy = f"exchange connector accept-gap {reader} {subject.id}"
         self._next: dict[int, int] = {}
         self._consumer = Consumer(cluster)
         try:
             self._read(range(subject.topic.partitions))
-            if is_new and any(self._next.values()):
+            if is_new_table and any(self._next.values()):
                 # This is no mistake: people go on like this, with a table of another name.
                 _log.warning(
                     "the sink's table was not there and is made: it gets what comes from now on; the rest comes with "
@@ -107,7 +114,7 @@ class Sink:
         Raises GapError if Kafka deleted deliveries before they were taken in: a person says how to go on.
         """
         self._read(())
-        self._has_looked = False
+        self._is_confirmed = False
         changes: list[RowChange] = []
         rejected: list[tuple[str, str]] = []
         moved: dict[int, tuple[int, int]] = {}
@@ -151,17 +158,21 @@ class Sink:
                 return self._removal(record, said, origin)
             handle = {ROW: _handle(said)} if ROW in self._table.key else {}
         except RecordError:
-            self._look_once()
+            self._confirm_once()
             raise
         if said is not None and len(said) == HANDLE_BYTES and not handle:
-            self._look_once()  # if the key is hidden now, its fields would not tell rows apart
+            self._confirm_once()  # if the key is hidden now, its fields would not tell rows apart
         schema_id, body = wire.unpack(record.value)
         known = self._schemas.get(schema_id)
         if known is None:
             known = self._schemas[schema_id] = self._fitting(self._schema_of(schema_id))
         if isinstance(known, TableMismatchError):
             raise UnstorableError(f"of a schema that is not delivered any more: {known.message}")
-        return self._table.upsert(known, avro.decode(known, body) | handle, origin)
+        values = avro.decode(known.schema, body)
+        if known.given is not known.schema:
+            self._confirm_once()  # a newer grant may give these fields
+            values = {name: values[name] for name in known.given.fields}
+        return self._table.upsert(known.given, values | handle, origin)
 
     def _removal(self, record: Record, said: bytes | None, origin: RecordOrigin) -> RowChange:
         """What a record without value removes: the row of that handle or name, or all rows of an entity."""
@@ -170,7 +181,7 @@ class Sink:
             return self._table.withdraw(HANDLE, {ROW: _handle(said)}, origin)
         if said is None or not key:
             if said is not None:
-                self._look_once()  # if there is a key now, this is one row of the entity
+                self._confirm_once()  # if there is a key now, this is one row of the entity
             return self._table.delete(record.key or b"", origin)
         schema_id, body = wire.unpack(said)
         if schema_id not in self._names:
@@ -180,30 +191,26 @@ class Sink:
             self._names[schema_id] = name_schema(schema, key)
         return self._table.withdraw(self._names[schema_id], avro.decode(self._names[schema_id], body), origin)
 
-    def _look(self) -> Delivered:
-        """What is delivered now; raises KeyChangedError if its rows are told apart by other columns."""
-        now = self._delivered()
-        if now.key != self._table.key:
-            raise KeyChangedError(f"{self._topic}: rows are told apart by ({', '.join(now.key)}) now")
-        return now
+    def _confirm_once(self) -> None:
+        """Confirm the terms, but once a poll: a publisher may have written any header to all of its records."""
+        if not self._is_confirmed:
+            self._confirm()
+            self._is_confirmed = True
 
-    def _look_once(self) -> None:
-        """As `_look`, but once a poll: a publisher may have written any header to all of its records."""
-        if not self._has_looked:
-            self._has_looked = True
-            self._look()
-
-    def _fitting(self, schema: Schema) -> Schema | TableMismatchError:
-        """The schema, with the table extended for it; if the table fits only what is delivered now, the reason why.
+    def _fitting(self, schema: Schema) -> _Written | TableMismatchError:
+        """The schema, with the table extended for what is given of it; if the table does not fit that, the reason why.
 
         Raises TableMismatchError if the table does not fit what is delivered now either.
         """
+        given = [name for name in schema.fields if name in self._delivered.fields]
+        written = schema if len(given) == len(schema.fields) else project(schema, given)
         try:
-            self._table.fit(schema)
+            self._table.fit(written)
         except TableMismatchError as error:
-            self._table.fit(self._look().schema)
+            self._confirm()
+            self._table.fit(self._delivered.schema)
             return error
-        return schema
+        return _Written(schema, written)
 
     def lag(self) -> int | None:
         """How many offsets are still to be read; None if the broker has not yet said where the partitions end."""

@@ -11,6 +11,7 @@ record is kept; a replay brings none back that was deleted since.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,9 +22,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from exchange.connect import refusal, sink_layout
+from exchange.connect.copy_notes import CopyNotes
 from exchange.connect.database import translated
 from exchange.connect.deletions import Deletions
 from exchange.connect.delivered import HANDLE, ROW
+from exchange.connect.held_copy import HeldCopy
 from exchange.connect.offsets import OFFSETS, Offsets, making
 from exchange.connect.row_change import RecordOrigin, Refused, RowChange, runs
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME, Layout, TableChangedError, TableMismatchError
@@ -60,18 +63,29 @@ class SinkTable:
         self._insert: Any = sqlite.insert if self._sqlite else postgresql.insert
         self._offsets = Offsets(self._schema, self._insert)
         self._deletions = Deletions(self._schema, self._insert)
+        self._copies = CopyNotes(self._schema, self._insert)
+
+    def copy(self, topic: str) -> HeldCopy:
+        """What the table holds of that inbox, as a whole."""
+        return HeldCopy(self._engine, self._name, self._schema, topic, self._copies)
 
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The next offset to read in each partition; 0 if nothing was read yet."""
         with translated("read offsets"), making(self._engine) as connection:
             self._offsets.create(connection)
             self._deletions.create(connection)
+            self._copies.create(connection)
             return self._offsets.read(connection, topic, partitions)
 
     def topic_id(self, topic: str, now: str) -> str:
         """The id of the topic to which these offsets belong; if none was noted before, `now` is noted and returned."""
         with translated("read offsets"), self._engine.begin() as connection:
             return self._offsets.topic_id(connection, topic, now)
+
+    def skip(self, topic: str, moved: Mapping[int, tuple[int, int]]) -> None:
+        """Move the offsets, partition → (from, to), without taking in what was there; as `apply` does."""
+        with translated("move offsets"), self._moving(topic, moved):
+            pass
 
     def pass_over(self, gaps: Iterable[Gap], person: str, reason: str, now: datetime) -> None:
         """Go on after these gaps, all or none; raises OtherSinkError if the sink is not at one of them any more."""
@@ -173,7 +187,7 @@ class SinkTable:
         """
         with translated(f"write {self._name}"):
             try:
-                with self._moving(topic, moved) as connection:
+                with self._moving(topic, moved, changes) as connection:
                     self._write(connection, topic, changes)
                     self._end_deferral(connection)
                     self._check_unchanged(connection)  # after writing: from then on nobody can change the table
@@ -182,7 +196,7 @@ class SinkTable:
             except refusal.RAISED as error:
                 if refusal.reason(error) is None:
                     raise
-            with self._moving(topic, moved) as connection:
+            with self._moving(topic, moved, changes) as connection:
                 self._check_unchanged(connection)  # before any record is blamed
                 self._end_deferral(connection)
                 refused = self._write_accepted(connection, topic, changes)
@@ -200,11 +214,15 @@ class SinkTable:
         raise TableChangedError(f"{self._name} was changed while the sink ran")
 
     @contextmanager
-    def _moving(self, topic: str, moved: Mapping[int, tuple[int, int]]) -> Iterator[Connection]:
+    def _moving(
+        self, topic: str, moved: Mapping[int, tuple[int, int]], changes: Sequence[RowChange] = ()
+    ) -> Iterator[Connection]:
         with self._engine.begin() as connection:
             for partition, (before, after) in moved.items():
                 self._offsets.move(connection, topic, partition, before, after)
             yield connection
+            if changes:
+                self._copies.change(connection, topic, int(time.time() * 1000))
 
     def _end_deferral(self, connection: Connection) -> None:
         """Have the department's deferred constraints checked now: at the commit it is too late to set records aside."""

@@ -7,21 +7,26 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from exchange import metrics
 from exchange.bus.connection import Cluster
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.database import waiting
+from exchange.connect.held_copy import HeldCopy
 from exchange.connect.publish import Publisher
-from exchange.connect.sink import Sink, Taken
+from exchange.connect.reporter import Reporter
+from exchange.connect.sink import Taken
 from exchange.connect.source import Source
+from exchange.connect.terms import TermsChangedError
 from exchange.errors import ConfigError, CorruptionError, ExchangeError, TransientError
 
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # of a sink that finds nothing: a fetch costs 0.5 ms of a core
 POLL_S = 0.03  # longer than the broker holds back an empty answer
+LOOK_S = 0.2  # while it rests, it looks so often whether the contract has changed
 WAITING_S = 2.0  # from when on a worker counts as waiting for its database
 OUTCOMES = {"source": ("read", "published", "rejected"), "sink": Taken._fields}
 SWEEP_SHARE = 10  # after a sweep that found nothing, the pause is at least so many times its duration
@@ -36,14 +41,23 @@ class WorkerError(CorruptionError):
 
 
 class Worker(threading.Thread):
-    """Runs one source or sink until `stop`; after a failure it starts again.
+    """Runs one source or sink until `stop`; after a failure it starts again, and whenever its terms have changed.
 
     It retries soon at first, then less and less often; every 30 s if only a person can help (ConfigError). `idle`:
     there is nothing to do for now. `error`: what made the last attempt fail. A CorruptionError ends the thread
     (`ended_with`); if not `patient`, so does any error that waiting cannot cure.
     """
 
-    def __init__(self, department: str, subject: str, kind: str, stop: threading.Event, *, patient: bool) -> None:
+    def __init__(
+        self,
+        department: str,
+        subject: str,
+        kind: str,
+        stop: threading.Event,
+        *,
+        has_changed: Callable[[], bool],
+        patient: bool,
+    ) -> None:
         super().__init__(name=f"{kind}-{subject}", daemon=True)
         self.department = department
         self.subject = subject
@@ -53,6 +67,7 @@ class Worker(threading.Thread):
         self.ended_with: ExchangeError | None = None
         self._failing_since = 0.0
         self._stop_asked = stop
+        self._has_changed = has_changed
         self._patient = patient
         self._attempt = 0
         for outcome in OUTCOMES[kind]:
@@ -62,12 +77,31 @@ class Worker(threading.Thread):
         while not self._stop_asked.is_set():
             try:
                 self.attempt()
+            except TermsChangedError:
+                continue
             except (Exception, SystemExit) as error:  # SystemExit would end the thread silently
                 self._failed(error)
                 if self.ended_with is not None:
                     return
-                self._stop_asked.wait(self._pause_s())
+                self._rest_after_failure(self._pause_s())
                 self._attempt += 1
+
+    def goes_on(self) -> bool:
+        """Whether nobody asked it to stop and it works under the newest terms."""
+        return not self._stop_asked.is_set() and not self._has_changed()
+
+    def rest(self, seconds: float) -> None:
+        """Wait so long, if it goes on meanwhile."""
+        end = time.monotonic() + seconds
+        while self.goes_on() and (left := end - time.monotonic()) > 0:
+            self._stop_asked.wait(min(left, LOOK_S))
+
+    def _rest_after_failure(self, seconds: float) -> None:
+        try:
+            self.rest(seconds)  # a new epoch may mend what failed
+        except Exception as error:  # it cannot be seen whether there is one; the next attempt says why
+            _log.warning("the contract is not known", extra={"code": getattr(error, "code", type(error).__name__)})
+            self._stop_asked.wait(seconds)
 
     def _failed(self, error: Exception | SystemExit) -> None:
         if self.error is None:
@@ -133,18 +167,17 @@ class SourceWorker(Worker):
     def __init__(
         self,
         cluster: Cluster,
-        publisher: Publisher,
-        make: Callable[[], Source],
+        make: Callable[[], tuple[Source, Publisher]],
         department: str,
         subject: str,
         poll_s: float,
         stop: threading.Event,
         *,
+        has_changed: Callable[[], bool],
         patient: bool,
     ) -> None:
-        super().__init__(department, subject, "source", stop, patient=patient)
+        super().__init__(department, subject, "source", stop, has_changed=has_changed, patient=patient)
         self._cluster = cluster
-        self._publisher = publisher
         self._make = make
         self._poll_s = poll_s
         self._lag_s = 0.0
@@ -159,63 +192,96 @@ class SourceWorker(Worker):
 
     def attempt(self) -> None:
         metrics.SOURCE_LAG.labels(self.subject).set_function(self.lag_s)
-        source = self._make()
+        source, publisher = self._make()
         # Opening the producer fences a predecessor that is still alive, before its progress is read.
         try:
             with Producer(self._cluster, f"{self.department}.source.{self.subject}") as producer:
                 source.open(cursor.read(self._cluster, self.department, self.subject))
-                while not self._stop_asked.is_set():
-                    self._sweep(source, producer)
+                while self.goes_on():
+                    self._sweep(source, publisher, producer)
         finally:
             source.close()
 
-    def _sweep(self, source: Source, producer: Producer) -> None:
+    def _sweep(self, source: Source, publisher: Publisher, producer: Producer) -> None:
         began, looked = time.monotonic(), time.time()
         rows = 0
         for page in source.pages():
             if page.oldest is not None:
                 self._lag_s = max(0.0, time.time() - page.oldest)
-            published, rejected = self._publisher.publish(producer, page)
+            published, rejected = publisher.publish(producer, page)
             rows += len(page.rows)
             self.count("read", len(page.rows))
             self.count("published", published)
             self.count("rejected", rejected)
             self.succeeded(idle=False)
-            if self._stop_asked.is_set():
+            if not self.goes_on():
                 return
         self._lag_s, self._looked, self._looked_once = 0.0, looked, True
         self.succeeded(idle=rows == 0 and source.settled())
         if rows == 0:
-            self._stop_asked.wait(max(self._poll_s, SWEEP_SHARE * (time.monotonic() - began)))
+            self.rest(max(self._poll_s, SWEEP_SHARE * (time.monotonic() - began)))
+
+
+class Part(Protocol):
+    """A sink under its terms: it takes in, waits for a grant, or deletes; `is_finished`: other terms apply now."""
+
+    is_finished: bool
+    copy: HeldCopy
+
+    def step(self, timeout_s: float) -> Taken: ...
+
+    def lag(self) -> int | None: ...
+
+    def close(self) -> None: ...
 
 
 class SinkWorker(Worker):
-    """Takes in what an inbox holds."""
+    """Takes in what an inbox holds, as long as a grant gives it.
+
+    `make` returns the part to run, and whether a grant is in force.
+    """
 
     def __init__(
-        self, make: Callable[[], Sink], department: str, subject: str, stop: threading.Event, *, patient: bool
+        self,
+        make: Callable[[], tuple[Part, bool]],
+        reporter: Reporter,
+        department: str,
+        subject: str,
+        stop: threading.Event,
+        *,
+        has_changed: Callable[[], bool],
+        patient: bool,
     ) -> None:
-        super().__init__(department, subject, "sink", stop, patient=patient)
+        super().__init__(department, subject, "sink", stop, has_changed=has_changed, patient=patient)
         self._make = make
+        self._reporter = reporter
+        self._has_grant = True
         self._at_end_s: float | None = None  # on the monotonic clock
         self._lag = (0, 0.0)  # records and seconds, as last known
 
+    def state(self) -> str:
+        said = super().state()
+        return said if self._has_grant or said != "idle" else "waiting for a grant"
+
     def attempt(self) -> None:
-        sink = self._make()
+        part, self._has_grant = self._make()
         pause_s = FIRST_PAUSE_S
         try:
-            while not self._stop_asked.is_set():
-                taken = sink.step(POLL_S)
+            self._reporter.look(part.copy, at_once=not self._has_grant)
+            while self.goes_on() and not part.is_finished:
+                taken = part.step(POLL_S)
                 for outcome, records in taken._asdict().items():
                     self.count(outcome, records)
-                lag = sink.lag()
+                lag = part.lag()
                 self.show_lag(lag, time.monotonic())
                 self.succeeded(idle=lag == 0)
+                self._reporter.look(part.copy)
                 pause_s = FIRST_PAUSE_S if any(taken) else min(LAST_PAUSE_S, 2 * pause_s)
                 if not any(taken):
-                    self._stop_asked.wait(pause_s if lag == 0 else FIRST_PAUSE_S)
+                    self.rest(pause_s if lag == 0 else FIRST_PAUSE_S)
+            self._reporter.look(part.copy, at_once=True)
         finally:
-            sink.close()
+            part.close()
 
     def show_lag(self, records: int | None, now_s: float) -> None:
         """Update the gauges; if it is unknown how many records are left, they keep their values."""

@@ -122,7 +122,8 @@ def _router() -> Iterator[Rule]:
 
 
 def _ledger() -> Iterator[Rule]:
-    for prefix in ("subject.", "inbox.", "quarantine.", "holdings."):
+    # In the cursor topics are the connectors' reports of what readers hold.
+    for prefix in ("subject.", "inbox.", "quarantine.", "holdings.", "cursor."):
         yield Rule(principal(names.LEDGER_PRINCIPAL), "topic", prefix, "prefixed", "read")
     for name in OWN_TOPICS:
         yield Rule(principal(names.LEDGER_PRINCIPAL), "topic", name, "literal", "read")

@@ -43,8 +43,10 @@ def wanted(contract: Contract, there: Mapping[str, Topic] = MappingProxyType({})
         if subject.key:
             topics[names.holdings_topic(subject.id)] = replace(grown, configs=_compacted(subject.topic.replication))
         topics[source] = kept
-    for owner in dict.fromkeys(s.owner for s in contract.subjects):
-        topics[names.cursor_topic(owner)] = Topic(1, replication, _durable(replication) | {"cleanup.policy": "compact"})
+    for department in contract.departments:  # of those without sources, too: it has what their sinks report
+        topics[names.cursor_topic(department.id)] = Topic(
+            1, replication, _durable(replication) | {"cleanup.policy": "compact"}
+        )
     return {name: _large_enough(topic, there.get(name)) for name, topic in topics.items()}
 
 

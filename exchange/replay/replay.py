@@ -16,6 +16,7 @@ from exchange.contract.epoch import alone
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import in_force, ms_of
 from exchange.document.nearest import nearest
+from exchange.epoch_watch import CONTRACT, EpochWatch
 from exchange.epochs import Published
 from exchange.errors import ConfigError, TransientError
 from exchange.ledger import entry as ledger
@@ -24,7 +25,6 @@ from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.replay.due import Done, Order, Survey, survey
 from exchange.router.clock import BrokerClock
-from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.quotas import Quotas
 from exchange.router.ready import ReadySubject, make_ready
 from exchange.router.retained import MAX_BATCHES, retained

@@ -17,6 +17,7 @@ from exchange.bus.consume import Consumer
 from exchange.bus.produce import FencedError, Producer
 from exchange.bus.refusals import RefusedError
 from exchange.contract.period import ms_of
+from exchange.epoch_watch import CONTRACT, EpochWatch
 from exchange.epochs import Published
 from exchange.errors import ExchangeError, TransientError
 from exchange.ledger import entry as ledger
@@ -26,7 +27,6 @@ from exchange.records.tags import Tagger
 from exchange.records.warm_up import warm_up
 from exchange.router import report
 from exchange.router.clock import BrokerClock
-from exchange.router.epoch_watch import CONTRACT, EpochWatch
 from exchange.router.gather import Gathered, Gatherer
 from exchange.router.holdings import NO_HOLDINGS, Holdings
 from exchange.router.in_force import InForce

@@ -19,6 +19,7 @@ from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
 from exchange.document.problem import ContractError
+from exchange.epoch_watch import EpochWatch
 from exchange.epochs import Published
 from exchange.ledger.entry import NULL_TAG, delivered_mask
 from exchange.ledger.follower import Follower
@@ -29,7 +30,6 @@ from exchange.replay.due import Done, Order
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.replay import NotGrantedError, NothingRetainedError, Replay
 from exchange.replay.simulate import Scope, simulate
-from exchange.router.epoch_watch import EpochWatch
 from tests.rigs.brokers import CLIENT
 from tests.rigs.office import Office
 from tests.rigs.routing import KEY, PSEUDONYM_KEY, value

@@ -20,9 +20,9 @@ from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.produce import Producer
 from exchange.contract import period
+from exchange.epoch_watch import EpochWatch
 from exchange.epochs import Published
 from exchange.ledger.merkle import digest_leaf, merkle_root
-from exchange.router.epoch_watch import EpochWatch
 from exchange.router.loop import Router
 from exchange.router.rivals import DuplicateInstanceError
 from tests.rigs import routing

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exchange.connect import worker
+from exchange.connect import cursor, worker
 from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
 from exchange.connect.runner import RunningConnector
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker, WorkerError
@@ -22,7 +22,7 @@ class Task(Worker):
     """A worker whose attempts are given."""
 
     def __init__(self, stop: threading.Event, attempt: Callable[[], None], *, patient: bool = True) -> None:
-        super().__init__("a", "a.b", "source", stop, patient=patient)
+        super().__init__("a", "a.b", "source", stop, has_changed=lambda: False, patient=patient)
         self._task = attempt
 
     def attempt(self) -> None:
@@ -123,8 +123,14 @@ class Held:
         raise DatabaseUnavailableError("gone")
 
     open = step = hold
+    copy = None
+    is_finished = False
 
     def close(self) -> None: ...
+
+
+class NoReporter:
+    def look(self, *_: object, **__: object) -> None: ...
 
 
 def value(name: str, subject: str, **labels: str) -> float | None:
@@ -133,8 +139,9 @@ def value(name: str, subject: str, **labels: str) -> float | None:
 
 def test_a_sink_that_waits_does_not_say_that_its_lag_is_0(unique: str) -> None:
     held, stop = Held(), threading.Event()
-    made: Any = lambda: held  # noqa: E731
-    task = SinkWorker(made, "a", unique, stop, patient=True)
+    made: Any = lambda: (held, True)  # noqa: E731
+    reporter: Any = NoReporter()
+    task = SinkWorker(made, reporter, "a", unique, stop, has_changed=lambda: False, patient=True)
     task.show_lag(0, time.monotonic())
     assert value("exchange_sink_lag_records", unique, department="a") == 0
     task.start()
@@ -154,11 +161,11 @@ def test_a_source_that_waits_does_not_say_that_its_lag_is_0(unique: str, monkeyp
         def __exit__(self, *_: object) -> None: ...
 
     monkeypatch.setattr(worker, "Producer", NoProducer)
-    monkeypatch.setattr(worker.cursor, "read", lambda *_: {})
+    monkeypatch.setattr(cursor, "read", lambda *_: {})
     held, stop = Held(), threading.Event()
     nothing: Any = None
-    made: Any = lambda: held  # noqa: E731
-    task = SourceWorker(nothing, nothing, made, "a", unique, 1.0, stop, patient=True)
+    made: Any = lambda: (held, nothing)  # noqa: E731
+    task = SourceWorker(nothing, made, "a", unique, 1.0, stop, has_changed=lambda: False, patient=True)
     task.start()
     until(lambda: task.state().startswith("waiting"))
     first = value("exchange_source_lag_seconds", unique)

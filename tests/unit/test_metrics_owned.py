@@ -23,6 +23,8 @@ from exchange.router.held import HeldRows
 from exchange.settings import Settings
 from tests.rigs.routing import batch, epoch, grant, route, value
 
+nothing: Any = None  # stands for what is not to be used
+
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
@@ -108,8 +110,12 @@ def test_what_a_reader_lost_is_counted() -> None:
     assert bytes_("tax") > bytes_("bank") > 0
 
 
+def _sink_worker() -> SinkWorker:
+    return SinkWorker(nothing, nothing, "bank", "tax.arrears", Event(), has_changed=lambda: False, patient=True)
+
+
 def test_a_sink_shows_no_lag_before_it_knows_one() -> None:
-    sink = SinkWorker(lambda: pytest.fail("not to be opened"), "bank", "tax.arrears", Event(), patient=True)
+    sink = _sink_worker()
     inbox = {"department": "bank", "subject": "tax.arrears"}
 
     def shown() -> tuple[float | None, float | None]:
@@ -127,8 +133,8 @@ def test_a_sink_shows_no_lag_before_it_knows_one() -> None:
 
 
 def test_what_a_connector_counts_is_there_from_its_start() -> None:
-    SinkWorker(lambda: pytest.fail("not to be opened"), "bank", "tax.arrears", Event(), patient=True)
-    SourceWorker(None, None, None, "tax", "tax.arrears", 1.0, Event(), patient=True)  # type: ignore[arg-type]
+    _sink_worker()
+    SourceWorker(nothing, nothing, "tax", "tax.arrears", 1.0, Event(), has_changed=lambda: False, patient=True)
     for department, outcomes in {
         "tax": ("read", "published", "rejected"),
         "bank": ("applied", "withdrawn", "rejected"),

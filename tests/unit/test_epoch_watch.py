@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from exchange import epoch_watch
 from exchange.bus import Cluster
 from exchange.contract.epoch import EpochError
+from exchange.epoch_watch import EpochWatch
 from exchange.errors import TransientError
-from exchange.router import epoch_watch
-from exchange.router.epoch_watch import EpochWatch
 
 
 def test_a_record_that_is_no_epoch_is_raised_where_an_epoch_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Watches the contract topic for new epochs, in a thread beside the router's own work."""
+"""Watches the contract topic for new epochs, in a thread beside the work of a router or a connector."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from exchange.bus.consume import Consumer
 from exchange.bus.record import records
 from exchange.contract import epoch as epochs
 from exchange.epochs import NoContractError, Published, latest_epoch
-from exchange.errors import TransientError
+from exchange.errors import ConfigError, TransientError
 
-_log = logging.getLogger("exchange.router")
+_log = logging.getLogger("exchange.epochs")
 CONTRACT = (names.CONTRACT_TOPIC, 0)
+AGAIN_S = 5.0
 
 
 class ContractUnreadError(TransientError):
-    """The router cannot learn which epoch is the newest."""
+    """A router or connector cannot learn which epoch is the newest."""
 
     code = "contract-unread"
-    remedy = "see that the contract topic has leaders; the router waits for it"
+    remedy = "see that the contract topic has leaders; it is waited for"
 
 
 class EpochWatch:
-    """Follows the contract's topic. If it fails for good, whoever asks it for an epoch gets the error."""
+    """Follows the contract's topic. While it fails, whoever asks it for an epoch gets the error.
+
+    It tries again, unless what the topic has is no epoch.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._newest: Published | None = None
@@ -70,6 +74,7 @@ class EpochWatch:
             try:
                 if found := latest_epoch(self._cluster):
                     self._take(found)
+                self._failure = None
                 with Consumer(self._cluster, assignment={CONTRACT: found.offset + 1 if found else 0}) as consumer:
                     self._read(consumer)
             except TransientError as error:
@@ -79,7 +84,9 @@ class EpochWatch:
                 with self._seen:
                     self._failure = failure
                     self._seen.notify_all()
-                return
+                if not isinstance(failure, ConfigError):  # a person may mend the login or the rights
+                    return
+                self._closing.wait(AGAIN_S)
 
     def _read(self, consumer: Consumer) -> None:
         while not self._closing.is_set():
