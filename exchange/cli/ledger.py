@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from exchange import names
 from exchange.audit.balance import Balance, balance_against_kafka
 from exchange.audit.balance import balance as balance_of
+from exchange.audit.copy_list import held_copies
 from exchange.audit.disclosures import disclosures
 from exchange.audit.questions import Selection, exchanged
 from exchange.audit.verify import verify as verify_ledger
@@ -26,6 +27,7 @@ from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import say
 from exchange.cli.table import table
 from exchange.contract.period import midnight, ms_of
+from exchange.epochs import epoch_in_force
 from exchange.keys import ledger_key_file, load
 from exchange.ledger.entry import tag
 from exchange.ledger.follower import Follower
@@ -223,6 +225,45 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
     lost = sum(one.records for one in found) - sum(one.records for one in got)
     readers = {one.reader for one in got}
     click.echo(f"{sum(one.records for one in got):,} deliveries to {len(readers)} departments; {lost:,} withdrawals")
+
+
+@audit.command()
+@click.option("--subject", help="Only this subject, as <department>.<name>.")
+@click.option("--reader", help="Only this department as reader.")
+@output_option
+def copies(subject: str | None, reader: str | None, output: str) -> None:
+    """What each reader holds, as its connector says: rows, last change, and whether an ended grant's were deleted.
+
+    Also who does not say it: never, or not for 10 minutes. A department that reads its inbox without the exchange's
+    connector never does.
+    """
+    cluster = connect(Settings(), "exchange.ledger.copies", names.LEDGER_PRINCIPAL)
+    found = held_copies(cluster, epoch_in_force(cluster), datetime.now(UTC), reader=reader, subject=subject)
+    if output == "json":
+        show_json(found)
+        return
+    table(
+        ("reader", "subject", "grant", "in force", "rows", "last change", "deletion", "reported"),
+        [
+            (one.reader, one.subject, one.grant, "yes" if one.is_in_force else "no",
+             "unknown" if one.rows is None else f"{one.rows:,}", _moment(one.changed),
+             f"{one.deletion} {'since' if one.deletion == 'due' else 'at'} {_moment(one.since)}".removesuffix(" since ")
+             if one.deletion else "", _reported(one.reported, is_silent=one.is_silent))
+            for one in found
+        ],
+    )  # fmt: skip
+    due, silent = sum(one.deletion == "due" for one in found), sum(one.is_silent for one in found)
+    click.echo(f"{len(found):,} copies; {due:,} deletions due; {silent:,} not reporting")
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else say_time(ms_of(moment))
+
+
+def _reported(moment: datetime | None, *, is_silent: bool) -> str:
+    if moment is None:
+        return "NEVER"
+    return f"NOT SINCE {_moment(moment)}" if is_silent else _moment(moment)
 
 
 def _store() -> LedgerStore:

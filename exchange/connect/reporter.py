@@ -20,7 +20,8 @@ from exchange.names import cursor_topic
 
 REPORT_S = 60.0  # at most so often, but for the beginning and the end of a deletion
 STILL_S = 300.0  # after this, the same is reported again: the connector is alive
-COUNT_SHARE = 20  # counting takes at most so small a part of the time
+COUNT_SHARE = 20  # counting takes at most so small a part of the time,
+QUICK_S = 0.5  # unless it takes less than this
 _log = logging.getLogger("exchange.connect")
 
 
@@ -50,7 +51,8 @@ class Reporter:
             return
         if (note.rows is None or note.counted_ms != note.changed_ms) and now >= self._count_s:
             copy.count()
-            self._count_s = now + COUNT_SHARE * (self._clock() - now)
+            took = self._clock() - now
+            self._count_s = now + COUNT_SHARE * took if took > QUICK_S else now
             note = copy.note() or note
         if note == self._reported and now - self._reported_s < STILL_S:
             return

@@ -15,15 +15,15 @@ from exchange.bus.connection import Cluster
 from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig, SourceConfig
 from exchange.connect.database import Paths
+from exchange.connect.following import Following, SinkTerms, SourceTerms, sink_terms, source_terms
 from exchange.connect.load import FILE, Connector, ConnectorConfigError
 from exchange.connect.overlap import overlaps
 from exchange.connect.publish import Publisher
-from exchange.connect.reader import Reader
 from exchange.connect.rejects import RejectFile
 from exchange.connect.reporter import Reporter
 from exchange.connect.schemas import Schemas
+from exchange.connect.sink_parts import SinkParts
 from exchange.connect.source import Source
-from exchange.connect.terms import Following, SinkTerms, SourceTerms, sink_terms, source_terms
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker
 from exchange.contract.model import Epoch
 from exchange.epoch_watch import EpochWatch
@@ -131,9 +131,9 @@ class _Workers:
         self._parts.table(config, terms(epoch, datetime.now(UTC)).subject, ()).close()
         following = Following(self._cluster, self._watch, terms)
         rejects = RejectFile(self._home, inbox_topic(self._department, config.subject))
-        reader = Reader(self._cluster, self._department, config, self._parts, rejects)
+        sink_parts = SinkParts(self._cluster, self._department, config, self._parts, rejects)
         return SinkWorker(
-            lambda: reader.part(*following.begin(), following.confirm),
+            lambda: sink_parts.part(*following.begin(), following.confirm),
             Reporter(self._cluster, self._department, config.subject),
             self._department,
             config.subject,

@@ -14,12 +14,12 @@ from exchange.bus.connection import Cluster
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.database import waiting
+from exchange.connect.following import TermsChangedError
 from exchange.connect.held_copy import HeldCopy
 from exchange.connect.publish import Publisher
 from exchange.connect.reporter import Reporter
 from exchange.connect.sink import Taken
 from exchange.connect.source import Source
-from exchange.connect.terms import TermsChangedError
 from exchange.errors import ConfigError, CorruptionError, ExchangeError, TransientError
 
 FIRST_BACKOFF_S = 0.5
@@ -222,7 +222,7 @@ class SourceWorker(Worker):
             self.rest(max(self._poll_s, SWEEP_SHARE * (time.monotonic() - began)))
 
 
-class Part(Protocol):
+class SinkPart(Protocol):
     """A sink under its terms: it takes in, waits for a grant, or deletes; `is_finished`: other terms apply now."""
 
     is_finished: bool
@@ -243,7 +243,7 @@ class SinkWorker(Worker):
 
     def __init__(
         self,
-        make: Callable[[], tuple[Part, bool]],
+        make: Callable[[], tuple[SinkPart, bool]],
         reporter: Reporter,
         department: str,
         subject: str,

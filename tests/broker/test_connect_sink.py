@@ -235,8 +235,8 @@ def test_a_new_field_becomes_a_column(project: Project, url: str) -> None:
     schema = copy.deepcopy(INCOME)
     schema["fields"].append({"name": "order by", "type": ["null", "string"], "default": None})
     schema["fields"][-1]["name"] = "select"
-    project.apply(schema)
-    deliver(project, {0: [income(2, select="x")]})
+    project.apply(schema, grant={"fields": [field["name"] for field in schema["fields"]]})
+    deliver(project, {0: [income(2, select="x")]}, view=True)
     drain(project)
     assert [tuple(row) for row in rows(url, 'serial, "select"')] == [(1, None), (2, "x")]
 

@@ -107,6 +107,7 @@ def test_an_empty_cluster_gets_everything(cluster: Cluster, tmp_path: Path) -> N
         "quarantine.tax.income",
         "inbox.civil.tax.income",
         "subject.tax.income",
+        "cursor.civil",
         "cursor.tax",
     }
     assert [type(c) for c in plan.changes] == sorted((type(c) for c in plan.changes), key=ORDER.index)

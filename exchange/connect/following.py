@@ -82,7 +82,7 @@ def sink_terms(department: str, subject: str, epoch: Epoch, now: datetime) -> Si
     return SinkTerms(of, writers, grant, epoch.views.get(grant.id), epoch.given(grant), is_in_force, has_begun)
 
 
-class Watch(Protocol):
+class NewestEpoch(Protocol):
     """Where the newest epoch is seen that was published so far; it may come a little late."""
 
     @property
@@ -102,7 +102,7 @@ class Following(Generic[Terms]):
     def __init__(
         self,
         cluster: Cluster,
-        watch: Watch,
+        watch: NewestEpoch,
         of: Callable[[Epoch, datetime], Terms],
         *,
         clock: Callable[[], datetime] = _now,

@@ -10,18 +10,18 @@ from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.ending import Ending, Unfinished, Waiting
+from exchange.connect.following import SinkTerms
 from exchange.connect.rejects import RejectFile
 from exchange.connect.schemas import Schemas
 from exchange.connect.sink import Sink
 from exchange.connect.sink_table import SinkTable
-from exchange.connect.terms import SinkTerms
-from exchange.connect.worker import Part
+from exchange.connect.worker import SinkPart
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import end_of
 from exchange.names import inbox_topic
 
 
-class Reader:
+class SinkParts:
     """Makes the parts of one sink, one after the other."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Reader:
         self._rejects = rejects
         self._topic = inbox_topic(department, config.subject)
 
-    def part(self, terms: SinkTerms, epoch: Epoch, confirm: Callable[[], None]) -> tuple[Part, bool]:
+    def part(self, terms: SinkTerms, epoch: Epoch, confirm: Callable[[], None]) -> tuple[SinkPart, bool]:
         """What the sink runs under these terms of the epoch, and whether a grant is in force."""
         delivered = self._delivered(terms, terms.grant, epoch) if terms.grant and terms.has_begun else None
         table = self._parts.table(self._config, terms.subject, delivered.key if delivered else ())
@@ -51,7 +51,7 @@ class Reader:
         delivered: Delivered | None,
         confirm: Callable[[], None],
         epoch: Epoch,
-    ) -> Part:
+    ) -> SinkPart:
         copy, grant = table.copy(self._topic), terms.grant
         note = copy.note()
         if terms.is_in_force and note is not None and note.is_due:
