@@ -217,9 +217,13 @@ class _Check:
         contract = self._loaded.contract
         granted = [g for g in contract.grants if g.reader == self._department]
         grants = [g for g in granted if g.subject == config.subject]
+        if config.subject not in {subject.id for subject in contract.subjects}:
+            message = f"there is no subject {config.subject}"
+            self._add((*path, "subject"), message, nearest(config.subject, sorted({g.subject for g in granted})))
+            return
         if not grants:
             message = f"{self._department} has no grant for {config.subject}"
-            self._add((*path, "subject"), message, nearest(config.subject, sorted({g.subject for g in granted})))
+            self._add((*path, "subject"), message, "ask for one: the sink waits for it", "warning")
             return
         with self._noted((*path, "table") if config.table else path):
             subject = contract.subject(config.subject)

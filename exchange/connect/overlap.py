@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from exchange.connect import database
 from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.database import Paths
+from exchange.connect.copy_notes import COPIES
 from exchange.connect.deletions import DELETIONS
 from exchange.connect.drop_folder import PLACES
 from exchange.connect.load import FILE, Connector
@@ -64,7 +65,7 @@ class _Overlaps:
         tables = [self._table(sink) for sink in self._config.sinks]
         for j, table in enumerate(tables):
             place: Place = ("sinks", j, "table" if self._config.sinks[j].table else "subject")
-            if table.name.lower() in (OFFSETS, TOPICS, GAPS, DELETIONS):
+            if table.name.lower() in (OFFSETS, TOPICS, GAPS, DELETIONS, COPIES):
                 yield self._problem(place, f"{table.name} is the connector's own", "give the sink another `table`")
             for i, other in enumerate(tables[:j]):
                 if table.is_the_same_as(other):

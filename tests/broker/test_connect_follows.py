@@ -157,6 +157,18 @@ def test_a_connector_that_was_down_deletes_what_a_revoked_grant_left(project: Pr
     assert [tuple(row) for row in rows(url, "serial")] == [(3,)]
 
 
+def test_a_deletion_that_has_begun_is_finished_before_a_new_grants_rows_come(project: Project, url: str) -> None:
+    connect(project, url, grant={"fields": GIVEN, "after": "delete"})
+    send(project, given(1), given(2), view=True)
+    drain(project)
+    with closing(sa.create_engine(url).connect()) as reader, reader.begin():  # as a connector leaves it that is killed
+        reader.exec_driver_sql("UPDATE exchange_copies SET due_ms = 1000")
+    send(project, given(2, year=2025), view=True)
+    drain(project)
+    assert [tuple(row) for row in rows(url, "serial, year")] == [(2, 2025)]
+    assert (held(project).deletion, held(project).rows) == ("", 1)
+
+
 def revoke(project: Project) -> None:
     """The contract without the grant."""
     write = project.write

@@ -101,11 +101,11 @@ ON_TOPICS = """
                           sx    sn    ix    in    qx    qn    cx    cn    led   con   quo   sch   oth
 Produce                   xa    na    ra    ra    ra    ra    xa    na    ra    a     ra    a     a
 AddPartitionsToTxn        xa    na    ra    ra    ra    ra    xa    na    ra    a     ra    a     a
-Fetch                     rla   rla   xla   nla   xla   nla   xa    na    rla   xnrla xnrla xnrla rla
-ListOffsets               xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla xnrla xnrla rla
-OffsetForLeaderEpoch      xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla xnrla xnrla rla
-Metadata                  xrla  nrla  xrla  nrla  xrla  nrla  xa    na    rla   xnrla xnrla xnrla rla
-DescribeProducers         rla   rla   xla   nla   xla   nla   xa    na    rla   xnrla xnrla xnrla rla
+Fetch                     rla   rla   xla   nla   xla   nla   xla   nla   rla   xnrla xnrla xnrla rla
+ListOffsets               xrla  nrla  xrla  nrla  xrla  nrla  xla   nla   rla   xnrla xnrla xnrla rla
+OffsetForLeaderEpoch      xrla  nrla  xrla  nrla  xrla  nrla  xla   nla   rla   xnrla xnrla xnrla rla
+Metadata                  xrla  nrla  xrla  nrla  xrla  nrla  xla   nla   rla   xnrla xnrla xnrla rla
+DescribeProducers         rla   rla   xla   nla   xla   nla   xla   nla   rla   xnrla xnrla xnrla rla
 OffsetCommit              ra    ra    xa    na    xa    na    xa    na    ra    xnra  xnra  xnra  ra
 TxnOffsetCommit           ra    ra    xa    na    xa    na    xa    na    ra    xnra  xnra  xnra  ra
 OffsetFetch               xra   nra   xra   nra   xra   nra   xa    na    ra    xnra  xnra  xnra  ra

@@ -138,7 +138,7 @@ sinks:
             "sources[1].transform",
             f"{tmp_path.resolve()}/tax/transform.py is not a file of the connector's folder",
         ),
-        (13, "sinks[0].subject", "tax has no grant for civil.house"),
+        (13, "sinks[0].subject", "there is no subject civil.house"),
     ]
     assert found[0].remedy == "did you mean tax.income?"
 

@@ -134,7 +134,7 @@ def test_a_table_may_be_filled_and_read(tmp_path: Path) -> None:
     assert places(tmp_path, sources, sink("civil.a", "x")) == []
 
 
-@pytest.mark.parametrize("table", ["exchange_offsets", "public.exchange_offsets", "EXCHANGE_DELETIONS"])
+@pytest.mark.parametrize("table", ["exchange_offsets", "public.exchange_copies", "EXCHANGE_DELETIONS"])
 def test_the_exchanges_own_tables_are_no_sinks(tmp_path: Path, table: str) -> None:
     assert places(tmp_path, sinks=sink("civil.a", table)) == ["sinks[0].table"]
     assert places(tmp_path, sinks=sink("exchange.offsets")) == ["sinks[0].subject"]
