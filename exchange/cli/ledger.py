@@ -247,8 +247,7 @@ def copies(subject: str | None, reader: str | None, output: str) -> None:
         [
             (one.reader, one.subject, one.grant, "yes" if one.is_in_force else "no",
              "unknown" if one.rows is None else f"{one.rows:,}", _moment(one.changed),
-             f"{one.deletion} {'since' if one.deletion == 'due' else 'at'} {_moment(one.since)}".removesuffix(" since ")
-             if one.deletion else "", _reported(one.reported, is_silent=one.is_silent))
+             _deletion(one.deletion, one.since), _reported(one.reported, is_silent=one.is_silent))
             for one in found
         ],
     )  # fmt: skip
@@ -258,6 +257,12 @@ def copies(subject: str | None, reader: str | None, output: str) -> None:
 
 def _moment(moment: datetime | None) -> str:
     return "" if moment is None else say_time(ms_of(moment))
+
+
+def _deletion(state: str, since: datetime | None) -> str:
+    if since is None:
+        return state
+    return f"{state} {'since' if state == 'due' else 'at'} {_moment(since)}"
 
 
 def _reported(moment: datetime | None, *, is_silent: bool) -> str:

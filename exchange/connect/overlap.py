@@ -16,8 +16,8 @@ from sqlalchemy.engine import URL
 
 from exchange.connect import database
 from exchange.connect.config import Database, SinkConfig, SourceConfig
-from exchange.connect.database import Paths
 from exchange.connect.copy_notes import COPIES
+from exchange.connect.database import Paths
 from exchange.connect.deletions import DELETIONS
 from exchange.connect.drop_folder import PLACES
 from exchange.connect.load import FILE, Connector

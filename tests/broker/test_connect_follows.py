@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sqlite3
 import threading
 import time
@@ -14,10 +15,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from exchange.audit.copy_list import CopyStatus, held_copies
 from exchange.bus import Cluster
 from exchange.bus.topics import read_all
+from exchange.cli.ledger import audit
 from exchange.connect import load, runner
 from exchange.connect.following import NotInContractError
 from exchange.connect.runner import RunningConnector
@@ -81,6 +84,13 @@ def soon(condition: Callable[[], bool], what: str) -> None:
 def held(project: Project) -> CopyStatus:
     [one] = held_copies(project.cluster, epoch_in_force(project.cluster), datetime.now(UTC), reader=project.reader)
     return one
+
+
+def answer(project: Project, *options: str) -> str:
+    """What `exchange audit copies` prints, with single spaces."""
+    result = CliRunner().invoke(audit, ["copies", *options], env=project.environment(), catch_exceptions=False)
+    assert result.exit_code == 0
+    return " ".join(result.output.split())
 
 
 def state(connector: RunningConnector) -> str:
@@ -148,8 +158,14 @@ def test_a_connector_that_was_down_deletes_what_a_revoked_grant_left(project: Pr
     send(project, given(2), view=True)
     revoke(project)
     assert held(project).deletion == "due"
+    said = answer(project, "--reader", project.reader)
+    assert f"{project.subject} g-income no" in said
+    assert " due 20" in said  # since when is not known: the connector was down
+    assert "1 copies; 1 deletions due; 0 not reporting" in said
     drain(project)
     assert rows(url, "serial") == []
+    [shown] = json.loads(answer(project, "--subject", project.subject, "--output", "json"))
+    assert (shown["deletion"], shown["rows"], shown["is_silent"]) == ("done", 0, False)
     assert (held(project).deletion, held(project).rows) == ("done", 0)
     project.apply(grant={"fields": GIVEN, "after": "delete"})
     send(project, given(3), view=True)
