@@ -15,7 +15,6 @@ from exchange.bus.connection import Cluster
 from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig, SourceConfig
 from exchange.connect.database import Paths
-from exchange.connect.following import Following, SinkTerms, SourceTerms, sink_terms, source_terms
 from exchange.connect.load import FILE, Connector, ConnectorConfigError
 from exchange.connect.overlap import overlaps
 from exchange.connect.publish import Publisher
@@ -24,6 +23,7 @@ from exchange.connect.reporter import Reporter
 from exchange.connect.schemas import Schemas
 from exchange.connect.sink_parts import SinkParts
 from exchange.connect.source import Source
+from exchange.connect.terms_watch import SinkTerms, SourceTerms, TermsWatch, sink_terms, source_terms
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker
 from exchange.contract.model import Epoch
 from exchange.epoch_watch import EpochWatch
@@ -101,7 +101,7 @@ class _Workers:
 
     def _source(self, config: SourceConfig, epoch: Epoch, stop: threading.Event, *, patient: bool) -> Worker:
         rejects = RejectFile(self._home, config.subject)
-        following = Following(
+        following = TermsWatch(
             self._cluster, self._watch, lambda epoch, _: source_terms(self._department, config.subject, epoch)
         )
 
@@ -129,7 +129,7 @@ class _Workers:
             return sink_terms(self._department, config.subject, epoch, now)
 
         self._parts.table(config, terms(epoch, datetime.now(UTC)).subject, ()).close()
-        following = Following(self._cluster, self._watch, terms)
+        following = TermsWatch(self._cluster, self._watch, terms)
         rejects = RejectFile(self._home, inbox_topic(self._department, config.subject))
         sink_parts = SinkParts(self._cluster, self._department, config, self._parts, rejects)
         return SinkWorker(

@@ -10,11 +10,11 @@ from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.ending import Ending, Unfinished, Waiting
-from exchange.connect.following import SinkTerms
 from exchange.connect.rejects import RejectFile
 from exchange.connect.schemas import Schemas
 from exchange.connect.sink import Sink
 from exchange.connect.sink_table import SinkTable
+from exchange.connect.terms_watch import SinkTerms
 from exchange.connect.worker import SinkPart
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import end_of

@@ -14,12 +14,12 @@ from exchange.bus.connection import Cluster
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.database import waiting
-from exchange.connect.following import TermsChangedError
 from exchange.connect.held_copy import HeldCopy
 from exchange.connect.publish import Publisher
 from exchange.connect.reporter import Reporter
 from exchange.connect.sink import Taken
 from exchange.connect.source import Source
+from exchange.connect.terms_watch import TermsChangedError
 from exchange.errors import ConfigError, CorruptionError, ExchangeError, TransientError
 
 FIRST_BACKOFF_S = 0.5

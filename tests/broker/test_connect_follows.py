@@ -22,8 +22,8 @@ from exchange.bus import Cluster
 from exchange.bus.topics import read_all
 from exchange.cli.ledger import audit
 from exchange.connect import load, runner
-from exchange.connect.following import NotInContractError
 from exchange.connect.runner import RunningConnector
+from exchange.connect.terms_watch import NotInContractError
 from exchange.epochs import epoch_in_force
 from exchange.names import subject_topic
 from exchange.schema import avro, wire

@@ -93,7 +93,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Following(Generic[Terms]):
+class TermsWatch(Generic[Terms]):
     """The terms of one worker, which it compares with the newest epoch at each page or poll.
 
     `of` makes them of an epoch, for a moment: they may change with the city's day.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from exchange.connect import following
-from exchange.connect.following import Following, NotInContractError, SinkTerms, TermsChangedError, sink_terms
+from exchange.connect import terms_watch
+from exchange.connect.terms_watch import NotInContractError, SinkTerms, TermsChangedError, TermsWatch, sink_terms
 from exchange.contract.model import Epoch
 from exchange.epochs import NoContractError, Published
 from tests.rigs.routing import SUBJECT, epoch, grant
@@ -33,9 +33,9 @@ class Contract:
         if is_seen:
             self.newest = Published(new, 0)
 
-    def follow(self) -> Following[SinkTerms]:
+    def follow(self) -> TermsWatch[SinkTerms]:
         cluster: Any = None
-        return Following(
+        return TermsWatch(
             cluster, self, lambda epoch, now: sink_terms("tax", SUBJECT, epoch, now), clock=lambda: self.now
         )
 
@@ -43,7 +43,7 @@ class Contract:
 @pytest.fixture
 def contract(monkeypatch: pytest.MonkeyPatch) -> Contract:
     made = Contract(epoch(grant("tax"), number=1))
-    monkeypatch.setattr(following, "latest_epoch", made.latest)
+    monkeypatch.setattr(terms_watch, "latest_epoch", made.latest)
     return made
 
 
