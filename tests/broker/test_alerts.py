@@ -22,6 +22,7 @@ _LAG = 'exchange_lag_seconds{job="exchange",instance="router-1",subject="tax.arr
 _SOURCE = 'exchange_source_lag_seconds{job="exchange",instance="connector-tax",subject="tax.arrears"}'
 _SINK = 'exchange_sink_lag_seconds{job="exchange",instance="connector-bank",department="bank",subject="tax.arrears"}'
 _ASKED = 'exchange_deletions_asked_rows{job="exchange",instance="connector-tax",subject="tax.arrears"}'
+_SLOT = 'exchange_source_slot_bytes{job="exchange",instance="connector-tax",subject="tax.arrears"}'
 _FAILING = 'exchange_failing{job="exchange",instance="connector-tax",part="source",subject="tax.arrears"}'
 _ROWS = (
     'exchange_connector_rows_total{job="exchange",instance="connector-tax",department="tax",'
@@ -49,6 +50,7 @@ FAULTS = [
     ("ExchangeSuspended", _ASIDE, "_x25 2x40", {"code": "gap", **_ARREARS}),
     ("ExchangeDeliveryBehind", _LAG, "0x25 0+60x40", _ARREARS),
     ("ExchangeSourceBehind", _SOURCE, "0x25 4000x40", _ARREARS),
+    ("ExchangeSlotGrows", _SLOT, "0x25 5000000000x40", _ARREARS),
     ("ExchangeSinkBehind", _SINK, "0x25 0+60x40", _BANK),
     ("ExchangeRowsRejected", _ROWS, "0x25 1x40", _TAX),
     ("ExchangeRowsRejected", _ROWS, "_x25 1x40", _TAX),

@@ -33,9 +33,9 @@ DEADLINE_S = 90.0
 
 @pytest.fixture
 def topic(cluster: Cluster, unique: str) -> str:
-    """A topic of two partitions."""
+    """A topic of two partitions, which keeps records of any time: the tests write some of 1970."""
     with Admin(cluster) as admin:
-        admin.create({unique: Topic(2, 1, {})})
+        admin.create({unique: Topic(2, 1, {"retention.ms": "-1"})})
     return unique
 
 
@@ -156,7 +156,7 @@ def test_a_transaction_learns_all_its_topics_at_once(
 ) -> None:
     topics = [f"{unique}.{i}" for i in range(20)]
     with Admin(cluster) as admin:
-        admin.create(dict.fromkeys(topics, Topic(1, 1, {})))
+        admin.create(dict.fromkeys(topics, Topic(1, 1, {"retention.ms": "-1"})))
     asked = []
     request = ClusterMetadata.metadata_request
     with Producer(cluster, unique) as producer:

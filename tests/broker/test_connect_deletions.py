@@ -263,10 +263,11 @@ def test_kills_neither_lose_nor_repeat_deletions(project: Project, register: Reg
     choose = random.Random(11)
     register.insert(300)
     for _ in range(kills):
-        process = command(project)
-        until = time.monotonic() + choose.uniform(3, 7)
+        process, before, until = command(project), published(project), math.inf
         while time.monotonic() < until:
             change(register, choose)
+            if until == math.inf and published(project) > before:
+                until = time.monotonic() + choose.uniform(0, 4)
         process.send_signal(signal.SIGKILL)
         process.wait()
     drain(project)

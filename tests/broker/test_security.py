@@ -265,7 +265,7 @@ def test_the_password_is_asked_for_before_anything_is_answered(home: Path) -> No
 
 def test_a_connection_goes_on_when_the_password_is_asked_for_again(cluster: Cluster, unique: str) -> None:
     with Admin(cluster) as admin:
-        admin.create({unique: Topic(1, 1, {})})
+        admin.create({unique: Topic(1, 1, {"retention.ms": "-1"})})
     sent: list[bytes] = []
     got: list[bytes | None] = []
     ends = time.monotonic() + 3 * SESSION_MS / 1000
@@ -370,7 +370,7 @@ def test_a_replaced_password_lets_nobody_in(
     """New connections are refused at once, those that are open when the broker asks again."""
     old = broker.cluster("exchange.tests", principal)
     with Admin(broker.cluster("exchange.tests")) as admin:
-        admin.create({unique: Topic(1, 1, {})})
+        admin.create({unique: Topic(1, 1, {"retention.ms": "-1"})})
     with Consumer(old, assignment={(unique, 0): 0}) as running:
         running.poll(0.1)
         assert command("rotate-credential", principal).exit_code == 0

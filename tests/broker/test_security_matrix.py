@@ -325,7 +325,7 @@ def clients(fresh_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     apply(cluster, make_plan(loaded, read_actual(cluster), avro.load(SCHEMA_FILE), datetime.now(UTC)))
     with Admin(cluster) as admin:
         there = admin.topics()
-        admin.create({topic: Topic(1, 1, {}) for topic in TOPICS.values() if topic not in there})
+        admin.create({topic: Topic(1, 1, {"retention.ms": "-1"}) for topic in TOPICS.values() if topic not in there})
     files = {name: folder / f"{name}.yaml" for name in PRINCIPALS.values() if name != names.ADMIN_PRINCIPAL}
     users.issue(cluster, files)
     securities = {name: credentials.load(path) for name, path in files.items()} | {

@@ -27,7 +27,7 @@ DEADLINE_S = 30.0
 def topic(cluster: Cluster, unique: str) -> str:
     """A topic of two partitions."""
     with Admin(cluster) as admin:
-        admin.create({unique: Topic(2, 1, {})})
+        admin.create({unique: Topic(2, 1, {"retention.ms": "-1"})})
     return unique
 
 
@@ -131,7 +131,7 @@ def test_trap_c_commit_fails_where_a_delivery_was_not_acknowledged(cluster: Clus
     """Trap C: a delivery whose partition is gone past the delivery timeout."""
     kept, gone = f"{unique}.kept", f"{unique}.gone"
     with Admin(cluster) as admin:
-        admin.create({kept: Topic(1, 1, {}), gone: Topic(1, 1, {})})
+        admin.create({kept: Topic(1, 1, {"retention.ms": "-1"}), gone: Topic(1, 1, {})})
 
         def undelivered(transaction: Transaction) -> None:
             transaction.send(gone, 0, one(b"first"))

@@ -17,7 +17,7 @@ from tests.rigs.plain import wait_until
 def test_d_a_partition_that_stays_is_read_again_from_its_committed_offset(cluster: Cluster, unique: str) -> None:
     """Trap D: what was polled and not committed when a second member joins."""
     with Admin(cluster) as admin:
-        admin.create({unique: Topic(2, 1, {})})
+        admin.create({unique: Topic(2, 1, {"retention.ms": "-1"})})
     for partition in (0, 1):
         publish(cluster, unique, [(None, b"%d" % n) for n in range(5)], partition=partition)
     revoked: list[set[Partition]] = []
@@ -55,7 +55,7 @@ def test_d_a_partition_that_stays_is_read_again_from_its_committed_offset(cluste
 def test_e_a_join_that_outlives_a_poll_is_completed(cluster: Cluster, unique: str) -> None:
     """Trap E: new metadata alone makes the leader join again, and another member takes longer than its poll."""
     with Admin(cluster) as admin:
-        admin.create({unique: Topic(2, 1, {})})
+        admin.create({unique: Topic(2, 1, {"retention.ms": "-1"})})
     go_on, stop = threading.Event(), threading.Event()
     go_on.set()
     shares: list[int] = []

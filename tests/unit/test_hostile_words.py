@@ -48,7 +48,7 @@ def hostile(tmp_path: Path) -> Found:
     """What `exchange plan` finds on a cluster where others have chosen names and settings."""
     contract = loaded(tmp_path)
     rules = frozenset((Rule(f"User:{EVIL}", "topic", "subject.tax.income", "literal", "read"),))
-    topics = {"subject.tax.income": Topic(4, 1, {"note": EVIL}), f"inbox.{EVIL}": Topic(1, 1, {})}
+    topics = {"subject.tax.income": Topic(4, 1, {"note": EVIL}), f"inbox.{EVIL}": Topic(1, 1, {"retention.ms": "-1"})}
     actual = Actual(topics, Registry(), None, frozenset(), rules)
     plan = make_plan(contract, actual, avro.load(SCHEMA_FILE), datetime(2026, 6, 1, tzinfo=UTC))
     return Found(plan, (), (), b"", contract, actual, {})
