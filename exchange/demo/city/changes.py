@@ -20,6 +20,7 @@ LEFT_BY_THE_DEAD = ("police.resident", "police.vehicle", "planning.property", "d
 DELETIONS: Mapping[str, float] = {
     "police.vehicle": 0.005,
     "planning.property": 0.02,
+    "market.permit": 0.02,
     "disabled.disability-card": 0.01,
 }
 """The share of a subject's rows that are deleted for other reasons; few enough at once for the connectors' brake."""
