@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from exchange.contract.load import Loaded
-from exchange.demo.city.changes import dead, planned
+from exchange.demo.city.happenings import dead, planned
 from exchange.demo.city.make import REGISTERS, Held, Manifest, Report, offices, write_manifest
 from exchange.demo.city.office import Office, SubjectRows
 from exchange.demo.city.register import City

@@ -27,8 +27,8 @@ DELETIONS: Mapping[str, float] = {
 
 
 @dataclass(frozen=True)
-class Change:
-    """One kind of change: the share of the subject's rows, and the new values of some columns.
+class Happening:
+    """One kind of thing that happens: the share of the subject's rows, and the new values of some columns.
 
     `columns` gets the resident or company that each row is about. `sells` says that the entity itself changes, so that
     the row gets another key.
@@ -76,21 +76,21 @@ def planned(city: City, register: Register, died: np.ndarray, spared: Collection
     deleted = np.r_[np.flatnonzero(gone), next(shares)]
     updates: list[tuple[Sequence[int], Columns]] = []
     sold: list[int] = []
-    for change, rows in zip(_of(register.subject), shares, strict=True):
+    for happening, rows in zip(_of(register.subject), shares, strict=True):
         ids = (rows + 1).tolist()
-        updates.append((ids, change.columns(city, Draw(rng, 0, len(rows)), who[rows])))
-        sold += ids if change.sells else []
+        updates.append((ids, happening.columns(city, Draw(rng, 0, len(rows)), who[rows])))
+        sold += ids if happening.sells else []
     return Planned(updates, sold, (deleted + 1).tolist())
 
 
-def _of(subject: str) -> list[Change]:
-    return [change for change in CHANGES if change.subject == subject]
+def _of(subject: str) -> list[Happening]:
+    return [happening for happening in HAPPENINGS if happening.subject == subject]
 
 
 def _parts(rows: np.ndarray, of: int, subject: str) -> Iterator[np.ndarray]:
-    """The rows that are deleted, and then those of each change; at least one of each."""
+    """The rows that are deleted, and then those of each happening; at least one of each."""
     first = 0
-    for share in (DELETIONS.get(subject, 0.0), *(change.share for change in _of(subject))):
+    for share in (DELETIONS.get(subject, 0.0), *(happening.share for happening in _of(subject))):
         size = max(1, round(share * of)) if share else 0
         yield rows[first : first + size]
         first += size
@@ -117,32 +117,32 @@ def _corrected(name: str) -> Callable[[City, Draw, np.ndarray], Columns]:
     return lambda city, draw, who: {name: money(draw.rng.uniform(1_000, 90_000, draw.size))}
 
 
-CHANGES = (
-    Change("police.resident", 0.03, _moved),
-    Change("police.resident", 0.01, lambda c, d, who: {"name": [f"更名{n:06d}" for n in d.row.tolist()]}),
-    Change("police.resident", 0.005, _each(cancelled_on=TODAY.item())),
-    Change("police.vehicle", 0.02, _buyers, sells=True),
-    Change("police.vehicle", 0.05, _each(status="scrapped")),
-    Change("police.vehicle", 0.02, _each(status="seized")),
-    Change("police.vehicle", 0.02, _each(status="normal")),
-    Change("civil-affairs.assistance", 0.05, _corrected("monthly_amount")),
-    Change("tax.income-return", 0.01, _corrected("other_income")),
-    Change("tax.enterprise-return", 0.02, _each(status="filed")),
-    Change("tax.enterprise-return", 0.02, _each(status="late")),
-    Change("tax.arrears", 0.1, _each(settled=True)),
-    Change("social-security.contribution", 0.005, _corrected("base")),
-    Change("social-security.pension", 0.01, _corrected("monthly_amount")),
-    Change("housing-fund.account", 0.03, _each(status="closed")),
-    Change("housing-fund.account", 0.02, _each(status="sealed")),
-    Change("housing-fund.account", 0.02, _each(status="active")),
-    Change("planning.property", 0.02, lambda c, d, who: {"use": d.pick(("residential", "commercial", "office"))}),
-    Change("market.company", 0.05, _each(status="cancelled")),
-    Change("market.permit", 0.03, _each(status="revoked")),
-    Change("market.penalty", 0.1, _each(published=False)),
-    Change("ecology.penalty", 0.1, _each(rectified=True)),
-    Change("transport.quota-application", 0.05, _each(status="accepted")),
-    Change("transport.quota-application", 0.05, _each(status="refused")),
-    Change("disabled.disability-card", 0.03, _each(revoked=True)),
-    Change("data-services.licence", 0.01, _each(revoked_on=TODAY.item())),
-    Change("credit.rating", 0.05, _each(grade="D")),
+HAPPENINGS = (
+    Happening("police.resident", 0.03, _moved),
+    Happening("police.resident", 0.01, lambda c, d, who: {"name": [f"更名{n:06d}" for n in d.row.tolist()]}),
+    Happening("police.resident", 0.005, _each(cancelled_on=TODAY.item())),
+    Happening("police.vehicle", 0.02, _buyers, sells=True),
+    Happening("police.vehicle", 0.05, _each(status="scrapped")),
+    Happening("police.vehicle", 0.02, _each(status="seized")),
+    Happening("police.vehicle", 0.02, _each(status="normal")),
+    Happening("civil-affairs.assistance", 0.05, _corrected("monthly_amount")),
+    Happening("tax.income-return", 0.01, _corrected("other_income")),
+    Happening("tax.enterprise-return", 0.02, _each(status="filed")),
+    Happening("tax.enterprise-return", 0.02, _each(status="late")),
+    Happening("tax.arrears", 0.1, _each(settled=True)),
+    Happening("social-security.contribution", 0.005, _corrected("base")),
+    Happening("social-security.pension", 0.01, _corrected("monthly_amount")),
+    Happening("housing-fund.account", 0.03, _each(status="closed")),
+    Happening("housing-fund.account", 0.02, _each(status="sealed")),
+    Happening("housing-fund.account", 0.02, _each(status="active")),
+    Happening("planning.property", 0.02, lambda c, d, who: {"use": d.pick(("residential", "commercial", "office"))}),
+    Happening("market.company", 0.05, _each(status="cancelled")),
+    Happening("market.permit", 0.03, _each(status="revoked")),
+    Happening("market.penalty", 0.1, _each(published=False)),
+    Happening("ecology.penalty", 0.1, _each(rectified=True)),
+    Happening("transport.quota-application", 0.05, _each(status="accepted")),
+    Happening("transport.quota-application", 0.05, _each(status="refused")),
+    Happening("disabled.disability-card", 0.03, _each(revoked=True)),
+    Happening("data-services.licence", 0.01, _each(revoked_on=TODAY.item())),
+    Happening("credit.rating", 0.05, _each(grade="D")),
 )

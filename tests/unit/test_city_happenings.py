@@ -9,7 +9,7 @@ import pytest
 
 from exchange.connect.config import SourceConfig
 from exchange.connect.roll_call import FEW_ROWS
-from exchange.demo.city.changes import CHANGES, DELETIONS, LEFT_BY_THE_DEAD, Planned, dead, planned
+from exchange.demo.city.happenings import DELETIONS, HAPPENINGS, LEFT_BY_THE_DEAD, Planned, dead, planned
 from exchange.demo.city.make import REGISTERS
 from exchange.demo.city.register import City
 
@@ -45,7 +45,9 @@ def test_no_row_changes_twice_and_spared_ones_not_at_all(city: City) -> None:
 
 def test_there_are_changes_of_every_kind(city: City) -> None:
     found = plans(city)
-    assert {subject for subject, plan in found.items() if plan.updated} == {change.subject for change in CHANGES}
+    assert {subject for subject, plan in found.items() if plan.updated} == {
+        happening.subject for happening in HAPPENINGS
+    }
     assert {s for s, plan in found.items() if plan.deleted} >= DELETIONS.keys()
     assert [s for s, plan in found.items() if plan.sold] == ["police.vehicle"]
 
