@@ -48,6 +48,8 @@ from tests.rigs.prometheus import as_series, empty_panels, judge, running, serve
 RECORDS = 6_000
 TODAY = datetime.now(CITY_TIME).date()
 pytestmark = pytest.mark.timeout(900)
+OF_POSTGRESQL = "exchange_source_slot_bytes"
+"""The one metric that the demo cannot have: its databases are SQLite."""
 _PERSON = re.compile(rb"(?=(\d{17}[0-9X]))")
 
 
@@ -384,7 +386,8 @@ def test_dashboards_are_full_and_alerts_silent(demo: Demo, told: dict[str, bytes
     with served(told["grants.prom"].decode()) as grants:
         targets = {"exchange": list(demo.addresses.values()), "node": [grants]}
         with running(tmp_path, targets, rules) as prometheus:
-            assert empty_panels(prometheus, dashboards, chosen) == []
+            empty = empty_panels(prometheus, dashboards, chosen)
+            assert [panel for panel in empty if OF_POSTGRESQL not in panel] == []
             fired = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
     assert fired == {"ExchangeQuarantineGrows", "ExchangeRowsRejected"}
     later = {
