@@ -214,24 +214,30 @@ def test_the_check_sees_copies_from_which_nothing_is_withdrawn(loaded: Loaded, c
     assert copies.wrong(manifest) == set()
 
 
-def test_the_check_sees_what_comes_after_the_end_of_a_grant(loaded: Loaded, connectors: Path, home: Path) -> None:
+@pytest.mark.parametrize("after", ["keep", "delete"])
+def test_the_check_sees_what_comes_after_the_end_of_a_grant(
+    loaded: Loaded, connectors: Path, home: Path, after: str
+) -> None:
     manifest, _ = city(loaded, connectors, home)
     copies = Copies(loaded, connectors, home)
     copies.take_in(manifest, forgets=False)
     grant = next(grant for grant in copies.whole() if grant.id == "income-vehicle")
     held = copies.expectations(manifest).verdict(grant).expected
     contract = loaded.contract.model_copy(update={"grants": [g for g in loaded.contract.grants if g.id != grant.id]})
-    after = replace(loaded, contract=contract)
+    without = replace(loaded, contract=contract)
+    ended = [(grant.model_copy(update={"after": after}), held)]
 
     def is_right() -> bool:
-        expectations = Expectations(after, connectors, home, manifest, NOW, ended=[(grant, held)])
-        assert expectations.grants[-1] is grant
-        return expectations.verdict(grant).right
+        expectations = Expectations(without, connectors, home, manifest, NOW, ended=ended)
+        return expectations.verdict(expectations.grants[-1]).right
 
     manifest = live(loaded, connectors, home, begin(manifest), lambda *_: None)
-    assert is_right()
+    assert is_right() == (after == "keep")
     copies.take_in(manifest, forgets=False)
     assert not is_right()
+    with sa.create_engine(f"sqlite:///{home}/city/{grant.reader}.db").begin() as connection:
+        connection.exec_driver_sql("DELETE FROM police_vehicle")
+    assert is_right() == (after == "delete")
 
 
 def test_a_life_that_was_interrupted_goes_on(loaded: Loaded, connectors: Path, home: Path) -> None:

@@ -29,8 +29,6 @@ from exchange.demo.city.make import Manifest, Tally, offices
 from exchange.errors import ConfigError
 from exchange.schema.types import Field
 
-ROWS_OF_ENDED_GRANTS_STAY = True
-"""Whether a reader keeps what it had when its grant ended."""
 _PAGE_ROWS = 5_000
 Form = Callable[[Any], Any]
 """Turns a value into the form in which it is compared."""
@@ -91,7 +89,7 @@ class Expectations:
     ) -> None:
         self._rotation = {d.id: d.pseudonym_rotation for d in loaded.contract.departments}
         self._pseudonym_key = pseudonym_key
-        self._ended = {grant.id: _after_the_end(held) for grant, held in ended}
+        self._ended = {grant.id: _after_the_end(loaded, grant, held) for grant, held in ended}
         self.grants = [*in_force(loaded.contract, now), *(grant for grant, _ in ended)]
         self._schemas = loaded.schemas
         self._sinks = {grant.id: _sink(connectors, home, grant) for grant in self.grants}
@@ -179,9 +177,10 @@ def _tally(rows: Iterable[Sequence[Any]]) -> Tally:
     return Tally(rows=count, digest=total % 2**128)
 
 
-def _after_the_end(held: Tally) -> Tally:
+def _after_the_end(loaded: Loaded, grant: Grant, held: Tally) -> Tally:
     """What a reader must hold of a grant that has ended, given what it had to hold then."""
-    return held if ROWS_OF_ENDED_GRANTS_STAY else Tally()
+    after = grant.after or ("delete" if loaded.contract.subject(grant.subject).sensitive else "keep")
+    return Tally() if after == "delete" else held
 
 
 def _sink(connectors: Path, home: Path, grant: Grant) -> tuple[sa.Engine, str]:
