@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     maven: str = Field("mvn", description="Maven, which fetches the local broker's jars.")
 
 
+def environment(**settings: str) -> dict[str, str]:
+    """The environment for another process of the exchange, with these settings in place of this one's."""
+    return {**os.environ, **{f"EXCHANGE_{name.upper()}": value for name, value in settings.items()}}
+
+
 def place_kernels() -> None:
     """Let numba keep the compiled kernels at home, if the package's own folder cannot be written.
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 
 import click
 from rich.console import Console
 
 from exchange.broker import LocalBroker, configured
 from exchange.demo import summary
-from exchange.demo.city.expect import Expectations
 from exchange.demo.city_commands import RECORDS, SEED
 from exchange.demo.processes import Processes
 from exchange.demo.rig import Rig
-from exchange.keys import pseudonym_key
 from exchange.settings import Settings
 
 DIFFERS_STATUS = 1
@@ -31,25 +28,26 @@ _seed = click.option("--seed", type=int, default=SEED, show_default=True, help="
 def demo(records: int, seed: int, keep: bool) -> None:
     """Run the whole exchange once, and show the result.
 
-    Starts what does not run yet, and stops it at the end. The exit status is 0 only if the ledger balances and every
-    reader's database holds exactly what its grants allow. Safe to run again.
+    Starts what does not run yet, and stops it at the end. After the first delivery the city lives: rows change and are
+    deleted, a grant becomes narrower, another is revoked. The exit status is 0 only if the ledger balances and every
+    reader's database holds exactly what its grants allow then. Safe to run again.
     """
     rig = Rig(Settings(), Console(stderr=True))
     started_broker, started = False, []
     try:
         started_broker = rig.start_broker()
         manifest = rig.make_city(records, seed)
-        rig.apply()
+        rig.apply(manifest.life)
         planted = rig.plant()
         started = rig.start_daemons()
-        settings, now = rig.settings, datetime.now(UTC)
-        key = pseudonym_key(settings)
-        expectations = Expectations(rig.loaded, settings.connectors, settings.home, manifest, now, key)
-        flow = rig.wait_until_drained(expectations)
+        flows = [] if manifest.life else [rig.wait_until_drained(manifest, planted)]
+        manifest = rig.live(manifest)
+        flows.append(rig.wait_until_drained(manifest, planted))
         with rig.step("check"), rig.console.status("checking …") as status:
+            expectations = rig.expectations(manifest)
             facts = summary.gather(rig.settings, rig.loaded, manifest, planted, expectations, status.update)
         out = Console(width=None if sys.stdout.isatty() else PAPER_WIDTH)
-        summary.show(out, rig.loaded, facts, flow)
+        summary.show(out, rig.loaded, facts, flows)
         _show_addresses(out, rig.processes, keep)
         faults = facts.faults()
         for fault in faults:

@@ -10,24 +10,30 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exchange import names
+from exchange.audit.questions import Selection, balance_of_partitions
 from exchange.broker import configured
 from exchange.bus import Cluster
 from exchange.bus.connection import connect
 from exchange.bus.probe import cluster_id
 from exchange.cli.options import today
 from exchange.contract.load import Loaded, load
-from exchange.demo import legacy
+from exchange.demo import later, legacy
 from exchange.demo.city.expect import Expectations
-from exchange.demo.city.make import Manifest
+from exchange.demo.city.live import live
+from exchange.demo.city.make import Life, Manifest, write_manifest
 from exchange.demo.city_commands import build
 from exchange.demo.processes import TAIL_LINES, Daemon, Processes
 from exchange.errors import ConfigError, TransientError
-from exchange.settings import Settings
+from exchange.keys import pseudonym_key
+from exchange.ledger.store import LedgerStore, ledger_url
+from exchange.settings import Settings, environment
 
 ROUTERS = 2
 RESTARTS = 3
@@ -101,13 +107,14 @@ class Rig:
             say(f"{manifest.rows:,} rows {'made' if made else 'already there'}")
         return manifest
 
-    def apply(self) -> None:
-        """Check the contract, and apply it to the cluster."""
+    def apply(self, life: Life | None = None) -> None:
+        """Check the contract, and apply it to the cluster; in a city that has lived, as it is there since."""
+        contract = self._later() if life else self.settings.contract
         with self.step("validate") as say:
             say(self._run("validate").strip().splitlines()[-1])
         with self.step("apply") as say, ThreadPoolExecutor(1) as pool:
             logins = pool.submit(self._run, "department", "add", "--all") if self.cluster.security else None
-            say(self._run("apply", "--yes").strip().splitlines()[-1])
+            say(self._run("apply", "--yes", contract=contract).strip().splitlines()[-1])
             if logins:
                 logins.result()
                 say("Every department has its login.")
@@ -126,7 +133,7 @@ class Rig:
         """
         core, connectors = self.daemons[: ROUTERS + 1], self.daemons[ROUTERS + 1 :]
         started: list[str] = []
-        self._before = {name: self.processes.samples(name) for name in self.processes.running()}
+        self._before = self._samples()
         with self.step("daemons") as say:
             for group in (core, connectors):
                 started += self.processes.start(group)
@@ -134,11 +141,47 @@ class Rig:
             say(f"{len(started)} started, {len(self.daemons) - len(started)} ran already")
         return started
 
-    def wait_until_drained(self, expectations: Expectations, restart: bool = True) -> Flow:
-        """Return once every reader holds as many rows as its grants allow, and no daemon has anything left to do.
+    def live(self, manifest: Manifest) -> Manifest:
+        """Let the city change while everything runs: a grant is revoked, rows change, a grant becomes narrower.
+
+        An interrupted life goes on; one that is complete stays as it is.
+        """
+        life = manifest.life
+        if life is not None and life.complete:
+            return manifest
+        self._before = self._samples()
+        if life is None:
+            held = self.expectations(manifest).verdict(later.revoked(self.loaded)).expected
+            now = datetime.now(UTC).replace(microsecond=0)
+            manifest = manifest.model_copy(update={"life": Life(at=now, ended={later.REVOKED: held})})
+            write_manifest(self.settings.home, manifest)
+        with self.step("revoke") as say:
+            contract = later.copy(self.settings.contract, self.loaded, self.settings.home)
+            arguments = ("grant", "revoke", later.REVOKED, "--department", later.REVOKER, "--reason", "demo")
+            say(self._run(*arguments, contract=contract).strip().splitlines()[-1])
+        with self.step("life") as say, self.console.status("the city changes …") as status:
+            folders = self.settings.connectors, self.settings.home
+            manifest = live(self.loaded, *folders, manifest, lambda s, n: status.update(f"{s}: {n:,} rows"))
+            say(f"{manifest.updated:,} rows changed, {manifest.deleted:,} deleted")
+        with self.step("narrow") as say:
+            say(self._run("apply", "--yes", contract=self._later()).strip().splitlines()[-1])
+        return manifest
+
+    def expectations(self, manifest: Manifest) -> Expectations:
+        """What the readers must hold now."""
+        settings, now, key = self.settings, datetime.now(UTC), pseudonym_key(self.settings)
+        loaded, ended = self.loaded, []
+        if manifest.life:
+            loaded = load(self._later(), today())
+            ended = [(later.revoked(self.loaded), held) for held in manifest.life.ended.values()]
+        return Expectations(loaded, settings.connectors, settings.home, manifest, now, key, ended)
+
+    def wait_until_drained(self, manifest: Manifest, planted: int, restart: bool = True) -> Flow:
+        """Return once every record is decided, every reader holds as many rows as its grants allow, and nobody works.
 
         A daemon that ends is restarted, up to three times. Raises `StalledDemoError` if nothing moves for four minutes.
         """
+        expectations = self.expectations(manifest)
         due = {grant.id: expectations.due_rows(grant) for grant in expectations.grants}
         flow, settled = Flow(), 0
         started = moved = time.monotonic()
@@ -154,7 +197,7 @@ class Rig:
             while settled < SETTLED_POLLS:
                 self._restart_dead(flow, restart)
                 held = {grant.id: expectations.held_rows(grant) for grant in expectations.grants}
-                samples = {daemon.name: self.processes.samples(daemon.name) for daemon in self.daemons}
+                samples = self._samples()
                 flow.published = self._new(samples, "connector-", "exchange_connector_rows_total:published")
                 flow.delivered = self._new(samples, "router-", "exchange_records_total:delivered")
                 lag = sum(_total(samples, "", name) for name in LAGS)
@@ -162,10 +205,13 @@ class Rig:
                 if now != before:
                     before, moved, settled = now, time.monotonic(), 0
                 elif time.monotonic() - moved > STALLED_S:
+                    decided = f"{self._decided():,} of {manifest.published + planted:,} records are decided"
                     raise StalledDemoError(
-                        "records stopped moving", remedy=f"{_missing(due, held)}; see {self._logs()}"
+                        "records stopped moving", remedy=f"{decided}, {_missing(due, held)}; see {self._logs()}"
                     )
                 done = held == due and lag == 0 and self._all_idle()
+                # As many rows as are due may be there before a change and after it.
+                done = done and self._decided() == manifest.published + planted
                 settled = settled + 1 if done else 0
                 note = f"{sum(held.values()):,} of {sum(due.values()):,}; published {flow.published:,}, lag {lag:,}"
                 progress.update(task, completed=sum(held.values()), note=note)
@@ -189,10 +235,30 @@ class Rig:
         took_s = time.monotonic() - started
         self.console.print(f"[green]✓[/] {name:12} {' '.join(told)} [dim]{took_s:.1f} s[/]", highlight=False)
 
-    def _run(self, *arguments: str) -> str:
+    def _later(self) -> Path:
+        """The contract as it is in a city that has lived; a change of the original changes it."""
+        return later.write(self.settings.contract, self.loaded, self.settings.home)
+
+    def _samples(self) -> dict[str, dict[str, float]]:
+        """The metrics of each daemon."""
+        return {daemon.name: self.processes.samples(daemon.name) for daemon in self.daemons}
+
+    def _decided(self) -> int:
+        """The number of records that the ledger's database accounts for."""
+        store = LedgerStore(ledger_url(self.settings))
+        try:
+            return sum(partition.records for partition in balance_of_partitions(store, Selection()))
+        finally:
+            store.close()
+
+    def _run(self, *arguments: str, contract: Path | None = None) -> str:
         """The output of one `exchange` command; shows it and raises StepFailedError if the command fails."""
         done = subprocess.run(
-            [sys.executable, "-m", "exchange", *arguments], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "exchange", *arguments],
+            env=environment(contract=str(contract or self.settings.contract)),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
             self.console.print("\n".join((done.stdout + done.stderr).splitlines()[-TAIL_LINES:]), markup=False)

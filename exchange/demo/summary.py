@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,11 @@ class Facts:
         return sum(p.records for p in self.partitions if p.subject == subject)
 
     @property
+    def withdrawn(self) -> int:
+        """The number of rows that readers had and that were taken from them."""
+        return sum(sum(e.withdrawn.values()) for e in self.exchanged)
+
+    @property
     def quarantined(self) -> int:
         """The number of invalid records that the routers put into quarantine."""
         return sum(p.quarantined for p in self.partitions)
@@ -64,9 +69,9 @@ class Facts:
             if self.rejected.get(subject, 0) != held.rejected:
                 found.append(f"{subject}: {self.rejected.get(subject, 0)} rows rejected, {held.rejected} are bad")
         published = sum(p.records for p in self.partitions) - self.planted
-        due = self.manifest.rows - sum(len(held.bad) for held in self.manifest.registers.values())
-        if published != due:
-            found.append(f"{published:,} records are published, the departments have {due:,} good rows")
+        if published != self.manifest.published:
+            due = f"the departments' good rows and their changes are {self.manifest.published:,}"
+            found.append(f"{published:,} records are published, {due}")
         if self.unbalanced or not all(p.balanced for p in self.partitions):
             found.append("the ledger does not balance: see `exchange audit balance`")
         wrong = sum(not c.balanced or c.pending > 0 for c in self.comparisons)
@@ -116,8 +121,8 @@ def _rejected(path: Path) -> int:
     return len({json.loads(line)["place"] for line in path.read_text().splitlines()})
 
 
-def show(console: Console, loaded: Loaded, facts: Facts, flow: Flow) -> None:
-    """Print the facts for people."""
+def show(console: Console, loaded: Loaded, facts: Facts, flows: Sequence[Flow]) -> None:
+    """Print the facts for people; `flows` are the first delivery and that of the changes, as far as they were run."""
     _show_subjects(console, loaded, facts)
     _show_readers(console, facts)
     _show_person(console, facts)
@@ -127,40 +132,55 @@ def show(console: Console, loaded: Loaded, facts: Facts, flow: Flow) -> None:
     rightly = sum(v.right for v in facts.verdicts)
     console.print(f"\n[bold]Ledger[/]      {records:,} records in, {delivered:,} deliveries out, each accounted for;")
     console.print(f"            counts agree with Kafka on {checked} partitions")
+    _show_life(console, facts)
     console.print(f"[bold]Readers[/]     {rightly} of {len(facts.verdicts)} hold exactly what their grant allows")
-    if flow.published or flow.delivered:
-        per_s = f"{flow.published / flow.seconds:,.0f} records/s in, {flow.delivered / flow.seconds:,.0f} deliveries/s"
-        console.print(f"[bold]This run[/]    {flow.published:,} published, {flow.delivered:,} delivered; {per_s}")
+    published, delivered = (sum(getattr(flow, name) for flow in flows) for name in ("published", "delivered"))
+    if published or delivered:
+        first, s = flows[0], flows[0].seconds
+        per_s = f"{first.published / s:,.0f} records/s in, {first.delivered / s:,.0f} deliveries/s at first"
+        console.print(f"[bold]This run[/]    {published:,} published, {delivered:,} delivered; {per_s}")
     else:
         console.print("[bold]This run[/]    nothing new to publish, and nothing was delivered again")
 
 
+def _show_life(console: Console, facts: Facts) -> None:
+    city, wrong = facts.manifest, sum(not v.right for v in facts.verdicts)
+    what = f"{city.updated + city.deleted:,} changes ({city.deleted:,} deletions), a grant narrowed, one revoked"
+    found = f"{wrong} not true" if wrong else "all true"
+    console.print(f"[bold]Life[/]        {what};")
+    console.print(f"            {facts.withdrawn:,} rows withdrawn, {len(facts.verdicts)} copies compared, {found}")
+
+
 def _show_subjects(console: Console, loaded: Loaded, facts: Facts) -> None:
     table = Table("subject", "", title="\nPublished", title_justify="left", box=None)
-    for name in ("rows", "rejected", "published", "quarantined"):
+    for name in ("rows", "changed", "deleted", "rejected", "published", "quarantined"):
         table.add_column(name, justify="right")
     for subject in loaded.contract.subjects:
         held = facts.manifest.registers[subject.id]
         bad = sum(p.quarantined for p in facts.partitions if p.subject == subject.id)
-        numbers = (held.rows, facts.rejected[subject.id], facts.published(subject.id), bad)
+        numbers = (held.rows, held.updated, held.deleted, facts.rejected[subject.id], facts.published(subject.id), bad)
         table.add_row(subject.id, subject.title.zh, *(f"{n:,}" for n in numbers))
     console.print(table)
 
 
 def _show_readers(console: Console, facts: Facts) -> None:
     table = Table("reader", "subject", title="\nDelivered", title_justify="left", box=None)
-    for name in ("delivered", "in its database"):
+    for name in ("delivered", "withdrawn", "in its database"):
         table.add_column(name, justify="right")
     table.add_column("withheld")
     delivered: Counter[str] = Counter()
+    withdrawn: Counter[str] = Counter()
     withheld: dict[str, Counter[str]] = {}
     for item in facts.exchanged:
         delivered[item.grant] += item.delivered
+        withdrawn[item.grant] += sum(item.withdrawn.values())
         withheld.setdefault(item.grant, Counter()).update(item.withheld)
     for v in sorted(facts.verdicts, key=lambda v: v.grant.reader):
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(withheld.get(v.grant.id, {}).items()))
         mark = "[green]✓[/]" if v.right else "[red]✗[/]"
-        numbers = f"{delivered[v.grant.id]:,}", f"{v.held.rows:,} {mark}"
+        if v.grant.id in (facts.manifest.life.ended if facts.manifest.life else ()):
+            reasons = f"{reasons}; the grant has ended".removeprefix("; ")
+        numbers = f"{delivered[v.grant.id]:,}", f"{withdrawn[v.grant.id]:,}", f"{v.held.rows:,} {mark}"
         table.add_row(v.grant.reader, v.grant.subject, *numbers, reasons)
     console.print(table)
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from exchange.contract.load import Loaded, load
+from exchange.contract.model import Grant
 from exchange.demo.city.expect import Expectations
-from exchange.demo.city.make import Manifest, OtherCityError, make, manifest_path, offices, read_manifest
+from exchange.demo.city.live import live
+from exchange.demo.city.make import (
+    Life,
+    Manifest,
+    OtherCityError,
+    make,
+    manifest_path,
+    offices,
+    read_manifest,
+    write_manifest,
+)
 from exchange.demo.city.plant import BROKEN_LINES
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +140,124 @@ def test_a_verdict_sees_every_difference(loaded: Loaded, connectors: Path, home:
         with sink.begin() as connection:
             connection.exec_driver_sql(change)
         assert not expectations.verdict(grant).right
+
+
+class Copies:
+    """The readers' tables as a trivial exchange makes them: whole anew, or only with what is added or changed."""
+
+    def __init__(self, loaded: Loaded, connectors: Path, home: Path) -> None:
+        self.loaded, self.connectors, self.home = loaded, connectors, home
+        self.offices = {d.subject: (o, d) for o in offices(loaded, connectors, home) for d in o.desks.values()}
+
+    def expectations(self, manifest: Manifest) -> Expectations:
+        return Expectations(self.loaded, self.connectors, self.home, manifest, NOW)
+
+    def take_in(self, manifest: Manifest, *, forgets: bool) -> None:
+        """Take in what the grant gives now; if it `forgets`, rows stay which the grant gave once and gives no more."""
+        for grant in self.whole():
+            office, desk = self.offices[grant.subject]
+            fields = [self.loaded.schemas[grant.subject].fields[name] for name in grant.fields]
+            bad = manifest.registers[grant.subject].bad
+            query = sa.select(*(desk.table.c[f.name] for f in fields)).where(desk.table.c.id.not_in(bad), desk.there())
+            with office.engine.connect() as connection:
+                rows = [dict(row._mapping) for row in connection.execute(query)]
+            given = [row for row in rows if self.gives(grant, row)]
+            sink = sa.create_engine(f"sqlite:///{self.home}/city/{grant.reader}.db")
+            columns = (sa.Column(f.name, desk.table.c[f.name].type) for f in fields)
+            key = self.loaded.contract.subject(grant.subject).key
+            name = grant.subject.replace(".", "_").replace("-", "_")
+            table = sa.Table(name, sa.MetaData(), *columns, sa.PrimaryKeyConstraint(*key))
+            with sink.begin() as connection:
+                if not forgets:
+                    table.drop(connection, checkfirst=True)
+                table.create(connection, checkfirst=True)
+                connection.execute(table.insert().prefix_with("OR REPLACE"), [self.utc(row) for row in given])
+
+    def whole(self) -> list[Grant]:
+        """The grants that are as easy to evaluate here as they are to read: one condition at most, no mask."""
+        chosen = ("income-vehicle", "quota-vehicle", "income-property", "income-disability", "credit-returns")
+        return [grant for grant in self.loaded.contract.grants if grant.id in chosen]
+
+    def gives(self, grant: Grant, row: dict[str, Any]) -> bool:
+        conditions = {
+            "income-vehicle": lambda: row["status"] in ("normal", "seized"),
+            "quota-vehicle": lambda: row["status"] == "normal",
+            "income-disability": lambda: row["revoked"] is False,
+            "credit-returns": lambda: row["status"] in ("late", "unfiled"),
+        }
+        return conditions.get(grant.id, lambda: True)()
+
+    def utc(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {n: v - timedelta(hours=8) if isinstance(v, datetime) else v for n, v in row.items()}
+
+    def wrong(self, manifest: Manifest) -> set[str]:
+        expectations = self.expectations(manifest)
+        return {grant.id for grant in self.whole() if not expectations.verdict(grant).right}
+
+
+def begin(manifest: Manifest) -> Manifest:
+    return manifest.model_copy(update={"life": Life(at=NOW, ended={})})
+
+
+def test_the_check_sees_copies_from_which_nothing_is_withdrawn(loaded: Loaded, connectors: Path, home: Path) -> None:
+    manifest, _ = city(loaded, connectors, home)
+    copies = Copies(loaded, connectors, home)
+    copies.take_in(manifest, forgets=True)
+    assert copies.wrong(manifest) == set()
+
+    manifest = live(loaded, connectors, home, begin(manifest), lambda *_: None)
+    every = {grant.id for grant in copies.whole()}
+    assert copies.wrong(manifest) == every, "nobody has been told yet"
+    copies.take_in(manifest, forgets=True)
+    assert copies.wrong(manifest) == every, "all changes are told, and no row is withdrawn"
+    copies.take_in(manifest, forgets=False)
+    assert copies.wrong(manifest) == set()
+
+
+@pytest.mark.parametrize("after", ["keep", "delete"])
+def test_the_check_sees_what_comes_after_the_end_of_a_grant(
+    loaded: Loaded, connectors: Path, home: Path, after: str
+) -> None:
+    manifest, _ = city(loaded, connectors, home)
+    copies = Copies(loaded, connectors, home)
+    copies.take_in(manifest, forgets=False)
+    grant = next(grant for grant in copies.whole() if grant.id == "income-vehicle")
+    held = copies.expectations(manifest).verdict(grant).expected
+    contract = loaded.contract.model_copy(update={"grants": [g for g in loaded.contract.grants if g.id != grant.id]})
+    without = replace(loaded, contract=contract)
+    ended = [(grant.model_copy(update={"after": after}), held)]
+
+    def is_right() -> bool:
+        expectations = Expectations(without, connectors, home, manifest, NOW, ended=ended)
+        return expectations.verdict(expectations.grants[-1]).right
+
+    manifest = live(loaded, connectors, home, begin(manifest), lambda *_: None)
+    assert is_right() == (after == "keep")
+    copies.take_in(manifest, forgets=False)
+    assert not is_right()
+    with sa.create_engine(f"sqlite:///{home}/city/{grant.reader}.db").begin() as connection:
+        connection.exec_driver_sql("DELETE FROM police_vehicle")
+    assert is_right() == (after == "delete")
+
+
+def test_a_life_that_was_interrupted_goes_on(loaded: Loaded, connectors: Path, home: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    manifest = begin(city(loaded, connectors, home)[0])
+    write_manifest(home, manifest)
+
+    def report(subject: str, rows: int) -> None:
+        if subject == "planning.property":
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        live(loaded, connectors, home, manifest, report)
+    again, made = city(loaded, connectors, home)
+    assert (again, made) == (manifest, False)
+    lived = live(loaded, connectors, home, again, lambda *_: None)
+    assert live(loaded, connectors, home, lived, report) == lived == read_manifest(home)
+    assert city(loaded, connectors, home) == (lived, False)
+    assert counts(loaded, connectors, home) == {subject: held.rows for subject, held in lived.registers.items()}
+    for subject in ("ecology.penalty", "disabled.disability-card"):
+        assert len(list((home / "city" / "drops" / subject).glob("*-changes.csv"))) == 1

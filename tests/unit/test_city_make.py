@@ -147,7 +147,7 @@ def test_planted_rows_and_canaries_are_known(loaded: Loaded) -> None:
     bad = plant(subject, schema, columns, 0)
     assert bad == [12, 32]
     assert [columns["year"][row - 1] for row in bad] == [None, None]
-    assert rejected(bad, csv=True) == len(bad) + len(BROKEN_LINES)
+    assert rejected(bad, csv=True, full=False) == len(bad) + len(BROKEN_LINES)
     marked = [text for text in columns["bank_account"] if text and text.startswith(CANARY)]
     assert len(marked) == 20
     assert all(text.startswith(canary(subject.id, "bank_account")) for text in marked)

@@ -11,8 +11,8 @@ import pytest
 from exchange.audit.questions import PartitionBalance
 from exchange.audit.reconcile import Comparison
 from exchange.contract.model import Grant
-from exchange.demo.city.expect import Tally, Verdict
-from exchange.demo.city.make import Held, Manifest
+from exchange.demo.city.expect import Verdict
+from exchange.demo.city.make import Held, Manifest, Tally
 from exchange.demo.summary import Facts
 
 GRANT = Grant.model_validate(
@@ -35,10 +35,10 @@ GOOD = Facts(
         records=11,
         complete=True,
         witness="",
-        registers={"tax.arrears": Held(rows=11, bad=(3,), rejected=1)},
+        registers={"tax.arrears": Held(rows=11, bad=(3,), records=10, rejected=1)},
     ),
     planted=2,
-    verdicts=[Verdict(GRANT, Tally(10, 5), Tally(10, 5))],
+    verdicts=[Verdict(GRANT, Tally(rows=10, digest=5), Tally(rows=10, digest=5))],
     exchanged=[],
     partitions=[PARTITION],
     unbalanced=0,
@@ -55,8 +55,8 @@ def test_nothing_is_wrong_where_all_agrees() -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"verdicts": [Verdict(GRANT, Tally(10, 5), Tally(9, 5))]}, "9 rows"),
-        ({"verdicts": [Verdict(GRANT, Tally(10, 5), Tally(10, 6))]}, "other contents"),
+        ({"verdicts": [Verdict(GRANT, Tally(rows=10, digest=5), Tally(rows=9, digest=5))]}, "9 rows"),
+        ({"verdicts": [Verdict(GRANT, Tally(rows=10, digest=5), Tally(rows=10, digest=6))]}, "other contents"),
         ({"planted": 1, "partitions": [replace(PARTITION, records=11)]}, "quarantined"),
         ({"rejected": {"tax.arrears": 0}}, "rejected"),
         ({"partitions": [replace(PARTITION, records=13)]}, "published"),

@@ -1,4 +1,4 @@
-"""What each reader must hold, computed from the departments' own rows, and what it does hold.
+"""What each reader must hold now, computed from the departments' own rows, and what it does hold.
 
 Nothing here is shared with the router: filters are SQL over the source tables, masks work on texts, and rows are
 compared as multisets of texts.
@@ -25,7 +25,7 @@ from exchange.contract.load import Loaded
 from exchange.contract.model import Grant
 from exchange.contract.period import in_force
 from exchange.contract.terms import Condition, Mask, Where
-from exchange.demo.city.make import Manifest, offices
+from exchange.demo.city.make import Manifest, Tally, offices
 from exchange.errors import ConfigError
 from exchange.schema.types import Field
 
@@ -58,23 +58,6 @@ class ReaderWithoutSinkError(ConfigError):
 
 
 @dataclass(frozen=True)
-class Tally:
-    """A multiset of rows as its size and the sum of the rows' hashes, so that the order does not matter."""
-
-    rows: int = 0
-    digest: int = 0
-
-    @classmethod
-    def of(cls, rows: Iterable[Sequence[Any]]) -> Tally:
-        """Count and hash the rows."""
-        count = total = 0
-        for row in rows:
-            count += 1
-            total += int.from_bytes(blake2b(repr(row).encode(), digest_size=16).digest(), "big")
-        return cls(count, total % 2**128)
-
-
-@dataclass(frozen=True)
 class Verdict:
     """Whether one reader holds what its grant allows, no more and no less."""
 
@@ -89,7 +72,10 @@ class Verdict:
 
 
 class Expectations:
-    """What the grants in force allow, and what the readers' databases hold."""
+    """What the grants in force allow, and what the readers' databases hold.
+
+    `ended` are grants that ended, each with what its reader had to hold then.
+    """
 
     def __init__(
         self,
@@ -99,10 +85,12 @@ class Expectations:
         manifest: Manifest,
         now: datetime,
         pseudonym_key: bytes = b"",
+        ended: Sequence[tuple[Grant, Tally]] = (),
     ) -> None:
         self._rotation = {d.id: d.pseudonym_rotation for d in loaded.contract.departments}
         self._pseudonym_key = pseudonym_key
-        self.grants = in_force(loaded.contract, now)
+        self._ended = {grant.id: _after_the_end(loaded, grant, held) for grant, held in ended}
+        self.grants = [*in_force(loaded.contract, now), *(grant for grant, _ in ended)]
         self._schemas = loaded.schemas
         self._sinks = {grant.id: _sink(connectors, home, grant) for grant in self.grants}
         self._manifest = manifest
@@ -110,6 +98,8 @@ class Expectations:
 
     def due_rows(self, grant: Grant) -> int:
         """The number of rows that the reader must come to hold."""
+        if grant.id in self._ended:
+            return self._ended[grant.id].rows
         office, _ = self._desks[grant.subject]
         query = sa.select(sa.func.count()).select_from(self._due(grant).subquery())
         with translated(f"{office.department}: {grant.subject}"), office.engine.connect() as connection:
@@ -132,13 +122,13 @@ class Expectations:
             self._masked(grant, field.name, _form(field, zone, _NESTED.get((desk.subject, field.name), json.loads)))
             for field in fields
         ]
-        due = Tally.of(_rows(office.engine, self._due(grant), forms))
+        due = self._ended.get(grant.id) or _tally(_rows(office.engine, self._due(grant), forms))
         made, table = self._table(grant)
         if table is None:
             return Verdict(grant, due, Tally())
         forms = [str if field.name in grant.masks else _form(field, UTC) for field in fields]
         forms = [_or_none(form) for form in forms]
-        return Verdict(grant, due, Tally.of(_rows(made, sa.select(*table.c), forms)))
+        return Verdict(grant, due, _tally(_rows(made, sa.select(*table.c), forms)))
 
     def _masked(self, grant: Grant, name: str, form: Form) -> Form:
         """The form of a field as the grant gives it, made from the office's own values."""
@@ -161,10 +151,11 @@ class Expectations:
         return [field for name, field in fields.items() if grant.fields == "all" or name in grant.fields]
 
     def _due(self, grant: Grant) -> sa.Select[Any]:
-        table = self._desks[grant.subject][1].table
+        desk = self._desks[grant.subject][1]
+        table = desk.table
         bad = self._manifest.registers[grant.subject].bad
         query = sa.select(*(table.c[field.name] for field in self._fields(grant))).where(table.c.id.not_in(bad))
-        return query.where(_holds(table, grant.where))
+        return query.where(desk.there(), _holds(table, grant.where))
 
     def _table(self, grant: Grant) -> tuple[sa.Engine, sa.TableClause | None]:
         """The reader's database and its table with the granted fields; None if there is no table yet."""
@@ -175,6 +166,21 @@ class Expectations:
                 return made, None
         columns: Iterable[sa.ColumnClause[Any]] = (sa.column(field.name) for field in self._fields(grant))
         return made, sa.table(name, *columns, schema=schema or None)
+
+
+def _tally(rows: Iterable[Sequence[Any]]) -> Tally:
+    """Count and hash the rows."""
+    count = total = 0
+    for row in rows:
+        count += 1
+        total += int.from_bytes(blake2b(repr(row).encode(), digest_size=16).digest(), "big")
+    return Tally(rows=count, digest=total % 2**128)
+
+
+def _after_the_end(loaded: Loaded, grant: Grant, held: Tally) -> Tally:
+    """What a reader must hold of a grant that has ended, given what it had to hold then."""
+    after = grant.after or ("delete" if loaded.contract.subject(grant.subject).sensitive else "keep")
+    return Tally() if after == "delete" else held
 
 
 def _sink(connectors: Path, home: Path, grant: Grant) -> tuple[sa.Engine, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -18,7 +20,7 @@ from exchange.demo.city.plant import BROKEN_LINES, plant, rejected
 from exchange.demo.city.register import City
 from exchange.errors import ConfigError
 
-VERSION = 1
+VERSION: Literal[2] = 2
 REGISTERS = PERSONS + ORGANISATIONS
 Report = Callable[[str, int], None]
 """Called after each chunk with the subject and the number of rows added."""
@@ -32,27 +34,68 @@ class OtherCityError(ConfigError):
 
 
 class Held(Model):
-    """What one register holds: rows in the table, ids of the bad ones, and the number of rejections to expect."""
+    """What one register holds: `rows` in the table, and the ids of `bad` ones.
+
+    `records` is how many its connector must have published, and `rejected` how many rows it must have rejected;
+    `updated` and `deleted` count the changes since it was made.
+    """
 
     rows: int
     bad: tuple[int, ...]
+    records: int
     rejected: int
+    updated: int = 0
+    deleted: int = 0
+
+
+class Tally(Model):
+    """A multiset of rows as its size and the sum of the rows' hashes, so that the order does not matter."""
+
+    rows: int = 0
+    digest: int = 0
+
+
+class Life(Model):
+    """What came after the first delivery: the time of all changes, and what readers held of grants that ended then.
+
+    `complete` is set only after the last change.
+    """
+
+    at: datetime
+    ended: Mapping[str, Tally]
+    complete: bool = False
 
 
 class Manifest(Model):
     """Which city the databases hold; `complete` is set only after the last row."""
 
-    version: int = VERSION
+    version: Literal[2] = VERSION
     seed: int
     records: int
     complete: bool
     witness: str
     registers: Mapping[str, Held] = {}
+    life: Life | None = None
 
     @property
     def rows(self) -> int:
         """The rows of all registers together."""
         return sum(held.rows for held in self.registers.values())
+
+    @property
+    def published(self) -> int:
+        """The records that all connectors together must have published."""
+        return sum(held.records for held in self.registers.values())
+
+    @property
+    def updated(self) -> int:
+        """The rows that got other values since the city was made."""
+        return sum(held.updated for held in self.registers.values())
+
+    @property
+    def deleted(self) -> int:
+        """The rows that were deleted since the city was made."""
+        return sum(held.deleted for held in self.registers.values())
 
 
 def manifest_path(home: Path) -> Path:
@@ -97,7 +140,7 @@ def make(
         _refuse_other(found, before)
     city = City.draw(records, seed)
     manifest = Manifest(seed=seed, records=records, complete=False, witness=city.people.ids[city.witness])
-    _write(home, manifest)
+    write_manifest(home, manifest)
     held = {}
     for register in REGISTERS:
         office = next(o for o in found if register.subject in o.desks)
@@ -108,18 +151,23 @@ def make(
         for columns in register.chunks(city):
             bad += plant(subject, schema, columns, rows)
             office.insert(desk, columns)
-            if desk.drop:
+            if desk.drop and not desk.is_full:
                 office.deliver(desk, columns, BROKEN_LINES)
             rows += len(columns["id"])
             report(register.subject, len(columns["id"]))
         office.index(desk)
-        held[register.subject] = Held(rows=rows, bad=tuple(bad), rejected=rejected(bad, csv=desk.drop is not None))
+        if desk.is_full:
+            office.drop(desk, f"{desk.subject}.csv", office.columns(desk, None), BROKEN_LINES)
+        refused = rejected(bad, csv=desk.drop is not None, full=desk.is_full)
+        held[register.subject] = Held(rows=rows, bad=tuple(bad), records=rows - len(bad), rejected=refused)
     manifest = manifest.model_copy(update={"complete": True, "registers": held})
-    _write(home, manifest)
+    write_manifest(home, manifest)
     return manifest, True
 
 
 def _stands(found: list[Office], manifest: Manifest) -> bool:
+    if manifest.life is not None and not manifest.life.complete:
+        return True  # it is in the midst of a change
     return all(
         office.rows(desk) == manifest.registers[desk.subject].rows for office in found for desk in office.desks.values()
     )
@@ -139,7 +187,8 @@ def _refuse_other(found: list[Office], before: Manifest | None) -> None:
                 raise OtherCityError(f"table {desk.table.name} of {office.department} has rows that no city made")
 
 
-def _write(home: Path, manifest: Manifest) -> None:
+def write_manifest(home: Path, manifest: Manifest) -> None:
+    """Write the manifest of the city under `home`."""
     path = manifest_path(home)
     private.folder(path.parent)
     private.write(path, manifest.model_dump_json(indent=1).encode())

@@ -54,9 +54,12 @@ def plant(subject: Subject, schema: Schema, columns: dict[str, Any], first: int)
     return bad
 
 
-def rejected(bad: Sequence[int], *, csv: bool) -> int:
-    """The number of rows and lines that the connector must reject."""
-    return len(bad) + (len(BROKEN_LINES) if csv else 0)
+def rejected(bad: Sequence[int], *, csv: bool, full: bool) -> int:
+    """The number of rows and lines that the connector must reject; of a `full` file with broken lines it says one more.
+
+    That is: nothing is deleted for this file, because any row could be meant.
+    """
+    return len(bad) + (len(BROKEN_LINES) if csv else 0) + full
 
 
 def _solid(field: Field) -> bool:
