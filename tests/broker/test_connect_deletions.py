@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import os
 import random
 import signal
@@ -136,6 +137,11 @@ def command(project: Project) -> subprocess.Popen[bytes]:
     with (project.folder / "log").open("ab") as log:
         environment = {**os.environ, **project.environment()}
         return subprocess.Popen([program, "connector", "run", project.owner], env=environment, stdout=log, stderr=log)
+
+
+def published(project: Project) -> int:
+    """How many records were published."""
+    return sum(map(len, history(project).values()))
 
 
 def history(project: Project) -> dict[Key, list[str]]:
