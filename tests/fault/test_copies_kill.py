@@ -42,13 +42,14 @@ class Siege:
 
 @contextmanager
 def siege(
-    registers: Registers, server: Server, router_arguments: Sequence[str] = ("exchange", "router", "run")
+    registers: Registers, server: Server, router: Sequence[str] = ("exchange", "router", "run")
 ) -> Iterator[Siege]:
+    """All daemons of these registers, running; `router` is the module of the routers, and its arguments."""
     registers.exchange("apply", "--yes")
     registers.exchange("department", "add", "--all")
     for service in ("exchange.router", "exchange.ledger"):  # their first files are in the broker's home
         registers.exchange("department", "rotate-credential", service)
-    module, *arguments = router_arguments
+    module, *arguments = router
     begun = Siege(
         registers,
         server,
@@ -143,3 +144,21 @@ def test_copies_stay_true_through_kills(
         assert balance["balanced"]
         lines = {victim.name: victim.kills for of in begun.victims for victim in of}
         print(f"{registers.changes:,} changes, {verified['records']:,} records; killed {sum(lines.values())}: {lines}")
+
+
+def test_routers_that_forget_when_they_are_killed_are_found_out(
+    private_broker: LocalBroker, private_postgres: Server, tmp_path: Path
+) -> None:
+    registers = Registers(tmp_path / "town", private_broker.cluster(CLIENT), private_postgres, 500)
+    with siege(registers, private_postgres, ("tests.rigs.fragile_router", "forgetful")) as begun:
+        plain.wait_until(lambda: all(router.has_started() for router in begun.routers), "the routers start")
+        plain.wait_until(lambda: not registers.faults(), "the first rows are there")
+        for router in begun.routers:
+            router.kill()
+            router.start()
+        registers.change(500, 0.0, SEED, threading.Event())
+        finish(begun)
+        found = registers.faults()
+        assert all(found[f"vehicle of {reader}"]["too many"] for reader in GRANTS)
+        with pytest.raises(AssertionError, match="other holders"):
+            registers.exchange("ledger", "verify")

@@ -132,10 +132,14 @@ class Registers(Place):
         return [(masked(mask, person, reader), *rest) for person, *rest in rows]
 
     def _held(self, table: str, reader: str) -> Sequence[tuple[Any, ...]]:
+        """The rows of the reader's table; none if it is not there yet."""
         query = f"SELECT {', '.join(FIELDS)} FROM {table}"
         connect: Any = sqlite3.connect if reader in IN_SQLITE else psycopg.connect
         with closing(connect(self._address(reader))) as connection:
-            return connection.cursor().execute(query).fetchall()  # type: ignore[no-any-return]
+            try:
+                return connection.cursor().execute(query).fetchall()  # type: ignore[no-any-return]
+            except (psycopg.errors.UndefinedTable, sqlite3.OperationalError):
+                return []
 
     def _address(self, department: str) -> str:
         """As the library of its database takes it."""
