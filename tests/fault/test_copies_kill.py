@@ -16,7 +16,7 @@ import pytest
 from exchange.broker import LocalBroker
 from tests.rigs import plain
 from tests.rigs.brokers import CLIENT
-from tests.rigs.daemons import Daemon, Killer
+from tests.rigs.daemons import Daemon, Killer, Victim
 from tests.rigs.databases import Server
 from tests.rigs.registers import GRANTS, OWNER, SOURCES, Registers
 
@@ -35,7 +35,7 @@ class Siege:
     follower: Daemon
 
     @property
-    def victims(self) -> list[list[Daemon | Server]]:
+    def victims(self) -> list[list[Victim]]:
         """All of them; those of a list are of one kind."""
         return [[*self.routers], [self.owner], [*self.readers], [self.follower], [self.server]]
 
@@ -65,15 +65,15 @@ def siege(
         yield begun
 
 
-def kill_while_changed(begun: Siege, changes: int, seconds: float, kills: int) -> None:
+def kill_while_changed(begun: Siege, changes: int, seconds: float, pause_s: float, kills: int) -> None:
     """Kill everything at random until each was killed that often and all changes are made."""
     chance, stop = random.Random(SEED), threading.Event()
     changer = threading.Thread(target=begun.registers.change, args=(changes, seconds, SEED, stop))
 
-    def enough(victims: Sequence[Daemon | Server]) -> bool:
+    def enough(victims: Sequence[Victim]) -> bool:
         return all(victim.kills >= kills for victim in victims) and not changer.is_alive()
 
-    killers = [Killer(of, (0.0, 10.0), random.Random(chance.random()), enough) for of in begun.victims]
+    killers = [Killer(of, (0.0, pause_s), random.Random(chance.random()), enough) for of in begun.victims]
     plain.wait_until(lambda: all(victim.has_started() for of in begun.victims for victim in of), "all daemons start")
     changer.start()
     for killer in killers:
@@ -117,8 +117,8 @@ def finish(begun: Siege, timeout_s: float = 120.0) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("rows", "changes", "seconds", "kills"),
-    [(2_000, 5_000, 10.0, 1), pytest.param(20_000, 1_000_000, 180.0, 5, marks=pytest.mark.siege)],
+    ("rows", "changes", "seconds", "pause_s", "kills"),
+    [(2_000, 5_000, 10.0, 5.0, 1), pytest.param(20_000, 1_000_000, 180.0, 20.0, 5, marks=pytest.mark.siege)],
 )
 def test_copies_stay_true_through_kills(
     private_broker: LocalBroker,
@@ -127,11 +127,12 @@ def test_copies_stay_true_through_kills(
     rows: int,
     changes: int,
     seconds: float,
+    pause_s: float,
     kills: int,
 ) -> None:
     registers = Registers(tmp_path / "town", private_broker.cluster(CLIENT), private_postgres, rows)
     with siege(registers, private_postgres) as begun:
-        kill_while_changed(begun, changes, seconds, kills)
+        kill_while_changed(begun, changes, seconds, pause_s, kills)
         finish(begun)
         assert registers.faults() == {}
         assert registers.changes >= changes

@@ -72,9 +72,9 @@ class Server:
             self._process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=self._folder, **self._user)
 
     def has_started(self) -> bool:
-        """Whether it answers; fails the test if it has ended."""
-        if self._process is None or self._process.poll() is not None:
-            pytest.fail(f"PostgreSQL did not start: {self._log.read_text()[-2000:]}", pytrace=False)
+        """Whether it answers; AssertionError if it has ended."""
+        assert self._process is not None
+        assert self._process.poll() is None, f"PostgreSQL has ended: {self._log.read_text()[-2000:]}"
         try:
             psycopg.connect(self.url(driver="postgresql"), connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -84,7 +84,9 @@ class Server:
     def kill(self) -> None:
         """SIGKILL to the server and to all processes that it has, which otherwise would outlive it."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)  # so that it makes no more of them
+        assert self._process.poll() is None, f"PostgreSQL has ended: {self._log.read_text()[-2000:]}"
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # from now on it makes no more of them
         for pid in (*_children(self._process.pid), self._process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
