@@ -12,6 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from exchange.connect.cdc import slot_pages
+from exchange.connect.cdc.pgoutput import LoggedChange, decode
 from exchange.connect.source import Deleted, Page, Unreadable
 from exchange.waiting import until
 from tests.rigs.captures import DEADLINE_S, PUBLICATION, SLOT, capture, captured, commit, table
@@ -42,6 +44,28 @@ def test_a_table_is_read_and_then_followed(url: str) -> None:
         Deleted({"id": 8}),
     ]
     assert captured(url, progress) == []
+
+
+def test_what_is_published_is_not_sent_again_by_a_server_that_does_not_know(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was killed: what was confirmed to it since its last checkpoint is gone."""
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    run(url, "INSERT INTO t SELECT i FROM generate_series(1, 50) i", "INSERT INTO t VALUES (51)")
+    source, published = capture(url), 0
+    source.open(progress)
+    while published < 51:
+        for page in source.pages():
+            published += len(page.rows)
+            commit(page, progress)
+            break  # before it is confirmed
+    source.close()
+    run(url, "INSERT INTO t VALUES (52)")
+    sent: list[object] = []
+    monkeypatch.setattr(slot_pages, "decode", lambda message: sent.append(decode(message)) or sent[-1])
+    assert [row["id"] for row in captured(url, progress)] == [52]
+    assert sum(isinstance(message, LoggedChange) for message in sent) == 2  # that of the last transaction, and the new
 
 
 def test_an_update_of_the_key_deletes_the_old_row(url: str) -> None:

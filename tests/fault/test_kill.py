@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from exchange.broker import LocalBroker
 from tests.rigs import plain
 from tests.rigs.brokers import CLIENT
 from tests.rigs.daemons import Daemon, Killer
 from tests.rigs.expected import Verdict, check
+from tests.rigs.open_transactions import OpenTransaction, aborted_entries
 from tests.rigs.town import FIELDS, OWNER, SHARE, Town, slices
 
 SEED = 20_251_122
@@ -70,25 +70,6 @@ def feed(town: Town, rows: int, seconds: float) -> None:
         left = began + at * seconds / pieces - time.monotonic()
         if left > 0:
             time.sleep(left)
-
-
-class OpenTransaction:
-    """The moment at which a router has written to the ledger and not yet committed; at most `PATIENCE_S` away."""
-
-    PATIENCE_S = 3.0
-
-    def __init__(self, town: Town) -> None:
-        levels = ("read_uncommitted", "read_committed")
-        self._watchers = [KafkaConsumer(**town.cluster.config(), isolation_level=level) for level in levels]
-        partitions = plain.topics(town.kafka)["exchange.ledger"]
-        self._places = [TopicPartition("exchange.ledger", p) for p in range(partitions)]
-
-    def __call__(self) -> None:
-        deadline = time.monotonic() + self.PATIENCE_S
-        while time.monotonic() < deadline:
-            stable, written = (watcher.end_offsets(self._places) for watcher in reversed(self._watchers))
-            if any(written[place] > stable[place] for place in self._places):
-                return
 
 
 def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
@@ -162,13 +143,3 @@ def test_all_records_survive_the_kills(
         assert aborted_entries(town) > 0 or kills < 10, "no kill hit a transaction: the siege shows nothing"
         lines = {d.name: d.kills for d in begun.daemons}
         print(f"{verdict.published:,} published, {verdict.delivered:,} delivered; killed: {lines}")
-
-
-def aborted_entries(town: Town) -> int:
-    """How many ledger entries were written in transactions that did not commit."""
-    registry = plain.Registry(town.kafka)
-    count = {
-        isolation: sum(1 for _ in plain.entries(town.kafka, registry, isolation=isolation))
-        for isolation in ("read_uncommitted", "read_committed")
-    }
-    return count["read_uncommitted"] - count["read_committed"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from tests.rigs.place import Place
 from tests.rigs.plain import wait_until
@@ -84,26 +85,37 @@ class Daemon:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
 
+class Victim(Protocol):
+    """What can be killed and started again, such as a daemon; `kills` says how often it was."""
+
+    name: str
+    kills: int
+
+    def start(self) -> None: ...
+    def has_started(self) -> bool: ...
+    def kill(self) -> None: ...
+
+
 class Killer(threading.Thread):
-    """Kills daemons at random and starts them again, until `enough`.
+    """Kills daemons or other victims at random and starts them again, until `enough`.
 
     A turn begins when all of them have started and a pause of random length has passed; then some
     of them are killed, at most `STAGGER_S` one after the other. Every second kill first waits for the
     `moment`, which may be given: randomness alone seldom finds the few milliseconds that matter.
-    `fault` is what went wrong in a daemon before it was killed.
+    `fault` is what went wrong in a victim before it was killed.
     """
 
     def __init__(
         self,
-        daemons: Sequence[Daemon],
+        victims: Sequence[Victim],
         pause_s: tuple[float, float],
         chance: random.Random,
-        enough: Callable[[Sequence[Daemon]], bool],
+        enough: Callable[[Sequence[Victim]], bool],
         moment: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(name=f"killer-{daemons[0].name}", daemon=True)
+        super().__init__(name=f"killer-{victims[0].name}", daemon=True)
         self.fault: AssertionError | None = None
-        self._daemons = daemons
+        self._victims = victims
         self._pause_s = pause_s
         self._chance = chance
         self._enough = enough
@@ -112,8 +124,8 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._cancelled.is_set() and not self._enough(self._daemons):
-                if all(daemon.has_started() for daemon in self._daemons):
+            while not self._cancelled.is_set() and not self._enough(self._victims):
+                if all(victim.has_started() for victim in self._victims):
                     self._cancelled.wait(self._chance.uniform(*self._pause_s))
                     self._turn()
                 self._cancelled.wait(0.2)
@@ -121,13 +133,13 @@ class Killer(threading.Thread):
             self.fault = fault
 
     def cancel(self) -> None:
-        """End soon; the daemon that was killed last runs."""
+        """End soon; what was killed last runs."""
         self._cancelled.set()
 
     def _turn(self) -> None:
-        for daemon in self._chance.sample(self._daemons, self._chance.randint(1, len(self._daemons))):
-            if daemon.kills % 2 == 0:
+        for victim in self._chance.sample(self._victims, self._chance.randint(1, len(self._victims))):
+            if victim.kills % 2 == 0:
                 self._moment()
-            daemon.kill()
-            daemon.start()
+            victim.kill()
+            victim.start()
             self._cancelled.wait(self._chance.uniform(0, STAGGER_S))

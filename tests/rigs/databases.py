@@ -11,10 +11,10 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-import time
 import uuid
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from sqlalchemy import URL, make_url
 
 from exchange.settings import Settings
 from tests.rigs.brokers import free_port
+from tests.rigs.plain import wait_until
 
 _DRIVER = "postgresql+psycopg"
 _BUNDLE = "io.zonky.test.postgres:embedded-postgres-binaries-{system}:16.6.0"
@@ -37,6 +38,91 @@ _END_SLOTS = "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_
 _DROP_SLOTS = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s"
 
 
+class Server:
+    """A PostgreSQL server of the tests' own, its data in `folder`; it runs from `start` to `stop`, or to a `kill`."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, folder: Path) -> None:
+        self.kills = 0
+        self._folder, self._port = folder, free_port()
+        self._bin = _programs(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        # PostgreSQL refuses to run as root.
+        self._user: dict[str, Any] = (
+            {"user": "nobody", "group": _group_of("nobody"), "extra_groups": []} if os.geteuid() == 0 else {}
+        )
+        if self._user:
+            shutil.chown(folder, self._user["user"], self._user["group"])
+        initdb = [self._bin / "initdb", "-D", self._data, "-U", "exchange", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        made = subprocess.run(initdb, capture_output=True, text=True, check=False, cwd=folder, **self._user)
+        if made.returncode != 0:
+            pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
+
+    def url(self, database: str = "postgres", driver: str = _DRIVER) -> str:
+        """SQLAlchemy URL of a database; with the driver `postgresql`, one that psycopg takes, too."""
+        return _text(URL.create(driver, username="exchange", host="127.0.0.1", port=self._port, database=database))
+
+    def start(self) -> None:
+        """Start it, without waiting until it answers."""
+        serve = [self._bin / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self._port)]
+        serve += ["-k", self._folder, "-F"]
+        serve += ["-c", "wal_level=logical", "-c", "max_replication_slots=50", "-c", "max_wal_senders=50"]
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=self._folder, **self._user)
+
+    def has_started(self) -> bool:
+        """Whether it answers; AssertionError if it has ended."""
+        assert self._process is not None
+        assert self._process.poll() is None, f"PostgreSQL has ended: {self._log.read_text()[-2000:]}"
+        try:
+            psycopg.connect(self.url(driver="postgresql"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL to the server and to all processes that it has, which otherwise would outlive it."""
+        assert self._process is not None
+        assert self._process.poll() is None, f"PostgreSQL has ended: {self._log.read_text()[-2000:]}"
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # from now on it makes no more of them
+        for pid in (*_children(self._process.pid), self._process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        self.kills += 1
+
+    def stop(self) -> None:
+        """End it, if it runs: connections are closed, what is committed is kept."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=30)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+
+@contextmanager
+def _server() -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix="exchange-postgres-"))
+    try:
+        server = Server(folder)
+        server.start()
+        try:
+            wait_until(server.has_started, "PostgreSQL answers", 30)
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """SQLAlchemy URL of a server: `EXCHANGE_TEST_POSTGRES_URL`, else one started here.
@@ -47,11 +133,15 @@ def postgres_url() -> Iterator[str]:
     if named:
         yield _text(make_url(named).set(drivername=_DRIVER))
         return
-    folder = Path(tempfile.mkdtemp(prefix="exchange-postgres-"))
-    try:
-        yield from _server(_programs(folder), folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with _server() as server:
+        yield server.url()
+
+
+@pytest.fixture
+def private_postgres() -> Iterator[Server]:
+    """A server for one test, which it may kill."""
+    with _server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -66,31 +156,6 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
         connection.execute(_END_SLOTS, [name])
         connection.execute(_DROP_SLOTS, [name])
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
-
-
-def _server(programs: Path, folder: Path) -> Iterator[str]:
-    # PostgreSQL refuses to run as root.
-    user: dict[str, Any] = (
-        {"user": "nobody", "group": _group_of("nobody"), "extra_groups": []} if os.geteuid() == 0 else {}
-    )
-    if user:
-        shutil.chown(folder, user["user"], user["group"])
-    data, port = folder / "data", free_port()
-    initdb = [programs / "initdb", "-D", data, "-U", "exchange", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    made = subprocess.run(initdb, capture_output=True, text=True, check=False, cwd=folder, **user)
-    if made.returncode != 0:
-        pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
-    serve = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
-    serve += ["-c", "wal_level=logical", "-c", "max_replication_slots=50", "-c", "max_wal_senders=50"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=folder, **user)
-    try:
-        url = URL.create(_DRIVER, username="exchange", host="127.0.0.1", port=port, database="postgres")
-        _wait_until_reachable(_text(url.set(drivername="postgresql")), process, folder / "log")
-        yield _text(url)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
 
 
 def _programs(folder: Path) -> Path:
@@ -113,16 +178,10 @@ def _fetched(folder: Path) -> Path:
     return folder / "programs" / "bin" / "postgres"
 
 
-def _wait_until_reachable(url: str, process: subprocess.Popen[bytes], log: Path, *, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-            return
-        except psycopg.OperationalError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"PostgreSQL did not start: {log.read_text()[-2000:]}", pytrace=False)
-            time.sleep(0.05)
+def _children(parent: int) -> list[int]:
+    """The processes that it has started and that still run."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return [int(pid) for pid, ppid in map(str.split, listed.splitlines()) if int(ppid) == parent]
 
 
 def _group_of(user: str) -> str:

@@ -84,7 +84,7 @@ def due(grant: dict[str, Any], record: Read, decoded: dict[str, Any]) -> Deliver
     if grant["fields"] == "all":
         return record.key, record.value, record.headers
     entity, masks = ENTITY[grant["subject"]], grant.get("masks", {})
-    given = {name: _masked(masks.get(name), decoded[name], grant["reader"]) for name in grant["fields"]}
+    given = {name: masked(masks.get(name), decoded[name], grant["reader"]) for name in grant["fields"]}
     # The entity's field is given in clear or as pseudonym, or not at all: its key is what the field gives.
     key = given[entity].encode() if entity in given else None
     return key, tuple(given.items()), ()
@@ -95,7 +95,8 @@ def _is_due(grant: dict[str, Any], decoded: dict[str, Any]) -> bool:
     return "from" not in grant and all(_holds(decoded[name], asked) for name, asked in where.items())
 
 
-def _masked(mask: Any, value: Any, reader: str) -> Any:
+def masked(mask: Any, value: Any, reader: str) -> Any:
+    """What the reader gets for a value that is masked so."""
     if mask is None:
         return value
     if mask == "pseudonym":

@@ -3,8 +3,9 @@
     python -m tests.rigs.fragile_router MOMENT --instance NAME
 
 `entries`, `deliveries` and `offsets` are moments of the real router: after the ledger's, after the
-deliveries' acknowledgement, after the offsets are sent. `offsets-first` and `offsets-last` are of
-broken ones, which commit the offsets in a transaction of their own: they show that tests notice.
+deliveries' acknowledgement, after the offsets are sent. The others are of broken ones: they show that
+tests notice. `offsets-first` and `offsets-last` commit the offsets in a transaction of their own;
+`forgetful`, which does not kill itself, begins without what the readers hold.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from exchange.bus import consume
 from exchange.bus.produce import Transaction
 from exchange.cli.main import main
+from exchange.names import Partition
+from exchange.router.held import HeldRows
+from exchange.router.holdings import Holdings
 from exchange.router.write import Decided, Writer
 
 FATAL_TRANSACTION = 2
@@ -79,6 +83,11 @@ def offsets_last(self: Writer, decided: Decided, schema_id: int) -> None:
         _send_offsets(transaction, decided.offsets, decided.membership)
 
 
+def load_nothing(self: Holdings, places: Collection[Partition]) -> None:
+    """Broken: nobody holds anything of partitions that are taken over."""
+    self._held |= {place: HeldRows(self._key_id) for place in places}
+
+
 def arm(moment: str) -> None:
     """Change this process's router; its group misses it soon."""
     consume.SESSION_MS = 4_000
@@ -87,6 +96,8 @@ def arm(moment: str) -> None:
         Transaction.flush = after_flush(1 if moment == "entries" else 2)  # type: ignore[method-assign]
     elif moment == "offsets":
         Transaction.send_offsets = after_offsets  # type: ignore[method-assign]
+    elif moment == "forgetful":
+        Holdings._load = load_nothing  # type: ignore[method-assign]
     else:
         _count["transactions"] = 1
         Transaction.send_offsets = nothing  # type: ignore[method-assign]

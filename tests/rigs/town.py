@@ -133,7 +133,7 @@ class Town(Place):
         contract = {
             "version": 1,
             "departments": [
-                {"id": id_, "title": title, "credit_code": _credit_code(at)} for at, id_ in enumerate(departments)
+                {"id": id_, "title": title, "credit_code": credit_code(at)} for at, id_ in enumerate(departments)
             ],
             "subjects": [
                 {
@@ -166,7 +166,8 @@ class Town(Place):
         (folder / "connector.yaml").write_text(json.dumps(config))
 
 
-def _credit_code(number: int) -> str:
+def credit_code(number: int) -> str:
+    """The credit code of the department with that number."""
     stem = f"11440100MBX{number:02d}FA1X"
     return stem + str(uscc.calc_check_digit(stem))
 

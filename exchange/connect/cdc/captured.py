@@ -27,6 +27,15 @@ def lsn(text: str) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
+def lsn_text(at: int) -> str:
+    """A place in the write-ahead log as PostgreSQL writes it.
+
+    >>> lsn_text(lsn("16/B374D848"))
+    '16/B374D848'
+    """
+    return f"{at >> 32:X}/{at & 0xFFFFFFFF:X}"
+
+
 def place(key: Sequence[bytes | None]) -> bytes:
     """Where a row is in the order in which the table is read: a digest of its key, as PLACE computes it in SQL."""
     return sha256(b"\x1f".join(value for value in key if value is not None)).digest()

@@ -33,7 +33,7 @@ class SlotPages:
         self._keep = keep
         self.position: Captured = following.position
         with translated(self._what):
-            stream.start(slot, publication)
+            stream.start(slot, publication, following.position.commit)
 
     def pages(self, page_rows: int) -> Iterator[Page]:
         """The changes that have arrived."""

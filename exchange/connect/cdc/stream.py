@@ -13,7 +13,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg import pq
 
-from exchange.connect.cdc.captured import lsn
+from exchange.connect.cdc.captured import lsn, lsn_text
 from exchange.connect.cdc.pgoutput import POSTGRES_EPOCH_S
 from exchange.connect.postgres import Connection
 
@@ -57,21 +57,25 @@ class Stream:
         assert row is not None
         return lsn(row[1]), str(row[2])
 
-    def start(self, name: str, publication: str) -> None:
-        """Begin to receive what was not confirmed yet; wait a while for a connection that ends to free the slot."""
+    def start(self, name: str, publication: str, begin: int) -> None:
+        """Begin to receive what was committed at that place in the log or later, and not confirmed yet.
+
+        A server that was killed has forgotten what was confirmed lately. Waits a while for a connection that ends to
+        free the slot.
+        """
         deadline = self._monotonic() + FREE_S
         while True:
             try:
-                return self._start(name, publication)
+                return self._start(name, publication, begin)
             except psycopg.errors.ObjectInUse:
                 if self._monotonic() > deadline:
                     raise
                 time.sleep(0.05)
 
-    def _start(self, name: str, publication: str) -> None:
+    def _start(self, name: str, publication: str, begin: int) -> None:
         options = f"proto_version '1', publication_names '{publication}'"
         libpq = self._connection.pgconn
-        libpq.send_query(f"START_REPLICATION SLOT {name} LOGICAL 0/0 ({options})".encode())
+        libpq.send_query(f"START_REPLICATION SLOT {name} LOGICAL {lsn_text(begin)} ({options})".encode())
         while libpq.flush():
             select.select([], [libpq.socket], [], ASK_S)
         while libpq.is_busy():
