@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from exchange.bus.connection import Cluster
@@ -26,6 +27,7 @@ from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 from exchange.schema.project import project
 
+AT_ONCE = 20_000  # records of a transaction, beside those of its last batch: some seconds of work, and 100 MB
 _log = logging.getLogger("exchange.connect")
 
 
@@ -85,6 +87,7 @@ class Sink:
         self._is_confirmed = False
         self._remedy = f"exchange connector accept-gap {reader} {subject.id}"
         self._next: dict[int, int] = {}
+        self._waiting: deque[RawBatch] = deque()  # what was fetched and is not taken in yet
         self._consumer = Consumer(cluster)
         try:
             self._read(range(subject.topic.partitions))
@@ -107,9 +110,10 @@ class Sink:
             now = self._consumer.topic_ids([self._topic]).get(self._topic, "")
             places = {(self._topic, p): at for p, at in self._next.items()}
             self._consumer.assign(places, {self._topic: self._table.topic_id(self._topic, now)} if now else {})
+            self._waiting.clear()
 
     def step(self, timeout_s: float) -> Taken:
-        """Take in what one poll returns; return how many records that were.
+        """Take in what one poll returns, or a part of it; return how many records that were.
 
         Raises GapError if Kafka deleted deliveries before they were taken in: a person says how to go on.
         """
@@ -118,15 +122,17 @@ class Sink:
         changes: list[RowChange] = []
         rejected: list[tuple[str, str]] = []
         moved: dict[int, tuple[int, int]] = {}
-        for batch in self._poll(timeout_s):
+        for batch in self._some(timeout_s):
+            moved[batch.partition] = (self._next[batch.partition], batch.header.next_offset)
             for record in records(batch):
                 try:
                     changes.append(self._change(record))
                 except RecordError as error:
                     rejected.append((self._place(record.partition, record.offset), error.message))
-        for (_, partition), (at, _) in self._consumer.positions().items():
-            if at > self._next[partition]:  # with the markers after the last record
-                moved[partition] = (self._next[partition], at)
+        if not self._waiting:
+            for (_, partition), (at, _) in self._consumer.positions().items():
+                if at > self._next[partition]:  # with the markers after the last record
+                    moved[partition] = (self._next[partition], at)
         if not moved:
             return Taken(0, 0, 0)
 
@@ -139,6 +145,16 @@ class Sink:
         self._next.update({partition: after for partition, (_, after) in moved.items()})
         gone = sum(change.is_gone and change.origin not in refused for change in changes)
         return Taken(len(changes) - len(refused) - gone, gone, len(rejected))
+
+    def _some(self, timeout_s: float) -> Iterator[RawBatch]:
+        """What is taken in at once: batches of the last poll; of a new one if nothing is left."""
+        if not self._waiting:
+            self._waiting.extend(self._poll(timeout_s))
+        taken = 0
+        while self._waiting and taken < AT_ONCE:
+            batch = self._waiting.popleft()
+            taken += batch.header.records
+            yield batch
 
     def _poll(self, timeout_s: float) -> list[RawBatch]:
         try:
@@ -217,7 +233,7 @@ class Sink:
         positions = self._consumer.positions()
         if len(positions) < len(self._next):
             return None
-        return sum(max(0, end - at) for at, end in positions.values())
+        return sum(max(0, end - self._next[partition]) for (_, partition), (_, end) in positions.items())
 
     def close(self) -> None:
         """Disconnect from Kafka and the database."""

@@ -11,16 +11,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.connect import sink
+from exchange.connect.row_change import RowChange
 from exchange.connect.sink_layout import TableMismatchError
+from exchange.connect.sink_table import SinkTable
 from exchange.names import inbox_topic
 from tests.rigs.deliveries import arrive, connect, deliver, drain, income, rows
 from tests.rigs.project import INCOME, Project
@@ -54,6 +59,27 @@ def test_upserts_deletes_and_aborts(project: Project, url: str) -> None:
     deliver(project, {0: [(income(2)[0], None), income(5)]})
     drain(project)
     assert [row[0] for row in rows(url, "serial")] == [1, 3, 5]
+
+
+def test_what_a_poll_returns_is_taken_in_by_parts_if_it_is_much(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(project, url)
+    for serial in range(20):
+        deliver(project, {serial % 2: [income(serial)]})
+    sizes: list[int] = []
+    apply = SinkTable.apply
+
+    def counted(self: SinkTable, topic: str, changes: Sequence[RowChange], *rest: Any) -> Any:
+        sizes.append(len(changes))
+        return apply(self, topic, changes, *rest)
+
+    monkeypatch.setattr(sink, "AT_ONCE", 6)
+    monkeypatch.setattr(SinkTable, "apply", counted)
+    drain(project)
+    drain(project)
+    assert (max(sizes), sum(sizes)) == (6, 20)
+    assert [row[0] for row in rows(url, "serial")] == list(range(20))
 
 
 def test_a_sink_reads_partitions_that_were_added_by_hand(project: Project, url: str) -> None:
