@@ -181,10 +181,7 @@ HELD_ROWS = Gauge(
     registry=REGISTRY,
 )
 HELD_BYTES = Gauge(
-    "exchange_router_held_bytes",
-    "Memory that this router takes to know who holds them.",
-    ["subject"],
-    registry=REGISTRY,
+    "exchange_router_held_bytes", "Memory that this router takes to know who has them.", ["subject"], registry=REGISTRY
 )
 SUSPENDED = Gauge(
     "exchange_suspended_partitions",
