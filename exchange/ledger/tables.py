@@ -109,25 +109,21 @@ outcomes = Table(
     sqlite_with_rowid=False,
 )
 
-withheld = Table(
-    "ledger_withheld",
-    metadata,
-    Column("entry_id", BigInteger, primary_key=True),
-    Column("grant_id", Text, primary_key=True),
-    Column("reason", Text, primary_key=True),
-    Column("count", Integer, nullable=False),
-    sqlite_with_rowid=False,
-)
 
-withdrawn = Table(
-    "ledger_withdrawn",
-    metadata,
-    Column("entry_id", BigInteger, primary_key=True),
-    Column("grant_id", Text, primary_key=True),
-    Column("reason", Text, primary_key=True),
-    Column("count", Integer, nullable=False),
-    sqlite_with_rowid=False,
-)
+def _by_reason(name: str) -> Table:
+    """A table that counts, for each entry and grant, the records with one fate by its reason."""
+    return Table(
+        name,
+        metadata,
+        Column("entry_id", BigInteger, primary_key=True),
+        Column("grant_id", Text, primary_key=True),
+        Column("reason", Text, primary_key=True),
+        Column("count", Integer, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+withheld, withdrawn = _by_reason("ledger_withheld"), _by_reason("ledger_withdrawn")
 
 quarantined = Table(
     "ledger_quarantined",
