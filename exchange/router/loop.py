@@ -212,9 +212,10 @@ class Router:
         if self._suspended.due():
             self._settle()
             sources.try_again(opened.out)
-        if in_force.epoch.resyncs:
+        now = self._clock.now()
+        if self._resyncs.are_due(in_force, source, now):
             self._settle()
-            self._resyncs.go_on(in_force, source, writer, self._clock.now())
+            self._resyncs.go_on(in_force, source, writer, now)
         self._passed.committed(gathered.offsets())
         self._commit_passed(source, writer)
         self._show_lag(gathered, sources)

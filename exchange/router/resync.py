@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.contract.epoch import alone
-from exchange.contract.model import Epoch, Resync
+from exchange.contract.model import Epoch, Grant, Resync
 from exchange.contract.period import in_force, ms_of
 from exchange.names import Partition
 from exchange.records.row_table import RowTable
@@ -72,13 +73,21 @@ class Resyncs:
         """Begin again with what is committed."""
         self._job, self._work = None, iter(())
 
-    def go_on(self, under: InForce, source: Consumer, writer: Writer, now: datetime) -> None:
-        """Do the next part of what is to be done, if any, in a transaction of its own; no other may be open."""
+    def are_due(self, under: InForce, source: Consumer, now: datetime) -> bool:
+        """Whether there is something to do; if not, this costs hardly anything."""
         if self._job and (self._job.epoch is not under.epoch or not self._job.subject.holds_at(now)):
             self.give_up()
+        return self._job is not None or any(True for _ in self._found(under, source, now))
+
+    def go_on(self, under: InForce, source: Consumer, writer: Writer, now: datetime) -> None:
+        """Do the next part of what is due, in a transaction of its own; no other may be open."""
         if self._job:
             self._do(self._job, source, writer, now)
-        elif job := next(self._found(under, source, now), None):
+            return
+        for place, resync, grant, progress in islice(self._found(under, source, now), 1):
+            ready = make_ready(alone(under.epoch, grant), grant.subject, now, self._pseudonym_key)
+            at = progress._replace(until=source.committed([place]).get(place, 0))
+            job = _Job(self._cluster, self._tagger, place, resync, under.epoch, ready, at)
             source.rewind({job.place})  # what was read of it meanwhile is read again, when its live flow goes on
             self._job, self._work = job, job.work()
             _log.info("begins to make true what a reader holds", extra=job.facts)
@@ -101,22 +110,22 @@ class Resyncs:
             writer.decided(decided, job.epoch.ledger)
             self._quotas.committed()
 
-    def _found(self, under: InForce, source: Consumer, now: datetime) -> Iterator[_Job]:
-        """What is to be done in the partitions of this router."""
-        epoch, positions = under.epoch, source.positions()
-        grants = {grant.id: grant for grant in in_force(epoch.contract, now)}
-        for resync in epoch.resyncs:
+    def _found(
+        self, under: InForce, source: Consumer, now: datetime
+    ) -> Iterator[tuple[Partition, Resync, Grant, Progress]]:
+        """What is to be done in the partitions of this router, and how far it has come."""
+        if not under.epoch.resyncs:
+            return
+        grants, positions = {grant.id: grant for grant in in_force(under.epoch.contract, now)}, source.positions()
+        for resync in under.epoch.resyncs:
             grant = grants.get(resync.grant)
             topic = names.subject_topic(grant.subject) if grant else ""
             for place in sorted(place for place in positions if place[0] == topic and positions[place][0]):
                 if grant is None or (place, resync.id) in self._done or under.at(topic, now) is None:
                     continue
                 progress = self._progress(place, resync)
-                if progress is None or progress.is_done:
-                    continue
-                ready = make_ready(alone(epoch, grant), grant.subject, now, self._pseudonym_key)
-                until = source.committed([place]).get(place, 0)
-                yield _Job(self._cluster, self._tagger, place, resync, epoch, ready, progress._replace(until=until))
+                if progress is not None and not progress.is_done:
+                    yield place, resync, grant, progress
 
     def _progress(self, place: Partition, resync: Resync) -> Progress | None:
         """How far it has come there; None if that cannot be known for now."""
