@@ -23,7 +23,8 @@ from exchange.records.header import RawBatch
 
 FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
-IDLE_MS = 250
+IDLE_MS = 500
+REST_MS = 1_000
 COLLECTED_BYTES = 256 << 10
 JOIN_S = 5.0
 SESSION_MS = 10_000  # after this without a heartbeat, a group goes on without the member
@@ -157,15 +158,16 @@ class Consumer:
                 raw.fetch_ahead(self._consumer)
         return [batch for batches in polled.values() for batch in batches]
 
-    def collect(self, wait_s: float) -> None:
+    def collect(self, wait_s: float, *, is_at_rest: bool = False) -> None:
         """From the next fetch on, let the broker collect data for up to `wait_s`; 0: it answers as soon as it has some.
 
-        It still answers at once if it has `COLLECTED_BYTES`.
+        It still answers at once if it has `COLLECTED_BYTES`. `is_at_rest`: it says that it has none less often, which
+        costs less; partitions that are assigned meanwhile are fetched up to `REST_MS` later.
         """
         if wait_s:
             raw.collect(self._consumer, COLLECTED_BYTES, int(wait_s * 1000))
         else:
-            raw.collect(self._consumer, 1, IDLE_MS)
+            raw.collect(self._consumer, 1, REST_MS if is_at_rest else IDLE_MS)
 
     def _leave(self, revoked: Iterable[TopicPartition]) -> None:
         self._on_revoked({(tp.topic, tp.partition) for tp in revoked})

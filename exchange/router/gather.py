@@ -14,6 +14,7 @@ from exchange.records.header import RawBatch
 MAX_RUN_RECORDS = 32_768  # per ledger entry: its tags then take at most 512 KiB
 MAX_RUN_BYTES = 8 << 20
 RARE_S = 0.25  # a batch that comes later than this after the last is not made to wait for others
+REST_S = 10.0  # after this time without batches, the broker is asked less often whether there are some
 OWN_RUN_BYTES = 1 << 20  # data of one fetch response from this size on is decided in place, not joined to the next
 
 
@@ -92,7 +93,7 @@ class Gatherer:
         self._max_wait_s = max_wait_s
         self._clock = clock
         self._open = Gathered()
-        self._found_s = -RARE_S  # when batches were last gathered
+        self._found_s = clock() - RARE_S  # when batches were last gathered
 
     def revoked(self, partitions: set[Partition]) -> None:
         """Drop these partitions; pass this method to the consumer as `on_revoked`."""
@@ -118,7 +119,7 @@ class Gatherer:
             self._found_s = self._clock()
             self._open.positions = {place: at for place, (at, _) in consumer.positions().items()}
         elif self._is_rare():
-            consumer.collect(0)
+            consumer.collect(0, is_at_rest=self._clock() - self._found_s > REST_S)
         return self._open
 
     def _is_rare(self) -> bool:

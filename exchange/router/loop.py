@@ -42,6 +42,7 @@ from exchange.router.write import Decided, Writer
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
 IDLE_S = 0.2  # if nothing flows, a new epoch waits no longer than this to be taken
+SHOW_S = 1.0  # the greatest age of the lag that is shown
 BUSY_S = 0.005  # the same while this router makes true what a reader holds
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
 
@@ -110,6 +111,7 @@ class Router:
         self._holdings = Holdings(self._cluster, self._tagger.key_id)
         self._resyncs = Resyncs(self._cluster, self._holdings, self._tagger, self._quotas, instance, pseudonym_key)
         self._behind = report.Lag()
+        self._shown_s = 0.0
         self._gatherer = Gatherer(max_bytes=limits.max_bytes, max_wait_s=limits.max_wait_s)
         self._writing = _done()
         self._decided: list[Decided] = []  # what is being written
@@ -218,7 +220,9 @@ class Router:
             self._resyncs.go_on(in_force, source, writer, now)
         self._passed.committed(gathered.offsets())
         self._commit_passed(source, writer)
-        self._show_lag(gathered, sources)
+        if (at_s := time.monotonic()) >= self._shown_s + SHOW_S:
+            self._shown_s = at_s
+            self._show_lag(gathered, sources)
 
     def _begin_write(self, parts: Sequence[Gathered], in_force: InForce, opened: Opened, writer: Writer) -> None:
         """Decide, settle the transactions before, and begin to write one for each part."""

@@ -20,6 +20,7 @@ class Script:
     def __init__(self, moments: list[float]) -> None:
         self.now = 0.0
         self.collecting_s = 0.0
+        self.is_at_rest = False
         self._moments = moments
 
     def poll(self, timeout_s: float) -> list[RawBatch]:
@@ -28,8 +29,8 @@ class Script:
         self._moments = self._moments[len(due) :]
         return [batch() for _ in due]
 
-    def collect(self, wait_s: float) -> None:
-        self.collecting_s = wait_s
+    def collect(self, wait_s: float, *, is_at_rest: bool = False) -> None:
+        self.collecting_s, self.is_at_rest = wait_s, is_at_rest
 
     def membership(self) -> None:
         """In no group."""
@@ -85,3 +86,14 @@ def test_what_is_enough_for_a_transaction_waits_for_nothing() -> None:
     gatherer.gather(consumer, 2.0)
     assert len(gatherer.gather(consumer, 2.0).batches) == 1
     assert script.now == pytest.approx(1.01, abs=2 * POLL_S)
+
+
+def test_a_broker_that_long_has_nothing_is_asked_less_often_until_it_has_something() -> None:
+    script = Script([1.0, 20.0])
+    gatherer = Gatherer(max_bytes=1 << 20, max_wait_s=0.06, clock=lambda: script.now)
+    rests = []
+    for until in (1.1, 5.0, 12.0, 20.1):
+        while script.now < until:
+            gatherer.gather(cast(Consumer, script), 0.2)
+        rests.append(script.is_at_rest)
+    assert rests == [False, False, True, False]
