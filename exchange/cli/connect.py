@@ -9,6 +9,7 @@ import click
 
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
+from exchange.cli.live import live
 from exchange.cli.options import confirm, output_option, show_gaps, show_json, today, yes_option
 from exchange.cli.say import counted, say
 from exchange.connect import answer, load, runner
@@ -43,9 +44,11 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
     def health() -> Health:
         return running[0].health() if running else Health(ok=False, facts={"status": "starting"})
 
-    with daemon(settings, metrics_port, health) as stop:
+    with live(lambda: running[0].workers if running else ()), daemon(settings, metrics_port, health) as stop:
         running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle))
         running[0].wait(until_idle=until_idle)
+    for worker in running[0].workers if until_idle else ():
+        say(f"{worker.kind} {worker.subject}: {worker.progress}")
 
 
 @connector.command()

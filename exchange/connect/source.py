@@ -115,6 +115,10 @@ class Source(ABC):
         """Whether nothing is known to be waiting, such as a file that is still being written."""
         return True
 
+    def left(self) -> int | None:
+        """About how many rows are still to be read, if that is known; people see it as progress."""
+        return None
+
     def close(self) -> None:
         """Disconnect; called once, even after a failure."""
         return None

@@ -12,6 +12,7 @@ from exchange.demo import summary
 from exchange.demo.city_commands import RECORDS, SEED
 from exchange.demo.processes import Processes
 from exchange.demo.rig import Rig
+from exchange.printable import printable
 from exchange.settings import Settings
 
 DIFFERS_STATUS = 1
@@ -91,7 +92,10 @@ def down() -> None:
 
 @click.command()
 def status() -> None:
-    """Say what runs, and where its metrics are. Exit status 3 if not everything runs."""
+    """Say what runs, where its metrics are, and how far each source and sink has come.
+
+    Exit status 3 if not everything runs.
+    """
     rig = Rig(Settings(), Console(stderr=True))
     running = rig.processes.running()
     console = Console()
@@ -100,8 +104,12 @@ def status() -> None:
         if found is None:
             console.print(f"[red]✗[/] {daemon.name:28} does not run; log {rig.processes.log(daemon.name)}")
         else:
-            mark = "[green]✓[/]" if rig.processes.facts(daemon.name) else "[yellow]![/]"
+            facts = rig.processes.facts(daemon.name)
+            mark = "[green]✓[/]" if facts else "[yellow]![/]"
             console.print(f"{mark} {daemon.name:28} pid {found.pid:<8} {rig.processes.address(found)}")
+            for part, state in (facts or rig.processes.complaints(daemon.name)).items():
+                if part.startswith(("source ", "sink ")):
+                    console.print(f"    {printable(f'{part}: {state}')}", markup=False, highlight=False)
     if len(running) < len(rig.daemons):
         sys.exit(3)
 

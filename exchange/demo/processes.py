@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
 
 from exchange import metrics, private
 from exchange.printable import printable
@@ -93,14 +94,21 @@ class Processes:
         answer = self._get(name, "healthz")
         return json.loads(answer) if answer else {}
 
-    def _get(self, name: str, page: str) -> bytes:
+    def complaints(self, name: str) -> dict[str, object]:
+        """What the daemon says about its health if it is not healthy."""
+        answer = self._get(name, "healthz", 503)
+        return json.loads(answer) if answer else {}
+
+    def _get(self, name: str, page: str, status: int = 200) -> bytes:
         running = self._file(name).running()
         if running is None or not running.port:
             return b""
         try:
             with urllib.request.urlopen(f"http://{self._host}:{running.port}/{page}", timeout=2.0) as answer:
-                return bytes(answer.read())
-        except OSError:  # raised also for an answer other than 200
+                return bytes(answer.read()) if status == 200 else b""
+        except HTTPError as answer:
+            return bytes(answer.read()) if answer.code == status else b""
+        except OSError:
             return b""
 
     def _file(self, name: str) -> ProcessFile:

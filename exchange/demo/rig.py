@@ -281,7 +281,7 @@ class Rig:
 
     def _all_idle(self) -> bool:
         facts = [self.processes.facts(daemon.name) for daemon in self.daemons]
-        return all(facts) and not any("working" in found.values() for found in facts)
+        return all(facts) and not any(str(said).startswith("working") for found in facts for said in found.values())
 
     def _restart_dead(self, flow: Flow, restart: bool) -> None:
         running = self.processes.running()
