@@ -58,7 +58,7 @@ def file_of(home: Path, principal: str) -> Path:
     """The path of that principal's credentials; raises CredentialsError for a name that could lead elsewhere."""
     if not re.fullmatch(r"\w[\w.-]*", principal, re.ASCII):
         raise CredentialsError(
-            f"{principal!r} is no principal", remedy="name a department of the contract or a service"
+            f"{principal!r} is not a principal", remedy="name a department of the contract or a service"
         )
     return home / FOLDER / f"{principal}.yaml"
 
@@ -90,7 +90,7 @@ def load(path: Path) -> Security:
     return security.model_copy(update={"ca": path.parent / security.ca}) if security.ca else security
 
 
-_REMEDY = "have it written anew: exchange department rotate-credential"
+_REMEDY = "have it written again: exchange department rotate-credential"
 
 
 def save(path: Path, security: Security) -> None:

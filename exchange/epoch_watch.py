@@ -29,7 +29,7 @@ class ContractUnreadError(TransientError):
 class EpochWatch:
     """Follows the contract's topic. While it fails, whoever asks it for an epoch gets the error.
 
-    It tries again, unless what the topic has is no epoch.
+    It tries again, unless the topic has something that is not an epoch.
     """
 
     def __init__(self, cluster: Cluster) -> None:

@@ -15,7 +15,7 @@ class Gap:
     """What a reader of a partition missed: it has read up to offset `first`, and can only go on at `next`.
 
     `expired`: retention or an administrator deleted the records in between. `recreated`: the topic was deleted and
-    created anew, with the id `topic_id`; what the old one held from `first` on is lost. `truncated`: the partition ends
+    made again, with the id `topic_id`; what the old one held from `first` on is lost. `truncated`: the partition ends
     before `first`, so that a reader at `first` would miss new records.
     """
 
@@ -55,7 +55,7 @@ class Gap:
                 return f"offsets {self.first} to {self.next - 1} were deleted before they were read"
             case "recreated":
                 return (
-                    "the topic was deleted and made anew; "
+                    "the topic was deleted and made again; "
                     f"what the old one held from offset {self.first} on and was not read is lost"
                 )
         return f"ends at offset {self.next}, but was read up to {self.first}: it lost records"

@@ -24,7 +24,7 @@ class KeyFileError(ConfigError):
 def ledger_key(settings: Settings) -> bytes:
     """The key for tags: from the file that the settings name, else from `ledger.key` at home, created if missing.
 
-    A file that the settings name is never created: with a typing error, one router would get a key of its own.
+    A file that the settings name is never created: with a typing error, one router would get another key.
     """
     if settings.ledger_key_file:
         return load(settings.ledger_key_file)

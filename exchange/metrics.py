@@ -79,7 +79,7 @@ DELIVERY_LATENCY = Histogram(
 )
 LAG_RECORDS = Gauge(
     "exchange_lag_records",
-    "Records of the subject on Kafka that this router has still to take in.",
+    "Records of the subject on Kafka that this router has not yet decided and committed.",
     ["subject"],
     registry=REGISTRY,
 )
@@ -91,7 +91,7 @@ LAG_SECONDS = Gauge(
 )
 SOURCE_LAG = Gauge(
     "exchange_source_lag_seconds",
-    "Age of the oldest change in the department's database that is not yet published; 0 where there is none. "
+    "Age of the oldest change in the department's database that is not yet published; 0 if there is none. "
     "While the database does not answer: time since it was last read to its end.",
     ["subject"],
     registry=REGISTRY,
@@ -104,7 +104,7 @@ SOURCE_SLOT_BYTES = Gauge(
 )
 SINK_LAG_RECORDS = Gauge(
     "exchange_sink_lag_records",
-    "Records on the department's inbox that its connector has still to take in.",
+    "Records on the department's inbox that its connector has not taken in yet.",
     ["department", "subject"],
     registry=REGISTRY,
 )
@@ -152,7 +152,7 @@ GRANT_REQUESTS_OVERDUE = Gauge(
 )
 GRANT_HOLIDAYS_KNOWN = OwnGauge(
     "exchange_grant_holidays_known_until_timestamp_seconds",
-    "The last day whose public holidays are known, as Unix time: behind it weekends alone are counted.",
+    "The last day whose public holidays are known, as Unix time; after it only weekends count as days off.",
     registry=REGISTRY,
 )
 QUOTA_REMAINING = Gauge(
@@ -181,7 +181,7 @@ HELD_ROWS = Gauge(
     registry=REGISTRY,
 )
 HELD_BYTES = Gauge(
-    "exchange_router_held_bytes", "Memory that this router takes to know who has them.", ["subject"], registry=REGISTRY
+    "exchange_router_held_bytes", "Memory that this router uses to know who has them.", ["subject"], registry=REGISTRY
 )
 SUSPENDED = Gauge(
     "exchange_suspended_partitions",
@@ -202,7 +202,7 @@ LEDGER_FOLLOWER_LAG = OwnGauge(
 )
 LEDGER_FOLLOWER_LAG_SECONDS = OwnGauge(
     "exchange_ledger_follower_lag_seconds",
-    "Age of the oldest ledger record that the follower has not yet brought into SQL; 0 where there is none.",
+    "Age of the oldest ledger record that the follower has not yet brought into SQL; 0 if there is none.",
     registry=REGISTRY,
 )
 

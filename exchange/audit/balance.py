@@ -1,4 +1,4 @@
-"""Whether the whole ledger balances: with itself, and if wanted with the records on Kafka."""
+"""Whether the whole ledger balances: with itself, and if asked for, with the records on Kafka."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Summed = GrantBalance | PartitionBalance | Undecided | Comparison
 
 @dataclass(frozen=True)
 class Balance:
-    """What was summed up, part by part; `undecided_entries` wait for the end of their transaction.
+    """The sums, part by part; `undecided_entries` is how many entries wait for the end of their transaction.
 
-    Of Kafka, if that was asked: `kafka` compares the partitions, `behind` is how many offsets of the ledger the
-    database lacks, `open_gaps` where the routers stand still.
+    If Kafka was asked too: `kafka` compares the partitions, `behind` is how many offsets of the ledger the database
+    lacks, and `open_gaps` are the gaps at which the routers stand still.
     """
 
     grants: Sequence[GrantBalance]
@@ -45,19 +45,19 @@ class Balance:
 
     @property
     def balanced(self) -> bool:
-        """Whether every part does, and nothing is missing."""
+        """Whether every part balances, and nothing is missing."""
         parts: Iterable[Summed] = chain(self.grants, self.partitions, self.gaps, self.kafka)
         return all(one.balanced for one in parts) and not self.behind and not self.open_gaps
 
 
 def balance(store: LedgerStore, selection: Selection) -> Balance:
-    """What the database says of these."""
+    """The sums of the selected entries, according to the database."""
     grants, partitions = balance_of_grants(store, selection), balance_of_partitions(store, selection)
     return Balance(grants, partitions, undecided(store, selection), store.open_entries())
 
 
 def balance_against_kafka(cluster: Cluster, store: LedgerStore, selection: Selection, report: Report) -> Balance:
-    """The same, with the records on Kafka counted; on a quiet system, see `reconcile`."""
+    """As `balance`, and count the records on Kafka too; only on a quiet system, see `reconcile`."""
     return replace(
         balance(store, selection),
         behind=behind(cluster, store),

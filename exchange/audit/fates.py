@@ -11,13 +11,13 @@ WITHHELD = {
     "tombstone": "it is a deletion, and the reader may not see whom it is about, or has nothing of what it deletes",
     "unevaluable": "the grant's conditions or masks could not be applied to it",
     "quota": "the grant's quota was used up: a replay can deliver it later",
-    "superseded": "a later record says what became of its row",
-    "unchanged": "nothing was to change for the reader: what it has of the row, or that it has none, is right",
+    "superseded": "a later record has a newer version of its row, or deletes it",
+    "unchanged": "the reader already had what it should have of the row",
 }
 STAYING = frozenset(("quota", "superseded", "unchanged"))
-"""Reasons for withholding a record that leave with the reader what it has of the row."""
+"""Reasons for withholding a record after which the reader keeps what it has of the row."""
 WITHDRAWN = {
-    "left": "the row was taken back: it changed, and the grant does not cover it any more",
+    "left": "the row was taken back: it changed, and the grant no longer covers it",
     "deleted": "the row was taken back: the owner deleted it, or all rows of its entity",
 }
 

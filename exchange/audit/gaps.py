@@ -11,7 +11,7 @@ from exchange.gap import Gap
 
 
 def open_gaps(cluster: Cluster, found: Published | None) -> tuple[Gap, ...]:
-    """The gaps, by what the routers have committed and what Kafka keeps, that no person has accepted in that epoch."""
+    """The gaps between what the routers have committed and what Kafka keeps that nobody accepted in that epoch."""
     if found is None:
         return ()
     epoch = found.epoch

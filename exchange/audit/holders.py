@@ -1,7 +1,7 @@
 """Who holds which rows, computed from committed entries alone, and compared with what the routers remember.
 
-A row that somebody holds takes about 110 bytes of memory, however many grants have it, and as much again while it is
-compared with the holdings topic; of an entity that was deleted, and has rows again, up to 450.
+A held row takes about 110 bytes of memory, whatever the number of its holders, and as much again while it is compared
+with the holdings topic. If its entity was deleted and has rows again, it takes up to 450.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NUMBER_BYTES = 4
 class RowHolders:
     """The rows of one source partition by tag, and who holds each.
 
-    Only of the entities in `ended` (first halves of row tags) it finds all rows, for these lose all at once.
+    It finds all rows of an entity only if the entity is in `ended` (first halves of row tags): these lose all at once.
     """
 
     def __init__(self, ended: Set[bytes]) -> None:
@@ -42,7 +42,7 @@ class RowHolders:
         self._of: defaultdict[bytes, set[bytes]] = defaultdict(set)
 
     def rows(self, row_tag: bytes) -> list[bytes]:
-        """The rows that a tag is about: one, or all that somebody holds of an entity."""
+        """The rows that a tag is about: one row, or all held rows of an entity."""
         return list(self._of.get(row_tag[:8], ())) if row_tag[8:] == ENTITY else [row_tag]
 
     def of(self, row_tag: bytes) -> Holders:
@@ -79,7 +79,7 @@ class RowHolders:
 
 
 class _Fate(NamedTuple):
-    """Holders that get the row of a record, those that lose it, and the grants that are not to have had it."""
+    """Holders that get a record's row, holders that lose it, and grants that must not have had it."""
 
     given: Holders
     taken: Holders
@@ -91,7 +91,7 @@ def fold(
 ) -> dict[Partition, RowHolders]:
     """Who holds the rows after these entries, by source partition: grants, and inbox partitions as `topic/partition`.
 
-    An inbox partition holds what its reader was given last, under whatever grant, and did not lose since.
+    An inbox partition holds the rows that its reader got, under any grant, and has not lost since.
     """
     of_place: defaultdict[Partition, list[Proof]] = defaultdict(list)
     for proof in proofs:
@@ -107,13 +107,13 @@ def fold(
 
 
 def _ended(entries: Iterable[Entry]) -> set[bytes]:
-    """The entities (first halves of row tags) of which some record concerns all rows."""
+    """The entities (first halves of row tags) all of whose rows some record concerns."""
     tags = (np.frombuffer(entry.row_tags, np.uint64).reshape(-1, 2) for entry in entries)
     return {entity.tobytes() for of_entry in tags for entity in of_entry[of_entry[:, 1] == 0, 0]}
 
 
 def _take(rows_held: RowHolders, entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> Counter[str]:
-    """Move rows as the entry says; return how many records say what cannot be, by what is wrong."""
+    """Move rows as the entry says; return how many of its records are impossible, by the fault."""
     faults = Counter[str]()
     fates, of_record = _fates(entry, grants)
     for at, fate in enumerate(of_record):
@@ -156,9 +156,9 @@ def _fates(entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> tuple[
 
 
 def compare(cluster: Cluster, folded: Mapping[Partition, RowHolders], found: Verification, report: Report) -> None:
-    """Compare with the holdings topics, in which the routers keep what they remember.
+    """Compare with the holdings topics, in which the routers remember who holds which rows.
 
-    If nothing was ever written to a partition there, nothing is compared: its router begins with what the ledger says.
+    A partition to which nothing was ever written is not compared: its router begins with what the ledger says.
     """
     remembered: defaultdict[Partition, Remembered] = defaultdict(Remembered)
     for batch in Reread(cluster, {names.holdings_topic(names.subject_of(topic)) for topic, _ in folded}):
@@ -182,7 +182,7 @@ class Remembered:
         self._sets: dict[int, Holders] = {}
 
     def take(self, key: bytes, value: bytes | None) -> None:
-        """Take the next record; the id of the ledger's key, which is there too, says nothing of rows."""
+        """Take the next record; one that has the id of the ledger's key is not about rows, and is skipped."""
         if len(key) == _NUMBER_BYTES:
             self._sets[int.from_bytes(key, "little")] = frozenset(json.loads(value or b"[]"))
         elif len(key) == TAG_BYTES and value is None:
@@ -191,7 +191,7 @@ class Remembered:
             self._numbers[key] = int.from_bytes(value, "little")
 
     def wrong(self, due: RowHolders) -> int:
-        """How many rows have other holders here than there."""
+        """How many rows have other holders here than in `due`."""
         same = unknown = 0
         for row_tag, holders in due:
             grants = frozenset(holder for holder in holders if "/" not in holder)

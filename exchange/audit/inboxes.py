@@ -1,4 +1,4 @@
-"""Compares what lies in readers' inboxes with what entries say was delivered and withdrawn.
+"""Compares readers' inboxes with what entries say was delivered and withdrawn.
 
 A row that a reader knows by a handle takes about 110 bytes of memory for that reader alone.
 """
@@ -61,7 +61,7 @@ def verify_inboxes(
 ) -> None:
     """Cut the records of each flow in an inbox into deliveries by count, and compare each one's digest.
 
-    What lives in an inbox after all its records must be what the entries say that it holds.
+    The rows that are left in an inbox after all its records must be those that it holds according to the entries.
     """
     replays = {producer for _, producer in waiting}
     reread = Reread(cluster, {topic for (topic, _), _ in waiting})
@@ -116,7 +116,7 @@ class Cut:
         return delivery
 
     def end(self) -> None:
-        """There are no more records."""
+        """Verify what is left, as there are no more records."""
         while self._waiting:
             self._verify(self._waiting.popleft())
         fault = f"{len(self._leaves)} records that no entry vouches for"
@@ -132,9 +132,9 @@ class Cut:
 
 
 class Contents:
-    """The rows that live in one inbox partition.
+    """The rows that one inbox partition has after the records taken so far.
 
-    Rows that its reader knows by their key are marked among the rows held of their source partition.
+    If the reader knows rows by their key, they are marked in the `RowHolders` of their source partition.
     """
 
     def __init__(self, place: Partition, given: GrantTerms, rows_held: RowHolders, row_tags: RowTags) -> None:
@@ -167,7 +167,7 @@ class Contents:
             self._rows_held.move(row, *((self._mark, NOBODY) if lives else (NOBODY, self._mark)))
 
     def compare(self, found: Verification) -> None:
-        """Note how what lives here differs from what the entries say that it holds, and what else was wrong."""
+        """Note the rows that are here but not in the entries, or the other way round, and all other faults."""
         by_handle = 0
         for row_tag, holders in self._rows_held:
             lives = self._mark <= holders

@@ -29,14 +29,14 @@ def broker() -> None:
 @_port
 @output_option
 def start(port: int | None, output: str) -> None:
-    """Start it, and return once clients can connect. Harmless where it runs already."""
+    """Start it, and return once clients can connect. Does nothing if it already runs."""
     _show(configured(Settings(), port).start(progress=partial(click.echo, err=True)), output)
 
 
 @broker.command()
 @output_option
 def stop(output: str) -> None:
-    """Stop it; the data stays. Harmless where it does not run."""
+    """Stop it; the data stays. Does nothing if it does not run."""
     kafka = configured(Settings())
     kafka.stop()
     _show(kafka.status(), output)
@@ -45,7 +45,7 @@ def stop(output: str) -> None:
 @broker.command()
 @output_option
 def status(output: str) -> None:
-    """Say whether it runs, and where. Exit status 3 where it does not."""
+    """Say whether it runs, and where. Exit status 3 if it does not."""
     found = configured(Settings()).status()
     _show(found, output)
     if found.state != "running":

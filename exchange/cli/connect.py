@@ -32,7 +32,7 @@ def connector() -> None:
 
 @connector.command()
 @click.argument("department")
-@click.option("--until-idle", is_flag=True, help="Stop when everything there is was published and taken in.")
+@click.option("--until-idle", is_flag=True, help="Stop when everything is published and taken in.")
 @metrics_port_option
 def run(department: str, until_idle: bool, metrics_port: int) -> None:
     """Run all sources and sinks of DEPARTMENT until SIGTERM."""
@@ -93,7 +93,7 @@ def gaps(department: str, subject: str, output: str) -> None:
 @click.option("--reason", default="", help="Why the deliveries are gone; it stays in the table exchange_gaps.")
 @yes_option
 def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
-    """Let DEPARTMENT's sink of SUBJECT go on after its gaps: what is missing there is not taken in.
+    """Let DEPARTMENT's sink of SUBJECT go on after its gaps: it gets nothing of what is missing there.
 
     A running connector goes on within half a minute. Deliveries whose source records still exist can be repeated:
     `exchange grant replay GRANT --again`.
@@ -106,7 +106,7 @@ def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
     for gap in there:
         say(str(gap))
     if there:
-        confirm("Go on behind this?", yes=yes, look=f"`exchange connector gaps {department} {subject}`")
+        confirm("Go on after this?", yes=yes, look=f"`exchange connector gaps {department} {subject}`")
         person = operator(settings)
         gaps_of.accept(cluster, found, settings.home, there, subject, person, reason, datetime.now(UTC))
     click.echo(f"Accepted: {counted(len(there), 'gap')}.")

@@ -21,7 +21,7 @@ def department() -> None:
 
 @department.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--all", "everybody", is_flag=True, help="Everybody who has no login yet.")
+@click.option("--all", "everybody", is_flag=True, help="Every department and service without a login.")
 def add(ids: tuple[str, ...], everybody: bool) -> None:
     """Let departments log in, and write their credential files. Safe to run again.
 
@@ -41,13 +41,13 @@ def add(ids: tuple[str, ...], everybody: bool) -> None:
 @department.command("rotate-credential")
 @click.argument("id_", metavar="ID")
 def rotate_credential(id_: str) -> None:
-    """Replace the password of a department or service, and write its credential file anew. Safe to run again.
+    """Replace the password of a department or service, and rewrite its credential file. Safe to run again.
 
-    When this returns, the old password opens no new connection. Connections opened with it live on until the broker
+    When this returns, the old password opens no new connection. Connections opened with it last until the broker
     asks for the password again, at most for its connections.max.reauth.ms (the local broker: 15 minutes).
     """
     path = logins.rotate(Settings(), id_)
-    click.echo(f"{id_}: {path} is written; the old password makes no new connection any more.")
+    click.echo(f"{id_}: {path} is written; nobody can connect with the old password.")
     click.echo(
         f"Restart what runs as {id_} with the new file: its connections end when the broker asks for the "
         "password again (connections.max.reauth.ms; the local broker: within 15 minutes)."
@@ -71,7 +71,7 @@ def remove(id_: str, yes: bool, output: str) -> None:
     if output == "json":
         show_json({"principal": id_, "login": removed, "files": former.files})
         return
-    click.echo(f"{id_}: {'cannot log in any more' if removed else 'had no login'}")
+    click.echo(f"{id_}: {'can no longer log in' if removed else 'had no login'}")
     for file in former.files:
         click.echo(f"{id_}: {file} is deleted")
 

@@ -19,7 +19,7 @@ _reason = click.option("--reason", default="", help="Why not; the requester read
 @_note
 @with_desk
 def review(desk: Desk, number: int, note: str) -> None:
-    """As the data authority, find a request complete: purpose, legal basis, no more fields than needed.
+    """As the data authority, confirm that a request is complete: purpose, legal basis, only the fields that it needs.
 
     Reject a request that is not complete. For a conditional subject, the owner's 5 working days begin now.
     """

@@ -94,7 +94,7 @@ def show(desk: Desk, id_: str, output: str) -> None:
 def verify(desk: Desk) -> None:
     """Check that no event of the history was changed, removed or inserted since it was written.
 
-    This reveals changes to single rows. Whoever owns the database can write the whole history anew, so keep the number
+    This reveals changes to single rows. The owner of the database can rewrite the whole history, so keep the number
     and the digest that this prints somewhere else.
     """
     with desk.store() as store:

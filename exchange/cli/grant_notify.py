@@ -25,9 +25,9 @@ _log = logging.getLogger("exchange.grants")
 @click.option("--metrics-file", type=click.Path(dir_okay=False, path_type=Path), help="For a textfile collector.")
 @with_desk
 def notify(desk: Desk, output: str, metrics_file: Path | None) -> None:
-    """Tell of each grant that ends in 90, 45, 30 and 7 days, once each, and count requests that wait or are overdue.
+    """Give notice of grants 90, 45, 30 and 7 days before they end, and count requests that wait or are overdue.
 
-    Run it daily; running it twice tells nothing twice. Notices go to standard output, for a mail or a ticket, and to
+    Run it daily; a second run repeats no notice. Notices go to standard output, for a mail or a ticket, and to
     the log on standard error.
     """
     logs.configure(desk.settings.log_level)

@@ -27,7 +27,10 @@ from exchange.settings import Settings
 @click.argument("grant", metavar="ID", shell_complete=complete_grant)
 @click.option("--from", "from_ms", type=Moment(), help="From the first record of this time or later on.")
 @click.option(
-    "--until", "until_ms", type=Moment(end=True), help="To before that time; a day is included. Default: up to now."
+    "--until",
+    "until_ms",
+    type=Moment(end=True),
+    help="Only records before this time; a day is included. Default: up to now.",
 )
 @click.option("--again", is_flag=True, help="Also what the grant has delivered already.")
 @click.option("--id", "id_", help="Name of this replay. Default: one that follows from the grant and the options.")
@@ -57,8 +60,8 @@ def replay(
     and in the ledger. Times are those of the records (YYYY-MM-DD or YYYY-MM-DDTHH:MM, Asia/Shanghai unless a zone is
     given). If it is killed or interrupted, the same command goes on where it was.
 
-    If the subject has a key, it has no times: the routers make true what the reader holds, from the newest version of
-    every row. Whatever happens to this command, they go on.
+    If the subject has a key, give no times: the routers deliver or withdraw the newest version of every row, until the
+    reader holds what the grant gives. They go on even if this command ends.
     """
     settings = Settings()
     cluster = connect(settings, "exchange.router.replay", names.ROUTER_PRINCIPAL)

@@ -27,7 +27,7 @@ from exchange.replay.simulate import simulate as run_draft
 @click.command()
 @click.argument("draft", metavar="FILE|NUMBER", shell_complete=complete_request)
 @click.option("--from", "from_ms", type=Moment(), help="From the first record of this time or later on.")
-@click.option("--until", "until_ms", type=Moment(end=True), help="To before that time; a day is included.")
+@click.option("--until", "until_ms", type=Moment(end=True), help="Only records before this time; a day is included.")
 @click.option("--limit", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Most records to read.")
 @click.option("--sample", type=click.IntRange(min=0, max=100), default=5, show_default=True, help="Records to show.")
 @output_option
@@ -38,10 +38,10 @@ def simulate(
     """Run a draft over the records that its subject keeps: what it would give, and what would change for its reader.
 
     FILE has one grant, written as in the contract file; `id`, `purpose` and the period may be left out. NUMBER is the
-    number of a request. Everything is decided as routers do it, except that the quota is not applied. If there are more
+    number of a request. The command decides as routers do, but does not apply the quota. If there are more
     than --limit records, the newest of each partition are used. The sample shows for each field what kind of value it
-    has and how long a text is, but never the value. If the subject has a key, the rows are counted that the reader
-    would get and lose, by their newest versions.
+    has and how long a text is, but never the value. If the subject has a key, the command counts the rows that the
+    reader would get and lose, by their newest versions.
     """
     cluster = connect(desk.settings, "exchange.simulate", names.LEDGER_PRINCIPAL)
     epoch = epoch_in_force(cluster)

@@ -43,7 +43,7 @@ def ledger() -> None:
 
 
 @ledger.command()
-@click.option("--until-idle", is_flag=True, help="End when all there is is taken in and decided.")
+@click.option("--until-idle", is_flag=True, help="End when everything is taken in and decided.")
 @metrics_port_option
 def follow(until_idle: bool, metrics_port: int) -> None:
     """Follow the ledger into the database of EXCHANGE_LEDGER_URL until stopped. It is safe to kill it at any moment."""
@@ -60,8 +60,8 @@ def follow(until_idle: bool, metrics_port: int) -> None:
 def verify(subject: str | None, output: str) -> None:
     """Compute from the records on Kafka what the ledger must say, and compare; run it on a quiet system.
 
-    Of subjects with a key also who holds which rows. Does not use the ledger's database. Exit status 1 if something
-    differs.
+    For subjects with a key this includes who holds which rows. The ledger's database is not used. Exit status 1 if
+    something differs.
     """
     settings = Settings()
     cluster = connect(settings, "exchange.ledger.verifier", names.LEDGER_PRINCIPAL)
@@ -134,7 +134,7 @@ def list_(selection: Selection, output: str) -> None:
 @click.option("--against-kafka", is_flag=True, help="Count the records on Kafka too; on a quiet system.")
 @output_option
 def balance(selection: Selection, against_kafka: bool, output: str) -> None:
-    """Whether every record was delivered, withheld, withdrawn or quarantined, just one, for every grant in force.
+    """Whether, for every grant in force, every record was delivered, withheld, withdrawn or quarantined, exactly once.
 
     Exit status 1 if something does not balance.
     """
@@ -234,8 +234,8 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
 def copies(subject: str | None, reader: str | None, output: str) -> None:
     """What each reader holds, as its connector says: rows, last change, and whether an ended grant's were deleted.
 
-    Also who does not say it: never, or not for 10 minutes. A department that reads its inbox without the exchange's
-    connector never does.
+    It also shows connectors that have never reported, or not for 10 minutes. A department that reads its inbox without
+    the exchange's connector never reports.
     """
     cluster = connect(Settings(), "exchange.ledger.copies", names.LEDGER_PRINCIPAL)
     found = held_copies(cluster, epoch_in_force(cluster), datetime.now(UTC), reader=reader, subject=subject)

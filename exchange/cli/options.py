@@ -76,7 +76,7 @@ class Moment(click.ParamType[int]):
             if _is_day(text):
                 moment += timedelta(days=self._end)
         except (ValueError, OverflowError):
-            self.fail("is no time; write 2026-01-31 or 2026-01-31T08:00 (Asia/Shanghai unless a zone is given)")
+            self.fail("is not a time; write 2026-01-31 or 2026-01-31T08:00 (Asia/Shanghai unless a zone is given)")
         moment = moment if moment.tzinfo else moment.replace(tzinfo=CITY_TIME)
         return ms_of(moment)
 

@@ -30,13 +30,13 @@ def router() -> None:
 
 
 @router.command()
-@click.option("--instance", default="1", show_default=True, help="Name of this router; each needs one of its own.")
+@click.option("--instance", default="1", show_default=True, help="Name of this router; each router needs another one.")
 @click.option(
     "--gather-ms",
     default=_DEFAULTS.max_wait_s * 1000,
     show_default=True,
     type=click.FloatRange(0, 1000),
-    help="How far apart transactions begin while records trickle in; fewer of them cost less.",
+    help="Time between the starts of transactions while few records come; fewer transactions cost less.",
 )
 @metrics_port_option
 def run(instance: str, gather_ms: float, metrics_port: int) -> None:
@@ -65,10 +65,10 @@ def gaps(output: str) -> None:
 @click.option("--reason", default="", help="Why the records are gone; it stays in the contract's history.")
 @yes_option
 def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
-    """Let the routers go on after gaps: what is missing there reaches nobody, and the ledger says so.
+    """Let the routers go on after gaps: no reader gets what is missing there, and the ledger says so.
 
-    A PLACE is <topic>/<partition>, as `exchange router gaps` shows it. If the owner still has the records, have them
-    published again afterwards.
+    A PLACE is <topic>/<partition>, as `exchange router gaps` shows it. If the owner still has the records, ask the
+    owner to publish them again afterwards.
     """
     settings = Settings()
     plain(reason, "the reason", remedy="give it with --reason")
@@ -78,7 +78,7 @@ def accept_gap(places: tuple[str, ...], reason: str, yes: bool) -> None:
         wanted = chosen(open_gaps(cluster, found), places)
         for gap in wanted:
             say(str(gap))
-        confirm("Go on behind this?", yes=yes, look="`exchange router gaps`")
+        confirm("Go on after this?", yes=yes, look="`exchange router gaps`")
         return wanted
 
     accepted, passed = go_on(cluster, choose, operator(settings), reason, datetime.now(UTC))

@@ -54,7 +54,7 @@ def rewritten(data: bytes, *, put: Sequence[Grant] = (), drop: Collection[str] =
     try:
         result = mark + text.encode()
     except UnicodeEncodeError as error:
-        raise EditError("a grant has text that is not Unicode", remedy="write it anew") from error
+        raise EditError("a grant has text that is not Unicode", remedy="write it again") from error
     if put:
         # Dropping removes whole entries of a list: nothing else can change. What is put in is text of people: check.
         _require_same(document, read(result), put, drop)
@@ -75,7 +75,7 @@ class _File:
         self._list: SequenceNode | None = None
         if isinstance(value, SequenceNode) and value.value:
             if value.flow_style:
-                raise EditError("the grants stand in brackets", remedy="write one grant below the other, with dashes")
+                raise EditError("the grants are in brackets", remedy="write one grant below the other, with dashes")
             self._list = value
         self._value = value
         self._values: list[Mapping[str, Any]] = document.value.get("grants") or []

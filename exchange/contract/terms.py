@@ -51,7 +51,7 @@ def _part(value: Any) -> str:
 
 
 GROUPS = ("all", "any", "not")
-"""Words of a `where` that are no fields: `all` and `any` have a list of wheres, `not` has one."""
+"""Words of a `where` that are not fields: `all` and `any` have a list of wheres, `not` has one."""
 
 Part = Annotated[
     Annotated[Condition, Tag("[condition]")]

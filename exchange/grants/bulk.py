@@ -45,7 +45,7 @@ def parse_value(text: str, what: str) -> Any:
 
 
 def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """`own` on top of `common`; so too within `purpose`."""
+    """`common`, overwritten by `own`; `purpose` is merged in the same way."""
     purpose = own.get("purpose", {})
     both = {**common, **own}
     if isinstance(purpose, Mapping):

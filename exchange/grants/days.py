@@ -43,7 +43,7 @@ class Year(Model):
         return [
             *(f"{day} is not of {self.year}" for day in foreign),
             *(f"{day} is off and worked" for day in self.worked if day in self.off),
-            *(f"{day} is no weekend day, so it is worked anyway" for day in self.worked if day.weekday() < 5),
+            *(f"{day} is not a weekend day, so it is worked anyway" for day in self.worked if day.weekday() < 5),
         ]
 
 
@@ -106,7 +106,7 @@ def read_calendar(path: Path | None) -> Calendar:
     if document.problems:
         raise HolidaysError(f"{path}: {document.problems[0]}", remedy=_REMEDY)
     if not isinstance(document.value, list):
-        raise HolidaysError(f"{path} is no list of years", remedy=_REMEDY)
+        raise HolidaysError(f"{path} is not a list of years", remedy=_REMEDY)
     years = []
     for at, value in enumerate(document.value):
         place = f"{path}, line {document.line((at,))}"

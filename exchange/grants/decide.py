@@ -105,4 +105,4 @@ def _require_basis(request: Request, data: bytes) -> None:
         raise WrongStateError(f"grant {wanted.id} is gone: there is nothing to renew", remedy="reject the request")
     if there and (not request.renews or there.model_copy(update={"until": wanted.until}) != wanted):
         message = f"grant {wanted.id} in the contract file is not the one that was asked for"
-        raise WrongStateError(message, remedy="reject the request; let it be asked for anew")
+        raise WrongStateError(message, remedy="reject the request; ask for a new one")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class NoDepartmentError(ConfigError):
-    """It is not said for whom a person acts."""
+    """The command does not know for which department a person acts."""
 
     code = "grant-department"
     remedy = "give --department, or set EXCHANGE_DEPARTMENT"
@@ -46,7 +46,7 @@ class Desk:
         """The person who acts, for their department; ConfigError if one of them is not said."""
         if not self.department:
             remedy = "give --department, or set EXCHANGE_DEPARTMENT"
-            raise NoDepartmentError("it is not said for which department you act", remedy=remedy)
+            raise NoDepartmentError("you did not say for which department you act", remedy=remedy)
         return Actor(operator(self.settings), self.department)
 
     def contract(self) -> Contract:

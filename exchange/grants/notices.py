@@ -20,16 +20,16 @@ NOTICE_DAYS = (7, 30, 45, 90)
 
 
 class Notice(NamedTuple):
-    """What is told of one grant: it ends in `days` or fewer."""
+    """A notice of one grant: it ends in `days` or fewer."""
 
     standing: Standing
     days: int
 
 
 def give(store: GrantStore, found: Sequence[Standing], now: datetime, tell: Callable[[list[Notice]], None]) -> None:
-    """Let `tell` say which notices are due and were not given; then they are noted as given.
+    """Call `tell` with the notices that are due and were not given, then note them as given.
 
-    A notice is rather given twice than not at all.
+    If this is interrupted, a notice may be given twice, but never not at all.
     """
     today = city_day(now)
     with store.writing() as writer:

@@ -89,7 +89,7 @@ def decode(body: bytes | memoryview) -> Entry:
     for each in raw.get("withdrawn", ()):
         outcome = each.pop("outcome")
         if not 0 <= outcome < len(withdrawn):
-            raise EntryError("a ledger entry tells of withdrawals for an outcome that it does not have")
+            raise EntryError("a ledger entry has withdrawals for an outcome that it does not have")
         withdrawn[outcome].append(Withdrawn(**each))
     return Entry(
         epoch=raw["epoch"],

@@ -33,7 +33,7 @@ from exchange.ledger.intake import Intake, Placed, State
 from exchange.names import Partition
 from exchange.settings import Settings
 
-FOLLOW_ANEW = "the topic was truncated or made anew: restore it, or follow it into an empty database"
+FOLLOW_ANEW = "the topic was truncated or made again: restore it, or follow it into an empty database"
 
 
 class StoreUnavailableError(TransientError):
@@ -84,7 +84,7 @@ class LedgerStore:
             known = {row.topic: row.topic_id for row in connection.execute(select(t))}
             for topic, topic_id in topic_ids.items():
                 if known.get(topic, topic_id) != topic_id:
-                    raise LedgerContradictionError(f"{topic} was deleted and made anew", remedy=FOLLOW_ANEW)
+                    raise LedgerContradictionError(f"{topic} was deleted and made again", remedy=FOLLOW_ANEW)
             new = [{"topic": topic, "topic_id": id_} for topic, id_ in topic_ids.items() if topic not in known]
             _insert(connection, t, new)
 

@@ -1,4 +1,4 @@
-"""Write a first contract, see `starter`, out of what a cluster already has."""
+"""Writes a first contract for what a cluster already has, see `starter`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class NothingToImportError(ConfigError):
 
 
 class WouldOverwriteError(ConfigError):
-    """A file that would be written is there already."""
+    """A file that would be written exists already."""
 
     code = "would-overwrite"
     remedy = "name another contract in EXCHANGE_CONTRACT, or use --force"
 
 
 def import_contract(settings: Settings, patterns: Sequence[str], *, force: bool) -> tuple[Starter, list[Path]]:
-    """Write the settings' contract with its schemas, out of the cluster's topics; what it is, and the files.
+    """Write the settings' contract with its schemas, made from the cluster's topics; return it, and the files.
 
-    NothingToImportError if no topic matches a pattern; WouldOverwriteError if a file is there already, unless `force`.
+    Raises NothingToImportError if no topic matches a pattern, WouldOverwriteError if a file exists and not `force`.
     """
     actual = read_actual(administrators(settings))
     starter = make_starter(actual.topics, actual.registry, patterns)
@@ -44,7 +44,7 @@ def import_contract(settings: Settings, patterns: Sequence[str], *, force: bool)
 
 
 def _write(files: Mapping[Path, str], *, force: bool) -> None:
-    """Write all of the files, the contract last, or none where one is there and may not be overwritten."""
+    """Write all of the files, the contract last; or none, if one exists and must not be overwritten."""
     there = [path for path in files if path.exists()]
     if there and not force:
         message = f"{there[0]} is there already" + (f", and {len(there) - 1} more" if len(there) > 1 else "")

@@ -63,7 +63,7 @@ class Removable:
     cluster: Cluster
 
     def remove(self) -> bool:
-        """Let it log in no more, and delete its files; False if it could not log in. Safe to run again."""
+        """Remove its login and its files; False if it had no login. Safe to run again."""
         removed = users.remove(self.cluster, self.principal)
         for file in self.files:
             file.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ class Removable:
 
 
 def logins(settings: Settings) -> list[Login]:
-    """Everybody who may have a login by the contract, and everybody else who has one."""
+    """Every principal of the contract, with or without a login, and every other principal that has one."""
     cluster, known = _administrators(settings), _known(settings)
     there = users.principals(cluster)
     return [
@@ -81,10 +81,11 @@ def logins(settings: Settings) -> list[Login]:
 
 
 def add(settings: Settings, ids: Collection[str] | None) -> tuple[dict[str, Path | None], dict[str, Path]]:
-    """Let these log in, or (None) everybody who has no login yet, and write their credential files. Safe to run again.
+    """Give a login to these principals, or (None) to all that have none, and write their files. Safe to run again.
 
-    Returns who had a login, with the file if it is here, and the files that were written. UnknownPrincipalError for one
-    that is not known, and LoginExistsError for one who has a login and no file here, before any is given a login.
+    Returns the principals that had a login, with the file if it is here, and the files that were written. Before it
+    gives any login, it raises UnknownPrincipalError for an unknown principal, and LoginExistsError for a principal that
+    has a login but no file here.
     """
     known = _known(settings)
     wanted = list(known) if ids is None else _require_known(ids, known)
@@ -110,9 +111,9 @@ def add(settings: Settings, ids: Collection[str] | None) -> tuple[dict[str, Path
 
 
 def rotate(settings: Settings, id_: str) -> Path:
-    """Replace the password of a department or service; its credential file, which is written anew. Safe to run again.
+    """Replace the password of a department or service; return its new credential file. Safe to run again.
 
-    When this returns, the old password makes no new connection.
+    When this returns, nobody can connect with the old password.
     """
     _require_known([id_], _known(settings))
     own = credentials.file_of(settings.home, names.ADMIN_PRINCIPAL)
@@ -174,7 +175,7 @@ def _known(settings: Settings) -> dict[str, str]:
 def _require_known(ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
     for id_ in ids:
         if id_ not in known:
-            raise UnknownPrincipalError(f"{id_!r} is no department of the contract", remedy=nearest(id_, known))
+            raise UnknownPrincipalError(f"{id_!r} is not a department of the contract", remedy=nearest(id_, known))
     return list(dict.fromkeys(ids))
 
 

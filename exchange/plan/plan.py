@@ -156,7 +156,7 @@ def _existing(plan: Plan, name: str, topic: Topic, actual: Actual) -> None:
     # Ledger entries are assigned to partitions by hash and kept in order: the number of partitions never changes.
     if name != names.LEDGER_TOPIC and existing.partitions < topic.partitions:
         if _is_keyed(name, actual.epoch):
-            message = "rows would be in other partitions than before, and those that readers hold be found no more"
+            message = "rows would be in other partitions than before, and the rows that readers hold would not be found"
             remedy = f"write `partitions: {existing.partitions}`, or publish a new subject"
             plan.refusals.append(RefusedChange("topics", name, message, remedy))
         else:

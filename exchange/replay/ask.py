@@ -33,7 +33,7 @@ def keyed(epoch: Epoch, grant_id: str, now: datetime) -> Grant | None:
 def ask(cluster: Cluster, grant: Grant, id_: str | None, *, again: bool, now: datetime) -> Resync:
     """Publish an epoch that has the reader hold all that the grant gives; if it was asked for before, it is that.
 
-    `again` delivers what the reader holds already, too. Without an id, every call asks anew.
+    `again` also delivers what the reader already holds. Without an id, every call is a new replay.
     """
     resync = Resync(id=id_ or f"{grant.id}.{now:%Y%m%dT%H%M%S}", grant=grant.id, again=again, gives=True)
     with (

@@ -51,10 +51,10 @@ def order_id(grant: str, from_ms: int, until_ms: int | None, again: bool) -> str
 
 
 def order_of(grant: str, from_ms: int, until_ms: int | None, *, again: bool, id_: str | None = None) -> Order:
-    """The order of that id, else of the one that follows from it; ConfigError for what is no id."""
+    """The order of that id, else of the one that follows from it; ConfigError for an invalid id."""
     name = id_ or order_id(grant, from_ms, until_ms, again)
     if not re.fullmatch(names.REPLAY_ID, name):
-        raise ConfigError(f"{name!r} is no id of a replay", remedy="use letters, digits, dots, hyphens, underscores")
+        raise ConfigError(f"{name!r} is not a replay's id", remedy="use letters, digits, dots, hyphens, underscores")
     return Order(name, grant, from_ms, until_ms, again)
 
 

@@ -177,7 +177,7 @@ class Replay:
         grant = granted(epoch, self._order.grant, now)
         if self._in_force and self._in_force.grant.subject != grant.subject:
             message = f"grant {grant.id} is for {grant.subject} since epoch {epoch.number}"
-            raise NotGrantedError(message, remedy="look at the grant, and replay it anew")
+            raise NotGrantedError(message, remedy="look at the grant, and replay it again")
         writer.entries([ledger.adoption(epoch.number, self._instance, ms_of(now), published.offset)], epoch.ledger)
         pace = min(self._rate, max(1, (grant.quota.records_per_second or 2 * self._rate) // 2))
         self._in_force = _InForce(published, grant, self._make_ready(epoch), pace)

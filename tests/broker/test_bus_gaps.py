@@ -148,7 +148,7 @@ def test_a_topic_that_was_made_anew_is_known_by_its_id(cluster: Cluster, topic: 
         gaps = gap_of(consumer)
         [gap] = [gap for gap in gaps if gap.partition == 0]
         assert (gap.first, gap.next, gap.cause, gap.offsets) == (3, 0, "recreated", None)
-        assert "deleted and made anew" in str(gap)
+        assert "deleted and made again" in str(gap)
         consumer.pass_over(gap)
         assert seen(consumer, len(values)) == values
 

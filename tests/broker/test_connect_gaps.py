@@ -112,7 +112,7 @@ def test_an_inbox_that_was_made_anew_is_not_taken_for_the_old_one(
         admin.delete([topic])
         admin.create({topic: Topic(1, 1)})
     give(project, *range(10, 10 + records))
-    with pytest.raises(GapError, match="deleted and made anew"):
+    with pytest.raises(GapError, match="deleted and made again"):
         take_in(project)
     exchange("accept-gap", project.reader, project.subject, "--reason", "made anew", "--yes")
     take_in(project)

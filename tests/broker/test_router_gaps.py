@@ -132,7 +132,7 @@ def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(
         new = [value(cents=n) for n in range(100, 109)]
         office.publish(new)
     with office.router("2") as router:
-        assert "deleted and made anew" in wait_aside(router)[0]
+        assert "deleted and made again" in wait_aside(router)[0]
         gaps = json.loads(exchange("router", "gaps", "--output", "json", status=2).output)
         assert {gap["cause"] for gap in gaps} == {"recreated"}
         places = [f"{gap['topic']}/{gap['partition']}" for gap in gaps]

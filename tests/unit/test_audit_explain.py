@@ -43,6 +43,6 @@ def test_a_withdrawal_is_explained_with_its_reason() -> None:
         ("withdrawn", "deleted"),
         ("withheld", "tombstone"),
     ]
-    assert "the grant does not cover it any more" in found[1][0].detail
+    assert "the grant no longer covers it" in found[1][0].detail
     assert "the owner deleted it" in found[2][0].detail
     store.close()

@@ -98,7 +98,7 @@ def test_a_named_file_that_is_missing_is_not_passed_over(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["../tax", "a/b", "", ".tax", "tax\n", "税"])
 def test_a_principal_is_no_path(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CredentialsError, match="is no principal"):
+    with pytest.raises(CredentialsError, match="is not a principal"):
         credentials.file_of(tmp_path, name)
 
 

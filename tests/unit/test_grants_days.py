@@ -63,14 +63,14 @@ def test_an_administrator_says_what_the_library_does_not_know(tmp_path: Path) ->
     ("text", "told"),
     [
         ("", "empty"),
-        ("2027: []", "no list of years"),
+        ("2027: []", "not a list of years"),
         ("- 2027", "line 1"),
         ("- {year: 2027}", "line 1: off"),
         ("- {year: 2027, off: [soon]}", "line 1: off.0"),
         ("\n- {year: 2027, off: [2027-01-01], worked: [2027-01-02], no: 1}", "line 2: no"),
         ("- {year: 2027, off: [2026-01-01]}", "2026-01-01 is not of 2027"),
         ("- {year: 2027, off: [2027-01-02], worked: [2027-01-02]}", "off and worked"),
-        ("- {year: 2027, off: [2027-01-01], worked: [2027-01-04]}", "no weekend day"),
+        ("- {year: 2027, off: [2027-01-01], worked: [2027-01-04]}", "not a weekend day"),
         ("- {year: 2027, off: [2027-01-01, *a]}", "alias"),
     ],
 )

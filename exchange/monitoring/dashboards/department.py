@@ -45,7 +45,7 @@ _OWNER = (
     ),
     Panel(
         "Withdrawn from readers",
-        "Records by which a reader lost rows: they were deleted, or its grant does not cover them any more.",
+        "Records by which a reader lost rows: they were deleted, or its grant no longer covers them.",
         "rps",
         {"{{reader}}: {{subject}}": rate("reader, subject", _RECORDS, f'{_OWNED},outcome="withdrawn"')},
     ),
@@ -83,7 +83,7 @@ _READER = (
     ),
     Panel(
         "Withdrawn from it",
-        "Records by which it lost rows: they were deleted, or its grants do not cover them any more.",
+        "Records by which it lost rows: they were deleted, or its grants no longer cover them.",
         "rps",
         {"{{subject}}": rate("subject", _RECORDS, f'{_READ},outcome="withdrawn"')},
     ),
