@@ -47,5 +47,5 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
 def _told(done: Revoked) -> str:
     if done.epoch is None:
         return "no contract was ever in force."
-    told = "No record is released under the contract before since an earlier command returned."
+    told = "No record is released under the earlier contract since an earlier command returned."
     return f"epoch {done.epoch} is without it. {done.passed.text if done.passed else told}"

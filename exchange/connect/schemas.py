@@ -16,7 +16,7 @@ class UnknownSchemaError(RecordError):
     """A record carries a schema id that was never registered."""
 
     code = "unknown-schema"
-    remedy = "see that `_schemas` is the cluster's own, and was not made anew"
+    remedy = "see that `_schemas` is the cluster's own, and was not created again"
 
 
 class Schemas:

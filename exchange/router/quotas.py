@@ -115,7 +115,7 @@ class Quotas:
         offset = log.append(grant.encode(), encode(claim))
         given = self._read_claims(log, offset + 1).get(offset)
         if given is None:
-            raise BusUnavailableError(f"{names.QUOTA_TOPIC} was made anew: a claim is not where it was appended")
+            raise BusUnavailableError(f"{names.QUOTA_TOPIC} was created again: a claim is not where it was appended")
         self._deciding[grant, given.day] += given.records
         report.quota(grant, _left(quota, self._claims.claimed(grant, given.day)))
         return given.records

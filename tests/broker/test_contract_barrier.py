@@ -1,4 +1,4 @@
-"""No record is released under the contract before: who has not taken the new one is fenced, told and fenced again."""
+"""No record is released under the earlier contract: who has not taken the new one is fenced, told and fenced again."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_what_a_run_did_not_live_to_wait_for_the_next_one_waits_for(
             transaction.flush()
             told = command(apply_command).output
             assert "No changes" in told
-            assert "No record is released under the contract before" in told
+            assert "No record is released under the earlier contract" in told
         # It was seen to: nobody is fenced once more.
         with router.transaction() as transaction:
             transaction.send(names.LEDGER_TOPIC, 0, pack([b"k"], [b"v"], [0]))

@@ -50,7 +50,7 @@ def test_a_revocation_outlives_the_broker(private_broker: LocalBroker, tmp_path:
             # It either did all of it, or says that it did not and what to do.
             assert command.returncode == 0 or ("error [" in told and "remedy: " in told), told
             again = place.exchange(*REVOKE[3:]) if command.returncode else told
-            assert "No record is released under the contract before" in again
+            assert "No record is released under the earlier contract" in again
             barrier = plain.ends(place.kafka, "inbox.civil.tax.income")
             routed = count(place, "works")
             wait_until(lambda: count(place, "works") > routed, "records are routed again")
