@@ -207,3 +207,21 @@ def test_a_grant_that_begins_late_gets_its_history_in_a_replay(office: Office, t
         assert "whole-2 holds what the grant gives" in said
         history.publish(100)
         history.check()
+
+
+def test_a_grant_that_goes_to_another_reader_tells_it_nothing_of_the_first_ones_rows(office: Office) -> None:
+    history = History(office)
+    with office.router():
+        history.publish(400)
+        office.wait_routed()
+        gives = GRANTS | {"whole-2": {"reader": "another"}}
+        office.adopt(*(office.grant(name, **terms) for name, terms in gives.items()), key=KEY)
+        history.publish(200)
+        office.wait_routed()
+    with office.router("2"):
+        history.publish(200)
+        office.wait_routed()
+    copy = Copies(office.epoch)
+    for record in plain.read(office.kafka, office.inbox("another")):
+        copy.take("whole-2", [(record.key, record.value, list(record.headers))])  # fails at a row that it never had
+    assert verify(office.cluster, routing.KEY, office.subject, lambda *_: None).mismatches == []
