@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from psycopg import sql
 
-from exchange.connect.cdc.setup import Column, Table
+from exchange.connect.cdc.setup import Table, TableColumn
 from exchange.connect.source import Progress
 from exchange.connect.window import ProgressError
 
@@ -113,10 +113,10 @@ class Begun:
     table: int
     file: int
     publication: tuple[int, ...]
-    columns: Mapping[str, Column]
+    columns: Mapping[str, TableColumn]
 
     @classmethod
-    def now(cls, snapshot: int, system: str, table: Table, columns: Mapping[str, Column], *, again: bool) -> Begun:
+    def now(cls, snapshot: int, system: str, table: Table, columns: Mapping[str, TableColumn], *, again: bool) -> Begun:
         """A capture that begins."""
         return cls(snapshot, again, system, table.oid, table.file, table.publication, columns)
 
@@ -168,7 +168,7 @@ class Captured:
             if BEGUN not in progress:
                 return cls()
             snapshot, again, system, table, file, publication, columns = json.loads(progress[BEGUN])
-            there = {name: Column(*facts) for name, facts in columns.items()}
+            there = {name: TableColumn(*facts) for name, facts in columns.items()}
             begun = Begun(snapshot, again, system, table, file, tuple(publication), there)
             parts, overlap = json.loads(progress.get(READ, b"[[], null]"))
             commit, changes = json.loads(progress.get(TAKEN, b"[0, null]"))

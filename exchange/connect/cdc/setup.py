@@ -53,7 +53,7 @@ class Fault:
     is_warning: bool = False
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column: its type and the type's modifier; its number, which no other one ever gets; who last altered it."""
 
     kind: int
@@ -71,7 +71,7 @@ class Table:
     """
 
     oid: int
-    columns: Mapping[str, Column]
+    columns: Mapping[str, TableColumn]
     faults: tuple[Fault, ...]
     file: int = 0
     publication: tuple[int, ...] = ()
@@ -140,7 +140,7 @@ def examine(connection: Connection, table: str, name: str, key: Sequence[str], *
     faults = _of_server(facts)
     if facts["oid"] is None:
         return Table(0, {}, (*faults, Fault(f"there is no table {table}", "correct `table`, with its schema")))
-    columns = {str(column): Column(*each) for column, *each in connection.execute(_COLUMNS, [facts["oid"]])}
+    columns = {str(column): TableColumn(*each) for column, *each in connection.execute(_COLUMNS, [facts["oid"]])}
     identity = {row[0] for row in connection.execute(_IDENTITY, [facts["oid"], facts["relreplident"]])}
     if facts["relreplident"] == "f":
         identity = set(columns)
