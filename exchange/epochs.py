@@ -50,6 +50,24 @@ def epochs(cluster: Cluster) -> Iterator[Published]:
             yield Published(epoch, record.offset)
 
 
+def epochs_since(cluster: Cluster, number: int) -> Iterator[Published]:
+    """The epochs that came into force from the one with that number on, oldest first, as far as Kafka has them.
+
+    Reads only the end of the topic: no epoch before offset n has a number above n.
+    """
+    place = (names.CONTRACT_TOPIC, 0)
+    current: Epoch | None = None
+    with Consumer(cluster) as consumer:
+        if not consumer.partitions(names.CONTRACT_TOPIC):
+            return
+        begin, end = (ask([place])[place] for ask in (consumer.begin_offsets, consumer.end_offsets))
+        for record in read(consumer, {place: max(begin, number - 1)}, {place: end}):
+            epoch = decode(record.value) if record.value is not None else None
+            if epoch is not None and epoch.number >= number and takes_over(epoch, current):
+                current = epoch
+                yield Published(epoch, record.offset)
+
+
 class Newest:
     """Finds the epoch in force, again and again with one consumer, which must have no other assignment meanwhile."""
 

@@ -39,6 +39,7 @@ class RowHolders:
         self._known = {NOBODY: 0}
         self._moves: dict[tuple[int, Holders, Holders], int] = {}
         self._ended = ended
+        self._inboxes: dict[str, str] = {}
         self._of: defaultdict[bytes, set[bytes]] = defaultdict(set)
 
     def rows(self, row_tag: bytes) -> list[bytes]:
@@ -70,6 +71,15 @@ class RowHolders:
             self._of[entity].discard(row_tag)
             if not self._of[entity]:
                 del self._of[entity]
+
+    def begin(self, inboxes: Mapping[str, str]) -> None:
+        """Take all rows from a grant that has another inbox than before: its reader is another one."""
+        for grant, inbox in inboxes.items():
+            if self._inboxes.setdefault(grant, inbox) == inbox:
+                continue
+            self._inboxes[grant] = inbox
+            for row_tag in [row_tag for row_tag, holders in self if grant in holders]:
+                self.move(row_tag, NOBODY, frozenset({grant}))
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -115,6 +125,8 @@ def _ended(entries: Iterable[Entry]) -> set[bytes]:
 def _take(rows_held: RowHolders, entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> Counter[str]:
     """Move rows as the entry says; return how many of its records are impossible, by the fault."""
     faults = Counter[str]()
+    known = {id_: grants.get((entry.epoch, id_)) for outcome in entry.outcomes for id_ in outcome.grants}
+    rows_held.begin({id_: terms.inbox for id_, terms in known.items() if terms is not None})
     fates, of_record = _fates(entry, grants)
     for at, fate in enumerate(of_record):
         given, taken, without = fates[fate]
@@ -182,7 +194,7 @@ class Remembered:
         self._sets: dict[int, Holders] = {}
 
     def take(self, key: bytes, value: bytes | None) -> None:
-        """Take the next record; one that has the id of the ledger's key is not about rows, and is skipped."""
+        """Take the next record; other records, such as the id of the ledger's key, say nothing of rows."""
         if len(key) == _NUMBER_BYTES:
             self._sets[int.from_bytes(key, "little")] = frozenset(json.loads(value or b"[]"))
         elif len(key) == TAG_BYTES and value is None:
@@ -193,9 +205,12 @@ class Remembered:
     def wrong(self, due: RowHolders) -> int:
         """How many rows have other holders here than in `due`."""
         same = unknown = 0
+        count = sum(bool(self._sets.get(number, True)) for number in self._numbers.values())
         for row_tag, holders in due:
             grants = frozenset(holder for holder in holders if "/" not in holder)
+            if not grants:
+                continue
             number = self._numbers.get(row_tag)
             unknown += number is None
             same += number is not None and self._sets.get(number) == grants
-        return len(self._numbers) + unknown - same
+        return count + unknown - same

@@ -18,15 +18,17 @@ COPIES = "exchange_copies"
 class Note:
     """What is noted of one inbox; times are ms since 1970.
 
-    `grant` and `until`: the last grant in force. `deletes`: the rows are deleted when it has ended, which is due since
-    `due_ms` and was done at `done_ms`. `fields`: what the table has columns for under it. `rows` were counted when the
-    last change was that of `counted_ms`; rows last came or went at `changed_ms`.
+    `grant` and `until`: the last grant in force, under the contract's `epoch` of that number. `deletes`: the rows are
+    deleted when it has ended, which is due since `due_ms` and was done at `done_ms`. `fields`: what the table has
+    columns for under it. `rows` were counted when the last change was that of `counted_ms`; rows last came or went at
+    `changed_ms`.
     """
 
     grant: str
     until: date
     deletes: bool
     fields: tuple[str, ...]
+    epoch: int = 0
     rows: int | None = None
     counted_ms: int | None = None
     changed_ms: int | None = None
@@ -53,6 +55,7 @@ class CopyNotes:
             sa.Column("until", sa.Text, nullable=False),
             sa.Column("deletes", sa.Boolean, nullable=False),
             sa.Column("fields", sa.Text, nullable=False),
+            sa.Column("epoch", sa.BigInteger, nullable=False),
             sa.Column("rows", sa.BigInteger),
             *(sa.Column(name, sa.BigInteger) for name in moments),
         )
@@ -78,13 +81,14 @@ class CopyNotes:
         until: date,
         fields: Iterable[str],
         *,
+        epoch: int = 0,
         deletes: bool,
         due_ms: int | None = None,
     ) -> None:
         """Note the last grant in force, and since when the deletion is due, if it is; no deletion is done."""
         row = {
             "grant_id": grant, "until": until.isoformat(), "fields": json.dumps(sorted(fields)), "deletes": deletes,
-            "due_ms": due_ms, "done_ms": None,
+            "epoch": epoch, "due_ms": due_ms, "done_ms": None,
         }  # fmt: skip
         insert = self._insert(self._table).values(topic=topic, **row)
         connection.execute(insert.on_conflict_do_update(index_elements=["topic"], set_=row))

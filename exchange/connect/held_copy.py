@@ -53,7 +53,9 @@ class HeldCopy:
             self._notes.create(connection)
             return self._notes.read(connection, self._topic)
 
-    def hold(self, grant: str, until: date, fields: Iterable[str], key: Sequence[str], *, deletes: bool) -> None:
+    def hold(
+        self, grant: str, until: date, fields: Iterable[str], key: Sequence[str], *, epoch: int, deletes: bool
+    ) -> None:
         """Note that this grant is in force and gives these fields, after emptying the columns of others before.
 
         The columns of the key stay.
@@ -61,12 +63,12 @@ class HeldCopy:
         given, noted = set(fields), self.note()
         if noted and (gone := set(noted.fields) - given - set(key)):
             self._empty(gone)
-        same = Note(grant, until, deletes, tuple(sorted(given)))
-        if noted is None or (noted.grant, noted.until, noted.deletes, noted.fields, noted.due_ms) != (
-            same.grant, same.until, same.deletes, same.fields, None,
+        same = (grant, until, deletes, tuple(sorted(given)), epoch, None)
+        if noted is None or same != (
+            noted.grant, noted.until, noted.deletes, noted.fields, noted.epoch, noted.due_ms,
         ):  # fmt: skip
             with self._writing("note the grant") as connection:
-                self._notes.write(connection, self._topic, grant, until, given, deletes=deletes)
+                self._notes.write(connection, self._topic, grant, until, given, epoch=epoch, deletes=deletes)
 
     def end(self, grant: str, until: date, *, deletes: bool, since: float) -> Note:
         """Note that this grant is over, since that Unix time, and so that the deletion is due, if it asks for one."""

@@ -120,6 +120,7 @@ class _Workers:
             lambda: parts(*following.begin()),
             self._department,
             config.subject,
+            config.origin,
             config.pause_s,
             stop,
             has_changed=following.has_changed,

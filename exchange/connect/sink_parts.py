@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from exchange.bus.connection import Cluster
 from exchange.connect.assembly import Assembly
 from exchange.connect.config import SinkConfig
+from exchange.connect.copy_notes import Note
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.ending import Ending, Unfinished, Waiting
 from exchange.connect.rejects import RejectFile
@@ -17,7 +19,8 @@ from exchange.connect.sink_table import SinkTable
 from exchange.connect.terms_watch import SinkTerms
 from exchange.connect.worker import SinkPart
 from exchange.contract.model import Epoch, Grant
-from exchange.contract.period import end_of
+from exchange.contract.period import end_of, interruption
+from exchange.epochs import epochs_since
 from exchange.names import inbox_topic
 
 
@@ -54,8 +57,11 @@ class SinkParts:
     ) -> SinkPart:
         copy, grant = table.copy(self._topic), terms.grant
         note = copy.note()
-        if terms.is_in_force and note is not None and note.is_due:
-            return Unfinished(table, self._topic)
+        if terms.is_in_force and note is not None:
+            if not note.is_due and (since := self._ceased(note)) is not None:
+                note = copy.end(note.grant, note.until, deletes=True, since=since)
+            if note.is_due:
+                return Unfinished(table, self._topic)
         if not terms.is_in_force:
             if grant is not None and terms.has_begun:
                 since = end_of(grant.until).timestamp()
@@ -69,7 +75,8 @@ class SinkParts:
         is_new_table = table.fit(delivered.schema)
         if terms.is_in_force:
             deletes = grant.deletes(terms.subject)
-            copy.hold(grant.id, grant.until, delivered.fields, delivered.key, deletes=deletes)
+            held = grant.id, grant.until, delivered.fields, delivered.key
+            copy.hold(*held, epoch=epoch.number, deletes=deletes)
         schema_of = Schemas(self._cluster, epoch.schemas).of
         return Sink(
             self._cluster,
@@ -82,6 +89,17 @@ class SinkParts:
             self._rejects,
             is_new_table=is_new_table,
         )
+
+    def _ceased(self, note: Note) -> float | None:
+        """The Unix time when no grant gave what the table holds, and asked for its deletion, while nobody ran the sink.
+
+        None if there was no such time, or if rows came or went since.
+        """
+        if not note.deletes or note.changed_ms is None or not note.epoch:
+            return None
+        contracts = [(each.epoch.contract, each.epoch.time) for each in epochs_since(self._cluster, note.epoch)]
+        ceased = interruption(contracts, self._config.subject, self._department, datetime.now(UTC))
+        return ceased.timestamp() if ceased and ceased.timestamp() * 1000 > note.changed_ms else None
 
     def _delivered(self, terms: SinkTerms, grant: Grant, epoch: Epoch) -> Delivered:
         schemas = Schemas(self._cluster, epoch.schemas)

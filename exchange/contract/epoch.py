@@ -8,7 +8,8 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from exchange.contract.model import AcceptedGap, Epoch, Grant, Resync
+from exchange.contract.model import AcceptedGap, Contract, Epoch, Grant, Resync
+from exchange.contract.period import city_day
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 
@@ -55,8 +56,8 @@ def takes_over(epoch: Epoch, current: Epoch | None) -> bool:
 
 def same_content(one: Epoch, other: Epoch) -> bool:
     """Whether two epochs say the same, whatever their numbers and times of publication."""
-    # Former departments follow from earlier epochs and topic ids from the cluster, so they are not compared.
-    plain = {"number": 1, "time": other.time, "former": None, "topic_ids": {}}
+    # Former departments and ended grants follow from earlier epochs, and topic ids from the cluster: not compared.
+    plain = {"number": 1, "time": other.time, "former": None, "ended": (), "topic_ids": {}}
     return encode(one.model_copy(update=plain)) == encode(other.model_copy(update=plain))
 
 
@@ -87,10 +88,17 @@ def resyncing(epoch: Epoch, resync: Resync, now: datetime) -> Epoch | None:
     return epoch.model_copy(update={"number": epoch.number + 1, "time": now, "resyncs": (*epoch.resyncs, resync)})
 
 
+def ended_after(last: Epoch | None, contract: Contract) -> tuple[str, ...]:
+    """The grants that were in some epoch up to `last` and are not in this contract."""
+    before = {*last.ended, *(grant.id for grant in last.contract.grants)} if last else set()
+    return tuple(sorted(before.difference(grant.id for grant in contract.grants)))
+
+
 def resyncs_after(last: Epoch | None, epoch: Epoch) -> tuple[Resync, ...]:
     """What is to be made true when `epoch` follows `last`: what its grants give otherwise than before.
 
-    What was asked for before stays, as long as there is its grant.
+    That of a grant which had ended, too: rows changed and went meanwhile, and its reader's connector may have deleted
+    all. What was asked for before stays, as long as there is its grant.
     """
     if last is None:
         return ()
@@ -100,7 +108,11 @@ def resyncs_after(last: Epoch | None, epoch: Epoch) -> tuple[Resync, ...]:
     changed = []
     for grant in epoch.contract.grants:
         was = before.get((grant.id, grant.reader, grant.subject))
-        if was is None or grant.subject not in keyed:
+        if grant.subject not in keyed or (was is None and grant.id not in last.ended):
+            continue
+        if was is None or was.until < city_day(epoch.time) <= grant.until:
+            back = f"{grant.id}.epoch-{epoch.number}"
+            changed.append(Resync(id=back, grant=grant.id, again=True, gives=True, ended=True))
             continue
         looks = (last.given(was), was.masks, grant.id in last.views) != (
             epoch.given(grant),
@@ -122,6 +134,7 @@ def without(epoch: Epoch, grant_id: str, now: datetime) -> Epoch:
             "number": epoch.number + 1,
             "time": now,
             "contract": epoch.contract.model_copy(update={"grants": grants}),
+            "ended": tuple(sorted({*epoch.ended, grant_id})),
             "views": views,
             "pinned": {grant: names for grant, names in epoch.pinned.items() if grant != grant_id},
             "schemas": {schema_id: text for schema_id, text in epoch.schemas.items() if schema_id in used},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -60,3 +61,27 @@ def delivering(contract: Contract, subject: str, reader: str, now: datetime) -> 
     grants = sorted((g for g in contract.grants if (g.subject, g.reader) == (subject, reader)), key=lambda g: g.from_)
     begun = [grant for grant in grants if grant.from_ <= day]
     return next(iter([*reversed(begun), *grants]), None)
+
+
+def interruption(
+    contracts: Iterable[tuple[Contract, datetime]], subject: str, reader: str, now: datetime
+) -> datetime | None:
+    """When the reader last ceased to be given the subject, before `now`; None if it never did.
+
+    Each contract comes with the moment at which it came into force, oldest first. What was not given at the first of
+    these moments begins later, and has not ceased.
+    """
+    ceased, was_given = None, False
+    spans = list(contracts)
+    for (contract, begin), end in zip(spans, [*(after for _, after in spans[1:]), now], strict=True):
+        grants = [grant for grant in contract.grants if (grant.subject, grant.reader) == (subject, reader)]
+        moment = begin
+        while moment < end:
+            day = city_day(moment)
+            last = max((grant.until for grant in grants if grant.from_ <= day <= grant.until), default=None)
+            if last is None and was_given:
+                ceased = moment
+            was_given = last is not None
+            first = min((grant.from_ for grant in grants if grant.from_ > day), default=None)
+            moment = end_of(last) if last is not None else midnight(first) if first is not None else end
+    return ceased

@@ -96,6 +96,12 @@ def _resyncs(cluster: Cluster, plan: Plan, last: Epoch | None) -> Iterator[str]:
             places = [(topic, partition) for partition in consumer.partitions(topic)]
             records = sum(consumer.end_offsets(places).values()) - sum(consumer.begin_offsets(places).values())
             again = "delivered again as they look now, or " if resync.again else ""
+            if resync.ended:
+                yield (
+                    f"grant {grant.id} had ended: {grant.reader} gets what it gives of {grant.subject} now, and what "
+                    f"else it holds is withdrawn; routers read {records:,} records for that"
+                )
+                continue
             yield (
                 f"grant {grant.id}: rows of {grant.subject} that {grant.reader} holds are {again}withdrawn if it does "
                 f"not give them; routers read {records:,} records for that. Rows that only the new terms give come "

@@ -11,7 +11,7 @@ from exchange.bus.client_quotas import ByteRates
 from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
 from exchange.contract import key
-from exchange.contract.epoch import resyncs_after, same_content
+from exchange.contract.epoch import ended_after, resyncs_after, same_content
 from exchange.contract.extent import Extent, extent
 from exchange.contract.load import Loaded
 from exchange.contract.model import Epoch, Grant, Subject
@@ -213,6 +213,7 @@ class _Schemas:
             ledger=ledger,
             topic_ids=last.topic_ids if last else {},  # removed subjects stay: their topic may differ when they return
             accepted_gaps=last.accepted_gaps if last else (),
+            ended=ended_after(last, self._loaded.contract),
             former=tuple(sorted(self._actual.departments.difference(d.id for d in self._loaded.contract.departments))),
         )
         epoch = epoch.model_copy(update={"resyncs": resyncs_after(last, epoch)})

@@ -49,7 +49,8 @@ class Passed:
     @property
     def text(self) -> str:
         """What `exchange apply` and `grant revoke` tell about it."""
-        told = [f"No record is released under the earlier contract: {len(self.adopted)} routers have taken the new one."]
+        taken = f"{len(self.adopted)} routers have taken the new one"
+        told = [f"No record is released under the earlier contract: {taken}."]
         if self.late:
             told.append(f"Fenced, because they did not answer: {', '.join(sorted(self.late))}.")
         if self.absent:

@@ -3,7 +3,7 @@
 The memory is a table of rows and the sets of grants that occur in it. Routers keep it in the subject's holdings topic,
 written in the transactions that change it: a row's tag (16 bytes) → the number of its set, and the number of a set
 (4 bytes) → its grants; `ledger-key` → the id of the key that made the tags; `resynchronisation <id>` → how far that
-has come. Nobody holds a row without a value.
+has come; `inbox of the grant <id>` → where its reader gets the rows. Nobody holds a row without a value.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ NOT, PASS, STAY = 0, 1, 2
 _TAG_BYTES, _NUMBER_BYTES = 16, 4
 _KEY_ID = b"ledger-key"
 RESYNC = b"resynchronisation "
+_INBOX = b"inbox of the grant "
 
 
 class OtherLedgerKeyError(ConfigError):
@@ -116,6 +117,8 @@ class HeldRows:
         self._numbers = {frozenset[str](): 0}
         self._written = {0}  # numbers of sets that the topic has, or gets with a step before
         self._unwritten: Sequence[np.ndarray] = ()
+        self._inboxes: dict[str, str] = {}
+        self._changed: dict[bytes, bytes] = {}  # records about grants and sets, to be written with the next step
         self.progress: dict[str, Progress] = {}
 
     @property
@@ -140,7 +143,10 @@ class HeldRows:
             self._is_marked = True
         others = np.flatnonzero(run.keys.length > _TAG_BYTES)
         for key, value in zip(run.keys.at(others).tolist(), run.values.at(others).tolist(), strict=True):
-            self.progress[(key or b"").removeprefix(RESYNC).decode()] = Progress(*json.loads(value or b"[0, 0]"))
+            if key and key.startswith(_INBOX):
+                self._inboxes[key.removeprefix(_INBOX).decode()] = (value or b"").decode()
+            else:
+                self.progress[(key or b"").removeprefix(RESYNC).decode()] = Progress(*json.loads(value or b"[0, 0]"))
         rows = np.flatnonzero(run.keys.length == _TAG_BYTES)
         if len(rows) + len(names) + len(marks) + len(others) != run.rows:
             raise HoldingsError("a record of a holdings topic is neither a row nor a set of grants")
@@ -167,9 +173,28 @@ class HeldRows:
     def _name(self, number: int, grants: frozenset[str]) -> None:
         while len(self._sets) <= number:
             self._sets.append(frozenset())
+        if self._numbers.get(self._sets[number]) == number and number:
+            del self._numbers[self._sets[number]]
         self._sets[number] = grants
-        self._numbers[grants] = number
+        self._numbers.setdefault(grants, number)
         self._written.add(number)
+
+    def begin(self, inboxes: Mapping[str, str]) -> None:
+        """Forget what a grant holds whose inbox is not that of before: its reader is another one and has no row yet.
+
+        `inboxes` are the topics of the grants that are in force.
+        """
+        for grant, inbox in inboxes.items():
+            before = self._inboxes.get(grant)
+            if before == inbox:
+                continue
+            self._inboxes[grant] = inbox
+            self._changed[_INBOX + grant.encode()] = inbox.encode()
+            held = [number for number, grants in enumerate(self._sets) if grant in grants] if before else ()
+            for number in held:  # the rows keep the number of their set, which becomes smaller
+                less = self._sets[number] - {grant}
+                self._name(number, less)
+                self._changed[number.to_bytes(_NUMBER_BYTES, "little")] = json.dumps(sorted(less)).encode()
 
     def advance(self, rows: Rows, states: Mapping[tuple[str, ...], np.ndarray]) -> Moved:
         """Move rows to who holds them after their records; say who held them before.
@@ -263,7 +288,10 @@ class HeldRows:
             tags, now = (np.concatenate(pair) for pair in zip(self._unwritten, (tags, now), strict=True))
             self._unwritten = ()
         numbers = sorted(set(np.flatnonzero(np.bincount(now)).tolist()) - self._written)
-        heads = {n.to_bytes(_NUMBER_BYTES, "little"): json.dumps(sorted(self._sets[n])).encode() for n in numbers}
+        heads = self._changed | {
+            n.to_bytes(_NUMBER_BYTES, "little"): json.dumps(sorted(self._sets[n])).encode() for n in numbers
+        }
+        self._changed = {}
         if len(now) and not self._is_marked:
             heads[_KEY_ID] = self._key_id
             self._is_marked = True

@@ -11,6 +11,7 @@ from exchange import metrics, names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.topics import read
+from exchange.epochs import epochs
 from exchange.ledger.body import decode
 from exchange.ledger.entry import Entry, Outcome, delivered_mask, ledger_partition, record_key
 from exchange.names import Partition
@@ -87,11 +88,24 @@ class Holdings:
                     held[kept[place]].load(run)
         # Nothing was ever written there: the subject is new, or its topic was deleted.
         if empty := {kept[place] for place in there if place not in spans}:
+            inboxes = _inboxes(self._cluster)
             for place, entry in _entries(self._cluster, empty):
+                here = {grant for outcome in entry.outcomes for grant in outcome.grants}
+                held[place].begin(
+                    {grant: topic for grant, topic in inboxes.get(entry.epoch, {}).items() if grant in here}
+                )
                 held[place].advance(*_moves(entry))
             for place in empty:
                 held[place].rewrite()
         self._held |= held
+
+
+def _inboxes(cluster: Cluster) -> dict[int, dict[str, str]]:
+    """Each grant's inbox, by the number of the epoch."""
+    return {
+        each.epoch.number: {g.id: names.inbox_topic(g.reader, g.subject) for g in each.epoch.contract.grants}
+        for each in epochs(cluster)
+    }
 
 
 def _entries(cluster: Cluster, places: Collection[Partition]) -> Iterator[tuple[Partition, Entry]]:

@@ -59,6 +59,11 @@ class ReadySubject:
         return self.valid_from <= now < self.valid_until
 
     @property
+    def inboxes(self) -> dict[str, str]:
+        """The topic in which each grant's reader gets its records."""
+        return {grant: topic for view in self.views for grant, topic in zip(view.grants, view.topics, strict=True)}
+
+    @property
     def looks_inside(self) -> bool:
         """Whether somebody needs to know where the fields of records are."""
         return bool(self.namers) or any(view.is_filtered or not view.is_whole for view in self.views)

@@ -173,7 +173,8 @@ class _Job:
         tags, good = self._rows(run)
         found = np.zeros(run.rows, bool)
         found[good] = latest.get(tags[good]) == run.offset[good] - start + 1
-        found[tags[:, 1] == 0] = False  # the live flow has withdrawn the rows of entities that were deleted
+        # The live flow has withdrawn the rows of entities that were deleted, unless the grant had ended.
+        found[good[tags[good, 1] == 0]] = self.resync.ended
         return found
 
     def _rows(self, run: Run) -> tuple[np.ndarray, np.ndarray]:

@@ -242,3 +242,21 @@ def test_a_key_of_several_columns_of_any_type_and_hostile_names(postgres_databas
     assert set(seen.values()) == {1} or max(seen.values()) == 2  # two updates wrote the same
     assert len(last) == 300
     assert set(last.values()) == {"p"}
+
+
+def test_an_interrupted_reading_leaves_out_no_row_whose_key_looks_like_another_one(postgres_database: str) -> None:
+    """Whatever separates the values of a key can be in a value, too."""
+    url, key = postgres_database, ("a", "b")
+    run(url, "CREATE TABLE t (a text, b text, PRIMARY KEY (a, b))", f"CREATE PUBLICATION {PUBLICATION} FOR TABLE t")
+    with connected(url) as connection:
+        connection.execute("INSERT INTO t VALUES ('x\x1fy', 'z'), ('x', 'y\x1fz'), ('', 'x'), ('x', '')")
+    progress: dict[str, bytes] = {}
+    found = []
+    for _ in range(4):
+        with closing(capture(url, key=key, page_rows=1)) as source:
+            source.open(progress)
+            page = next(page for page in source.pages() if page.rows or commit(page, progress))
+            found += page.rows
+            commit(page, progress)
+    assert len({(row["a"], row["b"]) for row in found}) == 4
+    assert captured(url, progress, key=key) == []

@@ -97,6 +97,78 @@ def test_a_column_that_nobody_reads_may_come_and_go(url: str) -> None:
     assert [row["id"] for row in captured(url, progress)] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "altered",
+    [
+        ("ALTER TABLE t DROP name", "ALTER TABLE t ADD name text DEFAULT 'x'"),
+        ("ALTER TABLE t ALTER name TYPE text USING upper(name)",),
+    ],
+)
+@pytest.mark.parametrize("is_running", [True, False])
+def test_values_that_change_without_a_word_in_the_log_stop_with_a_question(
+    url: str, altered: tuple[str, ...], is_running: bool
+) -> None:
+    """A column that is made anew under its name, or rewritten, has the same type as before."""
+    run(url, "INSERT INTO t VALUES (1, 'a', 1)")
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    with closing(capture(url)) as source:
+        if is_running:
+            source.open(progress)
+            follow(source, progress)
+        run(url, *altered)
+        with pytest.raises(TableAlteredError, match="made anew or rewritten"):
+            follow(source, progress) if is_running else source.open(progress)
+    [row] = captured(url, progress, snapshot=2)
+    assert row["name"] in ("x", "A")
+
+
+def test_a_table_that_is_rewritten_as_it_is_or_altered_beside_its_values_goes_on(url: str) -> None:
+    run(url, "INSERT INTO t VALUES (1, 'a', 1)")
+    for harmless in ("VACUUM FULL t", "ALTER TABLE t ALTER name SET STORAGE EXTERNAL", "CLUSTER t USING t_pkey"):
+        progress: dict[str, bytes] = {}
+        captured(url, progress)
+        run(url, harmless, "UPDATE t SET amount = amount + 1")
+        assert len(captured(url, progress)) == 1
+        run(url, f"SELECT pg_drop_replication_slot('{SLOT}')")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (f"ALTER PUBLICATION {PUBLICATION} DROP TABLE t", f"ALTER PUBLICATION {PUBLICATION} ADD TABLE t"),
+        (
+            f"ALTER PUBLICATION {PUBLICATION} SET (publish = 'insert')",
+            f"ALTER PUBLICATION {PUBLICATION} SET (publish = 'insert, update, delete, truncate')",
+        ),
+        (
+            f"ALTER PUBLICATION {PUBLICATION} SET TABLE t WHERE (id > 5)",
+            f"ALTER PUBLICATION {PUBLICATION} SET TABLE t",
+        ),
+        (f"DROP PUBLICATION {PUBLICATION}", f"CREATE PUBLICATION {PUBLICATION} FOR TABLE t"),
+    ],
+)
+def test_changes_that_the_publication_left_out_stop_with_a_question(url: str, before: str, after: str) -> None:
+    """Although it is as it has to be when it is looked at."""
+    run(url, "INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2)")
+    progress: dict[str, bytes] = {}
+    captured(url, progress)
+    run(url, before, "UPDATE t SET amount = 3 WHERE id = 1", after)
+    with pytest.raises(LostSlotError, match="was altered"):
+        captured(url, progress)
+    assert {row["id"]: row["amount"] for row in captured(url, progress, snapshot=2)} == {1: 3, 2: 2}
+
+
+def test_a_column_that_was_waited_for_stops_a_running_source(url: str) -> None:
+    progress: dict[str, bytes] = {}
+    with closing(capture(url, columns=("id", "name", "amount", "note"))) as source:
+        source.open(progress)
+        follow(source, progress)
+        run(url, "ALTER TABLE t ADD note text")
+        with pytest.raises(TableAlteredError, match="note of t was not read"):
+            follow(source, progress)
+
+
 def test_another_table_of_the_same_name_stops_with_a_question(url: str) -> None:
     progress: dict[str, bytes] = {}
     captured(url, progress)

@@ -38,7 +38,7 @@ def fill(reader: Reader, key: tuple[str, ...] = ("id",)) -> None:
     with closing(reader.table(key)) as table:
         table.fit(PLAIN)
         reader.write(table, *(row(number) for number in range(ROWS)))
-        table.copy("topic").hold("g", UNTIL, ["id", "n", "note"], key, deletes=True)
+        table.copy("topic").hold("g", UNTIL, ["id", "n", "note"], key, epoch=1, deletes=True)
 
 
 def note(reader: Reader) -> Note:
@@ -96,7 +96,7 @@ def test_columns_are_emptied_through_kills_and_only_once(reader: Reader, when: s
 def test_the_keys_columns_stay(reader: Reader) -> None:
     fill(reader)
     with closing(reader.table()) as table:
-        table.copy("topic").hold("g", UNTIL, ["n"], ["id"], deletes=True)
+        table.copy("topic").hold("g", UNTIL, ["n"], ["id"], epoch=1, deletes=True)
     assert reader.rows("id, note", "t WHERE n = 3")[0] == ("id-3", None)
 
 
@@ -133,7 +133,7 @@ def test_an_ended_grant_that_is_in_force_again_has_no_deletion_due(reader: Reade
         assert copy.end("g", UNTIL, deletes=True, since=5.0).is_due
         assert copy.end("g", UNTIL, deletes=True, since=9.0).due_ms == 5_000
         assert not copy.end("g", UNTIL, deletes=False, since=9.0).is_due  # it was changed to `keep` in time
-        copy.hold("g2", date(2030, 1, 1), ["id"], ["id"], deletes=False)
+        copy.hold("g2", date(2030, 1, 1), ["id"], ["id"], epoch=1, deletes=False)
     assert (note(reader).grant, note(reader).due_ms, note(reader).deletes) == ("g2", None, False)
 
 

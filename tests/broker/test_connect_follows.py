@@ -185,6 +185,49 @@ def test_a_deletion_that_has_begun_is_finished_before_a_new_grants_rows_come(pro
     assert (held(project).deletion, held(project).rows) == ("", 1)
 
 
+def test_a_connector_that_was_down_between_two_grants_deletes_what_the_first_one_gave(
+    project: Project, url: str
+) -> None:
+    grant = {"fields": GIVEN, "after": "delete"}
+    connect(project, url, grant=grant)
+    send(project, given(1), view=True)
+    drain(project)
+    project.apply(grant=grant | {"until": "2090-12-31"})  # which is no gap
+    drain(project)
+    assert rows(url, "serial") == [(1,)]
+    revoke(project)
+    project.apply(grant=grant)
+    send(project, given(2), view=True)
+    drain(project)
+    assert rows(url, "serial") == [(2,)]
+    assert (held(project).deletion, held(project).rows) == ("", 1)
+    drain(project)
+    assert rows(url, "serial") == [(2,)]
+
+
+def test_rows_that_came_after_a_gap_between_two_grants_stay(project: Project, url: str) -> None:
+    """A gap of a moment is not seen by a connector that runs."""
+    grant = {"fields": GIVEN, "after": "delete"}
+    connect(project, url, grant=grant)
+    send(project, given(1), view=True)
+    drain(project)
+    before = one(url, "SELECT epoch FROM exchange_copies")
+    revoke(project)
+    project.apply(grant=grant)
+    drain(project)
+    send(project, given(2), view=True)
+    drain(project)
+    with closing(sa.create_engine(url).connect()) as reader, reader.begin():
+        reader.execute(sa.text("UPDATE exchange_copies SET epoch = :epoch"), {"epoch": before})
+    drain(project)
+    assert rows(url, "serial") == [(2,)]
+
+
+def one(url: str, query: str) -> Any:
+    with closing(sa.create_engine(url).connect()) as reader:
+        return reader.exec_driver_sql(query).scalar_one()
+
+
 def revoke(project: Project) -> None:
     """The contract without the grant."""
     write = project.write

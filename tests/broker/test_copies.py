@@ -207,3 +207,43 @@ def test_a_grant_that_begins_late_gets_its_history_in_a_replay(office: Office, t
         assert "whole-2 holds what the grant gives" in said
         history.publish(100)
         history.check()
+
+
+def test_a_grant_that_goes_to_another_reader_tells_it_nothing_of_the_first_ones_rows(office: Office) -> None:
+    history = History(office)
+    with office.router():
+        history.publish(400)
+        office.wait_routed()
+        gives = GRANTS | {"whole-2": {"reader": "another"}}
+        office.adopt(*(office.grant(name, **terms) for name, terms in gives.items()), key=KEY)
+        history.publish(200)
+        office.wait_routed()
+    with office.router("2"):
+        history.publish(200)
+        office.wait_routed()
+    copy = Copies(office.epoch)
+    for record in plain.read(office.kafka, office.inbox("another")):
+        copy.take("whole-2", [(record.key, record.value, list(record.headers))])  # fails at a row that it never had
+    assert verify(office.cluster, routing.KEY, office.subject, lambda *_: None).mismatches == []
+
+
+def test_a_grant_that_comes_back_is_made_true(office: Office) -> None:
+    """Rows changed and went while it had ended."""
+    history = History(office)
+    with office.router():
+        history.publish(400)
+        office.wait_routed()
+        office.adopt(*(office.grant(name, **terms) for name, terms in GRANTS.items() if name != "whole-2"), key=KEY)
+        history.publish(300)
+        office.wait_routed()
+        before = {(r.partition, r.offset) for r in plain.read(office.kafka, office.inbox("whole-2"))}
+        office.adopt(*(office.grant(name, **terms) for name, terms in GRANTS.items()), key=KEY)
+        history.publish(50)
+        wait_true(office, 1)
+        history.check()
+    # Its reader may have deleted all rows meanwhile: so all of them come once more.
+    copy = Copies(office.epoch)
+    for record in plain.read(office.kafka, office.inbox("whole-2")):
+        if record.value is not None and (record.partition, record.offset) not in before:
+            copy.take("whole-2", [(record.key, record.value, list(record.headers))])
+    assert history.register.rows.keys() <= copy.of("whole-2").keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,13 @@ def table(url: str, columns: str = "id int PRIMARY KEY, name text, amount numeri
     run(url, f"CREATE TABLE t ({columns})", f"CREATE PUBLICATION {PUBLICATION} FOR TABLE t")
 
 
-def capture(url: str, *, key: tuple[str, ...] = ("id",), snapshot: int = 1, **config: Any) -> CaptureSource:
+def capture(
+    url: str, *, key: tuple[str, ...] = ("id",), snapshot: int = 1, columns: Sequence[str] | None = None, **config: Any
+) -> CaptureSource:
+    """A source of the table `t`; `columns` are those that are wanted, None: all."""
     cdc = Cdc(kind="postgresql", snapshot=snapshot)
     made = SourceConfig(subject="a.b", **{"table": "t", "page_rows": 100, **config}, cdc=cdc)
-    return CaptureSource(made, partial(connection, Database(url=url), HERE), key, None, look_s=0)
+    return CaptureSource(made, partial(connection, Database(url=url), HERE), key, columns, look_s=0)
 
 
 def commit(page: Page, progress: dict[str, bytes]) -> None:

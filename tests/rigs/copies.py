@@ -74,6 +74,10 @@ class Copies:
         for record in records:
             self._of[reader].take(*record)
 
+    def of(self, reader: str) -> Mapping[Row, Record]:
+        """What a reader that gets the key in clear has."""
+        return self._of[reader].rows
+
     def check(self, register: Register, passes: Callable[[str, Record], bool] = passes) -> None:
         """Every reader has exactly what its grant gives of the register's rows."""
         for reader, copy in self._of.items():

@@ -30,7 +30,7 @@ def end(reader: Reader) -> None:
 def empty(reader: Reader) -> None:
     """What a connector does when the grant becomes narrower."""
     table = reader.table()
-    table.copy("topic").hold("g", UNTIL, ["id", "n"], ["id"], deletes=True)
+    table.copy("topic").hold("g", UNTIL, ["id", "n"], ["id"], epoch=1, deletes=True)
     table.close()
 
 

@@ -67,7 +67,8 @@ class Office:
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
             if self.routers is not self.cluster:
                 admin.allow(wanted_access(self.epoch.contract))
-        self.epoch = self.epoch.model_copy(update={"resyncs": epochs.resyncs_after(last, self.epoch)})
+        ended = epochs.ended_after(last, self.epoch.contract)
+        self.epoch = self.epoch.model_copy(update={"resyncs": epochs.resyncs_after(last, self.epoch), "ended": ended})
         with Consumer(self.cluster) as consumer:
             topic_ids = consumer.topic_ids([self.topic])
         self.epoch = self.epoch.model_copy(update={"topic_ids": topic_ids})

@@ -11,12 +11,12 @@ import pytest
 from exchange.connect.cdc.captured import LAST, Begun, Captured, Stretch, Visibility, place
 from exchange.connect.cdc.following import Following
 from exchange.connect.cdc.pgoutput import Attribute, Begin, Commit, LoggedChange, Missing, Raw, Relation
-from exchange.connect.cdc.setup import CaptureSetupError
+from exchange.connect.cdc.setup import CaptureSetupError, TableColumn
 from exchange.connect.config import SourceConfig
 from exchange.connect.source import Deleted
 
 TABLE = 7
-BEGUN = Begun(1, False, "s", TABLE, {"id": (23, -1), "name": (25, -1)})
+BEGUN = Begun(1, False, "s", TABLE, 7, (1,), {"id": TableColumn(23, -1, 1, 9), "name": TableColumn(25, -1, 2, 9)})
 RELATION = Relation(TABLE, (Attribute("id", 23, -1, True), Attribute("name", 25, -1, False)))
 Message = Any
 

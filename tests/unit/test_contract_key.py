@@ -99,6 +99,11 @@ def test_what_a_grant_gives_otherwise_is_made_true(tmp_path: Path) -> None:
     later = fewer.replace("until: 2026-12-31", "until: 2027-12-31")
     assert len(resyncs(cluster, tmp_path, later)) == 2
     assert resyncs(cluster, tmp_path, later.replace("id: g1", "id: g2")) == []
+    # While a grant has ended, rows change and go.
+    assert resyncs(cluster, tmp_path, later) == [
+        Resync(id="g1.epoch-6", grant="g1", again=True, gives=True, ended=True)
+    ]
+    assert len(resyncs(cluster, tmp_path, later.replace("2027-12-31", "2028-12-31"))) == 1
 
 
 def test_records_of_a_subject_without_a_key_are_events(tmp_path: Path) -> None:

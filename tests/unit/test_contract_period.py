@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from exchange.contract.model import Contract
-from exchange.contract.period import delivering
+from exchange.contract.period import delivering, interruption, midnight
 
 TITLE = {"zh": "税", "en": "Tax"}
 CONTRACT = Contract.model_validate(
@@ -48,3 +48,21 @@ def test_a_reader_gets_records_by_the_last_grant_that_has_begun() -> None:
 
     assert [at(2024, 6, 1), at(2025, 6, 1), at(2026, 6, 1), at(2030, 1, 1)] == ["g2025", "g2025", "g2026", "g2027"]
     assert delivering(CONTRACT, "civil.income", "civil", datetime(2025, 1, 1, tzinfo=UTC)) is None
+
+
+def test_it_is_known_when_a_reader_last_ceased_to_be_given_a_subject() -> None:
+    def ceased(*contracts: tuple[Contract, datetime], now: datetime) -> datetime | None:
+        return interruption(contracts, "civil.income", "tax", now)
+
+    without = CONTRACT.model_copy(update={"grants": ()})
+    years = {year: datetime(year, 6, 1, tzinfo=UTC) for year in range(2024, 2031)}
+    late = CONTRACT.model_copy(update={"grants": (CONTRACT.grants[0], CONTRACT.grants[1])})  # 2027 and 2025
+    assert ceased((CONTRACT, years[2024]), now=years[2026]) is None
+    assert ceased((CONTRACT, years[2025]), now=years[2027]) is None
+    assert ceased((CONTRACT, years[2025]), now=years[2030]) == midnight(date(2028, 1, 1))
+    assert ceased((late, years[2025]), now=years[2027]) == midnight(date(2026, 1, 1))
+    assert (
+        ceased((CONTRACT, years[2025]), (without, years[2026]), (CONTRACT, years[2027]), now=years[2027]) == years[2026]
+    )
+    assert ceased((without, years[2025]), (CONTRACT, years[2026]), now=years[2027]) is None
+    assert interruption([(CONTRACT, years[2025])], "civil.income", "civil", years[2030]) is None

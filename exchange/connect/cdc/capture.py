@@ -99,7 +99,7 @@ class CaptureSource(Source):
         table = self._sound()
         wanted = [name for name in table.columns if self._columns is None or name in {*self._columns, *self._key}]
         columns = {name: table.columns[name] for name in wanted}
-        now = Begun(self._cdc.snapshot, bool(progress), system, table.oid, columns)
+        now = Begun.now(self._cdc.snapshot, system, table, columns, again=bool(progress))
         if begun is not None and begun.snapshot > now.snapshot:
             raise CaptureSetupError(
                 f"`snapshot` was {begun.snapshot} before", remedy=f"write {begun.snapshot}, or a number above it"
@@ -111,12 +111,16 @@ class CaptureSource(Source):
             )
         self._before: Captured | None = None  # what was captured under another number, if its slot has still changes
         self._begins = begun is None or begun.snapshot != now.snapshot
-        if begun is not None and self._begins and begun.system == system and state.is_there and not state.is_lost:
-            self._before = self._position
+        has_changes = state.is_there and not state.is_lost
+        # A slot gives nothing of a publication that was made after it.
+        if begun is not None and self._begins and has_changes and begun.publication[0] == now.publication[0]:
+            self._before = self._position if begun.system == system else None
         self._begun = now if begun is None or self._begins else begun
         self._slot_pages: SlotPages | None = None
         if not self._begins:
-            self._same(now, table)
+            if system != self._begun.system:
+                raise LostSlotError(f"{self._table} is on another server than the changes that were taken")
+            self._same(table)
             self._hold(state)
         with translated(f"open {self._config.subject}"):
             self._loader = Loader(self._sql, self._table, tuple(self._begun.columns))
@@ -125,8 +129,7 @@ class CaptureSource(Source):
         if self._begins or self._position.overlap is None:
             yield from self._whole_table()
         if self._monotonic() - self._looked >= self._look_s:
-            if self._sound().oid != self._begun.table:
-                raise TableAlteredError(f"{self._table} is another table now")
+            self._same(self._sound())
             self._hold(self._look())
             with translated(f"look at {self._config.subject}"):
                 slots.drop_earlier(self._sql, self._config.subject, self._begun.snapshot)
@@ -169,15 +172,15 @@ class CaptureSource(Source):
                 raise CaptureSetupError(f"{self._table}: {fault.message}", remedy=fault.remedy)
         return table
 
-    def _same(self, now: Begun, table: Table) -> None:
-        """Raise if this is not the table whose changes were taken so far."""
-        if now.system != self._begun.system:
-            raise LostSlotError(f"{self._table} is on another server than the changes that were taken")
-        if now.table != self._begun.table:
+    def _same(self, table: Table) -> None:
+        """Raise if this is not the table whose changes were taken so far, or if not all were in the stream."""
+        if table.oid != self._begun.table:
             raise TableAlteredError(f"{self._table} is another table than the one whose changes were taken")
-        if more := now.columns.keys() - self._begun.columns.keys() if self._columns is not None else ():
+        if more := {*(self._columns or ())} & (table.columns.keys() - self._begun.columns.keys()):
             raise TableAlteredError(f"column {', '.join(sorted(more))} of {self._table} was not read in the beginning")
         self._unaltered(table)
+        if table.publication != self._begun.publication:
+            raise LostSlotError(f"publication {self._name} was altered, so changes of {self._table} may not be in it")
 
     def _look(self) -> slots.SlotState:
         """Look at the slot, and at how far the log goes."""
@@ -283,8 +286,8 @@ class CaptureSource(Source):
 
     def _unaltered(self, now: Table) -> None:
         """Raise if the table has not the columns with which the capture began."""
-        changed = sorted(name for name, kind in self._begun.columns.items() if now.columns.get(name) != tuple(kind))
-        if changed:
+        if changed := self._begun.altered(now):
             raise TableAlteredError(
-                f"column {', '.join(changed)} of {self._table} is gone, or has another type than when it was read"
+                f"column {', '.join(changed)} of {self._table} is gone, or has another type than when it was read, "
+                "or was made anew or rewritten"
             )

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from psycopg import sql
+
+from exchange.connect.cdc.setup import Table, TableColumn
 from exchange.connect.source import Progress
 from exchange.connect.window import ProgressError
 
@@ -37,11 +40,21 @@ def lsn_text(at: int) -> str:
 
 
 def place(key: Sequence[bytes | None]) -> bytes:
-    """Where a row is in the order in which the table is read: a digest of its key, as PLACE computes it in SQL."""
-    return sha256(b"\x1f".join(value for value in key if value is not None)).digest()
+    """Where a row is in the order in which the table is read: a digest of its key, as `place_in_sql` computes it.
+
+    Two keys have two places; or else a reading that is interrupted between their rows would leave one out.
+
+    >>> len({place(key) for key in [(b"a", b"b"), (b"ab", b""), (b"", b"ab"), (None, b"ab")]})
+    4
+    """
+    values = (b"t" if value is None else b"f" + value for value in key)
+    return sha256(b"".join(sha256(value).digest() for value in values)).digest()
 
 
-PLACE = "sha256(convert_to(concat_ws(E'\\x1f', {key}), 'UTF8'))"
+def place_in_sql(key: Sequence[str]) -> sql.Composed:
+    """The place of a row with these columns as its key."""
+    digest = sql.SQL("sha256(convert_to(concat({0} IS NULL, {0}), 'UTF8'))")
+    return sql.SQL("sha256({})").format(sql.SQL(" || ").join(digest.format(sql.Identifier(name)) for name in key))
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Begun:
-    """A capture: its number in the file, the server, the table, and the columns read, with their (type, modifier).
+    """A capture: its number in the file, the server, and the table as it was, with the columns that are read only.
 
     `again`: rows of the table were published before it.
     """
@@ -98,12 +111,36 @@ class Begun:
     again: bool
     system: str
     table: int
-    columns: Mapping[str, tuple[int, int]]
+    file: int
+    publication: tuple[int, ...]
+    columns: Mapping[str, TableColumn]
+
+    @classmethod
+    def now(cls, snapshot: int, system: str, table: Table, columns: Mapping[str, TableColumn], *, again: bool) -> Begun:
+        """A capture that begins."""
+        return cls(snapshot, again, system, table.oid, table.file, table.publication, columns)
+
+    def altered(self, table: Table) -> list[str]:
+        """The columns that are gone or not what they were: of another type, made anew, or rewritten.
+
+        Rewriting a table leaves all values as they are (VACUUM FULL), or changes those of a column (ALTER … USING).
+        """
+        is_rewritten = table.file != self.file
+        there = table.columns
+        return sorted(
+            name
+            for name, column in self.columns.items()
+            if name not in there
+            or there[name][:3] != column[:3]
+            or (is_rewritten and there[name].version != column.version)
+        )
 
     def progress(self) -> dict[str, bytes | None]:
         """Begin anew: nothing is read yet, and a slot may exist or not."""
         return {
-            BEGUN: _dump([self.snapshot, self.again, self.system, self.table, dict(self.columns)]),
+            BEGUN: _dump(
+                [self.snapshot, self.again, self.system, self.table, self.file, self.publication, dict(self.columns)]
+            ),
             READ: None,
             TAKEN: None,
         }
@@ -130,10 +167,9 @@ class Captured:
         try:
             if BEGUN not in progress:
                 return cls()
-            snapshot, again, system, table, columns = json.loads(progress[BEGUN])
-            begun = Begun(
-                snapshot, again, system, table, {name: (kind, size) for name, (kind, size) in columns.items()}
-            )
+            snapshot, again, system, table, file, publication, columns = json.loads(progress[BEGUN])
+            there = {name: TableColumn(*facts) for name, facts in columns.items()}
+            begun = Begun(snapshot, again, system, table, file, tuple(publication), there)
             parts, overlap = json.loads(progress.get(READ, b"[[], null]"))
             commit, changes = json.loads(progress.get(TAKEN, b"[0, null]"))
             read = tuple(Stretch(bytes.fromhex(until), Visibility.of(seen)) for until, seen in parts)

@@ -77,7 +77,7 @@ class Following:
     def _laid_out(self, attributes: Sequence[Attribute]) -> _Layout | None:
         """Where the columns stand from now on; raises if they are not those that were read."""
         there = {a.name: (a.type_oid, a.modifier) for a in attributes}
-        changed = sorted(name for name, kind in self._begun.columns.items() if there.get(name) != tuple(kind))
+        changed = sorted(name for name, column in self._begun.columns.items() if there.get(name) != column[:2])
         if changed:
             raise TableAlteredError(f"column {', '.join(changed)} is gone, or has another type than when it was read")
         layout = _Layout(attributes, tuple(self._begun.columns), self._key)

@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
-from exchange.connect.cdc.captured import PLACE, Visibility
+from exchange.connect.cdc.captured import Visibility, place_in_sql
 from exchange.connect.cdc.pgoutput import Begin
 from exchange.connect.cdc.setup import identifier
 from exchange.connect.database import DatabaseUnavailableError, translated
@@ -74,8 +74,9 @@ class Reading:
         self._width = len(columns)
         self._fetch_rows = FIRST_ROWS
         self.seen = self._begin(table, snapshot, earlier)
-        by = sql.SQL(PLACE).format(key=sql.SQL(", ").join(map(sql.Identifier, key)))
-        query = _select(columns, table, "WHERE {by} > {after} ORDER BY 1", by=by, after=sql.Literal(after))
+        query = _select(
+            columns, table, "WHERE {by} > {after} ORDER BY 1", by=place_in_sql(key), after=sql.Literal(after)
+        )
         connection.execute(sql.SQL("DECLARE rest NO SCROLL CURSOR FOR {}").format(query))
 
     def fetch(self, most: int) -> tuple[bytes, list[Raws], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import sql
 
@@ -24,7 +24,7 @@ class CaptureSetupError(DatabaseConfigError):
 
 
 class LostSlotError(DatabaseConfigError):
-    """The replication slot is gone, or PostgreSQL removed the changes that it stood for."""
+    """The replication slot is gone, or it does not give all changes any more."""
 
     code = "lost-slot"
     remedy = f"changes are missing: {_AGAIN}; {_UNKNOWN}"
@@ -53,13 +53,28 @@ class Fault:
     is_warning: bool = False
 
 
+class TableColumn(NamedTuple):
+    """A column: its type and the type's modifier; its number, which no other one ever gets; who last altered it."""
+
+    kind: int
+    modifier: int
+    number: int
+    version: int
+
+
 @dataclass(frozen=True)
 class Table:
-    """The table as it is now: its oid (0: there is none), its columns that the stream gives, and all that is wrong."""
+    """The table as it is now: its oid (0: there is none), its columns that the stream gives, and all that is wrong.
+
+    `file` is another one when the table was rewritten; `publication` is other numbers when that was made or altered,
+    or the table was put into it: what was changed meanwhile may not be in the log's stream.
+    """
 
     oid: int
-    columns: Mapping[str, tuple[int, int]]
+    columns: Mapping[str, TableColumn]
     faults: tuple[Fault, ...]
+    file: int = 0
+    publication: tuple[int, ...] = ()
 
 
 def name_of(subject: str) -> str:
@@ -84,14 +99,14 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('w
        (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user) AS replicates,
        current_setting('max_slot_wal_keep_size') AS keeps, current_setting('max_replication_slots')::int AS slots,
        (SELECT count(*) FROM pg_replication_slots WHERE NOT starts_with(slot_name, %(name)s)) AS other_slots,
-       c.oid, c.relkind, c.relpersistence, c.relreplident, c.relhassubclass, n.nspname, c.relname,
+       c.oid, c.relfilenode, c.relkind, c.relpersistence, c.relreplident, c.relhassubclass, n.nspname, c.relname,
        CASE WHEN c.oid IS NOT NULL THEN has_table_privilege(c.oid, 'SELECT') END AS readable,
        CASE WHEN c.oid IS NOT NULL THEN row_security_active(c.oid) END AS policies
   FROM (SELECT to_regclass(%(table)s) AS oid) named
   LEFT JOIN pg_class c ON c.oid = named.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 """
 _COLUMNS = """
-SELECT attname, atttypid, atttypmod FROM pg_attribute
+SELECT attname, atttypid, atttypmod, attnum, xmin::text::bigint FROM pg_attribute
  WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
 """
 _IDENTITY = """
@@ -105,9 +120,11 @@ SELECT array_agg(a.attname::text) FROM pg_index i
  GROUP BY i.indexrelid
 """
 _PUBLICATION = """
-SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate, to_jsonb(t)
-  FROM pg_publication p LEFT JOIN pg_publication_tables t
-    ON t.pubname = p.pubname AND t.schemaname = %s AND t.tablename = %s WHERE p.pubname = %s
+SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate, to_jsonb(t),
+       array[p.oid::bigint, p.xmin::text::bigint, r.oid::bigint, r.xmin::text::bigint]
+  FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = %s
+  LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname AND t.schemaname = %s AND t.tablename = %s
+ WHERE p.pubname = %s
 """
 
 
@@ -123,7 +140,7 @@ def examine(connection: Connection, table: str, name: str, key: Sequence[str], *
     faults = _of_server(facts)
     if facts["oid"] is None:
         return Table(0, {}, (*faults, Fault(f"there is no table {table}", "correct `table`, with its schema")))
-    columns = {str(column): (oid, size) for column, oid, size in connection.execute(_COLUMNS, [facts["oid"]])}
+    columns = {str(column): TableColumn(*each) for column, *each in connection.execute(_COLUMNS, [facts["oid"]])}
     identity = {row[0] for row in connection.execute(_IDENTITY, [facts["oid"], facts["relreplident"]])}
     if facts["relreplident"] == "f":
         identity = set(columns)
@@ -133,11 +150,13 @@ def examine(connection: Connection, table: str, name: str, key: Sequence[str], *
     if transforms and facts["relreplident"] != "f":
         message = "a transform needs whole rows, and the stream gives only the key of a deleted row"
         faults.append(Fault(message, f"ALTER TABLE {quoted} REPLICA IDENTITY FULL"))
-    found = connection.execute(_PUBLICATION, [facts["nspname"], facts["relname"], name]).fetchone()
+    named = [facts["oid"], facts["nspname"], facts["relname"], name]
+    found = connection.execute(_PUBLICATION, named).fetchone()
     given, more = _of_publication(quoted, name, found)
+    numbers = tuple(number or 0 for number in found[2]) if found else ()
     if given is not None:
         columns = {column: kind for column, kind in columns.items() if column in given}
-    return Table(facts["oid"], columns, (*faults, *more))
+    return Table(facts["oid"], columns, (*faults, *more), facts["relfilenode"], numbers)
 
 
 def _of_server(facts: Mapping[str, Any]) -> list[Fault]:
@@ -195,7 +214,7 @@ def _of_publication(quoted: str, name: str, found: Any) -> tuple[list[str] | Non
     """The columns that the publication gives, None for all; and what is wrong with it."""
     if found is None:
         return None, [Fault(f"there is no publication {name}", f"CREATE PUBLICATION {name} FOR TABLE {quoted}")]
-    whole, given = found
+    whole, given, _ = found
     if given is None:
         return None, [Fault(f"publication {name} lacks the table", f"ALTER PUBLICATION {name} ADD TABLE {quoted}")]
     faults = []
