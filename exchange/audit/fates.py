@@ -12,12 +12,12 @@ WITHHELD = {
     "unevaluable": "the grant's conditions or masks could not be applied to it",
     "quota": "the grant's quota was used up: a replay can deliver it later",
     "superseded": "a later record says what became of its row",
-    "unchanged": "nothing was to change for the reader: what it has of the row, or that it has none, is right",
+    "unchanged": "the reader has the row as the grant gives it, or does not have it, which only a replay changes",
 }
 STAYING = frozenset(("quota", "superseded", "unchanged"))
 """Reasons for withholding a record that leave with the reader what it has of the row."""
 WITHDRAWN = {
-    "left": "the row was taken back: it changed, and the grant does not cover it any more",
+    "left": "the row was taken back: the grant does not cover it any more, because the row or the grant changed",
     "deleted": "the row was taken back: the owner deleted it, or all rows of its entity",
 }
 

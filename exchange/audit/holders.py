@@ -1,6 +1,6 @@
 """Who holds which rows, computed from committed entries alone, and compared with what the routers remember.
 
-A row that somebody holds takes about 110 bytes of memory, however many grants have it, and as much again while it is
+A row that somebody holds takes about 110 bytes of memory, however many readers have it, and as much again while it is
 compared with the holdings topic; of an entity that was deleted, and has rows again, up to 450.
 """
 
@@ -79,7 +79,7 @@ class RowHolders:
 
 
 class _Fate(NamedTuple):
-    """Holders that get the row of a record, those that lose it, and the grants that are not to have had it."""
+    """Holders that get the row of a record, those that lose it, and the readers that are not to have had it."""
 
     given: Holders
     taken: Holders
@@ -89,9 +89,9 @@ class _Fate(NamedTuple):
 def fold(
     proofs: Iterable[Proof], grants: Mapping[tuple[int, str], GrantTerms], found: Verification
 ) -> dict[Partition, RowHolders]:
-    """Who holds the rows after these entries, by source partition: grants, and inbox partitions as `topic/partition`.
+    """Who holds the rows after these entries, by source partition: readers, and inbox partitions as `topic/partition`.
 
-    An inbox partition holds what its reader was given last, under whatever grant, and did not lose since.
+    Either holds what the reader was given last, under whatever grant, and did not lose since.
     """
     of_place: defaultdict[Partition, list[Proof]] = defaultdict(list)
     for proof in proofs:
@@ -124,9 +124,9 @@ def _take(rows_held: RowHolders, entry: Entry, grants: Mapping[tuple[int, str], 
         rows = rows_held.rows(row_tag)
         held = NOBODY.union(*(rows_held.of(row) for row in rows))
         if not {holder for holder in taken if "/" not in holder} <= held:
-            faults["records withdraw rows from grants that did not hold them"] += 1
+            faults["records withdraw rows from readers that did not hold them"] += 1
         if without & held:
-            faults["records are withheld from grants that hold their rows, which are not withdrawn"] += 1
+            faults["records are withheld from readers that hold their rows, which are not withdrawn"] += 1
         for row in rows:
             rows_held.move(row, given, taken)
     return faults
@@ -147,9 +147,9 @@ def _fates(entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> tuple[
 
     def holders(column: np.ndarray, code: int) -> Holders:
         ids = [id_ for outcome, at in zip(entry.outcomes, column, strict=False) if at == code for id_ in outcome.grants]
-        known = (grants.get((entry.epoch, id_)) for id_ in ids)
-        inboxes = {f"{each.inbox}/{entry.partition}" for each in known if each is not None}
-        return frozenset(ids) | (inboxes if code != withheld else NOBODY)
+        known = [each for id_ in ids if (each := grants.get((entry.epoch, id_)))]
+        inboxes = {f"{each.inbox}/{entry.partition}" for each in known}
+        return frozenset(each.grant.reader for each in known) | (inboxes if code != withheld else NOBODY)
 
     fates = [_Fate(*(holders(column, code) for code in (delivered, withdrawn, withheld))) for column in occurring.T]
     return fates, of_record.reshape(-1).tolist()
@@ -175,7 +175,7 @@ def compare(cluster: Cluster, folded: Mapping[Partition, RowHolders], found: Ver
 
 
 class Remembered:
-    """One partition of a holdings topic: a row's tag → the number of a set of grants; the number → these grants."""
+    """One partition of a holdings topic: a row's tag → the number of a set of readers; the number → these readers."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
@@ -194,8 +194,8 @@ class Remembered:
         """How many rows have other holders here than there."""
         same = unknown = 0
         for row_tag, holders in due:
-            grants = frozenset(holder for holder in holders if "/" not in holder)
+            readers = frozenset(holder for holder in holders if "/" not in holder)
             number = self._numbers.get(row_tag)
             unknown += number is None
-            same += number is not None and self._sets.get(number) == grants
+            same += number is not None and self._sets.get(number) == readers
         return len(self._numbers) + unknown - same

@@ -137,6 +137,8 @@ class Worker(threading.Thread):
         if self.error is not None:
             code = self.error.code if isinstance(self.error, ExchangeError) else type(self.error).__name__
             why = self.error.message if isinstance(self.error, ExchangeError) else "see the log"
+            if isinstance(self.error, ConfigError):
+                why = str(self.error)  # a person has to act, and wants to know how
             waits = "waiting" if isinstance(self.error, TransientError) else "failing"
             return f"{waits} since {_clock(self._failing_since)} [{code}]: {why}"
         return "idle" if self.idle else "working"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from pydantic import ValidationError
 
 from exchange.contract.model import AcceptedGap, Epoch, Grant, Resync
+from exchange.contract.period import city_day
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 
@@ -87,29 +88,51 @@ def resyncing(epoch: Epoch, resync: Resync, now: datetime) -> Epoch | None:
     return epoch.model_copy(update={"number": epoch.number + 1, "time": now, "resyncs": (*epoch.resyncs, resync)})
 
 
-def resyncs_after(last: Epoch | None, epoch: Epoch) -> tuple[Resync, ...]:
-    """What is to be made true when `epoch` follows `last`: what its grants give otherwise than before.
+def resyncs_after(last: Epoch | None, epoch: Epoch, once: Collection[tuple[str, str]] = ()) -> tuple[Resync, ...]:
+    """What is to be made true when `epoch` follows `last`: what grants give otherwise than their readers hold.
 
-    What was asked for before stays, as long as there is its grant.
+    `once`: each (reader, subject) for which there ever was a grant. What was asked for before stays, as long as there
+    is its grant.
     """
     if last is None:
         return ()
-    before = {(grant.id, grant.reader, grant.subject): grant for grant in last.contract.grants}
     keyed = {subject.id for subject in last.contract.subjects if subject.key}
-    kept = {grant.id for grant in epoch.contract.grants}
-    changed = []
+    grants = {grant.id for grant in epoch.contract.grants}
+    resyncs = [resync for resync in last.resyncs if resync.grant in grants]
+    today = city_day(epoch.time)
+    waiting = {grant.id for grant in last.contract.grants if grant.from_ > today}
     for grant in epoch.contract.grants:
-        was = before.get((grant.id, grant.reader, grant.subject))
-        if was is None or grant.subject not in keyed:
-            continue
-        looks = (last.given(was), was.masks, grant.id in last.views) != (
-            epoch.given(grant),
-            grant.masks,
-            grant.id in epoch.views,
-        )
-        if looks or was.where != grant.where:
-            changed.append(Resync(id=f"{grant.id}.epoch-{epoch.number}", grant=grant.id, again=looks))
-    return (*(resync for resync in last.resyncs if resync.grant in kept), *changed)
+        need = _need(last, epoch, grant, today, once) if grant.subject in keyed else None
+        asked = [(one.again, one.gives) for one in resyncs if one.grant == grant.id and grant.id in waiting]
+        if need is not None and need not in asked:
+            id_ = f"{grant.id}.epoch-{epoch.number}"
+            resyncs.append(Resync(id=id_, grant=grant.id, again=need[0], gives=need[1]))
+    return tuple(resyncs)
+
+
+def _need(
+    last: Epoch, epoch: Epoch, grant: Grant, today: date, once: Collection[tuple[str, str]]
+) -> tuple[bool, bool] | None:
+    """What its reader needs when this grant begins or goes on: the rows that it holds `again`, and what it lacks.
+
+    Not None if what it does not get any more has to be withdrawn. A reader that had the subject, and then for a time
+    had not, has missed changes and deletions, or has deleted its rows: it needs all.
+    """
+    if grant.until < today:
+        return None
+    place, start = (grant.reader, grant.subject), max(grant.from_, today)
+    had = [was for was in last.contract.grants if (was.reader, was.subject) == place]
+    begun = [was for was in had if was.from_ <= today]
+    others = [other for other in epoch.contract.grants if (other.reader, other.subject) == place and other != grant]
+    before = [(last, was) for was in begun if start == today <= was.until]
+    before += [(epoch, other) for other in others if other.until + timedelta(days=1) == start > today]
+    for of, was in before:
+        looks = (of.given(was), was.masks, was.id in of.views)
+        if looks != (epoch.given(grant), grant.masks, grant.id in epoch.views):
+            return True, False
+        return (False, False) if was.where != grant.where else None
+    is_new = all(was.id != grant.id for was in had)
+    return (True, True) if begun or (is_new and place in once) else None
 
 
 def without(epoch: Epoch, grant_id: str, now: datetime) -> Epoch:

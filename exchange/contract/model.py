@@ -173,7 +173,8 @@ class Resync(Model):
     """What a grant's reader holds of a subject with a key is to be made what the grant gives.
 
     Rows that it holds and that the grant does not give are withdrawn. With `again`, those that it holds and is given
-    are delivered again, because they look otherwise now. With `gives`, those that it does not hold are delivered.
+    are delivered again, because they look otherwise now, or the reader missed changes. With `gives`, those that it
+    does not hold are delivered.
     """
 
     id: str

@@ -31,7 +31,7 @@ from exchange.plan.changes import (
     SetRates,
 )
 from exchange.plan.differences import differences
-from exchange.plan.grant_changes import access_of_readers
+from exchange.plan.grant_changes import access_of_readers, endings
 from exchange.plan.guard import access_changes, rate_changes
 from exchange.plan.topics import PREFIXES, wanted
 from exchange.schema.avro import Schema
@@ -215,10 +215,16 @@ class _Schemas:
             accepted_gaps=last.accepted_gaps if last else (),
             former=tuple(sorted(self._actual.departments.difference(d.id for d in self._loaded.contract.departments))),
         )
-        epoch = epoch.model_copy(update={"resyncs": resyncs_after(last, epoch)})
+        once = {
+            (grant.reader, grant.subject)
+            for grant in grants
+            if names.inbox_topic(grant.reader, grant.subject) in self._actual.topics
+        }
+        epoch = epoch.model_copy(update={"resyncs": resyncs_after(last, epoch, once)})
         if last is None or not same_content(last, epoch):
             told = tuple(differences(last.contract if last else None, self._loaded.contract))
             readers = tuple(access_of_readers(last, epoch))
+            self._plan.notices += endings(last, epoch, now) if last else ()
             self._plan.changes.append(PublishEpoch(names.CONTRACT_TOPIC, epoch, told, readers))
 
     def _register(self, subject: str, schema: Schema) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from exchange import metrics, names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.topics import read
+from exchange.epochs import epochs
 from exchange.ledger.body import decode
 from exchange.ledger.entry import Entry, Outcome, delivered_mask, ledger_partition, record_key
 from exchange.names import Partition
@@ -87,8 +88,13 @@ class Holdings:
                     held[kept[place]].load(run)
         # Nothing was ever written there: the subject is new, or its topic was deleted.
         if empty := {kept[place] for place in there if place not in spans}:
+            readers = {
+                (one.epoch.number, grant.id): grant.reader
+                for one in epochs(self._cluster)
+                for grant in one.epoch.contract.grants
+            }
             for place, entry in _entries(self._cluster, empty):
-                held[place].advance(*_moves(entry))
+                held[place].advance(*_moves(entry, readers))
             for place in empty:
                 held[place].rewrite()
         self._held |= held
@@ -110,13 +116,18 @@ def _entries(cluster: Cluster, places: Collection[Partition]) -> Iterator[tuple[
                     yield place, entry
 
 
-def _moves(entry: Entry) -> tuple[Rows, dict[tuple[str, ...], np.ndarray]]:
-    """The rows of an entry's records, and what became of each for the grants of each outcome."""
+def _moves(entry: Entry, readers: Mapping[tuple[int, str], str]) -> tuple[Rows, dict[tuple[str, ...], np.ndarray]]:
+    """The rows of an entry's records, and what became of each for the readers of each outcome.
+
+    `readers`: the reader of each grant, by the number of an epoch and the grant's id.
+    """
     tags = np.frombuffer(entry.row_tags, "<u8").reshape(-1, 2).astype(np.uint64)
     good = np.ones(entry.count, bool)
     good[[quarantined.index for quarantined in entry.quarantined]] = False
     ends = np.flatnonzero(good & (tags[:, 1] == 0))
-    return Rows(tags, np.flatnonzero(good), ends), {o.grants: _states(entry, o) for o in entry.outcomes}
+    return Rows(tags, np.flatnonzero(good), ends), {
+        tuple(readers[entry.epoch, grant] for grant in o.grants): _states(entry, o) for o in entry.outcomes
+    }
 
 
 def _states(entry: Entry, outcome: Outcome) -> np.ndarray:

@@ -19,13 +19,14 @@ from exchange.schema.avro import Schema
 
 @dataclass(frozen=True)
 class ReadyView:
-    """One distinct view: the grants that share it, and the kernels that compute it.
+    """One distinct view: the grants that share it, with their readers and inboxes, and the kernels that compute it.
 
     `key_of_pseudonyms` is the reader's key, if delivered records have a pseudonym as their key. `handles_for` is the
     reader, if it knows rows by handles. Only a view of a single grant has a limited `quota`.
     """
 
     grants: tuple[str, ...]
+    readers: tuple[str, ...]
     topics: tuple[str, ...]
     is_whole: bool
     is_filtered: bool
@@ -87,6 +88,7 @@ def _ready(
     kernels = compile_view(writers, delivered, view.where, view.masks, key)
     return ReadyView(
         grants=tuple(grant.id for grant in view.grants),
+        readers=tuple(grant.reader for grant in view.grants),
         topics=tuple(names.inbox_topic(grant.reader, subject_id) for grant in view.grants),
         is_whole=delivered is None,
         is_filtered=bool(view.where),

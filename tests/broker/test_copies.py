@@ -194,6 +194,46 @@ def test_a_wider_grant_gets_the_rest_when_somebody_asks_for_it(office: Office) -
         history.check(lambda reader, record: reader == "filtered" or passes(reader, record))
 
 
+ENDED = {"until": "2026-05-31"}  # the day before the epochs of an office
+
+
+def test_a_grant_that_follows_another_takes_over_what_that_one_gave(office: Office) -> None:
+    history = History(office)
+    with office.router():
+        history.publish(400)
+        office.wait_routed()
+        first = [office.grant(name, **gives, **ENDED) for name, gives in GRANTS.items()]
+        days = {"from": "2026-06-01"}
+        office.adopt(
+            *first,
+            *(office.grant(f"{name}-next", reader=name, **gives, **days) for name, gives in NARROWED.items()),
+            key=KEY,
+        )
+        assert {resync.grant for resync in office.epoch.resyncs} == {"filtered-next", "no-year-next"}
+        history.publish(400)
+        wait_true(office, 2)
+        history.check(narrowed)
+
+
+def test_a_reader_that_had_no_grant_for_a_time_gets_what_it_missed(office: Office) -> None:
+    history = History(office)
+    grants = {name: office.grant(name, **gives) for name, gives in GRANTS.items()}
+    gone = [grant for name, grant in grants.items() if name not in ("whole", "filtered")]
+    ended = [office.grant(grant.id, **GRANTS[grant.id], **ENDED) for grant in gone]
+    with office.router():
+        history.publish(400)
+        office.wait_routed()
+        office.adopt(*ended, key=KEY)  # `whole` and `filtered` are revoked
+        office.wait_adopted()
+        history.publish(400)
+        office.wait_routed()
+        office.adopt(*gone, grants["filtered"], office.grant("whole-next", reader="whole"), key=KEY)
+        assert all(resync.again and resync.gives for resync in office.epoch.resyncs)
+        wait_true(office, len(GRANTS))
+        history.publish(100)
+        history.check()
+
+
 def test_a_grant_that_begins_late_gets_its_history_in_a_replay(office: Office, tmp_path: Path) -> None:
     history = History(office)
     later = [office.grant(name, **gives) for name, gives in GRANTS.items()]

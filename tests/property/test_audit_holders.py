@@ -130,9 +130,9 @@ def inbox(reader: str) -> str:
 @pytest.mark.parametrize(
     ("lie", "faults"),
     [
-        (without_withdrawal, ["are withheld from grants that hold their rows", "rows have other holders there"]),
-        (twice_withdrawn, ["records withdraw rows from grants that did not hold them"]),
-        (other_row, ["the row tags are not those", "withdraw rows from grants that did not", "other holders there"]),
+        (without_withdrawal, ["are withheld from readers that hold their rows", "rows have other holders there"]),
+        (twice_withdrawn, ["records withdraw rows from readers that did not hold them"]),
+        (other_row, ["the row tags are not those", "withdraw rows from readers that did not", "other holders there"]),
     ],
 )
 def test_an_entry_that_lies_about_rows_is_found(lie: Callable[[Ledgered], Ledgered], faults: list[str]) -> None:
@@ -170,7 +170,7 @@ def test_a_withdrawal_of_a_row_that_a_reader_never_had_is_found(reader: str) -> 
 
 def test_a_router_without_a_memory_is_found() -> None:
     found = history([[put("p", 2020, 1)], [put("p", 2020, -1)]], forgets=True).verify()
-    assert any("withheld from grants that hold their rows" in one for one in found)
+    assert any("withheld from readers that hold their rows" in one for one in found)
 
 
 def test_what_the_holdings_topic_lacks_is_found() -> None:

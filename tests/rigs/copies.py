@@ -67,7 +67,7 @@ class Copies:
 
     def __init__(self, epoch: Epoch) -> None:
         schemas = {schema_id: avro.parse(text) for schema_id, text in epoch.schemas.items()}
-        self._of = {grant.id: Copy(grant.id, schemas) for grant in epoch.contract.grants}
+        self._of = {grant.reader: Copy(grant.reader, schemas) for grant in epoch.contract.grants}
 
     def take(self, reader: str, records: Iterable[tuple[bytes | None, bytes | None, Headers]]) -> None:
         """Take in records of the reader's inbox: keys, values and headers."""

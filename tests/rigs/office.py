@@ -67,7 +67,8 @@ class Office:
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
             if self.routers is not self.cluster:
                 admin.allow(wanted_access(self.epoch.contract))
-        self.epoch = self.epoch.model_copy(update={"resyncs": epochs.resyncs_after(last, self.epoch)})
+        once = {(g.reader, g.subject) for g in grants if names.inbox_topic(g.reader, g.subject) in there}
+        self.epoch = self.epoch.model_copy(update={"resyncs": epochs.resyncs_after(last, self.epoch, once)})
         with Consumer(self.cluster) as consumer:
             topic_ids = consumer.topic_ids([self.topic])
         self.epoch = self.epoch.model_copy(update={"topic_ids": topic_ids})
