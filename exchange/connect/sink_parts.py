@@ -18,6 +18,7 @@ from exchange.connect.terms_watch import SinkTerms
 from exchange.connect.worker import SinkPart
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import end_of
+from exchange.epochs import last_wishes
 from exchange.names import inbox_topic
 
 
@@ -61,7 +62,9 @@ class SinkParts:
                 since = end_of(grant.until).timestamp()
                 note = copy.end(grant.id, grant.until, deletes=grant.deletes(terms.subject), since=since)
             elif note is not None:
-                note = copy.end(note.grant, note.until, deletes=note.deletes, since=time.time())
+                # It was revoked; what it said at last, this connector may not have seen.
+                deletes = last_wishes(self._cluster, [note.grant]).get(note.grant, note.deletes)
+                note = copy.end(note.grant, note.until, deletes=deletes, since=time.time())
             if note is not None and note.deletes:
                 return Ending(self._cluster, table, self._topic, confirm)
         if grant is None or delivered is None:
