@@ -185,13 +185,6 @@ class SourceConfig(Model):
         return self
 
     @property
-    def origin(self) -> Literal["cdc", "csv", "cursor", "python"]:
-        """How rows are found: sources of different origins do not understand each other's progress."""
-        if self.csv is not None:
-            return "csv"
-        return "cdc" if self.cdc is not None else "python" if self.python is not None else "cursor"
-
-    @property
     def pause_s(self) -> float:
         """The pause that `poll_s` means; a look at what a log has sent costs nothing, so by default it is short."""
         return 0.05 if self.cdc is not None and "poll_s" not in self.model_fields_set else self.poll_s

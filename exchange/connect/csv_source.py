@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from exchange.connect.columns import PROGRESS, Columns
+from exchange.connect.columns import Columns
 from exchange.connect.config import SourceConfig
 from exchange.connect.csv_encoding import mismatch
 from exchange.connect.csv_rows import CsvRecord, records
 from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, opened, state_of
-from exchange.connect.published import forgotten, others
+from exchange.connect.published import forgotten
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
 from exchange.errors import TransientError
@@ -92,7 +93,7 @@ class CsvSource(Source):
 
     def open(self, progress: Progress) -> None:
         self._columns = Columns(progress, self._wanted, self._config.optional)
-        self._at = {name: _At.of(value) for name, value in others(progress).items() if name != PROGRESS}
+        self._at = {name: _At.of(value) for name, value in progress.items() if _is_key(name)}
         self._forgotten = forgotten(progress)
         self._folder.make()
 
@@ -231,6 +232,11 @@ class CsvSource(Source):
 
 def _key(name: str) -> str:
     return blake2b(os.fsencode(name), digest_size=16).hexdigest()
+
+
+def _is_key(name: str) -> bool:
+    """Whether progress of that name is a file's, not that of a table which the source had before."""
+    return re.fullmatch("[0-9a-f]{32}", name) is not None
 
 
 def _is_as(state: State, file: BinaryIO, path: Path) -> bool:

@@ -120,7 +120,6 @@ class _Workers:
             lambda: parts(*following.begin()),
             self._department,
             config.subject,
-            config.origin,
             config.pause_s,
             stop,
             has_changed=following.has_changed,

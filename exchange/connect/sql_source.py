@@ -15,14 +15,14 @@ from sqlalchemy import Select, func, inspect, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from exchange.connect.columns import PROGRESS, Columns
+from exchange.connect.columns import Columns
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import BadValueError, DatabaseConfigError, translated
-from exchange.connect.published import forgotten, others
+from exchange.connect.published import forgotten
 from exchange.connect.query import bind, columns_of, origin, pair, stream
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
-from exchange.connect.window import CursorTypeError, Window, before, instant, kind, latest, row_hash
+from exchange.connect.window import CursorTypeError, Window, before, instant, is_page, kind, latest, row_hash
 
 FETCH_ROWS = 20_000  # per fetch: without an index, each fetch sorts the whole table
 FETCH_BYTES = 32 << 20  # in memory, however long the rows are
@@ -110,7 +110,7 @@ class SqlSource(Source):
         self._fixed = [self.cursor.time, self.cursor.id, *([config.deleted.column] if config.deleted else [])]
 
     def open(self, progress: Progress) -> None:
-        pages = {name: value for name, value in others(progress).items() if name != PROGRESS}
+        pages = {name: value for name, value in progress.items() if is_page(name)}
         self._window = Window(self._config.lookback_s, pages)
         self._newest_since = self._monotonic()
         available = self.available()

@@ -19,7 +19,7 @@ from exchange.connect.progress import Progress
 from exchange.connect.publish import Publisher
 from exchange.connect.reporter import Reporter
 from exchange.connect.sink import Taken
-from exchange.connect.source import Page, Source
+from exchange.connect.source import Source
 from exchange.connect.terms_watch import TermsChangedError
 from exchange.errors import ConfigError, CorruptionError, ExchangeError, TransientError
 
@@ -139,6 +139,8 @@ class Worker(threading.Thread):
         if self.error is not None:
             code = self.error.code if isinstance(self.error, ExchangeError) else type(self.error).__name__
             why = self.error.message if isinstance(self.error, ExchangeError) else "see the log"
+            if isinstance(self.error, ConfigError):
+                why = str(self.error)  # a person has to act, and wants to know how
             waits = "waiting" if isinstance(self.error, TransientError) else "failing"
             return f"{waits} since {_clock(self._failing_since)} [{code}]: {why}"
         return "idle" if self.idle else "working"
@@ -176,7 +178,6 @@ class SourceWorker(Worker):
         make: Callable[[], tuple[Source, Publisher]],
         department: str,
         subject: str,
-        origin: str,
         poll_s: float,
         stop: threading.Event,
         *,
@@ -186,7 +187,6 @@ class SourceWorker(Worker):
         super().__init__(department, subject, "source", stop, has_changed=has_changed, patient=patient)
         self._cluster = cluster
         self._make = make
-        self._origin = origin
         self._poll_s = poll_s
         self._lag_s = 0.0
         self._looked = time.time()  # when it last began to read the database to its end; at first, when it was made
@@ -204,11 +204,7 @@ class SourceWorker(Worker):
         # Opening the producer fences a predecessor that is still alive, before its progress is read.
         try:
             with Producer(self._cluster, f"{self.department}.source.{self.subject}") as producer:
-                found = cursor.read(self._cluster, self.department, self.subject)
-                progress, change = cursor.of_origin(found, self._origin)
-                if change:
-                    publisher.publish(producer, Page([], change))
-                source.open(progress)
+                source.open(cursor.read(self._cluster, self.department, self.subject))
                 while self.goes_on():
                     self._sweep(source, publisher, producer)
         finally:

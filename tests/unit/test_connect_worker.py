@@ -161,11 +161,11 @@ def test_a_source_that_waits_does_not_say_that_its_lag_is_0(unique: str, monkeyp
         def __exit__(self, *_: object) -> None: ...
 
     monkeypatch.setattr(worker, "Producer", NoProducer)
-    monkeypatch.setattr(cursor, "read", lambda *_: {"source/origin": b"cursor"})
+    monkeypatch.setattr(cursor, "read", lambda *_: {})
     held, stop = Held(), threading.Event()
     nothing: Any = None
     made: Any = lambda: (held, nothing)  # noqa: E731
-    task = SourceWorker(nothing, made, "a", unique, "cursor", 1.0, stop, has_changed=lambda: False, patient=True)
+    task = SourceWorker(nothing, made, "a", unique, 1.0, stop, has_changed=lambda: False, patient=True)
     task.start()
     until(lambda: task.state().startswith("waiting"))
     first = value("exchange_source_lag_seconds", unique)
