@@ -24,6 +24,7 @@ from exchange.records.header import RawBatch
 FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 IDLE_MS = 250
+QUIET_MS = 1_000
 COLLECTED_BYTES = 256 << 10
 JOIN_S = 5.0
 SESSION_MS = 10_000  # after this without a heartbeat, a group goes on without the member
@@ -166,6 +167,10 @@ class Consumer:
             raw.collect(self._consumer, COLLECTED_BYTES, int(wait_s * 1000))
         else:
             raw.collect(self._consumer, 1, IDLE_MS)
+
+    def wait_long(self) -> None:
+        """From the next fetch on, the broker answers after `QUIET_MS` if it has nothing: a fetch costs 0.5 ms here."""
+        raw.collect(self._consumer, 1, QUIET_MS)
 
     def _leave(self, revoked: Iterable[TopicPartition]) -> None:
         self._on_revoked({(tp.topic, tp.partition) for tp in revoked})
