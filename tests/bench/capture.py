@@ -90,8 +90,7 @@ class _Table:
 
     def change(self, changes: int, at_once: int) -> None:
         """Commit so many changes."""
-        row = ROW.format(n="n + change")
-        execute(self.server, _CHANGES.format(name=self.name, changes=changes, at_once=at_once, row=row))
+        execute(self.server, changing(self.name, changes, at_once))
 
     def ours(self) -> _Ready:
         """Our connector, which has made its slot."""
@@ -125,6 +124,11 @@ class _Ready:
     env: Mapping[str, str]
     log: Path
     topic: str
+
+
+def changing(table: str, changes: int, at_once: int) -> str:
+    """The statement that makes so many changes, with a commit after every `at_once` of them."""
+    return _CHANGES.format(name=table, changes=changes, at_once=at_once, row=ROW.format(n="n + change"))
 
 
 def debezium(server: Server, table: str, publication: str) -> dict[str, str]:
