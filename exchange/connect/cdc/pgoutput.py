@@ -122,15 +122,16 @@ def _values(data: bytes, at: int) -> tuple[Sequence[Raw], int]:
     (count,) = _COUNT.unpack_from(data, at)
     at += 2
     values: list[Raw] = []
+    length_of, append = _LENGTH.unpack_from, values.append
     for _ in range(count):
         kind = data[at]
-        at += 1
         if kind == 0x74:  # t: text
-            end = at + 4 + _LENGTH.unpack_from(data, at)[0]
-            values.append(data[at + 4 : end])
-            at = end
+            begin = at + 5
+            at = begin + length_of(data, at + 1)[0]
+            append(data[begin:at])
         else:  # u: unchanged; n: null
-            values.append(Missing.UNCHANGED if kind == 0x75 else None)
+            at += 1
+            append(Missing.UNCHANGED if kind == 0x75 else None)
     return values, at
 
 
