@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ import sqlalchemy as sa
 
 from exchange.bus.produce import Producer
 from exchange.connect import load, runner
+from exchange.connect.runner import RunningConnector
 from exchange.contract.key import name_schema
 from exchange.epochs import epoch_in_force
 from exchange.names import ROW_HEADER, inbox_topic
@@ -123,10 +126,23 @@ def income(serial: int, **changes: Any) -> tuple[bytes, dict[str, Any]]:
     return resident.encode(), record | changes
 
 
-def drain(project: Project) -> None:
-    connector = load.load(project.folder / "connectors", project.reader)
+def drain(project: Project, department: str = "") -> None:
+    """Run the department's connector, which is the reader's unless said otherwise, until there is nothing left."""
+    connector = load.load(project.folder / "connectors", department or project.reader)
+    runner.start(project.cluster, connector, project.home, threading.Event(), until_idle=True).wait(until_idle=True)
+
+
+@contextmanager
+def running(project: Project, department: str = "") -> Iterator[RunningConnector]:
+    """That connector at work until the block ends."""
     stop = threading.Event()
-    runner.start(project.cluster, connector, project.home, stop, until_idle=True).wait(until_idle=True)
+    connector = load.load(project.folder / "connectors", department or project.reader)
+    made = runner.start(project.cluster, connector, project.home, stop)
+    try:
+        yield made
+    finally:
+        stop.set()
+        made.wait(until_idle=False)
 
 
 def rows(url: str, columns: str = "*", table: str = "income") -> list[Any]:
