@@ -8,7 +8,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -69,7 +69,9 @@ def database(project: Project) -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def insert(database: sqlite3.Connection, serials: range, *, amount: Any = 12.5, at: datetime | None = None) -> None:
+def insert(
+    database: sqlite3.Connection, serials: Iterable[int], *, amount: Any = 12.5, at: datetime | None = None
+) -> None:
     """Rows a second apart, or all of one time."""
     rows = [
         (

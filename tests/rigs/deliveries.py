@@ -16,7 +16,6 @@ from exchange.bus.produce import Producer
 from exchange.connect import load, runner
 from exchange.connect.runner import RunningConnector
 from exchange.contract.key import name_schema
-from exchange.epochs import epoch_in_force
 from exchange.names import ROW_HEADER, inbox_topic
 from exchange.records.build import Values, encode_headers, join, pack
 from exchange.schema import avro, wire
@@ -40,7 +39,7 @@ def deliver(
     view: bool = False,
 ) -> None:
     """What a router does: (key, record) into the partitions of the inbox, in one transaction; of the grant's `view`."""
-    epoch = epoch_in_force(project.cluster)
+    epoch = project.epoch
     schema_id = epoch.views["g-income"] if view else epoch.writers[project.subject][-1]
     schema = avro.parse(epoch.schemas[schema_id])
     topic = inbox_topic(project.reader, project.subject)
@@ -59,7 +58,7 @@ def deliver(
 
 def arrive(project: Project, *given: tuple[int, tuple[bytes, dict[str, Any] | None]], replay: str = "") -> None:
     """Records of partition 0, each with its time: of the live flow, or as a replay brings them."""
-    epoch = epoch_in_force(project.cluster)
+    epoch = project.epoch
     schema_id = epoch.writers[project.subject][-1]
     schema = avro.parse(epoch.schemas[schema_id])
     values = [None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, (_, r) in given]
@@ -87,7 +86,7 @@ class Sent(NamedTuple):
 
 def send(project: Project, *sent: Sent, view: bool = False) -> None:
     """The records, in one transaction; those of the grant's `view` or as they were published."""
-    epoch = epoch_in_force(project.cluster)
+    epoch = project.epoch
     schema_id = epoch.views["g-income"] if view else epoch.writers[project.subject][-1]
     schema = avro.parse(epoch.schemas[schema_id])
     batches = join(
@@ -106,7 +105,7 @@ def send(project: Project, *sent: Sent, view: bool = False) -> None:
 
 def row_name(project: Project, serial: int) -> bytes:
     """The name by which a row of `income` is withdrawn from those who have its key in clear."""
-    epoch = epoch_in_force(project.cluster)
+    epoch = project.epoch
     schema_id = epoch.writers[project.subject][-1]
     named = name_schema(avro.parse(epoch.schemas[schema_id]), project.key)
     return wire.pack(schema_id, avro.encode(named, {name: income(serial)[1][name] for name in project.key}))

@@ -172,7 +172,7 @@ def withheld(entry: dict[str, Any], outcome: dict[str, Any]) -> list[str | None]
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S, *, pause_s: float = 0.05
+    condition: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S, *, pause_s: float = 0.1
 ) -> None:
     """Poll until the condition holds; AssertionError past the time."""
     deadline = time.monotonic() + timeout_s
