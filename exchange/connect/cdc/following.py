@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from exchange.connect.cdc.captured import Begun, Captured
 from exchange.connect.cdc.pgoutput import (
@@ -43,7 +42,6 @@ class Following:
         self._load = load
         self._reread = reread
         self._at: Begin | None = None
-        self._transaction = "no transaction"  # for people
         self._taken = 0  # changes of the transaction that were seen
         self._layout: _Layout | None = None
 
@@ -58,9 +56,10 @@ class Following:
         return self._at.committed_at if self._at else None
 
     @property
-    def place(self) -> str:
-        """Which change is being taken, for people."""
-        return f"change {self._taken} of {self._transaction}"
+    def place(self) -> tuple[int, Begin]:
+        """Which change of which transaction is being taken."""
+        assert self._at is not None
+        return self._taken, self._at
 
     def take(self, message: Message | None) -> list[Row | Deleted | Bad]:
         """The rows that a message gives, oldest first."""
@@ -93,8 +92,6 @@ class Following:
 
     def _begin(self, begin: Begin) -> None:
         self._at, self._taken = begin, 0
-        moment = datetime.fromtimestamp(begin.committed_at, UTC).isoformat(timespec="milliseconds")
-        self._transaction = f"transaction {begin.xid}, committed {moment}"
         overlap = self._captured.overlap
         if self._captured.parts and overlap is not None and begin.commit >= overlap:
             self._captured = replace(self._captured, parts=())
