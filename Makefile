@@ -8,6 +8,9 @@ MAVEN := $(or $(EXCHANGE_MAVEN),mvn)
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
+# Even if the shell forbids it: tests start hundreds of processes, and each would compile every module anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test siege long lint bench broker clean tools
 
@@ -17,9 +20,9 @@ help: ## Say what can be made
 demo: tools $(INSTALLED) ## Run the whole exchange once on a small city, and say what came of it
 	@$(BIN)/exchange demo
 
-# Three at once: a test on two cores waits for a third of its time.
+# Four at once: on two cores, tests often wait: for brokers, groups and processes that start.
 test: tools $(INSTALLED) ## Run all tests but the sieges, on a real Kafka and a real PostgreSQL
-	@$(BIN)/pytest -m "not siege" -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -m "not siege" -n 4 --dist loadfile --no-loadscope-reorder
 
 siege: tools $(INSTALLED) ## Run the tests whose promise is about many repetitions: kills, revocations, a million records
 	@$(BIN)/pytest -m siege -n 2

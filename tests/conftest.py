@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+
+from exchange.waiting import until
 
 pytest_plugins = ["tests.rigs.brokers", "tests.rigs.databases"]
 
@@ -16,10 +20,10 @@ pytest_plugins = ["tests.rigs.brokers", "tests.rigs.databases"]
 def pytest_configure() -> None:
     """End on SIGTERM as on Ctrl+C, so that no broker or database outlives the tests; let brokers start fast.
 
-    Java's second compiler is for programs that run longer than a test's broker: without it one starts in half the time.
+    Java's second compiler and its collector of many threads are for programs that run longer than a test's broker.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -37,3 +41,16 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def unique() -> str:
     """A name that no other test has, fit for a department: so that tests can share one cluster."""
     return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_kafka_client_outlives_its_module() -> Iterator[None]:
+    """One that a test leaves open would work on beside other tests, and complain when the broker stops."""
+    there = set(threading.enumerate())
+
+    def left() -> list[str]:
+        names = [thread.name for thread in threading.enumerate() if thread not in there]
+        return [name for name in names if name == "epochs" or name.startswith("kafka-io")]
+
+    yield
+    assert until(lambda: not left(), 10, 0.05), f"a test of this module has left open: {left()}"

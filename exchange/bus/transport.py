@@ -80,6 +80,15 @@ def raise_refusal(client: Any) -> None:
 
 
 class _Manager(KafkaConnectionManager):
+    def bootstrap(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().bootstrap(*args, **kwargs)
+        except BaseException:
+            # kafka-python has no client to close yet, and would keep this one's thread and sockets for ever.
+            self.close()
+            self._net.close()
+            raise
+
     def maybe_raise_auth_failure(self, node_id: Any) -> None:
         # Later, this would raise in the loop that refreshes metadata, which then does not pause.
         if not self.bootstrapped:

@@ -67,7 +67,7 @@ def check(department: str, output: str) -> None:
         for problem in problems:
             say(f"{department}/{load.FILE}: {problem}")
         errors = sum(problem.severity == "error" for problem in problems)
-        click.echo(f"{errors} errors, {len(problems) - errors} warnings")
+        click.echo(f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}")
     if any(problem.severity == "error" for problem in problems):
         sys.exit(ConfigError.exit_status)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from exchange.cli import plan_words
 from exchange.cli.options import confirm, output_option, show_json, today, yes_option
-from exchange.cli.say import say
+from exchange.cli.say import counted, say
 from exchange.contract.json_schema import contract_schema
 from exchange.contract.load import examine
 from exchange.document.problem import Problem
@@ -54,10 +54,11 @@ def validate(output: str, against: Path | None) -> None:
         if check.contract:
             c = check.contract
             click.echo(
-                f"{len(c.departments)} departments, {len(c.subjects)} subjects, {len(c.grants)} grants: in order"
+                f"{counted(len(c.departments), 'department')}, {counted(len(c.subjects), 'subject')}, "
+                f"{counted(len(c.grants), 'grant')}: in order"
             )
         else:
-            click.echo(f"{errors} errors, {len(check.problems) - errors} warnings")
+            click.echo(f"{counted(errors, 'error')}, {counted(len(check.problems) - errors, 'warning')}")
     sys.exit(ConfigError.exit_status if errors else 0)
 
 

@@ -24,7 +24,7 @@ from exchange.audit.verify import verify as verify_ledger
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.options import output_option, say_time, show_json
-from exchange.cli.say import say
+from exchange.cli.say import counted, say
 from exchange.cli.table import table
 from exchange.contract.period import midnight, ms_of
 from exchange.epochs import epoch_in_force
@@ -224,7 +224,8 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
     got = [one for one in found if one.verdict == "delivered"]
     lost = sum(one.records for one in found) - sum(one.records for one in got)
     readers = {one.reader for one in got}
-    click.echo(f"{sum(one.records for one in got):,} deliveries to {len(readers)} departments; {lost:,} withdrawals")
+    given = f"{counted(sum(one.records for one in got), 'record')} delivered to {counted(len(readers), 'department')}"
+    click.echo(f"{given}; {counted(lost, 'withdrawal')}")
 
 
 @audit.command()

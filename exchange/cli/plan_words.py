@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from exchange.cli.say import say
+from exchange.cli.say import counted, say
 from exchange.plan.changes import Change, DeleteTopic, PublishEpoch, RemoveAccess
 from exchange.plan.grant_changes import AccessChange
 from exchange.plan.plan import Plan
@@ -33,7 +33,7 @@ def show(plan: Plan) -> None:
     if plan.is_empty:
         click.echo("No changes: the cluster is as the contract has it." if plan.whole else "No changes of this part.")
     elif not plan.refusals:
-        click.echo(f"{len(plan.changes)} changes.")
+        click.echo(f"{counted(len(plan.changes), 'change')}.")
 
 
 def in_words(published: PublishEpoch) -> Iterable[str]:

@@ -17,6 +17,7 @@ class Waiting:
     """A sink without a grant, which keeps what it has."""
 
     is_finished = False
+    waits = False
 
     def __init__(self, table: SinkTable, topic: str) -> None:
         self.copy = table.copy(topic)
@@ -37,6 +38,8 @@ class Waiting:
 
 class Unfinished:
     """A deletion that was due when a new grant came: it is finished first, so that no row of the old grant stays."""
+
+    waits = False
 
     def __init__(self, table: SinkTable, topic: str) -> None:
         self.copy: HeldCopy = table.copy(topic)
@@ -66,6 +69,7 @@ class Ending:
     """
 
     is_finished = False
+    waits = False
 
     def __init__(self, cluster: Cluster, table: SinkTable, topic: str, confirm: Callable[[], None]) -> None:
         self.copy: HeldCopy = table.copy(topic)

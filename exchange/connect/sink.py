@@ -61,6 +61,7 @@ class Sink:
     """
 
     is_finished = False
+    waits = True
 
     def __init__(
         self,
@@ -134,6 +135,8 @@ class Sink:
                 if at > self._next[partition]:  # with the markers after the last record
                     moved[partition] = (self._next[partition], at)
         if not moved:
+            if self.lag() == 0:
+                self._consumer.collect(0, is_at_rest=True)
             return Taken(0, 0, 0)
 
         def set_aside(refused: Refused) -> None:

@@ -94,8 +94,11 @@ class Source(ABC):
     """Where the rows of one subject come from.
 
     The runner calls `open` with the last committed progress, then `pages` again and again. After any failure it makes a
-    new object: only the committed progress is remembered.
+    new object: only the committed progress is remembered. `is_told`: its origin sends what is new, so that a look costs
+    the origin nothing; else looks become rarer if they take long.
     """
+
+    is_told = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options

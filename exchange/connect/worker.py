@@ -25,8 +25,8 @@ from exchange.errors import ConfigError, CorruptionError, ExchangeError, Transie
 
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
-FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # of a sink that finds nothing: a fetch costs 0.5 ms of a core
-POLL_S = 0.03  # longer than the broker holds back an empty answer
+POLL_S = 0.03  # a sink that has just taken something in waits so long for more before it counts as idle
+WAIT_S = 0.5  # a sink that is idle waits so long for Kafka before it looks whether it goes on
 LOOK_S = 0.2  # while it rests, it looks so often whether the contract has changed
 WAITING_S = 2.0  # from when on a worker counts as waiting for its database
 OUTCOMES = {"source": ("read", "published", "rejected"), "sink": Taken._fields}
@@ -228,13 +228,18 @@ class SourceWorker(Worker):
         self._lag_s, self._looked, self._looked_once = 0.0, looked, True
         self.succeeded(idle=rows == 0 and source.settled())
         if rows == 0:
-            self.rest(max(self._poll_s, SWEEP_SHARE * (time.monotonic() - began)))
+            took_s = 0.0 if source.is_told else time.monotonic() - began
+            self.rest(max(self._poll_s, SWEEP_SHARE * took_s))
 
 
 class SinkPart(Protocol):
-    """A sink under its terms: it takes in, waits for a grant, or deletes; `is_finished`: other terms apply now."""
+    """A sink under its terms: it takes in, waits for a grant, or deletes; `is_finished`: other terms apply now.
+
+    `step` returns at once if something is there; `waits`: else it waits for it, as long as it may.
+    """
 
     is_finished: bool
+    waits: bool
     copy: HeldCopy
 
     def step(self, timeout_s: float) -> Taken: ...
@@ -274,11 +279,11 @@ class SinkWorker(Worker):
 
     def attempt(self) -> None:
         part, self._has_grant = self._make()
-        pause_s = FIRST_PAUSE_S
+        wait_s = POLL_S
         try:
             self._reporter.look(part.copy, at_once=not self._has_grant)
             while self.goes_on() and not part.is_finished:
-                taken = part.step(POLL_S)
+                taken = part.step(wait_s)
                 for outcome, records in taken._asdict().items():
                     self.count(outcome, records)
                 lag = part.lag()
@@ -286,9 +291,9 @@ class SinkWorker(Worker):
                 self.show_lag(lag, time.monotonic())
                 self.succeeded(idle=lag == 0)
                 self._reporter.look(part.copy)
-                pause_s = FIRST_PAUSE_S if any(taken) else min(LAST_PAUSE_S, 2 * pause_s)
-                if not any(taken):
-                    self.rest(pause_s if lag == 0 else FIRST_PAUSE_S)
+                wait_s = POLL_S if any(taken) else WAIT_S
+                if not any(taken) and not part.waits:
+                    self.rest(LOOK_S)
             self._reporter.look(part.copy, at_once=True)
         finally:
             part.close()

@@ -49,8 +49,8 @@ class Passed:
     @property
     def text(self) -> str:
         """What `exchange apply` and `grant revoke` tell about it."""
-        taken = f"{len(self.adopted)} routers have taken the new one"
-        told = [f"No record is released under the earlier contract: {taken}."]
+        taken = "1 router has" if len(self.adopted) == 1 else f"{len(self.adopted)} routers have"
+        told = [f"No record is released under the earlier contract: {taken} taken the new one."]
         if self.late:
             told.append(f"Fenced, because they did not answer: {', '.join(sorted(self.late))}.")
         if self.absent:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import click
+import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import curves, holdings, latency, results, table
+from tests.bench import capture, curves, gone, holdings, java_peers, latency, results, table
 from tests.bench.candidates import CANDIDATES, ROUTER
 from tests.bench.measure import CandidateFailedError
 from tests.bench.results import Run
@@ -22,6 +23,7 @@ from tests.bench.rig import Rig, rig
 from tests.bench.workload import ENTITY, VIEWS, Source, Task
 
 EXTRAS = ("latency", "trickle", "readers", "subjects", "holdings")
+DATABASE = {"C0": capture.measured, "gone": gone.measured}
 SLOW = ("mirrormaker", "quix", "kafka-python")
 """Run once, and in the quick form only at the first case: their figure decides nothing."""
 
@@ -55,7 +57,7 @@ def _listed(kind: Callable[[str], Any] = str, allowed: Sequence[Any] = ()) -> Ca
 
 @click.command()
 @click.option("--quick", is_flag=True, help="The main cases only, once, in under 5 minutes.")
-@click.option("--only", callback=_listed(allowed=(*VIEWS, *EXTRAS)), help="Workloads, as W0,W3,latency.")
+@click.option("--only", callback=_listed(allowed=(*VIEWS, *EXTRAS, *DATABASE)), help="Workloads, as W0,W3,latency.")
 @click.option("--candidates", callback=_listed(allowed=tuple(CANDIDATES)), help="Candidates, as router,streams.")
 @click.option("--sizes", callback=_listed(int, (200, 1000)), help="Record bytes, as 200,1000.")
 @click.option("--batches", callback=_listed(int, (16, 256)), help="KB of a source batch, as 16,256.")
@@ -88,14 +90,27 @@ def main(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     runs: list[Run] = []
     results.OUT.parent.mkdir(exist_ok=True)
-    with results.OUT.open("w") as out, rig() as broker:
-        for run in measured(broker, choice, ready(choice.candidates)):
+    with results.OUT.open("w") as out:
+        for run in all_runs(choice):
             runs.append(run)
             out.write(run.as_json() + "\n")
             out.flush()
     report(runs)
     click.echo(f"\n{len(runs)} runs in {(time.monotonic() - began) / 60:.1f} minutes; every run: {results.OUT}")
     click.echo(f"as Markdown: python -m tests.bench.table {results.OUT}")
+
+
+def all_runs(choice: Choice) -> Iterator[Run]:
+    """Every run: those on one broker, then those for which a database is needed."""
+    if set(choice.only) - set(DATABASE):
+        with rig() as broker:
+            yield from measured(broker, choice, ready(choice.candidates))
+    for name, of_database in DATABASE.items():
+        if name in choice.only and time.monotonic() < choice.ends:
+            try:
+                yield from of_database(choice.rounds, quick=choice.quick)
+            except (java_peers.BuildFailedError, pytest.fail.Exception) as error:
+                click.echo(f"{name} is left out: {error}", err=True)
 
 
 def ready(candidates: Sequence[str]) -> list[str]:
@@ -182,6 +197,8 @@ def report(runs: Sequence[Run]) -> None:
         (("readers' curve", "readers", "records/s", "CPU s per million"), table.curve(runs, "readers")),
         (("subjects' curve", "subjects", "records/s", "CPU s per million"), table.curve(runs, "subjects")),
         (table.HOLDINGS, table.holdings(runs)),
+        (table.CAPTURE, table.capture(runs)),
+        (table.GONE, table.gone(runs)),
     ):
         shown = Table(*header)
         for line in lines:

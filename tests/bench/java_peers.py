@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 from exchange.settings import Settings
 
-PROJECT = Path(__file__).parent / "streams"
-BUILT = Path("build/bench/streams")
+PROJECTS = Path(__file__).parent
+BUILT = Path("build/bench")
 _HEAP = "-Xmx2g"
 
 
@@ -17,21 +18,43 @@ class BuildFailedError(Exception):
 
 
 def build() -> None:
-    """Compile our program and copy all jars into build/bench, unless that was done after the last change."""
-    jar = BUILT / "bench-peers.jar"
-    sources = [path for path in PROJECT.rglob("*") if path.is_file()]
-    if jar.exists() and jar.stat().st_mtime > max(path.stat().st_mtime for path in sources):
+    """Compile our program and copy all its jars into build/bench, unless that was done after the last change."""
+    _maven("streams", "package")
+
+
+def fetch_connect() -> None:
+    """The same for Kafka Connect, which has no program of ours."""
+    _maven("connect")
+
+
+def _maven(project: str, *goals: str) -> None:
+    jars = BUILT / project / "dependency"
+    sources = [path for path in (PROJECTS / project).rglob("*") if path.is_file()]
+    if jars.exists() and jars.stat().st_mtime > max(path.stat().st_mtime for path in sources):
         return
-    command = [Settings().maven, "-B", "-q", "-f", str(PROJECT / "pom.xml"), "package", "dependency:copy-dependencies"]
+    shutil.rmtree(jars, ignore_errors=True)
+    command = [Settings().maven, "-B", "-q", "-f", str(PROJECTS / project / "pom.xml"), *goals]
+    command.append("dependency:copy-dependencies")
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        jar.unlink(missing_ok=True)
+        shutil.rmtree(jars, ignore_errors=True)
         raise BuildFailedError((done.stdout + done.stderr).strip()[-2000:])
 
 
 def java(main_class: str, *arguments: str) -> list[str]:
-    """The command that runs a class of the built jars."""
-    classpath = f"{BUILT / 'bench-peers.jar'}:{BUILT / 'dependency'}/*"
+    """The command that runs a class of our program or of its jars."""
+    return _java(
+        f"{BUILT / 'streams' / 'bench-peers.jar'}:{BUILT / 'streams' / 'dependency'}/*", main_class, *arguments
+    )
+
+
+def java_connect(properties: Path) -> list[str]:
+    """The command that runs a distributed worker of Kafka Connect."""
+    main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
+    return _java(f"{BUILT / 'connect' / 'dependency'}/*", main_class, str(properties))
+
+
+def _java(classpath: str, main_class: str, *arguments: str) -> list[str]:
     log = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
     return [Settings().java, _HEAP, "-XX:+UseParallelGC", log, "-cp", classpath, main_class, *arguments]
 

@@ -32,12 +32,37 @@ class Measured:
     cpu_s_per_million: float
     counted: int
     """Records of the source in the measured window: fewer than all where time was up first."""
+    server_cpu_s_per_million: float
+    """The same of the server from which the candidate reads, if there is one beside the broker."""
+    peak_mb: float
+    """The most memory that the candidate had, start-up included."""
 
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and its threads so far (Linux's /proc)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def server_cpu_seconds(pid: int) -> float:
+    """User and system time of a server that has a process for each connection, those that ended included."""
+    total = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        if stat.parent.name == str(pid):
+            total += sum(map(int, fields[11:15]))
+        elif fields[1] == str(pid):
+            total += sum(map(int, fields[11:13]))
+    return total / _TICKS
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that a process has had so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6
 
 
 @contextmanager
@@ -64,6 +89,7 @@ def run(
     expected: Mapping[str, int],
     records: int,
     seconds: float,
+    server: int | None = None,
 ) -> Measured:
     """Start the command and measure what it adds to the topics of `expected` for their readers.
 
@@ -71,6 +97,7 @@ def run(
     and most of the JVM's warming up are left out for all. It ends when all is, or after `seconds`. Only
     read_committed ends count, so that it is what a reader can read; a transaction's marker counts as
     a record there, which are a few hundred among millions. Several partitions are looked at together.
+    `server` is the process of the server from which the candidate reads.
     """
     total = sum(expected.values())
     with Consumer(cluster) as watcher:
@@ -78,7 +105,7 @@ def run(
         before = sum(watcher.end_offsets(places).values())
         with running(command, env, log) as process:
             first: float | None = None
-            opened: tuple[float, float, int] | None = None
+            opened: tuple[float, float, float, int] | None = None
             moved, last = time.monotonic() + START_DEADLINE_S - STALL_S, 0
             while True:
                 asked = time.monotonic()
@@ -86,17 +113,19 @@ def run(
                 done, now = sum(ends.values()) - before, time.monotonic()
                 if process.poll() is not None:
                     raise CandidateFailedError(f"ended with status {process.returncode}, see {log}")
-                cpu = cpu_seconds(process.pid)
+                cpu, served = cpu_seconds(process.pid), server_cpu_seconds(server) if server else 0.0
                 if done > last:
                     last, moved, first = done, max(now, moved), first or now
                 if opened is None and first and (done >= WARM_UP_SHARE * total or now > first + WARM_UP_S):
-                    opened = (now, cpu, done)
+                    opened = (now, cpu, served, done)
                     if done >= total:
                         raise CandidateFailedError("wrote everything at once: too few records to measure")
                 elif opened is not None and (done >= total or now > opened[0] + seconds):
-                    counted = (done - opened[2]) * records / total
+                    counted = (done - opened[3]) * records / total
                     if counted > 0:
-                        return Measured(counted / (now - opened[0]), (cpu - opened[1]) / counted * 1e6, int(counted))
+                        rate, each = counted / (now - opened[0]), 1e6 / counted
+                        costs = ((cpu - opened[1]) * each, int(counted), (served - opened[2]) * each)
+                        return Measured(rate, *costs, peak_mb(process.pid))
                 if now > moved + STALL_S:
                     raise CandidateFailedError(f"stalled at {done:,} of {total:,} records, see {log}")
                 time.sleep(max(0.02, 4 * (now - asked)))

@@ -45,6 +45,8 @@ class Run:
     restart_s: float | None = None
     row_bytes: float | None = None
     memory_mb: float | None = None
+    transaction_rows: int | None = None
+    server_cpu_s_per_million: float | None = None
 
     @property
     def case(self) -> Case:
@@ -57,7 +59,7 @@ class Run:
         return self.records_per_s * self.cpu_s_per_million / 1e6
 
     def as_json(self) -> str:
-        """One line; what only latency runs, curves and holdings have is left out elsewhere."""
+        """One line; what only some workloads have is left out elsewhere."""
         extra = {"subjects": self.subjects if self.workload == "subjects" else None}
         told = asdict(self) | extra
         return json.dumps({name: value for name, value in told.items() if value is not None})

@@ -10,6 +10,9 @@ import click
 
 from tests.bench import results
 from tests.bench.candidates import CANDIDATES, ROUTER, WITHOUT_LEDGER
+from tests.bench.capture import DEBEZIUM
+from tests.bench.capture import TITLES as CAPTURED
+from tests.bench.gone import WAYS
 from tests.bench.results import Case, Run
 
 
@@ -95,6 +98,49 @@ def holdings(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
         yield [f"{run.rows:,}", str(run.readers), *numbers]
 
 
+CAPTURE = (
+    "transactions of",
+    "candidate",
+    "CPU s per million",
+    "of Debezium's (target 0.5)",
+    "changes/s",
+    "server's CPU s per million",
+    "process MB",
+    "rounds",
+)
+_CAPTURE = ("cpu_s_per_million", "records_per_s", "server_cpu_s_per_million", "memory_mb")
+
+
+def capture(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
+    """Lines of the table of changes from a database's log."""
+    of: dict[int, dict[str, list[Run]]] = {}
+    for run in runs:
+        if run.transaction_rows:
+            of.setdefault(run.transaction_rows, {}).setdefault(run.candidate, []).append(run)
+    for rows, by in sorted(of.items()):
+        found = {c: [statistics.median(getattr(run, name) for run in by[c]) for name in _CAPTURE] for c in by}
+        for candidate, (cpu, rate, served, memory) in found.items():
+            ratio = f"{cpu / found[DEBEZIUM][0]:.2f}" if candidate != DEBEZIUM and DEBEZIUM in found else ""
+            numbers = (f"{cpu:.1f}", ratio, f"{rate:,.0f}", f"{served:.1f}", f"{memory:,.0f}")
+            yield [f"{rows:,}", CAPTURED[candidate], *numbers, str(len(by[candidate]))]
+
+
+GONE = ("the source", "changes", "p50 ms", "p99 ms", "target p99 ms", "reached")
+
+
+def gone(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
+    """Lines of the table of rows that a reader no longer has."""
+    of: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.workload == "gone":
+            of.setdefault(run.candidate, []).append(run)
+    for way, same in of.items():
+        p50, p99 = (statistics.median(getattr(run, name) or 0 for run in same) for name in ("p50_ms", "p99_ms"))
+        title, target = WAYS[way]
+        changes = sum(run.rows or 0 for run in same)
+        yield [title, str(changes), f"{p50:.0f}", f"{p99:.0f}", f"{target:,.0f}", "yes" if p99 <= target else "no"]
+
+
 def document(runs: Sequence[Run]) -> str:
     """All tables that the runs give."""
     rows = results.rows(runs)
@@ -112,6 +158,8 @@ def document(runs: Sequence[Run]) -> str:
         ("1 to 30 readers", ("candidate", "readers", "records/s", "CPU s per million"), curve(runs, "readers")),
         ("1 to 400 subjects", ("candidate", "subjects", "records/s", "CPU s per million"), curve(runs, "subjects")),
         ("Rows that readers hold", HOLDINGS, holdings(runs)),
+        ("Changes from PostgreSQL's log", CAPTURE, capture(runs)),
+        ("A row changed or deleted, gone at its reader", GONE, gone(runs)),
     ]
     made = []
     for title, header, body in sections:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import itertools
 import random
-import signal
-import time
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from exchange.bus import Cluster
 from exchange.connect import load
 from exchange.connect.cdc.setup import name_of
 from exchange.connect.check import check
 from exchange.connect.database import Paths
 from exchange.contract.load import load as load_contract
 from exchange.document.problem import Problem
-from tests.broker.test_connect_deletions import Register, change, command, drain, history, project, settled
+from tests.rigs.deliveries import drain
+from tests.rigs.income_table import KEY, IncomeTable, history, settled
 from tests.rigs.project import Project
-
-__all__ = ["project"]
 
 
 @pytest.fixture
-def register(project: Project, postgres_database: str) -> Register:
-    made = Register(project, postgres_database)
+def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
+    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
+    made.apply(key=KEY)
+    return made
+
+
+@pytest.fixture
+def register(project: Project, postgres_database: str) -> IncomeTable:
+    made = IncomeTable(project, postgres_database)
     source = {"subject": project.subject, "table": "income", "cdc": "postgresql", "page_rows": 40}
     project.connector(project.owner, database=postgres_database, sources=[source])
     return made
@@ -36,7 +42,7 @@ def problems(project: Project) -> list[Problem]:
     return check(connector, contract, Paths(connector.folder, project.home))
 
 
-def test_check_says_what_to_run_and_then_only_warns(project: Project, register: Register) -> None:
+def test_check_says_what_to_run_and_then_only_warns(project: Project, register: IncomeTable) -> None:
     name = name_of(project.subject)
     found = problems(project)
     [error] = [problem for problem in found if problem.severity == "error"]
@@ -49,26 +55,19 @@ def test_check_says_what_to_run_and_then_only_warns(project: Project, register: 
     assert any("it has no column year" in problem.message for problem in problems(project))
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(25, marks=pytest.mark.siege)])
-def test_kills_neither_lose_nor_repeat_changes(project: Project, register: Register, kills: int) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.siege)])
+def test_kills_neither_lose_nor_repeat_changes(project: Project, register: IncomeTable, kills: int) -> None:
     register.sql(f"CREATE PUBLICATION {name_of(project.subject)} FOR TABLE income")
-    choose = random.Random(11)
     register.insert(300)
-    drain(project)
-    for _ in range(kills):
-        process = command(project)
-        until = time.monotonic() + choose.uniform(3, 7)
-        while time.monotonic() < until:
-            change(register, choose)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    drain(project)
+    drain(project, project.owner)
+    register.change_through_kills(kills, random.Random(11))
+    drain(project, project.owner)
     found = history(project)
     gone = sum(events.count("gone") for events in found.values())
     assert gone > 20, "the test tests something"
     assert settled(project) == register.keys()
     before = sum(map(len, found.values()))
     register.touch(register.next - 1)
-    drain(project)
+    drain(project, project.owner)
     assert sum(map(len, history(project).values())) in (before, before + 1)  # 0 if that row was deleted
     assert all(pair != ("gone", "gone") for events in found.values() for pair in itertools.pairwise(events))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,12 @@ from exchange.audit.copy_list import CopyStatus, held_copies
 from exchange.bus import Cluster
 from exchange.bus.topics import read_all
 from exchange.cli.ledger import audit
-from exchange.connect import load, runner
 from exchange.connect.runner import RunningConnector
 from exchange.connect.terms_watch import NotInContractError
 from exchange.epochs import epoch_in_force
 from exchange.names import subject_topic
 from exchange.schema import avro, wire
-from tests.rigs.deliveries import Sent, connect, drain, income, rows, send
+from tests.rigs.deliveries import Sent, connect, drain, income, rows, running, send
 from tests.rigs.plain import wait_until
 from tests.rigs.project import INCOME, Project
 
@@ -51,18 +49,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def given(serial: int, *fields: str, **changes: Any) -> Sent:
     key, record = income(serial, **changes)
     return Sent(key, {name: record[name] for name in fields or GIVEN})
-
-
-@contextmanager
-def running(project: Project, department: str = "") -> Iterator[RunningConnector]:
-    stop = threading.Event()
-    connector = load.load(project.folder / "connectors", department or project.reader)
-    made = runner.start(project.cluster, connector, project.home, stop)
-    try:
-        yield made
-    finally:
-        stop.set()
-        made.wait(until_idle=False)
 
 
 def has(url: str, columns: str, *due: tuple[Any, ...]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.topic import Topic
 from exchange.cli.main import exchange as command
-from exchange.connect import load, runner, worker
+from exchange.connect import worker
 from exchange.gap import GapError
 from exchange.names import inbox_topic
 from tests.broker.test_bus_gaps import delete_before
-from tests.rigs.deliveries import connect, deliver, income
+from tests.rigs.deliveries import connect, deliver, drain, income, running
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 
@@ -43,12 +42,6 @@ def exchange(project: Project) -> Exchange:
     return run
 
 
-def take_in(project: Project) -> None:
-    connector = load.load(project.folder / "connectors", project.reader)
-    running = runner.start(project.cluster, connector, project.home, threading.Event(), until_idle=True)
-    running.wait(until_idle=True)
-
-
 def serials(project: Project) -> list[int]:
     with sqlite3.connect(project.folder / "reader.db") as database:
         return [serial for (serial,) in database.execute("SELECT serial FROM income ORDER BY serial")]
@@ -61,11 +54,11 @@ def give(project: Project, *numbers: int) -> None:
 def test_a_stopped_sink_says_what_it_missed(project: Project, exchange: Exchange) -> None:
     topic = inbox_topic(project.reader, project.subject)
     give(project, 1, 2)
-    take_in(project)
+    drain(project)
     give(project, 3, 4, 5)  # offsets 3 to 5: a marker stands behind each transaction
     delete_before(project.cluster, topic, 5)
     with pytest.raises(GapError, match=f"{topic}/0: offsets 3 to 4 were deleted before they were read") as caught:
-        take_in(project)
+        drain(project)
     assert f"exchange connector accept-gap {project.reader} {project.subject}" in caught.value.remedy
     assert serials(project) == [1, 2]
     [gap] = json.loads(exchange("gaps", project.reader, project.subject, "--output", "json", status=2).output)
@@ -76,7 +69,7 @@ def test_a_stopped_sink_says_what_it_missed(project: Project, exchange: Exchange
     exchange("accept-gap", project.reader, "no.subject", "--reason", "holidays", "--yes", status=1)
     exchange("accept-gap", project.reader, project.subject, "--reason", "holidays", "--yes")
     assert "0 gaps" in exchange("accept-gap", project.reader, project.subject, "--reason", "again", "--yes").output
-    take_in(project)
+    drain(project)
     assert serials(project) == [1, 2, 5]
     with sqlite3.connect(project.folder / "reader.db") as database:
         noted = database.execute("SELECT first_offset, next_offset, cause, reason FROM exchange_gaps").fetchall()
@@ -90,15 +83,11 @@ def test_a_running_sink_goes_on_when_its_gap_is_accepted(
     topic = inbox_topic(project.reader, project.subject)
     give(project, 1, 2, 3)
     delete_before(project.cluster, topic, 2)
-    connector = load.load(project.folder / "connectors", project.reader)
-    stop = threading.Event()
-    running = runner.start(project.cluster, connector, project.home, stop)
-    wait_until(lambda: not running.health().ok, "the gap is found")
-    assert "[gap]" in str(running.health().facts)
-    exchange("accept-gap", project.reader, project.subject, "--reason", "holidays", "--yes")
-    wait_until(lambda: running.health().ok and serials(project) == [3], "the sink goes on")
-    stop.set()
-    running.wait(until_idle=False)
+    with running(project) as connector:
+        wait_until(lambda: not connector.health().ok, "the gap is found")
+        assert "[gap]" in str(connector.health().facts)
+        exchange("accept-gap", project.reader, project.subject, "--reason", "holidays", "--yes")
+        wait_until(lambda: connector.health().ok and serials(project) == [3], "the sink goes on")
 
 
 @pytest.mark.parametrize("records", [1, 5])
@@ -107,22 +96,22 @@ def test_an_inbox_that_was_made_anew_is_not_taken_for_the_old_one(
 ) -> None:
     topic = inbox_topic(project.reader, project.subject)
     give(project, 1, 2)
-    take_in(project)
+    drain(project)
     with Admin(project.cluster) as admin:
         admin.delete([topic])
         admin.create({topic: Topic(1, 1)})
     give(project, *range(10, 10 + records))
     with pytest.raises(GapError, match="deleted and made again"):
-        take_in(project)
+        drain(project)
     exchange("accept-gap", project.reader, project.subject, "--reason", "made anew", "--yes")
-    take_in(project)
+    drain(project)
     assert serials(project) == [1, 2, *range(10, 10 + records)]
 
 
 def test_a_quiet_inbox_whose_records_expired_is_no_gap(project: Project, exchange: Exchange) -> None:
     """The marker behind the last record is read, too."""
     give(project, 1, 2)
-    take_in(project)
+    drain(project)
     delete_before(project.cluster, inbox_topic(project.reader, project.subject), 3)
-    take_in(project)
+    drain(project)
     assert "0 gaps" in exchange("gaps", project.reader, project.subject).output

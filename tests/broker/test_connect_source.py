@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
+import itertools
 import random
-import signal
 import sqlite3
-import struct
-import subprocess
-import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -23,16 +18,17 @@ from typing import Any
 import fastavro
 import pytest
 import sqlalchemy as sa
-from confluent_kafka import Consumer, TopicPartition
 
 from exchange.bus import Cluster
-from exchange.connect import load, runner
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError
 from exchange.connect.sql_source import ColumnGoneError, SqlSource
 from exchange.connect.testing import apply
 from exchange.names import subject_topic
+from tests.rigs import income_table, plain
 from tests.rigs.clients import librdkafka
+from tests.rigs.deliveries import drain
+from tests.rigs.income_table import command, kill
 from tests.rigs.project import INCOME, Project
 
 START = datetime(2025, 3, 1, 8, 0)
@@ -73,7 +69,9 @@ def database(project: Project) -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def insert(database: sqlite3.Connection, serials: range, *, amount: Any = 12.5, at: datetime | None = None) -> None:
+def insert(
+    database: sqlite3.Connection, serials: Iterable[int], *, amount: Any = 12.5, at: datetime | None = None
+) -> None:
     """Rows a second apart, or all of one time."""
     rows = [
         (
@@ -90,44 +88,15 @@ def insert(database: sqlite3.Connection, serials: range, *, amount: Any = 12.5, 
     database.executemany("INSERT INTO income VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def drain(project: Project) -> None:
-    """Run the owner's connector in this process until there is nothing left."""
-    connector = load.load(project.folder / "connectors", project.owner)
-    stop = threading.Event()
-    runner.start(project.cluster, connector, project.home, stop, until_idle=True).wait(until_idle=True)
-
-
 def published(project: Project) -> list[tuple[int, bytes | None, dict[str, Any] | None]]:
     """(partition, key, record) of all committed records, read by another client and Avro's reference reader."""
     schema = fastavro.parse_schema(INCOME)
-    topic = subject_topic(project.subject)
-    consumer = Consumer(
-        {
-            **librdkafka(project.cluster),
-            "group.id": "check",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-        }
-    )
-    partitions = consumer.list_topics(topic).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
     found: list[tuple[int, bytes | None, dict[str, Any] | None]] = []
-    ended: set[int] = set()
-    deadline = time.monotonic() + 120
-    while len(ended) < len(partitions):
-        assert time.monotonic() < deadline
-        message = consumer.poll(1.0)
-        if message is None:
-            continue
-        if message.error():
-            ended.add(message.partition())
-            continue
-        value = message.value()
-        magic, _ = struct.unpack(">bI", value[:5])
-        assert magic == 0
-        found.append((message.partition(), message.key(), fastavro.schemaless_reader(io.BytesIO(value[5:]), schema)))
-    consumer.close()
+    for read in plain.read(librdkafka(project.cluster), subject_topic(project.subject)):
+        assert read.value is not None
+        assert read.value[0] == 0
+        record: Any = fastavro.schemaless_reader(io.BytesIO(read.value[5:]), schema)
+        found.append((read.partition, read.key, record))
     return found
 
 
@@ -137,8 +106,8 @@ def serials(project: Project) -> Counter[int]:
 
 def test_every_row_is_published_once_with_its_key(project: Project, database: sqlite3.Connection) -> None:
     insert(database, range(250))
-    drain(project)
-    drain(project)
+    drain(project, project.owner)
+    drain(project, project.owner)
     found = published(project)
     assert Counter(r["serial"] for _, _, r in found if r) == Counter(range(250))
     assert all(key == record["resident_id"].encode() for _, key, record in found if record and key)
@@ -152,10 +121,10 @@ def test_an_update_is_published_again_and_a_late_commit_is_not_missed(
     project: Project, database: sqlite3.Connection
 ) -> None:
     insert(database, range(100, 200))
-    drain(project)
+    drain(project, project.owner)
     database.execute("UPDATE income SET updated_at = ? WHERE serial = 150", [str(START + timedelta(seconds=300))])
     insert(database, range(50), at=START + timedelta(seconds=250))
-    drain(project)
+    drain(project, project.owner)
     assert serials(project) == Counter([*range(100, 200), 150, *range(50)])
 
 
@@ -163,8 +132,8 @@ def test_rows_that_do_not_fit_go_to_the_reject_file_once(project: Project, datab
     insert(database, range(30))
     insert(database, range(30, 33), amount=0.1 + 0.2)
     insert(database, range(33, 34), amount="a lot")
-    drain(project)
-    drain(project)
+    drain(project, project.owner)
+    drain(project, project.owner)
     assert serials(project) == Counter(range(30))
     lines = (project.home / "rejects" / f"{project.subject}.jsonl").read_text().splitlines()
     assert len(lines) == 4
@@ -188,7 +157,7 @@ def test_several_sources_and_a_failing_one_side_by_side(project: Project, databa
     )
     insert(database, range(100))
     with pytest.raises(DatabaseConfigError):
-        drain(project)
+        drain(project, project.owner)
     assert serials(project) == Counter(range(100))
     project.subject = f"{project.owner}.other"
     assert serials(project) == Counter(range(100))
@@ -223,10 +192,10 @@ def test_a_table_on_postgresql(project: Project, postgres_database: str) -> None
             }
         ],
     )
-    drain(project)
+    drain(project, project.owner)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE tax.\"Income\" SET recorded_at = recorded_at + interval '1 s' WHERE no = 5"))
-    drain(project)
+    drain(project, project.owner)
     engine.dispose()
     assert serials(project) == Counter([*range(1, 201), 5])
     record = next(record for _, _, record in published(project) if record and record["serial"] == 30)
@@ -238,16 +207,16 @@ def test_a_column_that_goes_stops_its_source_before_a_null_and_after_a_restart(
     project: Project, database: sqlite3.Connection
 ) -> None:
     insert(database, range(10))
-    drain(project)
+    drain(project, project.owner)
     database.execute("ALTER TABLE income RENAME COLUMN employer TO company")
     insert(database, range(10, 20))
     for _ in range(2):
         with pytest.raises(ColumnGoneError, match="no longer has column employer"):
-            drain(project)
+            drain(project, project.owner)
     assert serials(project) == Counter(range(10))
     path = project.folder / "connectors" / project.owner / "connector.yaml"
     path.write_text(path.read_text().replace('"columns": {', '"columns": {"employer": "company", '))
-    drain(project)
+    drain(project, project.owner)
     assert serials(project) == Counter(range(20))
     employers = {record["serial"]: record["employer"] for _, _, record in published(project) if record}
     assert employers[3] == employers[12] == "穗城公司"
@@ -275,7 +244,6 @@ def test_a_column_that_goes_on_postgresql(postgres_database: str, tmp_path: Path
 
 
 def test_dropped_files_under_kills(project: Project) -> None:
-    random.seed(5)
     folder = project.folder / "drop"
     folder.mkdir()
     project.connector(
@@ -291,15 +259,8 @@ def test_dropped_files_under_kills(project: Project) -> None:
         done += 200
         (folder / "x.part").write_text(header + "bad line\n" + "".join(lines))
         (folder / "x.part").rename(folder / f"{number}.csv")
-    for _ in range(3):
-        process = command(project)
-        target = serials(project).total() + random.randint(1, 250)
-        deadline = time.monotonic() + 180
-        while serials(project).total() < min(target, done) and time.monotonic() < deadline:
-            pass
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    drain(project)
+    publish_through_kills(project, 2, random.Random(5))
+    drain(project, project.owner)
     assert serials(project) == Counter(range(done))
     assert len(list((folder / "done").iterdir())) == 6
     assert not list((folder / "taken").iterdir())
@@ -307,30 +268,25 @@ def test_dropped_files_under_kills(project: Project) -> None:
     assert len({line.split('"place"')[1] for line in lines}) == 6
 
 
-def command(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **project.environment()}
-    log = (project.folder / "log").open("ab")
-    return subprocess.Popen(
-        [str(Path(sys.executable).parent / "exchange"), "connector", "run", project.owner, *arguments],
-        env=environment,
-        stdout=log,
-        stderr=log,
-    )
-
-
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.siege)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.siege)])
 def test_kills_neither_lose_nor_repeat(project: Project, database: sqlite3.Connection, kills: int) -> None:
-    random.seed(7)
     insert(database, range(500))
-    done = 500
+    numbers = itertools.count(500)
+    publish_through_kills(
+        project, kills, random.Random(7), lambda: insert(database, [next(numbers) for _ in range(60)])
+    )
+    drain(project, project.owner)
+    assert serials(project) == Counter(range(next(numbers)))
+
+
+def publish_through_kills(
+    project: Project, kills: int, chance: random.Random, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """Run connectors that are killed, each when some number of records was published."""
     for _ in range(kills):
-        process = command(project)
+        process, target = command(project), income_table.published(project) + chance.randint(1, 250)
         deadline = time.monotonic() + 180
-        target = serials(project).total() + random.randint(1, 300)
-        while serials(project).total() < target and time.monotonic() < deadline:
-            insert(database, range(done, done + 60))
-            done += 60
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    drain(project)
-    assert serials(project) == Counter(range(done))
+        while income_table.published(project) < target and time.monotonic() < deadline:
+            meanwhile()
+            time.sleep(0.05)
+        kill(process)

@@ -159,7 +159,7 @@ def test_a_person_is_told_what_was_taken_back(tmp_path: Path, monkeypatch: pytes
     store.apply(intake(0, placed(0, replace(withdrawing_entry(0), tags=tags)), epochs=[one_epoch(1, "dept")]))
     store.close()
     shown = CliRunner().invoke(audit, ["person", "ann", "--reader", "readera"]).output
-    assert "1 deliveries to 1 departments; 1 withdrawals" in shown
+    assert "1 record delivered to 1 department; 1 withdrawal" in shown
     listed = CliRunner().invoke(audit, ["list", "--output", "json", "--reader", "readera"]).stdout
     assert json.loads(listed)[0]["withdrawn"] == {"deleted": 1, "left": 1}
     assert CliRunner().invoke(audit, ["balance"]).exit_code == 0
@@ -192,7 +192,7 @@ def test_the_identifier_reaches_neither_log_nor_database(
     assert {row["reader"] for row in json.loads(answer.stdout)} == {"readera", "readerb"}
     assert json.loads(answer.stdout)[0]["basis"] == "Measures for Social Assistance, art. 9"
     shown = CliRunner().invoke(audit, ["person", canary]).output
-    assert "2 deliveries to 2 departments" in shown
+    assert "2 records delivered to 2 departments" in shown
     assert canary not in answer.output + shown + caplog.text
     for table in tables.metadata.sorted_tables:
         assert canary not in str(store.rows(select(table)))

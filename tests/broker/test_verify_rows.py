@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from threading import Event
@@ -27,13 +28,6 @@ from tests.rigs.routing import KEY as LEDGER_KEY
 SEED = 4
 
 
-@pytest.fixture
-def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
-    made = Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
-    made.adopt(*(made.grant(name, **gives) for name, gives in GRANTS.items()), key=KEY)
-    return made
-
-
 def change(office: Office, register: Register, chance: random.Random, changes: int) -> None:
     producer = office.producer()
     for _ in range(changes):
@@ -45,9 +39,11 @@ def change(office: Office, register: Register, chance: random.Random, changes: i
     assert producer.flush(60) == 0
 
 
-@pytest.fixture
-def lived(office: Office) -> Office:
+@pytest.fixture(scope="module")
+def lived(broker: LocalBroker, own_cluster: Cluster) -> Office:
     """An office whose rows were changed and routed, by one router and then another."""
+    office = Office(own_cluster, f"t{uuid.uuid4().hex[:10]}", broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
+    office.adopt(*(office.grant(name, **gives) for name, gives in GRANTS.items()), key=KEY)
     register, chance = Register(), random.Random(SEED)
     for instance in ("1", "2"):
         with office.router(instance):
@@ -56,7 +52,7 @@ def lived(office: Office) -> Office:
     return office
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def store(lived: Office) -> Iterator[LedgerStore]:
     with closing(LedgerStore("sqlite://")) as made:
         Follower(lived.cluster, made).follow(Event(), until_idle=True)
@@ -97,3 +93,5 @@ def test_a_memory_that_differs_is_found(lived: Office) -> None:
     publish(lived.cluster, kept, [(bytes(range(16)), (1).to_bytes(4, "little"))], partition=1)
     [mismatch] = check(lived).mismatches
     assert (mismatch.place, mismatch.fault) == (f"{kept}/1", "1 rows have other holders there than in the entries")
+    publish(lived.cluster, kept, [(bytes(range(16)), None)], partition=1)
+    assert check(lived).mismatches == []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.connect.source import Deleted, Page, Source
@@ -67,6 +67,7 @@ class Connector:
         apply(self.progress, page.progress)
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(st.one_of(CHANGES, STEPS), min_size=20, max_size=120))
 def test_what_is_published_ends_as_the_table(history: list[str | tuple[str, int, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -100,6 +100,12 @@ class Server:
             self._process.wait(timeout=30)
 
     @property
+    def pid(self) -> int:
+        """Its first process, the parent of all others."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def _data(self) -> Path:
         return self._folder / "data"
 
@@ -109,7 +115,8 @@ class Server:
 
 
 @contextmanager
-def _server() -> Iterator[Server]:
+def running_server() -> Iterator[Server]:
+    """A server that answers, until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="exchange-postgres-"))
     try:
         server = Server(folder)
@@ -133,14 +140,14 @@ def postgres_url() -> Iterator[str]:
     if named:
         yield _text(make_url(named).set(drivername=_DRIVER))
         return
-    with _server() as server:
+    with running_server() as server:
         yield server.url()
 
 
 @pytest.fixture
 def private_postgres() -> Iterator[Server]:
     """A server for one test, which it may kill."""
-    with _server() as server:
+    with running_server() as server:
         yield server
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,8 +14,8 @@ import sqlalchemy as sa
 
 from exchange.bus.produce import Producer
 from exchange.connect import load, runner
+from exchange.connect.runner import RunningConnector
 from exchange.contract.key import name_schema
-from exchange.epochs import epoch_in_force
 from exchange.names import ROW_HEADER, inbox_topic
 from exchange.records.build import Values, encode_headers, join, pack
 from exchange.schema import avro, wire
@@ -37,7 +39,7 @@ def deliver(
     view: bool = False,
 ) -> None:
     """What a router does: (key, record) into the partitions of the inbox, in one transaction; of the grant's `view`."""
-    epoch = epoch_in_force(project.cluster)
+    epoch = project.epoch
     schema_id = epoch.views["g-income"] if view else epoch.writers[project.subject][-1]
     schema = avro.parse(epoch.schemas[schema_id])
     topic = inbox_topic(project.reader, project.subject)
@@ -56,7 +58,7 @@ def deliver(
 
 def arrive(project: Project, *given: tuple[int, tuple[bytes, dict[str, Any] | None]], replay: str = "") -> None:
     """Records of partition 0, each with its time: of the live flow, or as a replay brings them."""
-    epoch = epoch_in_force(project.cluster)
+    epoch = project.epoch
     schema_id = epoch.writers[project.subject][-1]
     schema = avro.parse(epoch.schemas[schema_id])
     values = [None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, (_, r) in given]
@@ -84,7 +86,7 @@ class Sent(NamedTuple):
 
 def send(project: Project, *sent: Sent, view: bool = False) -> None:
     """The records, in one transaction; those of the grant's `view` or as they were published."""
-    epoch = epoch_in_force(project.cluster)
+    epoch = project.epoch
     schema_id = epoch.views["g-income"] if view else epoch.writers[project.subject][-1]
     schema = avro.parse(epoch.schemas[schema_id])
     batches = join(
@@ -103,7 +105,7 @@ def send(project: Project, *sent: Sent, view: bool = False) -> None:
 
 def row_name(project: Project, serial: int) -> bytes:
     """The name by which a row of `income` is withdrawn from those who have its key in clear."""
-    epoch = epoch_in_force(project.cluster)
+    epoch = project.epoch
     schema_id = epoch.writers[project.subject][-1]
     named = name_schema(avro.parse(epoch.schemas[schema_id]), project.key)
     return wire.pack(schema_id, avro.encode(named, {name: income(serial)[1][name] for name in project.key}))
@@ -123,10 +125,23 @@ def income(serial: int, **changes: Any) -> tuple[bytes, dict[str, Any]]:
     return resident.encode(), record | changes
 
 
-def drain(project: Project) -> None:
-    connector = load.load(project.folder / "connectors", project.reader)
+def drain(project: Project, department: str = "") -> None:
+    """Run the department's connector, which is the reader's unless said otherwise, until there is nothing left."""
+    connector = load.load(project.folder / "connectors", department or project.reader)
+    runner.start(project.cluster, connector, project.home, threading.Event(), until_idle=True).wait(until_idle=True)
+
+
+@contextmanager
+def running(project: Project, department: str = "") -> Iterator[RunningConnector]:
+    """That connector at work until the block ends."""
     stop = threading.Event()
-    runner.start(project.cluster, connector, project.home, stop, until_idle=True).wait(until_idle=True)
+    connector = load.load(project.folder / "connectors", department or project.reader)
+    made = runner.start(project.cluster, connector, project.home, stop)
+    try:
+        yield made
+    finally:
+        stop.set()
+        made.wait(until_idle=False)
 
 
 def rows(url: str, columns: str = "*", table: str = "income") -> list[Any]:

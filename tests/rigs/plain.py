@@ -171,12 +171,14 @@ def withheld(entry: dict[str, Any], outcome: dict[str, Any]) -> list[str | None]
     return why
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S, *, pause_s: float = 0.1
+) -> None:
     """Poll until the condition holds; AssertionError past the time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.1)
+        time.sleep(pause_s)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from typing import Any
 
 from exchange.bus import Cluster
 from exchange.contract.load import load
+from exchange.contract.model import Epoch
+from exchange.epochs import epoch_in_force
 from exchange.ledger.entry import SCHEMA_FILE
 from exchange.plan.apply import apply, read_actual
 from exchange.plan.plan import make_plan
@@ -41,6 +43,7 @@ class Project:
         self.home = folder / "home"
         self.subject = f"{owner}.income"
         self.key: tuple[str, ...] = ()
+        self._epoch: Epoch | None = None
 
     def apply(
         self,
@@ -56,6 +59,13 @@ class Project:
         now = datetime.now(UTC)
         loaded = load(self.folder / "topics.yaml", now.date())
         apply(self.cluster, make_plan(loaded, read_actual(self.cluster), avro.load(SCHEMA_FILE), now))
+        self._epoch = None
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch that is in force since `apply`."""
+        self._epoch = self._epoch or epoch_in_force(self.cluster)
+        return self._epoch
 
     def write(
         self,
@@ -82,10 +92,9 @@ class Project:
                     "title": title,
                     "schema": "income.avsc",
                     "entity": {"field": "resident_id", "kind": "person"},
-                    "key": self.key,
+                    "key": key or self.key,
                     "share": "open",
                     "topic": {"partitions": partitions},
-                    **({"key": list(key)} if key else {}),
                 }
                 for name in subjects
             ],

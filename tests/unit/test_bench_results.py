@@ -51,6 +51,29 @@ def test_holdings_have_a_line_for_each_number_of_rows_and_readers() -> None:
     assert "| 1,000,000 | 6 | 1.9 | 35.3 | 326 |" in table.document(runs)
 
 
+def captured(candidate: str, cpu: float, turn: int = 1) -> Run:
+    costs = {"server_cpu_s_per_million": 1.84, "memory_mb": 231, "transaction_rows": 100}
+    return Run("C0", 150, 256, "none", 1, candidate, 20_000, cpu, turn, **costs)
+
+
+def test_a_capture_is_compared_by_its_processor_time() -> None:
+    runs = [captured("connector", cpu, turn) for turn, cpu in enumerate((30, 24, 90), 1)]
+    runs += [captured("debezium", 60)]
+    document = table.document(runs)
+    assert "| 100 | connector, `cdc: postgresql` | 30.0 | 0.50 | 20,000 | 1.8 | 231 | 3 |" in document
+    assert "| 100 | Debezium on Kafka Connect | 60.0 |  | 20,000 | 1.8 | 231 | 1 |" in document
+
+
+def test_a_row_that_is_gone_too_late_misses_its_target() -> None:
+    runs = [
+        Run("gone", 150, 256, "none", 1, way, 8, 0, 1, p50_ms=90.4, p99_ms=510, rows=300)
+        for way in ("polled", "logged")
+    ]
+    document = table.document(runs)
+    assert "| is polled, `poll_s: 1` | 300 | 90 | 510 | 2,000 | yes |" in document
+    assert "| is followed, `cdc: postgresql` | 300 | 90 | 510 | 500 | no |" in document
+
+
 def test_the_ledgers_cost_is_a_share_of_the_throughput() -> None:
     runs = [run("W0", "router", 75), run("W0", "router-no-ledger", 100)]
     assert [share for _, share in results.ledger_costs(results.rows(runs))] == [0.25]

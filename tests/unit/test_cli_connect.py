@@ -45,7 +45,7 @@ def test_check_passes_with_warnings(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("EXCHANGE_CONNECTORS", str(tmp_path / "connectors"))
     answer = CliRunner().invoke(connector, ["check", "ecology"])
     assert answer.exit_code == 0
-    assert answer.stdout.endswith("0 errors, 1 warnings\n")
+    assert answer.stdout.endswith("0 errors, 1 warning\n")
 
 
 def test_an_unknown_department_names_those_there_are() -> None:

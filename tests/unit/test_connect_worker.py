@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from exchange.connect import cursor, worker
 from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
 from exchange.connect.runner import RunningConnector
+from exchange.connect.sink import Taken
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker, WorkerError
 from exchange.metrics import REGISTRY
 
@@ -125,6 +126,7 @@ class Held:
     open = step = hold
     copy = None
     is_finished = False
+    waits = True
 
     def close(self) -> None: ...
 
@@ -152,14 +154,85 @@ def test_a_sink_that_waits_does_not_say_that_its_lag_is_0(unique: str) -> None:
     task.join()
 
 
+class Inbox(Held):
+    """A sink's part that finds one record, and then nothing; it notes how long it may wait."""
+
+    def __init__(self, *, waits: bool, stop: threading.Event) -> None:
+        self.waits, self.stop = waits, stop
+        self.waited: list[float] = []
+
+    def step(self, timeout_s: float) -> Any:
+        self.waited.append(timeout_s)
+        if len(self.waited) > 3:
+            self.stop.set()
+        return Taken(int(len(self.waited) == 1), 0, 0)
+
+    def lag(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_idle_sink_waits_at_the_broker_so_that_a_record_need_not_wait_for_it(
+    unique: str, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    stop, rests = threading.Event(), []
+    part = Inbox(waits=waits, stop=stop)
+    made: Any = lambda: (part, True)  # noqa: E731
+    reporter: Any = NoReporter()
+    task = SinkWorker(made, reporter, "a", unique, stop, has_changed=lambda: False, patient=True)
+    monkeypatch.setattr(task, "rest", rests.append)
+    task.run()
+    assert part.waited == [worker.POLL_S, worker.POLL_S, worker.WAIT_S, worker.WAIT_S]
+    assert len(rests) == (0 if waits else 3)
+
+
+class NoProducer:
+    def __init__(self, *_: object) -> None: ...
+    def __enter__(self) -> NoProducer:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Quiet(Held):
+    """A source that has nothing; a look takes it 2 s."""
+
+    def __init__(self, *, is_told: bool, clock: list[float]) -> None:
+        self.is_told, self.clock = is_told, clock
+
+    def open(self, *_: object) -> None: ...
+
+    def pages(self) -> list[Any]:
+        self.clock[0] += 2
+        return []
+
+    def settled(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("is_told", "pause_s"), [(True, 0.05), (False, 20.0)])
+def test_looks_that_cost_nothing_do_not_become_rarer(
+    unique: str, monkeypatch: pytest.MonkeyPatch, is_told: bool, pause_s: float
+) -> None:
+    clock, stop, rests = [0.0], threading.Event(), []
+    monkeypatch.setattr(worker, "Producer", NoProducer)
+    monkeypatch.setattr(worker.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(cursor, "read", lambda *_: {})
+    monkeypatch.setattr(cursor, "of_origin", lambda *_: ({}, {}))
+    source, nothing = Quiet(is_told=is_told, clock=clock), cast("Any", None)
+    made: Any = lambda: (source, nothing)  # noqa: E731
+    task = SourceWorker(nothing, made, "a", unique, "cursor", 0.05, stop, has_changed=lambda: False, patient=True)
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        stop.set()
+
+    monkeypatch.setattr(task, "rest", rest)
+    task.run()
+    assert rests == [pause_s]
+
+
 def test_a_source_that_waits_does_not_say_that_its_lag_is_0(unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class NoProducer:
-        def __init__(self, *_: object) -> None: ...
-        def __enter__(self) -> NoProducer:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
     monkeypatch.setattr(worker, "Producer", NoProducer)
     monkeypatch.setattr(cursor, "read", lambda *_: {})
     held, stop = Held(), threading.Event()

@@ -57,6 +57,8 @@ class CaptureSource(Source):
     It does not open without the `required` columns.
     """
 
+    is_told = True
+
     def __init__(
         self,
         config: SourceConfig,

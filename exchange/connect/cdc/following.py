@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from exchange.connect.cdc.captured import Begun, Captured
 from exchange.connect.cdc.pgoutput import (
@@ -36,7 +35,7 @@ class Following:
     """
 
     def __init__(self, position: Captured, begun: Begun, key: Sequence[str], load: Load, reread: Reread) -> None:
-        self.position = position
+        self._captured, self._last_commit, self._last_changes = position, position.commit, position.changes
         self.ended = 0
         self._begun = begun
         self._key = key
@@ -47,17 +46,20 @@ class Following:
         self._layout: _Layout | None = None
 
     @property
+    def position(self) -> Captured:
+        """Behind the last change that was taken; made only when it is asked for, because it moves with every change."""
+        return replace(self._captured, commit=self._last_commit, changes=self._last_changes)
+
+    @property
     def committed_at(self) -> float | None:
         """When the transaction was committed of which changes are being taken."""
         return self._at.committed_at if self._at else None
 
     @property
-    def place(self) -> str:
-        """Which change is being taken, for people."""
-        if self._at is None:
-            return ""
-        moment = datetime.fromtimestamp(self._at.committed_at, UTC).isoformat(timespec="milliseconds")
-        return f"change {self._taken} of transaction {self._at.xid}, committed {moment}"
+    def place(self) -> tuple[int, Begin]:
+        """Which change of which transaction is being taken."""
+        assert self._at is not None
+        return self._taken, self._at
 
     def take(self, message: Message | None) -> list[Row | Deleted | Bad]:
         """The rows that a message gives, oldest first."""
@@ -90,29 +92,29 @@ class Following:
 
     def _begin(self, begin: Begin) -> None:
         self._at, self._taken = begin, 0
-        overlap = self.position.overlap
-        if self.position.parts and overlap is not None and begin.commit >= overlap:
-            self.position = replace(self.position, parts=())
+        overlap = self._captured.overlap
+        if self._captured.parts and overlap is not None and begin.commit >= overlap:
+            self._captured = replace(self._captured, parts=())
 
     def _commit(self, commit: Commit) -> None:
         assert self._at is not None
-        if self._taken and self._at.commit >= self.position.commit:
-            self.position = replace(self.position, commit=self._at.commit, changes=None)
+        if self._taken and self._at.commit >= self._last_commit:
+            self._last_commit, self._last_changes = self._at.commit, None
         self.ended = commit.end
 
     def _is_new(self) -> bool:
         """Count a change; whether it comes after the position, which then moves past it."""
         assert self._at is not None
         self._taken += 1
-        commit, changes = self.position.commit, self.position.changes
+        commit, changes = self._last_commit, self._last_changes
         if self._at.commit < commit or (self._at.commit == commit and (changes is None or self._taken <= changes)):
             return False
-        self.position = replace(self.position, commit=self._at.commit, changes=self._taken)
+        self._last_commit, self._last_changes = self._at.commit, self._taken
         return True
 
     def _truncate(self) -> None:
         assert self._at is not None
-        parts = self.position.parts
+        parts = self._captured.parts
         if not parts or not all(part.seen.sees(self._at.xid) for part in parts):
             raise TruncatedError("the table was emptied by TRUNCATE, which does not say what rows it had")
 
@@ -123,9 +125,9 @@ class Following:
         rows: list[Row | Deleted | Bad] = []
         old = layout.key(change.old) if change.old is not None else None
         new = layout.key(layout.filled(change)) if change.new is not None else None
-        if old is not None and old != new and not self.position.was_read(old, self._at.xid):
+        if old is not None and old != new and not self._captured.was_read(old, self._at.xid):
             rows.append(self._deleted(layout, change))
-        if new is not None and not self.position.was_read(new, self._at.xid):
+        if new is not None and not self._captured.was_read(new, self._at.xid):
             values = self._complete(layout.filled(change))
             if values is not None:
                 rows.append(self._load(layout.names, values))

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 POSTGRES_EPOCH_S = 946_684_800  # 2000-01-01, in Unix time
 
@@ -23,8 +24,7 @@ Raw = bytes | Missing | None
 """A value as text, as PostgreSQL writes it; None is NULL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(NamedTuple):
     """A transaction follows; `commit` is where its commit record begins, `committed_at` is Unix time."""
 
     commit: int
@@ -32,8 +32,7 @@ class Begin:
     xid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """The transaction is complete; `end` is where its commit record ends."""
 
     end: int
@@ -57,8 +56,7 @@ class Relation:
     attributes: tuple[Attribute, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedChange:
+class LoggedChange(NamedTuple):
     """A row's change: without `old`, inserted (or updated with its identity as before); without `new`, deleted.
 
     If `old` is not `whole`, only the columns that identify the row count in it.
@@ -122,15 +120,16 @@ def _values(data: bytes, at: int) -> tuple[Sequence[Raw], int]:
     (count,) = _COUNT.unpack_from(data, at)
     at += 2
     values: list[Raw] = []
+    length_of, append = _LENGTH.unpack_from, values.append
     for _ in range(count):
         kind = data[at]
-        at += 1
         if kind == 0x74:  # t: text
-            end = at + 4 + _LENGTH.unpack_from(data, at)[0]
-            values.append(data[at + 4 : end])
-            at = end
+            begin = at + 5
+            at = begin + length_of(data, at + 1)[0]
+            append(data[begin:at])
         else:  # u: unchanged; n: null
-            values.append(Missing.UNCHANGED if kind == 0x75 else None)
+            at += 1
+            append(Missing.UNCHANGED if kind == 0x75 else None)
     return values, at
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import overload
 
 from exchange.connect.cdc.captured import Captured
 from exchange.connect.cdc.following import Following
-from exchange.connect.cdc.pgoutput import decode
+from exchange.connect.cdc.pgoutput import Begin, decode
 from exchange.connect.cdc.stream import Stream
 from exchange.connect.database import translated
 from exchange.connect.source import Bad, Deleted, Page, Row
@@ -75,7 +77,7 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.rows: list[Row | Deleted | Bad] = []
-        self.places: list[str] = []
+        self.places = _Places()
         self.held = 0
         self.oldest: float | None = None
 
@@ -86,5 +88,30 @@ class _Gathered:
         if not self.rows:
             self.oldest = following.committed_at
         self.rows += rows
-        self.places += [following.place] * len(rows)
+        self.places.extend([following.place] * len(rows))
         self.held += size
+
+
+class _Places(Sequence[str]):
+    """Where rows come from, written for people only if somebody asks: hardly any row is rejected."""
+
+    def __init__(self) -> None:
+        self._places: list[tuple[int, Begin]] = []
+
+    def extend(self, places: Iterable[tuple[int, Begin]]) -> None:
+        """Append the changes' numbers in their transactions."""
+        self._places.extend(places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        change, at = self._places[index]
+        moment = datetime.fromtimestamp(at.committed_at, UTC).isoformat(timespec="milliseconds")
+        return f"change {change} of transaction {at.xid}, committed {moment}"
