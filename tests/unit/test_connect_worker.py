@@ -218,10 +218,9 @@ def test_looks_that_cost_nothing_do_not_become_rarer(
     monkeypatch.setattr(worker, "Producer", NoProducer)
     monkeypatch.setattr(worker.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(cursor, "read", lambda *_: {})
-    monkeypatch.setattr(cursor, "of_origin", lambda *_: ({}, {}))
     source, nothing = Quiet(is_told=is_told, clock=clock), cast("Any", None)
     made: Any = lambda: (source, nothing)  # noqa: E731
-    task = SourceWorker(nothing, made, "a", unique, "cursor", 0.05, stop, has_changed=lambda: False, patient=True)
+    task = SourceWorker(nothing, made, "a", unique, 0.05, stop, has_changed=lambda: False, patient=True)
 
     def rest(seconds: float) -> None:
         rests.append(seconds)
