@@ -9,7 +9,9 @@ import pytest
 from exchange.connect import cursor
 from exchange.connect.cdc.captured import BEGUN, READ, TAKEN
 from exchange.connect.cdc.setup import name_of
-from tests.broker.test_connect_deletions import Key, Register, drain, history, project, settled
+from tests.broker.test_connect_deletions import project
+from tests.rigs.deliveries import drain
+from tests.rigs.income_table import IncomeTable, Key, history, settled
 from tests.rigs.project import Project
 
 __all__ = ["project"]
@@ -19,24 +21,24 @@ LOGGED = {"table": "income", "cdc": "postgresql"}
 
 
 @pytest.fixture
-def register(project: Project, postgres_database: str) -> Register:
-    made = Register(project, postgres_database)
+def register(project: Project, postgres_database: str) -> IncomeTable:
+    made = IncomeTable(project, postgres_database)
     made.sql(f"CREATE PUBLICATION {name_of(project.subject)} FOR TABLE income")
     return made
 
 
-def take(register: Register, **origin: Any) -> None:
+def take(register: IncomeTable, **origin: Any) -> None:
     """Publish what this origin has, which becomes that of the source."""
     url = register.engine.url.render_as_string(hide_password=False)
     source = {"subject": register.project.subject, "page_rows": 40, **origin}
     register.project.connector(register.project.owner, database=url, sources=[source])
-    drain(register.project)
+    drain(register.project, register.project.owner)
     if "cdc" in origin:  # what other origins knew is forgotten, because it is wrong from now on
         known = cursor.read(register.project.cluster, register.project.owner, register.project.subject)
         assert known.keys() <= {BEGUN, READ, TAKEN}
 
 
-def drop(register: Register, name: str) -> dict[str, Any]:
+def drop(register: IncomeTable, name: str) -> dict[str, Any]:
     """The register as a file; what takes it in."""
     folder = register.project.folder / "drop"
     folder.mkdir(exist_ok=True)
@@ -53,7 +55,7 @@ def present(project: Project) -> set[Key]:
     return {key for key, events in history(project).items() if events[-1] == "row"}
 
 
-def test_the_published_rows_are_those_of_the_table_whatever_finds_them(project: Project, register: Register) -> None:
+def test_the_published_rows_are_those_of_the_table_whatever_finds_them(project: Project, register: IncomeTable) -> None:
     register.insert(100)
     take(register, **SWEPT, brake=1.0)
     register.delete(1, 2)
