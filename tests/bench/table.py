@@ -14,6 +14,7 @@ from tests.bench.capture import DEBEZIUM
 from tests.bench.capture import TITLES as CAPTURED
 from tests.bench.gone import WAYS
 from tests.bench.results import Case, Run
+from tests.bench.sink import TITLES as TAKEN_IN
 
 
 def markdown(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -141,6 +142,30 @@ def gone(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
         yield [title, str(changes), f"{p50:.0f}", f"{p99:.0f}", f"{target:,.0f}", "yes" if p99 <= target else "no"]
 
 
+SINK = (
+    "candidate",
+    "CPU s per million",
+    "with the server's",
+    "rows/s",
+    "first row after s",
+    "process MB",
+    "rounds",
+)
+_SINK = ("cpu_s_per_million", "server_cpu_s_per_million", "records_per_s", "first_row_s", "memory_mb")
+
+
+def sink(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
+    """Lines of the table of records that become rows."""
+    of: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.workload == "C2":
+            of.setdefault(run.candidate, []).append(run)
+    for candidate, same in of.items():
+        cpu, served, rate, first, memory = (statistics.median(getattr(run, name) for run in same) for name in _SINK)
+        numbers = (f"{cpu:.1f}", f"{cpu + served:.1f}", f"{rate:,.0f}", f"{first:.1f}", f"{memory:,.0f}")
+        yield [TAKEN_IN[candidate], *numbers, str(len(same))]
+
+
 def document(runs: Sequence[Run]) -> str:
     """All tables that the runs give."""
     rows = results.rows(runs)
@@ -160,6 +185,7 @@ def document(runs: Sequence[Run]) -> str:
         ("Rows that readers hold", HOLDINGS, holdings(runs)),
         ("Changes from PostgreSQL's log", CAPTURE, capture(runs)),
         ("A row changed or deleted, gone at its reader", GONE, gone(runs)),
+        ("Records of an inbox into a PostgreSQL table", SINK, sink(runs)),
     ]
     made = []
     for title, header, body in sections:

@@ -29,6 +29,9 @@ from tests.rigs.deliveries import Sent, connect, drain, income, rows, running, s
 from tests.rigs.plain import wait_until
 from tests.rigs.project import INCOME, Project
 
+pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
+
+
 GIVEN = ["resident_id", "year", "serial"]
 OVER = {"until": "2020-12-31"}
 LATER = {"from": "2090-01-01"}

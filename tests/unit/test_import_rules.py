@@ -78,7 +78,7 @@ CONNECTOR_ROOMS = {"connect", "contract", "errors"}
 HOMES = {
     "kafka": {"bus"},
     "fastavro": {"schema"},
-    "numba": {"records"},
+    "numba": {"records", "connect"},
     "sqlalchemy": {"sql", "ledger", "audit", "connect", "demo", "grants"},
     "psycopg": {"ledger", "connect"},
     "prometheus_client": {"metrics"},
