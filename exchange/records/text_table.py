@@ -42,7 +42,7 @@ class TextTable(NamedTuple):
         return [None if size < 0 else self.buf[at : at + size].tobytes() for at, size in places]
 
 
-def parse(copied: bytes, rows: int, columns: int) -> TextTable:
+def parse(copied: bytes | bytearray, rows: int, columns: int) -> TextTable:
     r"""The table in COPY's text format; raises ValueError if it has not just so many rows and columns.
 
     >>> parse(b"1\ta\\tb\n2\t\\N\n", 2, 2).row(0)
