@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from psycopg.adapt import Transformer
+from psycopg.abc import AdaptContext
+from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.generators import copy_from, fetch_many
 from psycopg.pq import ExecStatus, Format, PGresult
 
@@ -66,21 +67,12 @@ class Layout:
     loaders: tuple[Callable[[bytes], Any], ...]
 
     @classmethod
-    def of(cls, connection: Connection, statement: str, values: Mapping[str, Any]) -> Layout | None:
-        """The layout of a query's rows; None if their text is not UTF-8.
-
-        In the same transaction, the columns' types stay as they are now.
-        """
-        if connection.info.encoding != "utf-8":
-            return None
-        with connection.cursor() as cursor:
-            columns = cursor.execute(statement.encode(), values).description or []
-        oids = [column.type_code for column in columns]
-        loads = Transformer.from_context(connection)
+    def of(cls, context: AdaptContext, names: Sequence[str], oids: Sequence[int]) -> Layout:
+        """The layout of columns of these types, as psycopg loads them in this context."""
+        loads = Transformer.from_context(context)
         loads.set_loader_types(oids, Format.TEXT)
         loaders = tuple(loads.get_loader(oid, Format.TEXT).load for oid in oids)
-        kinds = tuple(_kind(connection, oid) for oid in oids)
-        return cls(tuple(column.name for column in columns), kinds, loads, loaders)
+        return cls(tuple(names), tuple(_kind(context.adapters, oid) for oid in oids), loads, loaders)
 
     def is_like(self, other: Layout) -> bool:
         """Whether the rows of both have the same columns."""
@@ -92,13 +84,24 @@ class Layout:
         return number, self.kinds[number]
 
 
-def _kind(connection: Connection, oid: int) -> Kind | None:
-    adapters = connection.adapters
+def _kind(adapters: AdaptersMap, oid: int) -> Kind | None:
     known = adapters.types.get(oid)
     if known is not None and known.oid == oid and known.name in _KINDS:  # an array is known under its items' name
         return _KINDS[known.name]
     loader = adapters.get_loader(oid, Format.TEXT)
     return "text" if loader in (None, adapters.get_loader(adapters.types["text"].oid, Format.TEXT)) else None
+
+
+def layout(connection: Connection, statement: str, values: Mapping[str, Any]) -> Layout | None:
+    """The layout of a query's rows; None if their text is not UTF-8.
+
+    In the same transaction, the columns' types stay as they are now.
+    """
+    if connection.info.encoding != "utf-8":
+        return None
+    with connection.cursor() as cursor:
+        columns = cursor.execute(statement.encode(), values).description or []
+    return Layout.of(connection, [column.name for column in columns], [column.type_code for column in columns])
 
 
 def copy(

@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.columns import PROGRESS, Columns
 from exchange.connect.config import SourceConfig
-from exchange.connect.copied import CopiedRows, FetchedTable, Layout, copy
+from exchange.connect.copied import CopiedRows, FetchedTable, copy, layout
 from exchange.connect.database import BadValueError, DatabaseConfigError, translated
 from exchange.connect.fetched import Fetched, FetchedRows, Key, Moments, Places
 from exchange.connect.published import forgotten, others
@@ -247,13 +247,13 @@ class SqlSource(Source):
         what = f"read {self._config.subject}"
         with translated(what), self.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
-            layout = Layout.of(driver, *statement(connection, query.limit(0)))
-            if layout is None or not FetchedTable.fits(layout, self.cursor.time, self.cursor.id):
+            columns = layout(driver, *statement(connection, query.limit(0)))
+            if columns is None or not FetchedTable.fits(columns, self.cursor.time, self.cursor.id):
                 return None
             limited = statement(connection, query.limit(self._fetch_rows + 1))
-            table, is_all = copy(driver, *limited, COPY_BYTES, len(layout.names))
+            table, is_all = copy(driver, *limited, COPY_BYTES, len(columns.names))
         deleted = None if self._config.deleted is None else self._config.deleted.column
-        rows = CopiedRows(layout, table, self._deletes, deleted, what)
+        rows = CopiedRows(columns, table, self._deletes, deleted, what)
         fetched = FetchedTable(rows, self.cursor.time, self.cursor.id)
         if is_all and len(rows) <= self._fetch_rows:
             return fetched
