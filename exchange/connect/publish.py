@@ -24,6 +24,7 @@ from exchange.names import ROW_HEADER, cursor_topic, subject_topic
 from exchange.records.build import NO_HEADERS, encode_headers, join, pack
 from exchange.records.partition import partitions
 from exchange.records.values import Values
+from exchange.records.warm_up_source import warm_up
 from exchange.schema import wire
 from exchange.schema.avro import Schema
 
@@ -176,6 +177,7 @@ class Publisher:
         self._encoder = encoder
         self._rejects = rejects
         self._clock = clock
+        warm_up()
 
     def publish(self, producer: Producer, page: Page) -> tuple[int, int]:
         """Write the page and its progress as one transaction; return how many rows were published and rejected."""

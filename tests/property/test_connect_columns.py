@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import psycopg
 from hypothesis import example, given
 from hypothesis import strategies as st
-from psycopg.adapt import AdaptersMap
 
-from exchange.connect import postgres
-from exchange.connect.assembly import Assembly
 from exchange.connect.config import Cursor, SoftDelete, SourceConfig
-from exchange.connect.copied import CopiedRows, FetchedTable, Layout
-from exchange.connect.database import DatabaseConfigError, Paths
+from exchange.connect.copied import CopiedRows, FetchedTable
+from exchange.connect.database import DatabaseConfigError
 from exchange.connect.publish import Encoder
-from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Page
 from exchange.connect.window import row_hash
 from exchange.contract import key as row_key
-from exchange.contract.model import Entity, Rounding, Subject, Title
+from exchange.contract.model import Rounding
 from exchange.contract.rounding import fault
 from exchange.records.text_program import zone_offsets
-from exchange.records.text_table import parse
 from exchange.schema import avro
 from exchange.schema.avro import Schema
+from tests.rigs.copied import copied, encoder
 
-PARTS = Assembly(Paths(Path(), Path()), None)
 ZONES = ("UTC", "Asia/Shanghai", "America/New_York", "Europe/Dublin", "Australia/Lord_Howe", "Africa/Casablanca")
-_CONTEXT = SimpleNamespace(adapters=AdaptersMap(psycopg.adapters), connection=None)
-postgres.tolerate(_CONTEXT.adapters)
 
 
 def numerals(digits: int, decimals: int) -> st.SearchStrategy[str]:
@@ -155,16 +145,12 @@ def cases(draw: st.DrawFn) -> Case:
     key = tuple(dict.fromkeys([entity, *draw(st.lists(st.sampled_from(named)))])) if entity in named else ()
     gone = draw(st.sampled_from([None, None, SoftDelete(column="f0", values=("A", 7, True, None))])) if key else None
     rounded = {name: how for name in schema.fields if (how := draw(roundings(schema, name))) is not None}
-    subject = Subject(
-        name="b", owner="a", title=Title(zh="表", en="Table"), schema="x.avsc", share="open",
-        entity=Entity(field=entity, kind="person"), key=key, rounded=rounded,
-    )  # fmt: skip
     cursor = Cursor(time=draw(st.sampled_from(list(schema.fields)[: len(kinds)])), id="f0")
     zone = draw(st.sampled_from(ZONES))
     config = SourceConfig(subject="a.b", table="t", cursor=cursor, timezone=zone, round=rounded, deleted=gone)
     rows = draw(st.lists(st.tuples(*map(values, kinds)), max_size=6))
     page = Page(copied(kinds, rows, config), {}, [f"row {number}" for number in range(len(rows))])
-    return Case(PARTS.encoder(config, subject, 7, schema), page, cursor.time, "f0")
+    return Case(encoder(config, schema, entity, key, rounded), page, cursor.time, "f0")
 
 
 def roundings(schema: Schema, name: str) -> st.SearchStrategy[Rounding | None]:
@@ -176,26 +162,6 @@ def values(kind: str) -> st.SearchStrategy[bytes | None]:
     usual = COLUMNS[kind].map(str.encode)
     odd = st.sampled_from((b"x" * 5000, b"\xff", b"x" * 900_000)) if kind == "text" else usual
     return usual | usual | usual | usual | usual | st.none() | odd
-
-
-_ESCAPES = {b"\\": b"\\\\", b"\t": b"\\t", b"\n": b"\\n", b"\r": b"\\r", b"\b": b"\\b", b"\f": b"\\f", b"\v": b"\\v"}
-
-
-def written(text: bytes | None) -> bytes:
-    """The text as COPY writes it."""
-    if text is None:
-        return b"\\N"
-    return b"".join(_ESCAPES.get(bytes([byte]), bytes([byte])) for byte in text)
-
-
-def copied(kinds: Sequence[str], rows: Sequence[Sequence[bytes | None]], config: SourceConfig) -> CopiedRows:
-    data = b"".join(b"\t".join(map(written, row)) + b"\n" for row in rows)
-    names = [f"f{number}" for number in range(len(kinds))]
-    layout = Layout.of(_CONTEXT, names, [_CONTEXT.adapters.types[kind].oid for kind in kinds])
-    table = parse(data, len(rows), len(kinds))
-    assert [table.row(index) for index in range(len(rows))] == [list(row) for row in rows]
-    deleted = None if config.deleted is None else config.deleted.column
-    return CopiedRows(layout, table, deletes(config.deleted), deleted, "read a.b")
 
 
 def outcome(encode: Callable[[], Any]) -> Any:
