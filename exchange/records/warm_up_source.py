@@ -1,4 +1,4 @@
-"""Compiles every kernel that a source may need, or loads it from the cache: in a transaction, it would take too long."""
+"""Compiles every kernel that a source may need, or loads it from the cache: a transaction could not wait for that."""
 
 from __future__ import annotations
 
