@@ -56,7 +56,7 @@ def measured(rounds: int, *, quick: bool) -> Iterator[Run]:
         names = [f"rows{turn}" for turn in range(1, rounds + 1)]
         project.apply(SCHEMA, partitions=1, subjects=tuple(names), key=(ENTITY,))
         for turn, name in enumerate(names, 1):
-            fill = f"INSERT INTO {name} SELECT {ROW.format(n='n')} FROM generate_series(1, {rows}) n"
+            fill = f"INSERT INTO {name} SELECT {ROW.format(n='n')} FROM generate_series(1::bigint, {rows}) n"
             index = f"CREATE UNIQUE INDEX ON {name} (updated, resident_id)"
             capture.execute(server, TABLE.format(name=name), fill, index, f"VACUUM ANALYZE {name}")
             ways: dict[str, Callable[[], Measured]] = {
