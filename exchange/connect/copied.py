@@ -125,20 +125,24 @@ def _receive(libpq: Any, copied: bytearray, most_bytes: int) -> Generator[Any, A
 
     Rows are not collected as objects, which the garbage collector would go through again and again.
     """
-    get, rows, is_enough = libpq.get_copy_data, 0, False
+    get = libpq.get_copy_data
+    rows = held = 0
+    is_enough = False
     while not is_enough:
-        is_enough = len(copied) >= most_bytes
+        is_enough = held >= most_bytes
         size, row = get(1)
         if size == 0:  # none is there yet
-            row = yield from copy_from(libpq)
-            if isinstance(row, PGresult):
+            received: Any = yield from copy_from(libpq)
+            if isinstance(received, PGresult):
                 return rows, True
+            size, row = len(received), received
         elif size < 0:
             [result] = yield from fetch_many(libpq)
             if result.status != ExecStatus.COMMAND_OK:
                 raise psycopg.errors.error_from_result(result, encoding="utf-8")
             return rows, True
         copied += row
+        held += size
         rows += 1
     return rows, False
 

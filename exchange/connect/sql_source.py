@@ -157,9 +157,9 @@ class SqlSource(Source):
     def _pages(self, fetched: Fetched, known: np.ndarray, newest: Any) -> Iterator[Page]:
         """What is new in these rows, split into transactions."""
         hashes = fetched.hashes()
-        if len(np.unique(hashes)) < len(hashes):
+        if (np.diff(np.sort(hashes)) == 0).any():
             raise self._repeated()
-        new = np.flatnonzero(~np.isin(hashes, known))
+        new = np.flatnonzero(~_among(known, hashes))
         ends = np.cumsum(fetched.sizes[new])
         at = held = 0
         while at < len(new):
@@ -309,3 +309,11 @@ class SqlSource(Source):
     def _rows(self, query: Select[Any]) -> list[Sequence[Any]]:
         with translated(f"read {self._config.subject}"), self.engine.connect() as connection:
             return list(stream(connection, query))
+
+
+def _among(known: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """bool[n]: which hashes are among the known ones, which are sorted; numpy's own `isin` sorts both anew."""
+    if not len(known):
+        return np.zeros(len(hashes), np.bool_)
+    found: np.ndarray = known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
+    return found
