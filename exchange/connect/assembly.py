@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
 from exchange.connect.cdc.capture import CaptureSource
+from exchange.connect.column_encoder import ColumnEncoder
 from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_source import CsvSource
@@ -76,7 +77,11 @@ class Assembly:
             before={name: coarser(schema.fields[name], how, zone) for name, how in config.round.items()},
         )
         transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
-        return Encoder(subject, schema_id, schema, convert, transform, self._row_key(config, subject, schema))
+        columns = None
+        if config.transform is None:
+            columns = ColumnEncoder(subject, schema_id, schema, config.columns, config.timezone, config.round)
+        row_key = self._row_key(config, subject, schema)
+        return Encoder(subject, schema_id, schema, convert, transform, row_key, columns)
 
     def _row_key(self, config: SourceConfig, subject: Subject, schema: Schema) -> RowKey | None:
         if not subject.key:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import FromClause, Select, Text, bindparam, cast, column, select, table, text, tuple_
@@ -120,5 +120,10 @@ def stream(connection: Connection, query: Select[Any]) -> Generator[Sequence[Any
         yield from cursor
         return
     # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
+    yield from postgres.stream(connection.connection.driver_connection, *statement(connection, query))
+
+
+def statement(connection: Connection, query: Select[Any]) -> tuple[str, Mapping[str, Any]]:
+    """The query as the driver takes it, and its parameters."""
     compiled = query.compile(connection)
-    yield from postgres.stream(connection.connection.driver_connection, str(compiled), compiled.params)
+    return str(compiled), compiled.params

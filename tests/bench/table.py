@@ -15,6 +15,7 @@ from tests.bench.capture import TITLES as CAPTURED
 from tests.bench.gone import WAYS
 from tests.bench.results import Case, Run
 from tests.bench.sink import TITLES as TAKEN_IN
+from tests.bench.table_source import TITLES as READ
 
 
 def markdown(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -126,6 +127,30 @@ def capture(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
             yield [f"{rows:,}", CAPTURED[candidate], *numbers, str(len(by[candidate]))]
 
 
+TABLES = (
+    "candidate",
+    "CPU s per million",
+    "of Debezium's (target 0.125)",
+    "rows/s",
+    "server's CPU s per million",
+    "process MB",
+    "rounds",
+)
+
+
+def tables(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
+    """Lines of the table of tables that are read from a database."""
+    by: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.workload == "C1":
+            by.setdefault(run.candidate, []).append(run)
+    found = {c: [statistics.median(getattr(run, name) for run in by[c]) for name in _CAPTURE] for c in by}
+    for candidate, (cpu, rate, served, memory) in found.items():
+        ratio = f"{cpu / found[DEBEZIUM][0]:.2f}" if candidate != DEBEZIUM and DEBEZIUM in found else ""
+        numbers = (f"{cpu:.1f}", ratio, f"{rate:,.0f}", f"{served:.1f}", f"{memory:,.0f}" if memory else "")
+        yield [READ[candidate], *numbers, str(len(by[candidate]))]
+
+
 GONE = ("the source", "changes", "p50 ms", "p99 ms", "target p99 ms", "reached")
 
 
@@ -184,6 +209,7 @@ def document(runs: Sequence[Run]) -> str:
         ("1 to 400 subjects", ("candidate", "subjects", "records/s", "CPU s per million"), curve(runs, "subjects")),
         ("Rows that readers hold", HOLDINGS, holdings(runs)),
         ("Changes from PostgreSQL's log", CAPTURE, capture(runs)),
+        ("A PostgreSQL table to a topic", TABLES, tables(runs)),
         ("A row changed or deleted, gone at its reader", GONE, gone(runs)),
         ("Records of an inbox into a PostgreSQL table", SINK, sink(runs)),
     ]
