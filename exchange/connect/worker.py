@@ -14,8 +14,8 @@ from exchange.bus.connection import Cluster
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.database import waiting
-from exchange.connect.held_copy import HeldCopy
 from exchange.connect.headway import Headway
+from exchange.connect.held_copy import HeldCopy
 from exchange.connect.publish import Publisher
 from exchange.connect.reporter import Reporter
 from exchange.connect.sink import Taken
