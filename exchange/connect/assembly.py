@@ -11,12 +11,14 @@ from sqlalchemy.engine import Engine
 from exchange.connect import database, user_code
 from exchange.connect.cdc.capture import CaptureSource
 from exchange.connect.column_encoder import ColumnEncoder
-from exchange.connect.config import Database, SinkConfig, SourceConfig
+from exchange.connect.config import Database, Excel, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
-from exchange.connect.csv_source import CsvSource
+from exchange.connect.csv_rows import CsvReader
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.delivered import Delivered
-from exchange.connect.full_csv import FullCsvSource
+from exchange.connect.excel_rows import ExcelReader
+from exchange.connect.file_source import FileSource
+from exchange.connect.full_files import FullFileSource
 from exchange.connect.publish import Encoder
 from exchange.connect.rehearsal import rehearse
 from exchange.connect.roll_call import RollCall
@@ -51,11 +53,12 @@ class Assembly:
         required = () if config.transform else required_columns(config, schema)
         wanted = None if config.transform else tuple(columns.values())
         roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
-        if config.csv is not None:
-            folder = self._paths.path(config.csv.folder)
+        if config.drop is not None:
+            folder = self._paths.path(config.drop.folder)
+            reader = ExcelReader(config.drop) if isinstance(config.drop, Excel) else CsvReader(config.drop)
             if roll_call is not None:
-                return FullCsvSource(config, folder, wanted, required, roll_call)
-            return CsvSource(config, folder, wanted, required)
+                return FullFileSource(config, folder, reader, wanted, required, roll_call)
+            return FileSource(config, folder, reader, wanted, required)
         if config.cdc is not None:
             assert encoder is not None
             connect = partial(database.connection, self._database(config), self._paths)

@@ -19,6 +19,8 @@
         cdc: postgresql                         # in place of a cursor: each change, and each deletion, from the log
       - subject: tax.arrears
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
+      - subject: tax.waivers
+        excel: {folder: "${home}/drop/tax/waivers", sheet: waivers}
       - subject: tax.notices
         python: notices.py:Notices              # a Source class of your own, see exchange/connect/source.py
     sinks:
@@ -39,6 +41,7 @@ from pydantic import AfterValidator, Field, model_validator
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Rounding, SubjectId
 
+ORIGINS = ("table", "query", "csv", "excel", "python")
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -115,20 +118,33 @@ class Cdc(Model):
         return {"kind": value} if isinstance(value, str) else value
 
 
-class Csv(Model):
-    """A folder into which people drop CSV files."""
+class Drop(Model):
+    """A folder into which people drop files of rows."""
 
     folder: str
     mode: Literal["changes", "full"] = Field(
         default="changes", description="full: a file is the whole register, and what is missing in it is deleted."
     )
+    pattern: str = Field(pattern=r"^[^/\\]+$")
+    settle_s: float = Field(
+        default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."
+    )
+
+
+class Csv(Drop):
+    """Dropped CSV files."""
+
     pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
     encoding: Encoding = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
     delimiter: str = Field(default=",", pattern=r'^[^"\r\n]$')
     null: str = Field(default="", description="The text that stands for a missing value.")
-    settle_s: float = Field(
-        default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."
-    )
+
+
+class Excel(Drop):
+    """Dropped workbooks: .xlsx, .xls, .ods."""
+
+    pattern: str = Field(default="*.xlsx", pattern=r"^[^/\\]+$")
+    sheet: str | None = Field(default=None, description="The sheet's name; absent: the only one with cells.")
 
 
 class SourceConfig(Model):
@@ -138,6 +154,7 @@ class SourceConfig(Model):
     table: str | None = Field(default=None, description="Table or view, with its schema if needed: tax.income.")
     query: str | None = Field(default=None, description="One SELECT that gives the cursor's columns too.")
     csv: Csv | None = None
+    excel: Excel | None = None
     python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
     options: Mapping[str, Any] = Field(default_factory=dict, description="Passed to the class named by `python`.")
     cursor: Cursor | None = None
@@ -165,9 +182,9 @@ class SourceConfig(Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> SourceConfig:
-        origins = [name for name in ("table", "query", "csv", "python") if getattr(self, name) is not None]
+        origins = [name for name in ORIGINS if getattr(self, name) is not None]
         if len(origins) != 1:
-            raise ValueError("give exactly one of table, query, csv, python")
+            raise ValueError(f"give exactly one of {', '.join(ORIGINS)}")
         if self.cdc is not None and (self.table is None or self.cursor or self.deleted or self.sweep):
             raise ValueError("cdc goes with a table; it needs no cursor, no `deleted` and no `sweep`")
         if self.cdc is None and (self.cursor is None) == (origins[0] in ("table", "query")):
@@ -175,14 +192,24 @@ class SourceConfig(Model):
         if self.options and self.python is None:
             raise ValueError("options go with python only")
         if self.deleted is not None and self.python is not None:
-            raise ValueError("`deleted` goes with table, query or csv; a Source of your own yields Deleted rows itself")
+            raise ValueError("a python source yields Deleted rows itself: `deleted` goes with the others")
         if self.sweep is not None and self.table is None:
-            raise ValueError("`sweep` goes with `table` only; make a view of the query, or use csv with `mode: full`")
+            raise ValueError("`sweep` goes with `table` only; make a view of the query, or use files with `mode: full`")
         if self.sweep is not None and self.transform is not None:
             raise ValueError("`sweep` reads keys only, so no `transform`; name a view that does the same as `table`")
         if "brake" in self.model_fields_set and not self.infers_deletions:
-            raise ValueError("`brake` goes with `sweep`, or with csv and `mode: full`")
+            raise ValueError("`brake` goes with `sweep`, or with csv or excel and `mode: full`")
         return self
+
+    @property
+    def key(self) -> str:
+        """The key under which the file says where the rows come from."""
+        return next(name for name in ORIGINS if getattr(self, name) is not None)
+
+    @property
+    def drop(self) -> Csv | Excel | None:
+        """The folder from which files are taken, if there is one."""
+        return self.csv or self.excel
 
     @property
     def pause_s(self) -> float:
@@ -192,7 +219,7 @@ class SourceConfig(Model):
     @property
     def infers_deletions(self) -> bool:
         """Whether rows count as deleted because they are missing."""
-        return self.sweep is not None or (self.csv is not None and self.csv.mode == "full")
+        return self.sweep is not None or (self.drop is not None and self.drop.mode == "full")
 
 
 class SinkConfig(Model):

@@ -50,15 +50,15 @@ class _Overlaps:
         drops = [(i, s, folder) for i, s in enumerate(self._config.sources) if (folder := self._folder(s))]
         own = list(self._own_files())
         for i, source, folder in drops:
-            assert source.csv is not None
+            assert source.drop is not None
             there = {file.name for file in own if identity(file.parent) == identity(folder)}
-            if taken := sorted(name for name in there if fnmatchcase(name, source.csv.pattern)):
+            if taken := sorted(name for name in there if fnmatchcase(name, source.drop.pattern)):
                 message = f"the source would take {', '.join(taken)}, which the connector needs"
-                yield self._problem(("sources", i, "csv", "folder"), message, "give the source its own folder")
-        for (i, one, folder), (j, _, other) in combinations(drops, 2):
+                yield self._problem(("sources", i, source.key, "folder"), message, "give the source its own folder")
+        for (i, one, folder), (j, two, other) in combinations(drops, 2):
             if _share(folder, other):
                 message = f"sources[{i}] ({one.subject}) takes files from there, or keeps its own there"
-                yield self._problem(("sources", j, "csv", "folder"), message, "give each source its own folder")
+                yield self._problem(("sources", j, two.key, "folder"), message, "give each source its own folder")
         yield from self._sinks()
 
     def _sinks(self) -> Iterator[Problem]:
@@ -80,7 +80,7 @@ class _Overlaps:
 
     def _folder(self, source: SourceConfig) -> Path | None:
         with suppress(ConfigError):
-            return self._paths.path(source.csv.folder) if source.csv else None
+            return self._paths.path(source.drop.folder) if source.drop else None
         return None
 
     def _own_files(self) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 from exchange.connect.config import Csv, Cursor, Database, SoftDelete, SourceConfig, Sweep
 from exchange.connect.convert import converter
 from exchange.connect.database import Paths, engine
-from exchange.connect.full_csv import FullCsvSource
+from exchange.connect.full_files import FullFileSource
 from exchange.connect.publish import Encoder
 from exchange.connect.roll_call import RollCall
 from exchange.connect.row_key import RowKey
@@ -20,6 +20,7 @@ from exchange.connect.testing import Journal, Origin
 from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.schema import avro, wire
+from tests.rigs.drops import reader
 from tests.rigs.sinks import schema
 
 CAR = schema(vin="string", year="int", state=["null", "string"])
@@ -166,7 +167,7 @@ class Registers(Origin):
 
     def source(self) -> Source:
         roll_call = RollCall(self.config, encoder())
-        return Readable(FullCsvSource(self.config, self.folder, None, ["vin", "year"], roll_call))
+        return Readable(FullFileSource(self.config, self.folder, reader(self.config), None, ["vin", "year"], roll_call))
 
     def add(self, serials: Iterable[int]) -> None:
         self.rows |= dict.fromkeys(serials, "normal")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.connect import load, postgres
+from exchange.connect import extras, load, postgres
 from exchange.connect.check import check
 from exchange.connect.database import Paths
 from exchange.contract.load import Loaded
@@ -18,6 +18,7 @@ from exchange.contract.model import Contract
 from exchange.contract.terms import Mask
 from exchange.document.problem import Problem
 from exchange.schema import avro
+from tests.rigs.workbooks import write
 
 INCOME = avro.parse(
     json.dumps(
@@ -377,6 +378,29 @@ sources:
     ]
     found = problems(tmp_path, text.replace("    optional: [remark, remrak]\n", ""))
     assert [(p.severity, p.message) for p in found] == [("error", "income has no column remark")]
+
+
+def test_a_workbook_is_tried_and_another_kind_of_mistake_is_found_at_its_line(tmp_path: Path) -> None:
+    text = "department: tax\nsources:\n  - subject: tax.income\n    excel:\n      folder: drop\n"
+    (tmp_path / "tax" / "drop").mkdir(parents=True)
+    write(tmp_path / "tax" / "drop" / "a.xlsx", [["resident_id", "year"]])
+    [found] = problems(tmp_path, text)
+    assert found.message == "there is no column note: note is published with its default"
+    write(tmp_path / "tax" / "drop" / "a.xlsx", [["resident_id"]])
+    [found] = problems(tmp_path, text)
+    assert found.message == "a file there would be refused: no column year"
+    [found] = problems(tmp_path, text + "      sheets: x\n")
+    assert (found.line, found.path) == (6, "sources[0].excel.sheets")
+
+
+def test_without_the_extra_the_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(extras, "import_module", missing)
+    [found] = problems(tmp_path, "department: tax\nsources:\n  - subject: tax.income\n    excel: {folder: drop}\n")
+    assert (found.line, found.path, found.message) == (4, "sources[0].excel", "python_calamine is not installed")
+    assert found.remedy == "install the extra: pip install 'exchange[excel]'"
 
 
 @pytest.mark.parametrize("place", ["", "done/20250101T000000000000-000-"])
