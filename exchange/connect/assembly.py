@@ -16,11 +16,14 @@ from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_rows import CsvReader
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.delivered import Delivered
+from exchange.connect.drop_folder import path_of
 from exchange.connect.excel_rows import ExcelReader
 from exchange.connect.file_source import FileSource
 from exchange.connect.full_files import FullFileSource
 from exchange.connect.publish import Encoder
 from exchange.connect.rehearsal import rehearse
+from exchange.connect.remote_folder import RemoteFolder
+from exchange.connect.remote_source import RemoteSource
 from exchange.connect.roll_call import RollCall
 from exchange.connect.rounding import coarser, declared
 from exchange.connect.row_key import NoRowKeyError, RowKey
@@ -54,11 +57,16 @@ class Assembly:
         wanted = None if config.transform else tuple(columns.values())
         roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
         if config.drop is not None:
-            folder = self._paths.path(config.drop.folder)
+            folder = path_of(config, self._paths)
             reader = ExcelReader(config.drop) if isinstance(config.drop, Excel) else CsvReader(config.drop)
-            if roll_call is not None:
-                return FullFileSource(config, folder, reader, wanted, required, roll_call)
-            return FileSource(config, folder, reader, wanted, required)
+            made = (
+                FullFileSource(config, folder, reader, wanted, required, roll_call)
+                if roll_call is not None
+                else FileSource(config, folder, reader, wanted, required)
+            )
+            if config.drop.remote is None:
+                return made
+            return RemoteSource(config, folder, RemoteFolder(config.drop, self._paths), made)
         if config.cdc is not None:
             assert encoder is not None
             connect = partial(database.connection, self._database(config), self._paths)

@@ -16,6 +16,7 @@ from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.file_source import FileSource
 from exchange.connect.load import Connector, ConnectorConfigError, load
 from exchange.connect.overlap import overlaps
+from exchange.connect.remote_source import RemoteSource
 from exchange.connect.rounding import declared, proposal
 from exchange.connect.row_key import NoRowKeyError
 from exchange.connect.source import Page, Source
@@ -114,6 +115,8 @@ class _Check:
                     self._add(place, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
                 if table.oid:
                     self._defaults(config, schema, table.columns, place)
+            if isinstance(source, RemoteSource):
+                source.look()
             if isinstance(source, FileSource) and config.drop is not None:
                 self._drops(config, config.drop, schema, source, place)
 

@@ -118,10 +118,23 @@ class Cdc(Model):
         return {"kind": value} if isinstance(value, str) else value
 
 
-class Drop(Model):
-    """A folder into which people drop files of rows."""
+class Remote(Model):
+    """How to log in where a remote folder is; secrets are in files that only their owner may read."""
 
-    folder: str
+    key_file: str | None = Field(default=None, description="SFTP: private key without passphrase.")
+    password_file: str | None = Field(default=None, description="SFTP: file whose first line is the password.")
+    known_hosts: str | None = Field(default=None, description="SFTP: file with the server's host key, as OpenSSH's.")
+    key_id: str | None = Field(default=None, description="S3: the access key's id.")
+    secret_file: str | None = Field(default=None, description="S3: file whose first line is the secret key.")
+    endpoint: str | None = Field(default=None, description="S3: the server's URL, if it is not Amazon's.")
+    delete: bool = Field(default=False, description="Delete a file there once it is fetched and noted.")
+
+
+class Drop(Model):
+    """A folder into which people drop files of rows, here or on a server."""
+
+    folder: str = Field(description="A path, or sftp://user@host/folder or s3://bucket/folder.")
+    remote: Remote | None = Field(default=None, description="How to log in, if the folder is on a server.")
     mode: Literal["changes", "full"] = Field(
         default="changes", description="full: a file is the whole register, and what is missing in it is deleted."
     )
@@ -129,6 +142,26 @@ class Drop(Model):
     settle_s: float = Field(
         default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."
     )
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Drop:
+        scheme, _, rest = self.folder.partition("://")
+        if (rest != "") != (self.remote is not None):
+            raise ValueError("`remote` goes with a folder such as sftp://user@host/folder or s3://bucket/folder")
+        if self.remote is None:
+            return self
+        ssh = {"key_file": self.remote.key_file, "password_file": self.remote.password_file}
+        s3 = {"key_id": self.remote.key_id, "secret_file": self.remote.secret_file}
+        said = {name for name, value in {**ssh, **s3}.items() if value}
+        if scheme not in ("sftp", "s3"):
+            raise ValueError(f"{scheme}:// is not supported: write sftp:// or s3://")
+        if scheme == "s3" and (said != s3.keys() or self.remote.known_hosts):
+            raise ValueError("s3:// needs `remote: {key_id: …, secret_file: …}`")
+        if scheme == "sftp" and (len(said) != 1 or said & s3.keys() or not self.remote.known_hosts):
+            raise ValueError("sftp:// needs `remote: {known_hosts: …}` with `key_file` or `password_file`")
+        if ":" in rest.rpartition("@")[0]:
+            raise ValueError("a password belongs into `password_file`, not into the folder's URL")
+        return self
 
 
 class Csv(Drop):

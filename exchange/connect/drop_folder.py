@@ -17,7 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from exchange.connect.config import Drop
+from exchange.connect.config import Drop, SourceConfig
+from exchange.connect.database import Paths
 from exchange.errors import ConfigError
 
 NAME_BYTES = 200  # leaves room for the stamp within the 255 bytes of file systems
@@ -40,6 +41,12 @@ class DropFolderError(ConfigError):
 
 class UnusableFileError(Exception):
     """The file as a whole yields no rows; it is refused with this reason."""
+
+
+def path_of(config: SourceConfig, paths: Paths) -> Path:
+    """The source's drop folder; what is fetched from a remote folder has one of its own at home."""
+    assert config.drop is not None
+    return paths.home / "fetched" / config.subject if config.drop.remote else paths.path(config.drop.folder)
 
 
 class DropFolder:
@@ -92,7 +99,7 @@ class DropFolder:
                 with suppress(FileNotFoundError):  # it was renamed or deleted since
                     found[entry.name] = entry.stat(follow_symlinks=False)
         self._watched = {p: w for p, w in self._watched.items() if p.parent != self._folder or p.name in found}
-        visible = [self._folder / name for name in found if _is_visible(name) and name not in PLACES]
+        visible = [self._folder / name for name in found if is_visible(name) and name not in PLACES]
         others = [path for path in visible if not self._matches(path)]
         self._leave(others, f"files do not match the pattern {self._drop.pattern}")
         for name in sorted(found):
@@ -152,7 +159,7 @@ class DropFolder:
         """A file that matches the pattern: one that waits, or else the one published last."""
         folders = (self._folder, self._folder / "done")
         waiting, done = (sorted(path.iterdir()) if path.is_dir() else [] for path in folders)
-        files = (path for path in (*waiting, *reversed(done)) if _is_visible(path.name) and not path.is_symlink())
+        files = (path for path in (*waiting, *reversed(done)) if is_visible(path.name) and not path.is_symlink())
         return next((path for path in files if self._matches(path) and path.is_file()), None)
 
     def names(self, *places: str) -> set[str]:
@@ -167,7 +174,7 @@ class DropFolder:
         return stamped is not None and fnmatchcase(stamped[1], self._drop.pattern)
 
     def _wanted(self, name: str, status: os.stat_result) -> bool:
-        if not _is_visible(name) or not self._matches(self._folder / name):
+        if not is_visible(name) or not self._matches(self._folder / name):
             return False
         if stat.S_ISDIR(status.st_mode):
             return False
@@ -220,7 +227,8 @@ class DropFolder:
             _log.warning(message, extra={"path": str(self._folder)})
 
 
-def _is_visible(name: str) -> bool:
+def is_visible(name: str) -> bool:
+    """Whether the name is that of a file that is meant to be taken: no hidden, unfinished or marking one."""
     return not name.startswith((".", "~$")) and not name.endswith((".part", ".tmp", MARKER))
 
 

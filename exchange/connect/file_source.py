@@ -135,6 +135,10 @@ class FileSource(Source):
     def settled(self) -> bool:
         return self._folder.settled()
 
+    def looks_whole(self, file: BinaryIO) -> bool:
+        """Whether the file's end is one, as far as a look at it can tell."""
+        return self._reader.looks_whole(file)
+
     def pages(self) -> Iterator[Page]:
         if self._forgotten:
             yield Page([], self._forgotten)

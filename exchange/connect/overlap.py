@@ -19,10 +19,11 @@ from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.copy_notes import COPIES
 from exchange.connect.database import Paths
 from exchange.connect.deletions import DELETIONS
-from exchange.connect.drop_folder import PLACES
+from exchange.connect.drop_folder import PLACES, path_of
 from exchange.connect.load import FILE, Connector
 from exchange.connect.offsets import GAPS, OFFSETS, TOPICS
 from exchange.connect.rejects import RejectFile
+from exchange.connect.remote_folder import credential_files
 from exchange.document.problem import Path as Place
 from exchange.document.problem import Problem, dotted
 from exchange.errors import ConfigError
@@ -80,7 +81,7 @@ class _Overlaps:
 
     def _folder(self, source: SourceConfig) -> Path | None:
         with suppress(ConfigError):
-            return self._paths.path(source.drop.folder) if source.drop else None
+            return path_of(source, self._paths) if source.drop else None
         return None
 
     def _own_files(self) -> Iterator[Path]:
@@ -95,6 +96,9 @@ class _Overlaps:
             for reference in (part.transform, part.python) if isinstance(part, SourceConfig) else ():
                 if reference:
                     yield self._paths.folder / reference.partition(":")[0]
+            if isinstance(part, SourceConfig) and part.drop and part.drop.remote:
+                with suppress(ConfigError):
+                    yield from map(self._paths.path, credential_files(part.drop.remote))
         for chosen in (self._config.database, *(part.database for part in parts)):
             with suppress(ConfigError):
                 if chosen and chosen.password_file:

@@ -393,6 +393,30 @@ def test_a_workbook_is_tried_and_another_kind_of_mistake_is_found_at_its_line(tm
     assert (found.line, found.path) == (6, "sources[0].excel.sheets")
 
 
+def test_a_remote_folder_needs_a_login_of_its_kind_and_is_tried(tmp_path: Path) -> None:
+    text = "department: tax\nsources:\n  - subject: tax.income\n    csv:\n      folder: {}\n"
+    login = "      remote: {{{}}}\n"
+    for folder, remote, message in (
+        ("sftp://h/x", "", "`remote` goes with a folder such as sftp://user@host/folder or s3://bucket/folder"),
+        ("ftp://h/x", login.format("key_file: k"), "ftp:// is not supported: write sftp:// or s3://"),
+        ("sftp://h/x", login.format("key_file: k"), "sftp:// needs `remote: {known_hosts: …}` with `key_file` or"),
+        ("s3://b/x", login.format("key_id: k"), "s3:// needs `remote: {key_id: …, secret_file: …}`"),
+        ("sftp://u:p@h/x", login.format("key_file: k, known_hosts: h"), "a password belongs into `password_file`"),
+    ):
+        [found] = problems(tmp_path, text.format(folder) + remote)
+        assert (found.line, found.path) == (4, "sources[0].csv")
+        assert message in found.message
+    secret = tmp_path / "tax" / "secret"
+    secret.write_text("x")
+    secret.chmod(0o644)
+    [found] = problems(tmp_path, text.format("s3://b/x") + login.format("key_id: k, secret_file: secret"))
+    assert (found.line, found.message) == (4, f"{secret}: others may read it")
+    secret.chmod(0o600)
+    away = "key_id: k, secret_file: secret, endpoint: 'http://127.0.0.1:1'"
+    [found] = problems(tmp_path, text.format("s3://b/x") + login.format(away))
+    assert (found.line, found.message) == (4, "s3://b/x: EndpointConnectionError")
+
+
 def test_without_the_extra_the_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)

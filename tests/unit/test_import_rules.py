@@ -87,6 +87,8 @@ HOMES = {
     "rich": {"cli", "demo"},
     "python_calamine": {"connect"},
     "olefile": {"connect"},
+    "s3fs": {"connect"},
+    "sshfs": {"connect"},
     "confluent_kafka": set(),
     "testcontainers": set(),
 }
