@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import sqlalchemy
 from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
@@ -20,8 +22,9 @@ from exchange.connect.drop_folder import path_of
 from exchange.connect.excel_rows import ExcelReader
 from exchange.connect.file_source import FileSource
 from exchange.connect.full_files import FullFileSource
+from exchange.connect.parquet_table import STATE, ParquetTable
 from exchange.connect.publish import Encoder
-from exchange.connect.rehearsal import rehearse
+from exchange.connect.rehearsal import rehearse, require_writable
 from exchange.connect.remote_folder import RemoteFolder
 from exchange.connect.remote_source import RemoteSource
 from exchange.connect.roll_call import RollCall
@@ -104,11 +107,20 @@ class Assembly:
         return RowKey(subject, names, converter(names, config.columns, timezone=config.timezone, before=before))
 
     def table(self, config: SinkConfig, subject: Subject, key: Sequence[str]) -> SinkTable:
-        """The table that a sink fills; these columns tell its rows apart."""
+        """The table, or folder of files, that a sink fills; these columns tell its rows apart."""
+        if config.parquet is not None:
+            folder = self._paths.path(config.parquet.folder)
+            state = database.engine(Database(url=f"sqlite:///{folder / STATE}"), self._paths, writes=True)
+            return ParquetTable(state, folder, config.parquet, key, subject.entity.field)
         return SinkTable(self._engine(config, writes=True), config.table_name, key, subject.entity.field)
 
     def rehearse(self, config: SinkConfig, reader: str, subject: Subject, delivered: Delivered) -> None:
         """Do what a sink would do, and undo it; raises what the sink would raise."""
+        if config.parquet is not None:
+            require_writable(self._paths.path(config.parquet.folder) / STATE)
+            state = sqlalchemy.create_engine("sqlite://")
+            ParquetTable(state, Path(), config.parquet, delivered.key, subject.entity.field).examine(delivered.schema)
+            return
         topic = inbox_topic(reader, subject.id)
         rehearse(config, self._database(config), self._paths, topic, subject.entity.field, delivered)
 

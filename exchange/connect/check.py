@@ -232,7 +232,7 @@ class _Check:
             message = f"{self._department} has no grant for {config.subject}"
             self._add((*path, "subject"), message, "ask for one: the sink waits for it", "warning")
             return
-        with self._noted((*path, "table") if config.table else path):
+        with self._noted((*path, "table") if config.table else (*path, "parquet") if config.parquet else path):
             subject = contract.subject(config.subject)
             self._parts.rehearse(config, self._department, subject, self._delivered(subject))
 

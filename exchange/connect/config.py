@@ -26,6 +26,8 @@
     sinks:
       - subject: civil.household                # a subject that the contract grants to the department
         table: household                        # default: civil_household; what tells its rows apart, the contract says
+      - subject: civil.marriage
+        parquet: {folder: "${home}/analysts/marriage"}  # in place of a table
 
 `${home}` is the exchange's home folder; other relative paths start at the connector's folder.
 """
@@ -66,6 +68,13 @@ Timezone = Annotated[str, _known(ZoneInfo, "a time zone, such as Asia/Shanghai")
 Encoding = Annotated[str, _known(_text_codec, "a text encoding, such as utf-8 or gb18030")]
 
 
+Every = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="Such as 30m, 1h or 1d.")]
+
+
+def _seconds(every: str) -> float:
+    return int(every[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[every[-1]]
+
+
 class Database(Model):
     """Where a database is; a password belongs in a file of its own."""
 
@@ -98,12 +107,25 @@ class SoftDelete(Model):
 class Sweep(Model):
     """How often the table's keys are compared with what was published."""
 
-    every: str = Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="Such as 30m, 1h or 1d.")
+    every: Every
 
     @property
     def every_s(self) -> float:
         """The time between the end of one comparison and the start of the next."""
-        return int(self.every[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[self.every[-1]]
+        return _seconds(self.every)
+
+
+class Parquet(Model):
+    """A folder into which deliveries are written as Parquet files, and when a file is due."""
+
+    folder: str
+    every: Every = Field(default="10m", description="The longest that a row waits for its file.")
+    rows: int = Field(default=50_000, ge=1, le=1_000_000, description="So many rows are written without waiting.")
+
+    @property
+    def every_s(self) -> float:
+        """The longest that a row waits."""
+        return _seconds(self.every)
 
 
 class Cdc(Model):
@@ -256,11 +278,18 @@ class SourceConfig(Model):
 
 
 class SinkConfig(Model):
-    """One granted subject that the department takes into a table."""
+    """One granted subject that the department takes into a table, or into Parquet files."""
 
     subject: SubjectId
     table: str | None = Field(default=None, description="Table to create and fill; absent: <owner>_<name>.")
+    parquet: Parquet | None = Field(default=None, description="Write Parquet files in place of a table.")
     database: Database | None = Field(default=None, description="If it is not the connector's database.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> SinkConfig:
+        if self.parquet is not None and (self.table is not None or self.database is not None):
+            raise ValueError("`parquet` goes without `table` and `database`")
+        return self
 
     @property
     def table_name(self) -> str:

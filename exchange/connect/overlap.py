@@ -61,15 +61,27 @@ class _Overlaps:
                 message = f"sources[{i}] ({one.subject}) takes files from there, or keeps its own there"
                 yield self._problem(("sources", j, two.key, "folder"), message, "give each source its own folder")
         yield from self._sinks()
+        yield from self._files(drops)
+
+    def _files(self, drops: list[tuple[int, SourceConfig, Path]]) -> Iterator[Problem]:
+        """Folders of Parquet files that are another sink's or source's, too."""
+        taken = {identity(folder): f"sources[{i}] ({source.subject})" for i, source, folder in drops}
+        for j, sink in enumerate(self._config.sinks):
+            with suppress(ConfigError):
+                if sink.parquet is not None:
+                    mine, whose = identity(self._paths.path(sink.parquet.folder)), f"sinks[{j}] ({sink.subject})"
+                    if (other := taken.setdefault(mine, whose)) != whose:
+                        place: Place = ("sinks", j, "parquet", "folder")
+                        yield self._problem(place, f"{other} uses this folder, too", "give the sink its own folder")
 
     def _sinks(self) -> Iterator[Problem]:
-        tables = [self._table(sink) for sink in self._config.sinks]
-        for j, table in enumerate(tables):
+        tables = {j: self._table(sink) for j, sink in enumerate(self._config.sinks) if sink.parquet is None}
+        for j, table in tables.items():
             place: Place = ("sinks", j, "table" if self._config.sinks[j].table else "subject")
             if table.name.lower() in (OFFSETS, TOPICS, GAPS, DELETIONS, COPIES):
                 yield self._problem(place, f"{table.name} is the connector's own", "give the sink another `table`")
-            for i, other in enumerate(tables[:j]):
-                if table.is_the_same_as(other):
+            for i, other in tables.items():
+                if i < j and table.is_the_same_as(other):
                     message = f"sinks[{i}] ({self._config.sinks[i].subject}) fills the table {other.name}, too"
                     remedy = "give each sink a table of its own"
                     if (table.schema is None) != (other.schema is None):

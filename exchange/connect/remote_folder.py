@@ -38,7 +38,7 @@ class RemoteUnavailableError(TransientError):
     remedy = "see that the server runs and can be reached; the connector tries again by itself"
 
 
-class Version(NamedTuple):
+class FileVersion(NamedTuple):
     """What tells contents of a remote file apart: size in bytes, and the time of its last change, or its ETag."""
 
     size: int
@@ -67,7 +67,7 @@ class RemoteFolder:
         self._ssh: Any = None if self.is_atomic else extra("sshfs", "remote")
         self._login = self._s3_login() if self.is_atomic else self._ssh_login()
 
-    def files(self) -> dict[str, Version]:
+    def files(self) -> dict[str, FileVersion]:
         """The plain files that are there now."""
         with self._translated():
             try:
@@ -80,7 +80,7 @@ class RemoteFolder:
         there = {str(file["name"]).rpartition("/")[2]: file for file in found if file["type"] == "file"}
         return {name: _version(file) for name, file in there.items() if name}
 
-    def fetch(self, name: str, target: Path) -> Version:
+    def fetch(self, name: str, target: Path) -> FileVersion:
         """Copy a file, and return which version is there after that."""
         with self._translated():
             self._system.get_file(f"{self._path}/{name}", str(target))
@@ -143,9 +143,9 @@ class RemoteFolder:
             raise RemoteUnavailableError(f"{self.url}: {why}") from error
 
 
-def _version(file: Any) -> Version:
+def _version(file: Any) -> FileVersion:
     tag = file.get("ETag")
-    return Version(int(file["size"]), str(tag) if tag else f"{file['mtime'].timestamp():.6f}")
+    return FileVersion(int(file["size"]), str(tag) if tag else f"{file['mtime'].timestamp():.6f}")
 
 
 def secret_of(name: str, paths: Paths) -> str:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from exchange.connect.config import SourceConfig
 from exchange.connect.drop_folder import MARKER, NAME_BYTES, PLACES, UNENDED, is_visible
 from exchange.connect.file_source import FileSource
-from exchange.connect.remote_folder import RemoteFolder, Version
+from exchange.connect.remote_folder import FileVersion, RemoteFolder
 from exchange.connect.source import Page, Progress, Source
 
 OWN = "remote/"  # with this begins the progress that is not the inner source's
@@ -61,8 +61,8 @@ class RemoteSource(Source):
         self._drop, self._deletes = config.drop, config.drop.remote.delete
         self._folder, self._remote, self._inner = folder, remote, inner
         self._clock, self._monotonic = clock, monotonic
-        self._watched: dict[str, tuple[Version, float]] = {}
-        self._unended: dict[str, Version] = {}
+        self._watched: dict[str, tuple[FileVersion, float]] = {}
+        self._unended: dict[str, FileVersion] = {}
 
     def open(self, progress: Progress) -> None:
         self._notes = {key: _Note(*json.loads(value)) for key, value in progress.items() if key.startswith(OWN)}
@@ -108,7 +108,7 @@ class RemoteSource(Source):
         fits = name.isprintable() and len(os.fsencode(name)) <= NAME_BYTES
         return fits and is_visible(name) and name not in PLACES and fnmatchcase(name, self._drop.pattern)
 
-    def _is_complete(self, name: str, version: Version, *, is_marked: bool) -> bool:
+    def _is_complete(self, name: str, version: FileVersion, *, is_marked: bool) -> bool:
         now = self._monotonic()
         before, since = self._watched.get(name, (version, now))
         since = since if before == version else now
@@ -117,7 +117,7 @@ class RemoteSource(Source):
         self._watched[name] = version, since
         return complete
 
-    def _fetched(self, name: str, version: Version, known: _Note | None, *, is_marked: bool) -> _Note | None:
+    def _fetched(self, name: str, version: FileVersion, known: _Note | None, *, is_marked: bool) -> _Note | None:
         """Put the file into the drop folder, unless its content was fetched before; None if it is not whole yet."""
         part = self._folder / f".{name}"
         after = self._remote.fetch(name, part)

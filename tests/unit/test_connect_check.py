@@ -393,6 +393,23 @@ def test_a_workbook_is_tried_and_another_kind_of_mistake_is_found_at_its_line(tm
     assert (found.line, found.path) == (6, "sources[0].excel.sheets")
 
 
+def test_a_parquet_sink_has_a_folder_of_its_own_and_no_table(tmp_path: Path) -> None:
+    text = "department: tax\nsinks:\n  - subject: civil.income\n    parquet: {}\n"
+    assert problems(tmp_path, text.format("{folder: files}")) == []
+    assert not (tmp_path / "tax" / "files").exists()
+    [found] = problems(tmp_path, text.format("{folder: files, every: soon}"))
+    assert (found.line, found.path) == (4, "sinks[0].parquet.every")
+    [found] = problems(tmp_path, text.format("{folder: files}\n    table: t"))
+    assert (found.line, found.message) == (3, "`parquet` goes without `table` and `database`")
+    (tmp_path / "tax" / "taken").write_text("")
+    [found] = problems(tmp_path, text.format("{folder: taken/files}"))
+    assert (found.line, found.path) == (4, "sinks[0].parquet")
+    sources = "department: tax\nsources:\n  - {subject: tax.income, csv: {folder: files}}\n"
+    both = problems(tmp_path, sources + text.removeprefix("department: tax\n").format("{folder: ./files}"))
+    [found] = [each for each in both if each.severity == "error"]
+    assert (found.line, found.message) == (6, "sources[0] (tax.income) uses this folder, too")
+
+
 def test_a_remote_folder_needs_a_login_of_its_kind_and_is_tried(tmp_path: Path) -> None:
     text = "department: tax\nsources:\n  - subject: tax.income\n    csv:\n      folder: {}\n"
     login = "      remote: {{{}}}\n"

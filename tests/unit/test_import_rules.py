@@ -87,6 +87,7 @@ HOMES = {
     "rich": {"cli", "demo"},
     "python_calamine": {"connect"},
     "olefile": {"connect"},
+    "pyarrow": {"connect"},
     "s3fs": {"connect"},
     "sshfs": {"connect"},
     "confluent_kafka": set(),
