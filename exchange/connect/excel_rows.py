@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from hashlib import blake2b
 from io import BytesIO
 from typing import Any, BinaryIO
 from zipfile import is_zipfile
@@ -59,6 +60,7 @@ class ExcelReader:
         self._excel = excel
         self._calamine: Any = extra("python_calamine", "excel")
         extra("olefile", "excel")
+        self._seen: tuple[bytes, list[Sheet]] = b"", []
 
     def looks_whole(self, file: BinaryIO) -> bool:
         file.seek(0)
@@ -72,7 +74,10 @@ class ExcelReader:
         data = BytesIO(file.read(MAX_FILE_BYTES + 1))  # from here on, what cannot be read is damaged
         if data.getbuffer().nbytes > MAX_FILE_BYTES:
             raise UnusableFileError(f"more than {MAX_FILE_BYTES >> 20} MiB: split it, or save it as CSV")
-        sheet = self._chosen(sheets(data))
+        digest = blake2b(data.getbuffer()).digest()
+        if digest != self._seen[0]:  # a file is read several times
+            self._seen = digest, sheets(data)
+        sheet = self._chosen(self._seen[1])
         with _understood():
             data.seek(0)
             book = self._calamine.CalamineWorkbook.from_filelike(data)

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import product
 from typing import Any, BinaryIO
 from xml.parsers import expat
@@ -100,9 +101,9 @@ def _parse(
     if archive.getinfo(name).file_size > MAX_BYTES:
         raise UnusableFileError(f"{name} in it has more than {MAX_BYTES} bytes")
     parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartElementHandler = lambda tag, attributes: start(tag.rpartition(" ")[2], attributes)
+    parser.StartElementHandler = lambda tag, attributes: start(_local(tag), attributes)
     if end is not None:
-        parser.EndElementHandler = lambda tag: end(tag.rpartition(" ")[2])
+        parser.EndElementHandler = lambda tag: end(_local(tag))
     with archive.open(name) as part:
         parser.ParseFile(part)
 
@@ -133,28 +134,35 @@ class _Xlsx:
 
     def __init__(self, sheet: Sheet) -> None:
         self._sheet = sheet
-        self._row = self._column = -1
-        self._parts: set[str] = set()
+        self._row = self._column = self._reach = -1
         self._kind = ""
+        self._has_formula = self._has_value = False
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if tag == "c":
-            self._column = cell(attributes["r"])[1] if "r" in attributes else self._column + 1
+            name = attributes.get("r")
+            self._column = _column(name.rstrip("0123456789")) if name else self._column + 1
             self._kind = attributes.get("t", "")
-            self._parts = set()
+            self._has_formula = self._has_value = False
+        elif tag == "f":
+            self._has_formula = True
         elif tag == "row":
             self._row = int(attributes["r"]) - 1 if "r" in attributes else self._row + 1
-            self._column = -1
+            self._column = self._reach = -1
         elif tag == "mergeCell":
             first, _, last = attributes["ref"].partition(":")
             self._sheet.merged.append((cell(first), cell(last or first)))
         else:
-            self._parts.add(tag)
+            self._has_value = True
 
     def end(self, tag: str) -> None:
-        if tag == "c" and self._parts:
-            fault = ERROR if self._kind == "e" else UNCOMPUTED if self._parts == {"f"} else None
-            self._sheet.note(range(self._row, self._row + 1), range(self._column, self._column + 1), fault)
+        if tag == "c" and (self._has_value or self._has_formula):
+            self._reach = max(self._reach, self._column)
+            fault = ERROR if self._kind == "e" else None if self._has_value else UNCOMPUTED
+            if fault:
+                self._sheet.note(range(self._row, self._row + 1), range(self._column, self._column + 1), fault)
+        elif tag == "row" and self._reach >= 0:
+            self._sheet.note(range(self._row, self._row + 1), range(self._reach + 1), None)
 
 
 def cell(name: str) -> Cell:
@@ -164,10 +172,21 @@ def cell(name: str) -> Cell:
     ((11, 2), (0, 26))
     """
     letters = name.rstrip("0123456789")
+    return int(name[len(letters) :]) - 1, _column(letters)
+
+
+@lru_cache(maxsize=20_000)
+def _column(letters: str) -> int:
     column = 0
     for letter in letters:
         column = column * 26 + ord(letter) - 64
-    return int(name[len(letters) :]) - 1, column - 1
+    return column - 1
+
+
+@lru_cache(maxsize=20_000)
+def _local(tag: str) -> str:
+    """An element's or attribute's name without its namespace."""
+    return tag.rpartition(" ")[2]
 
 
 class _Ods:
@@ -179,7 +198,7 @@ class _Ods:
         self._column = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        said = {name.rpartition(" ")[2]: value for name, value in attributes.items()}
+        said = {_local(name): value for name, value in attributes.items()}
         if tag == "table":
             self.sheets.append(Sheet(said["name"]))
             self._rows = range(0)
