@@ -69,6 +69,9 @@ class ParquetTable(SinkTable):
         self._moved: dict[int, tuple[int, int]] = {}
         self._topic, self._since = "", 0.0
 
+    def takes_columns(self) -> bool:
+        return False
+
     def copy(self, topic: str) -> HeldCopy:
         return _Files(self._engine, self._folder, topic, self._copies, self._writer)
 
@@ -115,8 +118,8 @@ class ParquetTable(SinkTable):
         """The row that says that all of the entity with that record key is deleted."""
         try:
             text = key.decode()
-            whole = self._arrow.types.is_integer(self._types[self._entity])
-            return RowChange({OPERATION: "delete", self._entity: int(text) if whole else text}, origin, is_gone=True)
+            whole = self._arrow.types.is_integer(self._types[self.entity])
+            return RowChange({OPERATION: "delete", self.entity: int(text) if whole else text}, origin, is_gone=True)
         except (KeyError, ValueError) as error:
             raise UnstorableError("a tombstone whose key is not an entity") from error
 
@@ -155,7 +158,7 @@ class ParquetTable(SinkTable):
             rows[change.origin.partition].append(change)
         with translated("write Parquet files"):
             files = {self._written(partition, part): len(part) for partition, part in rows.items()}
-            with self._moving(self._topic, self._moved, self._changes) as connection:
+            with self._moving(self._topic, self._moved, is_change=bool(self._changes)) as connection:
                 if files:
                     connection.execute(sa.insert(FILES), [{"name": n, "rows": count} for n, count in files.items()])
                 if any(not (self._folder / f".{name}").exists() for name in files):
