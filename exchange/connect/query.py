@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import FromClause, Select, Text, bindparam, cast, column, select, table, text, tuple_
+from sqlalchemy import FromClause, Select, Text, bindparam, cast, column, func, select, table, text, tuple_
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType
@@ -121,6 +121,17 @@ def stream(connection: Connection, query: Select[Any]) -> Generator[Sequence[Any
         return
     # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
     yield from postgres.stream(connection.connection.driver_connection, *statement(connection, query))
+
+
+def about(connection: Connection, query: Select[Any]) -> int | None:
+    """About how many rows a query gives, without reading them; None if the database cannot tell."""
+    if connection.dialect.name == "sqlite":
+        return int(connection.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0)
+    if connection.dialect.name != "postgresql":
+        return None
+    said, values = statement(connection, query)
+    [plan] = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {said}", values).scalar_one()
+    return int(plan["Plan"]["Plan Rows"])
 
 
 def statement(connection: Connection, query: Select[Any]) -> tuple[str, Mapping[str, Any]]:
