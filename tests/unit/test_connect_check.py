@@ -13,6 +13,7 @@ import pytest
 from exchange.connect import extras, load, postgres
 from exchange.connect.check import check
 from exchange.connect.database import Paths
+from exchange.connect.sample import samples
 from exchange.contract.load import Loaded
 from exchange.contract.model import Contract
 from exchange.contract.terms import Mask
@@ -85,6 +86,24 @@ def problems(folder: Path, text: str, loaded: Loaded = LOADED) -> list[Problem]:
     except load.ConnectorConfigError as error:
         return list(error.problems)
     return check(found, loaded, Paths(found.folder, folder))
+
+
+def test_a_sample_says_how_fast_rows_are_read_and_publishes_nothing(tmp_path: Path) -> None:
+    text = """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - subject: tax.income
+    table: income
+    cursor: {time: at, id: id}
+    columns: {resident_id: id_no}
+"""
+    problems(tmp_path, text)
+    found = load.load(tmp_path, "tax")
+    [sample] = samples(found, LOADED, Paths(found.folder, tmp_path), 1000)
+    assert (sample.subject, sample.rows, sample.rejected) == ("tax.income", 2, 1)
+    assert sample.rows_per_second > 0
+    assert str(sample).endswith("10 bytes a record; 1 of 2 rejected")
 
 
 def test_a_right_connector_gets_warnings_about_its_rows_only(tmp_path: Path) -> None:
