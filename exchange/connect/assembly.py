@@ -15,6 +15,7 @@ from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import DatabaseConfigError, Paths
+from exchange.connect.debezium.assembly import assembled
 from exchange.connect.delivered import Delivered
 from exchange.connect.full_csv import FullCsvSource
 from exchange.connect.publish import Encoder
@@ -42,13 +43,16 @@ class Assembly:
     def source(self, config: SourceConfig, schema: Schema, encoder: Encoder | None = None) -> Source:
         """A source that is not open yet; with an encoder, one that also notices what is gone, if the file says so.
 
-        With `cdc` in the file, it needs the encoder, for the subject's key.
+        With `cdc` or `debezium` in the file, it needs the encoder, for the subject's key.
         """
         if config.python is not None:
             return user_code.source(self._paths.folder, config.python, config.options)
         columns = columns_of_fields(config, schema)
         # A transform may make any field from any column.
         required = () if config.transform else required_columns(config, schema)
+        if config.debezium is not None:
+            assert encoder is not None
+            return assembled(config, self._paths, schema, columns, required, encoder)
         wanted = None if config.transform else tuple(columns.values())
         roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
         if config.csv is not None:

@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime
 
 from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.cdc.capture import CaptureSource
-from exchange.connect.config import Csv, SinkConfig, SourceConfig
+from exchange.connect.config import ORIGINS, Csv, SinkConfig, SourceConfig
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import Paths
+from exchange.connect.debezium.source import DebeziumSource
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.load import Connector, ConnectorConfigError, load
@@ -87,7 +88,7 @@ class _Check:
                 message = f"no field is filled from the column {column}"
                 self._add((*path, "optional", i), message, nearest(column, list(columns)))
         config = self._deletions(config, subject, path)
-        place = (*path, next(key for key in ("table", "query", "csv", "python") if getattr(config, key) is not None))
+        place = (*path, next(key for key in ORIGINS if getattr(config, key) is not None))
         with self._noted((*path, "round") if config.round else (*path, "subject")):
             declared(config.round, subject, schema)
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
@@ -114,6 +115,8 @@ class _Check:
                     self._add(place, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
                 if table.oid:
                     self._defaults(config, schema, table.columns, place)
+            if isinstance(source, DebeziumSource):
+                self._topic(config, subject, schema, source, place)
             if isinstance(source, CsvSource) and config.csv is not None:
                 self._drops(config, config.csv, schema, source, place)
 
@@ -146,7 +149,8 @@ class _Check:
 
     def _source(self, config: SourceConfig, subject: Subject, schema: Schema) -> Source:
         without_rounding = config.model_copy(update={"round": {}})
-        encoder = self._parts.encoder(without_rounding, subject, 0, schema) if config.cdc is not None else None
+        needs_key = config.cdc is not None or config.debezium is not None
+        encoder = self._parts.encoder(without_rounding, subject, 0, schema) if needs_key else None
         return self._parts.source(config, schema, encoder)
 
     def _drops(self, config: SourceConfig, csv: Csv, schema: Schema, source: CsvSource, path: Path) -> None:
@@ -183,8 +187,21 @@ class _Check:
             remedy = f"create an index on ({source.cursor.time}, {source.cursor.id})"
             self._add(path, message, remedy, "warning")
         page = next(source.pages(), None)
-        if page is None:
-            return
+        if page is not None:
+            self._sample(config, subject, schema, page, path)
+
+    def _topic(
+        self, config: SourceConfig, subject: Subject, schema: Schema, source: DebeziumSource, path: Path
+    ) -> None:
+        lost, page = source.look()
+        if lost:
+            message = f"the topic has lost its first {lost} offsets: what did not change since will not be published"
+            self._add(path, message, "set `cleanup.policy=compact`, and have Debezium take a snapshot", "warning")
+        if page is not None:
+            self._sample(config, subject, schema, page, path)
+
+    def _sample(self, config: SourceConfig, subject: Subject, schema: Schema, page: Page, path: Path) -> None:
+        """Report which of the first rows would not be published."""
         reasons = self._reasons(config, subject, schema, page)
         rounding = self._rounding(config, subject, schema, page)
         for reason, count in reasons.most_common():

@@ -19,6 +19,8 @@
         cdc: postgresql                         # in place of a cursor: each change, and each deletion, from the log
       - subject: tax.arrears
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
+      - subject: tax.refund
+        debezium: {bootstrap_servers: "kafka.tax:9092", login_file: secrets/kafka.yaml, topic: oracle.tax.refund}
       - subject: tax.notices
         python: notices.py:Notices              # a Source class of your own, see exchange/connect/source.py
     sinks:
@@ -36,6 +38,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
+from exchange.connect.debezium.config import Debezium
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Rounding, SubjectId
 
@@ -131,6 +134,9 @@ class Csv(Model):
     )
 
 
+ORIGINS = ("table", "query", "csv", "debezium", "python")
+
+
 class SourceConfig(Model):
     """One subject that the department publishes, and where its rows come from."""
 
@@ -138,6 +144,7 @@ class SourceConfig(Model):
     table: str | None = Field(default=None, description="Table or view, with its schema if needed: tax.income.")
     query: str | None = Field(default=None, description="One SELECT that gives the cursor's columns too.")
     csv: Csv | None = None
+    debezium: Debezium | None = Field(default=None, description="Changes that Debezium writes to a Kafka of yours.")
     python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
     options: Mapping[str, Any] = Field(default_factory=dict, description="Passed to the class named by `python`.")
     cursor: Cursor | None = None
@@ -165,23 +172,23 @@ class SourceConfig(Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> SourceConfig:
-        origins = [name for name in ("table", "query", "csv", "python") if getattr(self, name) is not None]
+        origins = [name for name in ORIGINS if getattr(self, name) is not None]
         if len(origins) != 1:
-            raise ValueError("give exactly one of table, query, csv, python")
+            raise ValueError(f"give exactly one of {', '.join(ORIGINS)}")
         if self.cdc is not None and (self.table is None or self.cursor or self.deleted or self.sweep):
             raise ValueError("cdc goes with a table; it needs no cursor, no `deleted` and no `sweep`")
         if self.cdc is None and (self.cursor is None) == (origins[0] in ("table", "query")):
             raise ValueError("a table or query needs a cursor: {time: column, id: column}; nothing else has one")
         if self.options and self.python is None:
             raise ValueError("options go with python only")
-        if self.deleted is not None and self.python is not None:
-            raise ValueError("`deleted` goes with table, query or csv; a Source of your own yields Deleted rows itself")
+        if self.deleted is not None and (self.python is not None or self.debezium is not None):
+            raise ValueError("`deleted` goes with table, query or csv; the others say themselves what is deleted")
         if self.sweep is not None and self.table is None:
             raise ValueError("`sweep` goes with `table` only; make a view of the query, or use csv with `mode: full`")
         if self.sweep is not None and self.transform is not None:
             raise ValueError("`sweep` reads keys only, so no `transform`; name a view that does the same as `table`")
         if "brake" in self.model_fields_set and not self.infers_deletions:
-            raise ValueError("`brake` goes with `sweep`, or with csv and `mode: full`")
+            raise ValueError("`brake` goes with `sweep`, with csv and `mode: full`, or with `debezium`")
         return self
 
     @property
@@ -191,8 +198,8 @@ class SourceConfig(Model):
 
     @property
     def infers_deletions(self) -> bool:
-        """Whether rows count as deleted because they are missing."""
-        return self.sweep is not None or (self.csv is not None and self.csv.mode == "full")
+        """Whether rows count as deleted without being named: because they are missing, or by TRUNCATE."""
+        return self.sweep is not None or self.debezium is not None or (self.csv is not None and self.csv.mode == "full")
 
 
 class SinkConfig(Model):

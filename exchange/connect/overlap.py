@@ -95,6 +95,9 @@ class _Overlaps:
             for reference in (part.transform, part.python) if isinstance(part, SourceConfig) else ():
                 if reference:
                     yield self._paths.folder / reference.partition(":")[0]
+            if isinstance(part, SourceConfig) and part.debezium is not None and part.debezium.login_file:
+                with suppress(ConfigError):
+                    yield self._paths.path(part.debezium.login_file)
         for chosen in (self._config.database, *(part.database for part in parts)):
             with suppress(ConfigError):
                 if chosen and chosen.password_file:
