@@ -15,7 +15,7 @@ from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import DatabaseConfigError, Paths
-from exchange.connect.debezium.assembly import assembled
+from exchange.connect.debezium.assembled import assembled
 from exchange.connect.delivered import Delivered
 from exchange.connect.full_csv import FullCsvSource
 from exchange.connect.publish import Encoder

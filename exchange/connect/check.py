@@ -12,7 +12,7 @@ from exchange.connect.cdc.capture import CaptureSource
 from exchange.connect.config import ORIGINS, Csv, SinkConfig, SourceConfig
 from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import Paths
-from exchange.connect.debezium.source import DebeziumSource
+from exchange.connect.debezium.debezium_source import DebeziumSource
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.load import Connector, ConnectorConfigError, load

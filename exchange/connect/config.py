@@ -38,7 +38,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
-from exchange.connect.debezium.config import Debezium
+from exchange.connect.debezium.topic_config import Debezium
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Rounding, SubjectId
 

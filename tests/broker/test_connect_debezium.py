@@ -20,8 +20,8 @@ from exchange.connect import load
 from exchange.connect.check import check
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import Paths
-from exchange.connect.debezium.assembly import assembled
-from exchange.connect.debezium.source import DebeziumTopicError
+from exchange.connect.debezium.assembled import assembled
+from exchange.connect.debezium.debezium_source import DebeziumTopicError
 from exchange.connect.roll_call import ManyDeletionsError
 from exchange.connect.source import Row, Source
 from exchange.connect.sql_source import ColumnGoneError

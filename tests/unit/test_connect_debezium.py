@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from exchange.connect.coerce import RowRejectedError
-from exchange.connect.debezium.config import Debezium
+from exchange.connect.debezium.encodings import declared, described, unavailable
 from exchange.connect.debezium.envelope import Envelope
-from exchange.connect.debezium.values import declared, described, unavailable
+from exchange.connect.debezium.topic_config import Debezium
 from exchange.connect.source import Bad, Deleted
 from tests.rigs import keyed
 
@@ -136,7 +136,7 @@ def test_the_record_s_own_key_is_converted_by_its_schema() -> None:
 def test_without_a_schema_the_file_says_it_and_nothing_is_guessed() -> None:
     read = envelope(numbers=("year",), types={"state": "Date"})
     assert read.change(None, message("c", None, row(state=1))) == [row(state=date(1970, 1, 2))]
-    assert "say under `types`" in reason(read.change(None, message("c", None, row(year="1234"))))
+    assert "say under `types`" in reason(read.change(None, message("c", None, row(year="1234", state=1))))
     assert envelope(numbers=("year",), types={"year": "Decimal(0)"}).change(
         None, message("c", None, row(year="B+Q="))
     ) == [row(year=Decimal(2020))]

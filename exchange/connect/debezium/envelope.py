@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.connect.coerce import RowRejectedError
-from exchange.connect.debezium.config import Debezium
-from exchange.connect.debezium.values import Convert, declared, described, unavailable
+from exchange.connect.debezium.encodings import Convert, declared, described, unavailable
+from exchange.connect.debezium.topic_config import Debezium
 from exchange.connect.source import Bad, Deleted, Row
 from exchange.errors import RecordError
 
@@ -88,7 +88,7 @@ class Envelope:
             raise RowRejectedError("a row without `after`")
         if missing := sorted(self._required - row.keys()):
             raise RowRejectedError(f"no column {', '.join(missing)}")
-        wanted = row if self._columns is None else {name: row[name] for name in self._columns if name in row}
+        wanted = {name: value for name, value in row.items() if self._columns is None or name in self._columns}
         for name, value in wanted.items():
             if self._is_unavailable(value):
                 raise RowRejectedError(f"{name}: not in the database's log, because it did not change; {_FULL}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from exchange.connect.debezium.values import DECLARED
+from exchange.connect.debezium.encodings import DECLARED
 from exchange.contract.base import Model
 
 Declared = Annotated[str, Field(pattern=DECLARED)]

@@ -8,8 +8,8 @@ from exchange import credentials
 from exchange.bus.connection import Cluster
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import Paths
+from exchange.connect.debezium.debezium_source import DebeziumSource
 from exchange.connect.debezium.envelope import Envelope
-from exchange.connect.debezium.source import DebeziumSource
 from exchange.connect.publish import Encoder
 from exchange.connect.roll_call import RollCall
 from exchange.schema.avro import Schema
