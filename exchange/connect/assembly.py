@@ -27,6 +27,7 @@ from exchange.connect.sink_table import SinkTable
 from exchange.connect.source import Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.sweep import SweptTable
+from exchange.connect.web.pulled import pulled
 from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.names import inbox_topic
@@ -54,6 +55,8 @@ class Assembly:
             assert encoder is not None
             return assembled(config, self._paths, schema, columns, required, encoder)
         wanted = None if config.transform else tuple(columns.values())
+        if config.http is not None:
+            return pulled(config, self._paths, wanted, encoder)
         roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
         if config.csv is not None:
             folder = self._paths.path(config.csv.folder)

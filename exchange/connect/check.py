@@ -22,6 +22,7 @@ from exchange.connect.row_key import NoRowKeyError
 from exchange.connect.source import Page, Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.sweep import Keys
+from exchange.connect.web.pull_source import PullSource
 from exchange.contract.extent import extent
 from exchange.contract.load import Loaded
 from exchange.contract.load import load as load_contract
@@ -117,6 +118,8 @@ class _Check:
                     self._defaults(config, schema, table.columns, place)
             if isinstance(source, DebeziumSource):
                 self._topic(config, subject, schema, source, place)
+            if isinstance(source, PullSource) and (page := source.look()) is not None:
+                self._sample(config, subject, schema, page, place)
             if isinstance(source, CsvSource) and config.csv is not None:
                 self._drops(config, config.csv, schema, source, place)
 
@@ -124,13 +127,15 @@ class _Check:
         """Report what a subject without key does not allow; the config without it, for what is checked after that."""
         if subject.key:
             return config
-        full = config.csv is not None and config.csv.mode == "full"
-        said = {("deleted",): config.deleted is not None, ("sweep",): config.sweep is not None, ("csv", "mode"): full}
+        said: dict[Path, bool] = {("deleted",): config.deleted is not None, ("sweep",): config.sweep is not None}
+        for name, kind in (("csv", config.csv), ("http", config.http)):
+            said[name, "mode"] = kind is not None and kind.mode == "full"
         for keys in (keys for keys, is_said in said.items() if is_said):
             error = NoRowKeyError(subject.id)
             self._add((*path, *keys), error.message, error.remedy)
         csv = config.csv and config.csv.model_copy(update={"mode": "changes"})
-        return config.model_copy(update={"deleted": None, "sweep": None, "csv": csv})
+        http = config.http and config.http.model_copy(update={"mode": "changes"})
+        return config.model_copy(update={"deleted": None, "sweep": None, "csv": csv, "http": http})
 
     def _sweep(self, config: SourceConfig, subject: Subject, source: SqlSource, path: Path) -> None:
         """Try to read a page of keys."""

@@ -21,6 +21,8 @@
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
       - subject: tax.refund
         debezium: {bootstrap_servers: "kafka.tax:9092", login_file: secrets/kafka.yaml, topic: oracle.tax.refund}
+      - subject: tax.relief
+        http: {url: https://api.tax/reliefs, rows: /items, since: {param: from, field: updated_at}, page: {by: link}}
       - subject: tax.notices
         python: notices.py:Notices              # a Source class of your own, see exchange/connect/source.py
     sinks:
@@ -39,6 +41,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 
 from exchange.connect.debezium.topic_config import Debezium
+from exchange.connect.web.web_config import Pull
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Rounding, SubjectId
 
@@ -134,7 +137,7 @@ class Csv(Model):
     )
 
 
-ORIGINS = ("table", "query", "csv", "debezium", "python")
+ORIGINS = ("table", "query", "csv", "debezium", "http", "python")
 
 
 class SourceConfig(Model):
@@ -145,6 +148,7 @@ class SourceConfig(Model):
     query: str | None = Field(default=None, description="One SELECT that gives the cursor's columns too.")
     csv: Csv | None = None
     debezium: Debezium | None = Field(default=None, description="Changes that Debezium writes to a Kafka of yours.")
+    http: Pull | None = Field(default=None, description="An API that gives rows as JSON.")
     python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
     options: Mapping[str, Any] = Field(default_factory=dict, description="Passed to the class named by `python`.")
     cursor: Cursor | None = None
@@ -182,24 +186,27 @@ class SourceConfig(Model):
         if self.options and self.python is None:
             raise ValueError("options go with python only")
         if self.deleted is not None and (self.python is not None or self.debezium is not None):
-            raise ValueError("`deleted` goes with table, query or csv; the others say themselves what is deleted")
+            raise ValueError("`deleted` goes with table, query, csv or http; the others say themselves what is deleted")
         if self.sweep is not None and self.table is None:
             raise ValueError("`sweep` goes with `table` only; make a view of the query, or use csv with `mode: full`")
         if self.sweep is not None and self.transform is not None:
             raise ValueError("`sweep` reads keys only, so no `transform`; name a view that does the same as `table`")
         if "brake" in self.model_fields_set and not self.infers_deletions:
-            raise ValueError("`brake` goes with `sweep`, with csv and `mode: full`, or with `debezium`")
+            raise ValueError("`brake` goes with `sweep`, with `mode: full`, or with `debezium`")
         return self
 
     @property
     def pause_s(self) -> float:
-        """The pause that `poll_s` means; a look at what a log has sent costs nothing, so by default it is short."""
-        return 0.05 if self.cdc is not None and "poll_s" not in self.model_fields_set else self.poll_s
+        """The pause that `poll_s` means: by default short where a look costs nothing, long where it is a request."""
+        if "poll_s" in self.model_fields_set:
+            return self.poll_s
+        return 0.05 if self.cdc is not None else 60.0 if self.http is not None else self.poll_s
 
     @property
     def infers_deletions(self) -> bool:
         """Whether rows count as deleted without being named: because they are missing, or by TRUNCATE."""
-        return self.sweep is not None or self.debezium is not None or (self.csv is not None and self.csv.mode == "full")
+        is_full = any(kind is not None and kind.mode == "full" for kind in (self.csv, self.http))
+        return self.sweep is not None or self.debezium is not None or is_full
 
 
 class SinkConfig(Model):

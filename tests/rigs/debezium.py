@@ -22,7 +22,8 @@ class Topic:
         self.name, self.cluster = name, cluster
         self._fields = schemas
         settings = librdkafka(cluster)
-        [made] = AdminClient(settings).create_topics([NewTopic(name, partitions, 1)]).values()
+        admin = AdminClient(settings)
+        [made] = admin.create_topics([NewTopic(name, partitions, 1)]).values()
         made.result(60)
         self._producer = Producer({**settings, "enable.idempotence": True})
 

@@ -85,6 +85,7 @@ HOMES = {
     "chinese_calendar": {"grants"},
     "click": {"cli", "demo"},
     "rich": {"cli", "demo"},
+    "httpx2": {"connect"},
     "confluent_kafka": set(),
     "testcontainers": set(),
 }
