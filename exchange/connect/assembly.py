@@ -28,6 +28,8 @@ from exchange.connect.source import Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.sweep import SweptTable
 from exchange.connect.web.pulled import pulled
+from exchange.connect.web.web_config import Webhook
+from exchange.connect.web.webhook import Hook, HookTable
 from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.names import inbox_topic
@@ -100,8 +102,16 @@ class Assembly:
         return RowKey(subject, names, converter(names, config.columns, timezone=config.timezone, before=before))
 
     def table(self, config: SinkConfig, subject: Subject, key: Sequence[str]) -> SinkTable:
-        """The table that a sink fills; these columns tell its rows apart."""
+        """The table that a sink fills, or what takes its place; these columns tell its rows apart."""
+        if config.webhook is not None:
+            offsets = Database(url=f"sqlite:///{self._paths.home / 'webhooks' / config.subject}.db")
+            hook = self.hook(config, config.webhook)
+            return HookTable(database.engine(offsets, self._paths, writes=True), key, subject.entity.field, hook)
         return SinkTable(self._engine(config, writes=True), config.table_name, key, subject.entity.field)
+
+    def hook(self, config: SinkConfig, webhook: Webhook) -> Hook:
+        """What sends a sink's events; raises ConfigError if it could send none."""
+        return Hook(webhook, self._paths, config.subject)
 
     def rehearse(self, config: SinkConfig, reader: str, subject: Subject, delivered: Delivered) -> None:
         """Do what a sink would do, and undo it; raises what the sink would raise."""

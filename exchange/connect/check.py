@@ -247,6 +247,10 @@ class _Check:
             message = f"{self._department} has no grant for {config.subject}"
             self._add((*path, "subject"), message, "ask for one: the sink waits for it", "warning")
             return
+        if config.webhook is not None:
+            with self._noted((*path, "webhook")):
+                self._parts.hook(config, config.webhook).close()
+            return
         with self._noted((*path, "table") if config.table else path):
             subject = contract.subject(config.subject)
             self._parts.rehearse(config, self._department, subject, self._delivered(subject))

@@ -28,6 +28,8 @@
     sinks:
       - subject: civil.household                # a subject that the contract grants to the department
         table: household                        # default: civil_household; what tells its rows apart, the contract says
+      - subject: civil.marriage
+        webhook: {url: https://hook.tax/marriages, secret_file: secrets/hook}
 
 `${home}` is the exchange's home folder; other relative paths start at the connector's folder.
 """
@@ -41,7 +43,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 
 from exchange.connect.debezium.topic_config import Debezium
-from exchange.connect.web.web_config import Pull
+from exchange.connect.web.web_config import Pull, Webhook
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Rounding, SubjectId
 
@@ -210,11 +212,18 @@ class SourceConfig(Model):
 
 
 class SinkConfig(Model):
-    """One granted subject that the department takes into a table."""
+    """One granted subject that the department takes into a table, or has sent to a web address."""
 
     subject: SubjectId
     table: str | None = Field(default=None, description="Table to create and fill; absent: <owner>_<name>.")
     database: Database | None = Field(default=None, description="If it is not the connector's database.")
+    webhook: Webhook | None = Field(default=None, description="A web address in place of a table.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> SinkConfig:
+        if self.webhook is not None and (self.table is not None or self.database is not None):
+            raise ValueError("`webhook` takes the place of `table` and `database`: give only one")
+        return self
 
     @property
     def table_name(self) -> str:

@@ -22,6 +22,7 @@ from exchange.connect.deletions import DELETIONS
 from exchange.connect.drop_folder import PLACES
 from exchange.connect.load import FILE, Connector
 from exchange.connect.offsets import GAPS, OFFSETS, TOPICS
+from exchange.connect.part_secrets import secrets
 from exchange.connect.rejects import RejectFile
 from exchange.document.problem import Path as Place
 from exchange.document.problem import Problem, dotted
@@ -95,9 +96,9 @@ class _Overlaps:
             for reference in (part.transform, part.python) if isinstance(part, SourceConfig) else ():
                 if reference:
                     yield self._paths.folder / reference.partition(":")[0]
-            if isinstance(part, SourceConfig) and part.debezium is not None and part.debezium.login_file:
+            for secret in secrets(part):
                 with suppress(ConfigError):
-                    yield self._paths.path(part.debezium.login_file)
+                    yield self._paths.path(secret)
         for chosen in (self._config.database, *(part.database for part in parts)):
             with suppress(ConfigError):
                 if chosen and chosen.password_file:
@@ -108,7 +109,8 @@ class _Overlaps:
 
     def _table(self, sink: SinkConfig) -> _Table:
         schema, _, name = sink.table_name.rpartition(".")
-        return _Table(schema or None, name, self._url(sink.database or self._config.database))
+        url = self._url(sink.database or self._config.database) if sink.webhook is None else None
+        return _Table(schema or None, name, url)
 
     def _url(self, chosen: Database | None) -> URL | None:
         if chosen is None:

@@ -138,5 +138,4 @@ class Pull(Service):
 class Webhook(Service):
     """A web address that takes records as CloudEvents."""
 
-    secret_file: str = Field(description="File whose first line is the secret that signs requests.")
-    attempts: int = Field(default=8, ge=1, le=100, description="After so many refusals a record is set aside.")
+    secret_file: str = Field(description="File whose first line is the secret that signs requests; whsec_… is base64.")
