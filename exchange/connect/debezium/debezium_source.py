@@ -170,8 +170,9 @@ class DebeziumSource(Source):
             yield self._page()
 
     def _same_columns(self, there: frozenset[str], place: str) -> Iterator[Page]:
+        if self._rows:
+            yield self._page()  # which notes the columns so far
         if gone := self._columns.gone(there):
-            yield self._page()
             remedy = f"bring it back; or if its field shall take the default, `optional: [{', '.join(gone)}]`"
             raise ColumnGoneError(f"from {place} on, there is no column {', '.join(gone)}", remedy=remedy)
         self._shape = there
