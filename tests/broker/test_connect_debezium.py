@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,15 +28,14 @@ from exchange.connect.sql_source import ColumnGoneError
 from exchange.connect.testing import DeletionConformance, Origin
 from exchange.contract.load import load as load_contract
 from exchange.document.problem import Problem
-from tests.broker.test_connect_deletions import command, drain, history, project, published, settled
 from tests.broker.test_connect_source import published as records
 from tests.rigs import keyed
 from tests.rigs.clients import environment
 from tests.rigs.debezium import Topic
+from tests.rigs.deliveries import drain as run_dry
+from tests.rigs.income_table import KEY, command, history, published, settled
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
-
-__all__ = ["project"]
 
 FIELDS: list[dict[str, Any]] = [
     {"field": "serial", "type": "int64"},
@@ -53,6 +53,17 @@ def login(cluster: Cluster, folder: Any) -> dict[str, str]:
     found = environment(cluster, folder)
     file = {"login_file": found["EXCHANGE_CREDENTIALS"]} if "EXCHANGE_CREDENTIALS" in found else {}
     return {"bootstrap_servers": cluster.bootstrap_servers, **file}
+
+
+@pytest.fixture
+def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
+    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
+    made.apply(key=KEY)
+    return made
+
+
+def drain(project: Project) -> None:
+    run_dry(project, project.owner)
 
 
 class Cars(Origin):

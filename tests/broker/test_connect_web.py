@@ -20,11 +20,10 @@ from exchange.connect.web.web_client import WebRefusedError
 from exchange.contract.load import load as load_contract
 from exchange.document.problem import Problem
 from exchange.names import inbox_topic
-from tests.broker.test_connect_deletions import command, history, published
-from tests.broker.test_connect_deletions import drain as publish
 from tests.broker.test_connect_sink import connector as reading
 from tests.broker.test_connect_sink import rejected
-from tests.rigs.deliveries import KEY, Sent, deliver, drain, income, row_name, send
+from tests.rigs.deliveries import Sent, deliver, drain, income, row_name, send
+from tests.rigs.income_table import KEY, command, history, published
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.web import Asked, Reply, Web, serving
@@ -33,6 +32,10 @@ from tests.rigs.web import Asked, Reply, Web, serving
 @pytest.fixture
 def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
     return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
+
+
+def publish(project: Project) -> None:
+    drain(project, project.owner)
 
 
 @pytest.fixture

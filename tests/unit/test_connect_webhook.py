@@ -167,8 +167,8 @@ def test_the_end_of_a_grant_and_of_fields_are_events(web: Web, tmp_path: Path) -
     sending = Sending(web, tmp_path)
     sending.table.offsets(TOPIC, [0])
     copy = sending.table.copy(TOPIC)
-    copy.hold("g", date(2025, 12, 31), ["id", "n"], ["id"], deletes=True)
-    copy.hold("g", date(2025, 12, 31), ["id"], ["id"], deletes=True)
+    copy.hold("g", date(2025, 12, 31), ["id", "n"], ["id"], epoch=1, deletes=True)
+    copy.hold("g", date(2025, 12, 31), ["id"], ["id"], epoch=1, deletes=True)
     copy.end("g", date(2025, 12, 31), deletes=True, since=1.0)
     assert copy.count() is False
     assert copy.delete_some() == 0

@@ -122,6 +122,9 @@ class HookTable(SinkTable):
     def copy(self, topic: str) -> HeldCopy:
         return HookCopy(self._engine, topic, self._copies, self._hook)
 
+    def takes_columns(self) -> bool:
+        return False
+
     def fit(self, schema: Schema) -> bool:
         if missing := [name for name in self.key if name not in self._columns(schema)]:
             raise TableMismatchError(f"what is delivered has no {', '.join(missing)}, by which rows are told apart")
@@ -135,7 +138,7 @@ class HookTable(SinkTable):
 
     def delete(self, key: bytes, origin: RecordOrigin) -> RowChange:
         try:
-            return RowChange({self._entity: key.decode()}, origin, is_gone=True)
+            return RowChange({self.entity: key.decode()}, origin, is_gone=True)
         except UnicodeDecodeError as error:
             raise UnstorableError("a tombstone whose key is not an entity") from error
 
@@ -167,7 +170,7 @@ class HookTable(SinkTable):
                 refused.append((at, f"the webhook answers {error.status}"))
             if not refused:  # what was set aside is not noted before the reject file has it
                 self._note(topic, at, moved[at.partition][0])
-        with translated("move offsets"), self._moving(topic, moved, changes):
+        with translated("move offsets"), self._moving(topic, moved, is_change=bool(changes)):
             set_aside(refused)
         return refused
 
