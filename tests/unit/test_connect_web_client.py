@@ -68,8 +68,9 @@ def test_it_waits_as_long_as_the_service_asks(web: Web, tmp_path: Path) -> None:
     assert patient.waits[0] == 7
     assert 20 < patient.waits[1] <= 30
     web.answer = lambda asked: Reply(b"", 429, {"Retry-After": "3600"})
-    with pytest.raises(WebUnavailableError):
+    with pytest.raises(WebUnavailableError) as raised:
         patient.get()
+    assert raised.value.wait_s == 3600
     assert len(patient.waits) == 2, "for an hour, the worker waits, not the client"
 
 

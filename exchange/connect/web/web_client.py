@@ -27,10 +27,14 @@ for _name in ("httpx2", "httpcore2"):
 
 
 class WebUnavailableError(TransientError):
-    """A web service does not answer, or says that it cannot now."""
+    """A web service does not answer, or says that it cannot now, perhaps for how long."""
 
     code = "web-unavailable"
     remedy = "see whether the service runs; the connector tries again by itself"
+
+    def __init__(self, message: str, *, remedy: str = "", wait_s: float = 0.0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.wait_s = wait_s
 
 
 class WebRefusedError(ConfigError):
@@ -118,7 +122,8 @@ class WebClient:
             except _Busy as busy:
                 wait_s = pause_s if busy.wait_s is None else busy.wait_s
                 if attempt == ATTEMPTS - 1 or wait_s > LAST_PAUSE_S:
-                    raise WebUnavailableError(f"{_origin(self._service.url)}: {busy}") from busy.__cause__
+                    message = f"{_origin(self._service.url)}: {busy}"
+                    raise WebUnavailableError(message, wait_s=busy.wait_s or 0.0) from busy.__cause__
                 self._sleep(wait_s)
                 pause_s = min(LAST_PAUSE_S, 2 * pause_s)
         raise AssertionError("the last attempt returns or raises")
