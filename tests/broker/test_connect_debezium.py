@@ -33,7 +33,7 @@ from tests.rigs import keyed
 from tests.rigs.clients import environment
 from tests.rigs.debezium import Topic
 from tests.rigs.deliveries import drain as run_dry
-from tests.rigs.income_table import KEY, command, history, published, settled
+from tests.rigs.income_table import KEY, command, history, settled
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 
@@ -64,6 +64,11 @@ def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
 
 def drain(project: Project) -> None:
     run_dry(project, project.owner)
+
+
+def published(project: Project) -> int:
+    """How many records were published."""
+    return sum(map(len, history(project).values()))
 
 
 class Cars(Origin):

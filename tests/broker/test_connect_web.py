@@ -23,7 +23,7 @@ from exchange.names import inbox_topic
 from tests.broker.test_connect_sink import connector as reading
 from tests.broker.test_connect_sink import rejected
 from tests.rigs.deliveries import Sent, deliver, drain, income, row_name, send
-from tests.rigs.income_table import KEY, command, history, published
+from tests.rigs.income_table import KEY, command, history
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.web import Asked, Reply, Web, serving
@@ -32,6 +32,11 @@ from tests.rigs.web import Asked, Reply, Web, serving
 @pytest.fixture
 def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
     return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
+
+
+def published(project: Project) -> int:
+    """How many records were published."""
+    return sum(map(len, history(project).values()))
 
 
 def publish(project: Project) -> None:
