@@ -48,7 +48,7 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
         running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle))
         running[0].wait(until_idle=until_idle)
     for worker in running[0].workers if until_idle else ():
-        say(f"{worker.kind} {worker.subject}: {worker.progress}")
+        say(f"{worker.kind} {worker.subject}: {worker.headway}")
 
 
 @connector.command()

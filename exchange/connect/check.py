@@ -9,14 +9,15 @@ from datetime import UTC, date, datetime
 
 from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.cdc.capture import CaptureSource
-from exchange.connect.config import ORIGINS, Csv, SinkConfig, SourceConfig
-from exchange.connect.csv_source import CsvSource
+from exchange.connect.config import Drop, SinkConfig, SourceConfig
 from exchange.connect.database import Paths
 from exchange.connect.debezium.debezium_source import DebeziumSource
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.drop_folder import UnusableFileError
+from exchange.connect.file_source import FileSource
 from exchange.connect.load import Connector, ConnectorConfigError, load
 from exchange.connect.overlap import overlaps
+from exchange.connect.remote_source import RemoteSource
 from exchange.connect.rounding import declared, proposal
 from exchange.connect.row_key import NoRowKeyError
 from exchange.connect.source import Page, Source
@@ -89,7 +90,7 @@ class _Check:
                 message = f"no field is filled from the column {column}"
                 self._add((*path, "optional", i), message, nearest(column, list(columns)))
         config = self._deletions(config, subject, path)
-        place = (*path, next(key for key in ORIGINS if getattr(config, key) is not None))
+        place = (*path, config.key)
         with self._noted((*path, "round") if config.round else (*path, "subject")):
             declared(config.round, subject, schema)
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
@@ -120,22 +121,26 @@ class _Check:
                 self._topic(config, subject, schema, source, place)
             if isinstance(source, PullSource) and (page := source.look()) is not None:
                 self._sample(config, subject, schema, page, place)
-            if isinstance(source, CsvSource) and config.csv is not None:
-                self._drops(config, config.csv, schema, source, place)
+            if isinstance(source, RemoteSource):
+                source.look()
+            if isinstance(source, FileSource) and config.drop is not None:
+                self._drops(config, config.drop, schema, source, place)
 
     def _deletions(self, config: SourceConfig, subject: Subject, path: Path) -> SourceConfig:
         """Report what a subject without key does not allow; the config without it, for what is checked after that."""
         if subject.key:
             return config
-        said: dict[Path, bool] = {("deleted",): config.deleted is not None, ("sweep",): config.sweep is not None}
-        for name, kind in (("csv", config.csv), ("http", config.http)):
-            said[name, "mode"] = kind is not None and kind.mode == "full"
+        full = config.drop or config.http
+        said: dict[Path, bool] = {
+            ("deleted",): config.deleted is not None,
+            ("sweep",): config.sweep is not None,
+            (config.key, "mode"): full is not None and full.mode == "full",
+        }
         for keys in (keys for keys, is_said in said.items() if is_said):
             error = NoRowKeyError(subject.id)
             self._add((*path, *keys), error.message, error.remedy)
-        csv = config.csv and config.csv.model_copy(update={"mode": "changes"})
-        http = config.http and config.http.model_copy(update={"mode": "changes"})
-        return config.model_copy(update={"deleted": None, "sweep": None, "csv": csv, "http": http})
+        changes = {config.key: full.model_copy(update={"mode": "changes"})} if full else {}
+        return config.model_copy(update={"deleted": None, "sweep": None, **changes})
 
     def _sweep(self, config: SourceConfig, subject: Subject, source: SqlSource, path: Path) -> None:
         """Try to read a page of keys."""
@@ -158,9 +163,9 @@ class _Check:
         encoder = self._parts.encoder(without_rounding, subject, 0, schema) if needs_key else None
         return self._parts.source(config, schema, encoder)
 
-    def _drops(self, config: SourceConfig, csv: Csv, schema: Schema, source: CsvSource, path: Path) -> None:
+    def _drops(self, config: SourceConfig, drop: Drop, schema: Schema, source: FileSource, path: Path) -> None:
         """Try a file that is there, and report if it would be refused."""
-        if not self._paths.path(csv.folder).is_dir():
+        if not self._paths.path(drop.folder).is_dir():
             remedy = "the connector creates it when it starts; check the path"
             self._add((*path, "folder"), "the drop folder is not there", remedy, "warning")
         try:
@@ -251,7 +256,7 @@ class _Check:
             with self._noted((*path, "webhook")):
                 self._parts.hook(config, config.webhook).close()
             return
-        with self._noted((*path, "table") if config.table else path):
+        with self._noted((*path, "table") if config.table else (*path, "parquet") if config.parquet else path):
             subject = contract.subject(config.subject)
             self._parts.rehearse(config, self._department, subject, self._delivered(subject))
 

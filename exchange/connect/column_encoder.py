@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from exchange.connect.convert import simple_defaults
-from exchange.connect.copied import CopiedRows, Layout
+from exchange.connect.copied import CopiedColumns, CopiedRows
 from exchange.connect.encode import encoder
 from exchange.connect.row_key import MAX_NAME_BYTES
 from exchange.contract.key import name_schema
@@ -25,7 +25,7 @@ _KEYS = ("string", "uuid", "enum", "int", "long")
 _VALUE_BYTES = 12  # at most, that a field of a key takes beside its text
 
 
-class Written(NamedTuple):
+class WrittenRows(NamedTuple):
     """Kafka's keys and values of rows; a value is null where the row is to be processed by itself."""
 
     keys: Values
@@ -33,7 +33,7 @@ class Written(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    layout: Layout
+    layout: CopiedColumns
     program: TextProgram | None
     entity: int | None
     key: Sequence[int]
@@ -61,7 +61,7 @@ class ColumnEncoder:
         self._defaults = {name: encoder(name_schema(schema, [name]))({name: value}) for name, value in defaults.items()}
         self._plan: _Plan | None = None
 
-    def write(self, rows: CopiedRows) -> Written | None:
+    def write(self, rows: CopiedRows) -> WrittenRows | None:
         """The rows as records; None if a column is of a type, or a field filled in a way, that no kernel knows."""
         _, program, entity, key = self._planned(rows.layout)
         if program is None:
@@ -74,14 +74,14 @@ class ColumnEncoder:
             is_odd |= sizes + _VALUE_BYTES * len(key) > MAX_NAME_BYTES
         if is_odd.any():
             values = values._replace(length=np.where(is_odd, -1, values.length))
-        return Written(keys, values)
+        return WrittenRows(keys, values)
 
-    def _planned(self, layout: Layout) -> _Plan:
+    def _planned(self, layout: CopiedColumns) -> _Plan:
         if self._plan is None or not self._plan.layout.is_like(layout):
             self._plan = self._make_plan(layout)
         return self._plan
 
-    def _make_plan(self, layout: Layout) -> _Plan:
+    def _make_plan(self, layout: CopiedColumns) -> _Plan:
         columns: dict[str, tuple[int, Kind | None]] = {}
         constants: dict[str, bytes] = {}
         for name in self._schema.fields:

@@ -23,12 +23,16 @@
         debezium: {bootstrap_servers: "kafka.tax:9092", login_file: secrets/kafka.yaml, topic: oracle.tax.refund}
       - subject: tax.relief
         http: {url: https://api.tax/reliefs, rows: /items, since: {param: from, field: updated_at}, page: {by: link}}
+      - subject: tax.waivers
+        excel: {folder: "${home}/drop/tax/waivers", sheet: waivers}
       - subject: tax.notices
         python: notices.py:Notices              # a Source class of your own, see exchange/connect/source.py
     sinks:
       - subject: civil.household                # a subject that the contract grants to the department
         table: household                        # default: civil_household; what tells its rows apart, the contract says
       - subject: civil.marriage
+        parquet: {folder: "${home}/analysts/marriage"}  # in place of a table
+      - subject: civil.divorce
         webhook: {url: https://hook.tax/marriages, secret_file: secrets/hook}
 
 `${home}` is the exchange's home folder; other relative paths start at the connector's folder.
@@ -47,6 +51,7 @@ from exchange.connect.web.web_config import Pull, Webhook
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Rounding, SubjectId
 
+ORIGINS = ("table", "query", "csv", "excel", "debezium", "http", "python")
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -69,6 +74,13 @@ def _known(check: Callable[[str], object], what: str) -> AfterValidator:
 
 Timezone = Annotated[str, _known(ZoneInfo, "a time zone, such as Asia/Shanghai")]
 Encoding = Annotated[str, _known(_text_codec, "a text encoding, such as utf-8 or gb18030")]
+
+
+Every = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="Such as 30m, 1h or 1d.")]
+
+
+def _seconds(every: str) -> float:
+    return int(every[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[every[-1]]
 
 
 class Database(Model):
@@ -103,12 +115,25 @@ class SoftDelete(Model):
 class Sweep(Model):
     """How often the table's keys are compared with what was published."""
 
-    every: str = Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="Such as 30m, 1h or 1d.")
+    every: Every
 
     @property
     def every_s(self) -> float:
         """The time between the end of one comparison and the start of the next."""
-        return int(self.every[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[self.every[-1]]
+        return _seconds(self.every)
+
+
+class Parquet(Model):
+    """A folder into which deliveries are written as Parquet files, and when a file is due."""
+
+    folder: str
+    every: Every = Field(default="10m", description="The longest that a row waits for its file.")
+    rows: int = Field(default=50_000, ge=1, le=1_000_000, description="So many rows are written without waiting.")
+
+    @property
+    def every_s(self) -> float:
+        """The longest that a row waits."""
+        return _seconds(self.every)
 
 
 class Cdc(Model):
@@ -123,23 +148,66 @@ class Cdc(Model):
         return {"kind": value} if isinstance(value, str) else value
 
 
-class Csv(Model):
-    """A folder into which people drop CSV files."""
+class Remote(Model):
+    """How to log in where a remote folder is; secrets are in files that only their owner may read."""
 
-    folder: str
+    key_file: str | None = Field(default=None, description="SFTP: private key without passphrase.")
+    password_file: str | None = Field(default=None, description="SFTP: file whose first line is the password.")
+    known_hosts: str | None = Field(default=None, description="SFTP: file with the server's host key, as OpenSSH's.")
+    key_id: str | None = Field(default=None, description="S3: the access key's id.")
+    secret_file: str | None = Field(default=None, description="S3: file whose first line is the secret key.")
+    endpoint: str | None = Field(default=None, description="S3: the server's URL, if it is not Amazon's.")
+    delete: bool = Field(default=False, description="Delete a file there once it is fetched and noted.")
+
+
+class Drop(Model):
+    """A folder into which people drop files of rows, here or on a server."""
+
+    folder: str = Field(description="A path, or sftp://user@host/folder or s3://bucket/folder.")
+    remote: Remote | None = Field(default=None, description="How to log in, if the folder is on a server.")
     mode: Literal["changes", "full"] = Field(
         default="changes", description="full: a file is the whole register, and what is missing in it is deleted."
     )
-    pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
-    encoding: Encoding = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
-    delimiter: str = Field(default=",", pattern=r'^[^"\r\n]$')
-    null: str = Field(default="", description="The text that stands for a missing value.")
+    pattern: str = Field(pattern=r"^[^/\\]+$")
     settle_s: float = Field(
         default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."
     )
 
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Drop:
+        scheme, _, rest = self.folder.partition("://")
+        if (rest != "") != (self.remote is not None):
+            raise ValueError("`remote` goes with a folder such as sftp://user@host/folder or s3://bucket/folder")
+        if self.remote is None:
+            return self
+        ssh = {"key_file": self.remote.key_file, "password_file": self.remote.password_file}
+        s3 = {"key_id": self.remote.key_id, "secret_file": self.remote.secret_file}
+        said = {name for name, value in {**ssh, **s3}.items() if value}
+        if scheme not in ("sftp", "s3"):
+            raise ValueError(f"{scheme}:// is not supported: write sftp:// or s3://")
+        if scheme == "s3" and (said != s3.keys() or self.remote.known_hosts):
+            raise ValueError("s3:// needs `remote: {key_id: …, secret_file: …}`")
+        if scheme == "sftp" and (len(said) != 1 or said & s3.keys() or not self.remote.known_hosts):
+            raise ValueError("sftp:// needs `remote: {known_hosts: …}` with `key_file` or `password_file`")
+        if ":" in rest.rpartition("@")[0]:
+            raise ValueError("a password belongs into `password_file`, not into the folder's URL")
+        return self
 
-ORIGINS = ("table", "query", "csv", "debezium", "http", "python")
+
+class Csv(Drop):
+    """Dropped CSV files."""
+
+    pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
+    encoding: Encoding = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
+    delimiter: str = Field(default=",", pattern=r'^[^"\r\n]$')
+    null: str = Field(default="", description="The text that stands for a missing value.")
+
+
+class Excel(Drop):
+    """Dropped workbooks: .xlsx, .xls, .ods."""
+
+    pattern: str = Field(default="*.xlsx", pattern=r"^[^/\\]+$")
+    sheet: str | None = Field(default=None, description="The sheet's name; absent: the only one with cells.")
 
 
 class SourceConfig(Model):
@@ -149,6 +217,7 @@ class SourceConfig(Model):
     table: str | None = Field(default=None, description="Table or view, with its schema if needed: tax.income.")
     query: str | None = Field(default=None, description="One SELECT that gives the cursor's columns too.")
     csv: Csv | None = None
+    excel: Excel | None = None
     debezium: Debezium | None = Field(default=None, description="Changes that Debezium writes to a Kafka of yours.")
     http: Pull | None = Field(default=None, description="An API that gives rows as JSON.")
     python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
@@ -188,14 +257,24 @@ class SourceConfig(Model):
         if self.options and self.python is None:
             raise ValueError("options go with python only")
         if self.deleted is not None and (self.python is not None or self.debezium is not None):
-            raise ValueError("`deleted` goes with table, query, csv or http; the others say themselves what is deleted")
+            raise ValueError("python and debezium say themselves what is deleted: `deleted` goes with the others")
         if self.sweep is not None and self.table is None:
-            raise ValueError("`sweep` goes with `table` only; make a view of the query, or use csv with `mode: full`")
+            raise ValueError("`sweep` goes with `table` only; make a view of the query, or use files with `mode: full`")
         if self.sweep is not None and self.transform is not None:
             raise ValueError("`sweep` reads keys only, so no `transform`; name a view that does the same as `table`")
         if "brake" in self.model_fields_set and not self.infers_deletions:
             raise ValueError("`brake` goes with `sweep`, with `mode: full`, or with `debezium`")
         return self
+
+    @property
+    def key(self) -> str:
+        """The key under which the file says where the rows come from."""
+        return next(name for name in ORIGINS if getattr(self, name) is not None)
+
+    @property
+    def drop(self) -> Csv | Excel | None:
+        """The folder from which files are taken, if there is one."""
+        return self.csv or self.excel
 
     @property
     def pause_s(self) -> float:
@@ -207,22 +286,26 @@ class SourceConfig(Model):
     @property
     def infers_deletions(self) -> bool:
         """Whether rows count as deleted without being named: because they are missing, or by TRUNCATE."""
-        is_full = any(kind is not None and kind.mode == "full" for kind in (self.csv, self.http))
+        is_full = any(kind is not None and kind.mode == "full" for kind in (self.drop, self.http))
         return self.sweep is not None or self.debezium is not None or is_full
 
 
 class SinkConfig(Model):
-    """One granted subject that the department takes into a table, or has sent to a web address."""
+    """One granted subject that the department takes into a table or Parquet files, or has sent to a web address."""
 
     subject: SubjectId
     table: str | None = Field(default=None, description="Table to create and fill; absent: <owner>_<name>.")
+    parquet: Parquet | None = Field(default=None, description="Write Parquet files in place of a table.")
     database: Database | None = Field(default=None, description="If it is not the connector's database.")
     webhook: Webhook | None = Field(default=None, description="A web address in place of a table.")
 
     @model_validator(mode="after")
     def _one_target(self) -> SinkConfig:
-        if self.webhook is not None and (self.table is not None or self.database is not None):
-            raise ValueError("`webhook` takes the place of `table` and `database`: give only one")
+        others = [self.table, self.database]
+        if self.parquet is not None and any(each is not None for each in (*others, self.webhook)):
+            raise ValueError("`parquet` goes without `table` and `database`")
+        if self.webhook is not None and any(each is not None for each in others):
+            raise ValueError("`webhook` goes without `table` and `database`")
         return self
 
     @property

@@ -58,7 +58,7 @@ class _Enough(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class CopiedColumns:
     """The columns of copied rows: names, what their texts say (None: no kernel knows), and how psycopg loads them."""
 
     names: tuple[str, ...]
@@ -67,14 +67,14 @@ class Layout:
     loaders: tuple[Callable[[bytes], Any], ...]
 
     @classmethod
-    def of(cls, context: AdaptContext, names: Sequence[str], oids: Sequence[int]) -> Layout:
+    def of(cls, context: AdaptContext, names: Sequence[str], oids: Sequence[int]) -> CopiedColumns:
         """The layout of columns of these types, as psycopg loads them in this context."""
         loads = Transformer.from_context(context)
         loads.set_loader_types(oids, Format.TEXT)
         loaders = tuple(loads.get_loader(oid, Format.TEXT).load for oid in oids)
         return cls(tuple(names), tuple(_kind(context.adapters, oid) for oid in oids), loads, loaders)
 
-    def is_like(self, other: Layout) -> bool:
+    def is_like(self, other: CopiedColumns) -> bool:
         """Whether the rows of both have the same columns."""
         return (self.names, self.kinds) == (other.names, other.kinds)
 
@@ -92,7 +92,7 @@ def _kind(adapters: AdaptersMap, oid: int) -> Kind | None:
     return "text" if loader in (None, adapters.get_loader(adapters.types["text"].oid, Format.TEXT)) else None
 
 
-def layout(connection: Connection, statement: str, values: Mapping[str, Any]) -> Layout | None:
+def layout(connection: Connection, statement: str, values: Mapping[str, Any]) -> CopiedColumns | None:
     """The layout of a query's rows; None if their text is not UTF-8.
 
     In the same transaction, the columns' types stay as they are now.
@@ -101,7 +101,7 @@ def layout(connection: Connection, statement: str, values: Mapping[str, Any]) ->
         return None
     with connection.cursor() as cursor:
         columns = cursor.execute(statement.encode(), values).description or []
-    return Layout.of(connection, [column.name for column in columns], [column.type_code for column in columns])
+    return CopiedColumns.of(connection, [column.name for column in columns], [column.type_code for column in columns])
 
 
 def copy(
@@ -155,7 +155,7 @@ class CopiedRows(Sequence[Row | Deleted | Bad]):
     """
 
     def __init__(
-        self, layout: Layout, table: TextTable, deletes: Callable[[Row], bool], deleted: str | None, what: str
+        self, layout: CopiedColumns, table: TextTable, deletes: Callable[[Row], bool], deleted: str | None, what: str
     ) -> None:
         self.layout, self.table = layout, table
         self._deletes, self._deleted, self._what = deletes, deleted, what
@@ -210,7 +210,7 @@ class FetchedTable(Fetched):
             self._hashes[index] = row_hash(*self.key(index))
 
     @staticmethod
-    def fits(layout: Layout, time: str, row_id: str) -> bool:
+    def fits(layout: CopiedColumns, time: str, row_id: str) -> bool:
         """Whether rows of this layout can be told apart by these columns here."""
         return all(layout.column(name)[1] in _FORMS for name in (time, row_id))
 

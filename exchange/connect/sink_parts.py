@@ -12,6 +12,8 @@ from exchange.connect.config import SinkConfig
 from exchange.connect.copy_notes import Note
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.ending import Ending, Unfinished, Waiting
+from exchange.connect.parquet_sink import ParquetSink
+from exchange.connect.parquet_table import ParquetTable
 from exchange.connect.rejects import RejectFile
 from exchange.connect.schemas import Schemas
 from exchange.connect.sink import Sink
@@ -80,17 +82,10 @@ class SinkParts:
             held = grant.id, grant.until, delivered.fields, delivered.key
             copy.hold(*held, epoch=epoch.number, deletes=deletes)
         schema_of = Schemas(self._cluster, epoch.schemas).of
-        return Sink(
-            self._cluster,
-            self._department,
-            terms.subject,
-            table,
-            delivered,
-            confirm,
-            schema_of,
-            self._rejects,
-            is_new_table=is_new_table,
-        )
+        inbox = self._cluster, self._department, terms.subject
+        if isinstance(table, ParquetTable):
+            return ParquetSink(*inbox, table, delivered, confirm, schema_of, self._rejects, is_new_table=is_new_table)
+        return Sink(*inbox, table, delivered, confirm, schema_of, self._rejects, is_new_table=is_new_table)
 
     def _fell_due(self, note: Note) -> float | None:
         """The Unix time when the last grant before this one ended and asked for a deletion, while nobody ran the sink.

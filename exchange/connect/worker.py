@@ -14,8 +14,8 @@ from exchange.bus.connection import Cluster
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.database import waiting
+from exchange.connect.headway import Headway
 from exchange.connect.held_copy import HeldCopy
-from exchange.connect.progress import Progress
 from exchange.connect.publish import Publisher
 from exchange.connect.reporter import Reporter
 from exchange.connect.sink import Taken
@@ -67,7 +67,7 @@ class Worker(threading.Thread):
         self.idle = False
         self.error: Exception | SystemExit | None = None
         self.ended_with: ExchangeError | None = None
-        self.progress = Progress()
+        self.headway = Headway()
         self._failing_since = 0.0
         self._stop_asked = stop
         self._has_changed = has_changed
@@ -149,7 +149,7 @@ class Worker(threading.Thread):
 
     def words(self) -> str:
         """Its state, and how far it has come since it began."""
-        return f"{self.state()} ({self.progress})" if self.progress.rows else self.state()
+        return f"{self.state()} ({self.headway})" if self.headway.rows else self.state()
 
     def _waits_for(self) -> tuple[str, float] | None:
         """What it has asked of its database, if the answer takes long, and since when."""
@@ -223,7 +223,7 @@ class SourceWorker(Worker):
             self.count("read", len(page.rows))
             self.count("published", published)
             self.count("rejected", rejected)
-            self.progress.note(len(page.rows), rejected, source.left())
+            self.headway.note(len(page.rows), rejected, source.left())
             self.succeeded(idle=False)
             if not self.goes_on():
                 return
@@ -289,7 +289,7 @@ class SinkWorker(Worker):
                 for outcome, records in taken._asdict().items():
                     self.count(outcome, records)
                 lag = part.lag()
-                self.progress.note(sum(taken), taken.rejected, lag)
+                self.headway.note(sum(taken), taken.rejected, lag)
                 self.show_lag(lag, time.monotonic())
                 self.succeeded(idle=lag == 0)
                 self._reporter.look(part.copy)

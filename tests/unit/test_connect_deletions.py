@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from exchange.connect.config import Csv, Database, SourceConfig
-from exchange.connect.csv_source import CsvSource
 from exchange.connect.database import Paths, engine
+from exchange.connect.file_source import FileSource
 from exchange.connect.row_key import NoRowKeyError
 from exchange.connect.source import Deleted, Page
 from exchange.connect.sql_source import SqlSource
 from exchange.names import ROW_HEADER
 from exchange.records.build import encode_headers
 from exchange.schema import wire
+from tests.rigs.drops import reader
 from tests.rigs.keyed import SOFT, Table, encoder, name
 
 
@@ -84,7 +85,7 @@ def test_a_file_s_operation_column_says_what_is_deleted(tmp_path: Path) -> None:
         }
     )
     (tmp_path / "a.csv").write_text("vin,op\na,I\na,D\nb,9\nc,\n")
-    source = CsvSource(config, tmp_path, ("vin",), ("vin",))
+    source = FileSource(config, tmp_path, reader(config), ("vin",), ("vin",))
     source.open({})
     rows = [row for page in source.pages() for row in page.rows]
     assert [isinstance(row, Deleted) for row in rows] == [False, True, True, False]
@@ -93,7 +94,7 @@ def test_a_file_s_operation_column_says_what_is_deleted(tmp_path: Path) -> None:
 def test_a_file_without_the_operation_column_is_refused(tmp_path: Path) -> None:
     config = SourceConfig(subject="police.car", csv=Csv(folder=str(tmp_path), settle_s=0), deleted=SOFT)
     (tmp_path / "a.csv").write_text("vin\na\n")
-    source = CsvSource(config, tmp_path, ("vin",), ("vin",))
+    source = FileSource(config, tmp_path, reader(config), ("vin",), ("vin",))
     source.open({})
     assert [row.reason for page in source.pages() for row in page.rows] == ["refused: no column state"]  # type: ignore[union-attr]
 

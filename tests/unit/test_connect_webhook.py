@@ -195,5 +195,5 @@ def test_what_cannot_work_is_said(web: Web, tmp_path: Path) -> None:
         with pytest.raises(WebRefusedError, match="secret"):
             Sending(web, tmp_path, said)
     webhook = {"url": "https://x", "secret_file": "s"}
-    with pytest.raises(ValidationError, match="takes the place of `table`"):
+    with pytest.raises(ValidationError, match="`webhook` goes without `table`"):
         SinkConfig.model_validate({"subject": "a.b", "webhook": webhook, "table": "t"})
