@@ -578,3 +578,41 @@ def test_deletions_that_do_not_go_together_are_a_mistake_with_its_line(tmp_path:
     [problem] = problems(tmp_path, text)
     assert problem.line == 4
     assert "`" in problem.message
+
+
+def test_what_the_new_ways_in_and_out_lack_is_said_at_its_line(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+sources:
+  - subject: tax.income
+    http:
+      url: http://api.example/incomes
+      since: {param: from, field: at}
+sinks:
+  - subject: civil.income
+    webhook:
+      url: https://hook.example
+""",
+    )
+    assert [(p.line, p.path) for p in found] == [(5, "sources[0].http.url"), (9, "sinks[0].webhook.secret_file")]
+    assert "plain http is for this machine only" in found[0].message
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+sources:
+  - subject: tax.income
+    debezium:
+      bootstrap_servers: 127.0.0.1:1
+      login_file: none.yaml
+      topic: oracle.income
+sinks:
+  - subject: civil.income
+    webhook: {url: "https://hook.example", secret_file: none}
+""",
+    )
+    assert [(p.line, p.path) for p in found] == [(4, "sources[0].debezium"), (10, "sinks[0].webhook")]
+    assert "none.yaml: cannot be read" in found[0].message
+    assert found[1].message == "none cannot be read"
