@@ -68,7 +68,7 @@ ONLY = {
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
     ("cli", "ledger"): {"entry", "follower", "store"},
-    ("cli", "connect"): {"answer", "check", "gaps", "load", "runner", "worker"},
+    ("cli", "connect"): {"answer", "check", "gaps", "load", "runner", "sample", "worker"},
     ("cli", "router"): {"enact", "gaps", "loop", "quota_day", "revocation"},
 }
 # What starts the process.
