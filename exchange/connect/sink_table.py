@@ -18,7 +18,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from exchange.connect import refusal, sink_layout
@@ -26,11 +25,12 @@ from exchange.connect.copy_notes import CopyNotes
 from exchange.connect.database import translated
 from exchange.connect.deletions import Deletions
 from exchange.connect.delivered import HANDLE, ROW
+from exchange.connect.dialects import known as dialects
 from exchange.connect.held_copy import HeldCopy
 from exchange.connect.offsets import OFFSETS, Offsets, making
 from exchange.connect.row_change import RecordOrigin, Refused, RowChange, runs
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME, Layout, TableChangedError, TableMismatchError
-from exchange.connect.sink_values import Adapter, UnstorableError, adapted, adapter
+from exchange.connect.sink_values import Adapter, UnstorableError, adapted
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 from exchange.schema.avro import Schema
@@ -55,12 +55,12 @@ class SinkTable:
         self._schema = schema or None
         self.key = tuple(key)
         self._entity = entity
-        self._sqlite = engine.dialect.name == "sqlite"
+        self._dialect = dialects.of(engine)
         self._fields: dict[str, Field] = {}
         self._state: str | None = None  # of the table, when last seen
         self._layout: Layout | None = None
         self._adapters: dict[Schema, dict[str, Adapter]] = {}
-        self._insert: Any = sqlite.insert if self._sqlite else postgresql.insert
+        self._insert: Any = self._dialect.insert
         self._offsets = Offsets(self._schema, self._insert)
         self._deletions = Deletions(self._schema, self._insert)
         self._copies = CopyNotes(self._schema, self._insert)
@@ -95,7 +95,7 @@ class SinkTable:
 
     def examine(self, delivered: Schema) -> None:
         """Raise what `fit` would raise because of the table, without changing the database."""
-        sink_layout.check_names(self._name, delivered.fields, is_sqlite=self._sqlite)
+        sink_layout.check_names(self._name, delivered.fields, self._dialect)
         with translated(f"look at {self._name}"), self._engine.connect() as connection:
             layout = sink_layout.read(connection, self._name, self._schema)
             if layout is not None:
@@ -113,7 +113,7 @@ class SinkTable:
                 f"{self._name}: what is delivered has no {', '.join(missing)}, by which its rows are told apart",
                 remedy=sink_layout.REMEDY,
             )
-        sink_layout.check_names(self._name, schema.fields, is_sqlite=self._sqlite)
+        sink_layout.check_names(self._name, schema.fields, self._dialect)
         with translated(f"make {self._name}"), making(self._engine) as connection:
             if self._state is not None:
                 self._check_unchanged(connection)
@@ -137,7 +137,7 @@ class SinkTable:
     def _adapt_to(self, schema: Schema) -> dict[str, Adapter]:
         assert self._layout is not None
         self._adapters[schema] = {
-            name: adapter(field, self._layout.type_of(name), is_sqlite=self._sqlite)
+            name: self._dialect.adapter(field, self._layout.type_of(name))
             for name, field in self._columns(schema).items()
         }
         return self._adapters[schema]
@@ -226,8 +226,7 @@ class SinkTable:
 
     def _end_deferral(self, connection: Connection) -> None:
         """Have the department's deferred constraints checked now: at the commit it is too late to set records aside."""
-        if not self._sqlite:
-            connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+        self._dialect.check_deferred(connection)
 
     def _write(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> None:
         # Rows of different entities know nothing of each other, but for a unique index of the department's own: if it

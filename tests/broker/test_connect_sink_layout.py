@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from exchange.connect.sink_layout import TableMismatchError
-from tests.rigs.sinks import PLAIN, Reader, row, schema
+from tests.rigs.sinks import KINDS, PLAIN, Reader, row, schema, url_of
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/reader.db" if is_sqlite else str(request.getfixturevalue("postgres_database"))
+    url = url_of(request, tmp_path)
     made = Reader(url, tmp_path)
     yield made
     made.user.dispose()

@@ -19,15 +19,14 @@ from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_table import SinkTable, SinkTableError
 from exchange.errors import ExchangeError
-from tests.rigs.sinks import PLAIN, Reader, row
+from tests.rigs.sinks import KINDS, PLAIN, Reader, row, url_of
 
 SECRET = "canary-7f3a"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/reader.db" if is_sqlite else str(request.getfixturevalue("postgres_database"))
+    url = url_of(request, tmp_path)
     made = Reader(url, tmp_path)
     yield made
     made.user.dispose()
