@@ -152,7 +152,7 @@ def _spelled(table: _Table) -> tuple[str | None, str]:
 
 
 def _databases(url: URL) -> set[tuple[str, str, str]]:
-    """(address, port, name) of the databases to which the URL leads; this machine's address, and a name in MySQL, is ""."""
+    """(address, port, name) of the databases to which the URL leads; "" is this machine, or any name in MySQL."""
     kind = url.get_backend_name()
     arguments = {key: str(value) for key, value in url.get_dialect()().create_connect_args(url)[1].items()}
     hosts = arguments.get("host", "").split(",")

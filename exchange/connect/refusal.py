@@ -64,7 +64,6 @@ _MYSQL: Mapping[int, str] = {
     1451: _FOREIGN,
     1452: _FOREIGN,
     1586: _UNIQUE,
-    1644: _TRIGGER,
     3819: _CHECK,
     4025: _CHECK,
 }
@@ -82,7 +81,7 @@ def reason(error: Exception) -> str | None:
     if isinstance(origin, sqlite3.Error):
         return _sqlite(origin)
     if isinstance(origin, mysql_errors.Error):
-        return _mysql(mysql_errors.number_of(origin))
+        return _mysql(mysql_errors.number_of(origin), mysql_errors.state_of(origin))
     state = getattr(origin, "sqlstate", None)
     if not isinstance(state, str):
         return None
@@ -96,8 +95,8 @@ def _sqlite(origin: sqlite3.Error) -> str | None:
     return words and f"the database refuses it: {words} ({code})"
 
 
-def _mysql(number: int) -> str | None:
-    words = _MYSQL.get(number)
+def _mysql(number: int, state: str) -> str | None:
+    words = _TRIGGER if state.startswith("45") else _MYSQL.get(number)  # MySQL leaves 45 to users
     return words and f"the database refuses it: {words} (error {number})"
 
 

@@ -148,20 +148,20 @@ def check(table: str, layout: Layout, fields: Mapping[str, Field], key: Sequence
             f"{table} has no column {', '.join(absent)}: it is not a sink's table, or has another key", remedy=REMEDY
         )
     required = list(_required(layout, fields))
-    faults = [*_types(layout, fields), *_key(layout, fields, key), *_cautions(layout, fields, key)]
+    faults = [*_types(layout, fields, key), *_key(layout, fields, key), *_cautions(layout, fields, key)]
     if faults or required:
         remedy = REMEDY if faults else "give the column a default, or let it be null"
         raise TableMismatchError(f"{table}: {'; '.join([*faults, *required])}", remedy=remedy)
 
 
-def _types(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:
+def _types(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> Iterator[str]:
     for name, field in fields.items():
         if layout.missing([name]):
             continue
         there = layout.type_of(name)
         if not layout.dialect.keeps(field, there):
             said = layout.dialect.type_name(there) or "without a type"
-            needed = layout.dialect.type_name(layout.dialect.column_type(field))
+            needed = layout.dialect.type_name(layout.dialect.column_type(field, len(key) if name in key else 0))
             yield f"column {name} is {said}, which changes values of {_delivered(field)}; it has to be {needed}"
 
 

@@ -45,8 +45,8 @@ def _time(value: Any) -> time:
 REVIVED: dict[str, Callable[[Any], Any]] = {
     "decimal": lambda v: Decimal(str(v)),
     "date": lambda v: date.fromisoformat(str(v)),
-    "time-millis": lambda v: _time(v),
-    "time-micros": lambda v: _time(v),
+    "time-millis": _time,
+    "time-micros": _time,
     "timestamp-millis": lambda v: _moment(v).replace(tzinfo=UTC),
     "timestamp-micros": lambda v: _moment(v).replace(tzinfo=UTC),
     "local-timestamp-millis": _moment,

@@ -32,11 +32,12 @@ PLAIN = schema(id="string", note=["null", "string"], n="long")
 KINDS = ("sqlite", "postgresql", "mariadb")
 
 
-def url_of(request: pytest.FixtureRequest, folder: Path) -> str:
-    """The URL of an empty database of the kind that the fixture's parameter names."""
-    if request.param == "sqlite":
+def url_of(request: pytest.FixtureRequest, folder: Path, kind: str | None = None) -> str:
+    """The URL of an empty database of that kind, or of the one that the fixture's parameter names."""
+    kind = kind or request.param
+    if kind == "sqlite":
         return f"sqlite:///{folder}/reader.db"
-    return str(request.getfixturevalue("mariadb_database" if request.param == "mariadb" else "postgres_database"))
+    return str(request.getfixturevalue("mariadb_database" if kind == "mariadb" else "postgres_database"))
 
 
 class Reader:
@@ -44,7 +45,9 @@ class Reader:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self._folder = url, folder
-        self.is_sqlite, self.is_mysql = url.startswith("sqlite"), url.startswith("mysql")
+        self.is_sqlite, self.is_mysql, self.is_postgresql = map(url.startswith, ("sqlite", "mysql", "postgresql"))
+        # A type of texts that can be in a key, and tells all texts apart.
+        self.text = "VARCHAR(99) COLLATE utf8mb4_nopad_bin" if self.is_mysql else "TEXT"
         self.user = sa.create_engine(url)
         self.next = 0
 

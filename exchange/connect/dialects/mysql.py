@@ -143,7 +143,8 @@ class MySQL(Dialect):
     def state(self, connection: Connection, table: str, schema: str | None) -> str:
         place = {"schema": schema, "name": table}
         columns = connection.execute(_COLUMNS, place).all()
-        return f"{connection.execute(_TABLE, place).all()} {columns}" if columns else ""
+        # Unique indexes count: an upsert would replace what collides in them.
+        return f"{[connection.execute(query, place).all() for query in (_TABLE, _UNIQUE)]} {columns}" if columns else ""
 
     def cautions(self, connection: Connection, table: str, schema: str | None) -> Cautions:
         place = {"schema": schema, "name": table}
@@ -213,9 +214,9 @@ class _Given:
     __getattr__ = __getitem__
 
 
-def _compiled(connection: Connection, query: Select[Any]) -> tuple[str, list[Any]]:
-    compiled: Any = query.compile(connection, compile_kwargs={"render_postcompile": True})
-    return str(compiled), [compiled.params[name] for name in compiled.positiontup]
+def _compiled(connection: Connection, query: Select[Any]) -> tuple[str, Mapping[str, Any]]:
+    compiled = query.compile(connection)
+    return str(compiled), compiled.params
 
 
 def _is_exact(collation: str) -> bool:

@@ -1,4 +1,4 @@
-"""What errors of MySQL and MariaDB mean, by their numbers; PyMySQL does not pass on the SQLSTATE.
+"""What errors of MySQL and MariaDB mean, by their numbers, which say more than their SQLSTATE.
 
 A function or trigger of the department can raise any number with any text, and the server quotes values in many of its
 own: so a text is kept only if it has the form of one that contains nothing but names.
@@ -60,6 +60,7 @@ _KNOWN: Mapping[int, Diagnosis] = {
     **dict.fromkeys((1045, 1130, 1251, 1698, 1820, 1862, 2059, 3118, 4151), _LOGIN),
     **dict.fromkeys((2026, 3159), _TLS),
     **dict.fromkeys((2002, 2003), UNREACHABLE),
+    1060: Diagnosis("two columns of the query have one name", "name them with AS"),
     1205: Diagnosis(
         "another program holds a lock", f"see who does in information_schema.innodb_trx; {_GOES_ON}", waiting_helps=True
     ),
@@ -88,7 +89,7 @@ def diagnose(error: BaseException) -> Diagnosis:
         number = 2005
     if number in (2003, 2013) and re.search(r"SSL|certificate", text, re.IGNORECASE):
         number = 2026
-    found = _KNOWN.get(number, OTHER)
+    found = STATES["P0001"] if state_of(error).startswith("45") else _KNOWN.get(number, OTHER)
     said = text if _NAMES.fullmatch(text) else f"error {number}" if number else type(error).__name__
     return replace(found, cause=f"{found.cause} ({said})")
 
@@ -96,3 +97,8 @@ def diagnose(error: BaseException) -> Diagnosis:
 def number_of(error: BaseException) -> int:
     """The error's number; 0 if it has none."""
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
+def state_of(error: BaseException) -> str:
+    """The error's SQLSTATE; empty if it has none."""
+    return str(getattr(error, "sqlstate", None) or "")

@@ -6,7 +6,7 @@ arrives as `Unreadable`, which no field of a record accepts: that row is rejecte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from types import MappingProxyType
 from typing import Any
@@ -84,19 +84,20 @@ class Streaming(cursors.SSCursor):
         self.connection = None
 
 
-def stream(connection: Any, statement: str, values: Sequence[Any], give_up: Callable[[], None]) -> Iterator[Any]:
+def stream(connection: Any, statement: str, values: Mapping[str, Any], give_up: Callable[[], None]) -> Iterator[Any]:
     """The rows of a query one by one, as they arrive.
 
     If the caller stops early, `give_up` closes the connection: otherwise the rest would have to be read.
     """
     cursor = connection.cursor(Streaming)
     try:
-        cursor.execute(statement, tuple(values))
+        cursor.execute(statement, values)
         while (row := cursor.fetchone()) is not None:
             yield row
     except GeneratorExit:
-        cursor.abandon()
-        give_up()
+        if cursor.fetchone() is not None:  # one more row costs less than another connection
+            cursor.abandon()
+            give_up()
         raise
     cursor.close()
 

@@ -47,11 +47,15 @@ class ExactText(sa.types.UserDefinedType[str]):
     def __init__(self, length: int | None = None) -> None:
         self.length = length
 
+    @property
+    def name(self) -> str:
+        """The type without its collation."""
+        return f"VARCHAR({self.length})" if self.length else "LONGTEXT"
+
 
 @compiles(ExactText, "mysql")
 def _exact_text(column: ExactText, compiler: Any, **_: Any) -> str:
-    name = f"VARCHAR({column.length})" if column.length else "LONGTEXT"
-    return f"{name} CHARACTER SET utf8mb4 COLLATE {exact_collation(compiler.dialect)}"
+    return f"{column.name} CHARACTER SET utf8mb4 COLLATE {exact_collation(compiler.dialect)}"
 
 
 def exact_collation(dialect: Any) -> str:
@@ -92,6 +96,8 @@ def _is_decimal(field: Field) -> bool:
 
 def type_name(column: Type) -> str:
     """The type as SQL writes it."""
+    if isinstance(column, ExactText):
+        return column.name
     return "unknown" if isinstance(column, sa.types.NullType) else str(column.compile(dialect=_DIALECT))
 
 
