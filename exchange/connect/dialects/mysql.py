@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Select, event
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.dialects import mysql_types
@@ -52,7 +53,16 @@ class MySQL(Dialect):
         if not url.database:
             return "names no database"
         wrong = ", ".join(name for name in url.query if name not in _OPTIONS)
-        return f"has {wrong}, but behind its ? goes only {', '.join(_OPTIONS)}" if wrong else None
+        if wrong:
+            return f"has {wrong}, but behind its ? goes only {', '.join(_OPTIONS)}"
+        ca, cert, key = (str(url.query[name]) if name in url.query else None for name in _OPTIONS[:3])
+        try:
+            context = ssl.create_default_context(cafile=ca)
+            if cert:
+                context.load_cert_chain(cert, key)
+        except OSError as error:  # also what is wrong inside of them
+            return f"names files for TLS that cannot be used ({error.strerror or error})"
+        return None
 
     def engine(self, url: URL, timeout_s: float, *, writes: bool) -> Engine:
         from exchange.connect.dialects import mysql_session
@@ -134,11 +144,8 @@ class MySQL(Dialect):
             name = f"exchange {blake2b(database.encode(), digest_size=16).hexdigest()}"
             if connection.scalar(sa.select(sa.func.get_lock(name, LOCK_S))) != 1:
                 raise Error(LOCKED, "another connector makes tables")
-            try:
+            with _ending_with(connection, f"DO RELEASE_LOCK('{name}')"):
                 yield connection
-            finally:
-                with suppress(DBAPIError):  # a lost connection has no locks
-                    connection.scalar(sa.select(sa.func.release_lock(name)))
 
     def state(self, connection: Connection, table: str, schema: str | None) -> str:
         place = {"schema": schema, "name": table}
@@ -177,11 +184,20 @@ class MySQL(Dialect):
         variable = limit.partition(" ")[0]
         usual = connection.exec_driver_sql(f"SELECT @@SESSION.{variable}").scalar()
         connection.exec_driver_sql(f"SET SESSION {limit}")
-        try:
+        with _ending_with(connection, f"SET SESSION {variable} = {usual}"):
             yield
-        finally:
-            with suppress(DBAPIError):
-                connection.exec_driver_sql(f"SET SESSION {variable} = {usual}")
+
+
+@contextmanager
+def _ending_with(connection: Connection, statement: str) -> Iterator[None]:
+    """Run the statement at the end of the block; if the block fails, its error counts, and the session may be lost."""
+    try:
+        yield
+    except BaseException:
+        with suppress(SQLAlchemyError):
+            connection.exec_driver_sql(statement)
+        raise
+    connection.exec_driver_sql(statement)
 
 
 class Insert(mysql.Insert):
