@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from exchange import names
@@ -66,6 +66,18 @@ def epochs_since(cluster: Cluster, number: int) -> Iterator[Published]:
             if epoch is not None and epoch.number >= number and takes_over(epoch, current):
                 current = epoch
                 yield Published(epoch, record.offset)
+
+
+def last_wishes(cluster: Cluster, grants: Collection[str]) -> dict[str, bool]:
+    """Whether each of these grants, as last published, asks for the deletion of its reader's rows after its end.
+
+    Also for grants that the contract does not have any more; those that it never had are left out.
+    """
+    found: dict[str, bool] = {}
+    for one in epochs(cluster) if grants else ():
+        contract = one.epoch.contract
+        found |= {g.id: g.deletes(contract.subject(g.subject)) for g in contract.grants if g.id in grants}
+    return found
 
 
 class Newest:

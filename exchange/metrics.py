@@ -302,7 +302,7 @@ def serve(host: str, port: int, health: Callable[[], Health]) -> MetricsServer:
                 now = health()
                 status = HTTPStatus.OK if now.ok else HTTPStatus.SERVICE_UNAVAILABLE
                 body = {"status": "ok" if now.ok else "failing", **now.facts}
-                self._answer(status, "application/json", json.dumps(body).encode())
+                self._answer(status, "application/json", json.dumps(body, ensure_ascii=False).encode())
             else:
                 self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics or /healthz\n")
 

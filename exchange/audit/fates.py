@@ -12,12 +12,12 @@ WITHHELD = {
     "unevaluable": "the grant's conditions or masks could not be applied to it",
     "quota": "the grant's quota was used up: a replay can deliver it later",
     "superseded": "a later record has a newer version of its row, or deletes it",
-    "unchanged": "the reader already had what it should have of the row",
+    "unchanged": "the reader already had what it should have of the row, or has to ask for it with a replay",
 }
 STAYING = frozenset(("quota", "superseded", "unchanged"))
 """Reasons for withholding a record after which the reader keeps what it has of the row."""
 WITHDRAWN = {
-    "left": "the row was taken back: it changed, and the grant no longer covers it",
+    "left": "the row was taken back: the grant no longer covers it, because the row or the grant changed",
     "deleted": "the row was taken back: the owner deleted it, or all rows of its entity",
 }
 

@@ -39,7 +39,6 @@ class RowHolders:
         self._known = {NOBODY: 0}
         self._moves: dict[tuple[int, Holders, Holders], int] = {}
         self._ended = ended
-        self._inboxes: dict[str, str] = {}
         self._of: defaultdict[bytes, set[bytes]] = defaultdict(set)
 
     def rows(self, row_tag: bytes) -> list[bytes]:
@@ -72,15 +71,6 @@ class RowHolders:
             if not self._of[entity]:
                 del self._of[entity]
 
-    def begin(self, inboxes: Mapping[str, str]) -> None:
-        """Take all rows from a grant that has another inbox than before: its reader is another one."""
-        for grant, inbox in inboxes.items():
-            if self._inboxes.setdefault(grant, inbox) == inbox:
-                continue
-            self._inboxes[grant] = inbox
-            for row_tag in [row_tag for row_tag, holders in self if grant in holders]:
-                self.move(row_tag, NOBODY, frozenset({grant}))
-
     def __len__(self) -> int:
         return len(self._numbers)
 
@@ -89,7 +79,7 @@ class RowHolders:
 
 
 class _Fate(NamedTuple):
-    """Holders that get a record's row, holders that lose it, and grants that must not have had it."""
+    """Readers that get a record's row, readers that lose it, and readers that must not have had it."""
 
     given: Holders
     taken: Holders
@@ -99,9 +89,9 @@ class _Fate(NamedTuple):
 def fold(
     proofs: Iterable[Proof], grants: Mapping[tuple[int, str], GrantTerms], found: Verification
 ) -> dict[Partition, RowHolders]:
-    """Who holds the rows after these entries, by source partition: grants, and inbox partitions as `topic/partition`.
+    """Which readers hold the rows after these entries, by source partition.
 
-    An inbox partition holds the rows that its reader got, under any grant, and has not lost since.
+    A reader holds the rows that it got, under any grant, and has not lost since.
     """
     of_place: defaultdict[Partition, list[Proof]] = defaultdict(list)
     for proof in proofs:
@@ -125,8 +115,6 @@ def _ended(entries: Iterable[Entry]) -> set[bytes]:
 def _take(rows_held: RowHolders, entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> Counter[str]:
     """Move rows as the entry says; return how many of its records are impossible, by the fault."""
     faults = Counter[str]()
-    known = {id_: grants.get((entry.epoch, id_)) for outcome in entry.outcomes for id_ in outcome.grants}
-    rows_held.begin({id_: terms.inbox for id_, terms in known.items() if terms is not None})
     fates, of_record = _fates(entry, grants)
     for at, fate in enumerate(of_record):
         given, taken, without = fates[fate]
@@ -135,10 +123,10 @@ def _take(rows_held: RowHolders, entry: Entry, grants: Mapping[tuple[int, str], 
         row_tag = entry.row_tags[TAG_BYTES * at : TAG_BYTES * (at + 1)]
         rows = rows_held.rows(row_tag)
         held = NOBODY.union(*(rows_held.of(row) for row in rows))
-        if not {holder for holder in taken if "/" not in holder} <= held:
-            faults["records withdraw rows from grants that did not hold them"] += 1
+        if not taken <= held:
+            faults["records withdraw rows from readers that did not hold them"] += 1
         if without & held:
-            faults["records are withheld from grants that hold their rows, which are not withdrawn"] += 1
+            faults["records are withheld from readers that hold their rows, which are not withdrawn"] += 1
         for row in rows:
             rows_held.move(row, given, taken)
     return faults
@@ -160,8 +148,7 @@ def _fates(entry: Entry, grants: Mapping[tuple[int, str], GrantTerms]) -> tuple[
     def holders(column: np.ndarray, code: int) -> Holders:
         ids = [id_ for outcome, at in zip(entry.outcomes, column, strict=False) if at == code for id_ in outcome.grants]
         known = (grants.get((entry.epoch, id_)) for id_ in ids)
-        inboxes = {f"{each.inbox}/{entry.partition}" for each in known if each is not None}
-        return frozenset(ids) | (inboxes if code != withheld else NOBODY)
+        return frozenset(each.grant.reader for each in known if each is not None)
 
     fates = [_Fate(*(holders(column, code) for code in (delivered, withdrawn, withheld))) for column in occurring.T]
     return fates, of_record.reshape(-1).tolist()
@@ -187,7 +174,7 @@ def compare(cluster: Cluster, folded: Mapping[Partition, RowHolders], found: Ver
 
 
 class Remembered:
-    """One partition of a holdings topic: a row's tag → the number of a set of grants; the number → these grants."""
+    """One partition of a holdings topic: a row's tag → the number of a set of readers; the number → these readers."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
@@ -205,12 +192,8 @@ class Remembered:
     def wrong(self, due: RowHolders) -> int:
         """How many rows have other holders here than in `due`."""
         same = unknown = 0
-        count = sum(bool(self._sets.get(number, True)) for number in self._numbers.values())
         for row_tag, holders in due:
-            grants = frozenset(holder for holder in holders if "/" not in holder)
-            if not grants:
-                continue
             number = self._numbers.get(row_tag)
             unknown += number is None
-            same += number is not None and self._sets.get(number) == grants
-        return count + unknown - same
+            same += number is not None and self._sets.get(number) == holders
+        return len(self._numbers) + unknown - same

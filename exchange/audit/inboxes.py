@@ -170,12 +170,12 @@ class Contents:
         """Note the rows that are here but not in the entries, or the other way round, and all other faults."""
         by_handle = 0
         for row_tag, holders in self._rows_held:
-            lives = self._mark <= holders
-            if self._place in holders and not lives and self._handles:
+            lives, is_due = self._mark <= holders, self._reader in holders
+            if is_due and not lives and self._handles:
                 lives = self._row_tags.handle(self._reader, row_tag) in self._handles
                 by_handle += lives
-            self._faults["rows are missing that it should hold"] += self._place in holders and not lives
-            self._faults["rows live on that it should not hold"] += lives and self._place not in holders
+            self._faults["rows are missing that it should hold"] += is_due and not lives
+            self._faults["rows live on that it should not hold"] += lives and not is_due
         self._faults["rows live on that it should not hold"] += len(self._handles) - by_handle
         for fault, count in self._faults.items():
             found.expect(not count, self._place, f"{count} {fault}")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kafka.record.memory_records import MemoryRecords
 
+from exchange.records.codec import NONE
 from exchange.records.header import RawBatch
+
+if TYPE_CHECKING:
+    from exchange.records.scan import Run
 
 
 class Record(NamedTuple):
@@ -31,16 +35,25 @@ def records_without_kernels(batch: RawBatch) -> list[Record]:
     ]
 
 
+def few_records(batch: RawBatch) -> list[Record]:
+    """As `records`, without kernels if it need not be decompressed."""
+    return records_without_kernels(batch) if batch.header.codec == NONE else records(batch)
+
+
 def records(batch: RawBatch) -> list[Record]:
     """The records of a data batch, decompressed, from the wanted offset on."""
     from exchange.records.scan import scan  # imported only when needed, see `records_without_kernels`
 
-    run = scan([batch])
+    return records_of(scan([batch]), batch.topic, batch.partition)
+
+
+def records_of(run: Run, topic: str, partition: int) -> list[Record]:
+    """The records of a run."""
     starts, ends = run.values.start + run.values.sizes, run.tails.start + run.tails.length
     spans = zip(starts.tolist(), ends.tolist(), strict=True)
     headers = [_headers(run.tails.buf, start, end) if start < end else () for start, end in spans]
     columns = (run.offset.tolist(), run.timestamp.tolist(), run.keys.tolist(), run.values.tolist(), headers)
-    return [Record(batch.topic, batch.partition, *row) for row in zip(*columns, strict=True)]
+    return [Record(topic, partition, *row) for row in zip(*columns, strict=True)]
 
 
 def _headers(buf: object, at: int, end: int) -> tuple[tuple[str, bytes | None], ...]:

@@ -48,7 +48,7 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
         running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle))
         running[0].wait(until_idle=until_idle)
     for worker in running[0].workers if until_idle else ():
-        say(f"{worker.kind} {worker.subject}: {worker.progress}")
+        say(f"{worker.kind} {worker.subject}: {worker.headway}")
 
 
 @connector.command()
@@ -120,15 +120,15 @@ def accept_gap(department: str, subject: str, reason: str, yes: bool) -> None:
 def accept_deletions(department: str, subject: str, reason: str, yes: bool) -> None:
     """Let DEPARTMENT's source of SUBJECT delete the rows about which it asks, and no others.
 
-    A running connector goes on within half a minute.
+    If the rows come back, or a wrong file is taken out of `taken/`, the source goes on without this. A running
+    connector goes on within half a minute.
     """
     settings = Settings()
     plain(reason, "the reason", remedy="give it with --reason")
     cluster = connect(settings, f"{department}.deletions", department)
     question = answer.question(cluster, department, subject)
     say(f"{subject}: {question} (asked {question.asked})")
-    look = f"{department}'s table or file: bring back what is missing, and the source goes on by itself"
-    confirm("Delete them?", yes=yes, look=look)
+    confirm("Delete them?", yes=yes, look=f"{department}'s table or file")
     answer.accept(cluster, department, subject, question, operator(settings), reason, datetime.now(UTC))
     click.echo(f"Accepted: {counted(question.gone, 'deletion')}.")
 

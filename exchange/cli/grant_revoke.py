@@ -26,7 +26,8 @@ def revoke(desk: Desk, grant_id: str, reason: str) -> None:
 
     The data authority, the subject's owner and the reader may do this. The grant is removed from the contract file, and
     the next epoch is the present one without it; other edits of the file wait for `exchange apply`. Routers that do not
-    answer are fenced. What was delivered before stays in the reader's inbox. Safe to run again.
+    answer are fenced. What was delivered before stays in the reader's inbox; the reader's connector deletes or keeps
+    its rows, as the grant's `after` says. Safe to run again.
     """
     plain(reason, "the reason", remedy="give it with --reason")
     settings, actor = desk.settings, desk.actor

@@ -33,7 +33,7 @@ def _table(workers: Sequence[Worker]) -> Table:
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("state", overflow="fold")
     for worker in workers:
-        at = worker.progress
+        at = worker.headway
         left = at.left
         shown.add_row(
             f"{worker.kind} {worker.subject}",

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import sqlalchemy
 from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
 from exchange.connect.cdc.capture import CaptureSource
-from exchange.connect.config import Database, SinkConfig, SourceConfig
+from exchange.connect.column_encoder import ColumnEncoder
+from exchange.connect.config import Database, Excel, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
-from exchange.connect.csv_source import CsvSource
+from exchange.connect.csv_rows import CsvReader
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.delivered import Delivered
-from exchange.connect.full_csv import FullCsvSource
+from exchange.connect.drop_folder import path_of
+from exchange.connect.excel_rows import ExcelReader
+from exchange.connect.file_source import FileSource
+from exchange.connect.full_files import FullFileSource
+from exchange.connect.parquet_table import STATE, ParquetTable
 from exchange.connect.publish import Encoder
-from exchange.connect.rehearsal import rehearse
+from exchange.connect.rehearsal import rehearse, require_writable
+from exchange.connect.remote_folder import RemoteFolder
+from exchange.connect.remote_source import RemoteSource
 from exchange.connect.roll_call import RollCall
 from exchange.connect.rounding import coarser, declared
 from exchange.connect.row_key import NoRowKeyError, RowKey
@@ -50,11 +59,17 @@ class Assembly:
         required = () if config.transform else required_columns(config, schema)
         wanted = None if config.transform else tuple(columns.values())
         roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
-        if config.csv is not None:
-            folder = self._paths.path(config.csv.folder)
-            if roll_call is not None:
-                return FullCsvSource(config, folder, wanted, required, roll_call)
-            return CsvSource(config, folder, wanted, required)
+        if config.drop is not None:
+            folder = path_of(config, self._paths)
+            reader = ExcelReader(config.drop) if isinstance(config.drop, Excel) else CsvReader(config.drop)
+            made = (
+                FullFileSource(config, folder, reader, wanted, required, roll_call)
+                if roll_call is not None
+                else FileSource(config, folder, reader, wanted, required)
+            )
+            if config.drop.remote is None:
+                return made
+            return RemoteSource(config, folder, RemoteFolder(config.drop, self._paths), made)
         if config.cdc is not None:
             assert encoder is not None
             connect = partial(database.connection, self._database(config), self._paths)
@@ -76,7 +91,11 @@ class Assembly:
             before={name: coarser(schema.fields[name], how, zone) for name, how in config.round.items()},
         )
         transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
-        return Encoder(subject, schema_id, schema, convert, transform, self._row_key(config, subject, schema))
+        columns = None
+        if config.transform is None:
+            columns = ColumnEncoder(subject, schema_id, schema, config.columns, config.timezone, config.round)
+        row_key = self._row_key(config, subject, schema)
+        return Encoder(subject, schema_id, schema, convert, transform, row_key, columns)
 
     def _row_key(self, config: SourceConfig, subject: Subject, schema: Schema) -> RowKey | None:
         if not subject.key:
@@ -88,11 +107,20 @@ class Assembly:
         return RowKey(subject, names, converter(names, config.columns, timezone=config.timezone, before=before))
 
     def table(self, config: SinkConfig, subject: Subject, key: Sequence[str]) -> SinkTable:
-        """The table that a sink fills; these columns tell its rows apart."""
+        """The table, or folder of files, that a sink fills; these columns tell its rows apart."""
+        if config.parquet is not None:
+            folder = self._paths.path(config.parquet.folder)
+            state = database.engine(Database(url=f"sqlite:///{folder / STATE}"), self._paths, writes=True)
+            return ParquetTable(state, folder, config.parquet, key, subject.entity.field)
         return SinkTable(self._engine(config, writes=True), config.table_name, key, subject.entity.field)
 
     def rehearse(self, config: SinkConfig, reader: str, subject: Subject, delivered: Delivered) -> None:
         """Do what a sink would do, and undo it; raises what the sink would raise."""
+        if config.parquet is not None:
+            require_writable(self._paths.path(config.parquet.folder) / STATE)
+            state = sqlalchemy.create_engine("sqlite://")
+            ParquetTable(state, Path(), config.parquet, delivered.key, subject.entity.field).examine(delivered.schema)
+            return
         topic = inbox_topic(reader, subject.id)
         rehearse(config, self._database(config), self._paths, topic, subject.entity.field, delivered)
 

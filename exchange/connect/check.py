@@ -9,13 +9,14 @@ from datetime import UTC, date, datetime
 
 from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.cdc.capture import CaptureSource
-from exchange.connect.config import Csv, SinkConfig, SourceConfig
-from exchange.connect.csv_source import CsvSource
+from exchange.connect.config import Drop, SinkConfig, SourceConfig
 from exchange.connect.database import Paths
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.drop_folder import UnusableFileError
+from exchange.connect.file_source import FileSource
 from exchange.connect.load import Connector, ConnectorConfigError, load
 from exchange.connect.overlap import overlaps
+from exchange.connect.remote_source import RemoteSource
 from exchange.connect.rounding import declared, proposal
 from exchange.connect.row_key import NoRowKeyError
 from exchange.connect.source import Page, Source
@@ -87,7 +88,7 @@ class _Check:
                 message = f"no field is filled from the column {column}"
                 self._add((*path, "optional", i), message, nearest(column, list(columns)))
         config = self._deletions(config, subject, path)
-        place = (*path, next(key for key in ("table", "query", "csv", "python") if getattr(config, key) is not None))
+        place = (*path, config.key)
         with self._noted((*path, "round") if config.round else (*path, "subject")):
             declared(config.round, subject, schema)
         with self._noted((*path, "transform") if config.transform else (*path, "subject")):
@@ -114,20 +115,26 @@ class _Check:
                     self._add(place, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
                 if table.oid:
                     self._defaults(config, schema, table.columns, place)
-            if isinstance(source, CsvSource) and config.csv is not None:
-                self._drops(config, config.csv, schema, source, place)
+            if isinstance(source, RemoteSource):
+                source.look()
+            if isinstance(source, FileSource) and config.drop is not None:
+                self._drops(config, config.drop, schema, source, place)
 
     def _deletions(self, config: SourceConfig, subject: Subject, path: Path) -> SourceConfig:
         """Report what a subject without key does not allow; the config without it, for what is checked after that."""
         if subject.key:
             return config
-        full = config.csv is not None and config.csv.mode == "full"
-        said = {("deleted",): config.deleted is not None, ("sweep",): config.sweep is not None, ("csv", "mode"): full}
+        drop = config.drop
+        said: dict[Path, bool] = {
+            ("deleted",): config.deleted is not None,
+            ("sweep",): config.sweep is not None,
+            (config.key, "mode"): drop is not None and drop.mode == "full",
+        }
         for keys in (keys for keys, is_said in said.items() if is_said):
             error = NoRowKeyError(subject.id)
             self._add((*path, *keys), error.message, error.remedy)
-        csv = config.csv and config.csv.model_copy(update={"mode": "changes"})
-        return config.model_copy(update={"deleted": None, "sweep": None, "csv": csv})
+        changes = {config.key: drop.model_copy(update={"mode": "changes"})} if drop else {}
+        return config.model_copy(update={"deleted": None, "sweep": None, **changes})
 
     def _sweep(self, config: SourceConfig, subject: Subject, source: SqlSource, path: Path) -> None:
         """Try to read a page of keys."""
@@ -149,9 +156,9 @@ class _Check:
         encoder = self._parts.encoder(without_rounding, subject, 0, schema) if config.cdc is not None else None
         return self._parts.source(config, schema, encoder)
 
-    def _drops(self, config: SourceConfig, csv: Csv, schema: Schema, source: CsvSource, path: Path) -> None:
+    def _drops(self, config: SourceConfig, drop: Drop, schema: Schema, source: FileSource, path: Path) -> None:
         """Try a file that is there, and report if it would be refused."""
-        if not self._paths.path(csv.folder).is_dir():
+        if not self._paths.path(drop.folder).is_dir():
             remedy = "the connector creates it when it starts; check the path"
             self._add((*path, "folder"), "the drop folder is not there", remedy, "warning")
         try:
@@ -225,7 +232,7 @@ class _Check:
             message = f"{self._department} has no grant for {config.subject}"
             self._add((*path, "subject"), message, "ask for one: the sink waits for it", "warning")
             return
-        with self._noted((*path, "table") if config.table else path):
+        with self._noted((*path, "table") if config.table else (*path, "parquet") if config.parquet else path):
             subject = contract.subject(config.subject)
             self._parts.rehearse(config, self._department, subject, self._delivered(subject))
 

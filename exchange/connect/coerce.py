@@ -42,7 +42,7 @@ def _wrong(value: Any, wanted: str) -> RowRejectedError:
     if value is None:
         return _reject("null where a value is due")
     if isinstance(value, Unreadable):
-        return _reject(f"a {value.kind} out of range where {wanted} is due")
+        return _reject(f"{value.what} where {wanted} is due")
     return _reject(f"{type(value).__name__} where {wanted} is due")
 
 

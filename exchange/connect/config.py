@@ -19,11 +19,15 @@
         cdc: postgresql                         # in place of a cursor: each change, and each deletion, from the log
       - subject: tax.arrears
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
+      - subject: tax.waivers
+        excel: {folder: "${home}/drop/tax/waivers", sheet: waivers}
       - subject: tax.notices
         python: notices.py:Notices              # a Source class of your own, see exchange/connect/source.py
     sinks:
       - subject: civil.household                # a subject that the contract grants to the department
         table: household                        # default: civil_household; what tells its rows apart, the contract says
+      - subject: civil.marriage
+        parquet: {folder: "${home}/analysts/marriage"}  # in place of a table
 
 `${home}` is the exchange's home folder; other relative paths start at the connector's folder.
 """
@@ -39,6 +43,7 @@ from pydantic import AfterValidator, Field, model_validator
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Rounding, SubjectId
 
+ORIGINS = ("table", "query", "csv", "excel", "python")
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -61,6 +66,13 @@ def _known(check: Callable[[str], object], what: str) -> AfterValidator:
 
 Timezone = Annotated[str, _known(ZoneInfo, "a time zone, such as Asia/Shanghai")]
 Encoding = Annotated[str, _known(_text_codec, "a text encoding, such as utf-8 or gb18030")]
+
+
+Every = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="Such as 30m, 1h or 1d.")]
+
+
+def _seconds(every: str) -> float:
+    return int(every[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[every[-1]]
 
 
 class Database(Model):
@@ -95,12 +107,25 @@ class SoftDelete(Model):
 class Sweep(Model):
     """How often the table's keys are compared with what was published."""
 
-    every: str = Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="Such as 30m, 1h or 1d.")
+    every: Every
 
     @property
     def every_s(self) -> float:
         """The time between the end of one comparison and the start of the next."""
-        return int(self.every[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[self.every[-1]]
+        return _seconds(self.every)
+
+
+class Parquet(Model):
+    """A folder into which deliveries are written as Parquet files, and when a file is due."""
+
+    folder: str
+    every: Every = Field(default="10m", description="The longest that a row waits for its file.")
+    rows: int = Field(default=50_000, ge=1, le=1_000_000, description="So many rows are written without waiting.")
+
+    @property
+    def every_s(self) -> float:
+        """The longest that a row waits."""
+        return _seconds(self.every)
 
 
 class Cdc(Model):
@@ -115,20 +140,66 @@ class Cdc(Model):
         return {"kind": value} if isinstance(value, str) else value
 
 
-class Csv(Model):
-    """A folder into which people drop CSV files."""
+class Remote(Model):
+    """How to log in where a remote folder is; secrets are in files that only their owner may read."""
 
-    folder: str
+    key_file: str | None = Field(default=None, description="SFTP: private key without passphrase.")
+    password_file: str | None = Field(default=None, description="SFTP: file whose first line is the password.")
+    known_hosts: str | None = Field(default=None, description="SFTP: file with the server's host key, as OpenSSH's.")
+    key_id: str | None = Field(default=None, description="S3: the access key's id.")
+    secret_file: str | None = Field(default=None, description="S3: file whose first line is the secret key.")
+    endpoint: str | None = Field(default=None, description="S3: the server's URL, if it is not Amazon's.")
+    delete: bool = Field(default=False, description="Delete a file there once it is fetched and noted.")
+
+
+class Drop(Model):
+    """A folder into which people drop files of rows, here or on a server."""
+
+    folder: str = Field(description="A path, or sftp://user@host/folder or s3://bucket/folder.")
+    remote: Remote | None = Field(default=None, description="How to log in, if the folder is on a server.")
     mode: Literal["changes", "full"] = Field(
         default="changes", description="full: a file is the whole register, and what is missing in it is deleted."
     )
+    pattern: str = Field(pattern=r"^[^/\\]+$")
+    settle_s: float = Field(
+        default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."
+    )
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Drop:
+        scheme, _, rest = self.folder.partition("://")
+        if (rest != "") != (self.remote is not None):
+            raise ValueError("`remote` goes with a folder such as sftp://user@host/folder or s3://bucket/folder")
+        if self.remote is None:
+            return self
+        ssh = {"key_file": self.remote.key_file, "password_file": self.remote.password_file}
+        s3 = {"key_id": self.remote.key_id, "secret_file": self.remote.secret_file}
+        said = {name for name, value in {**ssh, **s3}.items() if value}
+        if scheme not in ("sftp", "s3"):
+            raise ValueError(f"{scheme}:// is not supported: write sftp:// or s3://")
+        if scheme == "s3" and (said != s3.keys() or self.remote.known_hosts):
+            raise ValueError("s3:// needs `remote: {key_id: …, secret_file: …}`")
+        if scheme == "sftp" and (len(said) != 1 or said & s3.keys() or not self.remote.known_hosts):
+            raise ValueError("sftp:// needs `remote: {known_hosts: …}` with `key_file` or `password_file`")
+        if ":" in rest.rpartition("@")[0]:
+            raise ValueError("a password belongs into `password_file`, not into the folder's URL")
+        return self
+
+
+class Csv(Drop):
+    """Dropped CSV files."""
+
     pattern: str = Field(default="*.csv", pattern=r"^[^/\\]+$")
     encoding: Encoding = Field(default="utf-8", description="utf-8 (a byte order mark is fine), gb18030, …")
     delimiter: str = Field(default=",", pattern=r'^[^"\r\n]$')
     null: str = Field(default="", description="The text that stands for a missing value.")
-    settle_s: float = Field(
-        default=2.0, ge=0, description="Complete when unchanged so long, or with a .done file beside it."
-    )
+
+
+class Excel(Drop):
+    """Dropped workbooks: .xlsx, .xls, .ods."""
+
+    pattern: str = Field(default="*.xlsx", pattern=r"^[^/\\]+$")
+    sheet: str | None = Field(default=None, description="The sheet's name; absent: the only one with cells.")
 
 
 class SourceConfig(Model):
@@ -138,6 +209,7 @@ class SourceConfig(Model):
     table: str | None = Field(default=None, description="Table or view, with its schema if needed: tax.income.")
     query: str | None = Field(default=None, description="One SELECT that gives the cursor's columns too.")
     csv: Csv | None = None
+    excel: Excel | None = None
     python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
     options: Mapping[str, Any] = Field(default_factory=dict, description="Passed to the class named by `python`.")
     cursor: Cursor | None = None
@@ -165,9 +237,9 @@ class SourceConfig(Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> SourceConfig:
-        origins = [name for name in ("table", "query", "csv", "python") if getattr(self, name) is not None]
+        origins = [name for name in ORIGINS if getattr(self, name) is not None]
         if len(origins) != 1:
-            raise ValueError("give exactly one of table, query, csv, python")
+            raise ValueError(f"give exactly one of {', '.join(ORIGINS)}")
         if self.cdc is not None and (self.table is None or self.cursor or self.deleted or self.sweep):
             raise ValueError("cdc goes with a table; it needs no cursor, no `deleted` and no `sweep`")
         if self.cdc is None and (self.cursor is None) == (origins[0] in ("table", "query")):
@@ -175,21 +247,24 @@ class SourceConfig(Model):
         if self.options and self.python is None:
             raise ValueError("options go with python only")
         if self.deleted is not None and self.python is not None:
-            raise ValueError("`deleted` goes with table, query or csv; a Source of your own yields Deleted rows itself")
+            raise ValueError("a python source yields Deleted rows itself: `deleted` goes with the others")
         if self.sweep is not None and self.table is None:
-            raise ValueError("`sweep` goes with `table` only; make a view of the query, or use csv with `mode: full`")
+            raise ValueError("`sweep` goes with `table` only; make a view of the query, or use files with `mode: full`")
         if self.sweep is not None and self.transform is not None:
             raise ValueError("`sweep` reads keys only, so no `transform`; name a view that does the same as `table`")
         if "brake" in self.model_fields_set and not self.infers_deletions:
-            raise ValueError("`brake` goes with `sweep`, or with csv and `mode: full`")
+            raise ValueError("`brake` goes with `sweep`, or with csv or excel and `mode: full`")
         return self
 
     @property
-    def origin(self) -> Literal["cdc", "csv", "cursor", "python"]:
-        """How rows are found: sources of different origins do not understand each other's progress."""
-        if self.csv is not None:
-            return "csv"
-        return "cdc" if self.cdc is not None else "python" if self.python is not None else "cursor"
+    def key(self) -> str:
+        """The key under which the file says where the rows come from."""
+        return next(name for name in ORIGINS if getattr(self, name) is not None)
+
+    @property
+    def drop(self) -> Csv | Excel | None:
+        """The folder from which files are taken, if there is one."""
+        return self.csv or self.excel
 
     @property
     def pause_s(self) -> float:
@@ -199,15 +274,22 @@ class SourceConfig(Model):
     @property
     def infers_deletions(self) -> bool:
         """Whether rows count as deleted because they are missing."""
-        return self.sweep is not None or (self.csv is not None and self.csv.mode == "full")
+        return self.sweep is not None or (self.drop is not None and self.drop.mode == "full")
 
 
 class SinkConfig(Model):
-    """One granted subject that the department takes into a table."""
+    """One granted subject that the department takes into a table, or into Parquet files."""
 
     subject: SubjectId
     table: str | None = Field(default=None, description="Table to create and fill; absent: <owner>_<name>.")
+    parquet: Parquet | None = Field(default=None, description="Write Parquet files in place of a table.")
     database: Database | None = Field(default=None, description="If it is not the connector's database.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> SinkConfig:
+        if self.parquet is not None and (self.table is not None or self.database is not None):
+            raise ValueError("`parquet` goes without `table` and `database`")
+        return self
 
     @property
     def table_name(self) -> str:

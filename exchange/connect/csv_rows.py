@@ -7,12 +7,15 @@ begins) makes it unclear where rows begin and end: the file is refused, before a
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import BinaryIO
 
+from exchange.connect.config import Csv
+from exchange.connect.csv_encoding import mismatch
 from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.source import Bad
 
@@ -33,6 +36,31 @@ class CsvRecord:
     @property
     def place(self) -> str:
         return f"line {self.first}" if self.first == self.last else f"lines {self.first} to {self.last}"
+
+    @property
+    def chars(self) -> int:
+        return 0 if isinstance(self.cells, Bad) else sum(map(len, self.cells))
+
+
+class CsvReader:
+    """Reads CSV files that are as `csv` declares."""
+
+    unit = "line"
+
+    def __init__(self, csv: Csv) -> None:
+        self._csv = csv
+
+    def looks_whole(self, file: BinaryIO) -> bool:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - 4))  # the longest line end is UTF-32's, which can end with zero bytes
+        return file.read().rstrip(b"\0").endswith((b"\n", b"\r"))
+
+    def examine(self, file: BinaryIO) -> None:
+        if reason := mismatch(file, self._csv.encoding):
+            raise UnusableFileError(f"{reason}, but {self._csv.encoding} is declared")
+
+    def records(self, file: BinaryIO) -> Iterator[CsvRecord]:
+        return records(file, self._csv.encoding, self._csv.delimiter)
 
 
 def records(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[CsvRecord]:

@@ -28,6 +28,13 @@ class Delivered(NamedTuple):
     fields: frozenset[str]
 
 
+class Written(NamedTuple):
+    """The schema of records, and that of what is written of them: fields that are given no more are left out."""
+
+    schema: Schema
+    given: Schema
+
+
 def row_key(subject: Subject, grant: Grant, everything: Sequence[str]) -> tuple[str, ...]:
     """The columns that tell the subject's rows apart in the reader's table; `everything` is what `all` means.
 

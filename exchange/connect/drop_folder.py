@@ -1,4 +1,4 @@
-"""The folder into which CSV files are dropped: which ones are complete, which were taken, what became of each."""
+"""The folder into which files are dropped: which ones are complete, which were taken, what became of each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from exchange.connect.config import Csv
+from exchange.connect.config import Drop, SourceConfig
+from exchange.connect.database import Paths
 from exchange.errors import ConfigError
 
 NAME_BYTES = 200  # leaves room for the stamp within the 255 bytes of file systems
-UNENDED = 10  # a file whose last line has no end waits so many times longer: a value may be cut in two there
+UNENDED = 10  # a file that does not look whole waits so many times longer: a value may be cut in two at its end
 RESETTLE_S = 10.0  # after a restart, how long a file that was taken before must be unchanged, at most
 LOOK_AFTER_S = 600.0  # how long a published file is watched, in case someone still writes to it
 MARKER = ".done"
@@ -42,17 +43,31 @@ class UnusableFileError(Exception):
     """The file as a whole yields no rows; it is refused with this reason."""
 
 
+def path_of(config: SourceConfig, paths: Paths) -> Path:
+    """The source's drop folder; what is fetched from a remote folder has one of its own at home."""
+    assert config.drop is not None
+    return paths.home / "fetched" / config.subject if config.drop.remote else paths.path(config.drop.folder)
+
+
 class DropFolder:
     """Takes files that match a pattern, when they are complete, by renaming them into `taken/`; ignores others.
 
     A file is complete if `<name>.done` is next to it. It is also complete if its size and time have not changed for
-    `settle_s`, no program has it open for writing (as far as the system can tell), and its last line has an end.
+    `settle_s`, no program has it open for writing (as far as the system can tell), and it `looks_whole`.
     After a restart, a file in `taken/` must be complete in the same way before it is read.
     """
 
-    def __init__(self, folder: Path, csv: Csv, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        drop: Drop,
+        looks_whole: Callable[[BinaryIO], bool],
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
         self._folder = folder
-        self._csv = csv
+        self._drop = drop
+        self._looks_whole = looks_whole
         self._clock = clock
         self._monotonic = monotonic
         self._watched: dict[Path, tuple[State, float]] = {}
@@ -84,9 +99,9 @@ class DropFolder:
                 with suppress(FileNotFoundError):  # it was renamed or deleted since
                     found[entry.name] = entry.stat(follow_symlinks=False)
         self._watched = {p: w for p, w in self._watched.items() if p.parent != self._folder or p.name in found}
-        visible = [self._folder / name for name in found if _is_visible(name) and name not in PLACES]
+        visible = [self._folder / name for name in found if is_visible(name) and name not in PLACES]
         others = [path for path in visible if not self._matches(path)]
-        self._leave(others, f"files do not match the pattern {self._csv.pattern}")
+        self._leave(others, f"files do not match the pattern {self._drop.pattern}")
         for name in sorted(found):
             if not self._wanted(name, found[name]):
                 continue
@@ -144,7 +159,7 @@ class DropFolder:
         """A file that matches the pattern: one that waits, or else the one published last."""
         folders = (self._folder, self._folder / "done")
         waiting, done = (sorted(path.iterdir()) if path.is_dir() else [] for path in folders)
-        files = (path for path in (*waiting, *reversed(done)) if _is_visible(path.name) and not path.is_symlink())
+        files = (path for path in (*waiting, *reversed(done)) if is_visible(path.name) and not path.is_symlink())
         return next((path for path in files if self._matches(path) and path.is_file()), None)
 
     def names(self, *places: str) -> set[str]:
@@ -154,12 +169,12 @@ class DropFolder:
     def _matches(self, path: Path) -> bool:
         """Whether the name matches the pattern; for a file that was taken, the name it had before."""
         if path.parent == self._folder:
-            return fnmatchcase(path.name, self._csv.pattern)
+            return fnmatchcase(path.name, self._drop.pattern)
         stamped = _STAMPED.fullmatch(path.name)
-        return stamped is not None and fnmatchcase(stamped[1], self._csv.pattern)
+        return stamped is not None and fnmatchcase(stamped[1], self._drop.pattern)
 
     def _wanted(self, name: str, status: os.stat_result) -> bool:
-        if not _is_visible(name) or not self._matches(self._folder / name):
+        if not is_visible(name) or not self._matches(self._folder / name):
             return False
         if stat.S_ISDIR(status.st_mode):
             return False
@@ -170,7 +185,7 @@ class DropFolder:
 
     def _complete(self, path: Path, state: State, *, marked: bool = False) -> bool:
         now = self._monotonic()
-        settle_s = self._csv.settle_s if path.parent == self._folder else min(RESETTLE_S, self._csv.settle_s)
+        settle_s = self._drop.settle_s if path.parent == self._folder else min(RESETTLE_S, self._drop.settle_s)
         before, since = self._watched.get(path, (state, now))
         quiet_s = now - since if before == state else 0.0
         complete = marked or (quiet_s >= settle_s and self._is_whole(path, quiet_s >= UNENDED * settle_s))
@@ -186,7 +201,7 @@ class DropFolder:
                 if _is_being_written(file):
                     self._say(path, "a program still has the file open for writing: it is taken when that has ended")
                     return False
-                return long_quiet or _ends_with_a_line(file)
+                return long_quiet or self._looks_whole(file)
         except UnusableFileError:
             return True  # it will be refused
 
@@ -212,8 +227,9 @@ class DropFolder:
             _log.warning(message, extra={"path": str(self._folder)})
 
 
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and not name.endswith((".part", ".tmp", MARKER))
+def is_visible(name: str) -> bool:
+    """Whether the name is that of a file that is meant to be taken: no hidden, unfinished or marking one."""
+    return not name.startswith((".", "~$")) and not name.endswith((".part", ".tmp", MARKER))
 
 
 def state_of(status: os.stat_result) -> State:
@@ -252,9 +268,3 @@ def _is_being_written(file: BinaryIO) -> bool:
     except OSError as error:
         return error.errno == errno.EAGAIN
     return False
-
-
-def _ends_with_a_line(file: BinaryIO) -> bool:
-    size = os.fstat(file.fileno()).st_size
-    file.seek(max(0, size - 4))  # the longest line end is UTF-32's, which can end with zero bytes
-    return file.read().rstrip(b"\0").endswith((b"\n", b"\r"))

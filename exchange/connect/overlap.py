@@ -19,10 +19,11 @@ from exchange.connect.config import Database, SinkConfig, SourceConfig
 from exchange.connect.copy_notes import COPIES
 from exchange.connect.database import Paths
 from exchange.connect.deletions import DELETIONS
-from exchange.connect.drop_folder import PLACES
+from exchange.connect.drop_folder import PLACES, path_of
 from exchange.connect.load import FILE, Connector
 from exchange.connect.offsets import GAPS, OFFSETS, TOPICS
 from exchange.connect.rejects import RejectFile
+from exchange.connect.remote_folder import credential_files
 from exchange.document.problem import Path as Place
 from exchange.document.problem import Problem, dotted
 from exchange.errors import ConfigError
@@ -50,25 +51,37 @@ class _Overlaps:
         drops = [(i, s, folder) for i, s in enumerate(self._config.sources) if (folder := self._folder(s))]
         own = list(self._own_files())
         for i, source, folder in drops:
-            assert source.csv is not None
+            assert source.drop is not None
             there = {file.name for file in own if identity(file.parent) == identity(folder)}
-            if taken := sorted(name for name in there if fnmatchcase(name, source.csv.pattern)):
+            if taken := sorted(name for name in there if fnmatchcase(name, source.drop.pattern)):
                 message = f"the source would take {', '.join(taken)}, which the connector needs"
-                yield self._problem(("sources", i, "csv", "folder"), message, "give the source its own folder")
-        for (i, one, folder), (j, _, other) in combinations(drops, 2):
+                yield self._problem(("sources", i, source.key, "folder"), message, "give the source its own folder")
+        for (i, one, folder), (j, two, other) in combinations(drops, 2):
             if _share(folder, other):
                 message = f"sources[{i}] ({one.subject}) takes files from there, or keeps its own there"
-                yield self._problem(("sources", j, "csv", "folder"), message, "give each source its own folder")
+                yield self._problem(("sources", j, two.key, "folder"), message, "give each source its own folder")
         yield from self._sinks()
+        yield from self._files(drops)
+
+    def _files(self, drops: list[tuple[int, SourceConfig, Path]]) -> Iterator[Problem]:
+        """Folders of Parquet files that are another sink's or source's, too."""
+        taken = {identity(folder): f"sources[{i}] ({source.subject})" for i, source, folder in drops}
+        for j, sink in enumerate(self._config.sinks):
+            with suppress(ConfigError):
+                if sink.parquet is not None:
+                    mine, whose = identity(self._paths.path(sink.parquet.folder)), f"sinks[{j}] ({sink.subject})"
+                    if (other := taken.setdefault(mine, whose)) != whose:
+                        place: Place = ("sinks", j, "parquet", "folder")
+                        yield self._problem(place, f"{other} uses this folder, too", "give the sink its own folder")
 
     def _sinks(self) -> Iterator[Problem]:
-        tables = [self._table(sink) for sink in self._config.sinks]
-        for j, table in enumerate(tables):
+        tables = {j: self._table(sink) for j, sink in enumerate(self._config.sinks) if sink.parquet is None}
+        for j, table in tables.items():
             place: Place = ("sinks", j, "table" if self._config.sinks[j].table else "subject")
             if table.name.lower() in (OFFSETS, TOPICS, GAPS, DELETIONS, COPIES):
                 yield self._problem(place, f"{table.name} is the connector's own", "give the sink another `table`")
-            for i, other in enumerate(tables[:j]):
-                if table.is_the_same_as(other):
+            for i, other in tables.items():
+                if i < j and table.is_the_same_as(other):
                     message = f"sinks[{i}] ({self._config.sinks[i].subject}) fills the table {other.name}, too"
                     remedy = "give each sink a table of its own"
                     if (table.schema is None) != (other.schema is None):
@@ -80,7 +93,7 @@ class _Overlaps:
 
     def _folder(self, source: SourceConfig) -> Path | None:
         with suppress(ConfigError):
-            return self._paths.path(source.csv.folder) if source.csv else None
+            return path_of(source, self._paths) if source.drop else None
         return None
 
     def _own_files(self) -> Iterator[Path]:
@@ -95,6 +108,9 @@ class _Overlaps:
             for reference in (part.transform, part.python) if isinstance(part, SourceConfig) else ():
                 if reference:
                     yield self._paths.folder / reference.partition(":")[0]
+            if isinstance(part, SourceConfig) and part.drop and part.drop.remote:
+                with suppress(ConfigError):
+                    yield from map(self._paths.path, credential_files(part.drop.remote))
         for chosen in (self._config.database, *(part.database for part in parts)):
             with suppress(ConfigError):
                 if chosen and chosen.password_file:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg.adapt import Loader
+from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import Format
 from psycopg.types.string import StrDumper
 
@@ -65,14 +65,19 @@ def connect(arguments: Sequence[Any], given: Mapping[str, Any], timeout_s: float
     """A connection through which every value arrives, if need be as Unreadable."""
     connection = Connection.connect(*arguments, **given)
     connection.answer_s = timeout_s + ANSWER_SPARE_S
-    for name in _WIDER:
-        connection.adapters.register_loader(name, _tolerant(name, connection))
-    connection.adapters.register_dumper(Unreadable, _UnreadableDumper)
+    tolerate(connection.adapters)
     return connection
 
 
-def _tolerant(name: str, connection: Connection) -> type[_Tolerant]:
-    inner = connection.adapters.get_loader(connection.adapters.types[name].oid, Format.TEXT)
+def tolerate(adapters: AdaptersMap) -> None:
+    """Have values that Python cannot hold loaded as Unreadable, and these sent as they came."""
+    for name in _WIDER:
+        adapters.register_loader(name, _tolerant(name, adapters))
+    adapters.register_dumper(Unreadable, _UnreadableDumper)
+
+
+def _tolerant(name: str, adapters: AdaptersMap) -> type[_Tolerant]:
+    inner = adapters.get_loader(adapters.types[name].oid, Format.TEXT)
     return type(_Tolerant.__name__, (_Tolerant,), {"inner": inner, "kind": name})
 
 

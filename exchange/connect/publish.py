@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.coerce import RowRejectedError
+from exchange.connect.column_encoder import MAX_RECORD_BYTES, ColumnEncoder
+from exchange.connect.copied import CopiedRows
 from exchange.connect.encode import encoder
 from exchange.connect.rejects import RejectFile
 from exchange.connect.row_key import NoRowKeyError, RowKey
@@ -22,28 +24,41 @@ from exchange.names import ROW_HEADER, cursor_topic, subject_topic
 from exchange.records.build import NO_HEADERS, encode_headers, join, pack
 from exchange.records.partition import partitions
 from exchange.records.values import Values
+from exchange.records.warm_up_source import warm_up
 from exchange.schema import wire
 from exchange.schema.avro import Schema
-
-MAX_RECORD_BYTES = 900_000  # a batch with such a record stays below the broker's default message.max.bytes
 
 Transform = Callable[[Row], Row | None]
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Records:
-    """What became of a page's rows: keys, values and headers to publish, and (place, reason) of the rejected ones."""
+    """What became of a page's rows: keys, values and headers to publish, and (place, reason) of the rejected ones.
 
-    keys: list[bytes | None]
-    values: list[bytes | None]
-    headers: list[bytes | None]
-    rejected: list[tuple[str, str]]
+    `rows` (int64[n], ascending) says of which row each record is.
+    """
+
+    rows: np.ndarray
+    keys: Values
+    values: Values
+    headers: Values
+    rejected: Sequence[tuple[str, str]]
+
+    @classmethod
+    def merged(cls, one: Records, other: Records) -> Records:
+        """The records of both, in the order of their rows."""
+        rows = np.concatenate([one.rows, other.rows])
+        order = np.argsort(rows)
+        keys = Values.joined([one.keys, other.keys]).at(order)
+        values = Values.joined([one.values, other.values]).at(order)
+        headers = Values.joined([one.headers, other.headers]).at(order)
+        return cls(rows[order], keys, values, headers, [*one.rejected, *other.rejected])
 
 
 class Encoder:
     """Turns rows into records of one subject; a row that does not fit is rejected with the reason.
 
-    `row_key` is None if the subject has no key: then no row can be deleted.
+    `row_key` is None if the subject has no key: then no row can be deleted. `columns` writes most copied rows at once.
     """
 
     def __init__(
@@ -54,6 +69,7 @@ class Encoder:
         convert: Callable[[Row], dict[str, Any]],
         transform: Transform | None = None,
         row_key: RowKey | None = None,
+        columns: ColumnEncoder | None = None,
     ) -> None:
         self._subject = subject.id
         self._entity = subject.entity.field
@@ -62,6 +78,7 @@ class Encoder:
         self._convert = convert
         self._transform = transform
         self._row_key = row_key
+        self._columns = columns
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -69,22 +86,38 @@ class Encoder:
         return self._keyed().fields
 
     def encode(self, page: Page) -> Records:
-        """Process every row, in order: it becomes a record, is rejected, or is skipped by the transform.
+        """Process every row: it becomes a record, is rejected, or is skipped by the transform.
 
         Raises NoRowKeyError if a row is deleted and the subject has no key.
         """
-        records = Records([], [], [], [])
-        for index, row in enumerate(page.rows):
+        written = self._columns.write(page.rows) if self._columns and isinstance(page.rows, CopiedRows) else None
+        if written is None:
+            return self._by_row(page, range(len(page.rows)))
+        rows = np.flatnonzero(written.values.length >= 0)
+        headers = Values.repeated(NO_HEADERS, len(rows))
+        records = Records(rows, written.keys.at(rows), written.values.at(rows), headers, [])
+        if len(rows) == len(page.rows):
+            return records
+        return Records.merged(records, self._by_row(page, np.flatnonzero(written.values.length < 0).tolist()))
+
+    def _by_row(self, page: Page, some: Iterable[int]) -> Records:
+        """Process these rows one by one."""
+        rows: list[int] = []
+        columns: tuple[list[bytes | None], ...] = ([], [], [])
+        rejected: list[tuple[str, str]] = []
+        for index in some:
             try:
-                made = self.record(row)
+                made = self.record(page.rows[index])
             except RecordError as error:
-                records.rejected.append((page.place(index), error.message))
+                rejected.append((page.place(index), error.message))
                 continue
             if made is not None:
-                records.keys.append(made.key)
-                records.values.append(made.value)
-                records.headers.append(NO_HEADERS if made.value is not None else self._header(made))
-        return records
+                rows.append(index)
+                headers = NO_HEADERS if made.value is not None else self._header(made)
+                for column, value in zip(columns, (made.key, made.value, headers), strict=True):
+                    column.append(value)
+        keys, values, headings = map(Values.of, columns)
+        return Records(np.array(rows, np.int64), keys, values, headings, rejected)
 
     def record(self, row: Row | Deleted | Bad | Encoded) -> Encoded | None:
         """The record that a row becomes, named if the subject has a key; None if the transform skips the row.
@@ -144,6 +177,7 @@ class Publisher:
         self._encoder = encoder
         self._rejects = rejects
         self._clock = clock
+        warm_up()
 
     def publish(self, producer: Producer, page: Page) -> tuple[int, int]:
         """Write the page and its progress as one transaction; return how many rows were published and rejected."""
@@ -152,18 +186,18 @@ class Publisher:
             self._rejects.write(records.rejected)
         now = int(self._clock() * 1000)
         topic, count = subject_topic(self._subject.id), self._subject.topic.partitions
-        keys, values, headers = Values.of(records.keys), Values.of(records.values), Values.of(records.headers)
-        target = partitions(keys, count)
+        target = partitions(records.keys, count)
         stamps = np.full(len(target), now, np.int64)
         progress = cursor.key_values(self._subject.id, page.progress)
         with producer.transaction() as transaction:
             for partition in np.unique(target).tolist():
                 rows = np.flatnonzero(target == partition)
-                transaction.send(topic, partition, join(keys, values, stamps, rows, headers=headers))
+                batches = join(records.keys, records.values, stamps, rows, headers=records.headers)
+                transaction.send(topic, partition, batches)
             transaction.send(
                 cursor_topic(self._subject.owner), cursor.PARTITION, pack(*progress, [now] * len(page.progress))
             )
-        return len(records.keys), len(records.rejected)
+        return len(records.rows), len(records.rejected)
 
 
 def _mapped(transform: Transform, row: Row) -> Row | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from exchange.connect.dialects import mysql_errors
 
-# What drivers raise for a record; an error that is not a DBAPIError comes from encoding a value for the wire.
-RAISED = (DBAPIError, UnicodeEncodeError)
+# What drivers raise for a record; a UnicodeEncodeError comes from encoding a value for the wire.
+RAISED = (DBAPIError, psycopg.Error, sqlite3.Error, mysql_errors.Error, UnicodeEncodeError)
 
 _ENCODING = "a character that the database's encoding lacks"
 _NULL, _UNIQUE = "null in a column that must not be null", "a unique index has the same value in another row"
@@ -77,7 +78,7 @@ def reason(error: Exception) -> str | None:
     """
     if isinstance(error, UnicodeEncodeError):
         return f"the database refuses it: {_ENCODING}"
-    origin = error.orig if isinstance(error, DBAPIError) else None
+    origin = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(origin, sqlite3.Error):
         return _sqlite(origin)
     if isinstance(origin, mysql_errors.Error):

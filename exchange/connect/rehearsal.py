@@ -101,7 +101,7 @@ def _engine(where: Database, paths: Paths) -> Engine:
     if target.get_backend_name() != "sqlite":
         return database.engine(where, paths)
     if target.database and not Path(target.database).exists():
-        _require_folder(Path(target.database))
+        require_writable(Path(target.database))
         where = Database(url="sqlite://")
     made = database.engine(where, paths)
 
@@ -117,7 +117,8 @@ def _engine(where: Database, paths: Paths) -> Engine:
     return made
 
 
-def _require_folder(path: Path) -> None:
+def require_writable(path: Path) -> None:
+    """Raise DatabaseConfigError unless a database file of that name can be made."""
     nearest = next(folder for folder in path.parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise DatabaseConfigError(f"the database file {path} cannot be made", remedy="see to the rights of its folder")

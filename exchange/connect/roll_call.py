@@ -29,7 +29,7 @@ class ManyDeletionsError(ConfigError):
     """
 
     code = "many-deletions"
-    remedy = "if they are gone, `exchange connector accept-deletions DEPARTMENT SUBJECT`; or else bring them back"
+    remedy = "if they are deleted, `exchange connector accept-deletions DEPARTMENT SUBJECT`; or else bring them back"
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,12 @@ class RollCall:
             return
         if not self.is_asking:
             yield from self._ask(gone, count)
-        raise ManyDeletionsError(f"{self._config.subject}: {self._question}")
+        subject = self._config.subject
+        accept = f"`exchange connector accept-deletions {subject.partition('.')[0]} {subject} --reason …`"
+        back = "bring them back" if self._config.table else "take the file out of taken/"
+        raise ManyDeletionsError(
+            f"{subject}: {self._question}", remedy=f"if they are deleted, {accept}; or else {back}"
+        )
 
     def deletions(self) -> Iterator[Page]:
         """Delete what is gone; the question, if there was one, is settled then."""

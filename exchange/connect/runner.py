@@ -44,9 +44,7 @@ class RunningConnector:
 
     def health(self) -> metrics.Health:
         """Healthy unless a worker is failing."""
-        states = {
-            f"{w.kind} {w.subject}": w.state() + (f" ({w.progress})" if w.progress.rows else "") for w in self.workers
-        }
+        states = {f"{w.kind} {w.subject}": w.words() for w in self.workers}
         failing = {metrics.Part(w.kind, w.subject): w.error is not None for w in self.workers}
         return metrics.Health(ok=not any(failing.values()), facts=states, failing=failing)
 
@@ -120,7 +118,6 @@ class _Workers:
             lambda: parts(*following.begin()),
             self._department,
             config.subject,
-            config.origin,
             config.pause_s,
             stop,
             has_changed=following.has_changed,

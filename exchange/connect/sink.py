@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.record import Record, records
-from exchange.connect.delivered import HANDLE, HANDLE_BYTES, ROW, Delivered
+from exchange.bus.record import Record, few_records, records_of
+from exchange.connect.delivered import HANDLE, HANDLE_BYTES, ROW, Delivered, Written
 from exchange.connect.rejects import RejectFile
 from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import TableMismatchError
@@ -27,7 +28,12 @@ from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
 from exchange.schema.project import project
 
-AT_ONCE = 20_000  # records of a transaction, beside those of its last batch: some seconds of work, and 100 MB
+if TYPE_CHECKING:
+    from exchange.connect.sink_columns import SinkColumns
+    from exchange.records.scan import Run
+
+AT_ONCE, AT_ONCE_BYTES = 10_000, 8 << 20  # records of a transaction, and about how many bytes of them
+FEW = 100  # so many go row by row: kernels, which take a second to load, are for more
 _log = logging.getLogger("exchange.connect")
 
 
@@ -46,11 +52,17 @@ class Taken(NamedTuple):
     rejected: int
 
 
-class _Written(NamedTuple):
-    """The schema of records, and that of what is written of them: fields that are given no more are left out."""
+class _Part(NamedTuple):
+    """What is taken in at once: `records`, or `runs` by partition; `rest` is what is left of the last batch."""
 
-    schema: Schema
-    given: Schema
+    records: list[Record]
+    runs: Mapping[int, Run]
+    rows: int
+    rest: RawBatch | None
+
+
+Moved = Mapping[int, tuple[int, int]]
+"""Partition → (offset before, offset after)."""
 
 
 class Sink:
@@ -83,12 +95,14 @@ class Sink:
         self._rejects = rejects
         self._delivered = delivered
         self._confirm = confirm
-        self._schemas: dict[int, _Written | TableMismatchError] = {}
+        self._schemas: dict[int, Written | TableMismatchError] = {}
         self._names: dict[int, Schema] = {}
         self._is_confirmed = False
         self._remedy = f"exchange connector accept-gap {reader} {subject.id}"
         self._next: dict[int, int] = {}
         self._waiting: deque[RawBatch] = deque()  # what was fetched and is not taken in yet
+        self._at_once = min(FEW, AT_ONCE)  # so the first rows are there soon; doubled with each part that was taken in
+        self._has_no_columns = not table.takes_columns()
         self._consumer = Consumer(cluster)
         try:
             self._read(range(subject.topic.partitions))
@@ -120,17 +134,13 @@ class Sink:
         """
         self._read(())
         self._is_confirmed = False
-        changes: list[RowChange] = []
-        rejected: list[tuple[str, str]] = []
-        moved: dict[int, tuple[int, int]] = {}
-        for batch in self._some(timeout_s):
-            moved[batch.partition] = (self._next[batch.partition], batch.header.next_offset)
-            for record in records(batch):
-                try:
-                    changes.append(self._change(record))
-                except RecordError as error:
-                    rejected.append((self._place(record.partition, record.offset), error.message))
-        if not self._waiting:
+        batches = self._some(timeout_s)
+        by_rows = self._at_once <= FEW or sum(batch.header.records for batch in batches) <= FEW or self._has_no_columns
+        part = self._listed(batches) if by_rows else self._scanned(batches)
+        moved = {batch.partition: (self._next[batch.partition], batch.header.next_offset) for batch in batches}
+        if part.rest is not None:
+            moved[part.rest.partition] = (self._next[part.rest.partition], part.rest.from_offset)
+        elif not self._waiting:
             for (_, partition), (at, _) in self._consumer.positions().items():
                 if at > self._next[partition]:  # with the markers after the last record
                     moved[partition] = (self._next[partition], at)
@@ -138,6 +148,79 @@ class Sink:
             if self.lag() == 0:
                 self._consumer.collect(0, is_at_rest=True)
             return Taken(0, 0, 0)
+        taken = self._by_rows(part.records, moved) if by_rows else self._by_columns(part.runs, moved)
+        if taken is None:
+            self._at_once = max(FEW, part.rows // 2)
+            self._waiting.extendleft(reversed(batches))
+            return self.step(timeout_s)
+        if part.rest is not None:
+            self._waiting.appendleft(part.rest)
+        self._at_once = min(AT_ONCE, 2 * self._at_once)
+        self._next.update({partition: after for partition, (_, after) in moved.items()})
+        return taken
+
+    def _some(self, timeout_s: float) -> list[RawBatch]:
+        """What is taken in at once: batches of the last poll; of a new one if nothing is left."""
+        if not self._waiting:
+            self._waiting.extend(self._poll(timeout_s))
+        some: list[RawBatch] = []
+        records = size = 0
+        while self._waiting and records < self._at_once and size < AT_ONCE_BYTES:
+            some.append(self._waiting.popleft())
+            records += some[-1].header.records
+            size += len(some[-1].data)
+        return some
+
+    def _listed(self, batches: Sequence[RawBatch]) -> _Part:
+        """The records of these batches one by one, as many as are taken in at once."""
+        found = [record for batch in batches for record in few_records(batch)]
+        if len(found) <= self._at_once:
+            return _Part(found, {}, len(found), None)
+        rest = batches[-1]._replace(from_offset=found[self._at_once].offset)
+        return _Part(found[: self._at_once], {}, self._at_once, rest)
+
+    def _scanned(self, batches: Sequence[RawBatch]) -> _Part:
+        """The same as columns, by partition."""
+        from exchange.records.scan import scan  # kernels, which only those who need them load
+
+        of: dict[int, list[RawBatch]] = {}
+        for batch in batches:
+            of.setdefault(batch.partition, []).append(batch)
+        runs = {partition: scan(some) for partition, some in of.items()}
+        rows = sum(run.rows for run in runs.values())
+        if rows <= self._at_once:
+            return _Part([], runs, rows, None)
+        last = batches[-1]
+        run = runs[last.partition]
+        kept = run.rows - (rows - self._at_once)  # what is too much is of the last batch
+        runs[last.partition] = run.first(kept)
+        return _Part([], runs, self._at_once, last._replace(from_offset=int(run.offset[kept])))
+
+    def _by_columns(self, runs: Mapping[int, Run], moved: Moved) -> Taken | None:
+        """Take these records in; None if they have to go row by row, or in smaller parts, and nothing was done."""
+        prepared = self._columns.prepare(runs)
+        if prepared is None:
+            found = [each for partition, run in runs.items() for each in records_of(run, self._topic, partition)]
+            return self._by_rows(found, moved)
+
+        def set_aside(_: Refused) -> None:
+            if prepared.rejected:
+                self._rejects.write([(self._place(*place), reason) for place, reason in prepared.rejected])
+
+        if not self._table.apply_whole(self._topic, prepared.write, moved, set_aside):
+            return None
+        gone = sum(change.is_gone for change in prepared.changes)
+        return Taken(prepared.written + len(prepared.changes) - gone, gone, len(prepared.rejected))
+
+    def _by_rows(self, found: Sequence[Record], moved: Moved) -> Taken:
+        """Take these records in; those that the database refuses are set aside."""
+        changes: list[RowChange] = []
+        rejected: list[tuple[str, str]] = []
+        for record in found:
+            try:
+                changes.append(self._change(record))
+            except RecordError as error:
+                rejected.append((self._place(record.partition, record.offset), error.message))
 
         def set_aside(refused: Refused) -> None:
             rejected.extend((self._place(origin.partition, origin.offset), reason) for origin, reason in refused)
@@ -145,19 +228,14 @@ class Sink:
                 self._rejects.write(rejected)
 
         refused = {origin for origin, _ in self._table.apply(self._topic, changes, moved, set_aside)}
-        self._next.update({partition: after for partition, (_, after) in moved.items()})
         gone = sum(change.is_gone and change.origin not in refused for change in changes)
         return Taken(len(changes) - len(refused) - gone, gone, len(rejected))
 
-    def _some(self, timeout_s: float) -> Iterator[RawBatch]:
-        """What is taken in at once: batches of the last poll; of a new one if nothing is left."""
-        if not self._waiting:
-            self._waiting.extend(self._poll(timeout_s))
-        taken = 0
-        while self._waiting and taken < AT_ONCE:
-            batch = self._waiting.popleft()
-            taken += batch.header.records
-            yield batch
+    @cached_property
+    def _columns(self) -> SinkColumns:
+        from exchange.connect.sink_columns import SinkColumns  # kernels, which only those who need them load
+
+        return SinkColumns(self._table, self._topic, self._written, self._change, self._confirm_once)
 
     def _poll(self, timeout_s: float) -> list[RawBatch]:
         try:
@@ -182,9 +260,7 @@ class Sink:
         if said is not None and len(said) == HANDLE_BYTES and not handle:
             self._confirm_once()  # if the key is hidden now, its fields would not tell rows apart
         schema_id, body = wire.unpack(record.value)
-        known = self._schemas.get(schema_id)
-        if known is None:
-            known = self._schemas[schema_id] = self._fitting(self._schema_of(schema_id))
+        known = self._known(schema_id)
         if isinstance(known, TableMismatchError):
             raise UnstorableError(f"of a schema that is not delivered any more: {known.message}")
         values = avro.decode(known.schema, body)
@@ -192,6 +268,15 @@ class Sink:
             self._confirm_once()  # a newer grant may give these fields
             values = {name: values[name] for name in known.given.fields}
         return self._table.upsert(known.given, values | handle, origin)
+
+    def _known(self, schema_id: int) -> Written | TableMismatchError:
+        if schema_id not in self._schemas:
+            self._schemas[schema_id] = self._fitting(self._schema_of(schema_id))
+        return self._schemas[schema_id]
+
+    def _written(self, schema_id: int) -> Written | None:
+        known = self._known(schema_id)
+        return known if isinstance(known, Written) else None
 
     def _removal(self, record: Record, said: bytes | None, origin: RecordOrigin) -> RowChange:
         """What a record without value removes: the row of that handle or name, or all rows of an entity."""
@@ -216,7 +301,7 @@ class Sink:
             self._confirm()
             self._is_confirmed = True
 
-    def _fitting(self, schema: Schema) -> _Written | TableMismatchError:
+    def _fitting(self, schema: Schema) -> Written | TableMismatchError:
         """The schema, with the table extended for what is given of it; if the table does not fit that, the reason why.
 
         Raises TableMismatchError if the table does not fit what is delivered now either.
@@ -229,7 +314,7 @@ class Sink:
             self._confirm()
             self._table.fit(self._delivered.schema)
             return error
-        return _Written(schema, written)
+        return Written(schema, written)
 
     def lag(self) -> int | None:
         """How many offsets are still to be read; None if the broker has not yet said where the partitions end."""

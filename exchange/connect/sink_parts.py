@@ -12,6 +12,8 @@ from exchange.connect.config import SinkConfig
 from exchange.connect.copy_notes import Note
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.ending import Ending, Unfinished, Waiting
+from exchange.connect.parquet_sink import ParquetSink
+from exchange.connect.parquet_table import ParquetTable
 from exchange.connect.rejects import RejectFile
 from exchange.connect.schemas import Schemas
 from exchange.connect.sink import Sink
@@ -20,7 +22,7 @@ from exchange.connect.terms_watch import SinkTerms
 from exchange.connect.worker import SinkPart
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import end_of, interruption
-from exchange.epochs import epochs_since
+from exchange.epochs import epochs_since, last_wishes
 from exchange.names import inbox_topic
 
 
@@ -58,7 +60,7 @@ class SinkParts:
         copy, grant = table.copy(self._topic), terms.grant
         note = copy.note()
         if terms.is_in_force and note is not None:
-            if not note.is_due and (since := self._ceased(note)) is not None:
+            if not note.is_due and (since := self._fell_due(note)) is not None:
                 note = copy.end(note.grant, note.until, deletes=True, since=since)
             if note.is_due:
                 return Unfinished(table, self._topic)
@@ -67,7 +69,9 @@ class SinkParts:
                 since = end_of(grant.until).timestamp()
                 note = copy.end(grant.id, grant.until, deletes=grant.deletes(terms.subject), since=since)
             elif note is not None:
-                note = copy.end(note.grant, note.until, deletes=note.deletes, since=time.time())
+                # It was revoked, and this connector may not have seen what it said last.
+                deletes = last_wishes(self._cluster, [note.grant]).get(note.grant, note.deletes)
+                note = copy.end(note.grant, note.until, deletes=deletes, since=time.time())
             if note is not None and note.deletes:
                 return Ending(self._cluster, table, self._topic, confirm)
         if grant is None or delivered is None:
@@ -78,28 +82,24 @@ class SinkParts:
             held = grant.id, grant.until, delivered.fields, delivered.key
             copy.hold(*held, epoch=epoch.number, deletes=deletes)
         schema_of = Schemas(self._cluster, epoch.schemas).of
-        return Sink(
-            self._cluster,
-            self._department,
-            terms.subject,
-            table,
-            delivered,
-            confirm,
-            schema_of,
-            self._rejects,
-            is_new_table=is_new_table,
-        )
+        inbox = self._cluster, self._department, terms.subject
+        if isinstance(table, ParquetTable):
+            return ParquetSink(*inbox, table, delivered, confirm, schema_of, self._rejects, is_new_table=is_new_table)
+        return Sink(*inbox, table, delivered, confirm, schema_of, self._rejects, is_new_table=is_new_table)
 
-    def _ceased(self, note: Note) -> float | None:
-        """The Unix time when no grant gave what the table holds, and asked for its deletion, while nobody ran the sink.
+    def _fell_due(self, note: Note) -> float | None:
+        """The Unix time when the last grant before this one ended and asked for a deletion, while nobody ran the sink.
 
-        None if there was no such time, or if rows came or went since.
+        None if none did, or if rows came or went since.
         """
-        if not note.deletes or note.changed_ms is None or not note.epoch:
+        if note.changed_ms is None or not note.epoch:
             return None
         contracts = [(each.epoch.contract, each.epoch.time) for each in epochs_since(self._cluster, note.epoch)]
-        ceased = interruption(contracts, self._config.subject, self._department, datetime.now(UTC))
-        return ceased.timestamp() if ceased and ceased.timestamp() * 1000 > note.changed_ms else None
+        found = interruption(contracts, self._config.subject, self._department, datetime.now(UTC))
+        if found is None:
+            return None
+        ceased, deletes = found
+        return ceased.timestamp() if deletes and ceased.timestamp() * 1000 > note.changed_ms else None
 
     def _delivered(self, terms: SinkTerms, grant: Grant, epoch: Epoch) -> Delivered:
         schemas = Schemas(self._cluster, epoch.schemas)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,15 +29,14 @@ from exchange.connect.delivered import HANDLE, ROW
 from exchange.connect.dialects import known as dialects
 from exchange.connect.held_copy import HeldCopy
 from exchange.connect.offsets import OFFSETS, Offsets, making
-from exchange.connect.row_change import RecordOrigin, Refused, RowChange, runs
+from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME, Layout, TableChangedError, TableMismatchError
+from exchange.connect.sink_rows import SinkRows
 from exchange.connect.sink_values import Adapter, UnstorableError, adapted
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 from exchange.schema.avro import Schema
 from exchange.schema.types import Field
-
-RAW = sa.types.NullType()
 
 
 class SinkTableError(CorruptionError):
@@ -47,23 +47,43 @@ class SinkTableError(CorruptionError):
 
 
 class SinkTable:
-    """One table and its offsets, in one database; `key` are the columns that tell its rows apart."""
+    """One table and its offsets, in one database; `key` are the columns that tell its rows apart.
+
+    `rows` writes changes within a transaction of `apply_whole`; `name` is the table's, in the form of SQL.
+    """
 
     def __init__(self, engine: Engine, name: str, key: Sequence[str], entity: str) -> None:
         self._engine = engine
         schema, _, self._name = name.rpartition(".")
         self._schema = schema or None
         self.key = tuple(key)
-        self._entity = entity
-        self._dialect = dialects.of(engine)
+        self.entity = entity
+        self.dialect = dialects.of(engine)
         self._fields: dict[str, Field] = {}
         self._state: str | None = None  # of the table, when last seen
         self._layout: Layout | None = None
         self._adapters: dict[Schema, dict[str, Adapter]] = {}
-        self._insert: Any = self._dialect.insert
+        self._insert: Any = self.dialect.insert
         self._offsets = Offsets(self._schema, self._insert)
         self._deletions = Deletions(self._schema, self._insert)
+        self.rows = SinkRows(self._name, self._schema, key, entity, self._insert, self._deletions)
         self._copies = CopyNotes(self._schema, self._insert)
+
+    @property
+    def layout(self) -> Layout:
+        """The table as `fit` left it."""
+        assert self._layout is not None
+        return self._layout
+
+    @property
+    def state(self) -> str:
+        """A text that changes with the layout."""
+        return self._state or ""
+
+    def takes_columns(self) -> bool:
+        """Whether rows can come by columns."""
+        with translated(f"look at {self._name}"), self._engine.connect() as connection:
+            return self.dialect.takes_columns(connection)
 
     def copy(self, topic: str) -> HeldCopy:
         """What the table holds of that inbox, as a whole."""
@@ -95,7 +115,7 @@ class SinkTable:
 
     def examine(self, delivered: Schema) -> None:
         """Raise what `fit` would raise because of the table, without changing the database."""
-        sink_layout.check_names(self._name, delivered.fields, self._dialect)
+        sink_layout.check_names(self._name, delivered.fields, self.dialect)
         with translated(f"look at {self._name}"), self._engine.connect() as connection:
             layout = sink_layout.read(connection, self._name, self._schema)
             if layout is not None:
@@ -113,7 +133,7 @@ class SinkTable:
                 f"{self._name}: what is delivered has no {', '.join(missing)}, by which its rows are told apart",
                 remedy=sink_layout.REMEDY,
             )
-        sink_layout.check_names(self._name, schema.fields, self._dialect)
+        sink_layout.check_names(self._name, schema.fields, self.dialect)
         with translated(f"make {self._name}"), making(self._engine) as connection:
             if self._state is not None:
                 self._check_unchanged(connection)
@@ -137,7 +157,7 @@ class SinkTable:
     def _adapt_to(self, schema: Schema) -> dict[str, Adapter]:
         assert self._layout is not None
         self._adapters[schema] = {
-            name: self._dialect.adapter(field, self._layout.type_of(name))
+            name: self.dialect.adapter(field, self._layout.type_of(name))
             for name, field in self._columns(schema).items()
         }
         return self._adapters[schema]
@@ -163,11 +183,11 @@ class SinkTable:
 
     def delete(self, key: bytes, origin: RecordOrigin) -> RowChange:
         """The change that removes the rows of the entity with that record key; raises UnstorableError if it is none."""
-        of_entity = next((each[self._entity] for each in self._adapters.values() if self._entity in each), None)
+        of_entity = next((each[self.entity] for each in self._adapters.values() if self.entity in each), None)
         if of_entity is None:
             raise UnstorableError("a tombstone, but the table has no column of the entity")
         try:
-            return RowChange({self._entity: of_entity(key.decode())}, origin, is_gone=True)
+            return RowChange({self.entity: of_entity(key.decode())}, origin, is_gone=True)
         except UnicodeDecodeError as error:
             raise UnstorableError("a tombstone whose key is not an entity") from error
         except UnstorableError as error:
@@ -185,24 +205,41 @@ class SinkTable:
         Leaves out records that the database refuses; returns them. `set_aside` gets them before the commit; if it
         fails, nothing is done. Raises OtherSinkError, having done nothing, if the offsets are not at `from`.
         """
+        write = partial(self.rows.write, topic=topic, changes=changes)
+        if self.apply_whole(topic, write if changes else None, moved, set_aside):
+            return ()
+        with translated(f"write {self._name}"), self._moving(topic, moved, is_change=True) as connection:
+            self._check_unchanged(connection)  # before any record is blamed
+            self._end_deferral(connection)
+            refused = self._write_accepted(connection, topic, changes)
+            self._check_unchanged(connection)
+            set_aside(refused)
+        return refused
+
+    def apply_whole(
+        self,
+        topic: str,
+        write: Callable[[Connection], None] | None,
+        moved: Mapping[int, tuple[int, int]],
+        set_aside: Callable[[Refused], None],
+    ) -> bool:
+        """As `apply`, for whatever `write` does; returns False, having done nothing, if the database refuses a record.
+
+        `set_aside` is called without any; nothing is written if `write` is None.
+        """
         with translated(f"write {self._name}"):
             try:
-                with self._moving(topic, moved, changes) as connection:
-                    self._write(connection, topic, changes)
+                with self._moving(topic, moved, is_change=write is not None) as connection:
+                    if write is not None:
+                        write(connection)
                     self._end_deferral(connection)
                     self._check_unchanged(connection)  # after writing: from then on nobody can change the table
                     set_aside(())
-                return ()
             except refusal.RAISED as error:
                 if refusal.reason(error) is None:
                     raise
-            with self._moving(topic, moved, changes) as connection:
-                self._check_unchanged(connection)  # before any record is blamed
-                self._end_deferral(connection)
-                refused = self._write_accepted(connection, topic, changes)
-                self._check_unchanged(connection)
-                set_aside(refused)
-        return refused
+                return False
+        return True
 
     def _check_unchanged(self, connection: Connection) -> None:
         """Raise TableMismatchError or TableChangedError unless the table is as `fit` left it."""
@@ -215,30 +252,18 @@ class SinkTable:
 
     @contextmanager
     def _moving(
-        self, topic: str, moved: Mapping[int, tuple[int, int]], changes: Sequence[RowChange] = ()
+        self, topic: str, moved: Mapping[int, tuple[int, int]], *, is_change: bool = False
     ) -> Iterator[Connection]:
         with self._engine.begin() as connection:
             for partition, (before, after) in moved.items():
                 self._offsets.move(connection, topic, partition, before, after)
             yield connection
-            if changes:
+            if is_change:
                 self._copies.change(connection, topic, int(time.time() * 1000))
 
     def _end_deferral(self, connection: Connection) -> None:
         """Have the department's deferred constraints checked now: at the commit it is too late to set records aside."""
-        self._dialect.check_deferred(connection)
-
-    def _write(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> None:
-        # Rows of different entities know nothing of each other, but for a unique index of the department's own: if it
-        # refuses a run, `_write_accepted` finds the order in which it does not.
-        by = ROW if ROW in self.key else self._entity
-        for run in runs(changes, by if self.key else None):
-            if not run[0].is_gone:
-                self._upsert(connection, run if self.key else self._not_deleted(connection, topic, run))
-            elif self.key:
-                self._remove(connection, run)
-            else:
-                self._delete(connection, topic, run)
+        self.dialect.check_deferred(connection)
 
     def _write_accepted(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> Refused:
         """Write, in order, all changes that the database accepts; return the others.
@@ -265,7 +290,7 @@ class SinkTable:
         """Write all of these changes; if the database refuses one, write none of them and return the reason."""
         try:
             with connection.begin_nested():
-                self._write(connection, topic, part)
+                self.rows.write(connection, topic, part)
         except refusal.RAISED as error:
             reason = refusal.reason(error)
             if reason is None:
@@ -277,56 +302,10 @@ class SinkTable:
         """Raise SinkTableError if the record that the database refuses is in the table already."""
         if self.key:
             return
-        partition, offset = self._target(PLACE).c
+        partition, offset = self.rows.target(PLACE).c
         here = (partition == origin.partition) & (offset == origin.offset)
         if connection.execute(sa.select(sa.exists().where(here))).scalar_one():
             raise SinkTableError(f"{self._name} holds records that {OFFSETS} says are still to come")
-
-    def _upsert(self, connection: Connection, run: Sequence[RowChange]) -> None:
-        if not run:
-            return
-        names = list(run[0].row)
-        insert = self._insert(self._target(names))
-        if self.key:
-            others = {name: insert.excluded[name] for name in names if name not in self.key}
-            insert = insert.on_conflict_do_update(index_elements=self.key, set_=others)
-        connection.execute(insert, [change.row for change in run])
-
-    def _remove(self, connection: Connection, run: Sequence[RowChange]) -> None:
-        """Remove the rows that have these values."""
-        target = self._target(run[0].row)
-        # Bound by number, for a column may have any name.
-        named = [column == sa.bindparam(f"at{i}", type_=RAW) for i, column in enumerate(target.c)]
-        gone = [{f"at{i}": value for i, value in enumerate(change.row.values())} for change in run]
-        connection.execute(sa.delete(target).where(*named), gone)
-
-    def _not_deleted(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> Sequence[RowChange]:
-        """The rows to write of a subject without key: of a replay, only those that were not deleted since."""
-        if run[0].origin.replay is None:
-            return run
-        gone = self._deletions.times(connection, topic, {change.row.get(self._entity) for change in run})
-        return [
-            each for each in run if gone.get(each.row.get(self._entity), each.origin.time_ms - 1) < each.origin.time_ms
-        ]
-
-    def _delete(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> None:
-        """Delete the entities' records of a subject without key; for a replay those that are not newer, or its own."""
-        replay = run[0].origin.replay
-        if replay is None:
-            self._remove(connection, run)
-        else:
-            target = self._target((self._entity, TIME, REPLAY))
-            of, time_ms, of_replay = target.c
-            where = (of == sa.bindparam("gone", type_=RAW)) & (
-                (of_replay == replay) | (time_ms <= sa.bindparam("until_ms", type_=RAW))
-            )
-            gone = [{"gone": each.row[self._entity], "until_ms": each.origin.time_ms} for each in run]
-            connection.execute(sa.delete(target).where(where), gone)
-        for change in run:
-            self._deletions.note(connection, topic, change.row[self._entity], change.origin.time_ms)
-
-    def _target(self, names: Iterable[str]) -> sa.TableClause:
-        return sa.table(self._name, *(sa.column(name, RAW) for name in names), schema=self._schema)
 
     def close(self) -> None:
         """Disconnect."""

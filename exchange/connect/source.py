@@ -54,6 +54,11 @@ class Unreadable:
         self.kind = kind
 
     @property
+    def what(self) -> str:
+        """What it is, in words."""
+        return f"a {self.kind} out of range"
+
+    @property
     def early(self) -> bool:
         """Whether it is before all that Python can hold."""
         return self.stored.startswith(("-", "0000-")) or self.stored.endswith(" BC")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from sys import getsizeof
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,25 +13,25 @@ from sqlalchemy import Select, func, inspect, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from exchange.connect.columns import PROGRESS, Columns
+from exchange.connect.columns import Columns
 from exchange.connect.config import SourceConfig
+from exchange.connect.copied import CopiedRows, FetchedTable, copy, layout
 from exchange.connect.database import BadValueError, DatabaseConfigError, translated
 from exchange.connect.dialects import known as dialects
-from exchange.connect.published import forgotten, others
+from exchange.connect.dialects.dialect import statement
+from exchange.connect.fetched import Fetched, FetchedRows, Key, Moments, Places
+from exchange.connect.published import forgotten
 from exchange.connect.query import Reading, bind, columns_of, origin, stream
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
-from exchange.connect.window import CursorTypeError, Window, before, instant, kind, latest, row_hash
+from exchange.connect.window import CursorTypeError, Window, before, instant, is_page, kind, latest, row_hash
 
 FETCH_ROWS = 20_000  # per fetch: without an index, each fetch sorts the whole table
 FETCH_BYTES = 32 << 20  # in memory, however long the rows are
+COPY_BYTES = 16 << 20  # of texts, which are in memory twice for a moment
 PAGE_BYTES = 8 << 20  # of rows in one transaction
 SINGLY_ROWS = 1_000  # the number of rows among which a row with a failing value is searched
 ODD_TIMES = 20  # so many times that are invalid or in the future are looked at together when the newest is searched
-
-
-Key = tuple[Any, Any]
-"""A row's (time, id)."""
 
 
 class RepeatedCursorError(DatabaseConfigError):
@@ -48,31 +46,6 @@ class ColumnGoneError(DatabaseConfigError):
 
     code = "column-gone"
     remedy = "bring it back, or give its new name under `columns`"
-
-
-@dataclass
-class Fetched:
-    """Rows in order, as many as fit into memory, with keys and sizes in bytes; `is_last`: no more rows follow."""
-
-    keys: list[Key] = field(default_factory=list)
-    rows: list[Sequence[Any] | Bad] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    is_last: bool = False
-
-    def add(self, key: Key, row: Sequence[Any]) -> int:
-        """Append a row; return its size."""
-        size = sum(map(_size, row))
-        self.keys.append(key)
-        self.rows.append(row)
-        self.sizes.append(size)
-        return size
-
-    def extend(self, other: Fetched) -> None:
-        """Append rows that follow these."""
-        self.keys += other.keys
-        self.rows += other.rows
-        self.sizes += other.sizes
-        self.is_last = other.is_last
 
 
 class SqlSource(Source):
@@ -108,10 +81,12 @@ class SqlSource(Source):
         self._monotonic = monotonic
         self._zone = ZoneInfo(config.timezone)
         self._deletes = deletes(config.deleted)
+        # A transform takes rows; of another database, nothing but rows comes.
+        self._copies = config.transform is None and dialects.of(engine).copies
         self._fixed = [self.cursor.time, self.cursor.id, *([config.deleted.column] if config.deleted else [])]
 
     def open(self, progress: Progress) -> None:
-        pages = {name: value for name, value in others(progress).items() if name != PROGRESS}
+        pages = {name: value for name, value in progress.items() if is_page(name)}
         self._window = Window(self._config.lookback_s, pages)
         self._newest_since = self._monotonic()
         available = self.available()
@@ -145,9 +120,9 @@ class SqlSource(Source):
         low, last = self._window.low, None
         while True:
             fetched = self._fetch(low, last)
-            if not fetched.keys:
+            if not len(fetched.sizes):
                 break
-            last = fetched.keys[-1]
+            last = fetched.key(len(fetched.sizes) - 1)
             yield from self._pages(fetched, known, newest)
             # Rows that came since are for the next sweep, which looks back again; only odd times follow them.
             came_since = newest is not None and before(newest, last[0]) and latest([last[0]], self._clock()) is not None
@@ -185,32 +160,29 @@ class SqlSource(Source):
 
     def _pages(self, fetched: Fetched, known: np.ndarray, newest: Any) -> Iterator[Page]:
         """What is new in these rows, split into transactions."""
-        hashes = np.array([row_hash(*key) for key in fetched.keys], np.uint64)
-        if len(np.unique(hashes)) < len(hashes):
+        hashes = fetched.hashes()
+        if (np.diff(np.sort(hashes)) == 0).any():
             raise self._repeated()
-        page: list[int] = []
-        held = 0
-        for at in np.flatnonzero(~np.isin(hashes, known)).tolist():
-            if page and (len(page) == self._config.page_rows or held + fetched.sizes[at] > PAGE_BYTES):
-                yield self._page(fetched, page, hashes[page], newest)
-                page, held = [], 0
-            page.append(at)
-            held += fetched.sizes[at]
-        if page:
-            yield self._page(fetched, page, hashes[page], newest)
+        new = np.flatnonzero(~_among(known, hashes))
+        ends = np.cumsum(fetched.sizes[new])
+        at = held = 0
+        while at < len(new):
+            most = max(at + 1, int(np.searchsorted(ends, held + PAGE_BYTES, "right")))
+            some = new[at : min(at + self._config.page_rows, most)]
+            yield self._page(fetched, some, hashes[some], newest)
+            at += len(some)
+            held = int(ends[at - 1])
 
-    def _page(self, fetched: Fetched, some: list[int], hashes: np.ndarray, newest: Any) -> Page:
+    def _page(self, fetched: Fetched, some: np.ndarray, hashes: np.ndarray, newest: Any) -> Page:
         high = self._window.high
-        moments = [fetched.keys[i][0] for i in some]
+        moments = Moments(fetched, some)
         progress = self._noted() | self._window.add(moments, hashes, newest, self._clock())
         if self._window.high != high:
             self._newest_since = self._monotonic()
         places = Places(self._config.table or "query", moments, hashes)
-        return Page([self._row(fetched.rows[i]) for i in some], progress, places, instant(moments[0], self._zone))
+        return Page(fetched.rows(some), progress, places, instant(moments[0], self._zone))
 
-    def _row(self, row: Sequence[Any] | Bad) -> Row | Deleted | Bad:
-        if isinstance(row, Bad):
-            return row
+    def _made(self, row: Sequence[Any]) -> Row | Deleted:
         made = dict(zip(self.names, row, strict=True))
         return Deleted(made) if self._deletes(made) else made
 
@@ -249,12 +221,13 @@ class SqlSource(Source):
             look, below = 2 * look, query.where(when < bind(moments[-1]))
 
     def _fetch(self, low: Any, last: Key | None) -> Fetched:
+        query = self._from(self.names, low, last)
         try:
-            return self._read(self._from(self.names, low, last).limit(self._fetch_rows + 1))
+            return (self._copy(query) if self._copies else None) or self._read(query.limit(self._fetch_rows + 1))
         except BadValueError:
             # The error does not say which row it is.
             keys = self._read_keys(low, last)
-            fetched = self._read_singly(keys) if keys else Fetched()
+            fetched = self._read_singly(keys) if keys else FetchedRows(self._made)
             fetched.is_last &= len(keys) < SINGLY_ROWS
             return fetched
 
@@ -273,20 +246,40 @@ class SqlSource(Source):
         query: Any = select(*(self._reading.value(rows.c[name]) for name in names))
         return when, row_id, query.order_by(*self._reading.order(when, row_id))
 
-    def _read(self, query: Select[Any]) -> Fetched:
+    def _copy(self, query: Select[Any]) -> FetchedTable | None:
+        """As many rows of the query as may be in memory together, as columns; None if these cannot be columns."""
+        what = f"read {self._config.subject}"
+        with translated(what), self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            columns = layout(driver, *statement(connection, query.limit(0)))
+            if columns is None or not FetchedTable.fits(columns, self.cursor.time, self.cursor.id):
+                return None
+            limited = statement(connection, query.limit(self._fetch_rows + 1))
+            table, is_all = copy(driver, *limited, COPY_BYTES, len(columns.names))
+        deleted = None if self._config.deleted is None else self._config.deleted.column
+        rows = CopiedRows(columns, table, self._deletes, deleted, what)
+        fetched = FetchedTable(rows, self.cursor.time, self.cursor.id)
+        if is_all and len(rows) <= self._fetch_rows:
+            return fetched
+        # The next fetch begins after the last key, so a second row with that key would be missed.
+        if fetched.hashes()[-1] == fetched.hashes()[-2]:
+            raise self._repeated()
+        return fetched.cut(len(rows) - 1)
+
+    def _read(self, query: Select[Any]) -> FetchedRows:
         """As many rows of the query as may be in memory together."""
-        fetched, held = Fetched(), 0
+        fetched, held = FetchedRows(self._made), 0
         time_at, id_at = self.names.index(self.cursor.time), self.names.index(self.cursor.id)
         with (
             translated(f"read {self._config.subject}"),
             self.engine.connect() as connection,
             closing(stream(connection, query)) as rows,
         ):
-            for row in rows:
+            for count, row in enumerate(rows):
                 key = (row[time_at], row[id_at])
-                if held >= FETCH_BYTES or len(fetched.rows) == self._fetch_rows:
-                    # The next fetch begins after the last key, so a second row with that key would be missed.
-                    if row_hash(*key) == row_hash(*fetched.keys[-1]):
+                if held >= FETCH_BYTES or count == self._fetch_rows:
+                    # As for `_copy`.
+                    if row_hash(*key) == row_hash(*fetched.key(count - 1)):
                         raise self._repeated()
                     return fetched
                 held += fetched.add(key, row)
@@ -298,7 +291,7 @@ class SqlSource(Source):
         found = self._rows(self._from(names, low, last).limit(SINGLY_ROWS))
         return [(row[0], row[-1]) for row in found]
 
-    def _read_singly(self, keys: Sequence[Key]) -> Fetched:
+    def _read_singly(self, keys: Sequence[Key]) -> FetchedRows:
         """The rows with these keys; halves them until rows whose values fail are alone."""
         when, row_id, query = self._ordered(self.names)
         query = query.where(self._reading.within((when, row_id), keys[0], keys[-1]))
@@ -306,7 +299,10 @@ class SqlSource(Source):
             return self._read(query)
         except BadValueError as error:
             if len(keys) == 1:
-                return Fetched([keys[0]], [Bad(error.message)], [0], is_last=True)
+                alone = FetchedRows(self._made)
+                alone.add(keys[0], Bad(error.message))
+                alone.is_last = True
+                return alone
         half = len(keys) // 2
         fetched = self._read_singly(keys[:half])
         if fetched.is_last:
@@ -318,22 +314,9 @@ class SqlSource(Source):
             return list(stream(connection, query))
 
 
-class Places(Sequence[str]):
-    """The places of rows, for the reject file: table, time, and a hash in place of the id."""
-
-    def __init__(self, name: str, moments: list[Any], hashes: np.ndarray) -> None:
-        self._name, self._moments, self._hashes = name, moments, hashes
-
-    def __len__(self) -> int:
-        return len(self._moments)
-
-    def __getitem__(self, index: Any) -> Any:
-        moment = self._moments[index]
-        # Only a value that is a time is free of personal data.
-        shown = moment if instant(moment) is not None else "no time"
-        return f"{self._name}, {shown}, #{int(self._hashes[index]):016x}"
-
-
-def _size(value: Any) -> int:
-    """Bytes in memory; an estimate for values that contain others."""
-    return len(repr(value)) if isinstance(value, list | dict) else getsizeof(value)
+def _among(known: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """bool[n]: which hashes are among the known ones, which are sorted; numpy's own `isin` sorts both anew."""
+    if not len(known):
+        return np.zeros(len(hashes), np.bool_)
+    found: np.ndarray = known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
+    return found

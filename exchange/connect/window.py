@@ -24,6 +24,7 @@ from exchange.errors import ConfigError, CorruptionError
 # Bytes occur only in SQLite, Unreadable only in PostgreSQL: rows with such times do not move the window.
 Moment = str | int | float | datetime | date | bytes | Unreadable
 FUTURE_S = 86_400.0
+_PAGE_DIGITS = 10
 _TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
 # A number counts seconds, milliseconds, microseconds or nanoseconds since 1970, depending on its size.
 _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (float("inf"), 1e9))
@@ -133,6 +134,11 @@ class _Page:
     hashes: np.ndarray
 
 
+def is_page(name: str) -> bool:
+    """Whether progress of that name is a window's, not that of a file or log which the source had before."""
+    return name.isdecimal() and len(name) == _PAGE_DIGITS
+
+
 class Window:
     """The rows at and after `low` that were already published; `low` is None if none ever was."""
 
@@ -168,7 +174,7 @@ class Window:
         if self.high is not None and newest is not None:
             self._raise_low(earlier(newest if before(newest, self.high) else self.high, self._lookback_s))
         number = int(self._pages[-1].name) + 1 if self._pages else 0
-        page = _Page(f"{number:010d}", moments[-1], hashes)
+        page = _Page(f"{number:0{_PAGE_DIGITS}d}", moments[-1], hashes)
         head = {"low": _dump(self.low), "high": _dump(self.high), "until": _dump(page.until)}
         change: dict[str, bytes | None] = {
             page.name: json.dumps(head).encode() + b"\n" + hashes.astype(">u8").tobytes()

@@ -14,12 +14,12 @@ from exchange.bus.connection import Cluster
 from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.database import waiting
+from exchange.connect.headway import Headway
 from exchange.connect.held_copy import HeldCopy
-from exchange.connect.progress import Progress
 from exchange.connect.publish import Publisher
 from exchange.connect.reporter import Reporter
 from exchange.connect.sink import Taken
-from exchange.connect.source import Page, Source
+from exchange.connect.source import Source
 from exchange.connect.terms_watch import TermsChangedError
 from exchange.errors import ConfigError, CorruptionError, ExchangeError, TransientError
 
@@ -66,7 +66,7 @@ class Worker(threading.Thread):
         self.idle = False
         self.error: Exception | SystemExit | None = None
         self.ended_with: ExchangeError | None = None
-        self.progress = Progress()
+        self.headway = Headway()
         self._failing_since = 0.0
         self._stop_asked = stop
         self._has_changed = has_changed
@@ -139,13 +139,15 @@ class Worker(threading.Thread):
         if self.error is not None:
             code = self.error.code if isinstance(self.error, ExchangeError) else type(self.error).__name__
             why = self.error.message if isinstance(self.error, ExchangeError) else "see the log"
+            if isinstance(self.error, ConfigError):
+                why = str(self.error)  # a person has to act, and wants to know how
             waits = "waiting" if isinstance(self.error, TransientError) else "failing"
             return f"{waits} since {_clock(self._failing_since)} [{code}]: {why}"
         return "idle" if self.idle else "working"
 
     def words(self) -> str:
         """Its state, and how far it has come since it began."""
-        return f"{self.state()} ({self.progress})" if self.progress.rows else self.state()
+        return f"{self.state()} ({self.headway})" if self.headway.rows else self.state()
 
     def _waits_for(self) -> tuple[str, float] | None:
         """What it has asked of its database, if the answer takes long, and since when."""
@@ -176,7 +178,6 @@ class SourceWorker(Worker):
         make: Callable[[], tuple[Source, Publisher]],
         department: str,
         subject: str,
-        origin: str,
         poll_s: float,
         stop: threading.Event,
         *,
@@ -186,7 +187,6 @@ class SourceWorker(Worker):
         super().__init__(department, subject, "source", stop, has_changed=has_changed, patient=patient)
         self._cluster = cluster
         self._make = make
-        self._origin = origin
         self._poll_s = poll_s
         self._lag_s = 0.0
         self._looked = time.time()  # when it last began to read the database to its end; at first, when it was made
@@ -204,11 +204,7 @@ class SourceWorker(Worker):
         # Opening the producer fences a predecessor that is still alive, before its progress is read.
         try:
             with Producer(self._cluster, f"{self.department}.source.{self.subject}") as producer:
-                found = cursor.read(self._cluster, self.department, self.subject)
-                progress, change = cursor.of_origin(found, self._origin)
-                if change:
-                    publisher.publish(producer, Page([], change))
-                source.open(progress)
+                source.open(cursor.read(self._cluster, self.department, self.subject))
                 while self.goes_on():
                     self._sweep(source, publisher, producer)
         finally:
@@ -225,7 +221,7 @@ class SourceWorker(Worker):
             self.count("read", len(page.rows))
             self.count("published", published)
             self.count("rejected", rejected)
-            self.progress.note(len(page.rows), rejected, source.left())
+            self.headway.note(len(page.rows), rejected, source.left())
             self.succeeded(idle=False)
             if not self.goes_on():
                 return
@@ -291,7 +287,7 @@ class SinkWorker(Worker):
                 for outcome, records in taken._asdict().items():
                     self.count(outcome, records)
                 lag = part.lag()
-                self.progress.note(sum(taken), taken.rejected, lag)
+                self.headway.note(sum(taken), taken.rejected, lag)
                 self.show_lag(lag, time.monotonic())
                 self.succeeded(idle=lag == 0)
                 self._reporter.look(part.copy)

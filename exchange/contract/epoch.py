@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from pydantic import ValidationError
 
-from exchange.contract.model import AcceptedGap, Contract, Epoch, Grant, Resync
+from exchange.contract.model import AcceptedGap, Epoch, Grant, Resync
 from exchange.contract.period import city_day
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
+from exchange.names import inbox_topic
 
 
 class EpochError(CorruptionError):
@@ -56,8 +57,8 @@ def takes_over(epoch: Epoch, current: Epoch | None) -> bool:
 
 def same_content(one: Epoch, other: Epoch) -> bool:
     """Whether two epochs say the same, whatever their numbers and times of publication."""
-    # Former departments and ended grants follow from earlier epochs, and topic ids from the cluster: not compared.
-    plain = {"number": 1, "time": other.time, "former": None, "ended": (), "topic_ids": {}}
+    # Former departments and inboxes follow from earlier epochs, and topic ids from the cluster: not compared.
+    plain = {"number": 1, "time": other.time, "former": None, "inboxes": (), "topic_ids": {}}
     return encode(one.model_copy(update=plain)) == encode(other.model_copy(update=plain))
 
 
@@ -88,40 +89,53 @@ def resyncing(epoch: Epoch, resync: Resync, now: datetime) -> Epoch | None:
     return epoch.model_copy(update={"number": epoch.number + 1, "time": now, "resyncs": (*epoch.resyncs, resync)})
 
 
-def ended_after(last: Epoch | None, contract: Contract) -> tuple[str, ...]:
-    """The grants that were in some epoch up to `last` and are not in this contract."""
-    before = {*last.ended, *(grant.id for grant in last.contract.grants)} if last else set()
-    return tuple(sorted(before.difference(grant.id for grant in contract.grants)))
+def inboxes_after(last: Epoch | None, now: datetime) -> tuple[str, ...]:
+    """The inboxes of all grants that had begun when an epoch follows `last`, also of grants that are long gone."""
+    if last is None:
+        return ()
+    begun = (grant for grant in last.contract.grants if grant.from_ <= city_day(now))
+    return tuple(sorted({*last.inboxes, *(inbox_topic(grant.reader, grant.subject) for grant in begun)}))
 
 
 def resyncs_after(last: Epoch | None, epoch: Epoch) -> tuple[Resync, ...]:
-    """What is to be made true when `epoch` follows `last`: what its grants give otherwise than before.
+    """What is to be made true when `epoch`, with its `inboxes`, follows `last`: where grants and readers' rows differ.
 
-    That of a grant which had ended, too: rows changed and went meanwhile, and its reader's connector may have deleted
-    all. What was asked for before stays, as long as there is its grant.
+    What was asked for before stays, as long as there is its grant.
     """
     if last is None:
         return ()
-    before = {(grant.id, grant.reader, grant.subject): grant for grant in last.contract.grants}
     keyed = {subject.id for subject in last.contract.subjects if subject.key}
-    kept = {grant.id for grant in epoch.contract.grants}
-    changed = []
+    grants = {grant.id for grant in epoch.contract.grants}
+    resyncs = [resync for resync in last.resyncs if resync.grant in grants]
+    today = city_day(epoch.time)
+    waiting = {grant.id for grant in last.contract.grants if grant.from_ > today}
     for grant in epoch.contract.grants:
-        was = before.get((grant.id, grant.reader, grant.subject))
-        if grant.subject not in keyed or (was is None and grant.id not in last.ended):
+        need = _need(last, epoch, grant, today) if grant.subject in keyed else None
+        asked = [(one.again, one.gives) for one in resyncs if one.grant == grant.id and grant.id in waiting]
+        if need is not None and need not in asked:
+            id_ = f"{grant.id}.epoch-{epoch.number}"
+            resyncs.append(Resync(id=id_, grant=grant.id, again=need[0], gives=need[1]))
+    return tuple(resyncs)
+
+
+def _need(last: Epoch, epoch: Epoch, grant: Grant, today: date) -> tuple[bool, bool] | None:
+    """What the reader needs when this grant begins or goes on: the rows that it holds `again`, and those that it lacks.
+
+    None if it holds what the grant gives. A reader that had the subject, and then did not have it for a time, missed
+    changes and deletions, or has deleted its rows: it needs all.
+    """
+    if grant.until < today:
+        return None
+    # What the reader has until then: on the day before a grant that is to begin, or now, under the epoch before.
+    of, day = (epoch, grant.from_ - timedelta(days=1)) if grant.from_ > today else (last, today)
+    for was in of.contract.grants:
+        if (was.reader, was.subject) != (grant.reader, grant.subject) or not was.from_ <= day <= was.until:
             continue
-        if was is None or was.until < city_day(epoch.time) <= grant.until:
-            back = f"{grant.id}.epoch-{epoch.number}"
-            changed.append(Resync(id=back, grant=grant.id, again=True, gives=True, ended=True))
-            continue
-        looks = (last.given(was), was.masks, grant.id in last.views) != (
-            epoch.given(grant),
-            grant.masks,
-            grant.id in epoch.views,
-        )
-        if looks or was.where != grant.where:
-            changed.append(Resync(id=f"{grant.id}.epoch-{epoch.number}", grant=grant.id, again=looks))
-    return (*(resync for resync in last.resyncs if resync.grant in kept), *changed)
+        looks = (of.given(was), was.masks, was.id in of.views)
+        if looks != (epoch.given(grant), grant.masks, grant.id in epoch.views):
+            return True, False
+        return (False, False) if was.where != grant.where else None
+    return (True, True) if inbox_topic(grant.reader, grant.subject) in epoch.inboxes else None
 
 
 def without(epoch: Epoch, grant_id: str, now: datetime) -> Epoch:
@@ -134,7 +148,7 @@ def without(epoch: Epoch, grant_id: str, now: datetime) -> Epoch:
             "number": epoch.number + 1,
             "time": now,
             "contract": epoch.contract.model_copy(update={"grants": grants}),
-            "ended": tuple(sorted({*epoch.ended, grant_id})),
+            "inboxes": inboxes_after(epoch, now),
             "views": views,
             "pinned": {grant: names for grant, names in epoch.pinned.items() if grant != grant_id},
             "schemas": {schema_id: text for schema_id, text in epoch.schemas.items() if schema_id in used},

@@ -173,15 +173,14 @@ class Resync(Model):
     """What a grant's reader holds of a subject with a key is to be made what the grant gives.
 
     Rows that it holds and that the grant does not give are withdrawn. With `again`, those that it holds and is given
-    are delivered again, because they look otherwise now. With `gives`, those that it does not hold are delivered. With
-    `ended`, the grant had ended, so that the rows of entities that were deleted meanwhile are withdrawn, too.
+    are delivered again, because they look otherwise now, or the reader missed changes. With `gives`, those that it
+    does not hold are delivered.
     """
 
     id: str
     grant: str
     again: bool = False
     gives: bool = False
-    ended: bool = False
 
 
 class Epoch(Model):
@@ -198,7 +197,7 @@ class Epoch(Model):
     `topic_ids`: Kafka's topic id of every subject that ever was, as of its first epoch.
     `accepted_gaps`: the losses after which routers may go on.
     `resyncs`: what readers hold is made true once for each of these, in every partition.
-    `ended`: the grants of earlier epochs that the contract no longer has. If one comes back, its reader may hold rows.
+    `inboxes`: those of all grants that began under an earlier epoch. Their readers may hold rows.
     """
 
     number: int = Field(ge=1)
@@ -213,7 +212,7 @@ class Epoch(Model):
     topic_ids: Mapping[str, str] = Field(default_factory=dict)
     accepted_gaps: tuple[AcceptedGap, ...] = ()
     resyncs: tuple[Resync, ...] = ()
-    ended: tuple[str, ...] = ()
+    inboxes: tuple[str, ...] = ()
 
     def given(self, grant: Grant) -> tuple[str, ...] | None:
         """The fields that this grant gives; None if it gives records as they are."""

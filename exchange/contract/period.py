@@ -65,23 +65,30 @@ def delivering(contract: Contract, subject: str, reader: str, now: datetime) -> 
 
 def interruption(
     contracts: Iterable[tuple[Contract, datetime]], subject: str, reader: str, now: datetime
-) -> datetime | None:
+) -> tuple[datetime, bool] | None:
     """When the reader last ceased to be given the subject, before `now`; None if it never did.
 
     Each contract comes with the moment at which it came into force, oldest first. What was not given at the first of
-    these moments begins later, and has not ceased.
+    these moments begins later, and has not ceased. The second value says whether the grant that ended then, as it was
+    last written, asks for the deletion of the reader's rows.
     """
-    ceased, was_given = None, False
+    ceased: tuple[datetime, bool] | None = None
+    giving, ended_at, deletes = "", None, False  # the id of the last grant in force, its end, and what it asks for
     spans = list(contracts)
     for (contract, begin), end in zip(spans, [*(after for _, after in spans[1:]), now], strict=True):
         grants = [grant for grant in contract.grants if (grant.subject, grant.reader) == (subject, reader)]
         moment = begin
         while moment < end:
             day = city_day(moment)
-            last = max((grant.until for grant in grants if grant.from_ <= day <= grant.until), default=None)
-            if last is None and was_given:
-                ceased = moment
-            was_given = last is not None
+            grant = next((grant for grant in grants if grant.from_ <= day <= grant.until), None)
+            said = grant or next((grant for grant in grants if grant.id == giving), None)
+            if said is not None:
+                giving, deletes = said.id, said.deletes(contract.subject(subject))
+            if grant is not None:
+                ended_at = None
+            elif giving:
+                ended_at = ended_at or moment
+                ceased = ended_at, deletes
             first = min((grant.from_ for grant in grants if grant.from_ > day), default=None)
-            moment = end_of(last) if last is not None else midnight(first) if first is not None else end
+            moment = end_of(grant.until) if grant is not None else midnight(first) if first is not None else end
     return ceased

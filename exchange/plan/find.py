@@ -96,17 +96,15 @@ def _resyncs(cluster: Cluster, plan: Plan, last: Epoch | None) -> Iterator[str]:
             places = [(topic, partition) for partition in consumer.partitions(topic)]
             records = sum(consumer.end_offsets(places).values()) - sum(consumer.begin_offsets(places).values())
             again = "delivered again as they look now, or " if resync.again else ""
-            if resync.ended:
-                yield (
-                    f"grant {grant.id} had ended: {grant.reader} gets what it gives of {grant.subject} now, and what "
-                    f"else it holds is withdrawn; routers read {records:,} records for that"
-                )
-                continue
-            yield (
-                f"grant {grant.id}: rows of {grant.subject} that {grant.reader} holds are {again}withdrawn if it does "
-                f"not give them; routers read {records:,} records for that. Rows that only the new terms give come "
-                f"with `exchange grant replay {grant.id}`"
+            done = (
+                f"{grant.reader} had {grant.subject} before, and has missed changes: all rows that the grant gives are "
+                "delivered, and those that it does not give withdrawn"
+                if resync.gives
+                else f"rows of {grant.subject} that {grant.reader} holds are {again}withdrawn if it does not give them"
             )
+            more = f". Rows that only the new terms give come with `exchange grant replay {grant.id}`"
+            reads = f"routers read {records:,} records for that, when the grant is in force"
+            yield f"grant {grant.id}: {done}; {reads}{'' if resync.gives else more}"
 
 
 def _read(file: Path) -> saved.SavedPlan:

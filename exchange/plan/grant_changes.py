@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from exchange.contract.model import Epoch, Grant
+from exchange.contract.period import in_force
 from exchange.contract.terms import Condition, Mask, Part, Where
 
 
@@ -41,6 +43,17 @@ def access_of_readers(old: Epoch | None, new: Epoch) -> list[AccessChange]:
         elif (told := _Change(old, was, new, grant).told) is not None:
             changes.append(told)
     return sorted(changes, key=lambda c: (c.reader, c.subject, c.grant))
+
+
+def endings(old: Epoch, new: Epoch, now: datetime) -> Iterator[str]:
+    """Say of each reader that has a subject now, and has not under the new contract, what becomes of its rows."""
+    given = {(grant.reader, grant.subject) for grant in in_force(new.contract, now)}
+    after = {grant.id: grant for grant in new.contract.grants}
+    for was in in_force(old.contract, now):
+        if (was.reader, was.subject) not in given:
+            deletes = after.get(was.id, was).deletes(old.contract.subject(was.subject))
+            what = "deletes its rows" if deletes else "keeps its rows"
+            yield f"grant {was.id} ends: the connector of {was.reader} {what} of {was.subject}"
 
 
 def _fields(epoch: Epoch, grant: Grant) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from exchange.bus.client_quotas import ByteRates
 from exchange.bus.rule import Rule
 from exchange.bus.topic import Topic
 from exchange.contract import key
-from exchange.contract.epoch import ended_after, resyncs_after, same_content
+from exchange.contract.epoch import inboxes_after, resyncs_after, same_content
 from exchange.contract.extent import Extent, extent
 from exchange.contract.load import Loaded
 from exchange.contract.model import Epoch, Grant, Subject
@@ -31,7 +31,7 @@ from exchange.plan.changes import (
     SetRates,
 )
 from exchange.plan.differences import differences
-from exchange.plan.grant_changes import access_of_readers
+from exchange.plan.grant_changes import access_of_readers, endings
 from exchange.plan.guard import access_changes, rate_changes
 from exchange.plan.topics import PREFIXES, wanted
 from exchange.schema.avro import Schema
@@ -213,13 +213,14 @@ class _Schemas:
             ledger=ledger,
             topic_ids=last.topic_ids if last else {},  # removed subjects stay: their topic may differ when they return
             accepted_gaps=last.accepted_gaps if last else (),
-            ended=ended_after(last, self._loaded.contract),
+            inboxes=inboxes_after(last, now),
             former=tuple(sorted(self._actual.departments.difference(d.id for d in self._loaded.contract.departments))),
         )
         epoch = epoch.model_copy(update={"resyncs": resyncs_after(last, epoch)})
         if last is None or not same_content(last, epoch):
             told = tuple(differences(last.contract if last else None, self._loaded.contract))
             readers = tuple(access_of_readers(last, epoch))
+            self._plan.notices += endings(last, epoch, now) if last else ()
             self._plan.changes.append(PublishEpoch(names.CONTRACT_TOPIC, epoch, told, readers))
 
     def _register(self, subject: str, schema: Schema) -> int:

@@ -91,7 +91,7 @@ def read_long(at, end):
 
 
 @njit(nogil=True, cache=True)
-def _is_text(at, end):  # noqa: PLR0912
+def is_text(at, end):  # noqa: PLR0912
     """Whether the bytes between two addresses are UTF-8 (RFC 3629: no overlong forms, no surrogates)."""
     while at < end:
         if at + 8 <= end and word(at) & np.uint64(0x8080808080808080) == np.uint64(0):
@@ -169,7 +169,7 @@ def _record(code, ranges, at, end, marks, row, counts, blocks):  # noqa: PLR0912
             if size < 0 or size > end - at:
                 at = np.int64(-SIZE)
                 break
-            if op == STRING and not _is_text(at, at + size):
+            if op == STRING and not is_text(at, at + size):
                 at = np.int64(-TEXT)
                 break
             at += size

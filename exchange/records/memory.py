@@ -48,6 +48,33 @@ def _word(typingctx: Any, at: Any) -> tuple[Signature, Callable[..., Any]]:
     return types.uint64(types.int64), emit
 
 
+def _put(typingctx: Any, at: Any, value: Any) -> tuple[Signature, Callable[..., Any]]:
+    """`put(at, value)`: write the lowest byte of an integer to an address."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        part = args[1] if signature.args[1].bitwidth == 8 else builder.trunc(args[1], ir.IntType(8))
+        builder.store(part, _pointer(builder, args[0], ir.IntType(8)))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), emit
+
+
+def _real(typingctx: Any, at: Any) -> tuple[Signature, Callable[..., Any]]:
+    """`real(at)`: the float64 nearest to the decimal number at an address, as C's strtod reads it.
+
+    Behind the number there must be a byte that cannot be a part of it.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.DoubleType(), [byte, byte.as_pointer()])
+        strtod = cgutils.get_or_insert_function(builder.module, kind, "strtod")
+        nowhere = ir.Constant(byte.as_pointer(), None)
+        return builder.call(strtod, [_pointer(builder, args[0], ir.IntType(8)), nowhere])
+
+    return types.float64(types.int64), emit
+
+
 def _move(typingctx: Any, to: Any, at: Any, length: Any) -> tuple[Signature, Callable[..., Any]]:
     """`move(to, at, length)`: memcpy between addresses."""
 
@@ -63,6 +90,8 @@ address: Any = intrinsic(_address)
 byte: Any = intrinsic(_byte)
 word: Any = intrinsic(_word)
 move: Any = intrinsic(_move)
+put: Any = intrinsic(_put)
+real: Any = intrinsic(_real)
 
 
 @njit(nogil=True, forceinline=True)

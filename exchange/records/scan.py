@@ -48,6 +48,10 @@ class Run(NamedTuple):
         strings = (column.at(rows) for column in (self.keys, self.values, self.tails))
         return Run(self.offset[rows], self.timestamp[rows], *strings)
 
+    def first(self, rows: int) -> Run:
+        """The first so many records."""
+        return self.at(np.arange(rows))
+
     def parts(self, most: int) -> Iterator[Run]:
         """The run in parts of at most so many records."""
         return (self.at(np.arange(at, min(at + most, self.rows))) for at in range(0, self.rows, most))

@@ -50,7 +50,7 @@ class Checked:
 
     `row_tags` (uint64[n, 2]) are those of the records' rows, if the subject has a key. `leaves` (uint8[n, 32]) and
     their `root` form the Merkle tree. `headers` are those of each delivered record, beside its own. `again`: these
-    records were decided before; `held` are then those of whose rows the grant holds a version (bool[n]).
+    records were decided before; `held` are then those of whose rows the reader holds a version (bool[n]).
     """
 
     run: Run

@@ -1,9 +1,10 @@
-"""Which grants hold which rows of one source partition: what the router remembers to take rows back.
+"""Which readers hold which rows of one source partition: what the router remembers to take rows back.
 
-The memory is a table of rows and the sets of grants that occur in it. Routers keep it in the subject's holdings topic,
+A reader holds a row under whatever grant it came: a grant that follows another takes over what that one gave. The
+memory is a table of rows and the sets of readers that occur in it. Routers keep it in the subject's holdings topic,
 written in the transactions that change it: a row's tag (16 bytes) → the number of its set, and the number of a set
-(4 bytes) → its grants; `ledger-key` → the id of the key that made the tags; `resynchronisation <id>` → how far that
-has come; `inbox of the grant <id>` → where its reader gets the rows. Nobody holds a row without a value.
+(4 bytes) → its readers; `ledger-key` → the id of the key that made the tags; `resynchronisation <id>` → how far that
+has come. Nobody holds a row without a value.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ NOT, PASS, STAY = 0, 1, 2
 _TAG_BYTES, _NUMBER_BYTES = 16, 4
 _KEY_ID = b"ledger-key"
 RESYNC = b"resynchronisation "
-_INBOX = b"inbox of the grant "
 
 
 class OtherLedgerKeyError(ConfigError):
@@ -90,14 +90,14 @@ class Moved:
     tags: np.ndarray
     now: np.ndarray
 
-    def holders(self, grant: str) -> np.ndarray:
-        """bool[number of sets]: which sets have the grant."""
-        return np.array([grant in held for held in self.sets])
+    def held_by(self, reader: str) -> np.ndarray:
+        """bool[number of sets]: which sets have the reader."""
+        return np.array([reader in held for held in self.sets])
 
 
 @dataclass(frozen=True)
 class _Move:
-    """What becomes of a row: these grants lose it, and these get it."""
+    """What becomes of a row: these readers lose it, and these get it."""
 
     without: frozenset[str]
     given: frozenset[str]
@@ -117,8 +117,6 @@ class HeldRows:
         self._numbers = {frozenset[str](): 0}
         self._written = {0}  # numbers of sets that the topic has, or gets with a step before
         self._unwritten: Sequence[np.ndarray] = ()
-        self._inboxes: dict[str, str] = {}
-        self._changed: dict[bytes, bytes] = {}  # records about grants and sets, to be written with the next step
         self.progress: dict[str, Progress] = {}
 
     @property
@@ -134,8 +132,8 @@ class HeldRows:
     def load(self, run: Run) -> None:
         """Take in committed records of the holdings topic, in order."""
         names = np.flatnonzero(run.keys.length == _NUMBER_BYTES)
-        for number, grants in zip(run.keys.at(names).tolist(), run.values.at(names).tolist(), strict=True):
-            self._name(int.from_bytes(number or b"", "little"), frozenset(json.loads(grants or b"[]")))
+        for number, readers in zip(run.keys.at(names).tolist(), run.values.at(names).tolist(), strict=True):
+            self._name(int.from_bytes(number or b"", "little"), frozenset(json.loads(readers or b"[]")))
         marks = np.flatnonzero(run.keys.length == len(_KEY_ID))
         for found in run.values.at(marks).tolist():
             if found != self._key_id:
@@ -143,13 +141,10 @@ class HeldRows:
             self._is_marked = True
         others = np.flatnonzero(run.keys.length > _TAG_BYTES)
         for key, value in zip(run.keys.at(others).tolist(), run.values.at(others).tolist(), strict=True):
-            if key and key.startswith(_INBOX):
-                self._inboxes[key.removeprefix(_INBOX).decode()] = (value or b"").decode()
-            else:
-                self.progress[(key or b"").removeprefix(RESYNC).decode()] = Progress(*json.loads(value or b"[0, 0]"))
+            self.progress[(key or b"").removeprefix(RESYNC).decode()] = Progress(*json.loads(value or b"[0, 0]"))
         rows = np.flatnonzero(run.keys.length == _TAG_BYTES)
         if len(rows) + len(names) + len(marks) + len(others) != run.rows:
-            raise HoldingsError("a record of a holdings topic is neither a row nor a set of grants")
+            raise HoldingsError("a record of a holdings topic is neither a row nor a set of readers")
         values = run.values.at(rows)
         if not np.isin(values.length, (-1, _NUMBER_BYTES)).all():
             raise HoldingsError("a record of a holdings topic has no number of a set")
@@ -170,44 +165,25 @@ class HeldRows:
         order = np.argsort(tags[:, 0])
         self._unwritten = tags[order], sets[order]
 
-    def _name(self, number: int, grants: frozenset[str]) -> None:
+    def _name(self, number: int, readers: frozenset[str]) -> None:
         while len(self._sets) <= number:
             self._sets.append(frozenset())
-        if self._numbers.get(self._sets[number]) == number and number:
-            del self._numbers[self._sets[number]]
-        self._sets[number] = grants
-        self._numbers.setdefault(grants, number)
+        self._sets[number] = readers
+        self._numbers[readers] = number
         self._written.add(number)
-
-    def begin(self, inboxes: Mapping[str, str]) -> None:
-        """Forget what a grant holds whose inbox is not that of before: its reader is another one and has no row yet.
-
-        `inboxes` are the topics of the grants that are in force.
-        """
-        for grant, inbox in inboxes.items():
-            before = self._inboxes.get(grant)
-            if before == inbox:
-                continue
-            self._inboxes[grant] = inbox
-            self._changed[_INBOX + grant.encode()] = inbox.encode()
-            held = [number for number, grants in enumerate(self._sets) if grant in grants] if before else ()
-            for number in held:  # the rows keep the number of their set, which becomes smaller
-                less = self._sets[number] - {grant}
-                self._name(number, less)
-                self._changed[number.to_bytes(_NUMBER_BYTES, "little")] = json.dumps(sorted(less)).encode()
 
     def advance(self, rows: Rows, states: Mapping[tuple[str, ...], np.ndarray]) -> Moved:
         """Move rows to who holds them after their records; say who held them before.
 
-        `states`, by the grants that share a view, says what becomes of each record's row: NOT, PASS or STAY (uint8[n]).
-        Grants that are not named there keep what they hold.
+        `states`, by the readers that share a view, says what becomes of each record's row: NOT, PASS, STAY (uint8[n]).
+        Readers that are not named there keep what they hold.
         """
         count = len(rows.tags)
         patterns, examples = intern(list(states.values()), count)
         moves = [
             _Move(
-                frozenset(g for grants, state in states.items() if state[example] == NOT for g in grants),
-                frozenset(g for grants, state in states.items() if state[example] == PASS for g in grants),
+                frozenset(r for readers, state in states.items() if state[example] == NOT for r in readers),
+                frozenset(r for readers, state in states.items() if state[example] == PASS for r in readers),
             )
             for example in (examples.tolist() if count else ())
         ]
@@ -267,15 +243,15 @@ class HeldRows:
         return ended, tags, now
 
     def _next(self, number: int, move: _Move) -> int:
-        grants = (self._sets[number] - move.without) | move.given
-        if grants not in self._numbers:
-            self._numbers[grants] = len(self._sets)
-            self._sets.append(grants)
-        return self._numbers[grants]
+        readers = (self._sets[number] - move.without) | move.given
+        if readers not in self._numbers:
+            self._numbers[readers] = len(self._sets)
+            self._sets.append(readers)
+        return self._numbers[readers]
 
-    def holds(self, tags: np.ndarray, grant: str) -> np.ndarray:
-        """bool[n]: which of these rows (uint64[n, 2]) the grant holds."""
-        held: np.ndarray = np.array([grant in grants for grants in self._sets])[self._table.get(tags)]
+    def holds(self, tags: np.ndarray, reader: str) -> np.ndarray:
+        """bool[n]: which of these rows (uint64[n, 2]) the reader holds."""
+        held: np.ndarray = np.array([reader in readers for readers in self._sets])[self._table.get(tags)]
         return held
 
     def written(
@@ -288,10 +264,7 @@ class HeldRows:
             tags, now = (np.concatenate(pair) for pair in zip(self._unwritten, (tags, now), strict=True))
             self._unwritten = ()
         numbers = sorted(set(np.flatnonzero(np.bincount(now)).tolist()) - self._written)
-        heads = self._changed | {
-            n.to_bytes(_NUMBER_BYTES, "little"): json.dumps(sorted(self._sets[n])).encode() for n in numbers
-        }
-        self._changed = {}
+        heads = {n.to_bytes(_NUMBER_BYTES, "little"): json.dumps(sorted(self._sets[n])).encode() for n in numbers}
         if len(now) and not self._is_marked:
             heads[_KEY_ID] = self._key_id
             self._is_marked = True

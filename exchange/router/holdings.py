@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -88,24 +88,16 @@ class Holdings:
                     held[kept[place]].load(run)
         # Nothing was ever written there: the subject is new, or its topic was deleted.
         if empty := {kept[place] for place in there if place not in spans}:
-            inboxes = _inboxes(self._cluster)
+            readers = {
+                (one.epoch.number, grant.id): grant.reader
+                for one in epochs(self._cluster)
+                for grant in one.epoch.contract.grants
+            }
             for place, entry in _entries(self._cluster, empty):
-                here = {grant for outcome in entry.outcomes for grant in outcome.grants}
-                held[place].begin(
-                    {grant: topic for grant, topic in inboxes.get(entry.epoch, {}).items() if grant in here}
-                )
-                held[place].advance(*_moves(entry))
+                held[place].advance(*_moves(entry, readers))
             for place in empty:
                 held[place].rewrite()
         self._held |= held
-
-
-def _inboxes(cluster: Cluster) -> dict[int, dict[str, str]]:
-    """Each grant's inbox, by the number of the epoch."""
-    return {
-        each.epoch.number: {g.id: names.inbox_topic(g.reader, g.subject) for g in each.epoch.contract.grants}
-        for each in epochs(cluster)
-    }
 
 
 def _entries(cluster: Cluster, places: Collection[Partition]) -> Iterator[tuple[Partition, Entry]]:
@@ -124,13 +116,18 @@ def _entries(cluster: Cluster, places: Collection[Partition]) -> Iterator[tuple[
                     yield place, entry
 
 
-def _moves(entry: Entry) -> tuple[Rows, dict[tuple[str, ...], np.ndarray]]:
-    """The rows of an entry's records, and what became of each for the grants of each outcome."""
+def _moves(entry: Entry, readers: Mapping[tuple[int, str], str]) -> tuple[Rows, dict[tuple[str, ...], np.ndarray]]:
+    """The rows of an entry's records, and what became of each for the readers of each outcome.
+
+    `readers`: the reader of each grant, by the number of an epoch and the grant's id.
+    """
     tags = np.frombuffer(entry.row_tags, "<u8").reshape(-1, 2).astype(np.uint64)
     good = np.ones(entry.count, bool)
     good[[quarantined.index for quarantined in entry.quarantined]] = False
     ends = np.flatnonzero(good & (tags[:, 1] == 0))
-    return Rows(tags, np.flatnonzero(good), ends), {o.grants: _states(entry, o) for o in entry.outcomes}
+    return Rows(tags, np.flatnonzero(good), ends), {
+        tuple(readers[entry.epoch, grant] for grant in o.grants): _states(entry, o) for o in entry.outcomes
+    }
 
 
 def _states(entry: Entry, outcome: Outcome) -> np.ndarray:

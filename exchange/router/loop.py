@@ -102,7 +102,7 @@ class Router:
         self._clock = BrokerClock(clock)
         self._in_force: InForce | None = None  # until the ledger has it that this router took its first epoch
         self._failures = 0
-        self._reason = ""
+        self._reason = "prepares; at its first start on a machine, a router compiles for a minute or so"
         self._suspended = Suspended()
         self._losses = Losses(instance, self._suspended)
         self._passed = PassedOver(self._suspended)
@@ -119,6 +119,7 @@ class Router:
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
         warm_up()
+        self._reason = "waits for a contract; `exchange apply` publishes one"
         with EpochWatch(self._cluster) as watch:
             while watch.newest is None:
                 if stop.wait(0.1):
@@ -142,7 +143,7 @@ class Router:
         """Well while an epoch is in force here, what was tried last is committed, and no partition is left aside."""
         number, aside = self._in_force.epoch.number if self._in_force else None, self._suspended.facts
         facts: dict[str, Any] = {"epoch": number, "failures": self._failures, "suspended": aside}
-        if self._failures:
+        if self._failures or number is None:
             facts["reason"] = self._reason
         ok = number is not None and not self._failures and not aside
         return metrics.Health(ok, facts, {metrics.Part("router"): not ok})

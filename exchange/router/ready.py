@@ -19,13 +19,14 @@ from exchange.schema.avro import Schema
 
 @dataclass(frozen=True)
 class ReadyView:
-    """One distinct view: the grants that share it, and the kernels that compute it.
+    """One distinct view: the grants that share it, with their readers and inboxes, and the kernels that compute it.
 
     `key_of_pseudonyms` is the reader's key, if delivered records have a pseudonym as their key. `handles_for` is the
     reader, if it knows rows by handles. Only a view of a single grant has a limited `quota`.
     """
 
     grants: tuple[str, ...]
+    readers: tuple[str, ...]
     topics: tuple[str, ...]
     is_whole: bool
     is_filtered: bool
@@ -59,11 +60,6 @@ class ReadySubject:
         return self.valid_from <= now < self.valid_until
 
     @property
-    def inboxes(self) -> dict[str, str]:
-        """The topic in which each grant's reader gets its records."""
-        return {grant: topic for view in self.views for grant, topic in zip(view.grants, view.topics, strict=True)}
-
-    @property
     def looks_inside(self) -> bool:
         """Whether somebody needs to know where the fields of records are."""
         return bool(self.namers) or any(view.is_filtered or not view.is_whole for view in self.views)
@@ -92,6 +88,7 @@ def _ready(
     kernels = compile_view(writers, delivered, view.where, view.masks, key)
     return ReadyView(
         grants=tuple(grant.id for grant in view.grants),
+        readers=tuple(grant.reader for grant in view.grants),
         topics=tuple(names.inbox_topic(grant.reader, subject_id) for grant in view.grants),
         is_whole=delivered is None,
         is_filtered=bool(view.where),

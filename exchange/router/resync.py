@@ -173,8 +173,10 @@ class _Job:
         tags, good = self._rows(run)
         found = np.zeros(run.rows, bool)
         found[good] = latest.get(tags[good]) == run.offset[good] - start + 1
-        # The live flow has withdrawn the rows of entities that were deleted, unless the grant had ended.
-        found[good[tags[good, 1] == 0]] = self.resync.ended
+        if not (self.resync.again and self.resync.gives):
+            # The live flow has withdrawn the rows of entities that were deleted, if the reader had a grant then. To
+            # withdraw them again also takes those that came back: these have to be delivered again, too.
+            found[tags[:, 1] == 0] = False
         return found
 
     def _rows(self, run: Run) -> tuple[np.ndarray, np.ndarray]:

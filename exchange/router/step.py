@@ -78,23 +78,23 @@ def step(
     tags = tagger.entities(run.keys)
     row_tags = tagger.rows(names.subject_of(source.topic), examined.names, tags) if subject.namers else None
     checked = Checked(run, examined, row_tags, leaves, hashes.merkle_root(leaves), source.headers)
-    if held is not None:
-        held.begin(subject.inboxes)
     if again and held is not None and row_tags is not None:
-        checked = replace(checked, again=again, held=held.holds(row_tags, again.resync.grant))
+        [reader] = {reader for view in subject.views for reader in view.readers}
+        checked = replace(checked, again=again, held=held.holds(row_tags, reader))
     choices = [choose(checked, view, allow) for view in subject.views]
     outputs = defaultdict[Partition, list[Batch]](list)
     if held is None or row_tags is None:
         made = [deliver(checked, choice, tagger) for choice in choices]
     else:
         moved = held.advance(
-            Rows(row_tags, checked.good, checked.ends), {choice.view.grants: choice.states() for choice in choices}
+            Rows(row_tags, checked.good, checked.ends), {choice.view.readers: choice.states() for choice in choices}
         )
         made = [part for choice in choices for part in withdraw(checked, choice, moved, tagger)]
         if batches := held.written(moved, source.time_ms, {again.resync.id: again.progress} if again else {}):
             outputs[names.holdings_topic(names.subject_of(source.topic)), source.partition] = batches
+    topics = {grant: topic for view in subject.views for grant, topic in zip(view.grants, view.topics, strict=True)}
     for outcome, batches in made:
-        for topic in {subject.inboxes[grant] for grant in outcome.grants} if batches else ():
+        for topic in {topics[grant] for grant in outcome.grants} if batches else ():
             outputs[topic, source.partition] += [batch.twin() for batch in batches]
     bad = np.flatnonzero(examined.status)
     if len(bad) and not source.replay:

@@ -68,8 +68,8 @@ def _losses(choice: Choice, moved: Moved) -> Sequence[_Loss]:
     if not len(held) and not moved.ended:
         return [_Loss(list(choice.view.grants), np.zeros(len(moved.numbers), bool))]
     losses: dict[bytes, _Loss] = {}
-    for grant in choice.view.grants:
-        holds, gone = moved.holders(grant), np.zeros(len(moved.numbers), bool)
+    for grant, reader in zip(choice.view.grants, choice.view.readers, strict=True):
+        holds, gone = moved.held_by(reader), np.zeros(len(moved.numbers), bool)
         gone[held[holds[moved.numbers[held]]]] = True
         for at, ended in moved.ended.items():
             gone[at] = states[at] == NOT and holds[ended.sets].any()
@@ -86,7 +86,7 @@ def _given(checked: Checked, choice: Choice, moved: Moved, grants: Sequence[str]
     is_given[list(one_by_one)] = False
     every = np.flatnonzero(is_given)
     at, tags = [every], [checked.row_tags[every]]
-    holds = moved.holders(grants[0])
+    holds = moved.held_by(choice.view.readers[choice.view.grants.index(grants[0])])
     for row, ended in one_by_one.items():
         theirs = ended.tags[holds[ended.sets]]
         at.append(np.full(len(theirs) if gone[row] else 0, row, np.int64))

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import capture, curves, gone, holdings, java_peers, latency, results, table
+from tests.bench import capture, curves, gone, holdings, java_peers, latency, results, sink, table, table_source
 from tests.bench.candidates import CANDIDATES, ROUTER
 from tests.bench.measure import CandidateFailedError
 from tests.bench.results import Run
@@ -23,7 +23,7 @@ from tests.bench.rig import Rig, rig
 from tests.bench.workload import ENTITY, VIEWS, Source, Task
 
 EXTRAS = ("latency", "trickle", "readers", "subjects", "holdings")
-DATABASE = {"C0": capture.measured, "gone": gone.measured}
+DATABASE = {"C0": capture.measured, "C1": table_source.measured, "C2": sink.measured, "gone": gone.measured}
 SLOW = ("mirrormaker", "quix", "kafka-python")
 """Run once, and in the quick form only at the first case: their figure decides nothing."""
 
@@ -198,7 +198,9 @@ def report(runs: Sequence[Run]) -> None:
         (("subjects' curve", "subjects", "records/s", "CPU s per million"), table.curve(runs, "subjects")),
         (table.HOLDINGS, table.holdings(runs)),
         (table.CAPTURE, table.capture(runs)),
+        (table.TABLES, table.tables(runs)),
         (table.GONE, table.gone(runs)),
+        (table.SINK, table.sink(runs)),
     ):
         shown = Table(*header)
         for line in lines:

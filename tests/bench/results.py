@@ -47,6 +47,7 @@ class Run:
     memory_mb: float | None = None
     transaction_rows: int | None = None
     server_cpu_s_per_million: float | None = None
+    first_row_s: float | None = None
 
     @property
     def case(self) -> Case:

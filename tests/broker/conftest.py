@@ -10,9 +10,11 @@ from click.testing import CliRunner, Result
 
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
+from exchange.connect import sink
 from exchange.ledger.store import LedgerStore
 from tests.rigs.clients import environment
 from tests.rigs.contracts import CONTRACT, write
+from tests.rigs.inbox import BY_COLUMNS, BY_ROWS
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -20,6 +22,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
     return str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture(params=["rows", "columns"])
+def by_rows_and_by_columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has sinks take everything in row by row, or by columns as soon as there are two records."""
+    monkeypatch.setattr(sink, "FEW", {"rows": BY_ROWS, "columns": BY_COLUMNS}[request.param])
 
 
 @pytest.fixture

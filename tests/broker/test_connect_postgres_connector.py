@@ -103,7 +103,7 @@ def test_a_connector_rejects_the_odd_row_and_publishes_the_others(
         "paid_on: a date out of range where a date is due",
         "recorded_at: a timestamptz out of range where a timestamp is due",
     ]
-    progress = cursor_topic.read(own_cluster, project.owner, project.subject)
+    progress, _ = cursor_topic.of_origin(cursor_topic.read(own_cluster, project.owner, project.subject), "cursor")
     pages = {name: value for name, value in progress.items() if name != PROGRESS}
     assert Window(60, pages).known().size == 20
 

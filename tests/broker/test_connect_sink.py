@@ -11,11 +11,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -23,12 +21,12 @@ import sqlalchemy as sa
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.connect import sink
-from exchange.connect.row_change import RowChange
 from exchange.connect.sink_layout import TableMismatchError
-from exchange.connect.sink_table import SinkTable
 from exchange.names import inbox_topic
 from tests.rigs.deliveries import arrive, connect, deliver, drain, income, rows
 from tests.rigs.project import INCOME, Project
+
+pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
 
 
 @pytest.fixture
@@ -68,14 +66,14 @@ def test_what_a_poll_returns_is_taken_in_by_parts_if_it_is_much(
     for serial in range(20):
         deliver(project, {serial % 2: [income(serial)]})
     sizes: list[int] = []
-    apply = SinkTable.apply
+    step = sink.Sink.step
 
-    def counted(self: SinkTable, topic: str, changes: Sequence[RowChange], *rest: Any) -> Any:
-        sizes.append(len(changes))
-        return apply(self, topic, changes, *rest)
+    def counted(self: sink.Sink, timeout_s: float) -> sink.Taken:
+        sizes.append(sum(taken := step(self, timeout_s)))
+        return taken
 
     monkeypatch.setattr(sink, "AT_ONCE", 6)
-    monkeypatch.setattr(SinkTable, "apply", counted)
+    monkeypatch.setattr(sink.Sink, "step", counted)
     drain(project)
     drain(project)
     assert (max(sizes), sum(sizes)) == (6, 20)

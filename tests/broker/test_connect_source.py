@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ from tests.rigs.clients import librdkafka
 from tests.rigs.deliveries import drain
 from tests.rigs.income_table import command, kill
 from tests.rigs.project import INCOME, Project
+from tests.rigs.remotes import Sftp, running
+from tests.rigs.workbooks import write
 
 START = datetime(2025, 3, 1, 8, 0)
 
@@ -266,6 +268,26 @@ def test_dropped_files_under_kills(project: Project) -> None:
     assert not list((folder / "taken").iterdir())
     lines = (project.home / "rejects" / f"{project.subject}.jsonl").read_text().splitlines()
     assert len({line.split('"place"')[1] for line in lines}) == 6
+
+
+def test_workbooks_on_a_server_under_kills(project: Project, tmp_path: Path) -> None:
+    header = ["resident_id", "employer", "year", "amount", "paid_on", "recorded_at", "serial"]
+    day, moment = date(2025, 2, 28), datetime(2025, 3, 1, 8)
+    with running(Sftp, tmp_path) as server:
+        source = {"subject": project.subject, "excel": server.config(), "page_rows": 25, "poll_s": 0.05}
+        project.connector(project.owner, sources=[source])
+        for number in range(5):
+            serials_here = range(number * 100, number * 100 + 100)
+            rows = [[f"4401{s % 9:014d}", None, 2024, s + 0.5, day, moment, s] for s in serials_here]
+            wrong = [440106199001011234, None, 2024, 1, day, moment, 9999]
+            write(server.there / ".part", [header, *rows, wrong]).rename(server.there / f"{number}.xlsx")
+        publish_through_kills(project, 2, random.Random(5))
+        drain(project, project.owner)
+        assert len(server.names()) == 5
+    assert serials(project) == Counter(range(500))
+    lines = (project.home / "rejects" / f"{project.subject}.jsonl").read_text().splitlines()
+    assert {line.split('"reason"')[1] for line in lines} == {': "resident_id: float where text is due"}'}
+    assert len({line.split('"place"')[1] for line in lines}) == 5
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.siege)])

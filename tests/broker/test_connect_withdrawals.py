@@ -29,6 +29,9 @@ from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import Reader, schema
 
+pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
+
+
 HIDDEN = {"masks": {"resident_id": {"kind": "pseudonym"}}}
 
 

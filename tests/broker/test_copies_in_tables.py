@@ -20,6 +20,8 @@ from tests.rigs.brokers import CLIENT
 from tests.rigs.copies import CLEAR, GRANTS, passes
 from tests.rigs.office import Office
 
+pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
+
 
 @pytest.fixture
 def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:

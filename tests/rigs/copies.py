@@ -24,8 +24,8 @@ GRANTS: Mapping[str, Mapping[str, Any]] = {
     "no-id": {"fields": ("year", "cents"), "where": {"district": {"prefix": "44"}}},
 }
 """Grants by name, with what they give; each has a reader of that name."""
-CLEAR = ("whole", "whole-2", "filtered", "cut")
-"""Those that give the key in clear."""
+CLEAR = ("whole", "whole-2", "filtered", "cut", "another")
+"""The readers that get the key in clear."""
 NAME = name_schema(SCHEMAS[NEW], KEY)
 Record = Mapping[str, Any]
 Row = tuple[str, int]
@@ -67,7 +67,7 @@ class Copies:
 
     def __init__(self, epoch: Epoch) -> None:
         schemas = {schema_id: avro.parse(text) for schema_id, text in epoch.schemas.items()}
-        self._of = {grant.id: Copy(grant.id, schemas) for grant in epoch.contract.grants}
+        self._of = {grant.reader: Copy(grant.reader, schemas) for grant in epoch.contract.grants}
 
     def take(self, reader: str, records: Iterable[tuple[bytes | None, bytes | None, Headers]]) -> None:
         """Take in records of the reader's inbox: keys, values and headers."""

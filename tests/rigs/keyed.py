@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from exchange.connect.config import Csv, Cursor, Database, SoftDelete, SourceConfig, Sweep
+from exchange.connect.config import Csv, Cursor, Database, Excel, SoftDelete, SourceConfig, Sweep
 from exchange.connect.convert import converter
 from exchange.connect.database import Paths, engine
-from exchange.connect.full_csv import FullCsvSource
+from exchange.connect.full_files import FullFileSource
 from exchange.connect.publish import Encoder
 from exchange.connect.roll_call import RollCall
 from exchange.connect.row_key import RowKey
@@ -20,7 +20,9 @@ from exchange.connect.testing import Journal, Origin
 from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.schema import avro, wire
+from tests.rigs.drops import reader
 from tests.rigs.sinks import schema
+from tests.rigs.workbooks import write
 
 CAR = schema(vin="string", year="int", state=["null", "string"])
 SUBJECT = Subject.model_validate(
@@ -166,7 +168,7 @@ class Registers(Origin):
 
     def source(self) -> Source:
         roll_call = RollCall(self.config, encoder())
-        return Readable(FullCsvSource(self.config, self.folder, None, ["vin", "year"], roll_call))
+        return Readable(FullFileSource(self.config, self.folder, reader(self.config), None, ["vin", "year"], roll_call))
 
     def add(self, serials: Iterable[int]) -> None:
         self.rows |= dict.fromkeys(serials, "normal")
@@ -186,6 +188,22 @@ class Registers(Origin):
 
     def serial(self, row: Row) -> int:
         return int(row["vin"][1:])
+
+
+class Workbooks(Registers):
+    """As `Registers`, in workbooks; a car's state can be any cell."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.rows: dict[int, Any] = {}
+        excel = Excel(folder=str(folder), settle_s=0, mode="full")
+        self.config = SourceConfig(subject="police.car", excel=excel, page_rows=10, brake=1.0)
+
+    def drop(self, *more: str) -> None:
+        self.number += 1
+        rows = [[f"v{serial:04d}", 2020, state] for serial, state in self.rows.items()]
+        part = write(self.folder / "x.part", [["vin", "year", "state"], *rows])
+        part.rename(self.folder / f"{self.number:06d}.xlsx")
 
 
 SOFT = SoftDelete(column="state", values=("sold",))

@@ -67,8 +67,9 @@ class Office:
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
             if self.routers is not self.cluster:
                 admin.allow(wanted_access(self.epoch.contract))
-        ended = epochs.ended_after(last, self.epoch.contract)
-        self.epoch = self.epoch.model_copy(update={"resyncs": epochs.resyncs_after(last, self.epoch), "ended": ended})
+        inboxes = epochs.inboxes_after(last, self.epoch.time)
+        self.epoch = self.epoch.model_copy(update={"inboxes": inboxes})
+        self.epoch = self.epoch.model_copy(update={"resyncs": epochs.resyncs_after(last, self.epoch)})
         with Consumer(self.cluster) as consumer:
             topic_ids = consumer.topic_ids([self.topic])
         self.epoch = self.epoch.model_copy(update={"topic_ids": topic_ids})

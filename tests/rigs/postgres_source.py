@@ -35,7 +35,8 @@ def run(url: str, *statements: str) -> None:
 
 def source(url: str, *, fetch_rows: int | None = None, timeout_s: float = 300, **config: Any) -> SqlSource:
     origin = {} if "query" in config else {"table": "t"}
-    made = SourceConfig(subject="a.b", cursor=Cursor(time="at", id="id"), **{"page_rows": 100, **origin, **config})
+    usual = {"cursor": Cursor(time="at", id="id"), "page_rows": 100}
+    made = SourceConfig(subject="a.b", **{**usual, **origin, **config})
     return SqlSource(made, engine(Database(url=url, timeout_s=timeout_s), HERE), None, fetch_rows=fetch_rows)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.connect import load, postgres
+from exchange.connect import extras, load, postgres
 from exchange.connect.check import check
 from exchange.connect.database import Paths
 from exchange.contract.load import Loaded
@@ -18,6 +18,7 @@ from exchange.contract.model import Contract
 from exchange.contract.terms import Mask
 from exchange.document.problem import Problem
 from exchange.schema import avro
+from tests.rigs.workbooks import write
 
 INCOME = avro.parse(
     json.dumps(
@@ -174,7 +175,7 @@ sinks:
     ("url", "message"),
     [
         ("sqlite:///missing.db", "there is no database file"),
-        ("mysql://x/y", "mysql is not supported"),
+        ("oracle://x/y", "oracle is not supported"),
         ("nonsense", "the database URL cannot be read"),
         ("sqlite:///${HOME}/x", "a reference in the file is not known"),
     ],
@@ -377,6 +378,70 @@ sources:
     ]
     found = problems(tmp_path, text.replace("    optional: [remark, remrak]\n", ""))
     assert [(p.severity, p.message) for p in found] == [("error", "income has no column remark")]
+
+
+def test_a_workbook_is_tried_and_another_kind_of_mistake_is_found_at_its_line(tmp_path: Path) -> None:
+    text = "department: tax\nsources:\n  - subject: tax.income\n    excel:\n      folder: drop\n"
+    (tmp_path / "tax" / "drop").mkdir(parents=True)
+    write(tmp_path / "tax" / "drop" / "a.xlsx", [["resident_id", "year"]])
+    [found] = problems(tmp_path, text)
+    assert found.message == "there is no column note: note is published with its default"
+    write(tmp_path / "tax" / "drop" / "a.xlsx", [["resident_id"]])
+    [found] = problems(tmp_path, text)
+    assert found.message == "a file there would be refused: no column year"
+    [found] = problems(tmp_path, text + "      sheets: x\n")
+    assert (found.line, found.path) == (6, "sources[0].excel.sheets")
+
+
+def test_a_parquet_sink_has_a_folder_of_its_own_and_no_table(tmp_path: Path) -> None:
+    text = "department: tax\nsinks:\n  - subject: civil.income\n    parquet: {}\n"
+    assert problems(tmp_path, text.format("{folder: files}")) == []
+    assert not (tmp_path / "tax" / "files").exists()
+    [found] = problems(tmp_path, text.format("{folder: files, every: soon}"))
+    assert (found.line, found.path) == (4, "sinks[0].parquet.every")
+    [found] = problems(tmp_path, text.format("{folder: files}\n    table: t"))
+    assert (found.line, found.message) == (3, "`parquet` goes without `table` and `database`")
+    (tmp_path / "tax" / "taken").write_text("")
+    [found] = problems(tmp_path, text.format("{folder: taken/files}"))
+    assert (found.line, found.path) == (4, "sinks[0].parquet")
+    sources = "department: tax\nsources:\n  - {subject: tax.income, csv: {folder: files}}\n"
+    both = problems(tmp_path, sources + text.removeprefix("department: tax\n").format("{folder: ./files}"))
+    [found] = [each for each in both if each.severity == "error"]
+    assert (found.line, found.message) == (6, "sources[0] (tax.income) uses this folder, too")
+
+
+def test_a_remote_folder_needs_a_login_of_its_kind_and_is_tried(tmp_path: Path) -> None:
+    text = "department: tax\nsources:\n  - subject: tax.income\n    csv:\n      folder: {}\n"
+    login = "      remote: {{{}}}\n"
+    for folder, remote, message in (
+        ("sftp://h/x", "", "`remote` goes with a folder such as sftp://user@host/folder or s3://bucket/folder"),
+        ("ftp://h/x", login.format("key_file: k"), "ftp:// is not supported: write sftp:// or s3://"),
+        ("sftp://h/x", login.format("key_file: k"), "sftp:// needs `remote: {known_hosts: …}` with `key_file` or"),
+        ("s3://b/x", login.format("key_id: k"), "s3:// needs `remote: {key_id: …, secret_file: …}`"),
+        ("sftp://u:p@h/x", login.format("key_file: k, known_hosts: h"), "a password belongs into `password_file`"),
+    ):
+        [found] = problems(tmp_path, text.format(folder) + remote)
+        assert (found.line, found.path) == (4, "sources[0].csv")
+        assert message in found.message
+    secret = tmp_path / "tax" / "secret"
+    secret.write_text("x")
+    secret.chmod(0o644)
+    [found] = problems(tmp_path, text.format("s3://b/x") + login.format("key_id: k, secret_file: secret"))
+    assert (found.line, found.message) == (4, f"{secret}: others may read it")
+    secret.chmod(0o600)
+    away = "key_id: k, secret_file: secret, endpoint: 'http://127.0.0.1:1'"
+    [found] = problems(tmp_path, text.format("s3://b/x") + login.format(away))
+    assert (found.line, found.message) == (4, "s3://b/x: EndpointConnectionError")
+
+
+def test_without_the_extra_the_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(extras, "import_module", missing)
+    [found] = problems(tmp_path, "department: tax\nsources:\n  - subject: tax.income\n    excel: {folder: drop}\n")
+    assert (found.line, found.path, found.message) == (4, "sources[0].excel", "python_calamine is not installed")
+    assert found.remedy == "install the extra: pip install 'exchange[excel]'"
 
 
 @pytest.mark.parametrize("place", ["", "done/20250101T000000000000-000-"])

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from exchange.connect.config import Csv, Cursor, Database, SourceConfig
-from exchange.connect.csv_source import CsvSource
+from exchange.connect.config import Csv, Cursor, Database, Excel, SourceConfig
 from exchange.connect.database import Paths, engine
+from exchange.connect.file_source import FileSource
 from exchange.connect.source import Page, Progress, Row, Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.testing import Origin, SourceConformance
+from tests.rigs.drops import reader
+from tests.rigs.workbooks import write
 
 HOSTILE = 'a "quoted"; DROP TABLE rows --'
 
@@ -64,7 +66,7 @@ class FolderOrigin(Origin):
         self._config = SourceConfig(subject="a.b", csv=Csv(folder=str(folder), settle_s=0), page_rows=10)
 
     def source(self) -> Source:
-        return CsvSource(self._config, self._folder, None, ["serial"])
+        return FileSource(self._config, self._folder, reader(self._config), None, ["serial"])
 
     def add(self, serials: Iterable[int]) -> None:
         part = self._folder / "x.part"
@@ -77,6 +79,22 @@ class FolderOrigin(Origin):
 
     def serial(self, row: Row) -> int:
         assert row["text"] == 'a "b",\r\nc'
+        return int(row["serial"])
+
+
+class WorkbookOrigin(FolderOrigin):
+    """A drop folder of workbooks."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._config = SourceConfig(subject="a.b", excel=Excel(folder=str(folder), settle_s=0), page_rows=10)
+
+    def add(self, serials: Iterable[int]) -> None:
+        part = write(self._folder / "x.part", [["serial", "text"], *([serial, HOSTILE] for serial in serials)])
+        part.rename(self._folder / f"{next(self._names):04d}.xlsx")
+
+    def serial(self, row: Row) -> int:
+        assert row["text"] == HOSTILE
         return int(row["serial"])
 
 
@@ -147,6 +165,12 @@ class TestFolder(SourceConformance):
     @pytest.fixture
     def origin(self, tmp_path: Path) -> Origin:
         return FolderOrigin(tmp_path)
+
+
+class TestWorkbooks(SourceConformance):
+    @pytest.fixture
+    def origin(self, tmp_path: Path) -> Origin:
+        return WorkbookOrigin(tmp_path)
 
 
 class TestLines(SourceConformance):

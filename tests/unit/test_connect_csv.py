@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from exchange.connect import csv_source
+from exchange.connect import file_source
 from exchange.connect.drop_folder import DropFolderError
 from exchange.connect.source import Bad
 from exchange.connect.testing import apply
-from tests.rigs.csv_drop import Drop
+from tests.rigs.drops import Drop
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_file_that_goes_while_the_folder_is_read_stops_no_other(drop: Drop, mo
 
 
 def test_a_page_is_bounded_by_the_size_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_source, "PAGE_CHARS", 1000)
+    monkeypatch.setattr(file_source, "PAGE_CHARS", 1000)
     drop = Drop(tmp_path, settle_s=0, page_rows=100)
     (tmp_path / "a.csv").write_text("id,note\n" + "".join(f"{n},{'x' * 400}\n" for n in range(7)))
     assert [[row["id"] for row in page.rows] for page in drop.source.pages() if page.rows] == [

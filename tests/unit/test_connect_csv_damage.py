@@ -8,7 +8,7 @@ import pytest
 
 from exchange.connect.csv_rows import LINE_CHARS
 from exchange.connect.source import Bad
-from tests.rigs.csv_drop import Drop
+from tests.rigs.drops import Drop
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from exchange.connect.config import Csv
 from exchange.connect.csv_encoding import CHUNK_BYTES
 from exchange.connect.source import Bad
-from tests.rigs.csv_drop import Drop
+from tests.rigs.drops import Drop
 
 TEXT = "id,name\n1,广州市天河区\n"
 

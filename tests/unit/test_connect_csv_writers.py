@@ -10,7 +10,7 @@ import pytest
 
 from exchange.connect.source import Bad, Page
 from exchange.connect.testing import apply
-from tests.rigs.csv_drop import Drop
+from tests.rigs.drops import Drop
 
 SETTLE_S = 5.0
 ROWS = "id,name\n1,ann\n2,ben\n3,cid\n"

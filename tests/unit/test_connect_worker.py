@@ -218,10 +218,9 @@ def test_looks_that_cost_nothing_do_not_become_rarer(
     monkeypatch.setattr(worker, "Producer", NoProducer)
     monkeypatch.setattr(worker.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(cursor, "read", lambda *_: {})
-    monkeypatch.setattr(cursor, "of_origin", lambda *_: ({}, {}))
     source, nothing = Quiet(is_told=is_told, clock=clock), cast("Any", None)
     made: Any = lambda: (source, nothing)  # noqa: E731
-    task = SourceWorker(nothing, made, "a", unique, "cursor", 0.05, stop, has_changed=lambda: False, patient=True)
+    task = SourceWorker(nothing, made, "a", unique, 0.05, stop, has_changed=lambda: False, patient=True)
 
     def rest(seconds: float) -> None:
         rests.append(seconds)
@@ -234,11 +233,11 @@ def test_looks_that_cost_nothing_do_not_become_rarer(
 
 def test_a_source_that_waits_does_not_say_that_its_lag_is_0(unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "Producer", NoProducer)
-    monkeypatch.setattr(cursor, "read", lambda *_: {"source/origin": b"cursor"})
+    monkeypatch.setattr(cursor, "read", lambda *_: {})
     held, stop = Held(), threading.Event()
     nothing: Any = None
     made: Any = lambda: (held, nothing)  # noqa: E731
-    task = SourceWorker(nothing, made, "a", unique, "cursor", 1.0, stop, has_changed=lambda: False, patient=True)
+    task = SourceWorker(nothing, made, "a", unique, 1.0, stop, has_changed=lambda: False, patient=True)
     task.start()
     until(lambda: task.state().startswith("waiting"))
     first = value("exchange_source_lag_seconds", unique)

@@ -99,11 +99,58 @@ def test_what_a_grant_gives_otherwise_is_made_true(tmp_path: Path) -> None:
     later = fewer.replace("until: 2026-12-31", "until: 2027-12-31")
     assert len(resyncs(cluster, tmp_path, later)) == 2
     assert resyncs(cluster, tmp_path, later.replace("id: g1", "id: g2")) == []
-    # While a grant has ended, rows change and go.
-    assert resyncs(cluster, tmp_path, later) == [
-        Resync(id="g1.epoch-6", grant="g1", again=True, gives=True, ended=True)
-    ]
-    assert len(resyncs(cluster, tmp_path, later.replace("2027-12-31", "2028-12-31"))) == 1
+
+
+ALL = {"again": True, "gives": True}
+
+
+def test_who_had_no_grant_for_a_time_needs_all_rows(tmp_path: Path) -> None:
+    """The cluster's day is 2026-06-01."""
+    cluster = Cluster()
+    ended = KEYED.replace("until: 2026-12-31", "until: 2026-05-31")
+    assert resyncs(cluster, tmp_path, KEYED) == []
+    assert resyncs(cluster, tmp_path, ended) == []
+    assert resyncs(cluster, tmp_path, KEYED) == [Resync(id="g1.epoch-3", grant="g1", **ALL)]
+    assert len(resyncs(cluster, tmp_path, KEYED.replace("until: 2026-12-31", "until: 2027-12-31"))) == 1
+    paused = KEYED.replace("from: 2026-01-01", "from: 2026-07-01")
+    assert resyncs(cluster, tmp_path, paused)[1:] == [Resync(id="g1.epoch-5", grant="g1", **ALL)]
+    assert len(resyncs(cluster, tmp_path, paused.replace("until: 2026-12-31", "until: 2027-12-31"))) == 2
+    assert resyncs(cluster, tmp_path, KEYED[: KEYED.index("grants:")] + "grants: []\n") == []
+    again = KEYED.replace("id: g1", "id: g2")
+    assert resyncs(cluster, tmp_path, again) == [Resync(id="g2.epoch-8", grant="g2", **ALL)]
+    assert len(resyncs(cluster, tmp_path, again.replace("until: 2026-12-31", "until: 2027-12-31"))) == 1
+
+
+def test_who_never_had_a_grant_in_force_needs_nothing(tmp_path: Path) -> None:
+    cluster = Cluster()
+    waiting = KEYED.replace("from: 2026-01-01", "from: 2026-07-01")
+    assert resyncs(cluster, tmp_path, waiting) == []
+    assert resyncs(cluster, tmp_path, KEYED[: KEYED.index("grants:")] + "grants: []\n") == []
+    assert resyncs(cluster, tmp_path, KEYED.replace("id: g1", "id: g2")) == []
+
+
+def test_what_follows_another_grant_is_compared_with_it(tmp_path: Path) -> None:
+    first = KEYED.replace("until: 2026-12-31", "until: 2026-06-30")
+    [head, grant] = first.split("grants:\n")
+    next_ = grant.replace("id: g1", "id: g2").replace("from: 2026-01-01", "from: 2026-07-01")
+    next_ = next_.replace("until: 2026-06-30", "until: 2026-12-31")
+    filter_ = "    where: {year: {ge: 2024}}\n"
+    for changed, needed in [
+        (next_, []),
+        (next_.replace(GRANT, GRANT + filter_), [{}]),
+        (next_.replace("[resident_id, amount]", "[resident_id]"), [{"again": True}]),
+        (next_.replace("from: 2026-07-01", "from: 2026-07-02"), [ALL]),
+    ]:
+        cluster = Cluster()
+        assert resyncs(cluster, tmp_path, KEYED) == []
+        both = f"{head}grants:\n{grant}{changed}"
+        due = [Resync(id="g2.epoch-2", grant="g2", **need) for need in needed]
+        assert resyncs(cluster, tmp_path, both) == due
+        assert resyncs(cluster, tmp_path, both.replace("code: aid", "code: other")) == due
+        if not needed:  # the first one goes before its last day
+            assert resyncs(cluster, tmp_path, head + "grants:\n" + changed) == [
+                Resync(id="g2.epoch-4", grant="g2", **ALL)
+            ]
 
 
 def test_records_of_a_subject_without_a_key_are_events(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def test_a_reader_gets_records_by_the_last_grant_that_has_begun() -> None:
 
 def test_it_is_known_when_a_reader_last_ceased_to_be_given_a_subject() -> None:
     def ceased(*contracts: tuple[Contract, datetime], now: datetime) -> datetime | None:
-        return interruption(contracts, "civil.income", "tax", now)
+        found = interruption(contracts, "civil.income", "tax", now)
+        return found[0] if found else None
 
     without = CONTRACT.model_copy(update={"grants": ()})
     years = {year: datetime(year, 6, 1, tzinfo=UTC) for year in range(2024, 2031)}
@@ -66,3 +67,25 @@ def test_it_is_known_when_a_reader_last_ceased_to_be_given_a_subject() -> None:
     )
     assert ceased((without, years[2025]), (CONTRACT, years[2026]), now=years[2027]) is None
     assert interruption([(CONTRACT, years[2025])], "civil.income", "civil", years[2030]) is None
+
+
+def test_what_the_grant_that_ended_said_last_decides_over_a_deletion() -> None:
+    first = next(grant for grant in CONTRACT.grants if grant.id == "g2025")
+
+    def saying(after: str, grant_id: str = "g2025") -> Contract:
+        return CONTRACT.model_copy(update={"grants": (first.model_copy(update={"id": grant_id, "after": after}),)})
+
+    def deletes(*contracts: Contract) -> bool:
+        moments = [datetime(2025, month, 1, tzinfo=UTC) for month in range(6, 6 + len(contracts))]
+        spans, now = zip(contracts, moments, strict=True), datetime(2026, 6, 1, tzinfo=UTC)
+        found = interruption(spans, "civil.income", "tax", now)
+        assert found is not None
+        return found[1]
+
+    without = CONTRACT.model_copy(update={"grants": ()})
+    assert not deletes(saying("keep"))
+    assert deletes(saying("delete"))
+    assert deletes(saying("keep"), saying("delete"), without)
+    assert deletes(saying("keep"), saying("delete", "other"), without)
+    again = saying("keep").grants[0].model_copy(update={"until": date(2030, 1, 1)})
+    assert deletes(saying("delete"), without, CONTRACT.model_copy(update={"grants": (again,)}))

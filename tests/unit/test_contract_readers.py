@@ -12,7 +12,7 @@ from exchange.contract.model import Epoch
 from exchange.ledger.entry import SCHEMA_FILE
 from exchange.plan.changes import PublishEpoch
 from exchange.plan.grant_changes import AccessChange, access_of_readers
-from exchange.plan.plan import Actual, make_plan
+from exchange.plan.plan import Actual, Plan, make_plan
 from exchange.schema import avro
 from exchange.schema.registry import KeyValue, Registry
 from tests.rigs.contracts import CONTRACT, INCOME, loaded
@@ -30,9 +30,16 @@ class City:
         self._schemas: list[KeyValue] = []
         self.epoch: Epoch | None = None
 
-    def publish(self, text: str, fields: list[dict[str, Any]] | None = None) -> PublishEpoch:
+    def plan(self, text: str, fields: list[dict[str, Any]] | None = None) -> Plan:
         actual = Actual({}, Registry.read((*pair, at) for at, pair in enumerate(self._schemas)), self.epoch)
-        plan = make_plan(loaded(self._folder, text, fields), actual, LEDGER, datetime(2026, 6, 1, tzinfo=UTC))
+        return make_plan(loaded(self._folder, text, fields), actual, LEDGER, datetime(2026, 6, 1, tzinfo=UTC))
+
+    def notices(self, text: str) -> list[str]:
+        """What a plan says besides its changes, of grants that end."""
+        return [notice for notice in self.plan(text).notices if " ends: " in notice]
+
+    def publish(self, text: str, fields: list[dict[str, Any]] | None = None) -> PublishEpoch:
+        plan = self.plan(text, fields)
         self._schemas += [record for change in plan.changes for record in getattr(change, "records", ())]
         [published] = [change for change in plan.changes if isinstance(change, PublishEpoch)]
         self.epoch = published.epoch
@@ -176,3 +183,15 @@ def test_the_data_has_what_the_words_say(city: City) -> None:
 def test_the_same_epoch_changes_nothing(city: City) -> None:
     epoch = city.publish(CONTRACT).epoch
     assert access_of_readers(epoch, epoch) == []
+
+
+def test_a_plan_says_what_becomes_of_the_rows_of_a_grant_that_ends(city: City) -> None:
+    city.publish(CONTRACT)
+    keeps, deletes = (
+        [f"grant g1 ends: the connector of civil {what} its rows of tax.income"] for what in ("keeps", "deletes")
+    )
+    ended = CONTRACT.replace(UNTIL, "until: 2026-05-31")
+    assert city.notices(CONTRACT.replace(UNTIL, "until: 2026-06-01")) == []
+    assert city.notices(ended) == city.notices(CONTRACT[: CONTRACT.index("grants:")] + "grants: []\n") == keeps
+    assert city.notices(ended + "    after: delete\n") == deletes
+    assert city.notices(CONTRACT.replace("id: g1", "id: g2")) == []

@@ -68,7 +68,7 @@ ONLY = {
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
     ("cli", "ledger"): {"entry", "follower", "store"},
-    ("cli", "connect"): {"answer", "check", "gaps", "load", "runner"},
+    ("cli", "connect"): {"answer", "check", "gaps", "load", "runner", "worker"},
     ("cli", "router"): {"enact", "gaps", "loop", "quota_day", "revocation"},
 }
 # What starts the process.
@@ -78,13 +78,18 @@ CONNECTOR_ROOMS = {"connect", "contract", "errors"}
 HOMES = {
     "kafka": {"bus"},
     "fastavro": {"schema"},
-    "numba": {"records"},
+    "numba": {"records", "connect"},
     "sqlalchemy": {"sql", "ledger", "audit", "connect", "demo", "grants"},
     "psycopg": {"ledger", "connect"},
     "prometheus_client": {"metrics"},
     "chinese_calendar": {"grants"},
     "click": {"cli", "demo"},
     "rich": {"cli", "demo"},
+    "python_calamine": {"connect"},
+    "olefile": {"connect"},
+    "pyarrow": {"connect"},
+    "s3fs": {"connect"},
+    "sshfs": {"connect"},
     "confluent_kafka": set(),
     "testcontainers": set(),
 }
@@ -102,8 +107,11 @@ def _plain(requirement: str) -> str:
 
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and full name of everything that a module imports, wherever in it."""
+    """Line and full name of everything that a module imports, wherever in it; of extras, too."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id="extra"), args=[ast.Constant(value=str(name)), _]):
+                yield node.lineno, name
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -170,7 +178,9 @@ def test_only_settings_reads_the_environment(module: Path) -> None:
 
 def test_every_library_is_declared_and_every_declared_one_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
     declared = {_plain(name) for name in project["dependencies"]}
+    declared |= {_plain(name) for extra in extras.keys() - {"dev"} for name in extras[extra]}
     providers = packages_distributions()
     used = {
         _plain(provider)

@@ -134,9 +134,7 @@ def test_a_sink_shows_no_lag_before_it_knows_one() -> None:
 
 def test_what_a_connector_counts_is_there_from_its_start() -> None:
     _sink_worker()
-    SourceWorker(
-        nothing, nothing, "tax", "tax.arrears", "cursor", 1.0, Event(), has_changed=lambda: False, patient=True
-    )
+    SourceWorker(nothing, nothing, "tax", "tax.arrears", 1.0, Event(), has_changed=lambda: False, patient=True)
     for department, outcomes in {
         "tax": ("read", "published", "rejected"),
         "bank": ("applied", "withdrawn", "rejected"),

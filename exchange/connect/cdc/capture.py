@@ -90,7 +90,8 @@ class CaptureSource(Source):
 
     def open(self, progress: Progress) -> None:
         self._position = Captured.of(progress)
-        self._foreign = dict.fromkeys(name for name in progress if name not in (BEGUN, READ, TAKEN))
+        # What this source knew when it found rows in another way: it is wrong as soon as the log is followed.
+        self._foreign: Mapping[str, bytes | None] = dict.fromkeys(progress.keys() - {BEGUN, READ, TAKEN})
         begun = self._position.begun
         with translated(f"open {self._config.subject}"):
             self._sql = self._connection()
@@ -128,6 +129,9 @@ class CaptureSource(Source):
             self._loader = Loader(self._sql, self._table, tuple(self._begun.columns))
 
     def pages(self) -> Iterator[Page]:
+        if self._foreign and self._position.begun is not None:
+            yield Page([], self._foreign)
+            self._foreign = {}
         if self._begins or self._position.overlap is None:
             yield from self._whole_table()
         if self._monotonic() - self._looked >= self._look_s:
@@ -208,8 +212,8 @@ class CaptureSource(Source):
         first: Mapping[str, bytes | None] = {}
         if self._before is None and self._begins:
             # From now on, a slot of that name is this source's, even if it is killed before it reads a row.
-            yield Page([], self._foreign | self._begun.progress())
-            self._position, self._begins = Captured(self._begun), False
+            yield Page([], {**self._foreign, **self._begun.progress()})
+            self._position, self._begins, self._foreign = Captured(self._begun), False, {}
         if self._position.parts and not self._begins:
             earlier = self._position.parts[0].seen
             reading = self._reading(after=self._position.after, earlier=earlier)

@@ -57,6 +57,9 @@ class Dialect(ABC):
     # The column that stands for a row in a subquery of its own table, if the database has one.
     row_id: ClassVar[str | None] = None
 
+    # Whether rows come and go by COPY.
+    copies: ClassVar[bool] = False
+
     def fold(self, name: str) -> str:
         """The form of a column's name in which this database compares it."""
         return name.lower() if self.folds_names else name
@@ -128,6 +131,10 @@ class Dialect(ABC):
     def insert(self, table: Any) -> Any:
         """An insert with `excluded`, `on_conflict_do_update` and `on_conflict_do_nothing`, as in PostgreSQL."""
 
+    def takes_columns(self, _connection: Connection) -> bool:
+        """Whether a sink can write by columns."""
+        return False
+
     @abstractmethod
     def making(self, engine: Engine) -> AbstractContextManager[Connection]:
         """A transaction that may create tables; one at a time, because the sinks of a database share some of them."""
@@ -152,6 +159,12 @@ class Dialect(ABC):
     @abstractmethod
     def in_time(self, connection: Connection, seconds: float) -> AbstractContextManager[None]:
         """Have statements of this transaction that take longer interrupted."""
+
+
+def statement(connection: Connection, query: Select[Any]) -> tuple[str, Mapping[str, Any]]:
+    """The query as the driver takes it, and its parameters."""
+    compiled = query.compile(connection)
+    return str(compiled), compiled.params
 
 
 def _pair(columns: Columns) -> ColumnElement[Any]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.dialects import mysql_types
-from exchange.connect.dialects.dialect import Cautions, Columns, Dialect
+from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, statement
 from exchange.connect.dialects.mysql_errors import LOCKED, Error
 from exchange.connect.postgres import LOCK_S
 from exchange.connect.sink_values import Adapter, Type, or_null
@@ -84,16 +84,15 @@ class MySQL(Dialect):
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
         from exchange.connect.dialects import mysql_session
 
-        statement, values = _compiled(connection, query)
         driver: Any = connection.connection.driver_connection
-        yield from mysql_session.stream(driver, statement, values, connection.invalidate)
+        yield from mysql_session.stream(driver, *statement(connection, query), connection.invalidate)
 
     def kinds(self, connection: Connection, query: Select[Any]) -> Mapping[str, str]:
         from exchange.connect.dialects import mysql_session
 
         driver: Any = connection.connection.driver_connection
         with driver.cursor(mysql_session.Fields) as cursor:
-            cursor.execute(*_compiled(connection, query.limit(0)))
+            cursor.execute(*statement(connection, query.limit(0)))
             names = [column[0] for column in cursor.description]
             return {name: kind for name, kind in zip(names, cursor.kinds(), strict=True) if kind is not None}
 
@@ -228,11 +227,6 @@ class _Given:
         return sa.func.values(sa.column(name))
 
     __getattr__ = __getitem__
-
-
-def _compiled(connection: Connection, query: Select[Any]) -> tuple[str, Mapping[str, Any]]:
-    compiled = query.compile(connection)
-    return str(compiled), compiled.params
 
 
 def _is_exact(collation: str) -> bool:

@@ -13,11 +13,12 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from exchange.connect import postgres
 from exchange.connect.dialects import postgresql_types
-from exchange.connect.dialects.dialect import Dialect
+from exchange.connect.dialects.dialect import Dialect, statement
 from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.schema.types import Field
 
 _MAKING = 0x65786368  # the lock, between all connectors of a database
+_MAY_MAKE_TEMPORARY = sa.text("SELECT has_database_privilege(current_database(), 'TEMPORARY')")
 _STATE = sa.text(
     "SELECT concat_ws(' ', attrelid, string_agg(concat_ws(' ', attname, atttypid, atttypmod, attnotnull),"
     " ', ' ORDER BY attnum)) FROM pg_attribute"
@@ -32,6 +33,7 @@ class PostgreSQL(Dialect):
     example = "postgresql://user@host/database"
     longest_name = 63
     row_id = "ctid"
+    copies = True
 
     def engine(self, url: URL, timeout_s: float, *, writes: bool) -> Engine:
         made = sa.create_engine(
@@ -46,8 +48,7 @@ class PostgreSQL(Dialect):
 
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
         # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
-        compiled = query.compile(connection)
-        yield from postgres.stream(connection.connection.driver_connection, str(compiled), compiled.params)
+        yield from postgres.stream(connection.connection.driver_connection, *statement(connection, query))
 
     def column_type(self, field: Field, key_size: int = 0) -> Type:
         return postgresql_types.column_type(field)
@@ -63,6 +64,10 @@ class PostgreSQL(Dialect):
 
     def insert(self, table: Any) -> Any:
         return postgresql.insert(table)
+
+    def takes_columns(self, connection: Connection) -> bool:
+        """Rows come by a temporary table."""
+        return bool(connection.scalar(_MAY_MAKE_TEMPORARY))
 
     @contextmanager
     def making(self, engine: Engine) -> Iterator[Connection]:

@@ -62,6 +62,9 @@ class SQLite(Dialect):
     def insert(self, table: Any) -> Any:
         return sqlite.insert(table)
 
+    def takes_columns(self, connection: Connection) -> bool:
+        return True
+
     @contextmanager
     def making(self, engine: Engine) -> Iterator[Connection]:
         with _making, engine.begin() as connection:

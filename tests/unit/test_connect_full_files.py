@@ -11,7 +11,7 @@ from exchange.connect.columns import PROGRESS
 from exchange.connect.published import QUESTION, others
 from exchange.connect.roll_call import ManyDeletionsError, Question
 from exchange.connect.testing import MAX_PAGES, Journal, Origin, apply, drain
-from tests.rigs.keyed import SOFT, Registers
+from tests.rigs.keyed import SOFT, Registers, Workbooks
 
 
 @pytest.fixture
@@ -45,6 +45,19 @@ def test_what_a_file_does_not_have_is_deleted_once_through_kills(registers: Regi
     through_kills(registers, journal)
     assert journal.there == {*range(5), 7, *range(40, 50)}
     assert len(journal.deleted) == 35
+
+
+def test_a_workbook_is_a_whole_register_too(tmp_path: Path) -> None:
+    journal, books = Journal(), Workbooks(tmp_path)
+    books.add(range(50))
+    through_kills(books, journal)
+    books.delete(range(5, 40))
+    through_kills(books, journal)
+    assert sorted(journal.deleted) == list(range(5, 40))
+    books.rows[3] = 7  # no text: its row is rejected, and its key says that it is there
+    books.drop()
+    drain(books, journal)
+    assert (len(journal.deleted), journal.bad) == (35, ["state: int where text is due"])
 
 
 def test_several_files_are_compared_one_after_the_other(registers: Registers) -> None:

@@ -1,4 +1,4 @@
-"""Reads rows from CSV files that people drop into a folder.
+"""Reads rows from files that people drop into a folder: CSV files, workbooks.
 
 Each file is read twice: first to check that it is complete and as declared, then to publish its rows. Before each page
 and at the end, it must be unchanged since it was complete: what is published is one file, not half of it and half of
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,16 +18,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from exchange.connect.columns import PROGRESS, Columns
+from exchange.connect.columns import Columns
 from exchange.connect.config import SourceConfig
-from exchange.connect.csv_encoding import mismatch
-from exchange.connect.csv_rows import CsvRecord, records
 from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, opened, state_of
-from exchange.connect.published import forgotten, others
+from exchange.connect.published import forgotten
 from exchange.connect.soft_delete import deletes
-from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
+from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source, Unreadable
 from exchange.errors import TransientError
 
 PAGE_CHARS = 4 << 20  # in one transaction, not counting the last row
@@ -39,6 +38,42 @@ class DropFolderUnavailableError(TransientError):
 
     code = "drop-folder-unavailable"
     remedy = "see that the drive is mounted; the connector tries again by itself"
+
+
+class FileRecord(Protocol):
+    """The cells of a row of a file, or what is wrong with it; where it is, in words; its last line or row, from 1."""
+
+    @property
+    def cells(self) -> Sequence[Any] | Bad: ...
+
+    @property
+    def place(self) -> str: ...
+
+    @property
+    def last(self) -> int: ...
+
+    @property
+    def chars(self) -> int:
+        """The length of its text."""
+        ...
+
+
+class FileReader(Protocol):
+    """Knows one kind of file; `unit` is what its places count: line, row."""
+
+    unit: str
+
+    def looks_whole(self, file: BinaryIO) -> bool:
+        """Whether the file's end is one, as far as a look at it can tell."""
+        ...
+
+    def examine(self, file: BinaryIO) -> None:
+        """Raise UnusableFileError if the file as a whole is not what it should be."""
+        ...
+
+    def records(self, file: BinaryIO) -> Iterator[FileRecord]:
+        """The header, then every record; raises UnusableFileError if it is unclear from some point on what they are."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +97,7 @@ class _At:
         return json.dumps([self.rows, self.line, *self.state]).encode()
 
 
-class CsvSource(Source):
+class FileSource(Source):
     """Takes complete files in the order of their names; its progress is how far each was published.
 
     Fields are filled from the columns `wanted` (None: a transform may use any). A file is refused if it lacks a
@@ -73,6 +108,7 @@ class CsvSource(Source):
         self,
         config: SourceConfig,
         folder: Path,
+        reader: FileReader,
         wanted: Sequence[str] | None,
         required: Sequence[str] = (),
         *,
@@ -80,11 +116,11 @@ class CsvSource(Source):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__({})
-        assert config.csv is not None
+        assert config.drop is not None
         self._config = config
-        self._csv = config.csv
+        self._reader = reader
         self._path = folder
-        self._folder = DropFolder(folder, config.csv, clock, monotonic)
+        self._folder = DropFolder(folder, config.drop, reader.looks_whole, clock, monotonic)
         self._wanted = wanted
         self._required = [*required, *([config.deleted.column] if config.deleted else [])]
         self._deletes = deletes(config.deleted)
@@ -92,12 +128,16 @@ class CsvSource(Source):
 
     def open(self, progress: Progress) -> None:
         self._columns = Columns(progress, self._wanted, self._config.optional)
-        self._at = {name: _At.of(value) for name, value in others(progress).items() if name != PROGRESS}
+        self._at = {name: _At.of(value) for name, value in progress.items() if _is_key(name)}
         self._forgotten = forgotten(progress)
         self._folder.make()
 
     def settled(self) -> bool:
         return self._folder.settled()
+
+    def looks_whole(self, file: BinaryIO) -> bool:
+        """Whether the file's end is one, as far as a look at it can tell."""
+        return self._reader.looks_whole(file)
 
     def pages(self) -> Iterator[Page]:
         if self._forgotten:
@@ -134,7 +174,8 @@ class CsvSource(Source):
                             self._at.pop(key, None)
                             self._folder.wait_again(path)
                             return
-                        raise UnusableFileError(f"was written to after it was published to line {at.line}; {LATER}")
+                        where = f"{self._reader.unit} {at.line}"
+                        raise UnusableFileError(f"was written to after it was published to {where}; {LATER}")
                     if not block:
                         yield from self._after(path)
                         break
@@ -166,16 +207,16 @@ class CsvSource(Source):
 
     def _examine(self, file: BinaryIO) -> list[str]:
         """The columns; raises UnusableFileError if the file is not as declared, or cannot be split into records."""
-        if reason := mismatch(file, self._csv.encoding):
-            raise UnusableFileError(f"{reason}, but {self._csv.encoding} is declared")
+        self._reader.examine(file)
         header, rest = self._header(file)
         deque(rest, maxlen=0)
         return header
 
-    def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[CsvRecord]]:
+    def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[FileRecord]]:
         """The names of the columns, and the records that follow."""
-        rest = records(file, self._csv.encoding, self._csv.delimiter)
-        cells = next(rest, CsvRecord(1, 1, ())).cells
+        rest = self._reader.records(file)
+        first = next(rest, None)
+        cells = () if first is None else first.cells
         if isinstance(cells, Bad):
             raise UnusableFileError(f"the header is {cells.reason}")
         header = [name.strip() for name in cells]
@@ -188,25 +229,27 @@ class CsvSource(Source):
             raise UnusableFileError("two columns have one name")
         return header, rest
 
-    def _block(self, rest: Iterator[CsvRecord]) -> Iterator[CsvRecord]:
+    def _block(self, rest: Iterator[FileRecord]) -> Iterator[FileRecord]:
         """The records of one transaction."""
         held = 0
         for record in islice(rest, self._config.page_rows):
             yield record
-            held += 0 if isinstance(record.cells, Bad) else sum(map(len, record.cells))
+            held += record.chars
             if held >= PAGE_CHARS:
                 return
 
     def _page(
-        self, path: Path, header: list[str], block: list[CsvRecord], progress: Mapping[str, bytes | None], state: State
+        self, path: Path, header: list[str], block: list[FileRecord], progress: Mapping[str, bytes | None], state: State
     ) -> Page:
         rows = [self._row(header, record) for record in block]
         return Page(rows, progress, [f"{path.name} {record.place}" for record in block], state[1] / 1e9)
 
-    def _row(self, header: list[str], record: CsvRecord) -> Row | Deleted | Bad:
+    def _row(self, header: list[str], record: FileRecord) -> Row | Deleted | Bad:
         if isinstance(record.cells, Bad):
             return record.cells
         row = dict(zip(header, record.cells, strict=True))
+        if self._config.deleted and isinstance(said := row[self._config.deleted.column], Unreadable):
+            return Bad(f"{self._config.deleted.column}: {said.what} where it has to say whether the row is deleted")
         return Deleted(row) if self._deletes(row) else row
 
     def _refusal(self, path: Path, reason: str) -> Page:
@@ -220,8 +263,9 @@ class CsvSource(Source):
         if not gone:
             return
         moved = {_key(name) for name in self._folder.names("done", "refused")}
+        unit = self._reader.unit
         lost = [
-            Bad(f"someone has taken the file away when it was published to line {at.line} ({at.rows} rows)")
+            Bad(f"someone has taken the file away when it was published to {unit} {at.line} ({at.rows} rows)")
             for key, at in gone.items()
             if key not in moved
         ]
@@ -231,6 +275,11 @@ class CsvSource(Source):
 
 def _key(name: str) -> str:
     return blake2b(os.fsencode(name), digest_size=16).hexdigest()
+
+
+def _is_key(name: str) -> bool:
+    """Whether progress of that name is a file's, not that of a table which the source had before."""
+    return re.fullmatch("[0-9a-f]{32}", name) is not None
 
 
 def _is_as(state: State, file: BinaryIO, path: Path) -> bool:

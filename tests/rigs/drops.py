@@ -1,4 +1,4 @@
-"""A CSV drop folder and its source, for unit tests."""
+"""A drop folder and its source, for unit tests."""
 
 from __future__ import annotations
 
@@ -7,21 +7,32 @@ from typing import Any
 
 from exchange.connect.columns import PROGRESS
 from exchange.connect.config import Csv, SourceConfig
-from exchange.connect.csv_source import CsvSource
+from exchange.connect.csv_rows import CsvReader
+from exchange.connect.excel_rows import ExcelReader
+from exchange.connect.file_source import FileReader, FileSource
 from exchange.connect.source import Bad
 from exchange.connect.testing import apply
+
+
+def reader(config: SourceConfig) -> FileReader:
+    """The reader of the source's kind of files."""
+    return ExcelReader(config.excel) if config.excel else CsvReader(config.csv or Csv(folder=""))
 
 
 class Drop:
     """A drop folder with a source on a clock of the test's own."""
 
-    def __init__(self, folder: Path, *, page_rows: int = 2, **options: Any) -> None:
+    def __init__(self, folder: Path, *, page_rows: int = 2, kind: str = "csv", **options: Any) -> None:
         self.folder = folder
         self.now = 0.0
         self.progress: dict[str, bytes] = {}
         self.places: list[str] = []
-        config = SourceConfig(subject="a.b", csv=Csv(folder=str(folder), **options), page_rows=page_rows)
-        self._make = lambda: CsvSource(config, folder, None, ["id"], clock=lambda: self.now, monotonic=lambda: self.now)
+        config = SourceConfig.model_validate(
+            {"subject": "a.b", kind: {"folder": str(folder), **options}, "page_rows": page_rows}
+        )
+        self._make = lambda: FileSource(
+            config, folder, reader(config), None, ["id"], clock=lambda: self.now, monotonic=lambda: self.now
+        )
         self.restart()
 
     def restart(self) -> None:

@@ -1,4 +1,4 @@
-"""CSV files of which each is a whole register: what is published and missing in the newest one is deleted."""
+"""Dropped files of which each is a whole register: what is published and missing in the newest one is deleted."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from exchange.connect.config import SourceConfig
-from exchange.connect.csv_rows import CsvRecord
-from exchange.connect.csv_source import CsvSource
+from exchange.connect.file_source import FileReader, FileRecord, FileSource
 from exchange.connect.published import others
 from exchange.connect.roll_call import RollCall
 from exchange.connect.source import Bad, Page, Progress
@@ -19,7 +18,7 @@ from exchange.errors import RecordError
 AT_ONCE = 5_000
 
 
-class FullCsvSource(CsvSource):
+class FullFileSource(FileSource):
     """Reads each file once more before it publishes any of it, for the keys; when all rows are published, it deletes.
 
     If rows are in the file whose key cannot be read, any row could be meant: then nothing is deleted, and the reject
@@ -30,12 +29,13 @@ class FullCsvSource(CsvSource):
         self,
         config: SourceConfig,
         folder: Path,
+        reader: FileReader,
         wanted: Sequence[str] | None,
         required: Sequence[str],
         roll_call: RollCall,
         **clocks: Callable[[], float],
     ) -> None:
-        super().__init__(config, folder, wanted, required, **clocks)
+        super().__init__(config, folder, reader, wanted, required, **clocks)
         self._roll_call = roll_call
         self._unreadable = 0
 
@@ -74,7 +74,7 @@ class FullCsvSource(CsvSource):
         yield Page([Bad(reason)], {}, [path.name])
         yield from self._roll_call.settle()
 
-    def _name(self, header: list[str], record: CsvRecord) -> bytes | None:
+    def _name(self, header: list[str], record: FileRecord) -> bytes | None:
         """The name of a row that is there; None if it is skipped, deleted or not readable."""
         row: Any = self._row(header, record)
         if isinstance(row, Mapping):

@@ -10,7 +10,7 @@ RATE_S = 10.0  # the rate is that of so many seconds
 EVERY_S = 0.25  # the time between the moments that are remembered for it
 
 
-class Progress:
+class Headway:
     """Counts the rows of one worker since it was made; any thread may ask."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

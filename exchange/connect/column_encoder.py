@@ -1,0 +1,101 @@
+"""Writes copied rows as records, all at once: `publish.Encoder` takes the others row by row, with the same result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from exchange.connect.convert import simple_defaults
+from exchange.connect.copied import CopiedColumns, CopiedRows
+from exchange.connect.encode import encoder
+from exchange.connect.row_key import MAX_NAME_BYTES
+from exchange.contract.key import name_schema
+from exchange.contract.model import Rounding, Subject
+from exchange.records.text_program import Kind, TextProgram, compile_text
+from exchange.records.text_to_avro import write
+from exchange.records.values import Values
+from exchange.schema import wire
+from exchange.schema.avro import Schema
+
+MAX_RECORD_BYTES = 900_000  # a batch with such a record stays below the broker's default message.max.bytes
+_KEYS = ("string", "uuid", "enum", "int", "long")
+_VALUE_BYTES = 12  # at most, that a field of a key takes beside its text
+
+
+class WrittenRows(NamedTuple):
+    """Kafka's keys and values of rows; a value is null where the row is to be processed by itself."""
+
+    keys: Values
+    values: Values
+
+
+class _Plan(NamedTuple):
+    layout: CopiedColumns
+    program: TextProgram | None
+    entity: int | None
+    key: Sequence[int]
+
+
+class ColumnEncoder:
+    """Writes rows as records of one subject; `columns`, `timezone` and `rounding` are as for `converter`."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        schema_id: int,
+        schema: Schema,
+        columns: Mapping[str, str],
+        timezone: str,
+        rounding: Mapping[str, Rounding],
+    ) -> None:
+        self._subject = subject
+        self._schema = schema
+        self._columns = columns
+        self._zone = ZoneInfo(timezone)
+        self._rounding = rounding
+        self._head = wire.pack(schema_id, b"")
+        defaults = simple_defaults(schema.type)
+        self._defaults = {name: encoder(name_schema(schema, [name]))({name: value}) for name, value in defaults.items()}
+        self._plan: _Plan | None = None
+
+    def write(self, rows: CopiedRows) -> WrittenRows | None:
+        """The rows as records; None if a column is of a type, or a field filled in a way, that no kernel knows."""
+        _, program, entity, key = self._planned(rows.layout)
+        if program is None:
+            return None
+        values = write(program, self._head, rows.table)
+        keys = Values.nulls(len(rows)) if entity is None else rows.table.column(entity)
+        is_odd = rows.deletions() | (values.sizes + keys.sizes > MAX_RECORD_BYTES)
+        if key:
+            sizes = sum(rows.table.column(number).sizes for number in key)
+            is_odd |= sizes + _VALUE_BYTES * len(key) > MAX_NAME_BYTES
+        if is_odd.any():
+            values = values._replace(length=np.where(is_odd, -1, values.length))
+        return WrittenRows(keys, values)
+
+    def _planned(self, layout: CopiedColumns) -> _Plan:
+        if self._plan is None or not self._plan.layout.is_like(layout):
+            self._plan = self._make_plan(layout)
+        return self._plan
+
+    def _make_plan(self, layout: CopiedColumns) -> _Plan:
+        columns: dict[str, tuple[int, Kind | None]] = {}
+        constants: dict[str, bytes] = {}
+        for name in self._schema.fields:
+            column = self._columns.get(name, name)
+            if column in layout.names:
+                columns[name] = layout.column(column)
+            elif name in self._defaults:
+                constants[name] = self._defaults[name]
+            else:
+                return _Plan(layout, None, None, ())
+        program = compile_text(self._schema, columns, constants, self._zone, self._rounding)
+        name = self._subject.entity.field
+        entity, means = columns.get(name), self._schema.fields[name].solid.means
+        # Its text has to be the key, as it is of no other values.
+        if entity is None or entity[1] not in ("whole", "text", "uuid") or means not in _KEYS:
+            return _Plan(layout, None, None, ())
+        return _Plan(layout, program, entity[0], [columns[name][0] for name in self._subject.key if name in columns])

@@ -1,0 +1,241 @@
+"""Rows as PostgreSQL's COPY writes them: texts in columns for the kernels, and row by row for everything else.
+
+The texts are the ones that a query gives, so psycopg's own loaders make of them what they make of a query's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psycopg
+from psycopg.abc import AdaptContext
+from psycopg.adapt import AdaptersMap, Transformer
+from psycopg.generators import copy_from, fetch_many
+from psycopg.pq import ExecStatus, Format, PGresult
+
+from exchange.connect.database import BadValueError, translated
+from exchange.connect.fetched import Fetched, Key
+from exchange.connect.postgres import Connection
+from exchange.connect.source import Bad, Deleted, Row
+from exchange.connect.window import row_hash
+from exchange.records import row_hashes
+from exchange.records.text_program import Kind
+from exchange.records.text_table import TextTable, parse
+
+_KINDS: Mapping[str, Kind] = {
+    "bool": "boolean",
+    "int2": "whole",
+    "int4": "whole",
+    "int8": "whole",
+    "oid": "whole",
+    "numeric": "decimal",
+    "float4": "single",
+    "float8": "double",
+    "uuid": "uuid",
+    "date": "date",
+    "time": "time",
+    "timestamp": "moment",
+    "timestamptz": "instant",
+    "bytea": "hex",
+}
+_FORMS: Mapping[Kind, int] = {
+    "whole": row_hashes.ASCII,
+    "uuid": row_hashes.ASCII,
+    "text": row_hashes.TEXT,
+    "decimal": row_hashes.NUMBER,
+    "date": row_hashes.DATE,
+    "moment": row_hashes.MOMENT,
+    "instant": row_hashes.INSTANT,
+}
+
+
+class _Enough(Exception):
+    """So much is in memory that the rest is not received."""
+
+
+@dataclass(frozen=True, eq=False)
+class CopiedColumns:
+    """The columns of copied rows: names, what their texts say (None: no kernel knows), and how psycopg loads them."""
+
+    names: tuple[str, ...]
+    kinds: tuple[Kind | None, ...]
+    loads: Any  # psycopg's Transformer
+    loaders: tuple[Callable[[bytes], Any], ...]
+
+    @classmethod
+    def of(cls, context: AdaptContext, names: Sequence[str], oids: Sequence[int]) -> CopiedColumns:
+        """The layout of columns of these types, as psycopg loads them in this context."""
+        loads = Transformer.from_context(context)
+        loads.set_loader_types(oids, Format.TEXT)
+        loaders = tuple(loads.get_loader(oid, Format.TEXT).load for oid in oids)
+        return cls(tuple(names), tuple(_kind(context.adapters, oid) for oid in oids), loads, loaders)
+
+    def is_like(self, other: CopiedColumns) -> bool:
+        """Whether the rows of both have the same columns."""
+        return (self.names, self.kinds) == (other.names, other.kinds)
+
+    def column(self, name: str) -> tuple[int, Kind | None]:
+        """A column's number and kind."""
+        number = self.names.index(name)
+        return number, self.kinds[number]
+
+
+def _kind(adapters: AdaptersMap, oid: int) -> Kind | None:
+    known = adapters.types.get(oid)
+    if known is not None and known.oid == oid and known.name in _KINDS:  # an array is known under its items' name
+        return _KINDS[known.name]
+    loader = adapters.get_loader(oid, Format.TEXT)
+    return "text" if loader in (None, adapters.get_loader(adapters.types["text"].oid, Format.TEXT)) else None
+
+
+def layout(connection: Connection, statement: str, values: Mapping[str, Any]) -> CopiedColumns | None:
+    """The layout of a query's rows; None if their text is not UTF-8.
+
+    In the same transaction, the columns' types stay as they are now.
+    """
+    if connection.info.encoding != "utf-8":
+        return None
+    with connection.cursor() as cursor:
+        columns = cursor.execute(statement.encode(), values).description or []
+    return CopiedColumns.of(connection, [column.name for column in columns], [column.type_code for column in columns])
+
+
+def copy(
+    connection: Connection, statement: str, values: Mapping[str, Any], most_bytes: int, columns: int
+) -> tuple[TextTable, bool]:
+    """What a query gives, and whether that is all; after so many bytes it stops, with the row after that."""
+    copied, rows, is_all = bytearray(), 0, False
+    with (
+        suppress(_Enough),
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY ({statement}) TO STDOUT".encode(), values),
+    ):
+        rows, is_all = connection.wait(_receive(connection.pgconn, copied, most_bytes))
+        if not is_all:
+            raise _Enough
+    return parse(copied, rows, columns), is_all
+
+
+def _receive(libpq: Any, copied: bytearray, most_bytes: int) -> Generator[Any, Any, tuple[int, bool]]:
+    """Receive row by row; return how many, and whether that is all. psycopg's own way there takes longer.
+
+    Rows are not collected as objects, which the garbage collector would go through again and again.
+    """
+    get = libpq.get_copy_data
+    rows = held = 0
+    is_enough = False
+    while not is_enough:
+        is_enough = held >= most_bytes
+        size, row = get(1)
+        if size == 0:  # none is there yet
+            received: Any = yield from copy_from(libpq)
+            if isinstance(received, PGresult):
+                return rows, True
+            size, row = len(received), received
+        elif size < 0:
+            [result] = yield from fetch_many(libpq)
+            if result.status != ExecStatus.COMMAND_OK:
+                raise psycopg.errors.error_from_result(result, encoding="utf-8")
+            return rows, True
+        copied += row
+        held += size
+        rows += 1
+    return rows, False
+
+
+class CopiedRows(Sequence[Row | Deleted | Bad]):
+    """Rows of a page: as `table` for kernels, each loaded only where it is asked for.
+
+    `deletes` says of a row whether it is a deletion, by the value in the column `deleted` (None: none is). `what` is
+    said if a value cannot be loaded.
+    """
+
+    def __init__(
+        self, layout: CopiedColumns, table: TextTable, deletes: Callable[[Row], bool], deleted: str | None, what: str
+    ) -> None:
+        self.layout, self.table = layout, table
+        self._deletes, self._deleted, self._what = deletes, deleted, what
+
+    def __len__(self) -> int:
+        return self.table.rows
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError
+        try:
+            with translated(self._what):
+                row = self.layout.loads.load_sequence(self.table.row(index))
+        except BadValueError as error:
+            return Bad(error.message)
+        made = dict(zip(self.layout.names, row, strict=True))
+        return Deleted(made) if self._deletes(made) else made
+
+    def at(self, rows: np.ndarray) -> CopiedRows:
+        """These of the rows (int64 indexes)."""
+        return CopiedRows(self.layout, self.table.at(rows), self._deletes, self._deleted, self._what)
+
+    def deletions(self) -> np.ndarray:
+        """bool[n]: which rows may be deletions: they are, or the column that says it cannot be loaded."""
+        if self._deleted is None:
+            return np.zeros(len(self), np.bool_)
+        number = self.layout.names.index(self._deleted)
+        texts = self.table.column(number).tolist()
+        told = {text: self._told(number, text) for text in set(texts)}
+        return np.fromiter((told[text] for text in texts), np.bool_, len(texts))
+
+    def _told(self, number: int, text: bytes | None) -> bool:
+        try:
+            value = None if text is None else self.layout.loaders[number](text)
+        except ValueError:
+            return True
+        return self._deletes({str(self._deleted): value})
+
+
+class FetchedTable(Fetched):
+    """Copied rows in the order of two columns of theirs."""
+
+    def __init__(self, rows: CopiedRows, time: str, row_id: str) -> None:
+        """Raises BadValueError if a row's key cannot be loaded."""
+        self.is_last = True
+        self._rows = rows
+        self._time, self._id = rows.layout.names.index(time), rows.layout.names.index(row_id)
+        forms = [_FORMS[rows.layout.kinds[number]] for number in (self._time, self._id)]  # type: ignore[index]
+        times, ids = rows.table.column(self._time), rows.table.column(self._id)
+        self._hashes, are_known = row_hashes.row_hashes(times, forms[0], ids, forms[1])
+        for index in np.flatnonzero(~are_known).tolist():
+            self._hashes[index] = row_hash(*self.key(index))
+
+    @staticmethod
+    def fits(layout: CopiedColumns, time: str, row_id: str) -> bool:
+        """Whether rows of this layout can be told apart by these columns here."""
+        return all(layout.column(name)[1] in _FORMS for name in (time, row_id))
+
+    def cut(self, rows: int) -> FetchedTable:
+        """The first rows, which are not the last ones."""
+        self._rows = self._rows.at(np.arange(rows))
+        self._hashes, self.is_last = self._hashes[:rows], False
+        return self
+
+    @property
+    def sizes(self) -> np.ndarray:
+        sizes: np.ndarray = np.maximum(self._rows.table.length, 0).sum(axis=0)
+        return sizes
+
+    def key(self, index: int) -> Key:
+        loaders = self._rows.layout.loaders
+        with translated("read a cursor"):
+            time, row_id = (
+                loaders[number](self._rows.table.column(number).at(np.array([index])).tolist()[0] or b"")
+                for number in (self._time, self._id)
+            )
+        return time, row_id
+
+    def hashes(self) -> np.ndarray:
+        return self._hashes
+
+    def rows(self, some: np.ndarray) -> CopiedRows:
+        return self._rows.at(some)

@@ -1,0 +1,96 @@
+"""Writes changes into a sink's table row by row: each run of changes of one kind is a statement with many values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from exchange.connect.deletions import Deletions
+from exchange.connect.delivered import ROW
+from exchange.connect.row_change import RowChange, runs
+from exchange.connect.sink_layout import REPLAY, TIME
+
+RAW = sa.types.NullType()
+
+
+class SinkRows:
+    """The statements for one table, within transactions of the caller's; `insert` is the dialect's."""
+
+    def __init__(
+        self, name: str, schema: str | None, key: Sequence[str], entity: str, insert: Any, deletions: Deletions
+    ) -> None:
+        self._name, self._schema = name, schema
+        self.key, self.entity = tuple(key), entity
+        self._insert = insert
+        self._deletions = deletions
+        self.path = (name,) if schema is None else (schema, name)
+
+    def write(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> None:
+        """Write these changes, in a transaction of the caller's."""
+        # Rows of different entities know nothing of each other, but for a unique index of the department's own: if it
+        # refuses a run, `_write_accepted` finds the order in which it does not.
+        by = ROW if ROW in self.key else self.entity
+        for run in runs(changes, by if self.key else None):
+            if not run[0].is_gone:
+                self._upsert(connection, run if self.key else self._not_deleted(connection, topic, run))
+            elif self.key:
+                self._remove(connection, run)
+            else:
+                self._delete(connection, topic, run)
+
+    def _upsert(self, connection: Connection, run: Sequence[RowChange]) -> None:
+        if not run:
+            return
+        names = list(run[0].row)
+        connection.execute(self.replacing(self.insert(names), names), [change.row for change in run])
+
+    def insert(self, names: Iterable[str]) -> Any:
+        """An insert of these columns."""
+        return self._insert(self.target(names))
+
+    def replacing(self, insert: Any, names: Iterable[str]) -> Any:
+        """The insert that replaces rows of the same key."""
+        if not self.key:
+            return insert
+        others = {name: insert.excluded[name] for name in names if name not in self.key}
+        return insert.on_conflict_do_update(index_elements=self.key, set_=others)
+
+    def _remove(self, connection: Connection, run: Sequence[RowChange]) -> None:
+        """Remove the rows that have these values."""
+        target = self.target(run[0].row)
+        # Bound by number, for a column may have any name.
+        named = [column == sa.bindparam(f"at{i}", type_=RAW) for i, column in enumerate(target.c)]
+        gone = [{f"at{i}": value for i, value in enumerate(change.row.values())} for change in run]
+        connection.execute(sa.delete(target).where(*named), gone)
+
+    def _not_deleted(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> Sequence[RowChange]:
+        """The rows to write of a subject without key: of a replay, only those that were not deleted since."""
+        if run[0].origin.replay is None:
+            return run
+        gone = self._deletions.times(connection, topic, {change.row.get(self.entity) for change in run})
+        return [
+            each for each in run if gone.get(each.row.get(self.entity), each.origin.time_ms - 1) < each.origin.time_ms
+        ]
+
+    def _delete(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> None:
+        """Delete the entities' records of a subject without key; for a replay those that are not newer, or its own."""
+        replay = run[0].origin.replay
+        if replay is None:
+            self._remove(connection, run)
+        else:
+            target = self.target((self.entity, TIME, REPLAY))
+            of, time_ms, of_replay = target.c
+            where = (of == sa.bindparam("gone", type_=RAW)) & (
+                (of_replay == replay) | (time_ms <= sa.bindparam("until_ms", type_=RAW))
+            )
+            gone = [{"gone": each.row[self.entity], "until_ms": each.origin.time_ms} for each in run]
+            connection.execute(sa.delete(target).where(where), gone)
+        for change in run:
+            self._deletions.note(connection, topic, change.row[self.entity], change.origin.time_ms)
+
+    def target(self, names: Iterable[str]) -> sa.TableClause:
+        """The table with these columns, for statements."""
+        return sa.table(self._name, *(sa.column(name, RAW) for name in names), schema=self._schema)
