@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import make_url
 
+from exchange.broker.certificates import Certificates
 from exchange.connect.config import Database, SinkConfig
 from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, Paths, engine, translated
 from exchange.connect.delivered import Delivered
@@ -300,3 +303,32 @@ def test_a_key_of_bytes_and_many_texts_fits_an_index(database: Reader) -> None:
         assert database.write(table, record, record, schema=shape) == []
         [(_, reason)] = database.write(table, record | {"k0": "漢" * 110}, schema=shape)
     assert reason == "k0: text longer than the column's 109 characters"
+
+
+def test_with_an_authority_in_the_url_only_a_server_that_it_knows_is_spoken_to(tmp_path: Path) -> None:
+    readable = Path(tempfile.mkdtemp(prefix="exchange-tls-"))
+    try:
+        ours, others = (Certificates(tmp_path / name, "server") for name in ("ours", "others"))
+        ours.renew()
+        others.renew()
+        shown = readable / "server.pem"
+        shown.write_bytes(ours.broker.read_bytes())
+        for path in (readable, shown):
+            path.chmod(0o755)
+        with running_mariadb(f"--ssl-cert={shown}", f"--ssl-key={shown}", "--require-secure-transport=ON") as server:
+            cipher = "SELECT variable_value FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'"
+            for authority in (ours, others):
+                url = make_url(server.url()).set(query={"ssl_ca": str(authority.authority)})
+                made = engine(Database(url=url.render_as_string(hide_password=False)), Paths(tmp_path, tmp_path))
+                if authority is ours:
+                    with made.connect() as connection:
+                        assert connection.exec_driver_sql(cipher).scalar()
+                else:
+                    with (
+                        pytest.raises(DatabaseConfigError, match="no secure connection comes about"),
+                        translated("read a.b"),
+                    ):
+                        made.connect()
+                made.dispose()
+    finally:
+        shutil.rmtree(readable)
