@@ -25,6 +25,7 @@ from exchange.connect.sink_layout import TableMismatchError
 from exchange.names import inbox_topic
 from tests.rigs.deliveries import arrive, connect, deliver, drain, income, rows
 from tests.rigs.project import INCOME, Project
+from tests.rigs.sinks import KINDS, url_of
 
 pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
 
@@ -34,11 +35,9 @@ def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
     return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/reader.db"
-    return str(request.getfixturevalue("postgres_database"))
+    return url_of(request, tmp_path)
 
 
 def test_upserts_deletes_and_aborts(project: Project, url: str) -> None:
