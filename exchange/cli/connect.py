@@ -15,6 +15,7 @@ from exchange.cli.say import counted, say
 from exchange.connect import answer, load, runner
 from exchange.connect import check as checks
 from exchange.connect import gaps as gaps_of
+from exchange.connect import sample as sampling
 from exchange.errors import ConfigError
 from exchange.grants.desk import operator
 from exchange.grants.life import plain
@@ -53,22 +54,27 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
 
 @connector.command()
 @click.argument("department")
+@click.option("--sample", type=click.IntRange(min=1), help="Also read so many rows of each table, and say how fast.")
 @output_option
-def check(department: str, output: str) -> None:
+def check(department: str, sample: int | None, output: str) -> None:
     """Check DEPARTMENT's connector.yaml against the contract, its databases and their first rows.
 
     Shows every mistake at once, each with its line. Nothing is published or written.
     """
     settings = Settings()
     problems = checks.examine(settings, department, today())
+    is_right = not any(problem.severity == "error" for problem in problems)
+    sampled = sampling.examine(settings, department, today(), sample) if sample and is_right else []
     if output == "json":
-        show_json(problems)
+        show_json({"problems": problems, "samples": sampled} if sample else problems)
     else:
         for problem in problems:
             say(f"{department}/{load.FILE}: {problem}")
         errors = sum(problem.severity == "error" for problem in problems)
         click.echo(f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}")
-    if any(problem.severity == "error" for problem in problems):
+        for one in sampled:
+            say(str(one))
+    if not is_right:
         sys.exit(ConfigError.exit_status)
 
 

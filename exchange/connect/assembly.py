@@ -17,6 +17,7 @@ from exchange.connect.config import Database, Excel, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_rows import CsvReader
 from exchange.connect.database import DatabaseConfigError, Paths
+from exchange.connect.debezium.assembled import assembled
 from exchange.connect.delivered import Delivered
 from exchange.connect.drop_folder import path_of
 from exchange.connect.excel_rows import ExcelReader
@@ -34,6 +35,9 @@ from exchange.connect.sink_table import SinkTable
 from exchange.connect.source import Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.sweep import SweptTable
+from exchange.connect.web.pulled import pulled
+from exchange.connect.web.web_config import Webhook
+from exchange.connect.web.webhook import Hook, HookTable
 from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.names import inbox_topic
@@ -50,14 +54,19 @@ class Assembly:
     def source(self, config: SourceConfig, schema: Schema, encoder: Encoder | None = None) -> Source:
         """A source that is not open yet; with an encoder, one that also notices what is gone, if the file says so.
 
-        With `cdc` in the file, it needs the encoder, for the subject's key.
+        With `cdc` or `debezium` in the file, it needs the encoder, for the subject's key.
         """
         if config.python is not None:
             return user_code.source(self._paths.folder, config.python, config.options)
         columns = columns_of_fields(config, schema)
         # A transform may make any field from any column.
         required = () if config.transform else required_columns(config, schema)
+        if config.debezium is not None:
+            assert encoder is not None
+            return assembled(config, self._paths, schema, columns, required, encoder)
         wanted = None if config.transform else tuple(columns.values())
+        if config.http is not None:
+            return pulled(config, self._paths, wanted, encoder)
         roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
         if config.drop is not None:
             folder = path_of(config, self._paths)
@@ -107,12 +116,20 @@ class Assembly:
         return RowKey(subject, names, converter(names, config.columns, timezone=config.timezone, before=before))
 
     def table(self, config: SinkConfig, subject: Subject, key: Sequence[str]) -> SinkTable:
-        """The table, or folder of files, that a sink fills; these columns tell its rows apart."""
+        """The table that a sink fills, or what takes its place; these columns tell its rows apart."""
+        if config.webhook is not None:
+            offsets = Database(url=f"sqlite:///{self._paths.home / 'webhooks' / config.subject}.db")
+            hook = self.hook(config, config.webhook)
+            return HookTable(database.engine(offsets, self._paths, writes=True), key, subject.entity.field, hook)
         if config.parquet is not None:
             folder = self._paths.path(config.parquet.folder)
             state = database.engine(Database(url=f"sqlite:///{folder / STATE}"), self._paths, writes=True)
             return ParquetTable(state, folder, config.parquet, key, subject.entity.field)
         return SinkTable(self._engine(config, writes=True), config.table_name, key, subject.entity.field)
+
+    def hook(self, config: SinkConfig, webhook: Webhook) -> Hook:
+        """What sends a sink's events; raises ConfigError if it could send none."""
+        return Hook(webhook, self._paths, config.subject)
 
     def rehearse(self, config: SinkConfig, reader: str, subject: Subject, delivered: Delivered) -> None:
         """Do what a sink would do, and undo it; raises what the sink would raise."""

@@ -11,6 +11,7 @@ from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.cdc.capture import CaptureSource
 from exchange.connect.config import Drop, SinkConfig, SourceConfig
 from exchange.connect.database import Paths
+from exchange.connect.debezium.debezium_source import DebeziumSource
 from exchange.connect.delivered import Delivered, row_key
 from exchange.connect.drop_folder import UnusableFileError
 from exchange.connect.file_source import FileSource
@@ -22,6 +23,7 @@ from exchange.connect.row_key import NoRowKeyError
 from exchange.connect.source import Page, Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.sweep import Keys
+from exchange.connect.web.pull_source import PullSource
 from exchange.contract.extent import extent
 from exchange.contract.load import Loaded
 from exchange.contract.load import load as load_contract
@@ -115,6 +117,10 @@ class _Check:
                     self._add(place, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
                 if table.oid:
                     self._defaults(config, schema, table.columns, place)
+            if isinstance(source, DebeziumSource):
+                self._topic(config, subject, schema, source, place)
+            if isinstance(source, PullSource) and (page := source.look()) is not None:
+                self._sample(config, subject, schema, page, place)
             if isinstance(source, RemoteSource):
                 source.look()
             if isinstance(source, FileSource) and config.drop is not None:
@@ -124,16 +130,16 @@ class _Check:
         """Report what a subject without key does not allow; the config without it, for what is checked after that."""
         if subject.key:
             return config
-        drop = config.drop
+        full = config.drop or config.http
         said: dict[Path, bool] = {
             ("deleted",): config.deleted is not None,
             ("sweep",): config.sweep is not None,
-            (config.key, "mode"): drop is not None and drop.mode == "full",
+            (config.key, "mode"): full is not None and full.mode == "full",
         }
         for keys in (keys for keys, is_said in said.items() if is_said):
             error = NoRowKeyError(subject.id)
             self._add((*path, *keys), error.message, error.remedy)
-        changes = {config.key: drop.model_copy(update={"mode": "changes"})} if drop else {}
+        changes = {config.key: full.model_copy(update={"mode": "changes"})} if full else {}
         return config.model_copy(update={"deleted": None, "sweep": None, **changes})
 
     def _sweep(self, config: SourceConfig, subject: Subject, source: SqlSource, path: Path) -> None:
@@ -153,7 +159,8 @@ class _Check:
 
     def _source(self, config: SourceConfig, subject: Subject, schema: Schema) -> Source:
         without_rounding = config.model_copy(update={"round": {}})
-        encoder = self._parts.encoder(without_rounding, subject, 0, schema) if config.cdc is not None else None
+        needs_key = config.cdc is not None or config.debezium is not None
+        encoder = self._parts.encoder(without_rounding, subject, 0, schema) if needs_key else None
         return self._parts.source(config, schema, encoder)
 
     def _drops(self, config: SourceConfig, drop: Drop, schema: Schema, source: FileSource, path: Path) -> None:
@@ -190,8 +197,21 @@ class _Check:
             remedy = f"create an index on ({source.cursor.time}, {source.cursor.id})"
             self._add(path, message, remedy, "warning")
         page = next(source.pages(), None)
-        if page is None:
-            return
+        if page is not None:
+            self._sample(config, subject, schema, page, path)
+
+    def _topic(
+        self, config: SourceConfig, subject: Subject, schema: Schema, source: DebeziumSource, path: Path
+    ) -> None:
+        lost, page = source.look()
+        if lost:
+            message = f"the topic has lost its first {lost} offsets: what did not change since will not be published"
+            self._add(path, message, "set `cleanup.policy=compact`, and have Debezium take a snapshot", "warning")
+        if page is not None:
+            self._sample(config, subject, schema, page, path)
+
+    def _sample(self, config: SourceConfig, subject: Subject, schema: Schema, page: Page, path: Path) -> None:
+        """Report which of the first rows would not be published."""
         reasons = self._reasons(config, subject, schema, page)
         rounding = self._rounding(config, subject, schema, page)
         for reason, count in reasons.most_common():
@@ -231,6 +251,10 @@ class _Check:
         if not grants:
             message = f"{self._department} has no grant for {config.subject}"
             self._add((*path, "subject"), message, "ask for one: the sink waits for it", "warning")
+            return
+        if config.webhook is not None:
+            with self._noted((*path, "webhook")):
+                self._parts.hook(config, config.webhook).close()
             return
         with self._noted((*path, "table") if config.table else (*path, "parquet") if config.parquet else path):
             subject = contract.subject(config.subject)

@@ -19,6 +19,10 @@
         cdc: postgresql                         # in place of a cursor: each change, and each deletion, from the log
       - subject: tax.arrears
         csv: {folder: "${home}/drop/tax/arrears", pattern: "*.csv", encoding: gb18030}
+      - subject: tax.refund
+        debezium: {bootstrap_servers: "kafka.tax:9092", login_file: secrets/kafka.yaml, topic: oracle.tax.refund}
+      - subject: tax.relief
+        http: {url: https://api.tax/reliefs, rows: /items, since: {param: from, field: updated_at}, page: {by: link}}
       - subject: tax.waivers
         excel: {folder: "${home}/drop/tax/waivers", sheet: waivers}
       - subject: tax.notices
@@ -28,6 +32,8 @@
         table: household                        # default: civil_household; what tells its rows apart, the contract says
       - subject: civil.marriage
         parquet: {folder: "${home}/analysts/marriage"}  # in place of a table
+      - subject: civil.divorce
+        webhook: {url: https://hook.tax/marriages, secret_file: secrets/hook}
 
 `${home}` is the exchange's home folder; other relative paths start at the connector's folder.
 """
@@ -40,10 +46,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
+from exchange.connect.debezium.topic_config import Debezium
+from exchange.connect.web.web_config import Pull, Webhook
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Rounding, SubjectId
 
-ORIGINS = ("table", "query", "csv", "excel", "python")
+ORIGINS = ("table", "query", "csv", "excel", "debezium", "http", "python")
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -210,6 +218,8 @@ class SourceConfig(Model):
     query: str | None = Field(default=None, description="One SELECT that gives the cursor's columns too.")
     csv: Csv | None = None
     excel: Excel | None = None
+    debezium: Debezium | None = Field(default=None, description="Changes that Debezium writes to a Kafka of yours.")
+    http: Pull | None = Field(default=None, description="An API that gives rows as JSON.")
     python: Reference | None = Field(default=None, description="file.py:Class of a Source in the connector's folder.")
     options: Mapping[str, Any] = Field(default_factory=dict, description="Passed to the class named by `python`.")
     cursor: Cursor | None = None
@@ -246,14 +256,14 @@ class SourceConfig(Model):
             raise ValueError("a table or query needs a cursor: {time: column, id: column}; nothing else has one")
         if self.options and self.python is None:
             raise ValueError("options go with python only")
-        if self.deleted is not None and self.python is not None:
-            raise ValueError("a python source yields Deleted rows itself: `deleted` goes with the others")
+        if self.deleted is not None and (self.python is not None or self.debezium is not None):
+            raise ValueError("python and debezium say themselves what is deleted: `deleted` goes with the others")
         if self.sweep is not None and self.table is None:
             raise ValueError("`sweep` goes with `table` only; make a view of the query, or use files with `mode: full`")
         if self.sweep is not None and self.transform is not None:
             raise ValueError("`sweep` reads keys only, so no `transform`; name a view that does the same as `table`")
         if "brake" in self.model_fields_set and not self.infers_deletions:
-            raise ValueError("`brake` goes with `sweep`, or with csv or excel and `mode: full`")
+            raise ValueError("`brake` goes with `sweep`, with `mode: full`, or with `debezium`")
         return self
 
     @property
@@ -268,27 +278,34 @@ class SourceConfig(Model):
 
     @property
     def pause_s(self) -> float:
-        """The pause that `poll_s` means; a look at what a log has sent costs nothing, so by default it is short."""
-        return 0.05 if self.cdc is not None and "poll_s" not in self.model_fields_set else self.poll_s
+        """The pause that `poll_s` means: by default short where a look costs nothing, long where it is a request."""
+        if "poll_s" in self.model_fields_set:
+            return self.poll_s
+        return 0.05 if self.cdc is not None else 60.0 if self.http is not None else self.poll_s
 
     @property
     def infers_deletions(self) -> bool:
-        """Whether rows count as deleted because they are missing."""
-        return self.sweep is not None or (self.drop is not None and self.drop.mode == "full")
+        """Whether rows count as deleted without being named: because they are missing, or by TRUNCATE."""
+        is_full = any(kind is not None and kind.mode == "full" for kind in (self.drop, self.http))
+        return self.sweep is not None or self.debezium is not None or is_full
 
 
 class SinkConfig(Model):
-    """One granted subject that the department takes into a table, or into Parquet files."""
+    """One granted subject that the department takes into a table or Parquet files, or has sent to a web address."""
 
     subject: SubjectId
     table: str | None = Field(default=None, description="Table to create and fill; absent: <owner>_<name>.")
     parquet: Parquet | None = Field(default=None, description="Write Parquet files in place of a table.")
     database: Database | None = Field(default=None, description="If it is not the connector's database.")
+    webhook: Webhook | None = Field(default=None, description="A web address in place of a table.")
 
     @model_validator(mode="after")
     def _one_target(self) -> SinkConfig:
-        if self.parquet is not None and (self.table is not None or self.database is not None):
+        others = [self.table, self.database]
+        if self.parquet is not None and any(each is not None for each in (*others, self.webhook)):
             raise ValueError("`parquet` goes without `table` and `database`")
+        if self.webhook is not None and any(each is not None for each in others):
+            raise ValueError("`webhook` goes without `table` and `database`")
         return self
 
     @property

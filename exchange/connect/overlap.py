@@ -22,6 +22,7 @@ from exchange.connect.deletions import DELETIONS
 from exchange.connect.drop_folder import PLACES, path_of
 from exchange.connect.load import FILE, Connector
 from exchange.connect.offsets import GAPS, OFFSETS, TOPICS
+from exchange.connect.part_secrets import secrets
 from exchange.connect.rejects import RejectFile
 from exchange.connect.remote_folder import credential_files
 from exchange.document.problem import Path as Place
@@ -108,6 +109,9 @@ class _Overlaps:
             for reference in (part.transform, part.python) if isinstance(part, SourceConfig) else ():
                 if reference:
                     yield self._paths.folder / reference.partition(":")[0]
+            for secret in secrets(part):
+                with suppress(ConfigError):
+                    yield self._paths.path(secret)
             if isinstance(part, SourceConfig) and part.drop and part.drop.remote:
                 with suppress(ConfigError):
                     yield from map(self._paths.path, credential_files(part.drop.remote))
@@ -121,7 +125,8 @@ class _Overlaps:
 
     def _table(self, sink: SinkConfig) -> _Table:
         schema, _, name = sink.table_name.rpartition(".")
-        return _Table(schema or None, name, self._url(sink.database or self._config.database))
+        url = self._url(sink.database or self._config.database) if sink.webhook is None else None
+        return _Table(schema or None, name, url)
 
     def _url(self, chosen: Database | None) -> URL | None:
         if chosen is None:

@@ -144,3 +144,8 @@ class Reading:
 def stream(connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
     """The rows of a query one by one, as they come from the database."""
     yield from dialects.of(connection.engine).stream(connection, query)
+
+
+def about(connection: Connection, query: Select[Any]) -> int | None:
+    """About how many rows a query gives, without reading them; None if the database cannot tell."""
+    return dialects.of(connection.engine).about(connection, query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ from exchange.connect.dialects import known as dialects
 from exchange.connect.dialects.dialect import statement
 from exchange.connect.fetched import Fetched, FetchedRows, Key, Moments, Places
 from exchange.connect.published import forgotten
-from exchange.connect.query import Reading, bind, columns_of, origin, stream
+from exchange.connect.query import Reading, about, bind, columns_of, origin, stream
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
 from exchange.connect.window import CursorTypeError, Window, before, instant, is_page, kind, latest, row_hash
@@ -111,6 +111,7 @@ class SqlSource(Source):
             self._reading = Reading(self.engine, self._config, self.names)
         self._unnoted: dict[str, bytes | None] = had.noted(self.names) | forgotten(progress)
         self._fresh = not pages
+        self._left: int | None = None
 
     def pages(self) -> Iterator[Page]:
         started = self._monotonic()
@@ -122,16 +123,22 @@ class SqlSource(Source):
             fetched = self._fetch(low, last)
             if not len(fetched.sizes):
                 break
+            if last is None and not fetched.is_last:
+                self._left = self._about(low)
             last = fetched.key(len(fetched.sizes) - 1)
             yield from self._pages(fetched, known, newest)
             # Rows that came since are for the next sweep, which looks back again; only odd times follow them.
             came_since = newest is not None and before(newest, last[0]) and latest([last[0]], self._clock()) is not None
             if fetched.is_last or came_since:
                 break
+        self._left = None
         if self._unnoted and not self._fresh:
             yield Page([], self._noted())
         if started - self._newest_since >= self._config.lookback_s:
             self._window.settle()
+
+    def left(self) -> int | None:
+        return self._left
 
     def close(self) -> None:
         self.engine.dispose()
@@ -169,6 +176,8 @@ class SqlSource(Source):
         while at < len(new):
             most = max(at + 1, int(np.searchsorted(ends, held + PAGE_BYTES, "right")))
             some = new[at : min(at + self._config.page_rows, most)]
+            if self._left is not None:
+                self._left = max(0, self._left - len(some))
             yield self._page(fetched, some, hashes[some], newest)
             at += len(some)
             held = int(ends[at - 1])
@@ -219,6 +228,12 @@ class SqlSource(Source):
             if found is not None or len(moments) < look:
                 return found
             look, below = 2 * look, query.where(when < bind(moments[-1]))
+
+    def _about(self, low: Any) -> int | None:
+        query = self._from(self.names, low, None)
+        with suppress(BadValueError), translated(f"look at {self._config.subject}"), self.engine.connect() as opened:
+            return about(opened, query)
+        return None
 
     def _fetch(self, low: Any, last: Key | None) -> Fetched:
         query = self._from(self.names, low, last)

@@ -25,6 +25,7 @@ from exchange.errors import ConfigError, CorruptionError, ExchangeError, Transie
 
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
+LONGEST_WAIT_S = 86_400.0
 POLL_S = 0.03  # a sink that has just taken something in waits so long for more before it counts as idle
 WAIT_S = 0.5  # a sink that is idle waits so long for Kafka before it looks whether it goes on
 LOOK_S = 0.2  # while it rests, it looks so often whether the contract has changed
@@ -127,7 +128,8 @@ class Worker(threading.Thread):
     def _pause_s(self) -> float:
         if isinstance(self.error, ConfigError):
             return LAST_BACKOFF_S
-        return min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._attempt, 10))
+        pause_s = min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._attempt, 10))
+        return max(pause_s, min(LONGEST_WAIT_S, getattr(self.error, "wait_s", 0.0)))  # as a web service asks
 
     def state(self) -> str:
         """Its state in words: idle, working, waiting (for what, since when), or failing (why, since when)."""

@@ -24,11 +24,12 @@ def department(cluster: Cluster, unique: str) -> str:
 
 def commit(cluster: Cluster, department: str, subject: str, progress: dict[str, bytes | None]) -> None:
     keys, values = cursor.key_values(subject, progress)
+    batches = pack(keys, values, [0] * len(keys))  # where kernels are compiled first, that takes longer than it may
     with (
         Producer(cluster, f"{department}.source.{subject}") as producer,
         producer.transaction() as transaction,
     ):
-        transaction.send(cursor_topic(department), 0, pack(keys, values, [0] * len(keys)))
+        transaction.send(cursor_topic(department), 0, batches)
 
 
 def test_progress_is_what_was_committed_last(cluster: Cluster, department: str) -> None:

@@ -21,7 +21,7 @@ HOSTILE = "a `quoted` %s; DROP TABLE rows --"
 
 
 class MariaDBOrigin(Origin):
-    """A table whose names would break a statement that does not quote them; `id_type` is that of what tells rows apart."""
+    """A table whose names would break a statement that does not quote them; `id_type` is the cursor's id's."""
 
     def __init__(
         self, url: str, *, id_type: str, step_s: float = 10.0, query: bool = False, fetch_rows: int = 10

@@ -13,11 +13,10 @@ from sqlalchemy import make_url
 
 from exchange.bus import Cluster
 from exchange.connect import cursor as cursor_topic
-from exchange.connect.columns import PROGRESS
 from exchange.connect.config import Database, SinkConfig
 from exchange.connect.delivered import Delivered
 from exchange.connect.rehearsal import rehearse
-from exchange.connect.window import Window
+from exchange.connect.window import Window, is_page
 from exchange.errors import ConfigError
 from exchange.schema import avro
 from tests.rigs.postgres_source import HERE, SECRET, connected, run
@@ -103,8 +102,8 @@ def test_a_connector_rejects_the_odd_row_and_publishes_the_others(
         "paid_on: a date out of range where a date is due",
         "recorded_at: a timestamptz out of range where a timestamp is due",
     ]
-    progress, _ = cursor_topic.of_origin(cursor_topic.read(own_cluster, project.owner, project.subject), "cursor")
-    pages = {name: value for name, value in progress.items() if name != PROGRESS}
+    progress = cursor_topic.read(own_cluster, project.owner, project.subject)
+    pages = {name: value for name, value in progress.items() if is_page(name)}
     assert Window(60, pages).known().size == 20
 
 

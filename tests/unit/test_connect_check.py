@@ -13,6 +13,7 @@ import pytest
 from exchange.connect import extras, load, postgres
 from exchange.connect.check import check
 from exchange.connect.database import Paths
+from exchange.connect.sample import samples
 from exchange.contract.load import Loaded
 from exchange.contract.model import Contract
 from exchange.contract.terms import Mask
@@ -85,6 +86,24 @@ def problems(folder: Path, text: str, loaded: Loaded = LOADED) -> list[Problem]:
     except load.ConnectorConfigError as error:
         return list(error.problems)
     return check(found, loaded, Paths(found.folder, folder))
+
+
+def test_a_sample_says_how_fast_rows_are_read_and_publishes_nothing(tmp_path: Path) -> None:
+    text = """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - subject: tax.income
+    table: income
+    cursor: {time: at, id: id}
+    columns: {resident_id: id_no}
+"""
+    problems(tmp_path, text)
+    found = load.load(tmp_path, "tax")
+    [sample] = samples(found, LOADED, Paths(found.folder, tmp_path), 1000)
+    assert (sample.subject, sample.rows, sample.rejected) == ("tax.income", 2, 1)
+    assert sample.rows_per_second > 0
+    assert str(sample).endswith("10 bytes a record; 1 of 2 rejected")
 
 
 def test_a_right_connector_gets_warnings_about_its_rows_only(tmp_path: Path) -> None:
@@ -559,3 +578,41 @@ def test_deletions_that_do_not_go_together_are_a_mistake_with_its_line(tmp_path:
     [problem] = problems(tmp_path, text)
     assert problem.line == 4
     assert "`" in problem.message
+
+
+def test_what_the_new_ways_in_and_out_lack_is_said_at_its_line(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+sources:
+  - subject: tax.income
+    http:
+      url: http://api.example/incomes
+      since: {param: from, field: at}
+sinks:
+  - subject: civil.income
+    webhook:
+      url: https://hook.example
+""",
+    )
+    assert [(p.line, p.path) for p in found] == [(5, "sources[0].http.url"), (9, "sinks[0].webhook.secret_file")]
+    assert "plain http is for this machine only" in found[0].message
+    found = problems(
+        tmp_path,
+        """\
+department: tax
+sources:
+  - subject: tax.income
+    debezium:
+      bootstrap_servers: 127.0.0.1:1
+      login_file: none.yaml
+      topic: oracle.income
+sinks:
+  - subject: civil.income
+    webhook: {url: "https://hook.example", secret_file: none}
+""",
+    )
+    assert [(p.line, p.path) for p in found] == [(4, "sources[0].debezium"), (10, "sinks[0].webhook")]
+    assert "none.yaml: cannot be read" in found[0].message
+    assert found[1].message == "none cannot be read"

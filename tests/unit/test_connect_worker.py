@@ -13,6 +13,7 @@ from exchange.connect import cursor, worker
 from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
 from exchange.connect.runner import RunningConnector
 from exchange.connect.sink import Taken
+from exchange.connect.web.web_client import WebUnavailableError
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker, WorkerError
 from exchange.metrics import REGISTRY
 
@@ -98,6 +99,14 @@ def test_what_only_a_person_can_mend_is_not_tried_again_and_again(monkeypatch: p
     task.join()
     assert attempts == 1
     assert "failing since 20" in task.state()
+
+
+def test_a_worker_waits_as_long_as_a_web_service_asks() -> None:
+    task = Task(threading.Event(), lambda: None)
+    task.error = WebUnavailableError("busy", wait_s=3600)
+    assert task._pause_s() == 3600
+    task.error = WebUnavailableError("busy")
+    assert task._pause_s() == worker.FIRST_BACKOFF_S
 
 
 @pytest.mark.parametrize("kind", [ValueError, SystemExit])

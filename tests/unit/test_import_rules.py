@@ -49,7 +49,7 @@ ROOMS = {
     "grants": {"errors", "settings", "printable", "sql", "document", "contract", "metrics"},
     "router": _BUS | {"epoch_watch", "metrics", "records", "policy", "ledger", "plan"},
     "replay": _BUS | {"epoch_watch", "records", "policy", "ledger", "router"},
-    "connect": _BUS | {"copies", "epoch_watch", "metrics", "records", "sql"},
+    "connect": _BUS | {"copies", "credentials", "epoch_watch", "metrics", "records", "sql"},
     "broker": {"errors", "names", "private", "process", "settings", "credentials", "bus", "waiting"},
     "monitoring": {"errors", "private"},
     # No library of Kafka's or of databases (HOMES), no schema, record or policy: it asks, and prints the answers.
@@ -68,7 +68,7 @@ ONLY = {
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
     ("cli", "ledger"): {"entry", "follower", "store"},
-    ("cli", "connect"): {"answer", "check", "gaps", "load", "runner", "worker"},
+    ("cli", "connect"): {"answer", "check", "gaps", "load", "runner", "sample", "worker"},
     ("cli", "router"): {"enact", "gaps", "loop", "quota_day", "revocation"},
 }
 # What starts the process.
@@ -85,6 +85,7 @@ HOMES = {
     "chinese_calendar": {"grants"},
     "click": {"cli", "demo"},
     "rich": {"cli", "demo"},
+    "httpx2": {"connect"},
     "python_calamine": {"connect"},
     "olefile": {"connect"},
     "pyarrow": {"connect"},

@@ -83,6 +83,10 @@ class Dialect(ABC):
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
         """The rows of a query one by one, as they come from the database."""
 
+    def about(self, _connection: Connection, _query: Select[Any]) -> int | None:
+        """About how many rows a query gives, without reading them; None if the database cannot tell."""
+        return None
+
     def kinds(self, _connection: Connection, _query: Select[Any]) -> Mapping[str, str]:
         """Columns of the query that must be read or compared otherwise than by their names: name → kind."""
         return {}

@@ -50,6 +50,11 @@ class PostgreSQL(Dialect):
         # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
         yield from postgres.stream(connection.connection.driver_connection, *statement(connection, query))
 
+    def about(self, connection: Connection, query: Select[Any]) -> int | None:
+        said, values = statement(connection, query)
+        [plan] = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {said}", values).scalar_one()
+        return int(plan["Plan"]["Plan Rows"])
+
     def column_type(self, field: Field, key_size: int = 0) -> Type:
         return postgresql_types.column_type(field)
 

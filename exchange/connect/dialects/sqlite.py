@@ -47,6 +47,10 @@ class SQLite(Dialect):
         cursor: Any = connection.execute(query).cursor
         yield from cursor
 
+    def about(self, connection: Connection, query: Select[Any]) -> int | None:
+        counted = sa.select(sa.func.count()).select_from(query.order_by(None).subquery())
+        return int(connection.scalar(counted) or 0)
+
     def column_type(self, field: Field, key_size: int = 0) -> Type:
         return sqlite_types.column_type(field)
 

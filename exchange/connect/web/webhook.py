@@ -1,0 +1,201 @@
+"""A sink that sends what an inbox holds to a web address, as CloudEvents 1.0 in structured JSON.
+
+Each event is sent until the address has accepted it, in the order of its entity: at least once. A kill may send the
+last one again, with the same `id`. Requests are signed as Standard Webhooks has it. Offsets are kept in a SQLite file
+at home.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from datetime import time as clock_time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.engine import Engine
+
+from exchange.connect.copy_notes import CopyNotes
+from exchange.connect.database import Paths, translated
+from exchange.connect.held_copy import HeldCopy
+from exchange.connect.offsets import making
+from exchange.connect.row_change import RecordOrigin, Refused, RowChange
+from exchange.connect.sink_layout import TableMismatchError
+from exchange.connect.sink_table import SinkTable
+from exchange.connect.sink_values import UnstorableError
+from exchange.connect.web.web_client import WebClient, WebRefusedError, secret
+from exchange.connect.web.web_config import Webhook
+from exchange.schema.avro import Schema
+
+CHANGED, WITHDRAWN = "exchange.row.changed", "exchange.row.withdrawn"
+FIELDS_WITHDRAWN, ENDED = "exchange.fields.withdrawn", "exchange.grant.ended"
+_OF_THE_RECORD = {400, 406, 409, 413, 415, 422}  # any other refusal is about the connector: it stops
+_MAKE = (
+    "CREATE TABLE IF NOT EXISTS webhook_sent "
+    "(topic TEXT, part INTEGER, began INTEGER, sent INTEGER, PRIMARY KEY (topic, part))"
+)
+
+
+class Hook:
+    """Signs events of one subject and sends them."""
+
+    def __init__(self, config: Webhook, paths: Paths, subject: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._url, self._subject, self._clock = config.url, subject, clock
+        said = secret(paths, config.secret_file)
+        try:
+            plain = base64.b64decode(said[6:], validate=True) if said.startswith("whsec_") else said.encode()
+        except ValueError:
+            raise WebRefusedError(f"{config.secret_file}: what follows whsec_ is not base64") from None
+        self._key = plain
+        self._client = WebClient(config, paths)
+
+    def send(self, event_id: str, kind: str, time_ms: int, data: Mapping[str, Any], **more: str) -> None:
+        """Send until it is accepted; raises WebUnavailableError if that takes long, WebRefusedError if never."""
+        at = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        event = {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": f"urn:exchange:{self._subject}",
+            "type": kind,
+            "subject": self._subject,
+            "time": at.replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+            **more,
+            "data": data,
+        }
+        body = json.dumps(event, default=_plain, ensure_ascii=False, allow_nan=False).encode()
+        self._client.post(self._url, body, lambda: self._headers(event_id, body))
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.close()
+
+    def _headers(self, event_id: str, body: bytes) -> dict[str, str]:
+        stamp = str(int(self._clock()))
+        signed = hmac.new(self._key, f"{event_id}.{stamp}.".encode() + body, hashlib.sha256).digest()
+        return {
+            "Content-Type": "application/cloudevents+json; charset=utf-8",
+            "webhook-id": event_id,
+            "webhook-timestamp": stamp,
+            "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+        }
+
+
+class HookCopy(HeldCopy):
+    """What the web address has: nobody can count it; what has to go there is said in an event, whose 2xx is the end."""
+
+    def __init__(self, engine: Engine, topic: str, notes: CopyNotes, hook: Hook) -> None:
+        super().__init__(engine, "webhook", None, topic, notes)
+        self._hook, self._inbox = hook, topic
+
+    def count(self) -> bool:
+        return False
+
+    def delete_some(self) -> int:
+        return 0
+
+    def finish(self) -> bool:
+        note = self.note()
+        assert note is not None
+        event_id = f"{self._inbox}/ended/{note.grant}/{note.due_ms}"
+        self._hook.send(event_id, ENDED, note.due_ms or 0, {"grant": note.grant, "until": note.until})
+        return super().finish()
+
+    def _empty(self, fields: Iterable[str]) -> None:
+        names, now_ms = sorted(fields), self._now_ms()
+        self._hook.send(f"{self._inbox}/fields/{now_ms}", FIELDS_WITHDRAWN, now_ms, {"fields": names})
+
+
+class HookTable(SinkTable):
+    """Takes a table's place in a sink; `engine` is that of the SQLite file with the offsets."""
+
+    def __init__(self, engine: Engine, key: Sequence[str], entity: str, hook: Hook) -> None:
+        super().__init__(engine, "webhook", key, entity)
+        self._hook = hook
+
+    def copy(self, topic: str) -> HeldCopy:
+        return HookCopy(self._engine, topic, self._copies, self._hook)
+
+    def takes_columns(self) -> bool:
+        return False
+
+    def fit(self, schema: Schema) -> bool:
+        if missing := [name for name in self.key if name not in self._columns(schema)]:
+            raise TableMismatchError(f"what is delivered has no {', '.join(missing)}, by which rows are told apart")
+        return False
+
+    def upsert(self, schema: Schema, record: Mapping[str, Any], origin: RecordOrigin) -> RowChange:
+        return RowChange(record, origin)
+
+    def withdraw(self, schema: Schema, name: Mapping[str, Any], origin: RecordOrigin) -> RowChange:
+        return RowChange(name, origin, is_gone=True)
+
+    def delete(self, key: bytes, origin: RecordOrigin) -> RowChange:
+        try:
+            return RowChange({self.entity: key.decode()}, origin, is_gone=True)
+        except UnicodeDecodeError as error:
+            raise UnstorableError("a tombstone whose key is not an entity") from error
+
+    def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        with translated("read offsets"), making(self._engine) as connection:
+            connection.exec_driver_sql(_MAKE)
+        return super().offsets(topic, partitions)
+
+    def apply(
+        self,
+        topic: str,
+        changes: Sequence[RowChange],
+        moved: Mapping[int, tuple[int, int]],
+        set_aside: Callable[[Refused], None],
+    ) -> Refused:
+        refused: list[tuple[RecordOrigin, str]] = []
+        sent = self._sent(topic, moved)
+        for change in changes:
+            at = change.origin
+            if at.offset < sent.get(at.partition, 0):
+                continue
+            try:
+                replay = {} if at.replay is None else {"replay": at.replay}
+                kind, event_id = WITHDRAWN if change.is_gone else CHANGED, f"{topic}/{at.partition}/{at.offset}"
+                self._hook.send(event_id, kind, at.time_ms, change.row, **replay)
+            except WebRefusedError as error:
+                if error.status not in _OF_THE_RECORD:
+                    raise
+                refused.append((at, f"the webhook answers {error.status}"))
+            if not refused:  # what was set aside is not noted before the reject file has it
+                self._note(topic, at, moved[at.partition][0])
+        with translated("move offsets"), self._moving(topic, moved, is_change=bool(changes)):
+            set_aside(refused)
+        return refused
+
+    def close(self) -> None:
+        self._hook.close()
+        super().close()
+
+    def _sent(self, topic: str, moved: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        """Up to where each partition was accepted before a failure, since the offsets were last moved."""
+        with translated("read offsets"), self._engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT part, began, sent FROM webhook_sent WHERE topic = ?", (topic,))
+            return {part: sent for part, began, sent in rows if part in moved and began == moved[part][0]}
+
+    def _note(self, topic: str, at: RecordOrigin, began: int) -> None:
+        row = (topic, at.partition, began, at.offset + 1)
+        with translated("note what was sent"), self._engine.begin() as connection:
+            connection.exec_driver_sql("INSERT OR REPLACE INTO webhook_sent VALUES (?, ?, ?, ?)", row)
+
+
+def _plain(value: Any) -> str:
+    """A value that JSON does not have: exact numbers and times as text, bytes as base64."""
+    if isinstance(value, datetime | date | clock_time):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal | UUID):
+        return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(type(value).__name__)
