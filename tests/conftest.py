@@ -14,7 +14,7 @@ import pytest
 
 from exchange.waiting import until
 
-pytest_plugins = ["tests.rigs.brokers", "tests.rigs.databases"]
+pytest_plugins = ["tests.rigs.brokers", "tests.rigs.databases", "tests.rigs.mariadb"]
 
 
 def pytest_configure() -> None:

@@ -1,7 +1,7 @@
 """connector.yaml as frozen models: what a department publishes, and what it takes in.
 
     department: tax
-    database: sqlite:///${home}/city/tax.db     # any SQLAlchemy URL of SQLite or PostgreSQL; or, with a password:
+    database: sqlite:///${home}/city/tax.db     # the URL of SQLite, PostgreSQL, MySQL or MariaDB; or, with a password:
     # database: {url: postgresql+psycopg://exchange@db/tax, password_file: secrets/tax}
     sources:
       - subject: tax.income                     # one of the department's own subjects
@@ -86,9 +86,9 @@ def _seconds(every: str) -> float:
 class Database(Model):
     """Where a database is; a password belongs in a file of its own."""
 
-    url: str = Field(description="SQLAlchemy URL of SQLite or PostgreSQL.")
+    url: str = Field(description="URL of SQLite, PostgreSQL, MySQL or MariaDB.")
     password_file: str | None = Field(default=None, description="File whose first line is the password.")
-    timeout_s: float = Field(default=300, gt=0, description="The longest that one statement may take on PostgreSQL.")
+    timeout_s: float = Field(default=300, gt=0, description="The longest that one statement may take on a server.")
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from exchange.connect.note_types import INNODB, NAME, TEXT
+
 COPIES = "exchange_copies"
 
 
@@ -50,14 +52,15 @@ class CopyNotes:
         self._table = sa.Table(
             COPIES,
             sa.MetaData(schema=schema),
-            sa.Column("topic", sa.Text, primary_key=True),
-            sa.Column("grant_id", sa.Text, nullable=False),
-            sa.Column("until", sa.Text, nullable=False),
+            sa.Column("topic", NAME, primary_key=True),
+            sa.Column("grant_id", TEXT, nullable=False),
+            sa.Column("until", TEXT, nullable=False),
             sa.Column("deletes", sa.Boolean, nullable=False),
-            sa.Column("fields", sa.Text, nullable=False),
+            sa.Column("fields", TEXT, nullable=False),
             sa.Column("epoch", sa.BigInteger, nullable=False),
             sa.Column("rows", sa.BigInteger),
             *(sa.Column(name, sa.BigInteger) for name in moments),
+            **INNODB,
         )
 
     def create(self, connection: Connection) -> None:

@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import sqlalchemy
-from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from exchange import private
 from exchange.connect import postgres
 from exchange.connect.config import Database
 from exchange.connect.diagnosis import Diagnosis, diagnose
+from exchange.connect.dialects import known as dialects
+from exchange.connect.dialects import mysql_errors
 from exchange.errors import ConfigError, TransientError
-from exchange.sql import write_ahead
 
 _waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
 
@@ -74,20 +72,27 @@ def url(database: Database, paths: Paths) -> URL:
     except (ArgumentError, ValueError):
         # The cause is left out, because it can quote the password.
         raise DatabaseConfigError("the database URL cannot be read", remedy=_URLS) from None
+    dialect = dialects.named(parsed.get_backend_name())
+    if dialect is None:
+        raise DatabaseConfigError(
+            f"{parsed.get_backend_name()} is not supported", remedy=f"{_URLS}; or a python source"
+        )
+    if dialects.lacks_driver(dialect):
+        raise DatabaseConfigError(
+            f"what {dialect.title} needs is not installed", remedy=f"pip install 'exchange[{dialect.extra}]'"
+        )
     # Each kind has one driver, whatever driver the URL names.
-    kind = parsed.get_backend_name().lower()
-    kind = "postgresql" if kind == "postgres" else kind
-    if kind not in ("sqlite", "postgresql"):
-        raise DatabaseConfigError(f"{kind} is not supported", remedy=f"{_URLS}; or a python source")
-    parsed = parsed.set(drivername="postgresql+psycopg" if kind == "postgresql" else kind)
+    parsed = parsed.set(drivername=dialect.drivername)
     if database.password_file:
         parsed = parsed.set(password=_password(database.password_file, paths))
-    if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
+    if fault := dialect.fault(parsed):
+        raise DatabaseConfigError(f"the database URL {fault}", remedy=f"write {dialect.example}")
+    if dialect.name == "sqlite" and parsed.database not in (None, "", ":memory:"):
         parsed = parsed.set(database=str(paths.folder / str(parsed.database)))
     return parsed
 
 
-_URLS = "write sqlite:///file.db or postgresql://user@host/database"
+_URLS = f"write {' or '.join(dialect.example for dialect in dialects.KNOWN)}"
 
 
 def _password(name: str, paths: Paths) -> str:
@@ -111,27 +116,12 @@ def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     """An engine for a source, or (`writes`) for a sink; no statement runs longer than the database's `timeout_s`.
 
     Text that is not UTF-8 comes with surrogates, and a value that Python cannot hold as Unreadable, so that one bad
-    value spoils only its row. A sink's SQLite uses a write-ahead log, so that sources can read while it is written.
+    value spoils only its row.
     """
     target = url(database, paths)
-    if target.get_backend_name() == "sqlite":
-        if writes and target.database:
-            private.folder(Path(target.database).parent)
-        made = sqlalchemy.create_engine(target, hide_parameters=True, connect_args={"timeout": postgres.LOCK_S})
-        event.listen(made, "connect", _sqlite_writer if writes else _sqlite_reader)
-        return made
-    made = sqlalchemy.create_engine(
-        target,
-        hide_parameters=True,
-        pool_pre_ping=True,
-        connect_args=postgres.parameters(target.query, database.timeout_s),
-    )
-
-    @event.listens_for(made, "do_connect")
-    def _connect(_dialect: object, _record: object, arguments: Any, parameters: Any) -> postgres.Connection:
-        return postgres.connect(arguments, parameters, database.timeout_s)
-
-    return made
+    dialect = dialects.named(target.get_backend_name())
+    assert dialect is not None
+    return dialect.engine(target, database.timeout_s, writes=writes)
 
 
 def connection(database: Database, paths: Paths, *, replication: bool = False) -> postgres.Connection:
@@ -150,16 +140,6 @@ def connection(database: Database, paths: Paths, *, replication: bool = False) -
     return postgres.connect(arguments, {**given, **limits, **more, "autocommit": True}, database.timeout_s)
 
 
-def _sqlite_reader(connection: Any, _record: object) -> None:
-    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-
-
-def _sqlite_writer(connection: Any, _record: object) -> None:
-    write_ahead(connection, postgres.LOCK_S)
-    # A power cut may undo the last commits, rows and offsets alike: these records are then read again.
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Raise DatabaseUnavailableError if waiting can help, else DatabaseConfigError; neither quotes statement or values.
@@ -170,7 +150,7 @@ def translated(what: str) -> Iterator[None]:
     _waits[thread] = (what, time.time())
     try:
         yield
-    except (SQLAlchemyError, psycopg.Error, sqlite3.Error, ValueError, ArithmeticError) as error:
+    except (SQLAlchemyError, psycopg.Error, sqlite3.Error, mysql_errors.Error, ValueError, ArithmeticError) as error:
         found = _diagnose(error)
         if found.waiting_helps:
             raise DatabaseUnavailableError(f"{what}: {found.cause}", remedy=found.remedy) from error
@@ -191,7 +171,8 @@ def waiting(thread: int | None) -> tuple[str, float] | None:
 def _diagnose(error: BaseException) -> Diagnosis:
     if isinstance(error, PoolTimeoutError):
         return Diagnosis("no connection was free", "the connector goes on by itself", waiting_helps=True)
-    found = diagnose(getattr(error, "orig", None) or error)
+    origin = getattr(error, "orig", None) or error
+    found = mysql_errors.diagnose(origin) if isinstance(origin, mysql_errors.Error) else diagnose(origin)
     if isinstance(error, DBAPIError) and error.connection_invalidated and not found.waiting_helps:
         return Diagnosis("the connection was lost", "the connector goes on by itself", waiting_helps=True)
     return found

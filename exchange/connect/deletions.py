@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from exchange.connect.note_types import INNODB, NAME
+
 DELETIONS = "exchange_deletions"
 _AT_ONCE = 500
 
@@ -24,9 +26,10 @@ class Deletions:
         self._table = sa.Table(
             DELETIONS,
             sa.MetaData(schema=schema),
-            sa.Column("topic", sa.Text, primary_key=True),
-            sa.Column("entity", sa.Text, primary_key=True),
+            sa.Column("topic", NAME, primary_key=True),
+            sa.Column("entity", NAME, primary_key=True),
             sa.Column("time_ms", sa.BigInteger, nullable=False),
+            **INNODB,
         )
 
     def create(self, connection: Connection) -> None:

@@ -35,7 +35,7 @@ class Diagnosis:
 
 
 # By SQLSTATE or its class; the longest match counts.
-_STATES = {
+STATES = {
     "08": Diagnosis("the connection was lost", _GOES_ON, waiting_helps=True),
     "0A": Diagnosis("the database cannot do that", "use a newer PostgreSQL, or another table or query"),
     "22": Diagnosis(
@@ -74,17 +74,17 @@ _STATES = {
     "XX001": Diagnosis("the database is damaged", "restore it"),
     "XX002": Diagnosis("an index of the database is damaged", "REINDEX it"),
 }
-_OTHER = Diagnosis("the database refuses", "see the server's log")
+OTHER = Diagnosis("the database refuses", "see the server's log")
 
 # SQLite's primary result codes: https://www.sqlite.org/rescode.html
 _SQLITE = {
     "SQLITE_AUTH": Diagnosis("the database refuses the access", "see to its rights"),
     "SQLITE_BUSY": Diagnosis("another program holds a lock", f"end it; {_GOES_ON} then", waiting_helps=True),
     "SQLITE_CANTOPEN": Diagnosis("the database file cannot be opened", "correct its path, or the folder's rights"),
-    "SQLITE_CONSTRAINT": _STATES["23"],
-    "SQLITE_CORRUPT": _STATES["XX001"],
-    "SQLITE_FULL": _STATES["53100"],
-    "SQLITE_INTERRUPT": _STATES["57014"],
+    "SQLITE_CONSTRAINT": STATES["23"],
+    "SQLITE_CORRUPT": STATES["XX001"],
+    "SQLITE_FULL": STATES["53100"],
+    "SQLITE_INTERRUPT": STATES["57014"],
     "SQLITE_IOERR": Diagnosis(
         "the database file cannot be read or written", f"see to its disk; {_GOES_ON} then", waiting_helps=True
     ),
@@ -96,28 +96,28 @@ _SQLITE = {
     "SQLITE_PROTOCOL": Diagnosis("other programs hold locks", _GOES_ON, waiting_helps=True),
     "SQLITE_READONLY": Diagnosis("the database is read-only", "see to the rights of the file and its folder"),
     "SQLITE_SCHEMA": Diagnosis("the tables were changed meanwhile", _GOES_ON, waiting_helps=True),
-    "SQLITE_TOOBIG": _STATES["54"],
+    "SQLITE_TOOBIG": STATES["54"],
 }
 # What SQLITE_ERROR means, by its sentence. The sentence is kept: it quotes the statement, which contains no values.
 _SQLITE_SENTENCES = (
-    (r"no such table: .*", _STATES["42P01"]),
-    (r"(no such column: .*|table .* has no column named .*|ambiguous column name: .*)", _STATES["42703"]),
+    (r"no such table: .*", STATES["42P01"]),
+    (r"(no such column: .*|table .* has no column named .*|ambiguous column name: .*)", STATES["42703"]),
     (r"(no such function: .*|wrong number of arguments to function .*|no such collation sequence: .*)",
-     _STATES["42883"]),
-    (r"(near \".*\": syntax error|incomplete input|unrecognized token: .*)", _STATES["42601"]),
-    (r"ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint", _STATES["42P10"]),
-    (r"too many .*", _STATES["54"]),
-    (r"malformed JSON|integer overflow|bad JSON path.*", _STATES["22"]),
+     STATES["42883"]),
+    (r"(near \".*\": syntax error|incomplete input|unrecognized token: .*)", STATES["42601"]),
+    (r"ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint", STATES["42P10"]),
+    (r"too many .*", STATES["54"]),
+    (r"malformed JSON|integer overflow|bad JSON path.*", STATES["22"]),
 )  # fmt: skip
 # Sentences of libpq and the server about connections that fail; in another language none of them matches.
 _CONNECTION_SENTENCES = (
-    (r"too many (clients|connections)|remaining connection slots", _STATES["53300"]),
-    (r"starting up|shutting down|recovery mode|not yet accepting connections", _STATES["57"]),
-    (r"database .* does not exist", _STATES["3D"]),
+    (r"too many (clients|connections)|remaining connection slots", STATES["53300"]),
+    (r"starting up|shutting down|recovery mode|not yet accepting connections", STATES["57"]),
+    (r"database .* does not exist", STATES["3D"]),
     (r"database .* is not currently accepting connections", Diagnosis("the database is closed", "see to the server")),
-    (r"permission denied for database", _STATES["42501"]),
+    (r"permission denied for database", STATES["42501"]),
     (r"authentication failed|no password supplied|role .* does not exist|not permitted to log in|pg_hba\.conf|"
-     r"fe_sendauth", _STATES["28"]),
+     r"fe_sendauth", STATES["28"]),
     (r"\[Errno -2\]|\[Errno -5\]|Name or service not known|nodename nor servname",
      Diagnosis("there is no such host", "correct the host in `database`")),
     (r"SSL|certificate", Diagnosis("no secure connection comes about", "see sslmode and sslrootcert in the URL")),
@@ -125,7 +125,7 @@ _CONNECTION_SENTENCES = (
      r"unrecognized configuration parameter|invalid value for parameter",
      Diagnosis("the database URL is not right", "correct what stands behind its `?`, or its port")),
 )  # fmt: skip
-_UNREACHABLE = Diagnosis("the database does not answer", f"see that it runs there; {_GOES_ON} then", waiting_helps=True)
+UNREACHABLE = Diagnosis("the database does not answer", f"see that it runs there; {_GOES_ON} then", waiting_helps=True)
 
 
 def diagnose(error: BaseException) -> Diagnosis:
@@ -144,7 +144,7 @@ def _unknown(error: BaseException) -> Diagnosis:
 def _postgresql(error: psycopg.Error) -> Diagnosis:
     state = error.sqlstate
     if state:
-        found = next((_STATES[s] for s in (state, state[:2]) if s in _STATES), _OTHER)
+        found = next((STATES[s] for s in (state, state[:2]) if s in STATES), OTHER)
         return _with(found, _details(error, state))
     # Without a state, libpq or the driver raised it; these two classes concern connections and options.
     if isinstance(error, psycopg.OperationalError | psycopg.ProgrammingError):
@@ -153,7 +153,7 @@ def _postgresql(error: psycopg.Error) -> Diagnosis:
             if re.search(form, sentence):
                 return _with(found, sentence)
         if isinstance(error, psycopg.OperationalError):
-            return _with(_UNREACHABLE, sentence)
+            return _with(UNREACHABLE, sentence)
     return _unknown(error)
 
 
@@ -187,7 +187,7 @@ def _sqlite(code: str, text: str) -> Diagnosis:
     if not code and "binding" in text:
         return Diagnosis("the SQL has a parameter that nobody fills", "write ?, :name, @name, $name in quotes only")
     # An extended code begins with its primary code: SQLITE_BUSY_SNAPSHOT.
-    found = next((d for name, d in _SQLITE.items() if code.startswith(name)), _OTHER)
+    found = next((d for name, d in _SQLITE.items() if code.startswith(name)), OTHER)
     return _with(found, code or "sqlite3")
 
 

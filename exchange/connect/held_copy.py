@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from exchange.connect import sink_layout
 from exchange.connect.copy_notes import CopyNotes, Note
 from exchange.connect.database import translated
+from exchange.connect.dialects import known as dialects
 from exchange.connect.offsets import making
 from exchange.connect.sink_layout import PLACE
 
@@ -45,7 +46,7 @@ class HeldCopy:
         self._notes = notes
         self._clock = clock
         self.has_ended = False
-        self._sqlite = engine.dialect.name == "sqlite"
+        self._dialect = dialects.of(engine)
 
     def note(self) -> Note | None:
         """What is noted of this copy; None if it was never filled under a grant."""
@@ -91,7 +92,7 @@ class HeldCopy:
             if not self._is_there(connection):
                 return 0
             table = self._target()
-            gone = connection.execute(sa.delete(table).where(self._some(table, self._ours(table))))
+            gone = connection.execute(self._some(sa.delete(table), table, self._ours(table)))
             if gone.rowcount:
                 self._notes.change(connection, self._topic, self._now_ms())
             return int(gone.rowcount)
@@ -111,7 +112,7 @@ class HeldCopy:
         """Count the rows and note the number; return whether `COUNT_S` was enough."""
         with translated(f"count {self._name}"):
             try:
-                with self._engine.begin() as connection, self._in_time(connection):
+                with self._engine.begin() as connection, self._dialect.in_time(connection, COUNT_S):
                     table, noted = self._target(), self._notes.read(connection, self._topic)
                     held = sa.select(sa.func.count()).select_from(table).where(self._ours(table))
                     rows = connection.scalar(held) if self._is_there(connection) else 0
@@ -122,21 +123,6 @@ class HeldCopy:
                 raise
         return True
 
-    @contextmanager
-    def _in_time(self, connection: Connection) -> Iterator[None]:
-        """Have statements that take longer than `COUNT_S` interrupted."""
-        if not self._sqlite:
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(COUNT_S * 1000)}")
-            yield
-            return
-        driver: Any = connection.connection.driver_connection
-        deadline = time.monotonic() + COUNT_S
-        driver.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-        try:
-            yield
-        finally:
-            driver.set_progress_handler(None, 0)
-
     def _empty(self, fields: Iterable[str]) -> None:
         """Set these columns to null, as far as the table has them."""
         with translated(f"look at {self._name}"), self._engine.connect() as connection:
@@ -146,7 +132,7 @@ class HeldCopy:
             return
         table = self._target(names)
         filled = sa.and_(self._ours(table), sa.or_(*(table.c[name].is_not(None) for name in names)))
-        emptied = sa.update(table).where(self._some(table, filled)).values(dict.fromkeys(names, sa.null()))
+        emptied = self._some(sa.update(table), table, filled).values(dict.fromkeys(names, sa.null()))
         while True:
             with self._writing(f"empty columns of {self._name}") as connection:
                 if not connection.execute(emptied).rowcount:
@@ -163,17 +149,16 @@ class HeldCopy:
         return layout is not None and not layout.missing(PLACE)
 
     def _target(self, names: Iterable[str] = ()) -> sa.TableClause:
-        row = "_rowid_" if self._sqlite else "ctid"
-        columns = dict.fromkeys([row, *PLACE, *names])
+        row = [self._dialect.row_id] if self._dialect.row_id else []
+        columns = dict.fromkeys([*row, *PLACE, *names])
         return sa.table(self._name, *(sa.column(name) for name in columns), schema=self._schema)
 
     def _ours(self, table: sa.TableClause) -> sa.ColumnElement[bool]:
         return table.c[PLACE[0]].is_not(None)
 
-    def _some(self, table: sa.TableClause, wanted: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-        """The condition for `AT_ONCE` of the rows that fulfil `wanted`."""
-        row = next(iter(table.c))
-        return sa.and_(wanted, row.in_(sa.select(row).where(wanted).limit(AT_ONCE)))
+    def _some(self, change: Any, table: sa.TableClause, wanted: sa.ColumnElement[bool]) -> Any:
+        """The change, for `AT_ONCE` of the rows that fulfil `wanted`."""
+        return self._dialect.some(change, table, wanted, AT_ONCE)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

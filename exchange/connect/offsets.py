@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from exchange.connect.dialects import known as dialects
+from exchange.connect.note_types import INNODB, MOMENT, NAME, TEXT
 from exchange.errors import TransientError
 from exchange.gap import Gap
 
 OFFSETS, TOPICS, GAPS = "exchange_offsets", "exchange_topics", "exchange_gaps"
-_making = threading.Lock()  # between the sinks of one connector, because SQLite has no such lock
-_MAKING = 0x65786368  # PostgreSQL's lock, between all connectors of a database
 
 
 @contextmanager
 def making(engine: Engine) -> Iterator[Connection]:
     """A transaction that may create tables; one at a time, because the sinks of a database share some of them."""
-    is_sqlite = engine.dialect.name == "sqlite"
-    with _making if is_sqlite else nullcontext(), engine.begin() as connection:
-        if not is_sqlite:  # its lock is one per database, so that a database that hangs blocks no other
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
+    with dialects.of(engine).making(engine) as connection:
         yield connection
 
 
@@ -45,28 +41,31 @@ class Offsets:
         self._offsets = sa.Table(
             OFFSETS,
             metadata,
-            sa.Column("topic", sa.Text, primary_key=True),
+            sa.Column("topic", NAME, primary_key=True),
             sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
             sa.Column("next_offset", sa.BigInteger, nullable=False),
+            **INNODB,
         )
         self._topics = sa.Table(
             TOPICS,
             metadata,
-            sa.Column("topic", sa.Text, primary_key=True),
-            sa.Column("topic_id", sa.Text, nullable=False),
+            sa.Column("topic", NAME, primary_key=True),
+            sa.Column("topic_id", NAME, nullable=False),
+            **INNODB,
         )
         self._gaps = sa.Table(
             GAPS,
             metadata,
-            sa.Column("topic", sa.Text, primary_key=True),
+            sa.Column("topic", NAME, primary_key=True),
             sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
             sa.Column("first_offset", sa.BigInteger, primary_key=True, autoincrement=False),
-            sa.Column("topic_id", sa.Text, primary_key=True),
+            sa.Column("topic_id", NAME, primary_key=True),
             sa.Column("next_offset", sa.BigInteger, nullable=False),
-            sa.Column("cause", sa.Text, nullable=False),
-            sa.Column("accepted_by", sa.Text, nullable=False),
-            sa.Column("reason", sa.Text, nullable=False),
-            sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
+            sa.Column("cause", TEXT, nullable=False),
+            sa.Column("accepted_by", TEXT, nullable=False),
+            sa.Column("reason", TEXT, nullable=False),
+            sa.Column("accepted_at", MOMENT, nullable=False),
+            **INNODB,
         )
 
     def create(self, connection: Connection) -> None:

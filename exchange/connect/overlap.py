@@ -30,7 +30,7 @@ from exchange.document.problem import Problem, dotted
 from exchange.errors import ConfigError
 from exchange.names import inbox_topic
 
-POSTGRESQL_PORT = "5432"
+PORTS = {"postgresql": "5432", "mysql": "3306"}
 IDENTIFIER_BYTES = 63  # of a PostgreSQL name; PostgreSQL silently cuts off the rest
 Identity = tuple[int, int, tuple[str, ...]]
 
@@ -153,6 +153,8 @@ class _Table:
         if _is_sqlite(self.url) or _is_sqlite(other.url):
             files = [identity(Path(url.database or "")) for url in (self.url, other.url) if _is_sqlite(url)]
             return len(files) == 2 and files[0] == files[1]
+        if self.url.get_backend_name() != other.url.get_backend_name():
+            return False
         return not _databases(self.url).isdisjoint(_databases(other.url))
 
 
@@ -165,17 +167,20 @@ def _spelled(table: _Table) -> tuple[str | None, str]:
     assert table.url is not None
     if _is_sqlite(table.url):
         return table.schema and table.schema.casefold(), table.name.casefold()
+    if table.url.get_backend_name() == "mysql":  # a schema is a database; whether case counts, depends on the server
+        return (table.schema or table.url.database or "").casefold(), table.name.casefold()
     return table.schema, table.name.encode()[:IDENTIFIER_BYTES].decode(errors="ignore")
 
 
 def _databases(url: URL) -> set[tuple[str, str, str]]:
-    """(address, port, name) of the PostgreSQL databases to which the URL leads; this machine's address is ""."""
+    """(address, port, name) of the databases to which the URL leads; "" is this machine, or any name in MySQL."""
+    kind = url.get_backend_name()
     arguments = {key: str(value) for key, value in url.get_dialect()().create_connect_args(url)[1].items()}
     hosts = arguments.get("host", "").split(",")
     ports = arguments.get("port", "").split(",")
-    name = arguments.get("dbname") or arguments.get("user", "")
+    name = "" if kind == "mysql" else arguments.get("dbname") or arguments.get("user", "")
     return {
-        (address, port or POSTGRESQL_PORT, name)
+        (address, port or PORTS[kind], name)
         for host, port in zip(hosts, ports if len(ports) == len(hosts) else ports[:1] * len(hosts), strict=True)
         for address in _addresses(host)
     }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
-from sqlalchemy import FromClause, Select, Text, bindparam, cast, column, func, select, table, text, tuple_
+from sqlalchemy import FromClause, Select, Text, bindparam, cast, column, select, table, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType
 
-from exchange.connect import postgres
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError
+from exchange.connect.dialects import known as dialects
 
 RAW = NullType()  # values as the driver returns and accepts them: SQLAlchemy would round SQLite's decimals
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -108,33 +108,44 @@ def bind(value: Any) -> ColumnElement[Any]:
     return bindparam(None, value, type_=RAW, unique=True)
 
 
-def pair(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The columns, to be compared together with as many other values."""
-    return tuple_(*columns, types=[RAW] * len(columns))
+class Reading:
+    """How columns of a table or query are selected without loss, and put in an order in which no row hides another."""
+
+    def __init__(self, engine: Engine, config: SourceConfig, names: Sequence[str]) -> None:
+        self._dialect = dialects.of(engine)
+        rows = origin(config, names)
+        with engine.connect() as connection:
+            self._kinds = self._dialect.kinds(connection, select(*(rows.c[name] for name in names)))
+
+    def value(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The column as it is selected."""
+        return self._dialect.exact(column, self._kinds.get(column.key or ""))
+
+    def order(self, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+        """What to order rows by."""
+        return [self._dialect.ordered(column, self._kinds.get(column.key or "")) for column in columns]
+
+    def after(self, columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
+        """The condition that rows come after one that has these values."""
+        return self._dialect.after(self.order(*columns), self._place(columns, values))
+
+    def within(
+        self, columns: Sequence[ColumnElement[Any]], first: Sequence[Any], last: Sequence[Any]
+    ) -> ColumnElement[bool]:
+        """The condition that rows come from the first to the last of these values."""
+        places = self._place(columns, first), self._place(columns, last)
+        return self._dialect.within(self.order(*columns), *places)
+
+    def _place(self, columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> list[ColumnElement[Any]]:
+        kinds = [self._kinds.get(column.key or "") for column in columns]
+        return [bind(self._dialect.place(value, kind)) for value, kind in zip(values, kinds, strict=True)]
 
 
 def stream(connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
     """The rows of a query one by one, as they come from the database."""
-    if connection.dialect.name == "sqlite":
-        cursor: Any = connection.execute(query).cursor
-        yield from cursor
-        return
-    # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
-    yield from postgres.stream(connection.connection.driver_connection, *statement(connection, query))
+    yield from dialects.of(connection.engine).stream(connection, query)
 
 
 def about(connection: Connection, query: Select[Any]) -> int | None:
     """About how many rows a query gives, without reading them; None if the database cannot tell."""
-    if connection.dialect.name == "sqlite":
-        return int(connection.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0)
-    if connection.dialect.name != "postgresql":
-        return None
-    said, values = statement(connection, query)
-    [plan] = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {said}", values).scalar_one()
-    return int(plan["Plan"]["Plan Rows"])
-
-
-def statement(connection: Connection, query: Select[Any]) -> tuple[str, Mapping[str, Any]]:
-    """The query as the driver takes it, and its parameters."""
-    compiled = query.compile(connection)
-    return str(compiled), compiled.params
+    return dialects.of(connection.engine).about(connection, query)

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from exchange.connect.dialects import mysql_errors
+
 # What drivers raise for a record; a UnicodeEncodeError comes from encoding a value for the wire.
-RAISED = (DBAPIError, psycopg.Error, sqlite3.Error, UnicodeEncodeError)
+RAISED = (DBAPIError, psycopg.Error, sqlite3.Error, mysql_errors.Error, UnicodeEncodeError)
 
 _ENCODING = "a character that the database's encoding lacks"
 _NULL, _UNIQUE = "null in a column that must not be null", "a unique index has the same value in another row"
@@ -49,18 +51,38 @@ _SQLITE: Mapping[str, str] = {
     "SQLITE_TOOBIG": "a value longer than the database can hold",
 }
 
+_MYSQL: Mapping[int, str] = {
+    1048: _NULL,
+    1062: _UNIQUE,
+    1153: "a value longer than the server's max_allowed_packet",
+    1216: _FOREIGN,
+    1217: _FOREIGN,
+    1264: _POSTGRESQL["22003"],
+    1265: _TYPE,
+    1292: _TYPE,
+    1366: _ENCODING,
+    1406: _POSTGRESQL["22001"],
+    1451: _FOREIGN,
+    1452: _FOREIGN,
+    1586: _UNIQUE,
+    3819: _CHECK,
+    4025: _CHECK,
+}
+
 
 def reason(error: Exception) -> str | None:
     """Why this record cannot be stored; None if the error concerns more than one record, such as the table or a lock.
 
-    Decided by SQLSTATE and SQLite's result codes, because the driver's own text can quote the record. Codes that
-    PostgreSQL leaves to users come from triggers.
+    Decided by SQLSTATE, SQLite's result codes and MySQL's numbers, because the driver's own text can quote the record.
+    Codes that PostgreSQL leaves to users come from triggers.
     """
     if isinstance(error, UnicodeEncodeError):
         return f"the database refuses it: {_ENCODING}"
     origin = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(origin, sqlite3.Error):
         return _sqlite(origin)
+    if isinstance(origin, mysql_errors.Error):
+        return _mysql(mysql_errors.number_of(origin), mysql_errors.state_of(origin))
     state = getattr(origin, "sqlstate", None)
     if not isinstance(state, str):
         return None
@@ -72,6 +94,11 @@ def _sqlite(origin: sqlite3.Error) -> str | None:
     code = getattr(origin, "sqlite_errorname", "")
     words = _SQLITE.get(code) or ("a constraint of the table" if isinstance(origin, sqlite3.IntegrityError) else None)
     return words and f"the database refuses it: {words} ({code})"
+
+
+def _mysql(number: int, state: str) -> str | None:
+    words = _TRIGGER if state.startswith("45") else _MYSQL.get(number)  # MySQL leaves 45 to users
+    return words and f"the database refuses it: {words} (error {number})"
 
 
 def _is_users(state: str) -> bool:

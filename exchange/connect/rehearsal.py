@@ -10,13 +10,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
-from exchange.connect import database
+from exchange.connect import database, sink_layout
 from exchange.connect.config import Database, SinkConfig
 from exchange.connect.database import DatabaseConfigError, Paths, translated
 from exchange.connect.delivered import Delivered
+from exchange.connect.dialects import known as dialects
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME
 from exchange.connect.sink_table import SinkTable
 
@@ -50,9 +50,14 @@ class Rehearsal:
 def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, entity: str, delivered: Delivered) -> None:
     """Create or extend the table, note offsets, and exercise every right that a sink needs; leave no trace.
 
-    Raises what `run` would raise. A SQLite file that does not exist is not created; only its folder is checked.
+    Raises what `run` would raise. A SQLite file that does not exist is not created; only its folder is checked. Where
+    making a table cannot be undone, only what is there is looked at, and written to for no row.
     """
-    engine: Any = Rehearsal(_engine(where, paths))
+    real = _engine(where, paths)
+    if not dialects.of(real).undoes_ddl:
+        _examine(real, config, entity, delivered)
+        return
+    engine: Any = Rehearsal(real)
     table = SinkTable(engine, config.table_name, delivered.key, entity)
     try:
         table.fit(delivered.schema)
@@ -64,14 +69,26 @@ def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, enti
         table.close()
 
 
+def _examine(engine: Engine, config: SinkConfig, entity: str, delivered: Delivered) -> None:
+    table = SinkTable(engine, config.table_name, delivered.key, entity)
+    schema, _, name = config.table_name.rpartition(".")
+    try:
+        table.examine(delivered.schema)
+        with translated(f"write {config.table_name}"), engine.begin() as connection:
+            layout = sink_layout.read(connection, name, schema or None)
+            if layout is not None and not layout.missing([*delivered.schema.fields, *delivered.key, TIME, REPLAY]):
+                _write_nothing(connection, config, delivered)
+    finally:
+        table.close()
+
+
 def _write_nothing(connection: Connection, config: SinkConfig, delivered: Delivered) -> None:
     """Run a sink's statements for no row: they need the same rights, columns and unique index."""
     schema, _, name = config.table_name.rpartition(".")
     columns = list(dict.fromkeys([*delivered.schema.fields, *delivered.key, *PLACE, TIME, REPLAY]))
     target = sa.table(name, *(sa.column(c) for c in columns), schema=schema or None)
-    kind = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     nothing = sa.select(*(sa.null() for _ in columns)).where(sa.false())
-    insert: Any = kind(target).from_select(columns, nothing)
+    insert: Any = dialects.of(connection.engine).insert(target).from_select(columns, nothing)
     if delivered.key:
         others = {c: insert.excluded[c] for c in columns if c not in delivered.key}
         insert = insert.on_conflict_do_update(index_elements=delivered.key, set_=others)

@@ -100,7 +100,7 @@ class SinkColumns:
         confirm: Callable[[], None],
     ) -> None:
         self._table = table
-        self._way: Any = SinkLists(table) if table.is_sqlite else SinkCopy(table)
+        self._way: Any = SinkCopy(table) if table.dialect.copies else SinkLists(table)
         self._topic = topic
         self._written = written
         self._change = change

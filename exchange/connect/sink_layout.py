@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -10,14 +10,16 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateColumn
 
 from exchange.connect.delivered import ROW
-from exchange.connect.sink_values import Type, column_type, keeps, kind, type_name
+from exchange.connect.dialects import known as dialects
+from exchange.connect.dialects.dialect import Cautions, Dialect
+from exchange.connect.note_types import INNODB, TEXT
+from exchange.connect.sink_values import Type, kind
 from exchange.errors import ConfigError, TransientError
 from exchange.schema.types import Field
 
 PLACE = ("_partition", "_offset")
 TIME, REPLAY = "_time_ms", "_replay"
-OWN: dict[str, Type] = {**dict.fromkeys((*PLACE, TIME), sa.BigInteger()), REPLAY: sa.Text()}
-_POSTGRESQL_NAME_BYTES = 63
+OWN: dict[str, Type] = {**dict.fromkeys((*PLACE, TIME), sa.BigInteger()), REPLAY: TEXT}
 REMEDY = (
     "name another `table` for the sink, and have the records delivered again (exchange grant replay --again); "
     "this one keeps what it has"
@@ -42,18 +44,19 @@ class TableChangedError(TransientError):
 class Layout:
     """A table as it is in the database: column types, unique keys, and columns that every row must fill.
 
-    SQLite compares names without regard to case, so for SQLite they are in small letters here.
+    Where the database compares names without regard to case, they are in small letters here.
     """
 
-    is_sqlite: bool
+    dialect: Dialect
     columns: Mapping[str, Type]
     primary: frozenset[str]
     unique: frozenset[frozenset[str]]
     required: frozenset[str]
+    cautions: Cautions
 
     def name(self, name: str) -> str:
         """The form of a column's name in which this database compares it."""
-        return name.lower() if self.is_sqlite else name
+        return self.dialect.fold(name)
 
     def type_of(self, name: str) -> Type:
         """The type of that column; raises KeyError if there is none."""
@@ -69,16 +72,17 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
     there = sa.inspect(connection)
     if not there.has_table(table, schema):
         return None
-    is_sqlite = connection.dialect.name == "sqlite"
-    name: Callable[[str], str] = str.lower if is_sqlite else str
+    dialect = dialects.of(connection.engine)
+    name = dialect.fold
     columns = there.get_columns(table, schema)
     keys = [constraint["column_names"] for constraint in there.get_unique_constraints(table, schema)]
     for index in there.get_indexes(table, schema):
         partial = (f"{connection.dialect.name}_where") in (index.get("dialect_options") or {})
+        partial |= bool((index.get("dialect_options") or {}).get("mysql_length"))
         if index["unique"] and not partial and "expressions" not in index:
             keys.append([part for part in index["column_names"] if part is not None])
     return Layout(
-        is_sqlite,
+        dialect,
         {name(c["name"]): c["type"] for c in columns},
         frozenset(name(part) for part in there.get_pk_constraint(table, schema)["constrained_columns"]),
         frozenset(frozenset(map(name, parts)) for parts in keys),
@@ -86,61 +90,52 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
             name(c["name"])
             for c in columns
             if not (c["nullable"] or c["default"] is not None or "identity" in c or "computed" in c)
+            and c.get("autoincrement") is not True
         ),
+        dialect.cautions(connection, table, schema),
     )
 
 
 def state(connection: Connection, table: str, schema: str | None) -> str:
     """A text that changes when the table, its columns or their types change; empty if there is no table."""
-    quoted = connection.dialect.identifier_preparer
-    if connection.dialect.name == "sqlite":
-        master = f"{quoted.quote(schema)}.sqlite_master" if schema else "sqlite_master"
-        query, name = sa.text(f"SELECT rootpage || sql FROM {master} WHERE name = :name COLLATE NOCASE"), table
-    else:
-        query, name = _POSTGRESQL_STATE, quoted.format_table(sa.Table(table, sa.MetaData(schema=schema)))
-    return str(connection.scalar(query, {"name": name}) or "")
-
-
-_POSTGRESQL_STATE = sa.text(
-    "SELECT concat_ws(' ', attrelid, string_agg(concat_ws(' ', attname, atttypid, atttypmod, attnotnull),"
-    " ', ' ORDER BY attnum)) FROM pg_attribute"
-    " WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid"
-)
+    return dialects.of(connection.engine).state(connection, table, schema)
 
 
 def create(
     connection: Connection, table: str, schema: str | None, fields: Mapping[str, Field], key: Sequence[str]
 ) -> None:
     """Create the table for these fields; its primary key is `key` in that order, or else the record's place."""
-    is_sqlite, primary = connection.dialect.name == "sqlite", key or PLACE
-    types = {name: column_type(field, is_sqlite=is_sqlite) for name, field in fields.items()} | OWN
+    dialect, primary = dialects.of(connection.engine), key or PLACE
+    types = {n: dialect.column_type(field, len(key) if n in key else 0) for n, field in fields.items()} | OWN
     columns = [
         sa.Column(name, of_type, nullable=name not in (*primary, *PLACE), autoincrement=False)
         for name, of_type in types.items()
     ]
-    sa.Table(table, sa.MetaData(schema=schema), *columns, sa.PrimaryKeyConstraint(*primary)).create(connection)
+    sa.Table(table, sa.MetaData(schema=schema), *columns, sa.PrimaryKeyConstraint(*primary), **INNODB).create(
+        connection
+    )
 
 
 def grow(connection: Connection, table: str, schema: str | None, layout: Layout, fields: Mapping[str, Field]) -> None:
     """Add the columns that the table lacks."""
     quoted = connection.dialect.identifier_preparer.format_table(sa.Table(table, sa.MetaData(schema=schema)))
-    types = OWN | {name: column_type(field, is_sqlite=layout.is_sqlite) for name, field in fields.items()}
+    types = OWN | {name: layout.dialect.column_type(field) for name, field in fields.items()}
     for name in layout.missing(types):
         column = CreateColumn(sa.Column(name, types[name])).compile(dialect=connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {column}")
 
 
-def check_names(table: str, fields: Collection[str], *, is_sqlite: bool) -> None:
+def check_names(table: str, fields: Collection[str], dialect: Dialect) -> None:
     """Raise TableMismatchError if the database cannot have a column for each of these fields."""
     faults = []
-    known: dict[str, str] = {name: f"the sink's own {name}" for name in (*OWN, ROW)}
+    known: dict[str, str] = {dialect.fold(name): f"the sink's own {name}" for name in (*OWN, ROW)}
     for field in fields:
-        name = field.lower() if is_sqlite else field
+        name = dialect.fold(field)
         if name in known:
             faults.append(f"field {field} would be one column with {known[name]}")
         known[name] = f"field {field}"
-        if not is_sqlite and len(field.encode()) > _POSTGRESQL_NAME_BYTES:
-            faults.append(f"field {field} has a name of more than {_POSTGRESQL_NAME_BYTES} bytes")
+        if dialect.is_too_long(field):
+            faults.append(f"field {field} has a name of more than {dialect.longest_name} {dialect.name_unit}")
     if faults:
         remedy = "ask for a grant without that field, or for another name of it"
         raise TableMismatchError(f"{table}: {'; '.join(faults)}", remedy=remedy)
@@ -153,20 +148,20 @@ def check(table: str, layout: Layout, fields: Mapping[str, Field], key: Sequence
             f"{table} has no column {', '.join(absent)}: it is not a sink's table, or has another key", remedy=REMEDY
         )
     required = list(_required(layout, fields))
-    faults = [*_types(layout, fields), *_key(layout, fields, key)]
+    faults = [*_types(layout, fields, key), *_key(layout, fields, key), *_cautions(layout, fields, key)]
     if faults or required:
         remedy = REMEDY if faults else "give the column a default, or let it be null"
         raise TableMismatchError(f"{table}: {'; '.join([*faults, *required])}", remedy=remedy)
 
 
-def _types(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:
+def _types(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> Iterator[str]:
     for name, field in fields.items():
         if layout.missing([name]):
             continue
         there = layout.type_of(name)
-        if not keeps(field, there, is_sqlite=layout.is_sqlite):
-            said = type_name(there, is_sqlite=layout.is_sqlite) or "without a type"
-            needed = type_name(column_type(field, is_sqlite=layout.is_sqlite), is_sqlite=layout.is_sqlite)
+        if not layout.dialect.keeps(field, there):
+            said = layout.dialect.type_name(there) or "without a type"
+            needed = layout.dialect.type_name(layout.dialect.column_type(field, len(key) if name in key else 0))
             yield f"column {name} is {said}, which changes values of {_delivered(field)}; it has to be {needed}"
 
 
@@ -178,7 +173,7 @@ def _delivered(field: Field) -> str:
 
 def _required(layout: Layout, fields: Mapping[str, Field]) -> Iterator[str]:
     given = {layout.name(name) for name in (*fields, *OWN)}
-    numbered = layout.primary if layout.is_sqlite else frozenset()  # SQLite fills an integer key by itself
+    numbered = layout.primary if layout.dialect.numbers_keys else frozenset()
     for name in sorted(layout.required - given - numbered):
         yield f"column {name} must not be null and has no default, but is not delivered"
 
@@ -196,6 +191,19 @@ def _key(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> Ite
         yield f"{there}, and {needed} needs ({_columns(wanted)})"
     elif key and wanted != layout.primary and wanted not in layout.unique:
         yield f"{there}, and {needed} needs one, or a unique index, of ({_columns(wanted)})"
+
+
+def _cautions(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -> Iterator[str]:
+    """Report what would spoil rows without an error; without a key, rows are deleted by one of the texts."""
+    if layout.cautions.fault:
+        yield layout.cautions.fault
+    for name in key or [name for name, field in fields.items() if kind(field) == "text"]:
+        if collation := layout.cautions.blurred.get(layout.name(name)):
+            yield f"column {name} takes different texts for equal ({collation}); rows are told apart by it"
+    wanted = frozenset(map(layout.name, key))
+    for other in layout.cautions.colliding if key else ():
+        if other != wanted:
+            yield f"a row could replace another with the same ({_columns(other)}), for that is unique, too"
 
 
 def _columns(names: Collection[str]) -> str:

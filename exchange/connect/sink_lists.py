@@ -18,7 +18,7 @@ from exchange.connect.copy_values import hashes
 from exchange.connect.delivered import HANDLE_BYTES, ROW, Written
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME
 from exchange.connect.sink_table import SinkTable
-from exchange.connect.sink_values import UnstorableError, adapter
+from exchange.connect.sink_values import UnstorableError
 from exchange.names import REPLAY_ID
 from exchange.records.heads import Heads
 from exchange.records.locate import Located
@@ -67,7 +67,7 @@ class SinkLists:
             if name in written.given.fields:
                 if not is_plain(field) and field.solid.means != "null":
                     return None
-                convert = adapter(field, self._table.layout.type_of(name), is_sqlite=True)
+                convert = self._table.dialect.adapter(field, self._table.layout.type_of(name))
                 fields.append((number, field, _column(field, convert)))
         return ListProgram((*(field.name for _, field, _ in fields), *self._own), tuple(fields))
 

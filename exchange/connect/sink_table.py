@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from exchange.connect import refusal, sink_layout
@@ -27,18 +26,17 @@ from exchange.connect.copy_notes import CopyNotes
 from exchange.connect.database import translated
 from exchange.connect.deletions import Deletions
 from exchange.connect.delivered import HANDLE, ROW
+from exchange.connect.dialects import known as dialects
 from exchange.connect.held_copy import HeldCopy
 from exchange.connect.offsets import OFFSETS, Offsets, making
 from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME, Layout, TableChangedError, TableMismatchError
 from exchange.connect.sink_rows import SinkRows
-from exchange.connect.sink_values import Adapter, UnstorableError, adapted, adapter
+from exchange.connect.sink_values import Adapter, UnstorableError, adapted
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 from exchange.schema.avro import Schema
 from exchange.schema.types import Field
-
-_MAY_MAKE_TEMPORARY = sa.text("SELECT has_database_privilege(current_database(), 'TEMPORARY')")
 
 
 class SinkTableError(CorruptionError):
@@ -60,12 +58,12 @@ class SinkTable:
         self._schema = schema or None
         self.key = tuple(key)
         self.entity = entity
-        self.is_sqlite = engine.dialect.name == "sqlite"
+        self.dialect = dialects.of(engine)
         self._fields: dict[str, Field] = {}
         self._state: str | None = None  # of the table, when last seen
         self._layout: Layout | None = None
         self._adapters: dict[Schema, dict[str, Adapter]] = {}
-        self._insert: Any = sqlite.insert if self.is_sqlite else postgresql.insert
+        self._insert: Any = self.dialect.insert
         self._offsets = Offsets(self._schema, self._insert)
         self._deletions = Deletions(self._schema, self._insert)
         self.rows = SinkRows(self._name, self._schema, key, entity, self._insert, self._deletions)
@@ -83,11 +81,9 @@ class SinkTable:
         return self._state or ""
 
     def takes_columns(self) -> bool:
-        """Whether rows can come by columns: in PostgreSQL this needs the right to make a temporary table."""
-        if self.is_sqlite:
-            return True
+        """Whether rows can come by columns."""
         with translated(f"look at {self._name}"), self._engine.connect() as connection:
-            return bool(connection.scalar(_MAY_MAKE_TEMPORARY))
+            return self.dialect.takes_columns(connection)
 
     def copy(self, topic: str) -> HeldCopy:
         """What the table holds of that inbox, as a whole."""
@@ -119,7 +115,7 @@ class SinkTable:
 
     def examine(self, delivered: Schema) -> None:
         """Raise what `fit` would raise because of the table, without changing the database."""
-        sink_layout.check_names(self._name, delivered.fields, is_sqlite=self.is_sqlite)
+        sink_layout.check_names(self._name, delivered.fields, self.dialect)
         with translated(f"look at {self._name}"), self._engine.connect() as connection:
             layout = sink_layout.read(connection, self._name, self._schema)
             if layout is not None:
@@ -137,7 +133,7 @@ class SinkTable:
                 f"{self._name}: what is delivered has no {', '.join(missing)}, by which its rows are told apart",
                 remedy=sink_layout.REMEDY,
             )
-        sink_layout.check_names(self._name, schema.fields, is_sqlite=self.is_sqlite)
+        sink_layout.check_names(self._name, schema.fields, self.dialect)
         with translated(f"make {self._name}"), making(self._engine) as connection:
             if self._state is not None:
                 self._check_unchanged(connection)
@@ -161,7 +157,7 @@ class SinkTable:
     def _adapt_to(self, schema: Schema) -> dict[str, Adapter]:
         assert self._layout is not None
         self._adapters[schema] = {
-            name: adapter(field, self._layout.type_of(name), is_sqlite=self.is_sqlite)
+            name: self.dialect.adapter(field, self._layout.type_of(name))
             for name, field in self._columns(schema).items()
         }
         return self._adapters[schema]
@@ -267,8 +263,7 @@ class SinkTable:
 
     def _end_deferral(self, connection: Connection) -> None:
         """Have the department's deferred constraints checked now: at the commit it is too late to set records aside."""
-        if not self.is_sqlite:
-            connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+        self.dialect.check_deferred(connection)
 
     def _write_accepted(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> Refused:
         """Write, in order, all changes that the database accepts; return the others.

@@ -43,7 +43,7 @@ class Encoded:
 
 
 class Unreadable:
-    """A value that a database can hold and Python cannot, such as PostgreSQL's `infinity` or a year before Christ.
+    """A value that a database can hold and Python cannot, such as PostgreSQL's `infinity` or MySQL's `0000-00-00`.
 
     No field of a record accepts it, and it has no text, so that nobody publishes it by mistake. It sorts as in its
     database: before all that Python can hold if it is `early`, or else after that.
@@ -61,7 +61,7 @@ class Unreadable:
     @property
     def early(self) -> bool:
         """Whether it is before all that Python can hold."""
-        return self.stored.startswith("-") or self.stored.endswith(" BC")
+        return self.stored.startswith(("-", "0000-")) or self.stored.endswith(" BC")
 
     def __str__(self) -> str:
         raise ValueError(f"a {self.kind} that Python cannot hold has no text")

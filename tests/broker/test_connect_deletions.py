@@ -1,4 +1,4 @@
-"""Deletions against a real Kafka, from SQLite, PostgreSQL and files: each once, whatever happens to the connector."""
+"""Deletions on a real Kafka, from SQLite, PostgreSQL, MariaDB and files: each once, whatever happens."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.rigs.deliveries import drain, running
 from tests.rigs.income_table import KEY, IncomeTable, command, history, kill, settled
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
+from tests.rigs.sinks import KINDS, url_of
 
 
 @pytest.fixture
@@ -28,10 +29,9 @@ def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
     return made
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def register(project: Project, request: pytest.FixtureRequest) -> Iterator[IncomeTable]:
-    url = f"sqlite:///{project.folder / 'source.db'}"
-    made = IncomeTable(project, request.getfixturevalue("postgres_database") if request.param == "postgresql" else url)
+    made = IncomeTable(project, url_of(request, project.folder))
     yield made
     made.engine.dispose()
 

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from exchange.connect.sink_layout import TableMismatchError
-from tests.rigs.sinks import PLAIN, Reader, row, schema
+from tests.rigs.sinks import KINDS, PLAIN, Reader, row, schema, url_of
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/reader.db" if is_sqlite else str(request.getfixturevalue("postgres_database"))
+    url = url_of(request, tmp_path)
     made = Reader(url, tmp_path)
     yield made
     made.user.dispose()
@@ -74,9 +73,16 @@ def test_another_key_is_refused_and_the_table_goes_on_with_its_own(
 def test_a_unique_index_will_do_for_a_key(database: Reader) -> None:
     with closing(database.table([])) as table:
         table.fit(PLAIN)
-    database.sql("CREATE UNIQUE INDEX u ON t (id) WHERE n > 5")
+    partial = "(id(3))" if database.is_mysql else "(id) WHERE n > 5"
+    database.sql(f"CREATE UNIQUE INDEX u ON t {partial}")
     refused(database, ["id"], PLAIN)
-    database.sql("CREATE UNIQUE INDEX v ON t (id)")
+    if database.is_mysql:  # where an upsert may hit any unique index
+        database.sql("ALTER TABLE t MODIFY id VARCHAR(99) COLLATE utf8mb4_nopad_bin", "CREATE UNIQUE INDEX v ON t (id)")
+        assert "a row could replace another with the same (id(3))" in refused(database, ["id"], PLAIN)
+        assert "a row could replace another with the same (_offset, _partition)" in refused(database, ["id"], PLAIN)
+        database.sql("DROP INDEX u ON t", "ALTER TABLE t DROP PRIMARY KEY")
+    else:
+        database.sql("CREATE UNIQUE INDEX v ON t (id)")
     with closing(database.table(["id"])) as table:
         table.fit(PLAIN)
         assert database.write(table, row(1), row(1, n=2)) == []
@@ -86,12 +92,14 @@ def test_a_unique_index_will_do_for_a_key(database: Reader) -> None:
 def test_a_handles_column_of_another_type_is_refused(database: Reader) -> None:
     database.sql("CREATE TABLE t (_row BIGINT PRIMARY KEY, id TEXT, n BIGINT, _partition BIGINT, _offset BIGINT)")
     said = refused(database, ["_row"], PLAIN)
-    assert "column _row is BIGINT, which changes values of the string that is delivered; it has to be TEXT" in said
+    number, text = ("BIGINT(20)", "VARCHAR(255)") if database.is_mysql else ("BIGINT", "TEXT")
+    assert f"_row is {number}, which changes values of the string that is delivered; it has to be {text}" in said
 
 
 def test_a_numbering_of_the_users_own_is_in_nobodys_way(database: Reader) -> None:
-    number = "INTEGER PRIMARY KEY" if database.is_sqlite else "BIGSERIAL PRIMARY KEY"
-    database.sql(f"CREATE TABLE t (nr {number}, id TEXT, n BIGINT, _partition BIGINT, _offset BIGINT, mine TEXT)")
+    number = {"sqlite": "INTEGER", "mysql": "BIGINT AUTO_INCREMENT"}.get(database.user.dialect.name, "BIGSERIAL")
+    columns = f"id {database.text}, n BIGINT, _partition BIGINT, _offset BIGINT, mine TEXT"
+    database.sql(f"CREATE TABLE t (nr {number} PRIMARY KEY, {columns})")
     with closing(database.table([])) as table:
         table.fit(PLAIN)
         assert database.write(table, row(1), row(1)) == []
@@ -146,17 +154,52 @@ ONLY = {
         ("MONEY", DECIMAL, "column v is MONEY"),
         ("NAME", "string", "column v is "),
     ],
+    "mariadb": [
+        ("DOUBLE", "double", None),
+        ("DOUBLE(8, 2)", "double", "column v is DOUBLE(8, 2)"),
+        ("FLOAT", "float", "it has to be DOUBLE"),
+        ("DECIMAL(6, 1)", DECIMAL, "column v is DECIMAL(6, 1)"),
+        ("DECIMAL(4, 2)", DECIMAL, None),
+        ("INT UNSIGNED", "long", None),
+        ("TINYINT(1)", "boolean", None),
+        ("BIT", "boolean", "it has to be BOOL"),
+        ("CHAR(9)", "string", "column v is CHAR(9)"),
+        ("VARCHAR(5)", "string", None),
+        ("VARCHAR(5) CHARACTER SET gbk", "string", None),
+        ("ENUM('a')", "string", "column v is ENUM"),
+        ("DATETIME", MICROS, "it has to be DATETIME(6)"),
+        ("DATETIME(3)", {"type": "long", "logicalType": "timestamp-millis"}, None),
+        ("TIMESTAMP(6) NULL", MICROS, "column v is TIMESTAMP"),
+        ("TIME", {"type": "int", "logicalType": "time-millis"}, "column v is TIME"),
+        ("DATE", MICROS, "column v is DATE"),
+        ("BINARY(9)", "bytes", "column v is BINARY(9)"),
+        ("VARBINARY(9)", "bytes", None),
+        ("UUID", {"type": "string", "logicalType": "uuid"}, "column v is "),
+    ],
 }
-TYPES = [(kind, *case) for kind in ONLY for case in (*BOTH, *ONLY[kind])]
+# MariaDB has no REAL of its own, and dates take no numbers there.
+OTHERS = {
+    "mariadb": [
+        (
+            "BIGINT",
+            "string",
+            "v is BIGINT(20), which changes values of the string that is delivered; it has to be LONGTEXT",
+        ),
+        ("TEXT", "long", "column v is TEXT, which changes values of the long that is delivered; it has to be BIGINT"),
+        ("TEXT", "boolean", "it has to be BOOL"),
+        ("TEXT", "bytes", "column v is TEXT"),
+        ("BIGINT", MICROS, "column v is BIGINT"),
+    ]
+}
+TYPES = [(kind, *case) for kind in ONLY for case in (*OTHERS.get(kind, BOTH), *ONLY[kind])]
 
 
 @pytest.mark.parametrize(("kind", "there", "delivered", "said"), TYPES)
 def test_a_column_that_would_change_values_is_refused(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str, there: str, delivered: Any, said: str | None
 ) -> None:
-    url = f"sqlite:///{tmp_path}/r.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_database"))
-    database = Reader(url, tmp_path)
-    database.sql(f"CREATE TABLE t (id TEXT PRIMARY KEY, v {there}, _partition BIGINT, _offset BIGINT)")
+    database = Reader(url_of(request, tmp_path, kind), tmp_path)
+    database.sql(f"CREATE TABLE t (id {database.text} PRIMARY KEY, v {there}, _partition BIGINT, _offset BIGINT)")
     # SQLite keeps a whole number in any column but REAL and TEXT; PostgreSQL's dates take none.
     fits = said is None and not (kind == "postgresql" and there == "DATE")
     wanted = schema(id="string", v=["null", delivered])
@@ -200,8 +243,8 @@ def test_of_domains_only_those_are_taken_that_can_neither_round_nor_cut(tmp_path
 
 def test_a_tables_faults_are_told_together(database: Reader) -> None:
     database.sql(
-        "CREATE TABLE t (id TEXT NOT NULL, note BIGINT, n TEXT, mine TEXT NOT NULL, yours TEXT NOT NULL DEFAULT 'x',"
-        " _partition BIGINT, _offset BIGINT, PRIMARY KEY (id))"
+        f"CREATE TABLE t (id {database.text} NOT NULL, note BIGINT, n TEXT, mine TEXT NOT NULL,"
+        " yours TEXT NOT NULL DEFAULT 'x', _partition BIGINT, _offset BIGINT, PRIMARY KEY (id))"
     )
     said = refused(database, ["id", "n"], PLAIN)
     for part in ("t: column note is", "column n is", "column mine must not be null", "primary key is (id)"):
@@ -210,14 +253,15 @@ def test_a_tables_faults_are_told_together(database: Reader) -> None:
 
 
 def test_a_column_that_is_not_delivered_and_must_be_given_wants_a_default_not_another_table(database: Reader) -> None:
-    database.sql("CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, mine TEXT NOT NULL, _partition BIGINT, _offset BIGINT)")
+    columns = f"id {database.text} PRIMARY KEY NOT NULL, mine TEXT NOT NULL"
+    database.sql(f"CREATE TABLE t ({columns}, _partition BIGINT, _offset BIGINT)")
     with closing(database.table()) as table, pytest.raises(TableMismatchError, match="column mine") as raised:
         table.fit(PLAIN)
     assert raised.value.remedy == "give the column a default, or let it be null"
 
 
 def test_a_table_of_something_else_is_refused(database: Reader) -> None:
-    database.sql("CREATE TABLE t (id TEXT PRIMARY KEY)")
+    database.sql(f"CREATE TABLE t (id {database.text} PRIMARY KEY)")
     assert "t has no column _partition, _offset" in refused(database, ["id"], PLAIN)
 
 
@@ -226,7 +270,8 @@ def test_a_field_that_would_be_one_column_with_another_is_refused(database: Read
         for fields in [
             {"_offset": "long"},
             {"_row": "string"},
-            *([{"ID": "string"}] if database.is_sqlite else [{"x" * 64: "long"}]),
+            *([{"x" * 64: "long"}] if database.is_postgresql else [{"ID": "string"}]),
+            *([{"x" * 65: "long"}] if database.is_mysql else []),
         ]:
             with pytest.raises(TableMismatchError, match=f"field {next(iter(fields))} "):
                 table.examine(schema(id="string", **fields))

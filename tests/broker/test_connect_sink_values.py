@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL give back is what was delivered, value by value, or the record was rejected."""
+"""What SQLite, PostgreSQL and MariaDB give back is what was delivered, value by value, or the record was rejected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from exchange.schema import avro
 from exchange.schema.avro import DecodeError, Schema
 from exchange.schema.types import Field
 from tests.rigs.examples import schemas
-from tests.rigs.sinks import Reader, schema
+from tests.rigs.sinks import KINDS, Reader, schema, url_of
 
 FEW = settings(
     max_examples=150,
@@ -36,11 +36,17 @@ def _moment(value: Any) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
+def _time(value: Any) -> time:
+    if isinstance(value, timedelta):  # as PyMySQL gives MariaDB's
+        return (datetime.min + value).time()
+    return time.fromisoformat(str(value))
+
+
 REVIVED: dict[str, Callable[[Any], Any]] = {
     "decimal": lambda v: Decimal(str(v)),
     "date": lambda v: date.fromisoformat(str(v)),
-    "time-millis": lambda v: time.fromisoformat(str(v)),
-    "time-micros": lambda v: time.fromisoformat(str(v)),
+    "time-millis": _time,
+    "time-micros": _time,
     "timestamp-millis": lambda v: _moment(v).replace(tzinfo=UTC),
     "timestamp-micros": lambda v: _moment(v).replace(tzinfo=UTC),
     "local-timestamp-millis": _moment,
@@ -103,6 +109,8 @@ def not_for(database: Reader, field: Field, value: Any) -> bool:
         return holds(value, lambda part: isinstance(part, float) and not math.isfinite(part))
     if database.is_sqlite:
         return isinstance(value, float) and math.isnan(value)
+    if database.is_mysql:
+        return isinstance(value, float) and not math.isfinite(value)
     return isinstance(value, str) and "\0" in value
 
 
@@ -118,18 +126,16 @@ def store(database: Reader, shape: Schema, record: dict[str, Any]) -> None:
         assert reason.split(":")[0] in impossible
         return
     assert aside == []
-    names = ", ".join(f'"{name}"' for name in shape.fields)
+    names = ", ".join(map(database.quoted, shape.fields))
     with database.user.connect() as connection:
         [row] = connection.exec_driver_sql(f"SELECT {names} FROM t")
     for (name, field), value in zip(shape.fields.items(), row, strict=True):
         assert same(expected(field, record[name]), revived(field, value)), (field, record[name], value)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Reader:
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/r.db" if is_sqlite else str(request.getfixturevalue("postgres_database"))
-    return Reader(url, tmp_path)
+    return Reader(url_of(request, tmp_path), tmp_path)
 
 
 @FEW

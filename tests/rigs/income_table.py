@@ -46,9 +46,10 @@ class IncomeTable:
         self.next = 0
         if url.startswith("sqlite"):
             self.sql("PRAGMA journal_mode=WAL")
+        text, moment = ("VARCHAR(20)", "DATETIME") if url.startswith("mysql") else ("TEXT", "TIMESTAMP")
         self.sql(
-            "CREATE TABLE income (serial BIGINT, resident_id TEXT, year INTEGER, amount NUMERIC(12, 2), paid_on DATE, "
-            "recorded_at TIMESTAMP, at BIGINT, state TEXT, PRIMARY KEY (resident_id, serial))"
+            f"CREATE TABLE income (serial BIGINT, resident_id {text}, year INTEGER, amount NUMERIC(12, 2), "
+            f"paid_on DATE, recorded_at {moment}, at BIGINT, state TEXT, PRIMARY KEY (resident_id, serial))"
         )
         self.sql("CREATE INDEX moments ON income (at, serial)")
         self.configure()

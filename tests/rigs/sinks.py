@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from exchange.connect.config import Database
@@ -28,18 +29,34 @@ def schema(**types: Any) -> Schema:
 PLAIN = schema(id="string", note=["null", "string"], n="long")
 
 
+KINDS = ("sqlite", "postgresql", "mariadb")
+
+
+def url_of(request: pytest.FixtureRequest, folder: Path, kind: str | None = None) -> str:
+    """The URL of an empty database of that kind, or of the one that the fixture's parameter names."""
+    kind = kind or request.param
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/reader.db"
+    return str(request.getfixturevalue("mariadb_database" if kind == "mariadb" else "postgres_database"))
+
+
 class Reader:
     """A database, the sink's table in it and its user."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self._folder = url, folder
-        self.is_sqlite = url.startswith("sqlite")
+        self.is_sqlite, self.is_mysql, self.is_postgresql = map(url.startswith, ("sqlite", "mysql", "postgresql"))
+        # A type of texts that can be in a key, and tells all texts apart.
+        self.text = "VARCHAR(99) COLLATE utf8mb4_nopad_bin" if self.is_mysql else "TEXT"
         self.user = sa.create_engine(url)
         self.next = 0
 
     def table(self, key: Sequence[str] = ("id",), name: str = "t") -> SinkTable:
         paths = Paths(self._folder, self._folder)
         return SinkTable(engine(Database(url=self.url), paths, writes=True), name, key, "id")
+
+    def quoted(self, name: str) -> str:
+        return self.user.dialect.identifier_preparer.quote_identifier(name)
 
     def sql(self, *statements: str) -> None:
         for statement in statements:

@@ -194,7 +194,7 @@ sinks:
     ("url", "message"),
     [
         ("sqlite:///missing.db", "there is no database file"),
-        ("mysql://x/y", "mysql is not supported"),
+        ("oracle://x/y", "oracle is not supported"),
         ("nonsense", "the database URL cannot be read"),
         ("sqlite:///${HOME}/x", "a reference in the file is not known"),
     ],
