@@ -12,18 +12,23 @@ from types import FrameType
 
 import pytest
 
+from exchange.records import warm_up, warm_up_source
 from exchange.waiting import until
 
 pytest_plugins = ["tests.rigs.brokers", "tests.rigs.databases", "tests.rigs.mariadb"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """End on SIGTERM as on Ctrl+C, so that no broker or database outlives the tests; let brokers start fast.
 
     Java's second compiler and its collector of many threads are for programs that run longer than a test's broker.
+    Kernels are compiled once, before several workers would do it beside each other, within the deadlines of tests.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    if config.getoption("numprocesses", None):  # true of the process that starts the workers
+        warm_up.warm_up()
+        warm_up_source.warm_up()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from tests.rigs.csv_drop import Drop
-
 from exchange.connect.cdc.captured import BEGUN, READ, TAKEN
 from exchange.connect.config import Cursor, Database, SourceConfig
 from exchange.connect.database import Paths, engine
 from exchange.connect.source import Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.testing import apply
+from tests.rigs.drops import Drop
 
 OF_A_LOG = {BEGUN: b'[1, false, "7", 16384, []]', READ: b"[[], null]", TAKEN: b"[8, null]"}
 
