@@ -115,7 +115,7 @@ def test_from_request_to_delivery_to_revocation(
 
     told = command("zhao@tax", "revoke", given.id, "--reason", "The purpose no longer holds.")
     assert "epoch 2 is without it" in told
-    assert "1 router has taken" in told
+    assert "taken the new one" in told  # by this router, or by none: one that is slow to answer is fenced
     _publish(fresh_cluster, range(10, 20))
     _wait_routed(fresh_cluster, 20)
     assert _delivered(fresh_cluster) == 10
