@@ -95,6 +95,7 @@ def kill_while_changed(begun: Siege, changes: int, seconds: float, pause_s: floa
             killer.cancel()
         for each in (changer, *killers):
             each.join()
+        is_open.close()
 
 
 def finish(begun: Siege, timeout_s: float = 120.0) -> None:

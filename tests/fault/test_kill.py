@@ -80,8 +80,9 @@ def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
     def enough(daemons: Sequence[Daemon]) -> bool:
         return all(daemon.kills >= kills for daemon in daemons) and not feeder.is_alive()
 
+    is_open = OpenTransaction(begun.town)
     killers = [
-        Killer(begun.routers, (0.0, 12.0), random.Random(chance.random()), enough, OpenTransaction(begun.town)),
+        Killer(begun.routers, (0.0, 12.0), random.Random(chance.random()), enough, is_open),
         Killer([begun.connector], (0.0, 10.0), random.Random(chance.random()), enough),
         Killer([begun.follower], (0.0, 10.0), random.Random(chance.random()), enough),
     ]
@@ -97,6 +98,9 @@ def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
     finally:
         for killer in killers:
             killer.cancel()
+        for killer in killers:
+            killer.join()
+        is_open.close()
 
 
 def finish(begun: Siege, timeout_s: float = 120.0) -> Verdict:

@@ -28,6 +28,11 @@ class OpenTransaction:
             if any(written[place] > stable[place] for place in self._places):
                 return
 
+    def close(self) -> None:
+        """Disconnect its two clients."""
+        for watcher in self._watchers:
+            watcher.close()
+
 
 def aborted_entries(place: Place) -> int:
     """How many ledger entries were written in transactions that did not commit."""
