@@ -108,7 +108,7 @@ def bind(value: Any) -> ColumnElement[Any]:
     return bindparam(None, value, type_=RAW, unique=True)
 
 
-class Reading:
+class SelectedColumns:
     """How columns of a table or query are selected without loss, and put in an order in which no row hides another."""
 
     def __init__(self, engine: Engine, config: SourceConfig, names: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from exchange.connect.dialects import known as dialects
 from exchange.connect.dialects.dialect import statement
 from exchange.connect.fetched import Fetched, FetchedRows, Key, Moments, Places
 from exchange.connect.published import forgotten
-from exchange.connect.query import Reading, about, bind, columns_of, origin, stream
+from exchange.connect.query import SelectedColumns, about, bind, columns_of, origin, stream
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
 from exchange.connect.window import CursorTypeError, Window, before, instant, is_page, kind, latest, row_hash
@@ -108,7 +108,7 @@ class SqlSource(Source):
         wanted = dict.fromkeys([*(self._columns or available), *self._fixed])
         self.names = [name for name in wanted if name in available]
         with translated(f"open {self._config.subject}"):
-            self._reading = Reading(self.engine, self._config, self.names)
+            self._selection = SelectedColumns(self.engine, self._config, self.names)
         self._unnoted: dict[str, bytes | None] = had.noted(self.names) | forgotten(progress)
         self._fresh = not pages
         self._left: int | None = None
@@ -251,15 +251,15 @@ class SqlSource(Source):
         when, row_id, query = self._ordered(names)
         query = query.where(when.is_not(None), row_id.is_not(None))
         if last is not None:
-            return query.where(self._reading.after((when, row_id), last))
+            return query.where(self._selection.after((when, row_id), last))
         return query if low is None else query.where(when >= bind(low))
 
     def _ordered(self, names: Sequence[str]) -> tuple[ColumnElement[Any], ColumnElement[Any], Select[Any]]:
         # As `table.column`: SQLite reads a quoted name alone as text if there is no such column any more.
         rows = origin(self._config, names)
         when, row_id = rows.c[self.cursor.time], rows.c[self.cursor.id]
-        query: Any = select(*(self._reading.value(rows.c[name]) for name in names))
-        return when, row_id, query.order_by(*self._reading.order(when, row_id))
+        query: Any = select(*(self._selection.value(rows.c[name]) for name in names))
+        return when, row_id, query.order_by(*self._selection.order(when, row_id))
 
     def _copy(self, query: Select[Any]) -> FetchedTable | None:
         """As many rows of the query as may be in memory together, as columns; None if these cannot be columns."""
@@ -309,7 +309,7 @@ class SqlSource(Source):
     def _read_singly(self, keys: Sequence[Key]) -> FetchedRows:
         """The rows with these keys; halves them until rows whose values fail are alone."""
         when, row_id, query = self._ordered(self.names)
-        query = query.where(self._reading.within((when, row_id), keys[0], keys[-1]))
+        query = query.where(self._selection.within((when, row_id), keys[0], keys[-1]))
         try:
             return self._read(query)
         except BadValueError as error:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import translated
 from exchange.connect.published import others
-from exchange.connect.query import Reading, origin, stream
+from exchange.connect.query import SelectedColumns, origin, stream
 from exchange.connect.roll_call import RollCall
 from exchange.connect.source import Page, Progress, Row
 from exchange.connect.sql_source import SqlSource
@@ -126,18 +126,18 @@ class Keys:
         more = [self._config.deleted.column] if self._config.deleted else []
         self._names = list(dict.fromkeys([*self._order, *more]))
         with translated(f"look at {self._config.subject}"):
-            self._reading = Reading(self._engine, self._config, self._names)
+            self._selection = SelectedColumns(self._engine, self._config, self._names)
 
     def after(self, last: Sequence[Any] | None) -> list[dict[str, Any]]:
         """The rows whose keys follow; a row without a whole key is left out."""
         rows = origin(self._config, self._names)
         key = [rows.c[name] for name in self._order]
-        query = select(*(self._reading.value(rows.c[name]) for name in self._names)).where(
+        query = select(*(self._selection.value(rows.c[name]) for name in self._names)).where(
             *(column.is_not(None) for column in key)
         )
         if last is not None:
-            query = query.where(self._reading.after(key, last))
-        query = query.order_by(*self._reading.order(*key)).limit(self._at_once)
+            query = query.where(self._selection.after(key, last))
+        query = query.order_by(*self._selection.order(*key)).limit(self._at_once)
         with translated(f"read the keys of {self._config.subject}"), self._engine.connect() as connection:
             found: list[Sequence[Any]] = list(stream(connection, query))
         return [dict(zip(self._names, row, strict=True)) for row in found]

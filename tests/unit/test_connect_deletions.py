@@ -104,7 +104,7 @@ def test_a_file_without_the_operation_column_is_refused(tmp_path: Path) -> None:
     [
         ({"query": "SELECT 1", "cursor": {"time": "a", "id": "b"}, "sweep": {"every": "1h"}}, "`sweep` goes with"),
         ({"csv": {"folder": "x"}, "sweep": {"every": "1h"}}, "`mode: full`"),
-        ({"python": "a.py:A", "deleted": {"column": "a", "values": [1]}}, "yields Deleted rows itself"),
+        ({"python": "a.py:A", "deleted": {"column": "a", "values": [1]}}, "say themselves what is deleted"),
         ({"csv": {"folder": "x"}, "brake": 0.1}, "`brake` goes with"),
         (
             {"table": "t", "cursor": {"time": "a", "id": "b"}, "sweep": {"every": "1h"}, "transform": "a.py:a"},
