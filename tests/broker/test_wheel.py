@@ -124,6 +124,7 @@ def taken_in(project: Project) -> list[tuple[Any, ...]]:
         return database.execute(f"SELECT employer, serial FROM {name}").fetchall() if is_made else []
 
 
+@pytest.mark.timeout(900)  # each program compiles its kernels first
 def test_an_installed_exchange_does_all_of_it(venv: Path, project: Project, run: Run) -> None:
     run("validate")
     assert "0 errors" in run("connector", "check", project.owner).stdout
@@ -136,7 +137,7 @@ def test_an_installed_exchange_does_all_of_it(venv: Path, project: Project, run:
         started(venv, project, "ledger", "follow"),
         started(venv, project, "connector", "run", project.reader),
     ):
-        wait_until(lambda: taken_in(project) == [("穗城公司", 1)], "the record arrives", 120)
+        wait_until(lambda: taken_in(project) == [("穗城公司", 1)], "the record arrives", 400)
     run("ledger", "follow", "--until-idle")
     assert "balanced" in run("audit", "balance", "--against-kafka").stdout
     run("monitoring", "export", str(project.folder / "monitoring"))
