@@ -33,6 +33,7 @@ from exchange.demo.processes import TAIL_LINES, Daemon, Processes
 from exchange.errors import ConfigError, TransientError
 from exchange.keys import pseudonym_key
 from exchange.ledger.store import LedgerStore, ledger_url
+from exchange.records import warm_up, warm_up_source
 from exchange.settings import Settings, environment
 
 ROUTERS = 2
@@ -129,12 +130,15 @@ class Rig:
     def start_daemons(self) -> list[str]:
         """Start the daemons, wait until all are healthy, and return the names of those started here.
 
-        Routers and follower start first: sixteen processes that start at once would starve each other.
+        Routers and follower start first: sixteen processes that start at once would starve each other. Kernels are
+        compiled once before: each process would do it for itself.
         """
         core, connectors = self.daemons[: ROUTERS + 1], self.daemons[ROUTERS + 1 :]
         started: list[str] = []
         self._before = self._samples()
         with self.step("daemons") as say:
+            warm_up.warm_up()
+            warm_up_source.warm_up()
             for group in (core, connectors):
                 started += self.processes.start(group)
                 self._wait_until_well(group)

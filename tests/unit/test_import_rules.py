@@ -57,7 +57,7 @@ ROOMS = {
     | {"audit", "broker", "bus", "connect", "contract", "document", "epochs", "grants", "keys", "ledger"}
     | {"logs", "metrics", "monitoring", "plan", "replay", "router"},
     "demo": _WORDS
-    | {"audit", "broker", "bus", "cli", "connect", "contract", "epochs", "keys", "ledger", "metrics"}
+    | {"audit", "broker", "bus", "cli", "connect", "contract", "epochs", "keys", "ledger", "metrics", "records"}
     | {"private", "process", "schema"},
 }
 # What a room may import of another that is not open to it as a whole: what checks shares nothing with what it checks,
