@@ -23,6 +23,7 @@ from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_values import UnstorableError
 from exchange.connect.web.web_client import WebRefusedError
 from exchange.connect.web.webhook import Hook, HookTable
+from exchange.gap import Gap
 from tests.rigs.sinks import PLAIN, row, schema
 from tests.rigs.web import Reply, Web, serving
 
@@ -141,6 +142,27 @@ def test_after_a_failure_it_goes_on_behind_what_was_accepted(web: Web, tmp_path:
     assert sending.table.offsets(TOPIC, [0]) == {0: 6}
     sending.apply(sending.changes(6, start=6))
     assert sending.events()[-1]["id"] == f"{TOPIC}/0/6"
+
+
+def test_after_a_failure_it_repeats_nothing_if_it_takes_in_smaller_parts(web: Web, tmp_path: Path) -> None:
+    sending = Sending(web, tmp_path)
+    web.answer = lambda asked: Reply(b"", 401 if len(web.asked) == 5 else 200)
+    with pytest.raises(WebRefusedError, match="answers 401"):
+        sending.apply(sending.changes(*range(6)))
+    sending.apply(sending.changes(0, 1))
+    sending.apply(sending.changes(2, 3, 4, 5, start=2))
+    assert [event["data"]["n"] for event in sending.events()] == [0, 1, 2, 3, 4, 4, 5]
+
+
+def test_a_topic_that_was_created_again_gets_all_its_records(web: Web, tmp_path: Path) -> None:
+    sending = Sending(web, tmp_path)
+    web.answer = lambda asked: Reply(b"", 401 if len(web.asked) == 3 else 200)
+    with pytest.raises(WebRefusedError, match="answers 401"):
+        sending.apply(sending.changes(*range(4)))
+    gap = Gap(topic=TOPIC, partition=0, first=0, next=0, cause="recreated", topic_id="another")
+    sending.table.pass_over([gap], "li", "made again", datetime.now(UTC))
+    sending.apply(sending.changes(*range(4)))
+    assert [event["data"]["n"] for event in sending.events()] == [0, 1, 2, 0, 1, 2, 3]
 
 
 def test_a_record_that_is_refused_is_set_aside_without_its_content(web: Web, tmp_path: Path) -> None:

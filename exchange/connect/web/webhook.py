@@ -31,6 +31,7 @@ from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
 from exchange.connect.web.web_client import WebClient, WebRefusedError, secret
 from exchange.connect.web.web_config import Webhook
+from exchange.gap import Gap
 from exchange.schema.avro import Schema
 
 CHANGED, WITHDRAWN = "exchange.row.changed", "exchange.row.withdrawn"
@@ -40,6 +41,8 @@ _MAKE = (
     "CREATE TABLE IF NOT EXISTS webhook_sent "
     "(topic TEXT, part INTEGER, began INTEGER, sent INTEGER, PRIMARY KEY (topic, part))"
 )
+_FORGET = "DELETE FROM webhook_sent WHERE topic = ? AND part = ? AND sent <= ?"
+_LAST_OFFSET = (1 << 63) - 1
 
 
 class Hook:
@@ -170,19 +173,28 @@ class HookTable(SinkTable):
                 refused.append((at, f"the webhook answers {error.status}"))
             if not refused:  # what was set aside is not noted before the reject file has it
                 self._note(topic, at, moved[at.partition][0])
-        with translated("move offsets"), self._moving(topic, moved, is_change=bool(changes)):
+        with translated("move offsets"), self._moving(topic, moved, is_change=bool(changes)) as connection:
+            for part, (_, after) in moved.items():
+                connection.exec_driver_sql(_FORGET, (topic, part, after))
             set_aside(refused)
         return refused
+
+    def pass_over(self, gaps: Iterable[Gap], person: str, reason: str, now: datetime) -> None:
+        gaps = list(gaps)
+        with translated("move offsets"), self._engine.begin() as connection:
+            for gap in gaps:  # behind it may be another topic of that name
+                connection.exec_driver_sql(_FORGET, (gap.topic, gap.partition, _LAST_OFFSET))
+        super().pass_over(gaps, person, reason, now)
 
     def close(self) -> None:
         self._hook.close()
         super().close()
 
     def _sent(self, topic: str, moved: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-        """Up to where each partition was accepted before a failure, since the offsets were last moved."""
+        """Up to where each partition was accepted before a failure; what is taken in now may be a part of that."""
         with translated("read offsets"), self._engine.connect() as connection:
             rows = connection.exec_driver_sql("SELECT part, began, sent FROM webhook_sent WHERE topic = ?", (topic,))
-            return {part: sent for part, began, sent in rows if part in moved and began == moved[part][0]}
+            return {part: sent for part, began, sent in rows if part in moved and began <= moved[part][0] < sent}
 
     def _note(self, topic: str, at: RecordOrigin, began: int) -> None:
         row = (topic, at.partition, began, at.offset + 1)
