@@ -9,7 +9,6 @@ transaction is read from the inbox again, and after it the names are given at th
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from exchange import private
 from exchange.connect.config import Parquet
 from exchange.connect.database import translated
 from exchange.connect.extras import extra
@@ -166,7 +166,7 @@ class ParquetTable(SinkTable):
         for name in files:
             with suppress(FileNotFoundError):  # another process that starts has given it its name
                 (self._folder / f".{name}").rename(self._folder / name)
-        _keep(self._folder)
+        private.sync(self._folder)
         self._changes, self._moved = [], {}
 
     def _written(self, partition: int, part: Sequence[RowChange]) -> str:
@@ -184,7 +184,7 @@ class ParquetTable(SinkTable):
         arrays = {name: self._arrow.array(values, self._types[name]) for name, values in columns.items()}
         hidden = self._folder / f".{name}"
         self._writer.write_table(self._arrow.table(arrays), hidden, compression="zstd")
-        _keep(hidden)
+        private.sync(hidden)
         return name
 
 
@@ -223,14 +223,5 @@ class _Files(HeldCopy):
             hidden = path.with_name(f".{path.name}.part")
             table = self._writer.ParquetFile(path).read().drop_columns(gone)
             self._writer.write_table(table, hidden, compression="zstd")
-            _keep(hidden)
+            private.sync(hidden)
             hidden.replace(path)
-
-
-def _keep(path: Path) -> None:
-    """Have the system write it to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,6 +16,7 @@ from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import NamedTuple
 
+from exchange import private
 from exchange.connect.config import SourceConfig
 from exchange.connect.drop_folder import MARKER, NAME_BYTES, PLACES, UNENDED, is_visible
 from exchange.connect.file_source import FileSource
@@ -137,8 +138,8 @@ class RemoteSource(Source):
         else:
             (self._folder / (name + MARKER)).touch()
             part.rename(self._folder / name)
-            _keep(self._folder / name)
-            _keep(self._folder)
+            private.sync(self._folder / name)
+            private.sync(self._folder)
         return note
 
     def _gone(self, there: set[str]) -> Iterator[Page]:
@@ -164,12 +165,3 @@ class RemoteSource(Source):
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def _keep(path: Path) -> None:
-    """Have the system write it to disk: after the note it is not fetched again."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
