@@ -5,91 +5,21 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 
 import pytest
 
-from exchange.connect import extras, load, postgres
+from exchange.connect import load, postgres
 from exchange.connect.check import check
 from exchange.connect.database import Paths
 from exchange.connect.sample import samples
 from exchange.contract.load import Loaded
-from exchange.contract.model import Contract
 from exchange.contract.terms import Mask
 from exchange.document.problem import Problem
 from exchange.schema import avro
-from tests.rigs.workbooks import write
+from tests.rigs.checked import CONTRACT, INCOME, LOADED, problems
 
-INCOME = avro.parse(
-    json.dumps(
-        {
-            "type": "record",
-            "name": "Income",
-            "fields": [
-                {"name": "resident_id", "type": "string"},
-                {"name": "year", "type": "int"},
-                {"name": "note", "type": ["null", "string"], "default": None},
-            ],
-        }
-    )
-)
-TITLE = {"zh": "税", "en": "Tax"}
-CONTRACT = Contract.model_validate(
-    {
-        "version": 1,
-        "departments": [
-            {"id": "tax", "title": TITLE, "credit_code": "11440100MBX01FA1XW"},
-            {"id": "civil", "title": TITLE, "credit_code": "11440100MBX02FA1XL"},
-        ],
-        "subjects": [
-            {
-                "name": "income",
-                "owner": owner,
-                "title": TITLE,
-                "schema": "x.avsc",
-                "entity": {"field": "resident_id", "kind": "person"},
-                "key": ["resident_id"],
-                "share": "open",
-            }
-            for owner in ("tax", "civil")
-        ],
-        "grants": [
-            {
-                "id": "g1",
-                "subject": "civil.income",
-                "reader": "tax",
-                "purpose": {"code": "p", "basis": "b", "text": "t"},
-                "fields": ["resident_id", "note"],
-                "masks": {"note": {"kind": "partial", "first": 1}},
-                "from": date(2025, 1, 1),
-                "until": date(2025, 12, 31),
-            }
-        ],
-    }
-)
-LOADED = Loaded(CONTRACT, {"tax.income": INCOME, "civil.income": INCOME}, ())
-
-
-def problems(folder: Path, text: str, loaded: Loaded = LOADED) -> list[Problem]:
-    connector = folder / "tax"
-    connector.mkdir(exist_ok=True)
-    (connector / "connector.yaml").write_text(text)
-    with sqlite3.connect(connector / "tax.db") as database:
-        database.execute("CREATE TABLE IF NOT EXISTS income (id INTEGER, id_no TEXT, year INTEGER, at TEXT)")
-        database.execute("DELETE FROM income")
-        rows = [(1, "a", 2024, "2025-01-01 00:00:00"), (2, "b", None, "2025-01-01 00:00:01"), (3, "c", 2024, None)]
-        database.executemany("INSERT INTO income VALUES (?, ?, ?, ?)", rows)
-    database.close()
-    try:
-        found = load.load(folder, "tax")
-    except load.ConnectorConfigError as error:
-        return list(error.problems)
-    return check(found, loaded, Paths(found.folder, folder))
-
-
-def test_a_sample_says_how_fast_rows_are_read_and_publishes_nothing(tmp_path: Path) -> None:
-    text = """\
+SOURCE = """\
 department: tax
 database: sqlite:///tax.db
 sources:
@@ -98,7 +28,10 @@ sources:
     cursor: {time: at, id: id}
     columns: {resident_id: id_no}
 """
-    problems(tmp_path, text)
+
+
+def test_a_sample_says_how_fast_rows_are_read_and_publishes_nothing(tmp_path: Path) -> None:
+    problems(tmp_path, SOURCE)
     found = load.load(tmp_path, "tax")
     [sample] = samples(found, LOADED, Paths(found.folder, tmp_path), 1000)
     assert (sample.subject, sample.rows, sample.rejected) == ("tax.income", 2, 1)
@@ -107,20 +40,7 @@ sources:
 
 
 def test_a_right_connector_gets_warnings_about_its_rows_only(tmp_path: Path) -> None:
-    found = problems(
-        tmp_path,
-        """\
-department: tax
-database: sqlite:///tax.db
-sources:
-  - subject: tax.income
-    table: income
-    cursor: {time: at, id: id}
-    columns: {resident_id: id_no}
-sinks:
-  - subject: civil.income
-""",
-    )
+    found = problems(tmp_path, SOURCE + "sinks:\n  - subject: civil.income\n")
     assert [(p.line, p.path, p.severity) for p in found] == [(5, "sources[0].table", "warning")] * 4
     assert [p.message for p in found] == [
         "1 of the first 2 rows would be rejected: year: null where a value is due",
@@ -399,87 +319,6 @@ sources:
     assert [(p.severity, p.message) for p in found] == [("error", "income has no column remark")]
 
 
-def test_a_workbook_is_tried_and_another_kind_of_mistake_is_found_at_its_line(tmp_path: Path) -> None:
-    text = "department: tax\nsources:\n  - subject: tax.income\n    excel:\n      folder: drop\n"
-    (tmp_path / "tax" / "drop").mkdir(parents=True)
-    write(tmp_path / "tax" / "drop" / "a.xlsx", [["resident_id", "year"]])
-    [found] = problems(tmp_path, text)
-    assert found.message == "there is no column note: note is published with its default"
-    write(tmp_path / "tax" / "drop" / "a.xlsx", [["resident_id"]])
-    [found] = problems(tmp_path, text)
-    assert found.message == "a file there would be refused: no column year"
-    [found] = problems(tmp_path, text + "      sheets: x\n")
-    assert (found.line, found.path) == (6, "sources[0].excel.sheets")
-
-
-def test_a_parquet_sink_has_a_folder_of_its_own_and_no_table(tmp_path: Path) -> None:
-    text = "department: tax\nsinks:\n  - subject: civil.income\n    parquet: {}\n"
-    assert problems(tmp_path, text.format("{folder: files}")) == []
-    assert not (tmp_path / "tax" / "files").exists()
-    [found] = problems(tmp_path, text.format("{folder: files, every: soon}"))
-    assert (found.line, found.path) == (4, "sinks[0].parquet.every")
-    [found] = problems(tmp_path, text.format("{folder: files}\n    table: t"))
-    assert (found.line, found.message) == (3, "`parquet` goes without `table` and `database`")
-    (tmp_path / "tax" / "taken").write_text("")
-    [found] = problems(tmp_path, text.format("{folder: taken/files}"))
-    assert (found.line, found.path) == (4, "sinks[0].parquet")
-    sources = "department: tax\nsources:\n  - {subject: tax.income, csv: {folder: files}}\n"
-    both = problems(tmp_path, sources + text.removeprefix("department: tax\n").format("{folder: ./files}"))
-    [found] = [each for each in both if each.severity == "error"]
-    assert (found.line, found.message) == (6, "sources[0] (tax.income) uses this folder, too")
-
-
-def test_a_remote_folder_needs_a_login_of_its_kind_and_is_tried(tmp_path: Path) -> None:
-    text = "department: tax\nsources:\n  - subject: tax.income\n    csv:\n      folder: {}\n"
-    login = "      remote: {{{}}}\n"
-    for folder, remote, message in (
-        ("sftp://h/x", "", "`remote` goes with a folder such as sftp://user@host/folder or s3://bucket/folder"),
-        ("ftp://h/x", login.format("key_file: k"), "ftp:// is not supported: write sftp:// or s3://"),
-        ("sftp://h/x", login.format("key_file: k"), "sftp:// needs `remote: {known_hosts: …}` with `key_file` or"),
-        ("s3://b/x", login.format("key_id: k"), "s3:// needs `remote: {key_id: …, secret_file: …}`"),
-        ("sftp://u:p@h/x", login.format("key_file: k, known_hosts: h"), "a password belongs into `password_file`"),
-    ):
-        [found] = problems(tmp_path, text.format(folder) + remote)
-        assert (found.line, found.path) == (4, "sources[0].csv")
-        assert message in found.message
-    secret = tmp_path / "tax" / "secret"
-    secret.write_text("x")
-    secret.chmod(0o644)
-    [found] = problems(tmp_path, text.format("s3://b/x") + login.format("key_id: k, secret_file: secret"))
-    assert (found.line, found.message) == (4, f"{secret}: others may read it")
-    secret.chmod(0o600)
-    away = "key_id: k, secret_file: secret, endpoint: 'http://127.0.0.1:1'"
-    [found] = problems(tmp_path, text.format("s3://b/x") + login.format(away))
-    assert (found.line, found.message) == (4, "s3://b/x: EndpointConnectionError")
-
-
-def test_without_the_extra_the_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(extras, "import_module", missing)
-    [found] = problems(tmp_path, "department: tax\nsources:\n  - subject: tax.income\n    excel: {folder: drop}\n")
-    assert (found.line, found.path, found.message) == (4, "sources[0].excel", "python_calamine is not installed")
-    assert found.remedy == "install the extra: pip install 'exchange[excel]'"
-
-
-@pytest.mark.parametrize("place", ["", "done/20250101T000000000000-000-"])
-def test_a_csv_file_is_tried(tmp_path: Path, place: str) -> None:
-    text = "department: tax\nsources:\n  - {subject: tax.income, csv: {folder: drop}}\n"
-    file = tmp_path / "tax" / "drop" / f"{place}a.csv"
-    file.parent.mkdir(parents=True)
-    for content, message in (
-        ("resident_id,year\n1,2024\n", "there is no column note: note is published with its default"),
-        ("resident_id\n1\n", "a file there would be refused: no column year"),
-        ('resident_id,year\n1,"2024\n2,2025\n', "a file there would be refused: lines 2 to 3: a quote is never closed"),
-    ):
-        file.write_text(content)
-        assert [(p.path, p.severity, p.message) for p in problems(tmp_path, text)] == [
-            ("sources[0].csv", "warning", message)
-        ]
-        assert file.exists()
-
-
 def test_a_reference_that_is_not_known_is_a_mistake_like_any_other(tmp_path: Path) -> None:
     text = 'department: tax\nsources:\n  - {subject: tax.income, csv: {folder: "${HOME}/x"}}\n'
     [found] = problems(tmp_path, text)
@@ -507,112 +346,3 @@ sinks:
     )
     assert "needs one, or a unique index, of (resident_id)" in found.message
     assert "name another `table`" in found.remedy
-
-
-def deletions(folder: Path, text: str, *, keyed: bool = True) -> list[tuple[int, str, str]]:
-    """Line, message and severity of what is wrong with the source's deletions; every other mistake fails the test."""
-    key = ("resident_id", "year") if keyed else ()
-    subjects = tuple(subject.model_copy(update={"key": key}) for subject in CONTRACT.subjects)
-    contract = CONTRACT.model_copy(update={"subjects": subjects})
-    (folder / "tax").mkdir(exist_ok=True)
-    (folder / "tax" / "connector.yaml").write_text(text)
-    with closing(sqlite3.connect(folder / "tax" / "tax.db", isolation_level=None)) as database:
-        database.execute("CREATE TABLE income (id INTEGER, id_no TEXT, year INTEGER, note TEXT, at TEXT)")
-        database.execute("CREATE INDEX moments ON income (at, id)")
-    loaded = Loaded(contract, LOADED.schemas, ())
-    found = check(load.load(folder, "tax"), loaded, Paths(folder / "tax", folder))
-    assert all(problem.remedy or problem.severity == "warning" for problem in found)
-    return [(problem.line, problem.message, problem.severity) for problem in found]
-
-
-TABLE = """department: tax
-database: sqlite:///tax.db
-sources:
-  - subject: tax.income
-    table: income
-    cursor: {time: at, id: id}
-    columns: {resident_id: id_no}
-"""
-UNSORTED = "no index begins with the key (id_no, year): each page of keys sorts the whole table"
-
-
-def test_deletions_that_fit_have_no_problem(tmp_path: Path) -> None:
-    text = TABLE + "    deleted: {column: note, values: [gone]}\n    sweep: {every: 1h}\n"
-    assert deletions(tmp_path, text) == [(9, UNSORTED, "warning")]
-
-
-def test_deletions_of_a_subject_without_key_are_a_mistake(tmp_path: Path) -> None:
-    text = TABLE + "    deleted: {column: note, values: [gone]}\n    sweep: {every: 1h}\n"
-    message = "tax.income has no key: its records are events, which nobody deletes"
-    assert deletions(tmp_path, text, keyed=False) == [(8, message, "error"), (9, message, "error")]
-
-
-def test_a_full_file_of_a_subject_without_key_is_a_mistake(tmp_path: Path) -> None:
-    text = (
-        'department: tax\nsources:\n  - subject: tax.income\n    csv:\n      folder: "${home}/drop"\n      mode: full\n'
-    )
-    found = deletions(tmp_path, text, keyed=False)
-    assert (6, "tax.income has no key: its records are events, which nobody deletes", "error") in found
-
-
-def test_a_column_of_deletions_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
-    text = TABLE + "    deleted:\n      column: notes\n      values: [gone]\n    sweep: {every: 1h}\n"
-    assert deletions(tmp_path, text) == [(9, "there is no column notes", "error"), (11, UNSORTED, "warning")]
-
-
-def test_a_key_without_a_column_is_a_mistake(tmp_path: Path) -> None:
-    text = TABLE.replace("id_no", "number") + "    sweep: {every: 1h}\n"
-    found = deletions(tmp_path, text)
-    assert any(line == 5 and "no column number" in message for line, message, _ in found)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        TABLE.replace("table: income", "query: SELECT * FROM income") + "    sweep: {every: 1h}\n",
-        TABLE + "    brake: 0.1\n",
-        TABLE + "    sweep: {every: 1h}\n    transform: transform.py:income\n",
-    ],
-)
-def test_deletions_that_do_not_go_together_are_a_mistake_with_its_line(tmp_path: Path, text: str) -> None:
-    [problem] = problems(tmp_path, text)
-    assert problem.line == 4
-    assert "`" in problem.message
-
-
-def test_what_the_new_ways_in_and_out_lack_is_said_at_its_line(tmp_path: Path) -> None:
-    found = problems(
-        tmp_path,
-        """\
-department: tax
-sources:
-  - subject: tax.income
-    http:
-      url: http://api.example/incomes
-      since: {param: from, field: at}
-sinks:
-  - subject: civil.income
-    webhook:
-      url: https://hook.example
-""",
-    )
-    assert [(p.line, p.path) for p in found] == [(5, "sources[0].http.url"), (9, "sinks[0].webhook.secret_file")]
-    assert "plain http is for this machine only" in found[0].message
-    found = problems(
-        tmp_path,
-        """\
-department: tax
-sources:
-  - subject: tax.income
-    debezium:
-      bootstrap_servers: 127.0.0.1:1
-      login_file: none.yaml
-      topic: oracle.income
-sinks:
-  - subject: civil.income
-    webhook: {url: "https://hook.example", secret_file: none}
-""",
-    )
-    assert [(p.line, p.path) for p in found] == [(4, "sources[0].debezium"), (10, "sinks[0].webhook")]
-    assert "none.yaml: cannot be read" in found[0].message
-    assert found[1].message == "none cannot be read"
