@@ -17,7 +17,7 @@ from exchange.connect.cdc.pgoutput import LoggedChange, decode
 from exchange.connect.source import Deleted, Page, Unreadable
 from exchange.waiting import until
 from tests.rigs.captures import DEADLINE_S, PUBLICATION, SLOT, capture, captured, commit, table
-from tests.rigs.postgres_source import connected, run
+from tests.rigs.sql_source import connected, run
 
 
 @pytest.fixture

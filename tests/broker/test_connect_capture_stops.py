@@ -15,7 +15,7 @@ from exchange.connect.cdc.setup import CaptureSetupError, LostSlotError, TableAl
 from exchange.connect.source import Deleted
 from exchange.waiting import until
 from tests.rigs.captures import DEADLINE_S, PUBLICATION, SLOT, capture, captured, commit, follow, table
-from tests.rigs.postgres_source import connected, run
+from tests.rigs.sql_source import connected, run
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from exchange.connect.source import Page
 from exchange.connect.sql_source import SqlSource
 from exchange.schema import avro
 from tests.rigs.copied import encoder
-from tests.rigs.postgres_source import run, source
+from tests.rigs.sql_source import run, source
 
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 DAY = {"type": "int", "logicalType": "date"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +15,7 @@ from exchange.connect.publish import Encoder
 from exchange.connect.source import Bad, Page
 from exchange.contract.model import Subject
 from exchange.schema import avro
-from tests.rigs.postgres_source import SECRET, plain, run, source, sweep
+from tests.rigs.sql_source import SECRET, memory, plain, run, source, sweep
 
 
 def rejected(page: Page, kind: Any) -> list[tuple[str, str]]:
@@ -254,20 +252,6 @@ def test_what_the_url_asks_for_stays(postgres_database: str) -> None:
     assert sweep(source(url.render_as_string(hide_password=False)), {}) == []
 
 
-MEMORY = """
-import resource, sys
-from tests.rigs.postgres_source import source
-of = source(sys.argv[1])
-of.open({})
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = largest = 0
-for page in of.pages():
-    rows += len(page.rows)
-    largest = max(largest, sum(len(row["v"]) for row in page.rows))
-print(rows, largest >> 20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
-"""
-
-
 def test_long_rows_take_no_more_memory_than_many(postgres_database: str) -> None:
     run(
         postgres_database,
@@ -275,8 +259,7 @@ def test_long_rows_take_no_more_memory_than_many(postgres_database: str) -> None
         "ALTER TABLE t ALTER v SET STORAGE EXTERNAL",
         "INSERT INTO t SELECT i, '2025-01-01', repeat('x', 1000000) FROM generate_series(1, 250) i",
     )
-    command = [sys.executable, "-c", MEMORY, postgres_database]
-    rows, page_mb, peak_mb = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
+    rows, page_mb, peak_mb = memory(postgres_database)
     assert rows == 250
     assert page_mb <= 8
     assert peak_mb < 150

@@ -15,7 +15,7 @@ from exchange.connect.source import Row, Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.testing import Origin, SourceConformance
 from tests.rigs.mariadb import connect, run
-from tests.rigs.postgres_source import HERE
+from tests.rigs.sql_source import HERE
 
 HOSTILE = "a `quoted` %s; DROP TABLE rows --"
 

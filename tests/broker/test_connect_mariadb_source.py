@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,8 +19,7 @@ from exchange.connect.source import Bad, Unreadable
 from exchange.connect.window import CursorTypeError
 from exchange.schema import avro
 from tests.rigs.mariadb import connect, run
-from tests.rigs.mariadb_source import source
-from tests.rigs.postgres_source import HERE, SECRET, sweep
+from tests.rigs.sql_source import HERE, SECRET, memory, source, sweep
 
 LOOSE = "SET sql_mode = ''"
 
@@ -268,28 +265,13 @@ def test_zero_dates_sort_before_all_others() -> None:
     assert not Unreadable("2025-00-01", "date") < date.min
 
 
-MEMORY = """
-import resource, sys
-from tests.rigs.mariadb_source import source
-of = source(sys.argv[1])
-of.open({})
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = largest = 0
-for page in of.pages():
-    rows += len(page.rows)
-    largest = max(largest, sum(len(row["v"]) for row in page.rows))
-print(rows, largest >> 20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
-"""
-
-
 def test_long_rows_take_no_more_memory_than_many(mariadb_database: str) -> None:
     run(
         mariadb_database,
         "CREATE TABLE t (id int, at datetime, v longtext)",
         "INSERT INTO t SELECT seq, '2025-01-01', repeat('x', 1000000) FROM seq_1_to_150",
     )
-    command = [sys.executable, "-c", MEMORY, mariadb_database]
-    rows, page_mb, peak_mb = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
+    rows, page_mb, peak_mb = memory(mariadb_database)
     assert rows == 150
     assert page_mb <= 8
     assert peak_mb < 150

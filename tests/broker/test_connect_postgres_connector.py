@@ -19,8 +19,8 @@ from exchange.connect.rehearsal import rehearse
 from exchange.connect.window import Window, is_page
 from exchange.errors import ConfigError
 from exchange.schema import avro
-from tests.rigs.postgres_source import HERE, SECRET, connected, run
 from tests.rigs.project import Project
+from tests.rigs.sql_source import HERE, SECRET, connected, run
 
 DELIVERED = avro.parse(
     '{"type": "record", "name": "R", "fields": [{"name": "k", "type": "string"}, '

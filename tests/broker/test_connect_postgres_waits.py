@@ -16,7 +16,7 @@ from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableEr
 from exchange.connect.source import Bad
 from exchange.errors import ExchangeError
 from exchange.logs import JsonFormatter
-from tests.rigs.postgres_source import SECRET, plain, run, source, sweep
+from tests.rigs.sql_source import SECRET, plain, run, source, sweep
 
 
 class Server:

@@ -21,7 +21,7 @@ import pytest
 from exchange.waiting import until
 from tests.rigs.captures import table
 from tests.rigs.capturing_process import Event, events, opened
-from tests.rigs.postgres_source import connected, plain, run
+from tests.rigs.sql_source import connected, plain, run
 
 ROWS, WRITERS = 3000, 3
 HISTORY = (

@@ -11,7 +11,7 @@ from exchange.connect.config import Cdc, Database, SourceConfig
 from exchange.connect.database import connection
 from exchange.connect.source import Bad, Deleted, Page
 from exchange.waiting import until
-from tests.rigs.postgres_source import HERE, run
+from tests.rigs.sql_source import HERE, run
 
 PUBLICATION = "exchange_a__b"
 SLOT = f"{PUBLICATION}_1"

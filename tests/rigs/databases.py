@@ -10,21 +10,18 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import tempfile
 import uuid
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
 from exchange.settings import Settings
-from tests.rigs.brokers import free_port
-from tests.rigs.plain import wait_until
+from tests.rigs.servers import DatabaseServer, running
 
 _DRIVER = "postgresql+psycopg"
 _BUNDLE = "io.zonky.test.postgres:embedded-postgres-binaries-{system}:16.6.0"
@@ -38,21 +35,16 @@ _END_SLOTS = "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_
 _DROP_SLOTS = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s"
 
 
-class Server:
-    """A PostgreSQL server of the tests' own, its data in `folder`; it runs from `start` to `stop`, or to a `kill`."""
+class Server(DatabaseServer):
+    """A PostgreSQL server of the tests' own."""
 
     name = "PostgreSQL"
 
     def __init__(self, folder: Path) -> None:
-        self.kills = 0
-        self._folder, self._port = folder, free_port()
+        super().__init__(folder)
         self._bin = _programs(folder)
-        self._process: subprocess.Popen[bytes] | None = None
-        # PostgreSQL refuses to run as root.
-        self._user: dict[str, Any] = (
-            {"user": "nobody", "group": _group_of("nobody"), "extra_groups": []} if os.geteuid() == 0 else {}
-        )
-        if self._user:
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            self._user = {"user": "nobody", "group": _group_of("nobody"), "extra_groups": []}
             shutil.chown(folder, self._user["user"], self._user["group"])
         initdb = [self._bin / "initdb", "-D", self._data, "-U", "exchange", "-A", "trust", "-E", "UTF8", "--no-sync"]
         made = subprocess.run(initdb, capture_output=True, text=True, check=False, cwd=folder, **self._user)
@@ -64,70 +56,31 @@ class Server:
         return _text(URL.create(driver, username="exchange", host="127.0.0.1", port=self._port, database=database))
 
     def start(self) -> None:
-        """Start it, without waiting until it answers."""
         serve = [self._bin / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self._port)]
         serve += ["-k", self._folder, "-F"]
-        serve += ["-c", "wal_level=logical", "-c", "max_replication_slots=50", "-c", "max_wal_senders=50"]
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=self._folder, **self._user)
+        self._serve([*serve, "-c", "wal_level=logical", "-c", "max_replication_slots=50", "-c", "max_wal_senders=50"])
 
-    def has_started(self) -> bool:
-        """Whether it answers; AssertionError if it has ended."""
-        assert self._process is not None
-        assert self._process.poll() is None, f"PostgreSQL has ended: {self._log.read_text()[-2000:]}"
+    def _answers(self) -> bool:
         try:
             psycopg.connect(self.url(driver="postgresql"), connect_timeout=2).close()
         except psycopg.OperationalError:
             return False
         return True
 
-    def kill(self) -> None:
-        """SIGKILL to the server and to all processes that it has, which otherwise would outlive it."""
-        assert self._process is not None
-        assert self._process.poll() is None, f"PostgreSQL has ended: {self._log.read_text()[-2000:]}"
-        self._process.send_signal(signal.SIGSTOP)
-        os.waitpid(self._process.pid, os.WUNTRACED)  # from now on it makes no more of them
-        for pid in (*_children(self._process.pid), self._process.pid):
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)  # from now on it makes no more of them
+        for pid in (*_children(process.pid), process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._process.wait()
-        self.kills += 1
 
-    def stop(self) -> None:
-        """End it, if it runs: connections are closed, what is committed is kept."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait(timeout=30)
-
-    @property
-    def pid(self) -> int:
-        """Its first process, the parent of all others."""
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def _data(self) -> Path:
-        return self._folder / "data"
-
-    @property
-    def _log(self) -> Path:
-        return self._folder / "log"
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGINT)
 
 
-@contextmanager
-def running_server() -> Iterator[Server]:
+def running_server() -> AbstractContextManager[Server]:
     """A server that answers, until the block ends."""
-    folder = Path(tempfile.mkdtemp(prefix="exchange-postgres-"))
-    try:
-        server = Server(folder)
-        server.start()
-        try:
-            wait_until(server.has_started, "PostgreSQL answers", 30)
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return running(Server, "postgres", 30)
 
 
 @pytest.fixture(scope="session")

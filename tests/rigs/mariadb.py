@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ import pymysql
 import pytest
 from sqlalchemy import URL, make_url
 
-from tests.rigs.brokers import free_port
-from tests.rigs.plain import wait_until
+from tests.rigs.servers import DatabaseServer, running
 
 _DRIVER = "mysql+pymysql"
 _MISSING = (
@@ -27,27 +25,23 @@ _MISSING = (
 )
 
 
-class MariaDB:
-    """A server of the tests' own, its data in `folder`; it runs from `start` to `stop`, or to a `kill`."""
+class MariaDB(DatabaseServer):
+    """A MariaDB server of the tests' own."""
 
     name = "MariaDB"
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.kills = 0
-        self._folder, self._port = folder, free_port()
+        super().__init__(folder)
         self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
-        # Its own user, because a server that runs as root is refused.
-        self._user: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
-        if self._user:
-            shutil.chown(folder, **self._user)
         self._data.mkdir()
-        if self._user:
-            shutil.chown(self._data, **self._user)
+        if os.geteuid() == 0:  # MariaDB refuses to run as root
+            self._user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+            for each in (folder, self._data):
+                shutil.chown(each, self._user["user"], self._user["group"])
         # Without --user and its change of owners: everything here runs as that user already.
         make = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={self._data}", "--skip-test-db"]
         make += ["--auth-root-authentication-method=normal", "--skip-name-resolve"]
-        made = subprocess.run(make, capture_output=True, text=True, check=False, cwd=folder, **self._as_user())
+        made = subprocess.run(make, capture_output=True, text=True, check=False, cwd=folder, **self._user)
         if made.returncode != 0:
             pytest.fail(f"mariadb-install-db failed: {made.stderr}{made.stdout}", pytrace=False)
 
@@ -57,48 +51,23 @@ class MariaDB:
         return made.render_as_string(hide_password=False)
 
     def start(self) -> None:
-        """Start it, without waiting until it answers."""
         serve = [_program("mariadbd"), "--no-defaults", f"--datadir={self._data}", f"--port={self._port}"]
         serve += ["--bind-address=127.0.0.1", f"--socket={self._folder}/socket", f"--pid-file={self._folder}/pid"]
         serve += ["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0", "--debug-no-sync"]
-        serve += ["--innodb-flush-method=nosync", *self._options]
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=self._folder, **self._as_user())
+        self._serve([*serve, "--innodb-flush-method=nosync", *self._options])
 
-    def has_started(self) -> bool:
-        """Whether it answers; AssertionError if it has ended."""
-        assert self._process is not None
-        assert self._process.poll() is None, f"MariaDB has ended: {self._log.read_text()[-2000:]}"
+    def _answers(self) -> bool:
         try:
             connect(self.url()).close()
         except pymysql.OperationalError:
             return False
         return True
 
-    def kill(self) -> None:
-        """SIGKILL to the server, which is one process."""
-        assert self._process is not None
-        assert self._process.poll() is None, f"MariaDB has ended: {self._log.read_text()[-2000:]}"
-        self._process.kill()
-        self._process.wait()
-        self.kills += 1
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
 
-    def stop(self) -> None:
-        """End it, if it runs: connections are closed, what is committed is kept."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(timeout=30)
-
-    def _as_user(self) -> dict[str, Any]:
-        return self._user | ({"extra_groups": []} if self._user else {})
-
-    @property
-    def _data(self) -> Path:
-        return self._folder / "data"
-
-    @property
-    def _log(self) -> Path:
-        return self._folder / "log"
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
 
 
 def connect(url: str, **more: Any) -> Any:
@@ -117,20 +86,9 @@ def run(url: str, *statements: str) -> None:
             cursor.execute(statement)
 
 
-@contextmanager
-def running_mariadb(*options: str) -> Iterator[MariaDB]:
+def running_mariadb(*options: str) -> AbstractContextManager[MariaDB]:
     """A server that answers, until the block ends."""
-    folder = Path(tempfile.mkdtemp(prefix="exchange-mariadb-"))
-    try:
-        server = MariaDB(folder, *options)
-        server.start()
-        try:
-            wait_until(server.has_started, "MariaDB answers", 60)
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return running(lambda folder: MariaDB(folder, *options), "mariadb", 60)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
-"""A source that reads a table or query of a real PostgreSQL, without Kafka."""
+"""A source that reads a table or query of a real database, without Kafka; `run` and `connected` are of PostgreSQL."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,3 +55,24 @@ def sweep(of: SqlSource, progress: dict[str, bytes]) -> list[Any]:
                 progress[name] = value
     of.close()
     return rows
+
+
+_MEMORY = """
+import resource, sys
+from tests.rigs.sql_source import source
+of = source(sys.argv[1])
+of.open({})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rows = largest = 0
+for page in of.pages():
+    rows += len(page.rows)
+    largest = max(largest, sum(len(row["v"]) for row in page.rows))
+print(rows, largest >> 20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+def memory(url: str) -> tuple[int, int, int]:
+    """What a process of its own takes to read the texts `v`: rows, MB of the largest page, MB at the peak."""
+    command = [sys.executable, "-c", _MEMORY, url]
+    rows, page_mb, peak_mb = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
+    return rows, page_mb, peak_mb
