@@ -177,10 +177,10 @@ class Publisher:
         self._encoder = encoder
         self._rejects = rejects
         self._clock = clock
-        warm_up()
 
     def publish(self, producer: Producer, page: Page) -> tuple[int, int]:
         """Write the page and its progress as one transaction; return how many rows were published and rejected."""
+        warm_up()  # before the transaction; and not at the start, for a source that has nothing new needs no kernels
         records = self._encoder.encode(page)
         if records.rejected:
             self._rejects.write(records.rejected)
