@@ -104,10 +104,10 @@ def status() -> None:
         if found is None:
             console.print(f"[red]✗[/] {daemon.name:28} does not run; log {rig.processes.log(daemon.name)}")
         else:
-            facts = rig.processes.facts(daemon.name)
-            mark = "[green]✓[/]" if facts else "[yellow]![/]"
+            is_well, said = rig.processes.health(daemon.name)
+            mark = "[green]✓[/]" if is_well else "[yellow]![/]"
             console.print(f"{mark} {daemon.name:28} pid {found.pid:<8} {rig.processes.address(found)}")
-            for part, state in (facts or rig.processes.complaints(daemon.name)).items():
+            for part, state in said.items():
                 if part.startswith(("source ", "sink ")):
                     console.print(f"    {printable(f'{part}: {state}')}", markup=False, highlight=False)
     if len(running) < len(rig.daemons):

@@ -86,30 +86,31 @@ class Processes:
 
     def samples(self, name: str) -> dict[str, float]:
         """The daemon's metrics, summed by family and outcome; empty if it does not answer."""
-        answer = self._get(name, "metrics")
-        return metrics.sums(answer.decode()) if answer else {}
+        is_well, answer = self._get(name, "metrics")
+        return metrics.sums(answer.decode()) if is_well else {}
 
     def facts(self, name: str) -> dict[str, object]:
         """What the daemon says about its health; empty if it does not answer or is not healthy."""
-        answer = self._get(name, "healthz")
-        return json.loads(answer) if answer else {}
+        is_well, said = self.health(name)
+        return said if is_well else {}
 
-    def complaints(self, name: str) -> dict[str, object]:
-        """What the daemon says about its health if it is not healthy."""
-        answer = self._get(name, "healthz", 503)
-        return json.loads(answer) if answer else {}
+    def health(self, name: str) -> tuple[bool, dict[str, object]]:
+        """Whether the daemon is healthy, and what it says about that; empty if it does not answer."""
+        is_well, answer = self._get(name, "healthz")
+        return is_well, json.loads(answer) if answer else {}
 
-    def _get(self, name: str, page: str, status: int = 200) -> bytes:
+    def _get(self, name: str, page: str) -> tuple[bool, bytes]:
+        """Whether the daemon answers 200, and the page."""
         running = self._file(name).running()
         if running is None or not running.port:
-            return b""
+            return False, b""
         try:
             with urllib.request.urlopen(f"http://{self._host}:{running.port}/{page}", timeout=2.0) as answer:
-                return bytes(answer.read()) if status == 200 else b""
+                return True, bytes(answer.read())
         except HTTPError as answer:
-            return bytes(answer.read()) if answer.code == status else b""
+            return False, bytes(answer.read())
         except OSError:
-            return b""
+            return False, b""
 
     def _file(self, name: str) -> ProcessFile:
         return ProcessFile(self._folder / f"{name}.pid")

@@ -47,27 +47,25 @@ _SOURCES: Mapping[str, Mapping[str, Any]] = {
 def measured(rounds: int, *, quick: bool) -> Iterator[Run]:
     """Both ways, through a router with its ledger; source and reader have databases on one server."""
     changes = 50 if quick else 300
-    with running_server() as server:
-        for turn in range(1, rounds + 1):
-            with rig() as broker, _running(broker, server, changes, turn):
-                for way in WAYS:
-                    what = f"gone round {turn}: {way}"
-                    try:
-                        late = _change(server, way, changes, turn)
-                    except CandidateFailedError as error:
-                        click.echo(f"{what} FAILED: {error}", err=True)
-                        continue
-                    p50, p99 = (round(float(ms), 1) for ms in np.percentile(late, [50, 99]))
-                    click.echo(f"{what} p50 {p50} ms, p99 {p99} ms, of {changes} changes", err=True)
-                    case = ("gone", capture.RECORD_BYTES, 256, "none", 1, way, PER_S, 0.0, turn)
-                    yield Run(*case, p50_ms=p50, p99_ms=p99, rows=changes)
+    for turn in range(1, rounds + 1):
+        with rig() as broker, running_server() as server, _running(broker, server, changes, turn):
+            for way in WAYS:
+                what = f"gone round {turn}: {way}"
+                try:
+                    late = _change(server, way, changes, turn)
+                except CandidateFailedError as error:
+                    click.echo(f"{what} FAILED: {error}", err=True)
+                    continue
+                p50, p99 = (round(float(ms), 1) for ms in np.percentile(late, [50, 99]))
+                click.echo(f"{what} p50 {p50} ms, p99 {p99} ms, of {changes} changes", err=True)
+                case = ("gone", capture.RECORD_BYTES, 256, "none", 1, way, PER_S, 0.0, turn)
+                yield Run(*case, p50_ms=p50, p99_ms=p99, rows=changes)
 
 
 @contextmanager
 def _running(broker: Rig, server: Server, rows: int, turn: int) -> Iterator[None]:
     """A router and the connectors of both departments, until the block ends; the reader has all rows."""
-    owner, reader = (f"{department}{turn}" for department in (_OWNER, _READER))
-    capture.execute(server, f"CREATE DATABASE {owner}", f"CREATE DATABASE {reader}")
+    capture.execute(server, f"CREATE DATABASE {_OWNER}", f"CREATE DATABASE {_READER}")
     project = Project(broker.folder / "gone", broker.cluster, _OWNER, _READER)
     project.folder.mkdir()
     project.apply(
@@ -75,10 +73,10 @@ def _running(broker: Rig, server: Server, rows: int, turn: int) -> Iterator[None
     )
     subjects = {way: f"{_OWNER}.{way}" for way in WAYS}
     sources = [{"subject": subject, "table": way, **_SOURCES[way]} for way, subject in subjects.items()]
-    project.connector(_OWNER, database=server.url(owner), sources=sources)
+    project.connector(_OWNER, database=server.url(_OWNER), sources=sources)
     sinks = [{"subject": subject, "table": way} for way, subject in subjects.items()]
-    project.connector(_READER, database=server.url(reader), sinks=sinks)
-    with _connected(server, owner) as connection:
+    project.connector(_READER, database=server.url(_READER), sinks=sinks)
+    with _connected(server, _OWNER) as connection:
         for way in WAYS:
             connection.execute(capture.TABLE.format(name=way).encode())
             connection.execute(f"ALTER TABLE {way} ADD is_deleted boolean NOT NULL DEFAULT false".encode())
@@ -95,13 +93,13 @@ def _running(broker: Rig, server: Server, rows: int, turn: int) -> Iterator[None
             command = [sys.executable, "-m", "exchange", *arguments]
             env = project.environment() | {"EXCHANGE_LOG_LEVEL": "WARNING"}
             stack.enter_context(measure.running(command, env, LOGS / f"gone-{name}-{turn}.log"))
-        _wait_for_rows(server, reader, rows)
+        _wait_for_rows(server, rows)
         yield
 
 
-def _wait_for_rows(server: Server, database: str, rows: int) -> None:
+def _wait_for_rows(server: Server, rows: int) -> None:
     deadline = time.monotonic() + _PATIENCE_S
-    with _connected(server, database) as connection:
+    with _connected(server, _READER) as connection:
         for way in WAYS:
             while True:
                 try:
@@ -126,7 +124,7 @@ def _change(server: Server, way: str, rows: int, turn: int) -> list[float]:
     asked = f"SELECT resident_id FROM {way} WHERE resident_id = ANY(%s)".encode()
     pending: dict[str, float] = {}
     late: list[float] = []
-    with _connected(server, f"{_OWNER}{turn}") as source, _connected(server, f"{_READER}{turn}") as copy:
+    with _connected(server, _OWNER) as source, _connected(server, _READER) as copy:
         following, moved = time.monotonic(), time.monotonic()
         while len(late) < rows:
             if time.monotonic() >= following and (row := next(due, None)) is not None:
