@@ -1,4 +1,4 @@
-"""Writes copied rows as records, all at once: `publish.Encoder` takes the others row by row, with the same result."""
+"""Writes rows of PostgreSQL as records, all at once: `publish.Encoder` takes the others, with the same result."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from exchange.connect.convert import simple_defaults
-from exchange.connect.copied import CopiedColumns, CopiedRows
 from exchange.connect.encode import encoder
 from exchange.connect.row_key import MAX_NAME_BYTES
+from exchange.connect.text_rows import TextColumns, TextRows
 from exchange.contract.key import name_schema
 from exchange.contract.model import Rounding, Subject
 from exchange.records.text_program import Kind, TextProgram, compile_text
@@ -33,7 +33,7 @@ class WrittenRows(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    layout: CopiedColumns
+    layout: TextColumns
     program: TextProgram | None
     entity: int | None
     key: Sequence[int]
@@ -61,7 +61,7 @@ class ColumnEncoder:
         self._defaults = {name: encoder(name_schema(schema, [name]))({name: value}) for name, value in defaults.items()}
         self._plan: _Plan | None = None
 
-    def write(self, rows: CopiedRows) -> WrittenRows | None:
+    def write(self, rows: TextRows) -> WrittenRows | None:
         """The rows as records; None if a column is of a type, or a field filled in a way, that no kernel knows."""
         _, program, entity, key = self._planned(rows.layout)
         if program is None:
@@ -76,12 +76,12 @@ class ColumnEncoder:
             values = values._replace(length=np.where(is_odd, -1, values.length))
         return WrittenRows(keys, values)
 
-    def _planned(self, layout: CopiedColumns) -> _Plan:
+    def _planned(self, layout: TextColumns) -> _Plan:
         if self._plan is None or not self._plan.layout.is_like(layout):
             self._plan = self._make_plan(layout)
         return self._plan
 
-    def _make_plan(self, layout: CopiedColumns) -> _Plan:
+    def _make_plan(self, layout: TextColumns) -> _Plan:
         columns: dict[str, tuple[int, Kind | None]] = {}
         constants: dict[str, bytes] = {}
         for name in self._schema.fields:

@@ -1,47 +1,26 @@
-"""Rows as PostgreSQL's COPY writes them: texts in columns for the kernels, and row by row for everything else.
-
-The texts are the ones that a query gives, so psycopg's own loaders make of them what they make of a query's.
-"""
+"""A query's rows as PostgreSQL's COPY writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import psycopg
-from psycopg.abc import AdaptContext
-from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.generators import copy_from, fetch_many
-from psycopg.pq import ExecStatus, Format, PGresult
+from psycopg.pq import ExecStatus, PGresult
 
 from exchange.connect.database import BadValueError, translated
 from exchange.connect.fetched import Fetched, Key
 from exchange.connect.postgres import Connection
 from exchange.connect.source import Bad, Deleted, Row
+from exchange.connect.text_rows import TextColumns, TextRows
 from exchange.connect.window import row_hash
 from exchange.records import row_hashes
 from exchange.records.text_program import Kind
 from exchange.records.text_table import TextTable, parse
 
-_KINDS: Mapping[str, Kind] = {
-    "bool": "boolean",
-    "int2": "whole",
-    "int4": "whole",
-    "int8": "whole",
-    "oid": "whole",
-    "numeric": "decimal",
-    "float4": "single",
-    "float8": "double",
-    "uuid": "uuid",
-    "date": "date",
-    "time": "time",
-    "timestamp": "moment",
-    "timestamptz": "instant",
-    "bytea": "hex",
-}
 _FORMS: Mapping[Kind, int] = {
     "whole": row_hashes.ASCII,
     "uuid": row_hashes.ASCII,
@@ -57,42 +36,7 @@ class _Enough(Exception):
     """So much is in memory that the rest is not received."""
 
 
-@dataclass(frozen=True, eq=False)
-class CopiedColumns:
-    """The columns of copied rows: names, what their texts say (None: no kernel knows), and how psycopg loads them."""
-
-    names: tuple[str, ...]
-    kinds: tuple[Kind | None, ...]
-    loads: Any  # psycopg's Transformer
-    loaders: tuple[Callable[[bytes], Any], ...]
-
-    @classmethod
-    def of(cls, context: AdaptContext, names: Sequence[str], oids: Sequence[int]) -> CopiedColumns:
-        """The layout of columns of these types, as psycopg loads them in this context."""
-        loads = Transformer.from_context(context)
-        loads.set_loader_types(oids, Format.TEXT)
-        loaders = tuple(loads.get_loader(oid, Format.TEXT).load for oid in oids)
-        return cls(tuple(names), tuple(_kind(context.adapters, oid) for oid in oids), loads, loaders)
-
-    def is_like(self, other: CopiedColumns) -> bool:
-        """Whether the rows of both have the same columns."""
-        return (self.names, self.kinds) == (other.names, other.kinds)
-
-    def column(self, name: str) -> tuple[int, Kind | None]:
-        """A column's number and kind."""
-        number = self.names.index(name)
-        return number, self.kinds[number]
-
-
-def _kind(adapters: AdaptersMap, oid: int) -> Kind | None:
-    known = adapters.types.get(oid)
-    if known is not None and known.oid == oid and known.name in _KINDS:  # an array is known under its items' name
-        return _KINDS[known.name]
-    loader = adapters.get_loader(oid, Format.TEXT)
-    return "text" if loader in (None, adapters.get_loader(adapters.types["text"].oid, Format.TEXT)) else None
-
-
-def layout(connection: Connection, statement: str, values: Mapping[str, Any]) -> CopiedColumns | None:
+def layout(connection: Connection, statement: str, values: Mapping[str, Any]) -> TextColumns | None:
     """The layout of a query's rows; None if their text is not UTF-8.
 
     In the same transaction, the columns' types stay as they are now.
@@ -101,7 +45,7 @@ def layout(connection: Connection, statement: str, values: Mapping[str, Any]) ->
         return None
     with connection.cursor() as cursor:
         columns = cursor.execute(statement.encode(), values).description or []
-    return CopiedColumns.of(connection, [column.name for column in columns], [column.type_code for column in columns])
+    return TextColumns.of(connection, [column.name for column in columns], [column.type_code for column in columns])
 
 
 def copy(
@@ -147,21 +91,18 @@ def _receive(libpq: Any, copied: bytearray, most_bytes: int) -> Generator[Any, A
     return rows, False
 
 
-class CopiedRows(Sequence[Row | Deleted | Bad]):
-    """Rows of a page: as `table` for kernels, each loaded only where it is asked for.
+class CopiedRows(TextRows):
+    """Copied rows of a page.
 
     `deletes` says of a row whether it is a deletion, by the value in the column `deleted` (None: none is). `what` is
     said if a value cannot be loaded.
     """
 
     def __init__(
-        self, layout: CopiedColumns, table: TextTable, deletes: Callable[[Row], bool], deleted: str | None, what: str
+        self, layout: TextColumns, table: TextTable, deletes: Callable[[Row], bool], deleted: str | None, what: str
     ) -> None:
-        self.layout, self.table = layout, table
+        super().__init__(layout, table)
         self._deletes, self._deleted, self._what = deletes, deleted, what
-
-    def __len__(self) -> int:
-        return self.table.rows
 
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
@@ -179,7 +120,6 @@ class CopiedRows(Sequence[Row | Deleted | Bad]):
         return CopiedRows(self.layout, self.table.at(rows), self._deletes, self._deleted, self._what)
 
     def deletions(self) -> np.ndarray:
-        """bool[n]: which rows may be deletions: they are, or the column that says it cannot be loaded."""
         if self._deleted is None:
             return np.zeros(len(self), np.bool_)
         number = self.layout.names.index(self._deleted)
@@ -210,7 +150,7 @@ class FetchedTable(Fetched):
             self._hashes[index] = row_hash(*self.key(index))
 
     @staticmethod
-    def fits(layout: CopiedColumns, time: str, row_id: str) -> bool:
+    def fits(layout: TextColumns, time: str, row_id: str) -> bool:
         """Whether rows of this layout can be told apart by these columns here."""
         return all(layout.column(name)[1] in _FORMS for name in (time, row_id))
 

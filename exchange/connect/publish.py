@@ -13,11 +13,11 @@ from exchange.bus.produce import Producer
 from exchange.connect import cursor
 from exchange.connect.coerce import RowRejectedError
 from exchange.connect.column_encoder import MAX_RECORD_BYTES, ColumnEncoder
-from exchange.connect.copied import CopiedRows
 from exchange.connect.encode import encoder
 from exchange.connect.rejects import RejectFile
 from exchange.connect.row_key import NoRowKeyError, RowKey
 from exchange.connect.source import Bad, Deleted, Encoded, Page, Row
+from exchange.connect.text_rows import TextRows
 from exchange.contract.model import Subject
 from exchange.errors import RecordError
 from exchange.names import ROW_HEADER, cursor_topic, subject_topic
@@ -58,7 +58,8 @@ class Records:
 class Encoder:
     """Turns rows into records of one subject; a row that does not fit is rejected with the reason.
 
-    `row_key` is None if the subject has no key: then no row can be deleted. `columns` writes most copied rows at once.
+    `row_key` is None if the subject has no key: then no row can be deleted. `columns` writes most rows of PostgreSQL
+    at once.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Encoder:
 
         Raises NoRowKeyError if a row is deleted and the subject has no key.
         """
-        written = self._columns.write(page.rows) if self._columns and isinstance(page.rows, CopiedRows) else None
+        written = self._columns.write(page.rows) if self._columns and isinstance(page.rows, TextRows) else None
         if written is None:
             return self._by_row(page, range(len(page.rows)))
         rows = np.flatnonzero(written.values.length >= 0)

@@ -5,6 +5,7 @@ Format: https://www.postgresql.org/docs/current/sql-copy.html, "Text Format".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,17 @@ class TextTable(NamedTuple):
     def at(self, rows: np.ndarray) -> TextTable:
         """These rows (int64 indexes)."""
         return TextTable(self.buf, self.start.take(rows, axis=1), self.length.take(rows, axis=1))
+
+    def replaced(self, rows: np.ndarray, texts: Sequence[bytes | None]) -> TextTable:
+        """With these texts in these rows (int64 indexes), row by row."""
+        more = Values.of([part for text in texts for part in (text, b"\n")])
+        shape = (len(rows), len(self.start))
+        start, length = self.start.copy(), self.length.copy()
+        start[:, rows] = len(self.buf) + more.start[::2].reshape(shape).T
+        length[:, rows] = more.length[::2].reshape(shape).T
+        buf = np.concatenate([self.buf, more.buf])
+        buf.flags.writeable = False
+        return TextTable(buf, start, length)
 
     def row(self, number: int) -> list[bytes | None]:
         """One row's texts."""

@@ -59,6 +59,10 @@ class Values(NamedTuple):
         """The strings of these rows (int64 indexes)."""
         return Values(self.buf, self.start[rows], self.length[rows])
 
+    def string(self, number: int) -> bytes:
+        """One of the strings, which is not null."""
+        return self.buf[self.start[number] : self.start[number] + self.length[number]].tobytes()
+
     def tolist(self) -> list[bytes | None]:
         """The strings as a list.
 

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from exchange.connect.cdc import slot_pages
 from exchange.connect.cdc.pgoutput import LoggedChange, decode
+from exchange.connect.cdc.stream import Stream
 from exchange.connect.source import Deleted, Page, Unreadable
 from exchange.waiting import until
 from tests.rigs.captures import DEADLINE_S, PUBLICATION, SLOT, capture, captured, commit, table
@@ -62,10 +62,19 @@ def test_what_is_published_is_not_sent_again_by_a_server_that_does_not_know(
             break  # before it is confirmed
     source.close()
     run(url, "INSERT INTO t VALUES (52)")
-    sent: list[object] = []
-    monkeypatch.setattr(slot_pages, "decode", lambda message: sent.append(decode(message)) or sent[-1])
+    sent: list[bytes] = []
+    receive = Stream.receive
+
+    def noted(stream: Stream) -> list[bytes]:
+        messages = receive(stream)
+        sent.extend(messages)
+        return messages
+
+    monkeypatch.setattr(Stream, "receive", noted)
     assert [row["id"] for row in captured(url, progress)] == [52]
-    assert sum(isinstance(message, LoggedChange) for message in sent) == 2  # that of the last transaction, and the new
+    assert (
+        sum(isinstance(decode(message), LoggedChange) for message in sent) == 2
+    )  # that of the last transaction, and the new
 
 
 def test_an_update_of_the_key_deletes_the_old_row(url: str) -> None:

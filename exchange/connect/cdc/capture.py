@@ -141,7 +141,8 @@ class CaptureSource(Source):
                 slots.drop_earlier(self._sql, self._config.subject, self._begun.snapshot)
         if self._slot_pages is None:
             again = reread(self._sql, self._table, tuple(self._begun.columns))
-            following = Following(self._position, self._begun, self._key, self._loader.load, again)
+            load, texts = self._loader.load, self._loader.texts
+            following = Following(self._position, self._begun, self._key, load, again, texts)
             self._slot_pages = SlotPages(self._config.subject, self._stream, self._slot, self._name, following)
         yield from self._slot_pages.pages(self._config.page_rows)
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
+import numpy as np
+
+from exchange.connect.cdc import change_columns
 from exchange.connect.cdc.captured import Begun, Captured
+from exchange.connect.cdc.change_columns import Changes
+from exchange.connect.cdc.logged_rows import LoggedRows, Places
 from exchange.connect.cdc.pgoutput import (
+    POSTGRES_EPOCH_S,
     Attribute,
     Begin,
     Commit,
@@ -16,31 +23,52 @@ from exchange.connect.cdc.pgoutput import (
     Raw,
     Relation,
     Truncate,
+    decode,
 )
 from exchange.connect.cdc.setup import CaptureSetupError, TableAlteredError, TruncatedError
 from exchange.connect.source import Bad, Deleted, Row
+from exchange.connect.text_rows import TextColumns
+from exchange.records.values import Values
 
 Stored = tuple[bytes | None, ...]
 Load = Callable[[Sequence[str], Sequence[bytes | None]], Row | Bad]
 """Makes a row of the text of these columns' values."""
-Reread = Callable[[Mapping[str, bytes | None], Begin], Mapping[str, bytes | None] | None]
-"""The row with this key as it is in the table now, which sees that transaction; None if there is none."""
+Reread = Callable[[Mapping[str, bytes | None], int], Mapping[str, bytes | None] | None]
+"""The row with this key as it is in the table once that transaction (xid) is seen; None if there is none."""
+
+
+class Taken(NamedTuple):
+    """Rows that messages gave, and when the transaction of the first one was committed, as Unix time."""
+
+    rows: Sequence[Row | Deleted | Bad]
+    places: Sequence[str]
+    oldest: float | None
 
 
 class Following:
     """Follows the stream of one table from a position on, and moves the position.
 
     A change before the position gives no rows, so that a stream that is sent again is taken once. `ended` is the place
-    in the log up to which whole transactions were taken.
+    in the log up to which whole transactions were taken. With `texts` (those of the columns that were read), most
+    messages are taken all at once.
     """
 
-    def __init__(self, position: Captured, begun: Begun, key: Sequence[str], load: Load, reread: Reread) -> None:
+    def __init__(
+        self,
+        position: Captured,
+        begun: Begun,
+        key: Sequence[str],
+        load: Load,
+        reread: Reread,
+        texts: TextColumns | None = None,
+    ) -> None:
         self._captured, self._last_commit, self._last_changes = position, position.commit, position.changes
         self.ended = 0
         self._begun = begun
         self._key = key
         self._load = load
         self._reread = reread
+        self._texts = texts
         self._at: Begin | None = None
         self._taken = 0  # changes of the transaction that were seen
         self._layout: _Layout | None = None
@@ -50,16 +78,31 @@ class Following:
         """Behind the last change that was taken; made only when it is asked for, because it moves with every change."""
         return replace(self._captured, commit=self._last_commit, changes=self._last_changes)
 
-    @property
-    def committed_at(self) -> float | None:
-        """When the transaction was committed of which changes are being taken."""
-        return self._at.committed_at if self._at else None
+    def take_many(self, messages: Values, at: int, most: int) -> tuple[int, Taken]:
+        """About so many rows from the messages from `at` on; return which message is the next.
 
-    @property
-    def place(self) -> tuple[int, Begin]:
-        """Which change of which transaction is being taken."""
-        assert self._at is not None
-        return self._taken, self._at
+        The last message is a single byte and says nothing.
+        """
+        rows: list[Row | Deleted | Bad] = []
+        places = Places([], [], [])
+        while at < messages.rows and len(rows) < most:
+            if self._layout is not None and self._texts is not None and not self._was_any_read():
+                if rows:
+                    break
+                begin = at
+                at, taken = self._take_columns(messages, at, most, self._layout, self._texts)
+                if taken.rows or at == messages.rows:
+                    return at, taken
+                if at > begin:
+                    continue
+            for row in self.take(decode(messages.string(at))):
+                assert self._at is not None
+                rows.append(row)
+                places.change.append(self._taken)
+                places.xid.append(self._at.xid)
+                places.committed_at.append(self._at.committed_at)
+            at += 1
+        return at, Taken(rows, places, places.committed_at[0] if rows else None)
 
     def take(self, message: Message | None) -> list[Row | Deleted | Bad]:
         """The rows that a message gives, oldest first."""
@@ -75,6 +118,54 @@ class Following:
             case Truncate() if self._begun.table in message.relations and self._is_new():
                 self._truncate()
         return []
+
+    def _was_any_read(self) -> bool:
+        """Whether a change can be one that was read with the table."""
+        return self._captured.overlap is None or len(self._captured.parts) > 1
+
+    def _take_columns(
+        self, messages: Values, at: int, most: int, layout: _Layout, texts: TextColumns
+    ) -> tuple[int, Taken]:
+        state = self._state()
+        at, changes = change_columns.take(messages, at, layout.columns(self._begun.table), state, most)
+        self._move(state)
+        changes = self._completed(changes, messages, layout)
+        kinds, number, xid, at_us, _ = changes.facts
+        places = Places(number, xid, at_us / 1e6 + POSTGRES_EPOCH_S)
+        rows = LoggedRows(texts, changes.table, kinds, layout.identity, self._load)
+        return at, Taken(rows, places, float(places.committed_at[0]) if rows else None)
+
+    def _state(self) -> np.ndarray:
+        assert self._at is not None
+        changes = change_columns.ALL if self._last_changes is None else self._last_changes
+        at_us = round((self._at.committed_at - POSTGRES_EPOCH_S) * 1e6)
+        state = [self._at.commit, at_us, self._at.xid, self._taken, self._last_commit, changes, self.ended]
+        return np.array(state, np.int64)
+
+    def _move(self, state: np.ndarray) -> None:
+        commit, at_us, xid, self._taken, self._last_commit, changes, self.ended = state.tolist()
+        self._at = Begin(commit, at_us / 1e6 + POSTGRES_EPOCH_S, xid)
+        self._last_changes = None if changes == change_columns.ALL else changes
+        self._forget_parts(commit)
+
+    def _completed(self, changes: Changes, messages: Values, layout: _Layout) -> Changes:
+        """With the values that the stream leaves out."""
+        table, facts = changes
+        lacking = np.flatnonzero(facts[change_columns.KIND] == change_columns.LACKING)
+        texts: list[bytes | None] = []
+        found = np.zeros(len(lacking), np.bool_)
+        for index, row in enumerate(lacking.tolist()):
+            change = decode(messages.string(int(facts[change_columns.MESSAGE, row])))
+            assert isinstance(change, LoggedChange)
+            values = self._complete(layout.filled(change), int(facts[change_columns.CHANGE_XID, row]))
+            if values is not None:
+                texts += values
+                found[index] = True
+        if not len(lacking):
+            return changes
+        facts[change_columns.KIND, lacking[found]] = change_columns.WRITTEN
+        kept = np.flatnonzero(facts[change_columns.KIND] != change_columns.LACKING)
+        return Changes(table.replaced(lacking[found], texts).at(kept), facts.take(kept, axis=1))
 
     def _laid_out(self, attributes: Sequence[Attribute]) -> _Layout | None:
         """Where the columns stand from now on; raises if they are not those that were read."""
@@ -92,8 +183,12 @@ class Following:
 
     def _begin(self, begin: Begin) -> None:
         self._at, self._taken = begin, 0
+        self._forget_parts(begin.commit)
+
+    def _forget_parts(self, commit: int) -> None:
+        """From that place in the log on, nothing is sent that was read with the table."""
         overlap = self._captured.overlap
-        if self._captured.parts and overlap is not None and begin.commit >= overlap:
+        if self._captured.parts and overlap is not None and commit >= overlap:
             self._captured = replace(self._captured, parts=())
 
     def _commit(self, commit: Commit) -> None:
@@ -128,7 +223,7 @@ class Following:
         if old is not None and old != new and not self._captured.was_read(old, self._at.xid):
             rows.append(self._deleted(layout, change))
         if new is not None and not self._captured.was_read(new, self._at.xid):
-            values = self._complete(layout.filled(change))
+            values = self._complete(layout.filled(change), self._at.xid)
             if values is not None:
                 rows.append(self._load(layout.names, values))
         return rows
@@ -138,20 +233,19 @@ class Following:
         row = self._load(names, layout.stored(names, change.old or ()))
         return row if isinstance(row, Bad) else Deleted(row)
 
-    def _complete(self, values: Sequence[Raw]) -> Sequence[bytes | None] | None:
+    def _complete(self, values: Sequence[Raw], xid: int) -> Sequence[bytes | None] | None:
         """The columns that are read, with the values that the stream leaves out taken from the table.
 
         If the table has another version by now, its change follows in the stream: then None, and this version is left
         out. A mixture of two versions is never published.
         """
         assert self._layout is not None
-        assert self._at is not None
         layout = self._layout
         found = [values[at] for at in layout.places]
         if Missing.UNCHANGED not in found:
             return [value for value in found if not isinstance(value, Missing)]
         key = dict(zip(self._key, layout.key(values), strict=True))
-        now = self._reread(key, self._at)
+        now = self._reread(key, xid)
         if now is None:
             return None
         there = [now[name] for name in layout.names]
@@ -175,7 +269,7 @@ class LastDeletions(Following):
         until: int,
         wanted: Callable[[Stored, int], bool],
     ) -> None:
-        super().__init__(position, begun, key, load, lambda _key, _at: None)
+        super().__init__(position, begun, key, load, lambda _key, _xid: None)
         self._names = columns
         self._until = until
         self._wanted = wanted
@@ -213,6 +307,12 @@ class _Layout:
         self._identity_places = [index for index, a in enumerate(attributes) if a.identifies]
         self._key = tuple(at[name] for name in key)
         self._at = at
+        self._is_identity = [a.identifies for a in attributes]
+
+    def columns(self, relation: int) -> change_columns.Layout:
+        """As the kernel takes it."""
+        places, key = np.array(self.places, np.int64), np.array(self._key, np.int64)
+        return change_columns.Layout(relation, places, key, np.array(self._is_identity, np.bool_))
 
     def key(self, values: Sequence[Raw]) -> Stored:
         """The row's key."""

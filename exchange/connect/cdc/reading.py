@@ -11,11 +11,11 @@ from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
 from exchange.connect.cdc.captured import Visibility, place_in_sql
-from exchange.connect.cdc.pgoutput import Begin
 from exchange.connect.cdc.setup import identifier
 from exchange.connect.database import DatabaseUnavailableError, translated
 from exchange.connect.postgres import Connection
 from exchange.connect.source import Bad, Row
+from exchange.connect.text_rows import TextColumns
 
 PAGE_BYTES = 8 << 20
 FIRST_ROWS = 200  # fetched first, when nobody knows yet how long the rows are
@@ -25,7 +25,7 @@ Raws = list[bytes | None]
 
 
 class Loader:
-    """Makes rows of text, with the types that a SELECT of these columns gives."""
+    """Makes rows of text, with the types that a SELECT of these columns gives; `texts` is None if it is not UTF-8."""
 
     def __init__(self, connection: Connection, table: str, columns: Sequence[str]) -> None:
         cursor = connection.execute(_select(columns, table, "LIMIT 0"))
@@ -33,7 +33,10 @@ class Loader:
         assert cursor.description is not None
         self._types = {column.name: column.type_code for column in cursor.description}
         self._columns = tuple(columns)
-        self._transformer.set_loader_types([self._types[name] for name in columns], Format.TEXT)
+        is_utf8 = connection.info.encoding == "utf-8"
+        oids = [self._types[name] for name in columns]
+        self.texts = TextColumns.of(connection, columns, oids) if is_utf8 else None
+        self._transformer.set_loader_types(oids, Format.TEXT)
 
     def load(self, names: Sequence[str], values: Sequence[bytes | None]) -> Row | Bad:
         """The row; Bad, without its content, if a value cannot be read."""
@@ -124,10 +127,10 @@ def visibility(connection: Connection) -> Visibility:
 
 def reread(
     connection: Connection, table: str, columns: Sequence[str]
-) -> Callable[[Mapping[str, bytes | None], Begin], Mapping[str, bytes | None] | None]:
+) -> Callable[[Mapping[str, bytes | None], int], Mapping[str, bytes | None] | None]:
     """What reads one row as it is now, once the transaction is seen that the stream tells of; None without a row."""
 
-    def read(key: Mapping[str, bytes | None], at: Begin) -> Mapping[str, bytes | None] | None:
+    def read(key: Mapping[str, bytes | None], xid: int) -> Mapping[str, bytes | None] | None:
         deadline = time.monotonic() + VISIBLE_S
         where = sql.SQL(" AND ").join(
             sql.SQL("{} = {}").format(
@@ -139,7 +142,7 @@ def reread(
         while True:
             with translated(f"read {table}"):
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                seen = visibility(connection).sees(at.xid)
+                seen = visibility(connection).sees(xid)
                 result = connection.execute(query).pgresult if seen else None
                 connection.execute("COMMIT")
             if result is not None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import overload
+import time
+from collections.abc import Iterator
 
 from exchange.connect.cdc.captured import Captured
-from exchange.connect.cdc.following import Following
-from exchange.connect.cdc.pgoutput import Begin, decode
-from exchange.connect.cdc.stream import Stream
+from exchange.connect.cdc.following import Following, Taken
+from exchange.connect.cdc.stream import AT_ONCE, Stream
 from exchange.connect.database import translated
-from exchange.connect.source import Bad, Deleted, Page, Row
+from exchange.connect.source import Page
+from exchange.records.values import Values
 
 PAGE_BYTES = 8 << 20  # of messages that become one transaction
+MESSAGES_A_ROW = 3  # begin, change, commit
+# A transaction of Kafka costs as much for one row as for a thousand; while rows follow each other, they wait so long.
+PAUSE_S, GATHER_S = 0.002, 0.1
 
 
 class SlotPages:
@@ -39,79 +41,42 @@ class SlotPages:
 
     def pages(self, page_rows: int) -> Iterator[Page]:
         """The changes that have arrived."""
-        page = _Gathered()
-        while True:
-            with translated(self._what):
-                messages = self._stream.receive()
-            for message in messages:
-                page.add(self._following.take(decode(message)), len(message), self._following)
-                if len(page.rows) >= page_rows or page.held >= PAGE_BYTES:
-                    yield self._page(page)
-                    page = _Gathered()
+        while messages := self._arrived(page_rows):
+            strings, at = Values.of([*messages, b"\0"]), 0
+            while at < strings.rows:
+                at, taken = self._following.take_many(strings, at, page_rows)
+                if taken.rows:
+                    yield self._page(taken)
                     self._confirm(self._following.ended)
-            if not messages:
-                break
-        if page.rows:
-            yield self._page(page)
         self._confirm(self._stream.sent)
+
+    def _arrived(self, page_rows: int) -> list[bytes]:
+        """The messages that have arrived, and what follows them at once, as long as it fits into a page or so."""
+        messages: list[bytes] = []
+        held, until = 0, time.monotonic() + GATHER_S
+        while len(messages) < MESSAGES_A_ROW * page_rows and held < PAGE_BYTES:
+            with translated(self._what):
+                more = self._stream.receive()
+            messages += more
+            held += sum(map(len, more))
+            if not more or time.monotonic() > until:
+                break
+            if len(more) < AT_ONCE:
+                time.sleep(PAUSE_S)
+        return messages
 
     def has_passed(self, place: int) -> bool:
         """Whether everything before that place in the log was received, and was in the pages."""
         return max(self._stream.sent, self._following.ended) >= place
 
-    def _page(self, page: _Gathered) -> Page:
+    def _page(self, taken: Taken) -> Page:
         before, self.position = self.position, self._following.position
         progress = self.position.taken_progress()
         if self.position.parts != before.parts:
             progress |= self.position.read_progress()
-        return Page(page.rows, progress, page.places, page.oldest)
+        return Page(taken.rows, progress, taken.places, taken.oldest)
 
     def _confirm(self, taken: int) -> None:
         """All rows that were taken are committed, so that the slot need not keep what is before that place."""
         with translated(self._what):
             self._stream.confirm(int(min(max(taken, self._following.ended), self._keep)))
-
-
-class _Gathered:
-    """Rows that become a page."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row | Deleted | Bad] = []
-        self.places = _Places()
-        self.held = 0
-        self.oldest: float | None = None
-
-    def add(self, rows: Sequence[Row | Deleted | Bad], size: int, following: Following) -> None:
-        """Append rows that came from a message of that size."""
-        if not rows:
-            return
-        if not self.rows:
-            self.oldest = following.committed_at
-        self.rows += rows
-        self.places.extend([following.place] * len(rows))
-        self.held += size
-
-
-class _Places(Sequence[str]):
-    """Where rows come from, written for people only if somebody asks: hardly any row is rejected."""
-
-    def __init__(self) -> None:
-        self._places: list[tuple[int, Begin]] = []
-
-    def extend(self, places: Iterable[tuple[int, Begin]]) -> None:
-        """Append the changes' numbers in their transactions."""
-        self._places.extend(places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        change, at = self._places[index]
-        moment = datetime.fromtimestamp(at.committed_at, UTC).isoformat(timespec="milliseconds")
-        return f"change {change} of transaction {at.xid}, committed {moment}"

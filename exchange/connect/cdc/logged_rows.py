@@ -1,0 +1,63 @@
+"""Rows of a stream's changes: texts in columns for the kernels, each loaded only if it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from exchange.connect.cdc.change_columns import GONE_KEY_ONLY, WRITTEN
+from exchange.connect.source import Bad, Deleted, Row
+from exchange.connect.text_rows import TextColumns, TextRows
+from exchange.records.text_table import TextTable
+
+
+class LoggedRows(TextRows):
+    """`kinds` (int64[n]) says what each row is; of some that are gone only the columns of `identity` are known."""
+
+    def __init__(
+        self,
+        layout: TextColumns,
+        table: TextTable,
+        kinds: np.ndarray,
+        identity: Container[str],
+        load: Callable[[Sequence[str], Sequence[bytes | None]], Row | Bad],
+    ) -> None:
+        super().__init__(layout, table)
+        self._kinds = kinds
+        self._identity = identity
+        self._load = load
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError
+        names, texts = self.layout.names, self.table.row(index)
+        if self._kinds[index] == GONE_KEY_ONLY:
+            known = [number for number, name in enumerate(names) if name in self._identity]
+            names, texts = tuple(names[number] for number in known), [texts[number] for number in known]
+        row = self._load(names, texts)
+        return row if isinstance(row, Bad) or self._kinds[index] == WRITTEN else Deleted(row)
+
+    def deletions(self) -> np.ndarray:
+        are_gone: np.ndarray = self._kinds != WRITTEN
+        return are_gone
+
+
+class Places(Sequence[str]):
+    """Where rows come from: which change of which transaction (xid), committed when (Unix time).
+
+    Written for people only if somebody asks: hardly any row is rejected.
+    """
+
+    def __init__(self, change: Any, xid: Any, committed_at: Any) -> None:
+        """Each a list, or an array."""
+        self.change, self.xid, self.committed_at = change, xid, committed_at
+
+    def __len__(self) -> int:
+        return len(self.change)
+
+    def __getitem__(self, index: Any) -> Any:
+        moment = datetime.fromtimestamp(float(self.committed_at[index]), UTC).isoformat(timespec="milliseconds")
+        return f"change {self.change[index]} of transaction {self.xid[index]}, committed {moment}"
