@@ -21,7 +21,7 @@ from exchange.connect.text_rows import TextRows
 from exchange.contract.model import Subject
 from exchange.errors import RecordError
 from exchange.names import ROW_HEADER, cursor_topic, subject_topic
-from exchange.records.build import NO_HEADERS, encode_headers, join, pack
+from exchange.records.build import NO_HEADERS, join, pack, sections
 from exchange.records.partition import partitions
 from exchange.records.values import Values
 from exchange.records.warm_up_source import warm_up
@@ -104,7 +104,9 @@ class Encoder:
     def _by_row(self, page: Page, some: Iterable[int]) -> Records:
         """Process these rows one by one."""
         rows: list[int] = []
-        columns: tuple[list[bytes | None], ...] = ([], [], [])
+        columns: tuple[list[bytes | None], ...] = ([], [])
+        gone: list[bytes | None] = []
+        header: list[int] = []  # of each record: 0 for none, or the number in `gone`, from 1
         rejected: list[tuple[str, str]] = []
         for index in some:
             try:
@@ -114,11 +116,16 @@ class Encoder:
                 continue
             if made is not None:
                 rows.append(index)
-                headers = NO_HEADERS if made.value is not None else self._header(made)
-                for column, value in zip(columns, (made.key, made.value, headers), strict=True):
+                for column, value in zip(columns, (made.key, made.value), strict=True):
                     column.append(value)
-        keys, values, headings = map(Values.of, columns)
-        return Records(np.array(rows, np.int64), keys, values, headings, rejected)
+                if made.value is None:
+                    assert made.name is not None
+                    gone.append(wire.pack(self._schema_id, made.name))
+                header.append(0 if made.value is not None else len(gone))
+        keys, values = map(Values.of, columns)
+        named = sections({}, ROW_HEADER, Values.of(gone))
+        headers = Values.joined([Values.of([NO_HEADERS]), named]).at(np.array(header, np.int64))
+        return Records(np.array(rows, np.int64), keys, values, headers, rejected)
 
     def record(self, row: Row | Deleted | Bad | Encoded) -> Encoded | None:
         """The record that a row becomes, named if the subject has a key; None if the transform skips the row.
@@ -152,10 +159,6 @@ class Encoder:
     def gone(self, name: bytes) -> Encoded:
         """The record that says that the row with that name is deleted."""
         return Encoded(self._keyed().entity(name), None, name)
-
-    def _header(self, made: Encoded) -> bytes:
-        assert made.name is not None
-        return encode_headers({ROW_HEADER: wire.pack(self._schema_id, made.name)})
 
     def _keyed(self) -> RowKey:
         if self._row_key is None:

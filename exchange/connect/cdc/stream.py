@@ -108,7 +108,6 @@ class Stream:
                 came = True
                 continue
             came = False
-            self._heard = self._monotonic()
             if data[0] == _CHANGES:
                 messages.append(bytes(data[_HEADER_BYTES:]))
                 held += size
@@ -116,6 +115,9 @@ class Stream:
                 self.sent, _, wants_answer = _KEEPALIVE.unpack_from(data, 1)
                 if wants_answer:
                     self._asked = float("-inf")
+                self._heard = self._monotonic()
+        if messages:
+            self._heard = self._monotonic()
         return messages
 
     def confirm(self, taken: int) -> None:
