@@ -238,7 +238,8 @@ class Consumer:
         self._unplaced |= self._consumer.assignment() if partitions is None else self._assigned(partitions)
 
     def _assigned(self, partitions: Iterable[Partition]) -> set[TopicPartition]:
-        return {TopicPartition(*place) for place in partitions}.intersection(self._consumer.assignment())
+        asked = {TopicPartition(*place) for place in partitions}
+        return asked.intersection(self._consumer.assignment()) if asked else asked
 
     def assigned(self) -> set[Partition]:
         """The partitions assigned to this consumer."""

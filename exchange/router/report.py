@@ -73,12 +73,16 @@ class Lag:
     def __init__(self) -> None:
         self._done_s: dict[str, float] = {}
         self._marks: dict[str, tuple[float, dict[Partition, int]]] = {}
+        self._at_rest: Mapping[Partition, tuple[int, int]] | None = None  # what was shown, if nothing was behind
 
     def show(self, done: Mapping[Partition, tuple[int, int]], now_s: float) -> int:
         """Update the gauges from each partition's (committed offset, end); return the sum of records behind.
 
         A subject whose partitions moved to another router is no longer shown.
         """
+        if done == self._at_rest:  # the gauges say so
+            self._done_s = dict.fromkeys(self._done_s, now_s)
+            return 0
         by_subject: defaultdict[str, dict[Partition, tuple[int, int]]] = defaultdict(dict)
         for place, reached in done.items():
             by_subject[names.subject_of(place[0])][place] = reached
@@ -93,6 +97,7 @@ class Lag:
             total += behind
             metrics.LAG_RECORDS.labels(subject).set(behind)
             metrics.LAG_SECONDS.labels(subject).set(now_s - self._reached(subject, places, behind, now_s))
+        self._at_rest = None if total else done
         return total
 
     def _reached(self, subject: str, places: Mapping[Partition, tuple[int, int]], behind: int, now_s: float) -> float:

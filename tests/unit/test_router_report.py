@@ -37,3 +37,11 @@ def test_its_seconds_stay_small_while_records_flow_all_the_time() -> None:
         assert (shown("tax.a")[1] or 0.0) <= 2.0
     lag.show({A0: (2000, 2000)}, 200.0)
     assert shown("tax.a") == (0, 0)
+
+
+def test_they_begin_when_something_is_behind_however_long_nothing_was() -> None:
+    lag = Lag()
+    for now in range(100, 3700):
+        lag.show({A0: (5, 5)}, float(now))
+    lag.show({A0: (5, 6)}, 3701.0)
+    assert shown("tax.a") == (1, 2.0)
