@@ -24,6 +24,13 @@ class TextTable(NamedTuple):
     start: np.ndarray
     length: np.ndarray
 
+    @classmethod
+    def of(cls, texts: Sequence[bytes | None], columns: int) -> TextTable:
+        """The table with these texts, row by row."""
+        parts = Values.of([part for text in texts for part in (text, b"\n")])
+        start, length = (np.ascontiguousarray(each[::2].reshape(-1, columns).T) for each in (parts.start, parts.length))
+        return cls(parts.buf, start, length)
+
     @property
     def rows(self) -> int:
         """The number of rows."""
@@ -39,12 +46,10 @@ class TextTable(NamedTuple):
 
     def replaced(self, rows: np.ndarray, texts: Sequence[bytes | None]) -> TextTable:
         """With these texts in these rows (int64 indexes), row by row."""
-        more = Values.of([part for text in texts for part in (text, b"\n")])
-        shape = (len(rows), len(self.start))
+        other = TextTable.of(texts, len(self.start))
         start, length = self.start.copy(), self.length.copy()
-        start[:, rows] = len(self.buf) + more.start[::2].reshape(shape).T
-        length[:, rows] = more.length[::2].reshape(shape).T
-        buf = np.concatenate([self.buf, more.buf])
+        start[:, rows], length[:, rows] = len(self.buf) + other.start, other.length
+        buf = np.concatenate([self.buf, other.buf])
         buf.flags.writeable = False
         return TextTable(buf, start, length)
 

@@ -245,7 +245,6 @@ class CaptureSource(Source):
         return made
 
     def _rows(self, reading: Reading, first: Mapping[str, bytes | None]) -> Iterator[Page]:
-        names = tuple(self._begun.columns)
         while True:
             with translated(f"read {self._config.subject}"):
                 last, rows, addresses = reading.fetch(self._config.page_rows)
@@ -254,7 +253,7 @@ class CaptureSource(Source):
             self._position = self._position.reading(last, reading.seen)
             places = [f"{self._table}, ctid {address}" for address in addresses]
             progress = {**first, **self._position.read_progress()}
-            yield Page([self._loader.load(names, row) for row in rows], progress, places)
+            yield Page(self._loader.rows(rows), progress, places)
             self._begins, first = False, {}
         with translated(f"read {self._config.subject}"):
             end = lsn(reading.end())

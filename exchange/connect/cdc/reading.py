@@ -6,16 +6,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from psycopg import sql
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
 from exchange.connect.cdc.captured import Visibility, place_in_sql
+from exchange.connect.cdc.change_columns import WRITTEN
+from exchange.connect.cdc.logged_rows import LoggedRows
 from exchange.connect.cdc.setup import identifier
 from exchange.connect.database import DatabaseUnavailableError, translated
 from exchange.connect.postgres import Connection
-from exchange.connect.source import Bad, Row
+from exchange.connect.source import Bad, Deleted, Row
 from exchange.connect.text_rows import TextColumns
+from exchange.records.text_table import TextTable
 
 PAGE_BYTES = 8 << 20
 FIRST_ROWS = 200  # fetched first, when nobody knows yet how long the rows are
@@ -37,6 +41,13 @@ class Loader:
         oids = [self._types[name] for name in columns]
         self.texts = TextColumns.of(connection, columns, oids) if is_utf8 else None
         self._transformer.set_loader_types(oids, Format.TEXT)
+
+    def rows(self, rows: Sequence[Raws]) -> Sequence[Row | Deleted | Bad]:
+        """Rows that have all the columns."""
+        if self.texts is None:
+            return [self.load(self._columns, row) for row in rows]
+        table = TextTable.of([text for row in rows for text in row], len(self._columns))
+        return LoggedRows(self.texts, table, np.full(len(rows), WRITTEN), (), self.load)
 
     def load(self, names: Sequence[str], values: Sequence[bytes | None]) -> Row | Bad:
         """The row; Bad, without its content, if a value cannot be read."""
