@@ -137,6 +137,6 @@ def test_a_message_that_is_cut_short_is_refused() -> None:
         messages = Values.of([*begun, whole[:cut], b"\0"])
         state = np.zeros(change_columns.STATE, np.int64)
         places = np.arange(3)
-        layout = change_columns.Layout(TABLE, places, places[:1], np.ones(4, np.bool_))
+        layout = change_columns.MessageLayout(TABLE, places, places[:1], np.ones(4, np.bool_))
         with pytest.raises(ValueError, match="pgoutput"):
             change_columns.take(messages, 2, layout, state, 10)

@@ -24,7 +24,7 @@ _UNCHANGED = -2
 _BROKEN = -1
 
 
-class Layout(NamedTuple):
+class MessageLayout(NamedTuple):
     """Where a table's columns stand in its messages.
 
     `places` (int64[c]) are the places of the columns that are read, `key` (int64[k]) those of the key;
@@ -44,7 +44,7 @@ class Changes(NamedTuple):
     facts: np.ndarray
 
 
-def take(messages: Values, at: int, layout: Layout, state: np.ndarray, most: int) -> tuple[int, Changes]:
+def take(messages: Values, at: int, layout: MessageLayout, state: np.ndarray, most: int) -> tuple[int, Changes]:
     """Take messages from `at` on, until there may be more rows than `most`; return which message is the next.
 
     `state` (int64[STATE]) moves along. The last byte of the buffer belongs to no message. Raises ValueError if a

@@ -11,7 +11,7 @@ import numpy as np
 from exchange.connect.cdc import change_columns
 from exchange.connect.cdc.captured import Begun, Captured
 from exchange.connect.cdc.change_columns import Changes
-from exchange.connect.cdc.logged_rows import LoggedRows, Places
+from exchange.connect.cdc.logged_rows import ChangePlaces, LoggedRows
 from exchange.connect.cdc.pgoutput import (
     POSTGRES_EPOCH_S,
     Attribute,
@@ -37,7 +37,7 @@ Reread = Callable[[Mapping[str, bytes | None], int], Mapping[str, bytes | None] 
 """The row with this key as it is in the table once that transaction (xid) is seen; None if there is none."""
 
 
-class Taken(NamedTuple):
+class LoggedPart(NamedTuple):
     """Rows that messages gave, and when the transaction of the first one was committed, as Unix time."""
 
     rows: Sequence[Row | Deleted | Bad]
@@ -78,13 +78,13 @@ class Following:
         """Behind the last change that was taken; made only when it is asked for, because it moves with every change."""
         return replace(self._captured, commit=self._last_commit, changes=self._last_changes)
 
-    def take_many(self, messages: Values, at: int, most: int) -> tuple[int, Taken]:
+    def take_many(self, messages: Values, at: int, most: int) -> tuple[int, LoggedPart]:
         """About so many rows from the messages from `at` on; return which message is the next.
 
         The last message is a single byte and says nothing.
         """
         rows: list[Row | Deleted | Bad] = []
-        places = Places([], [], [])
+        places = ChangePlaces([], [], [])
         while at < messages.rows and len(rows) < most:
             if self._layout is not None and self._texts is not None and not self._was_any_read():
                 if rows:
@@ -102,7 +102,7 @@ class Following:
                 places.xid.append(self._at.xid)
                 places.committed_at.append(self._at.committed_at)
             at += 1
-        return at, Taken(rows, places, places.committed_at[0] if rows else None)
+        return at, LoggedPart(rows, places, places.committed_at[0] if rows else None)
 
     def take(self, message: Message | None) -> list[Row | Deleted | Bad]:
         """The rows that a message gives, oldest first."""
@@ -125,15 +125,15 @@ class Following:
 
     def _take_columns(
         self, messages: Values, at: int, most: int, layout: _Layout, texts: TextColumns
-    ) -> tuple[int, Taken]:
+    ) -> tuple[int, LoggedPart]:
         state = self._state()
         at, changes = change_columns.take(messages, at, layout.columns(self._begun.table), state, most)
         self._move(state)
         changes = self._completed(changes, messages, layout)
         kinds, number, xid, at_us, _ = changes.facts
-        places = Places(number, xid, at_us / 1e6 + POSTGRES_EPOCH_S)
+        places = ChangePlaces(number, xid, at_us / 1e6 + POSTGRES_EPOCH_S)
         rows = LoggedRows(texts, changes.table, kinds, layout.identity, self._load)
-        return at, Taken(rows, places, float(places.committed_at[0]) if rows else None)
+        return at, LoggedPart(rows, places, float(places.committed_at[0]) if rows else None)
 
     def _state(self) -> np.ndarray:
         assert self._at is not None
@@ -309,10 +309,10 @@ class _Layout:
         self._at = at
         self._is_identity = [a.identifies for a in attributes]
 
-    def columns(self, relation: int) -> change_columns.Layout:
+    def columns(self, relation: int) -> change_columns.MessageLayout:
         """As the kernel takes it."""
         places, key = np.array(self.places, np.int64), np.array(self._key, np.int64)
-        return change_columns.Layout(relation, places, key, np.array(self._is_identity, np.bool_))
+        return change_columns.MessageLayout(relation, places, key, np.array(self._is_identity, np.bool_))
 
     def key(self, values: Sequence[Raw]) -> Stored:
         """The row's key."""

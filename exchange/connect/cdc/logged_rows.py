@@ -45,7 +45,7 @@ class LoggedRows(TextRows):
         return are_gone
 
 
-class Places(Sequence[str]):
+class ChangePlaces(Sequence[str]):
     """Where rows come from: which change of which transaction (xid), committed when (Unix time).
 
     Written for people only if somebody asks: hardly any row is rejected.

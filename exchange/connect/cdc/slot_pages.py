@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from exchange.connect.cdc.captured import Captured
-from exchange.connect.cdc.following import Following, Taken
+from exchange.connect.cdc.following import Following, LoggedPart
 from exchange.connect.cdc.stream import AT_ONCE, Stream
 from exchange.connect.database import translated
 from exchange.connect.source import Page
@@ -69,7 +69,7 @@ class SlotPages:
         """Whether everything before that place in the log was received, and was in the pages."""
         return max(self._stream.sent, self._following.ended) >= place
 
-    def _page(self, taken: Taken) -> Page:
+    def _page(self, taken: LoggedPart) -> Page:
         before, self.position = self.position, self._following.position
         progress = self.position.taken_progress()
         if self.position.parts != before.parts:
