@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psycopg.abc import AdaptContext
@@ -16,8 +16,10 @@ from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.pq import Format
 
 from exchange.connect.source import Bad, Deleted, Row
-from exchange.records.text_program import Kind
-from exchange.records.text_table import TextTable
+
+if TYPE_CHECKING:
+    from exchange.records.text_program import Kind
+    from exchange.records.text_table import TextTable
 
 _KINDS: Mapping[str, Kind] = {
     "bool": "boolean",

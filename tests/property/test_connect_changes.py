@@ -16,7 +16,7 @@ from psycopg.adapt import AdaptersMap
 from exchange.connect.cdc import change_columns
 from exchange.connect.cdc.captured import LAST, Begun, Captured, Stretch, Visibility
 from exchange.connect.cdc.following import Following
-from exchange.connect.cdc.logged_rows import LoggedRows
+from exchange.connect.cdc.logged_rows import LoggedRows, MessageLayout, StreamState
 from exchange.connect.cdc.pgoutput import Attribute, Begin, Commit, LoggedChange, Missing, Raw
 from exchange.connect.cdc.setup import TableColumn
 from exchange.connect.source import Bad, Row
@@ -135,8 +135,7 @@ def test_a_message_that_is_cut_short_is_refused() -> None:
     begun = [written(message, TABLE) for message in (Begin(100, 1e9, 50), [Attribute("id", TEXT, -1, True)] * 4)]
     for cut in set(range(1, len(whole))) - {5, without_new}:
         messages = Values.of([*begun, whole[:cut], b"\0"])
-        state = np.zeros(change_columns.STATE, np.int64)
         places = np.arange(3)
-        layout = change_columns.MessageLayout(TABLE, places, places[:1], np.ones(4, np.bool_))
+        layout = MessageLayout(TABLE, places, places[:1], np.ones(4, np.bool_))
         with pytest.raises(ValueError, match="pgoutput"):
-            change_columns.take(messages, 2, layout, state, 10)
+            change_columns.take(messages, 2, layout, StreamState(0, 0, 0, 0, 0, 0, 0), 10)

@@ -5,58 +5,44 @@ It knows the messages that make up nearly the whole of a stream; at one that say
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
+from exchange.connect.cdc.logged_rows import (
+    ALL_CHANGES,
+    GONE,
+    GONE_KEY_ONLY,
+    LACKING,
+    WRITTEN,
+    LoggedChanges,
+    MessageLayout,
+    StreamState,
+)
 from exchange.records.text_table import TextTable
 from exchange.records.values import Values
 
-# What is known of the stream: the transaction that is being taken, the last change that was taken, and `ended`.
-COMMIT, AT_US, XID, TAKEN, LAST_COMMIT, LAST_CHANGES, ENDED, STATE = range(8)
-ALL = -1  # in LAST_CHANGES: all of the transaction
-# What a row is. One that lacks values has to be completed by reading the table.
-WRITTEN, GONE, GONE_KEY_ONLY, LACKING = range(4)
-KIND, CHANGE, CHANGE_XID, CHANGE_AT_US, MESSAGE, FACTS = range(6)
+COMMIT, AT_US, XID, TAKEN, LAST_COMMIT, LAST_CHANGES, ENDED = range(7)  # as in StreamState
+KIND, CHANGE, CHANGE_XID, CHANGE_AT_US, MESSAGE, FACTS = range(6)  # as in LoggedChanges
 
 _UNCHANGED = -2
 _BROKEN = -1
 
 
-class MessageLayout(NamedTuple):
-    """Where a table's columns stand in its messages.
-
-    `places` (int64[c]) are the places of the columns that are read, `key` (int64[k]) those of the key;
-    `identity` (bool[a]) says of every attribute whether it identifies a row.
-    """
-
-    relation: int
-    places: np.ndarray
-    key: np.ndarray
-    identity: np.ndarray
-
-
-class Changes(NamedTuple):
-    """Rows in the order of the stream, and facts (int64[FACTS, n]): what each is, of which change, of which message."""
-
-    table: TextTable
-    facts: np.ndarray
-
-
-def take(messages: Values, at: int, layout: MessageLayout, state: np.ndarray, most: int) -> tuple[int, Changes]:
+def take(
+    messages: Values, at: int, layout: MessageLayout, state: StreamState, most: int
+) -> tuple[int, StreamState, LoggedChanges]:
     """Take messages from `at` on, until there may be more rows than `most`; return which message is the next.
 
-    `state` (int64[STATE]) moves along. The last byte of the buffer belongs to no message. Raises ValueError if a
-    message is not of that protocol.
+    The last byte of the buffer belongs to no message. Raises ValueError if a message is not of that protocol.
     """
-    room = min(most + 1, 2 * (messages.rows - at))
-    start, length = np.empty((len(layout.places), room), np.int64), np.empty((len(layout.places), room), np.int64)
-    facts = np.empty((FACTS, room), np.int64)
-    at, rows = _take(*messages, at, *layout, state, start, length, facts)
+    room, columns = min(most + 1, 2 * (messages.rows - at)), len(layout.places)
+    start, length = np.empty((columns, room), np.int64), np.empty((columns, room), np.int64)
+    facts, moved = np.empty((FACTS, room), np.int64), np.array(state, np.int64)
+    at, rows = _take(*messages, at, *layout, moved, start, length, facts)
     if at == _BROKEN:
         raise ValueError("not a message of pgoutput")
-    return at, Changes(TextTable(messages.buf, start[:, :rows], length[:, :rows]), facts[:, :rows])
+    table = TextTable(messages.buf, start[:, :rows], length[:, :rows])
+    return at, StreamState(*moved.tolist()), LoggedChanges(table, *facts[:, :rows])
 
 
 @njit(nogil=True, cache=True)
@@ -77,7 +63,7 @@ def _take(buf, begin, size, at, relation, places, key, identity, state, start, l
             if end - p < 26:
                 return _BROKEN, row
             if state[TAKEN] > 0 and state[COMMIT] >= state[LAST_COMMIT]:
-                state[LAST_COMMIT], state[LAST_CHANGES] = state[COMMIT], ALL
+                state[LAST_COMMIT], state[LAST_CHANGES] = state[COMMIT], ALL_CHANGES
             state[ENDED] = _int(buf, p + 10, 8)
         elif what in (68, 73, 85):  # D, I, U
             if end - p < 5:
@@ -129,7 +115,9 @@ def _is_new(state):
     state[TAKEN] += 1
     if state[COMMIT] < state[LAST_COMMIT]:
         return False
-    if state[COMMIT] == state[LAST_COMMIT] and (state[LAST_CHANGES] == ALL or state[TAKEN] <= state[LAST_CHANGES]):
+    if state[COMMIT] == state[LAST_COMMIT] and (
+        state[LAST_CHANGES] == ALL_CHANGES or state[TAKEN] <= state[LAST_CHANGES]
+    ):
         return False
     state[LAST_COMMIT], state[LAST_CHANGES] = state[COMMIT], state[TAKEN]
     return True

@@ -8,10 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from exchange.connect.cdc import change_columns
 from exchange.connect.cdc.captured import Begun, Captured
-from exchange.connect.cdc.change_columns import Changes
-from exchange.connect.cdc.logged_rows import ChangePlaces, LoggedRows
+from exchange.connect.cdc.logged_rows import (
+    ALL_CHANGES,
+    LACKING,
+    WRITTEN,
+    ChangePlaces,
+    LoggedChanges,
+    LoggedRows,
+    MessageLayout,
+    StreamState,
+)
 from exchange.connect.cdc.pgoutput import (
     POSTGRES_EPOCH_S,
     Attribute,
@@ -126,46 +133,44 @@ class Following:
     def _take_columns(
         self, messages: Values, at: int, most: int, layout: _Layout, texts: TextColumns
     ) -> tuple[int, LoggedPart]:
-        state = self._state()
-        at, changes = change_columns.take(messages, at, layout.columns(self._begun.table), state, most)
+        from exchange.connect.cdc import change_columns  # kernels, which only those who need them load
+
+        at, state, changes = change_columns.take(messages, at, layout.of(self._begun.table), self._state(), most)
         self._move(state)
         changes = self._completed(changes, messages, layout)
-        kinds, number, xid, at_us, _ = changes.facts
-        places = ChangePlaces(number, xid, at_us / 1e6 + POSTGRES_EPOCH_S)
-        rows = LoggedRows(texts, changes.table, kinds, layout.identity, self._load)
+        places = ChangePlaces(changes.change, changes.xid, changes.at_us / 1e6 + POSTGRES_EPOCH_S)
+        rows = LoggedRows(texts, changes.table, changes.kind, layout.identity, self._load)
         return at, LoggedPart(rows, places, float(places.committed_at[0]) if rows else None)
 
-    def _state(self) -> np.ndarray:
+    def _state(self) -> StreamState:
         assert self._at is not None
-        changes = change_columns.ALL if self._last_changes is None else self._last_changes
-        at_us = round((self._at.committed_at - POSTGRES_EPOCH_S) * 1e6)
-        state = [self._at.commit, at_us, self._at.xid, self._taken, self._last_commit, changes, self.ended]
-        return np.array(state, np.int64)
+        commit, committed_at, xid = self._at
+        changes = ALL_CHANGES if self._last_changes is None else self._last_changes
+        at_us = round((committed_at - POSTGRES_EPOCH_S) * 1e6)
+        return StreamState(commit, at_us, xid, self._taken, self._last_commit, changes, self.ended)
 
-    def _move(self, state: np.ndarray) -> None:
-        commit, at_us, xid, self._taken, self._last_commit, changes, self.ended = state.tolist()
+    def _move(self, state: StreamState) -> None:
+        commit, at_us, xid, self._taken, self._last_commit, changes, self.ended = state
         self._at = Begin(commit, at_us / 1e6 + POSTGRES_EPOCH_S, xid)
-        self._last_changes = None if changes == change_columns.ALL else changes
+        self._last_changes = None if changes == ALL_CHANGES else changes
         self._forget_parts(commit)
 
-    def _completed(self, changes: Changes, messages: Values, layout: _Layout) -> Changes:
+    def _completed(self, changes: LoggedChanges, messages: Values, layout: _Layout) -> LoggedChanges:
         """With the values that the stream leaves out."""
-        table, facts = changes
-        lacking = np.flatnonzero(facts[change_columns.KIND] == change_columns.LACKING)
-        texts: list[bytes | None] = []
-        found = np.zeros(len(lacking), np.bool_)
-        for index, row in enumerate(lacking.tolist()):
-            change = decode(messages.string(int(facts[change_columns.MESSAGE, row])))
-            assert isinstance(change, LoggedChange)
-            values = self._complete(layout.filled(change), int(facts[change_columns.CHANGE_XID, row]))
-            if values is not None:
-                texts += values
-                found[index] = True
+        lacking = np.flatnonzero(changes.kind == LACKING)
         if not len(lacking):
             return changes
-        facts[change_columns.KIND, lacking[found]] = change_columns.WRITTEN
-        kept = np.flatnonzero(facts[change_columns.KIND] != change_columns.LACKING)
-        return Changes(table.replaced(lacking[found], texts).at(kept), facts.take(kept, axis=1))
+        texts: list[bytes | None] = []
+        for row in lacking.tolist():
+            change = decode(messages.string(int(changes.message[row])))
+            assert isinstance(change, LoggedChange)
+            values = self._complete(layout.filled(change), int(changes.xid[row]))
+            if values is not None:
+                texts += values
+                changes.kind[row] = WRITTEN
+        found = lacking[changes.kind[lacking] == WRITTEN]
+        completed = changes._replace(table=changes.table.replaced(found, texts))
+        return completed.at(np.flatnonzero(changes.kind != LACKING))
 
     def _laid_out(self, attributes: Sequence[Attribute]) -> _Layout | None:
         """Where the columns stand from now on; raises if they are not those that were read."""
@@ -309,10 +314,10 @@ class _Layout:
         self._at = at
         self._is_identity = [a.identifies for a in attributes]
 
-    def columns(self, relation: int) -> change_columns.MessageLayout:
-        """As the kernel takes it."""
+    def of(self, relation: int) -> MessageLayout:
+        """As the kernel takes it, for that table."""
         places, key = np.array(self.places, np.int64), np.array(self._key, np.int64)
-        return change_columns.MessageLayout(relation, places, key, np.array(self._is_identity, np.bool_))
+        return MessageLayout(relation, places, key, np.array(self._is_identity, np.bool_))
 
     def key(self, values: Sequence[Raw]) -> Stored:
         """The row's key."""

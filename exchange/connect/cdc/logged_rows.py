@@ -1,17 +1,65 @@
-"""Rows of a stream's changes: texts in columns for the kernels, each loaded only if it is asked for."""
+"""The changes of a stream in columns: texts for the kernels, and rows, each loaded only if it is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from exchange.connect.cdc.change_columns import GONE_KEY_ONLY, WRITTEN
 from exchange.connect.source import Bad, Deleted, Row
 from exchange.connect.text_rows import TextColumns, TextRows
-from exchange.records.text_table import TextTable
+
+if TYPE_CHECKING:
+    from exchange.records.text_table import TextTable
+
+# What a row is. One that lacks values has to be completed by reading the table.
+WRITTEN, GONE, GONE_KEY_ONLY, LACKING = range(4)
+ALL_CHANGES = -1  # of a transaction
+
+
+class MessageLayout(NamedTuple):
+    """Where a table's columns stand in its messages.
+
+    `places` (int64[c]) are the places of the columns that are read, `key` (int64[k]) those of the key;
+    `identity` (bool[a]) says of every attribute whether it identifies a row.
+    """
+
+    relation: int
+    places: np.ndarray
+    key: np.ndarray
+    identity: np.ndarray
+
+
+class StreamState(NamedTuple):
+    """The transaction that is being taken, with how many changes of it were seen, and the last change that was taken.
+
+    `at_us` is as in the stream. `ended` is the place in the log up to which whole transactions were taken.
+    """
+
+    commit: int
+    at_us: int
+    xid: int
+    taken: int
+    last_commit: int
+    last_changes: int
+    ended: int
+
+
+class LoggedChanges(NamedTuple):
+    """n rows, and of each what it is, of which change of which transaction, and which message it is from (int64[n])."""
+
+    table: TextTable
+    kind: np.ndarray
+    change: np.ndarray
+    xid: np.ndarray
+    at_us: np.ndarray
+    message: np.ndarray
+
+    def at(self, rows: np.ndarray) -> LoggedChanges:
+        """These of the rows (int64 indexes)."""
+        return LoggedChanges(self.table.at(rows), *(fact[rows] for fact in self[1:]))
 
 
 class LoggedRows(TextRows):

@@ -12,14 +12,12 @@ from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
 from exchange.connect.cdc.captured import Visibility, place_in_sql
-from exchange.connect.cdc.change_columns import WRITTEN
-from exchange.connect.cdc.logged_rows import LoggedRows
+from exchange.connect.cdc.logged_rows import WRITTEN, LoggedRows
 from exchange.connect.cdc.setup import identifier
 from exchange.connect.database import DatabaseUnavailableError, translated
 from exchange.connect.postgres import Connection
 from exchange.connect.source import Bad, Deleted, Row
 from exchange.connect.text_rows import TextColumns
-from exchange.records.text_table import TextTable
 
 PAGE_BYTES = 8 << 20
 FIRST_ROWS = 200  # fetched first, when nobody knows yet how long the rows are
@@ -46,6 +44,8 @@ class Loader:
         """Rows that have all the columns."""
         if self.texts is None:
             return [self.load(self._columns, row) for row in rows]
+        from exchange.records.text_table import TextTable  # kernels, which only those who need them load
+
         table = TextTable.of([text for row in rows for text in row], len(self._columns))
         return LoggedRows(self.texts, table, np.full(len(rows), WRITTEN), (), self.load)
 
