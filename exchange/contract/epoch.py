@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from pydantic import ValidationError
 
-from exchange.contract.model import AcceptedGap, Epoch, Grant, Resync
-from exchange.contract.period import city_day
+from exchange.contract.model import AcceptedGap, Contract, Epoch, Grant, Resync
+from exchange.contract.period import city_day, in_force
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 from exchange.names import inbox_topic
@@ -100,13 +100,12 @@ def inboxes_after(last: Epoch | None, now: datetime) -> tuple[str, ...]:
 def resyncs_after(last: Epoch | None, epoch: Epoch) -> tuple[Resync, ...]:
     """What is to be made true when `epoch`, with its `inboxes`, follows `last`: where grants and readers' rows differ.
 
-    What was asked for before stays, as long as there is its grant.
+    What was asked for before stays, as long as there is its grant, or one that follows it at once.
     """
     if last is None:
         return ()
     keyed = {subject.id for subject in last.contract.subjects if subject.key}
-    grants = {grant.id for grant in epoch.contract.grants}
-    resyncs = [resync for resync in last.resyncs if resync.grant in grants]
+    resyncs = list(_kept(last, epoch))
     today = city_day(epoch.time)
     waiting = {grant.id for grant in last.contract.grants if grant.from_ > today}
     for grant in epoch.contract.grants:
@@ -116,6 +115,35 @@ def resyncs_after(last: Epoch | None, epoch: Epoch) -> tuple[Resync, ...]:
             id_ = f"{grant.id}.epoch-{epoch.number}"
             resyncs.append(Resync(id=id_, grant=grant.id, again=need[0], gives=need[1]))
     return tuple(resyncs)
+
+
+def _kept(last: Epoch, epoch: Epoch) -> Iterator[Resync]:
+    """What was asked for before: routers may not have done it yet, and readers hold rows, whatever the grant's name."""
+    grants = {grant.id for grant in epoch.contract.grants}
+    were, are = _by_id(last.contract), _by_place(epoch.contract, epoch.time)
+    for resync in last.resyncs:
+        if resync.grant in grants:
+            yield resync
+        elif (was := were.get(resync.grant)) is not None and (now := are.get((was.reader, was.subject))) is not None:
+            yield resync.model_copy(update={"grant": now.id})
+
+
+def resyncs_due(epoch: Epoch, now: datetime) -> Iterator[tuple[Resync, Grant]]:
+    """What is to be made true, with the grant in force by which it is: its own, or one that follows it."""
+    day, named, in_force_now = city_day(now), _by_id(epoch.contract), _by_place(epoch.contract, now)
+    for resync in epoch.resyncs:
+        of = named.get(resync.grant)
+        if of is not None and of.from_ <= day and (grant := in_force_now.get((of.reader, of.subject))) is not None:
+            yield resync, grant
+
+
+def _by_id(contract: Contract) -> dict[str, Grant]:
+    return {grant.id: grant for grant in contract.grants}
+
+
+def _by_place(contract: Contract, now: datetime) -> dict[tuple[str, str], Grant]:
+    """The grants in force by reader and subject, of which there is one at most."""
+    return {(grant.reader, grant.subject): grant for grant in in_force(contract, now)}
 
 
 def _need(last: Epoch, epoch: Epoch, grant: Grant, today: date) -> tuple[bool, bool] | None:

@@ -18,9 +18,9 @@ import numpy as np
 from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
-from exchange.contract.epoch import alone
+from exchange.contract.epoch import alone, resyncs_due
 from exchange.contract.model import Epoch, Grant, Resync
-from exchange.contract.period import in_force, ms_of
+from exchange.contract.period import ms_of
 from exchange.names import Partition
 from exchange.records.row_table import RowTable
 from exchange.records.scan import Run
@@ -116,12 +116,11 @@ class Resyncs:
         """What is to be done in the partitions of this router, and how far it has come."""
         if not under.epoch.resyncs:
             return
-        grants, positions = {grant.id: grant for grant in in_force(under.epoch.contract, now)}, source.positions()
-        for resync in under.epoch.resyncs:
-            grant = grants.get(resync.grant)
-            topic = names.subject_topic(grant.subject) if grant else ""
+        positions = source.positions()
+        for resync, grant in resyncs_due(under.epoch, now):
+            topic = names.subject_topic(grant.subject)
             for place in sorted(place for place in positions if place[0] == topic and positions[place][0]):
-                if grant is None or (place, resync.id) in self._done or under.at(topic, now) is None:
+                if (place, resync.id) in self._done or under.at(topic, now) is None:
                     continue
                 progress = self._progress(place, resync)
                 if progress is not None and not progress.is_done:

@@ -241,6 +241,29 @@ def test_a_reader_that_had_no_grant_for_a_time_gets_what_it_missed(office: Offic
     assert history.register.rows.keys() <= copies.of("whole").keys()
 
 
+@pytest.mark.parametrize("is_kept", [False, True], ids=["replaced", "ended"])
+def test_what_a_reader_missed_comes_under_the_grant_that_follows_meanwhile(office: Office, is_kept: bool) -> None:
+    history = History(office)
+    others = [office.grant(name, **gives) for name, gives in GRANTS.items() if name != "filtered"]
+    with office.router():
+        history.publish(400)
+        office.wait_routed()
+        office.adopt(*others, key=KEY)  # `filtered` is revoked
+        office.wait_adopted()
+        history.publish(400)
+        office.wait_routed()
+    # No router is there while it comes back under one grant, and goes on under another.
+    back = office.grant("filtered", **GRANTS["filtered"])
+    ended = office.grant("filtered", **GRANTS["filtered"], **ENDED)
+    following = office.grant("next", **GRANTS["filtered"] | {"reader": "filtered"}, **{"from": "2026-06-01"})
+    office.adopt(*others, back, key=KEY)
+    office.adopt(*others, *([ended] if is_kept else []), following, key=KEY)
+    with office.router("2"):
+        history.publish(100)
+        wait_true(office, 1)
+        history.check()
+
+
 def test_a_grant_that_begins_late_gets_its_history_in_a_replay(office: Office, tmp_path: Path) -> None:
     history = History(office)
     later = [office.grant(name, **gives) for name, gives in GRANTS.items()]

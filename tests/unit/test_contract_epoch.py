@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exchange.contract.epoch import EpochError, decode, encode, same_content, takes_over
-from exchange.contract.model import Epoch
+from exchange.contract.epoch import EpochError, decode, encode, resyncs_after, resyncs_due, same_content, takes_over
+from exchange.contract.model import Epoch, Resync
 from exchange.contract.period import in_force
+from tests.rigs import routing
 from tests.rigs.contracts import CONTRACT, loaded
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -73,3 +74,25 @@ def test_days_are_the_citys(epoch: Epoch, now: datetime, grants: int) -> None:
 def test_a_moment_without_zone_has_no_day(epoch: Epoch) -> None:
     with pytest.raises(ValueError, match="time zone"):
         in_force(epoch.contract, datetime(2026, 1, 1))
+
+
+def test_what_is_to_be_made_true_goes_over_to_the_grant_that_follows() -> None:
+    spring, summer = {"until": "2026-05-31"}, {"reader": "tax", "from": "2026-06-01"}
+    asked = Resync(id="tax.epoch-7", grant="tax", again=True, gives=True)
+    last = routing.epoch(routing.grant("tax"), key=("id", "year")).model_copy(update={"resyncs": (asked,)})
+
+    def due(*grants: dict[str, str], now: datetime = NOW) -> list[tuple[str, str]]:
+        names = ("tax", "next") if len(grants) == 2 else ("next",)
+        given = [routing.grant(name, **terms) for name, terms in zip(names, grants, strict=True)]
+        after = routing.epoch(*given, number=8, key=("id", "year"))
+        after = after.model_copy(update={"resyncs": resyncs_after(last, after)})
+        return [(resync.id, grant.id) for resync, grant in resyncs_due(after, now)]
+
+    assert due(summer) == [(asked.id, "next")]
+    assert due(spring, summer) == [(asked.id, "next")]
+    assert due(summer | {"reader": "other"}) == []  # that one never had anything
+    assert due({"until": "2026-06-02"}, summer | {"from": "2026-06-03"}) == [(asked.id, "tax")]
+    tomorrow = summer | {"from": "2026-06-03", "where": {"year": {"ge": 2024}}}
+    assert due({"until": "2026-06-02"}, tomorrow, now=NOW) == [(asked.id, "tax")]  # the other's is not due yet
+    third = datetime(2026, 6, 3, tzinfo=UTC)
+    assert due({"until": "2026-06-02"}, tomorrow, now=third) == [(asked.id, "next"), ("next.epoch-8", "next")]
