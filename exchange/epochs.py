@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from exchange import names
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.topics import TopicAppender, read, read_all
 from exchange.contract.epoch import decode, encode, key, takes_over
-from exchange.contract.model import Epoch
+from exchange.contract.model import Contract, Epoch
+from exchange.contract.period import Interruption, interruption
 from exchange.errors import ConfigError, TransientError
 
+Place = tuple[str, str]
+"""A reader and a subject."""
 _LAST = 4
 _ATTEMPTS = 10
 
@@ -68,16 +72,26 @@ def epochs_since(cluster: Cluster, number: int) -> Iterator[Published]:
                 yield Published(epoch, record.offset)
 
 
-def last_wishes(cluster: Cluster, grants: Collection[str]) -> dict[str, bool]:
-    """Whether each of these grants, as last published, asks for the deletion of its reader's rows after its end.
-
-    Also for grants that the contract does not have any more; those that it never had are left out.
-    """
-    found: dict[str, bool] = {}
-    for one in epochs(cluster) if grants else ():
+def contracts_of(published: Iterable[Published], places: Collection[Place]) -> list[tuple[Contract, datetime]]:
+    """The contracts of these epochs, reduced to the grants of these places, with when they came into force."""
+    subjects = {subject for _, subject in places}
+    found = []
+    for one in published:
         contract = one.epoch.contract
-        found |= {g.id: g.deletes(contract.subject(g.subject)) for g in contract.grants if g.id in grants}
+        parts = {
+            "departments": (),
+            "subjects": tuple(each for each in contract.subjects if each.id in subjects),
+            "grants": tuple(each for each in contract.grants if (each.reader, each.subject) in places),
+        }
+        found.append((contract.model_copy(update=parts), one.epoch.time))
     return found
+
+
+def interruptions(cluster: Cluster, places: Collection[Place], now: datetime) -> dict[Place, Interruption]:
+    """How readers last ceased to be given these subjects; those that never did are left out."""
+    contracts = contracts_of(epochs(cluster), places) if places else []
+    found = {place: interruption(contracts, place[1], place[0], now) for place in places}
+    return {place: each for place, each in found.items() if each is not None}
 
 
 class Newest:

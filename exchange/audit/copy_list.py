@@ -11,7 +11,7 @@ from exchange.bus.topics import read_all
 from exchange.contract.model import Contract, Epoch
 from exchange.contract.period import city_day, delivering, end_of, in_force
 from exchange.copies import Copy, copies
-from exchange.epochs import last_wishes
+from exchange.epochs import interruptions
 from exchange.names import cursor_topic
 
 SILENT = timedelta(minutes=10)  # a connector that runs reports every five
@@ -44,11 +44,15 @@ def held_copies(
     """The copies of all departments of the contract and of earlier ones, by reader and subject."""
     departments = {department.id for department in epoch.contract.departments} | set(epoch.former or ())
     reports = {name: _reports(cluster, name) for name in sorted(departments) if reader in (None, name)}
-    there = {grant.id for grant in epoch.contract.grants}
-    revoked = {copy.grant for ofs in reports.values() for copy in ofs if copy.grant is not None} - there
-    wishes = last_wishes(cluster, revoked)  # the connector may not have seen what was said at last
-    for ofs in reports.values():
-        ofs[:] = [copy.model_copy(update={"deletes": wishes.get(copy.grant or "", copy.deletes)}) for copy in ofs]
+    there = {(grant.reader, grant.subject) for grant in epoch.contract.grants}
+    revoked = {(name, copy.subject) for name, ofs in reports.items() for copy in ofs} - there
+    # The connector may have seen neither the last grant nor what that said at last.
+    ceased = interruptions(cluster, revoked, now)
+    for name, ofs in reports.items():
+        ofs[:] = [
+            copy.model_copy(update={"deletes": last.deletes}) if (last := ceased.get((name, copy.subject))) else copy
+            for copy in ofs
+        ]
     return [one for one in compare(epoch.contract, reports, now) if subject in (None, one.subject)]
 
 

@@ -21,8 +21,8 @@ from exchange.connect.sink_table import SinkTable
 from exchange.connect.terms_watch import SinkTerms
 from exchange.connect.worker import SinkPart
 from exchange.contract.model import Epoch, Grant
-from exchange.contract.period import end_of, interruption
-from exchange.epochs import epochs_since, last_wishes
+from exchange.contract.period import Interruption, end_of, interruption
+from exchange.epochs import contracts_of, epochs_since
 from exchange.names import inbox_topic
 
 
@@ -69,9 +69,12 @@ class SinkParts:
                 since = end_of(grant.until).timestamp()
                 note = copy.end(grant.id, grant.until, deletes=grant.deletes(terms.subject), since=since)
             elif note is not None:
-                # It was revoked, and this connector may not have seen what it said last.
-                deletes = last_wishes(self._cluster, [note.grant]).get(note.grant, note.deletes)
-                note = copy.end(note.grant, note.until, deletes=deletes, since=time.time())
+                # It was revoked, and this connector may not have seen what it said last, nor one that followed it.
+                last, until, deletes, since = note.grant, note.until, note.deletes, time.time()
+                if (found := self._interruption(note)) is not None:
+                    last, until, deletes = found.grant.id, found.grant.until, found.deletes
+                    since = found.moment.timestamp()
+                note = copy.end(last, until, deletes=deletes, since=since)
             if note is not None and note.deletes:
                 return Ending(self._cluster, table, self._topic, confirm)
         if grant is None or delivered is None:
@@ -94,12 +97,17 @@ class SinkParts:
         """
         if note.changed_ms is None or not note.epoch:
             return None
-        contracts = [(each.epoch.contract, each.epoch.time) for each in epochs_since(self._cluster, note.epoch)]
-        found = interruption(contracts, self._config.subject, self._department, datetime.now(UTC))
-        if found is None:
+        found = self._interruption(note)
+        if found is None or not found.deletes:
             return None
-        ceased, deletes = found
-        return ceased.timestamp() if deletes and ceased.timestamp() * 1000 > note.changed_ms else None
+        ceased = found.moment.timestamp()
+        return ceased if ceased * 1000 > note.changed_ms else None
+
+    def _interruption(self, note: Note) -> Interruption | None:
+        """How the reader last ceased to be given the subject, since the epoch that is noted."""
+        reader, subject = self._department, self._config.subject
+        contracts = contracts_of(epochs_since(self._cluster, note.epoch), [(reader, subject)])
+        return interruption(contracts, subject, reader, datetime.now(UTC))
 
     def _delivered(self, terms: SinkTerms, grant: Grant, epoch: Epoch) -> Delivered:
         schemas = Schemas(self._cluster, epoch.schemas)

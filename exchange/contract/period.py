@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from exchange.contract.model import Contract, Grant
@@ -63,17 +64,28 @@ def delivering(contract: Contract, subject: str, reader: str, now: datetime) -> 
     return next(iter([*reversed(begun), *grants]), None)
 
 
+class Interruption(NamedTuple):
+    """A reader ceased to be given a subject at `moment`, when `grant` ended, or was revoked; this is how it last was.
+
+    `deletes`: it asks for the deletion of the reader's rows.
+    """
+
+    moment: datetime
+    grant: Grant
+    deletes: bool
+
+
 def interruption(
     contracts: Iterable[tuple[Contract, datetime]], subject: str, reader: str, now: datetime
-) -> tuple[datetime, bool] | None:
-    """When the reader last ceased to be given the subject, before `now`; None if it never did.
+) -> Interruption | None:
+    """How the reader last ceased to be given the subject, before `now`; None if it never did.
 
     Each contract comes with the moment at which it came into force, oldest first. What was not given at the first of
-    these moments begins later, and has not ceased. The second value says whether the grant that ended then, as it was
-    last written, asks for the deletion of the reader's rows.
+    these moments begins later, and has not ceased.
     """
-    ceased: tuple[datetime, bool] | None = None
-    giving, ended_at, deletes = "", None, False  # the id of the last grant in force, its end, and what it asks for
+    ceased: Interruption | None = None
+    giving: Grant | None = None  # the last one in force
+    ended_at, deletes = None, False
     spans = list(contracts)
     for (contract, begin), end in zip(spans, [*(after for _, after in spans[1:]), now], strict=True):
         grants = [grant for grant in contract.grants if (grant.subject, grant.reader) == (subject, reader)]
@@ -81,14 +93,14 @@ def interruption(
         while moment < end:
             day = city_day(moment)
             grant = next((grant for grant in grants if grant.from_ <= day <= grant.until), None)
-            said = grant or next((grant for grant in grants if grant.id == giving), None)
+            said = grant or next((grant for grant in grants if giving is not None and grant.id == giving.id), None)
             if said is not None:
-                giving, deletes = said.id, said.deletes(contract.subject(subject))
+                giving, deletes = said, said.deletes(contract.subject(subject))
             if grant is not None:
                 ended_at = None
-            elif giving:
+            elif giving is not None:
                 ended_at = ended_at or moment
-                ceased = ended_at, deletes
+                ceased = Interruption(ended_at, giving, deletes)
             first = min((grant.from_ for grant in grants if grant.from_ > day), default=None)
             moment = end_of(grant.until) if grant is not None else midnight(first) if first is not None else end
     return ceased

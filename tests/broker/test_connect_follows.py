@@ -175,6 +175,22 @@ def test_a_connector_that_was_down_does_what_a_revoked_grant_said_at_last(projec
     assert (held(project).deletion, held(project).rows) == ("done", 0)
 
 
+@pytest.mark.parametrize(("first", "last", "left"), [("keep", "delete", []), ("delete", "keep", [(1,)])])
+def test_a_connector_that_was_down_does_what_the_last_grant_said(
+    project: Project, url: str, first: str, last: str, left: list[tuple[int]]
+) -> None:
+    """The grant by which it holds the rows was followed by another one, which was revoked."""
+    connect(project, url, grant={"fields": GIVEN, "after": first})
+    send(project, given(1), view=True)
+    drain(project)
+    project.apply(grant={"id": "g-next", "fields": GIVEN, "after": last})
+    revoke(project)
+    assert held(project).deletion == ("" if left else "due")
+    drain(project)
+    assert [tuple(row) for row in rows(url, "serial")] == left
+    assert (held(project).grant, held(project).deletion) == ("g-next", "" if left else "done")
+
+
 def test_a_deletion_that_has_begun_is_finished_before_a_new_grants_rows_come(project: Project, url: str) -> None:
     connect(project, url, grant={"fields": GIVEN, "after": "delete"})
     send(project, given(1), given(2), view=True)

@@ -53,7 +53,7 @@ def test_a_reader_gets_records_by_the_last_grant_that_has_begun() -> None:
 def test_it_is_known_when_a_reader_last_ceased_to_be_given_a_subject() -> None:
     def ceased(*contracts: tuple[Contract, datetime], now: datetime) -> datetime | None:
         found = interruption(contracts, "civil.income", "tax", now)
-        return found[0] if found else None
+        return found.moment if found else None
 
     without = CONTRACT.model_copy(update={"grants": ()})
     years = {year: datetime(year, 6, 1, tzinfo=UTC) for year in range(2024, 2031)}
@@ -80,7 +80,7 @@ def test_what_the_grant_that_ended_said_last_decides_over_a_deletion() -> None:
         spans, now = zip(contracts, moments, strict=True), datetime(2026, 6, 1, tzinfo=UTC)
         found = interruption(spans, "civil.income", "tax", now)
         assert found is not None
-        return found[1]
+        return found.deletes
 
     without = CONTRACT.model_copy(update={"grants": ()})
     assert not deletes(saying("keep"))
@@ -89,3 +89,14 @@ def test_what_the_grant_that_ended_said_last_decides_over_a_deletion() -> None:
     assert deletes(saying("keep"), saying("delete", "other"), without)
     again = saying("keep").grants[0].model_copy(update={"until": date(2030, 1, 1)})
     assert deletes(saying("delete"), without, CONTRACT.model_copy(update={"grants": (again,)}))
+
+
+def test_of_grants_that_followed_each_other_the_last_one_ended() -> None:
+    first, second = (grant for year in (2025, 2026) for grant in CONTRACT.grants if grant.id == f"g{year}")
+    spans = [
+        (CONTRACT.model_copy(update={"grants": grants}), datetime(2026, month, 1, tzinfo=UTC))
+        for month, grants in enumerate([(first.model_copy(update={"until": second.until}),), (second,), ()], start=3)
+    ]
+    found = interruption(spans, "civil.income", "tax", datetime(2026, 7, 1, tzinfo=UTC))
+    assert found is not None
+    assert (found.moment, found.grant.id) == (datetime(2026, 5, 1, tzinfo=UTC), "g2026")
