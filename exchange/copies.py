@@ -14,7 +14,8 @@ class Copy(BaseModel):
     """The rows of one subject in a reader's database, as of `time`, held under `grant` until the end of day `until`.
 
     `rows` is None if they were not counted; `changed` is when rows last came or went. `deletes`: the rows are deleted
-    when the grant has ended; that is due since `due`, and `done`, if this is so.
+    when the grant has ended; that is due since `due`, and `done`, if this is so. `stuck`: rows that have to
+    go and that the reader's database refuses to remove.
     """
 
     # A newer connector may say more than this reader of its reports knows.
@@ -29,6 +30,7 @@ class Copy(BaseModel):
     due: datetime | None
     done: datetime | None
     time: datetime
+    stuck: int = 0
 
 
 def key_value(copy: Copy) -> tuple[bytes, bytes]:

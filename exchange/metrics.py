@@ -114,6 +114,12 @@ SINK_LAG_SECONDS = Gauge(
     ["department", "subject"],
     registry=REGISTRY,
 )
+SINK_ROWS_STUCK = Gauge(
+    "exchange_sink_rows_stuck",
+    "Rows that have to go from the department's table and that its database refuses to remove.",
+    ["department", "subject"],
+    registry=REGISTRY,
+)
 CONNECTOR_ROWS = Counter(
     "exchange_connector_rows",
     "Rows by what the department's connector did with them: read, published, applied, withdrawn or rejected.",

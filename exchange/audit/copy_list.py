@@ -23,7 +23,8 @@ class CopyStatus:
 
     `grant` is the one under which it holds the rows; `is_in_force`: whether a grant gives it the subject now.
     `deletion` is "due" or "done", or empty if none is asked for; `since` is when it fell due or was done.
-    `is_silent`: nothing was reported for `SILENT`, or never.
+    `is_silent`: nothing was reported for `SILENT`, or never. `stuck`: rows that have to go and are there still, because
+    the reader's database refuses to remove them.
     """
 
     reader: str
@@ -36,6 +37,7 @@ class CopyStatus:
     since: datetime | None
     reported: datetime | None
     is_silent: bool
+    stuck: int
 
 
 def held_copies(
@@ -93,6 +95,7 @@ def _held(
         since=since,
         reported=copy.time if copy else None,
         is_silent=copy is None or now - copy.time > SILENT,
+        stuck=copy.stuck if copy else 0,
     )
 
 

@@ -235,8 +235,9 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
 def copies(subject: str | None, reader: str | None, output: str) -> None:
     """What each reader holds, as its connector says: rows, last change, and whether an ended grant's were deleted.
 
-    It also shows connectors that have never reported, or not for 10 minutes. A department that reads its inbox without
-    the exchange's connector never reports.
+    Rows are stuck if they have to go and the reader's database refuses to remove them. It also shows connectors that
+    have never reported, or not for 10 minutes. A department that reads its inbox without the exchange's connector never
+    reports.
     """
     cluster = connect(Settings(), "exchange.ledger.copies", names.LEDGER_PRINCIPAL)
     found = held_copies(cluster, epoch_in_force(cluster), datetime.now(UTC), reader=reader, subject=subject)
@@ -244,16 +245,18 @@ def copies(subject: str | None, reader: str | None, output: str) -> None:
         show_json(found)
         return
     table(
-        ("reader", "subject", "grant", "in force", "rows", "last change", "deletion", "reported"),
+        ("reader", "subject", "grant", "in force", "rows", "stuck", "last change", "deletion", "reported"),
         [
             (one.reader, one.subject, one.grant, "yes" if one.is_in_force else "no",
-             "unknown" if one.rows is None else f"{one.rows:,}", _moment(one.changed),
+             "unknown" if one.rows is None else f"{one.rows:,}", f"{one.stuck:,}" if one.stuck else "",
+             _moment(one.changed),
              _deletion(one.deletion, one.since), _reported(one.reported, is_silent=one.is_silent))
             for one in found
         ],
     )  # fmt: skip
     due, silent = sum(one.deletion == "due" for one in found), sum(one.is_silent for one in found)
-    click.echo(f"{len(found):,} copies; {due:,} deletions due; {silent:,} not reporting")
+    stuck = sum(one.stuck for one in found)
+    click.echo(f"{len(found):,} copies; {due:,} deletions due; {counted(stuck, 'row')} stuck; {silent:,} not reporting")
 
 
 def _moment(moment: datetime | None) -> str:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exchange.connect.note_types import INNODB, NAME, TEXT
+from exchange.connect.stuck_rows import NONE, Stuck
 
 COPIES = "exchange_copies"
 
@@ -23,7 +24,7 @@ class Note:
     `grant` and `until`: the last grant in force, under the contract's `epoch` of that number. `deletes`: the rows are
     deleted when it has ended, which is due since `due_ms` and was done at `done_ms`. `fields`: what the table has
     columns for under it. `rows` were counted when the last change was that of `counted_ms`; rows last came or went at
-    `changed_ms`.
+    `changed_ms`. `stuck`: rows that could not be removed.
     """
 
     grant: str
@@ -36,6 +37,7 @@ class Note:
     changed_ms: int | None = None
     due_ms: int | None = None
     done_ms: int | None = None
+    stuck: Stuck = NONE
 
     @property
     def is_due(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -12,12 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from exchange.connect import sink_layout
+from exchange.connect import refusal, sink_layout
 from exchange.connect.copy_notes import CopyNotes, Note
 from exchange.connect.database import translated
 from exchange.connect.dialects import known as dialects
 from exchange.connect.offsets import making
-from exchange.connect.sink_layout import PLACE
+from exchange.connect.sink_layout import PLACE, TIME
+from exchange.connect.stuck_rows import Stuck, StuckRows
 
 AT_ONCE = 20_000  # rows deleted or emptied in one transaction: others need not wait long for their locks
 COUNT_S = 5.0
@@ -47,12 +49,15 @@ class HeldCopy:
         self._clock = clock
         self.has_ended = False
         self._dialect = dialects.of(engine)
+        self._stuck = StuckRows(schema, self._dialect.insert)
 
     def note(self) -> Note | None:
         """What is noted of this copy; None if it was never filled under a grant."""
         with translated("read copies"), making(self._engine) as connection:
             self._notes.create(connection)
-            return self._notes.read(connection, self._topic)
+            self._stuck.create(connection)
+            noted = self._notes.read(connection, self._topic)
+            return noted and replace(noted, stuck=self._stuck.count(connection, self._topic))
 
     def hold(
         self, grant: str, until: date, fields: Iterable[str], key: Sequence[str], *, epoch: int, deletes: bool
@@ -84,18 +89,53 @@ class HeldCopy:
         return after
 
     def delete_some(self) -> int:
-        """Delete some of the sink's rows; return how many, 0 if there are none left.
+        """Delete some of the sink's rows; return how many, 0 if there are none left but those that are stuck.
 
         Rows without `_partition` and `_offset` are the department's own, and stay.
         """
-        with self._writing(f"delete from {self._name}") as connection:
-            if not self._is_there(connection):
-                return 0
-            table = self._target()
-            gone = connection.execute(self._some(sa.delete(table), table, self._ours(table)))
-            if gone.rowcount:
+        with translated(f"delete from {self._name}"):
+            try:
+                gone = self._delete(self._delete_at_once)
+            except refusal.RAISED as error:
+                if refusal.reason(error) is None:
+                    raise
+                gone = 0
+            return gone or self._delete(self._delete_singly)
+
+    def _delete(self, delete: Callable[[Connection], int]) -> int:
+        with self._engine.begin() as connection:
+            gone = delete(connection) if self._is_there(connection) else 0
+            if gone:
                 self._notes.change(connection, self._topic, self._now_ms())
-            return int(gone.rowcount)
+            return gone
+
+    def _delete_at_once(self, connection: Connection) -> int:
+        table = self._target()
+        gone = connection.execute(self._some(sa.delete(table), table, self._free(table))).rowcount
+        self._dialect.check_deferred(connection)
+        return int(gone)
+
+    def _delete_singly(self, connection: Connection) -> int:
+        layout, table, gone = sink_layout.read(connection, self._name, self._schema), self._target(), 0
+        assert layout is not None
+        self._dialect.check_deferred(connection)
+        while not gone and connection.scalar(sa.select(sa.exists().where(self._free(table)))):
+            to = connection, self._topic, layout, self._name
+            gone = self._stuck.remove_singly(*to, self._free, self._now_ms())  # what stays is not free any more
+        return gone
+
+    def free(self) -> Stuck:
+        """Try again to remove the rows that could not be removed; return what is stuck still."""
+        with self._writing(f"delete from {self._name}") as connection:
+            if self._stuck.count(connection, self._topic).rows:
+                layout = sink_layout.read(connection, self._name, self._schema)
+                if layout is None or layout.missing((*PLACE, TIME)):
+                    self._stuck.forget(connection, self._topic)
+                else:
+                    self._dialect.check_deferred(connection)
+                    if self._stuck.retry(connection, self._topic, layout, self._name):
+                        self._notes.change(connection, self._topic, self._now_ms())
+            return self._stuck.count(connection, self._topic)
 
     def finish(self) -> bool:
         """Note that the deletion is done, if no row is left; return whether this is so."""
@@ -104,6 +144,7 @@ class HeldCopy:
                 table = self._target()
                 if connection.scalar(sa.select(sa.exists().where(self._ours(table)))):
                     return False
+            self._stuck.forget(connection, self._topic)
             self._notes.finish(connection, self._topic, self._now_ms())
         self.has_ended = True
         return True
@@ -155,6 +196,9 @@ class HeldCopy:
 
     def _ours(self, table: sa.TableClause) -> sa.ColumnElement[bool]:
         return table.c[PLACE[0]].is_not(None)
+
+    def _free(self, table: sa.TableClause) -> sa.ColumnElement[bool]:
+        return self._ours(table) & self._stuck.not_noted(self._topic, table)
 
     def _some(self, change: Any, table: sa.TableClause, wanted: sa.ColumnElement[bool]) -> Any:
         """The change, for `AT_ONCE` of the rows that fulfil `wanted`."""

@@ -25,6 +25,7 @@ from exchange.connect.offsets import GAPS, OFFSETS, TOPICS
 from exchange.connect.part_secrets import secrets
 from exchange.connect.rejects import RejectFile
 from exchange.connect.remote_folder import credential_files
+from exchange.connect.stuck_rows import STUCK
 from exchange.document.problem import Path as Place
 from exchange.document.problem import Problem, dotted
 from exchange.errors import ConfigError
@@ -79,7 +80,7 @@ class _Overlaps:
         tables = {j: self._table(sink) for j, sink in enumerate(self._config.sinks) if sink.parquet is None}
         for j, table in tables.items():
             place: Place = ("sinks", j, "table" if self._config.sinks[j].table else "subject")
-            if table.name.lower() in (OFFSETS, TOPICS, GAPS, DELETIONS, COPIES):
+            if table.name.lower() in (OFFSETS, TOPICS, GAPS, DELETIONS, COPIES, STUCK):
                 yield self._problem(place, f"{table.name} is the connector's own", "give the sink another `table`")
             for i, other in tables.items():
                 if i < j and table.is_the_same_as(other):

@@ -84,6 +84,7 @@ def _copy(subject: str, note: Note) -> Copy:
         due=_moment(note.due_ms),
         done=_moment(note.done_ms),
         time=datetime.now(UTC),
+        stuck=note.stuck.rows,
     )
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 from exchange.connect.deletions import Deletions
 from exchange.connect.delivered import ROW
 from exchange.connect.row_change import RowChange, runs
-from exchange.connect.sink_layout import REPLAY, TIME
+from exchange.connect.sink_layout import PLACE, REPLAY, TIME
+from exchange.connect.stuck_rows import Place
 
 RAW = sa.types.NullType()
 
@@ -90,6 +91,18 @@ class SinkRows:
             connection.execute(sa.delete(target).where(where), gone)
         for change in run:
             self._deletions.note(connection, topic, change.row[self.entity], change.origin.time_ms)
+
+    def found(self, connection: Connection, topic: str, change: RowChange) -> list[Place]:
+        """Where the rows are from that such a change removes; of a subject without key, the deletion is noted."""
+        target = self.target(dict.fromkeys((*change.row, *PLACE, TIME, REPLAY)))
+        where = [target.c[name] == sa.bindparam(f"at{i}", type_=RAW) for i, name in enumerate(change.row)]
+        if not self.key:
+            self._deletions.note(connection, topic, change.row[self.entity], change.origin.time_ms)
+            if (replay := change.origin.replay) is not None:
+                where.append((target.c[REPLAY] == replay) | (target.c[TIME] <= change.origin.time_ms))
+        values = {f"at{i}": value for i, value in enumerate(change.row.values())}
+        places = sa.select(*(target.c[name] for name in (*PLACE, TIME))).where(*where)
+        return [Place(*row) for row in connection.execute(places, values)]
 
     def target(self, names: Iterable[str]) -> sa.TableClause:
         """The table with these columns, for statements."""

@@ -33,6 +33,7 @@ from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME, Layout, TableChangedError, TableMismatchError
 from exchange.connect.sink_rows import SinkRows
 from exchange.connect.sink_values import Adapter, UnstorableError, adapted
+from exchange.connect.stuck_rows import StuckRows
 from exchange.errors import CorruptionError
 from exchange.gap import Gap
 from exchange.schema.avro import Schema
@@ -68,6 +69,7 @@ class SinkTable:
         self._deletions = Deletions(self._schema, self._insert)
         self.rows = SinkRows(self._name, self._schema, key, entity, self._insert, self._deletions)
         self._copies = CopyNotes(self._schema, self._insert)
+        self._stuck = StuckRows(self._schema, self._insert)
 
     @property
     def layout(self) -> Layout:
@@ -95,6 +97,7 @@ class SinkTable:
             self._offsets.create(connection)
             self._deletions.create(connection)
             self._copies.create(connection)
+            self._stuck.create(connection)
             return self._offsets.read(connection, topic, partitions)
 
     def topic_id(self, topic: str, now: str) -> str:
@@ -282,6 +285,9 @@ class SinkTable:
                 size = len(part) // 2
             else:
                 self._check_new(connection, part[0].origin)
+                if part[0].is_gone:
+                    places = self.rows.found(connection, topic, part[0])
+                    self._stuck.note(connection, topic, places, reason, int(time.time() * 1000))
                 refused.append((part[0].origin, reason))
                 at += 1
         return refused

@@ -20,6 +20,7 @@ from exchange.connect.publish import Publisher
 from exchange.connect.reporter import Reporter
 from exchange.connect.sink import Taken
 from exchange.connect.source import Source
+from exchange.connect.stuck_rows import NONE
 from exchange.connect.terms_watch import TermsChangedError
 from exchange.errors import ConfigError, CorruptionError, ExchangeError, TransientError
 
@@ -31,6 +32,7 @@ WAIT_S = 0.5  # a sink that is idle waits so long for Kafka before it looks whet
 LOOK_S = 0.2  # while it rests, it looks so often whether the contract has changed
 WAITING_S = 2.0  # from when on a worker counts as waiting for its database
 OUTCOMES = {"source": ("read", "published", "rejected"), "sink": Taken._fields}
+FREE_S, FREE_SHARE = 5.0, 20  # between attempts to remove what is stuck: seconds, and times the duration of one
 SWEEP_SHARE = 10  # after a sweep that found nothing, the pause is at least so many times its duration
 _log = logging.getLogger("exchange.connect")
 
@@ -272,6 +274,8 @@ class SinkWorker(Worker):
         self._make = make
         self._reporter = reporter
         self._has_grant = True
+        self._stuck = NONE
+        self._frees_s = 0.0  # when it tries again to remove what is stuck, on the monotonic clock
         self._at_end_s: float | None = None  # on the monotonic clock
         self._lag = (0, 0.0)  # records and seconds, as last known
 
@@ -279,10 +283,18 @@ class SinkWorker(Worker):
         said = super().state()
         return said if self._has_grant or said != "idle" else "waiting for a grant"
 
+    def words(self) -> str:
+        said, (rows, since_ms, reason) = super().words(), self._stuck
+        if not rows:
+            return said
+        since = _clock((since_ms or 0) / 1000)
+        return f"{said}; {rows:,} rows that have to go are stuck in its table since {since}: {reason}"
+
     def attempt(self) -> None:
         part, self._has_grant = self._make()
         wait_s = POLL_S
         try:
+            self._free(part.copy)
             self._reporter.look(part.copy, at_once=not self._has_grant)
             while self.goes_on() and not part.is_finished:
                 taken = part.step(wait_s)
@@ -292,13 +304,25 @@ class SinkWorker(Worker):
                 self.headway.note(sum(taken), taken.rejected, lag)
                 self.show_lag(lag, time.monotonic())
                 self.succeeded(idle=lag == 0)
-                self._reporter.look(part.copy)
+                self._reporter.look(part.copy, at_once=self._free(part.copy))
                 wait_s = POLL_S if any(taken) else WAIT_S
                 if not any(taken) and not part.waits:
                     self.rest(LOOK_S)
+            self._frees_s = 0.0
+            self._free(part.copy)
             self._reporter.look(part.copy, at_once=True)
         finally:
             part.close()
+
+    def _free(self, copy: HeldCopy) -> bool:
+        """If it is time, try again to remove what is stuck; return whether that is another number of rows now."""
+        now = time.monotonic()
+        if now < self._frees_s:
+            return False
+        before, self._stuck = self._stuck.rows, copy.free()
+        metrics.SINK_ROWS_STUCK.labels(self.department, self.subject).set(self._stuck.rows)
+        self._frees_s = now + max(FREE_S, FREE_SHARE * (time.monotonic() - now))
+        return self._stuck.rows != before
 
     def show_lag(self, records: int | None, now_s: float) -> None:
         """Update the gauges; if it is unknown how many records are left, they keep their values."""

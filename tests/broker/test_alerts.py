@@ -21,6 +21,7 @@ _UP = 'up{job="exchange",instance="router-1"}'
 _LAG = 'exchange_lag_seconds{job="exchange",instance="router-1",subject="tax.arrears"}'
 _SOURCE = 'exchange_source_lag_seconds{job="exchange",instance="connector-tax",subject="tax.arrears"}'
 _SINK = 'exchange_sink_lag_seconds{job="exchange",instance="connector-bank",department="bank",subject="tax.arrears"}'
+_STUCK = 'exchange_sink_rows_stuck{job="exchange",instance="connector-bank",department="bank",subject="tax.arrears"}'
 _ASKED = 'exchange_deletions_asked_rows{job="exchange",instance="connector-tax",subject="tax.arrears"}'
 _SLOT = 'exchange_source_slot_bytes{job="exchange",instance="connector-tax",subject="tax.arrears"}'
 _FAILING = 'exchange_failing{job="exchange",instance="connector-tax",part="source",subject="tax.arrears"}'
@@ -52,6 +53,7 @@ FAULTS = [
     ("ExchangeSourceBehind", _SOURCE, "0x25 4000x40", _ARREARS),
     ("ExchangeSlotGrows", _SLOT, "0x25 5000000000x40", _ARREARS),
     ("ExchangeSinkBehind", _SINK, "0x25 0+60x40", _BANK),
+    ("ExchangeRowsStuck", _STUCK, "0x25 2x40", _BANK),
     ("ExchangeRowsRejected", _ROWS, "0x25 1x40", _TAX),
     ("ExchangeRowsRejected", _ROWS, "_x25 1x40", _TAX),
     ("ExchangeQuarantineGrows", _BAD, "0x25 1x40", _REASON),
@@ -75,6 +77,7 @@ QUIET = {
     "a restart": (_UP, "1x25 0x0 1x40"),
     "a grant that has ended": (_EXPIRY, "-86400x70"),
     "a long first load": (_LAG, "0x25 200x40"),
+    "rows that were stuck for a moment": (_STUCK, "0x25 2x3 0x40"),
     "a failure that passes": (_FAILING, "0x25 1x2 0x40"),
 }
 

@@ -151,7 +151,7 @@ def test_a_connector_that_was_down_deletes_what_a_revoked_grant_left(project: Pr
     said = answer(project, "--reader", project.reader)
     assert f"{project.subject} g-income no" in said
     assert " due 20" in said  # since when is not known: the connector was down
-    assert "1 copies; 1 deletions due; 0 not reporting" in said
+    assert "1 copies; 1 deletions due; 0 rows stuck; 0 not reporting" in said
     drain(project)
     assert rows(url, "serial") == []
     [shown] = json.loads(answer(project, "--subject", project.subject, "--output", "json"))

@@ -13,6 +13,7 @@ from exchange.connect import cursor, worker
 from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
 from exchange.connect.runner import RunningConnector
 from exchange.connect.sink import Taken
+from exchange.connect.stuck_rows import NONE, Stuck
 from exchange.connect.web.web_client import WebUnavailableError
 from exchange.connect.worker import SinkWorker, SourceWorker, Worker, WorkerError
 from exchange.metrics import REGISTRY
@@ -121,6 +122,16 @@ def test_no_foreign_exception_leaves_a_worker(kind: type[BaseException]) -> None
     assert SECRET not in str(task.ended_with) + task.state()
 
 
+class Kept:
+    """A copy of which the database kept some rows, until there is no `stuck` left."""
+
+    def __init__(self, *stuck: Stuck) -> None:
+        self.stuck = list(stuck)
+
+    def free(self) -> Stuck:
+        return self.stuck.pop(0) if self.stuck else NONE
+
+
 class Held:
     """A source or sink that holds on in its database."""
 
@@ -133,7 +144,7 @@ class Held:
         raise DatabaseUnavailableError("gone")
 
     open = step = hold
-    copy = None
+    copy = Kept()
     is_finished = False
     waits = True
 
@@ -193,6 +204,30 @@ def test_an_idle_sink_waits_at_the_broker_so_that_a_record_need_not_wait_for_it(
     task.run()
     assert part.waited == [worker.POLL_S, worker.POLL_S, worker.WAIT_S, worker.WAIT_S]
     assert len(rests) == (0 if waits else 3)
+
+
+def test_a_sink_says_which_rows_its_database_keeps_until_they_are_gone(
+    unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, said, reports = threading.Event(), [], []
+    part = Inbox(waits=True, stop=stop)
+    part.copy = Kept(NONE, Stuck(2, 86_400_000, "a foreign key"))  # type: ignore[misc]
+    made: Any = lambda: (part, True)  # noqa: E731
+    reporter: Any = NoReporter()
+    reporter.look = lambda _, at_once=False: reports.append(at_once)
+    task = SinkWorker(made, reporter, "a", unique, stop, has_changed=lambda: False, patient=True)
+    monkeypatch.setattr(worker, "FREE_S", 0.0)
+    monkeypatch.setattr(worker, "FREE_SHARE", 0.0)
+    succeeded = task.succeeded
+
+    def step_is_done(*, idle: bool) -> None:
+        succeeded(idle=idle)
+        said.append((value("exchange_sink_rows_stuck", unique, department="a"), "a foreign key" in task.words()))
+
+    monkeypatch.setattr(task, "succeeded", step_is_done)
+    task.run()
+    assert said == [(0, False), (2, True), (0, False), (0, False)]
+    assert reports[1:4] == [True, True, False]
 
 
 class NoProducer:

@@ -86,6 +86,15 @@ _ASKED = Panel(
     alert="ExchangeDeletionsAsked",
 )
 
+_STUCK = Panel(
+    "Rows that are stuck",
+    "Rows that have to go from a department's table, and that its database refuses to remove.",
+    "short",
+    {"{{department}}: {{subject}}": f"max by (department, subject) (exchange_sink_rows_stuck{{{_WHICH}}})"},
+    limits=((1, RED),),
+    alert="ExchangeRowsStuck",
+)
+
 CONNECTOR = Dashboard(
     "connector",
     "Exchange: connector",
@@ -93,7 +102,7 @@ CONNECTOR = Dashboard(
     (
         ("Work", _WORK),
         ("Delay", _DELAY),
-        ("Faults", (failing(f'{JOB},part=~"source|sink"'), failures(JOB), _ASKED)),
+        ("Faults", (failing(f'{JOB},part=~"source|sink"'), failures(JOB), _ASKED, _STUCK)),
         ("Processes", processes(f"{_ROWS}{{{_WHICH}}}")),
     ),
     (Variable("department", "Department", f"label_values({_ROWS}{{{JOB}}}, department)", is_multi=True),),
