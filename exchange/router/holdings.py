@@ -42,6 +42,7 @@ class Holdings:
         self._held: dict[Partition, HeldRows] = {}
         self._asked: set[Partition] = set()
         self._before: set[Partition] = set()
+        self._shown: set[str] = set()  # the subjects that have gauges
 
     def of(self, places: Iterable[Partition]) -> dict[Partition, HeldRows]:
         """The rows of each of these source partitions; without those for which there is no topic."""
@@ -66,11 +67,15 @@ class Holdings:
             self._held.pop(place, None)
 
     def show(self) -> None:
-        """Show how many rows there are, and what they take."""
+        """Show how many rows there are, and what they take; no longer of subjects that other routers work on."""
         rows, size = Counter[str](), Counter[str]()
         for (topic, _), held in self._held.items():
             rows[names.subject_of(topic)] += held.rows
             size[names.subject_of(topic)] += held.size_bytes
+        for subject in self._shown - rows.keys():
+            metrics.HELD_ROWS.remove(subject)
+            metrics.HELD_BYTES.remove(subject)
+        self._shown = set(rows)
         for subject, count in rows.items():
             metrics.HELD_ROWS.labels(subject).set(count)
             metrics.HELD_BYTES.labels(subject).set(size[subject])

@@ -55,10 +55,12 @@ class Server(DatabaseServer):
         """SQLAlchemy URL of a database; with the driver `postgresql`, one that psycopg takes, too."""
         return _text(URL.create(driver, username="exchange", host="127.0.0.1", port=self._port, database=database))
 
-    def start(self) -> None:
+    def start(self, wal_level: str = "logical") -> None:
         serve = [self._bin / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self._port)]
         serve += ["-k", self._folder, "-F"]
-        self._serve([*serve, "-c", "wal_level=logical", "-c", "max_replication_slots=50", "-c", "max_wal_senders=50"])
+        self._serve(
+            [*serve, "-c", f"wal_level={wal_level}", "-c", "max_replication_slots=50", "-c", "max_wal_senders=50"]
+        )
 
     def _answers(self) -> bool:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from threading import Event
 from typing import Any
 
@@ -17,9 +17,11 @@ from exchange import metrics, names
 from exchange.cli.daemon import daemon
 from exchange.connect.worker import SinkWorker, SourceWorker
 from exchange.ledger.follower import Follower
+from exchange.names import Partition, subject_topic
 from exchange.router import report
 from exchange.router.gather import Gathered
 from exchange.router.held import HeldRows
+from exchange.router.holdings import Holdings
 from exchange.settings import Settings
 from tests.rigs.routing import batch, epoch, grant, route, value
 
@@ -182,3 +184,23 @@ def test_a_follower_that_waits_for_its_broker_is_no_younger_than_before() -> Non
     consumer.end = 5
     follower._report_lag(consumer, 0)
     assert (value_of("ledger_follower_lag_seconds"), value_of("ledger_follower_lag_records")) == (0, 0)
+
+
+class _Read(Holdings):
+    """Holdings whose partitions nobody has written to."""
+
+    def _load(self, places: Collection[Partition]) -> None:
+        self._held |= {place: HeldRows(self._key_id) for place in places}
+
+
+def test_a_router_shows_no_rows_of_a_subject_that_it_gave_up() -> None:
+    holdings, (tax, car) = _Read(nothing, b"id"), (("tax.arrears", 0), ("police.car", 1))
+    names_of = [(subject_topic(subject), partition) for subject, partition in (tax, car)]
+    holdings.of(names_of)
+    holdings.show()
+    assert [value_of("router_held_rows", subject=subject) for subject, _ in (tax, car)] == [0, 0]
+    holdings.drop(names_of[:1])
+    holdings.show()
+    for name in ("router_held_rows", "router_held_bytes"):
+        assert value_of(name, subject="tax.arrears") is None
+        assert value_of(name, subject="police.car") is not None
