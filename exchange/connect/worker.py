@@ -33,7 +33,7 @@ LOOK_S = 0.2  # while it rests, it looks so often whether the contract has chang
 WAITING_S = 2.0  # from when on a worker counts as waiting for its database
 OUTCOMES = {"source": ("read", "published", "rejected"), "sink": Taken._fields}
 FREE_S, FREE_SHARE = 5.0, 20  # between attempts to remove what is stuck: seconds, and times the duration of one
-SWEEP_SHARE = 10  # after a sweep that found nothing, the pause is at least so many times its duration
+QUICK_S, SWEEP_SHARE = 0.5, 10  # of a look that found nothing, each second beyond so many costs so many of a pause
 _log = logging.getLogger("exchange.connect")
 
 
@@ -233,7 +233,7 @@ class SourceWorker(Worker):
         self.succeeded(idle=rows == 0 and source.settled())
         if rows == 0:
             took_s = 0.0 if source.is_told else time.monotonic() - began
-            self.rest(max(self._poll_s, SWEEP_SHARE * took_s))
+            self.rest(max(self._poll_s, took_s, SWEEP_SHARE * (took_s - QUICK_S)))
 
 
 class SinkPart(Protocol):

@@ -239,30 +239,33 @@ class NoProducer:
 
 
 class Quiet(Held):
-    """A source that has nothing; a look takes it 2 s."""
+    """A source that has nothing, and looks so long."""
 
-    def __init__(self, *, is_told: bool, clock: list[float]) -> None:
-        self.is_told, self.clock = is_told, clock
+    def __init__(self, look_s: float, *, is_told: bool, clock: list[float]) -> None:
+        self.look_s, self.is_told, self.clock = look_s, is_told, clock
 
     def open(self, *_: object) -> None: ...
 
     def pages(self) -> list[Any]:
-        self.clock[0] += 2
+        self.clock[0] += self.look_s
         return []
 
     def settled(self) -> bool:
         return True
 
 
-@pytest.mark.parametrize(("is_told", "pause_s"), [(True, 0.05), (False, 20.0)])
-def test_looks_that_cost_nothing_do_not_become_rarer(
-    unique: str, monkeypatch: pytest.MonkeyPatch, is_told: bool, pause_s: float
+@pytest.mark.parametrize(
+    ("look_s", "is_told", "pause_s"),
+    [(2.0, True, 0.05), (2.0, False, 15.0), (0.75, False, 2.5), (0.5, False, 0.5), (0.01, False, 0.05)],
+)
+def test_only_slow_looks_become_rarer_and_those_that_cost_nothing_do_not(
+    unique: str, monkeypatch: pytest.MonkeyPatch, look_s: float, is_told: bool, pause_s: float
 ) -> None:
     clock, stop, rests = [0.0], threading.Event(), []
     monkeypatch.setattr(worker, "Producer", NoProducer)
     monkeypatch.setattr(worker.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(cursor, "read", lambda *_: {})
-    source, nothing = Quiet(is_told=is_told, clock=clock), cast("Any", None)
+    source, nothing = Quiet(look_s, is_told=is_told, clock=clock), cast("Any", None)
     made: Any = lambda: (source, nothing)  # noqa: E731
     task = SourceWorker(nothing, made, "a", unique, 0.05, stop, has_changed=lambda: False, patient=True)
 
