@@ -9,10 +9,11 @@ transaction is read from the inbox again, and after it the names are given at th
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
+from exchange.errors import TransientError
 from exchange.schema.avro import Schema
 
 STATE = ".exchange.db"
@@ -39,6 +41,22 @@ FILES = sa.Table("exchange_files", sa.MetaData(), sa.Column("name", sa.Text, pri
 OPERATION, PARTITION, OFFSET, TIME, REPLAY = "_operation", "_partition", "_offset", "_time", "_replay"
 COMPLETE, UNFINISHED, REWRITTEN = "[!.]*.parquet", ".*.parquet", ".*.part"  # patterns of names
 DELETED_AT_ONCE = 100
+
+
+class ParquetFolderError(TransientError):
+    """The folder of a sink's Parquet files cannot be written."""
+
+    code = "parquet-folder"
+    remedy = "make room, or let the connector's user write in the folder; the sink goes on by itself then"
+
+
+@contextmanager
+def _writing_in(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cause = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise ParquetFolderError(f"{folder} cannot be written: {cause}") from error
 
 
 class ParquetTable(SinkTable):
@@ -78,7 +96,7 @@ class ParquetTable(SinkTable):
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         self._drop()  # what is collected was read behind these offsets
         known = super().offsets(topic, partitions)
-        with translated("read offsets"), making(self._engine) as connection:
+        with translated("read offsets"), _writing_in(self._folder), making(self._engine) as connection:
             FILES.create(connection, checkfirst=True)
             connection.execute(sa.delete(FILES).where(FILES.c.name == ""))  # from here on nobody else changes files
             noted = set(connection.scalars(sa.select(FILES.c.name)))
@@ -156,17 +174,17 @@ class ParquetTable(SinkTable):
         rows: dict[int, list[RowChange]] = defaultdict(list)
         for change in self._changes:
             rows[change.origin.partition].append(change)
-        with translated("write Parquet files"):
+        with translated("write Parquet files"), _writing_in(self._folder):
             files = {self._written(partition, part): len(part) for partition, part in rows.items()}
             with self._moving(self._topic, self._moved, is_change=bool(self._changes)) as connection:
                 if files:
                     connection.execute(sa.insert(FILES), [{"name": n, "rows": count} for n, count in files.items()])
                 if any(not (self._folder / f".{name}").exists() for name in files):
                     raise OtherSinkError("another process has cleared the folder's unfinished files")
-        for name in files:
-            with suppress(FileNotFoundError):  # another process that starts has given it its name
-                (self._folder / f".{name}").rename(self._folder / name)
-        private.sync(self._folder)
+            for name in files:
+                with suppress(FileNotFoundError):  # another process that starts has given it its name
+                    (self._folder / f".{name}").rename(self._folder / name)
+            private.sync(self._folder)
         self._changes, self._moved = [], {}
 
     def _written(self, partition: int, part: Sequence[RowChange]) -> str:
@@ -196,7 +214,7 @@ class _Files(HeldCopy):
         self._folder, self._writer = folder, writer
 
     def delete_some(self) -> int:
-        with self._writing("delete Parquet files") as connection:
+        with _writing_in(self._folder), self._writing("delete Parquet files") as connection:
             paths = sorted(self._folder.glob(COMPLETE))[:DELETED_AT_ONCE]
             for path in paths:
                 path.unlink()
@@ -215,7 +233,10 @@ class _Files(HeldCopy):
 
     def _empty(self, fields: Iterable[str]) -> None:
         """Write the files again that have these columns, without them."""
-        names = set(fields)
+        with _writing_in(self._folder):
+            self._rewrite(set(fields))
+
+    def _rewrite(self, names: set[str]) -> None:
         for path in self._folder.glob(COMPLETE):
             gone = sorted(names.intersection(self._writer.read_schema(path).names))
             if not gone:

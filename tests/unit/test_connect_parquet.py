@@ -18,7 +18,7 @@ from exchange.connect import extras, parquet_table
 from exchange.connect.config import Database, Parquet
 from exchange.connect.database import Paths, engine
 from exchange.connect.offsets import OtherSinkError
-from exchange.connect.parquet_table import STATE, ParquetTable
+from exchange.connect.parquet_table import STATE, ParquetFolderError, ParquetTable
 from exchange.connect.parquet_types import ParquetTypeError
 from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
@@ -206,6 +206,20 @@ def test_of_two_processes_one_gives_way(tmp_path: Path) -> None:
     with pytest.raises(OtherSinkError):
         one.take(row(2))
     assert len(other.rows()) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_lost(drop: Drop) -> None:
+    in_the_way = drop.folder / f".00000-{0:020d}-{4:020d}.parquet"
+    in_the_way.mkdir()
+    with pytest.raises(ParquetFolderError, match=f"{drop.folder} cannot be written: Is a directory"):
+        drop.take(*map(row, range(4)))
+    with pytest.raises(ParquetFolderError):
+        drop.table.close()
+    in_the_way.rmdir()
+    drop.start()
+    assert drop.next == {0: 0, 1: 0}
+    drop.take(*map(row, range(4)))
+    assert [each["n"] for each in drop.rows()] == [0, 1, 2, 3]
 
 
 def test_files_give_up_columns_and_rows_when_the_grant_asks_for_it(drop: Drop) -> None:
