@@ -121,7 +121,8 @@ def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     target = url(database, paths)
     dialect = dialects.named(target.get_backend_name())
     assert dialect is not None
-    return dialect.engine(target, database.timeout_s, writes=writes)
+    with translated(f"open {target.database}"):
+        return dialect.engine(target, database.timeout_s, writes=writes)
 
 
 def connection(database: Database, paths: Paths, *, replication: bool = False) -> postgres.Connection:
@@ -156,6 +157,9 @@ def translated(what: str) -> Iterator[None]:
             raise DatabaseUnavailableError(f"{what}: {found.cause}", remedy=found.remedy) from error
         kind = BadValueError if found.of_value else DatabaseConfigError
         raise kind(f"{what}: {found.cause}", remedy=found.remedy) from error
+    except OSError as error:  # of SQLite's file or its folder
+        remedy = "make room, or let the connector's user write there; the connector goes on by itself then"
+        raise DatabaseUnavailableError(f"{what}: {error.strerror or type(error).__name__}", remedy=remedy) from error
     finally:
         if outer is None:
             del _waits[thread]

@@ -214,7 +214,7 @@ class _Files(HeldCopy):
         self._folder, self._writer = folder, writer
 
     def delete_some(self) -> int:
-        with _writing_in(self._folder), self._writing("delete Parquet files") as connection:
+        with self._writing("delete Parquet files") as connection, _writing_in(self._folder):
             paths = sorted(self._folder.glob(COMPLETE))[:DELETED_AT_ONCE]
             for path in paths:
                 path.unlink()

@@ -288,7 +288,7 @@ class SinkWorker(Worker):
         if not rows:
             return said
         since = _clock((since_ms or 0) / 1000)
-        return f"{said}; {rows:,} rows that have to go are stuck in its table since {since}: {reason}"
+        return f"{said}; rows that have to go and are stuck: {rows:,} since {since}; {reason}"
 
     def attempt(self) -> None:
         part, self._has_grant = self._make()

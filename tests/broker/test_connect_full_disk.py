@@ -48,3 +48,11 @@ def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path, pages: l
         assert reader.write(table, *map(row, range(100, 200))) == []
     assert len(reader.rows()) == 200
     reader.user.dispose()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    reader = Reader(f"sqlite:///{tmp_path}/file/reader.db", tmp_path)
+    with pytest.raises(DatabaseUnavailableError, match=r"file/reader.db: .*(File exists|Not a directory).* make room"):
+        reader.table()
+    reader.user.dispose()

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from exchange import metrics
+from exchange.bus import Cluster
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.stuck_rows import NONE, Stuck
+from tests.broker.test_connect_follows import answer, given, held
+from tests.rigs.deliveries import connect, rows, running, send
+from tests.rigs.plain import wait_until
+from tests.rigs.project import Project
 from tests.rigs.sinks import KINDS, PLAIN, Reader, row, url_of
 
 UNTIL = date(2030, 1, 1)
@@ -129,4 +135,32 @@ def test_a_trigger_that_skips_the_deletion_in_silence_is_noticed_at_the_end_of_a
         while table.copy("topic").delete_some():
             pass
         assert (reader.rows(), stuck(table).rows) == ([("id-1", 1)], 1)
+    reader.user.dispose()
+
+
+def test_the_connector_and_the_auditors_say_what_is_stuck(
+    own_cluster: Cluster, postgres_database: str, tmp_path: Path, unique: str
+) -> None:
+    project, reader = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b"), Reader(postgres_database, tmp_path)
+    connect(project, postgres_database, grant={"after": "delete"})
+    of = {"department": project.reader, "subject": project.subject}
+    fields = ("resident_id", "employer", "year", "amount", "paid_on", "recorded_at", "serial")
+    with running(project) as connector:
+        send(project, given(1, *fields), given(2, *fields))
+        wait_until(lambda: [tuple(each) for each in rows(postgres_database, "serial")] == [(1,), (2,)], "the rows")
+        reader.sql(
+            "CREATE TABLE mine (resident_id TEXT, serial BIGINT, FOREIGN KEY (resident_id, serial) REFERENCES income)",
+            "INSERT INTO mine SELECT resident_id, serial FROM income WHERE serial = 1",
+        )
+        project.apply(grant={"after": "delete", "until": "2020-12-31"})
+        wait_until(lambda: held(project).stuck == 1, "it is reported")
+        assert "1 row stuck" in answer(project)
+        said = str(connector.health().facts[f"sink {project.subject}"])
+        assert "rows that have to go and are stuck: 1 since" in said
+        assert "a foreign key" in said
+        assert metrics.REGISTRY.get_sample_value("exchange_sink_rows_stuck", of) == 1
+        assert (held(project).rows, held(project).deletion) == (1, "due")
+        reader.sql("DELETE FROM mine")
+        wait_until(lambda: held(project).deletion == "done", "the deletion is done")
+        assert (held(project).rows, held(project).stuck) == (0, 0)
     reader.user.dispose()
