@@ -286,11 +286,21 @@ class SinkTable:
             else:
                 self._check_new(connection, part[0].origin)
                 if part[0].is_gone:
-                    places = self.rows.found(connection, topic, part[0])
-                    self._stuck.note(connection, topic, places, reason, int(time.time() * 1000))
+                    self._note_stuck(connection, topic, part[0], reason)
                 refused.append((part[0].origin, reason))
                 at += 1
         return refused
+
+    def _note_stuck(self, connection: Connection, topic: str, change: RowChange, reason: str) -> None:
+        """Note the rows that this change was to remove; there are none if their key is what the database refuses."""
+        try:
+            with connection.begin_nested():
+                places = self.rows.found(connection, topic, change)
+        except refusal.RAISED as error:
+            if refusal.reason(error) is None:
+                raise
+            return
+        self._stuck.note(connection, topic, places, reason, int(time.time() * 1000))
 
     def _attempt(self, connection: Connection, topic: str, part: Sequence[RowChange]) -> str | None:
         """Write all of these changes; if the database refuses one, write none of them and return the reason."""
