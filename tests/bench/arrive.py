@@ -15,7 +15,8 @@ from tests.bench import measure
 from tests.bench.measure import CandidateFailedError
 
 PROBES = 200
-_LOOK_S, _SHARP_S = 0.05, 0.1
+_LOOK_S = 0.05
+SHARP_S = 0.1
 PATIENCE_S = 300.0
 
 Processes = Mapping[str, subprocess.Popen[bytes]]
@@ -84,7 +85,7 @@ def watch(
             if opened is None and there >= opens * len(rows):
                 found_now = now, there, _cpu(processes), measure.server_cpu_seconds(server)
                 # If looking took long, more rows came meanwhile, on a busy machine.
-                opened = found_now if time.monotonic() < now + _SHARP_S else None
+                opened = found_now if time.monotonic() < now + SHARP_S else None
             if not pending and _ask(connection, f"SELECT count(*) FROM {table}") == [(len(rows),)]:
                 break
             if now > began + PATIENCE_S:

@@ -63,7 +63,7 @@ def record(number: int) -> dict[str, Any]:
         "payer": f"91440101{number:010d}" if number % 4 == 0 else None,
         "since": date(2020, 1, 1 + number % 28),
         "updated": datetime(2025, 1, 1, tzinfo=UTC),
-        "note": f"{number:<72}",
+        "note": f"{number:<85}",
     }
 
 

@@ -119,7 +119,7 @@ def _debezium(broker: Rig, server: Server, name: str, rows: int) -> Arrived:
 
 def _tables(name: str, rows: int) -> dict[str, int]:
     """The tables that pass one after the other, with their rows; the last one is measured, and the first warms up."""
-    return {f"{name}_first": rows // 10, name: rows}
+    return {f"{name}first": rows // 10, name: rows}
 
 
 def _source(server: Server, name: str) -> dict[str, str]:
