@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
@@ -17,7 +17,8 @@ from tests.bench.measure import CandidateFailedError
 PROBES = 200
 _LOOK_S = 0.05
 SHARP_S = 0.1
-PATIENCE_S = 300.0
+PATIENCE_S = 120.0
+"""So long nothing more may come."""
 
 Processes = Mapping[str, subprocess.Popen[bytes]]
 """By what each does."""
@@ -68,50 +69,79 @@ def watch(
     from `began`. Only some keys are looked for, by index: to count all rows would cost the server more than the rows
     do. Raises CandidateFailedError if a process ends or a row does not come.
     """
-    pending, first = set(probes(rows)), 0.0
-    each_probe = len(rows) / len(pending)
-    asked = f"SELECT {key} FROM {table} WHERE {key} = ANY(%s)"
-    opened = None if opens else (began, 0, _cpu(processes), measure.server_cpu_seconds(server))
     with psycopg.connect(url, autocommit=True) as connection:
+        seen, first, moved = _Seen(connection, table, key, rows), 0.0, began
+        opened = None if opens else _Used.now(processes, server, 0, began)
         while True:
             for what, process in processes.items():
                 if process.poll() is not None:
                     raise CandidateFailedError(f"{what} ended with status {process.returncode}, see {log}")
-            now = time.monotonic()
-            if not first and _ask(connection, f"SELECT 1 FROM {table} LIMIT 1"):
+            before, now = seen.rows, time.monotonic()
+            seen.look()
+            if seen.any and not first:
                 first = time.monotonic() - began
-            pending -= {found for (found,) in _ask(connection, asked, [list(pending)])} if pending else set()
-            there = len(rows) - round(len(pending) * each_probe)
-            if opened is None and there >= opens * len(rows):
-                found_now = now, there, _cpu(processes), measure.server_cpu_seconds(server)
+            if seen.rows > before:
+                moved = now
+            if opened is None and seen.rows >= opens * len(rows):
+                used = _Used.now(processes, server, seen.rows, now)
                 # If looking took long, more rows came meanwhile, on a busy machine.
-                opened = found_now if time.monotonic() < now + SHARP_S else None
-            if not pending and _ask(connection, f"SELECT count(*) FROM {table}") == [(len(rows),)]:
+                opened = used if time.monotonic() < now + SHARP_S else None
+            if seen.all:
                 break
-            if now > began + PATIENCE_S:
-                raise CandidateFailedError(f"about {there:,} of {len(rows):,} rows came, see {log}")
+            if now > moved + PATIENCE_S:
+                raise CandidateFailedError(f"about {seen.rows:,} of {len(rows):,} rows came, see {log}")
             time.sleep(_LOOK_S)
-        now, used, served = time.monotonic(), _cpu(processes), measure.server_cpu_seconds(server)
-    counted = len(rows) - opened[1] if opened else 0
-    if not opened or counted <= 0:
+        ended = _Used.now(processes, server, len(rows), time.monotonic())
+    if opened is None or opened.rows >= ended.rows:
         raise CandidateFailedError("all rows came at once: too few to measure")
-    each = 1e6 / counted
-    return Arrived(
-        counted / (now - opened[0]),
-        {what: (used[what] - opened[2][what]) * each for what in processes},
-        (served - opened[3]) * each,
-        {what: measure.peak_mb(process.pid) for what, process in processes.items()},
-        first,
-    )
+    return ended.since(opened, {what: measure.peak_mb(process.pid) for what, process in processes.items()}, first)
 
 
-def _cpu(processes: Processes) -> dict[str, float]:
-    return {what: measure.cpu_seconds(process.pid) for what, process in processes.items()}
+class _Seen:
+    """What others see of a table into which rows come."""
+
+    def __init__(self, connection: psycopg.Connection[Any], table: str, key: str, rows: Sequence[str]) -> None:
+        self._connection, self._table, self._key = connection, table, key
+        self._pending, self._due = set(probes(rows)), len(rows)
+        self._per_probe = len(rows) / len(self._pending)
+        self.rows = 0
+        """About how many."""
+        self.any = self.all = False
+
+    def look(self) -> None:
+        """Look again."""
+        self.any = self.any or bool(self._ask(f"SELECT 1 FROM {self._table} LIMIT 1"))
+        if self._pending:
+            asked = f"SELECT {self._key} FROM {self._table} WHERE {self._key} = ANY(%s)"
+            self._pending -= {key for (key,) in self._ask(asked, list(self._pending))}
+            self.rows = self._due - round(len(self._pending) * self._per_probe)
+        self.all = not self._pending and self._ask(f"SELECT count(*) FROM {self._table}") == [(self._due,)]
+
+    def _ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What the query finds; nothing if there is no such table yet."""
+        try:
+            return self._connection.execute(query.encode(), values or None).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return []
 
 
-def _ask(connection: psycopg.Connection[Any], query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """What the query finds; nothing if there is no such table yet."""
-    try:
-        return connection.execute(query.encode(), values or None).fetchall()
-    except psycopg.errors.UndefinedTable:
-        return []
+@dataclass(frozen=True)
+class _Used:
+    """How many rows were there at a moment, and the CPU seconds until then: of each process and of the server."""
+
+    at: float
+    rows: int
+    cpu: dict[str, float]
+    server: float
+
+    @classmethod
+    def now(cls, processes: Processes, server: int, rows: int, at: float) -> Self:
+        cpu = {what: measure.cpu_seconds(process.pid) for what, process in processes.items()}
+        return cls(at, rows, cpu, measure.server_cpu_seconds(server))
+
+    def since(self, opened: Self, peak_mb: dict[str, float], first_row_s: float) -> Arrived:
+        """What came and was used in between."""
+        rows, each = self.rows - opened.rows, 1e6 / (self.rows - opened.rows)
+        cpu = {what: (used - opened.cpu[what]) * each for what, used in self.cpu.items()}
+        served = (self.server - opened.server) * each
+        return Arrived(rows / (self.at - opened.at), cpu, served, peak_mb, first_row_s)
