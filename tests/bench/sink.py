@@ -74,7 +74,7 @@ def key_of(number: int) -> str:
 
 def measured(rounds: int, *, quick: bool) -> Iterator[Run]:
     """All, in each round on a table of its own."""
-    records = 200_000 if quick else 1_000_000
+    records = 500_000 if quick else 1_000_000
     java_peers.fetch_connect()
     subjects = tuple(f"rows{turn}" for turn in range(1, rounds + 1))
     with rig() as broker, running_server() as server:
