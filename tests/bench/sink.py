@@ -83,7 +83,8 @@ def measured(rounds: int, *, quick: bool) -> Iterator[Run]:
         project.apply(SCHEMA, partitions=_PARTITIONS, subjects=subjects, key=(ENTITY,))
         broker.fresh([_JSON_TOPIC], _PARTITIONS)
         _fill(broker.cluster, _JSON_TOPIC, [jdbc_sink.as_json(record(number)) for number in range(records)])
-        bodies = [avro.encode(avro.parse(json.dumps(SCHEMA)), record(number)) for number in range(records)]
+        schema = avro.parse(json.dumps(SCHEMA))
+        bodies = [avro.encode(schema, record(number)) for number in range(records)]
         for turn, name in enumerate(subjects, 1):
             schema_id = epoch_in_force(project.cluster).writers[f"{_OWNER}.{name}"][-1]
             topic = names.inbox_topic(_READER, f"{_OWNER}.{name}")
