@@ -15,7 +15,21 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import capture, curves, gone, holdings, java_peers, latency, results, sink, table, table_source
+from tests.bench import (
+    capture,
+    city,
+    curves,
+    database_tables,
+    gone,
+    holdings,
+    java_peers,
+    latency,
+    results,
+    sink,
+    table,
+    table_source,
+    table_to_table,
+)
 from tests.bench.candidates import CANDIDATES, ROUTER
 from tests.bench.measure import CandidateFailedError
 from tests.bench.results import Run
@@ -23,7 +37,14 @@ from tests.bench.rig import Rig, rig
 from tests.bench.workload import ENTITY, VIEWS, Source, Task
 
 EXTRAS = ("latency", "trickle", "readers", "subjects", "holdings")
-DATABASE = {"C0": capture.measured, "C1": table_source.measured, "C2": sink.measured, "gone": gone.measured}
+DATABASE = {
+    "C0": capture.measured,
+    "C1": table_source.measured,
+    "C2": sink.measured,
+    "C3": table_to_table.measured,
+    "gone": gone.measured,
+    "city": city.measured,
+}
 SLOW = ("mirrormaker", "quix", "kafka-python")
 """Run once, and in the quick form only at the first case: their figure decides nothing."""
 
@@ -197,10 +218,7 @@ def report(runs: Sequence[Run]) -> None:
         (("readers' curve", "readers", "records/s", "CPU s per million"), table.curve(runs, "readers")),
         (("subjects' curve", "subjects", "records/s", "CPU s per million"), table.curve(runs, "subjects")),
         (table.HOLDINGS, table.holdings(runs)),
-        (table.CAPTURE, table.capture(runs)),
-        (table.TABLES, table.tables(runs)),
-        (table.GONE, table.gone(runs)),
-        (table.SINK, table.sink(runs)),
+        *((header, lines) for _, header, lines in database_tables.sections(runs)),
     ):
         shown = Table(*header)
         for line in lines:

@@ -205,8 +205,8 @@ def _run(table: _Table, it: _Ready, changes: int) -> measure.Measured:
     return measure.run(table.broker.cluster, it.command, it.env, it.log, expected, changes, math.inf, server)
 
 
-def execute(server: Server, *statements: str) -> None:
+def execute(server: Server, *statements: str, database: str = "postgres") -> None:
     """Run statements, each in a transaction of its own."""
-    with psycopg.connect(server.url(driver="postgresql"), autocommit=True) as connection:
+    with psycopg.connect(server.url(database, "postgresql"), autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement.encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ import numpy as np
 import psycopg
 
 from exchange.connect.cdc.setup import name_of
-from tests.bench import capture, measure
+from tests.bench import capture, daemons
 from tests.bench.measure import CandidateFailedError
 from tests.bench.results import Run
 from tests.bench.rig import LOGS, Rig, rig
@@ -90,9 +89,7 @@ def _running(broker: Rig, server: Server, rows: int, turn: int) -> Iterator[None
             ("owner", "connector", "run", _OWNER),
             ("reader", "connector", "run", _READER),
         ):
-            command = [sys.executable, "-m", "exchange", *arguments]
-            env = project.environment() | {"EXCHANGE_LOG_LEVEL": "WARNING"}
-            stack.enter_context(measure.running(command, env, LOGS / f"gone-{name}-{turn}.log"))
+            stack.enter_context(daemons.running(project, LOGS / f"gone-{name}-{turn}.log", *arguments))
         _wait_for_rows(server, rows)
         yield
 

@@ -20,6 +20,22 @@ WORKLOADS = {
     "W3": "W3: W1 with the ledger, which no peer has",
     "W4": "W4: rows that change, filtered as in W2",
 }
+CONNECTORS = {
+    "Changes from PostgreSQL's log": "C0: changes from a log to a topic",
+    "A PostgreSQL table to a topic": "C1: a table to a topic",
+    "Records of an inbox into a PostgreSQL table": "C2: a topic to a table",
+    "A PostgreSQL table to another department's": "C3: from table to table",
+}
+CHANGES_AT_ONCE = "100"
+"""Of the sizes of transactions in C0, the one that is drawn."""
+WHOSE = {
+    "connector": ("connector", "ours"),
+    "source, router": ("exchange", "ours"),
+    "Debezium": ("Debezium", "peer"),
+    "COPY": ("limit", "limit"),
+    "limit": ("limit", "limit"),
+}
+"""How candidates' titles begin: their name and style in the picture."""
 _STYLE = {
     CANDIDATES[ROUTER].title: "ours",
     CANDIDATES[WITHOUT_LEDGER].title: "bare",
@@ -49,6 +65,7 @@ def pictures(page: str) -> dict[str, str]:
         "readers.svg": readers(of["1 to 30 readers"]),
         "subjects.svg": subjects(of["1 to 400 subjects"]),
         "holdings.svg": holdings(of["Rows that readers hold"]),
+        "connectors.svg": connectors(of),
     }
 
 
@@ -95,6 +112,19 @@ def holdings(lines: Iterable[Line]) -> str:
     return svg.curves(
         "A router that is started again", what, "rows that readers hold", [svg.Curve("router", "ours", points)]
     )
+
+
+def connectors(of: Mapping[str, Iterable[Line]]) -> str:
+    """Processor time of connectors beside Debezium's and beside what nobody can go below."""
+    panels: dict[str, list[svg.Bar]] = {}
+    for heading, name in CONNECTORS.items():
+        for line in of.get(heading, ()):
+            if line.get("transactions of", CHANGES_AT_ONCE) == CHANGES_AT_ONCE and line["rounds"]:
+                value = next(float(cell) for column, cell in line.items() if column.startswith("CPU s per million"))
+                who, style = next(whose for words, whose in WHOSE.items() if line["candidate"].startswith(words))
+                panels.setdefault(name, []).append(svg.Bar(who, value, style))
+    what = "CPU seconds per million rows, all processes but servers. Dashed: the least that moving the rows costs."
+    return svg.bars("Connectors beside Debezium", what, panels, "{:.1f}".format)
 
 
 def _curves(lines: Iterable[Line], size: str, *, deliveries: bool) -> list[svg.Curve]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +48,10 @@ class Run:
     transaction_rows: int | None = None
     server_cpu_s_per_million: float | None = None
     first_row_s: float | None = None
+    runs_s: float | None = None
+    """Seconds until the candidate ran, as it says itself."""
+    processes: Mapping[str, Sequence[float]] | None = None
+    """CPU seconds per million and most MB of each process, by what it does, where a run has several."""
 
     @property
     def case(self) -> Case:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 from typing import NamedTuple
@@ -62,8 +62,13 @@ def card(title: str, what: str, height: float, body: Sequence[str]) -> str:
     ])  # fmt: skip
 
 
-def bars(title: str, what: str, panels: Mapping[str, Sequence[Bar]]) -> str:
-    """One panel of bars per entry, two beside each other, all on one scale; values in thousands."""
+def thousands(value: float) -> str:
+    """The value in thousands."""
+    return f"{value / 1000:,.0f}"
+
+
+def bars(title: str, what: str, panels: Mapping[str, Sequence[Bar]], shown: Callable[[float], str] = thousands) -> str:
+    """One panel of bars per entry, two beside each other, all on one scale; `shown` writes a value."""
     most = max(bar.value for of in panels.values() for bar in of)
     wide, body, top = WIDTH / 2 - 20, [], float(_HEAD)
     entries = list(panels.items())
@@ -77,7 +82,7 @@ def bars(title: str, what: str, panels: Mapping[str, Sequence[Bar]]) -> str:
                 body += [
                     text(left + 142, y + 12, bar.name, "soft end" if bar.style != "ours" else "text end strong"),
                     f'<rect class="{bar.style}" x="{left + 150:.1f}" y="{y:.1f}" width="{width:.1f}" height="15"/>',
-                    text(left + 156 + width, y + 12, f"{bar.value / 1000:,.0f}", "text"),
+                    text(left + 156 + width, y + 12, shown(bar.value), "text"),
                 ]
         top += 48 + 22 * max(len(of) for _, of in pair)
     return card(title, what, top + 6, body)

@@ -8,14 +8,9 @@ from pathlib import Path
 
 import click
 
-from tests.bench import results
+from tests.bench import database_tables, results
 from tests.bench.candidates import CANDIDATES, ROUTER, WITHOUT_LEDGER
-from tests.bench.capture import DEBEZIUM
-from tests.bench.capture import TITLES as CAPTURED
-from tests.bench.gone import WAYS
 from tests.bench.results import Case, Run
-from tests.bench.sink import TITLES as TAKEN_IN
-from tests.bench.table_source import TITLES as READ
 
 
 def markdown(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -100,97 +95,6 @@ def holdings(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
         yield [f"{run.rows:,}", str(run.readers), *numbers]
 
 
-CAPTURE = (
-    "transactions of",
-    "candidate",
-    "CPU s per million",
-    "of Debezium's (target 0.5)",
-    "changes/s",
-    "server's CPU s per million",
-    "process MB",
-    "rounds",
-)
-_CAPTURE = ("cpu_s_per_million", "records_per_s", "server_cpu_s_per_million", "memory_mb")
-
-
-def capture(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
-    """Lines of the table of changes from a database's log."""
-    of: dict[int, dict[str, list[Run]]] = {}
-    for run in runs:
-        if run.transaction_rows:
-            of.setdefault(run.transaction_rows, {}).setdefault(run.candidate, []).append(run)
-    for rows, by in sorted(of.items()):
-        found = {c: [statistics.median(getattr(run, name) for run in by[c]) for name in _CAPTURE] for c in by}
-        for candidate, (cpu, rate, served, memory) in found.items():
-            ratio = f"{cpu / found[DEBEZIUM][0]:.2f}" if candidate != DEBEZIUM and DEBEZIUM in found else ""
-            numbers = (f"{cpu:.1f}", ratio, f"{rate:,.0f}", f"{served:.1f}", f"{memory:,.0f}")
-            yield [f"{rows:,}", CAPTURED[candidate], *numbers, str(len(by[candidate]))]
-
-
-TABLES = (
-    "candidate",
-    "CPU s per million",
-    "of Debezium's (target 0.125)",
-    "rows/s",
-    "server's CPU s per million",
-    "process MB",
-    "rounds",
-)
-
-
-def tables(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
-    """Lines of the table of tables that are read from a database."""
-    by: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.workload == "C1":
-            by.setdefault(run.candidate, []).append(run)
-    found = {c: [statistics.median(getattr(run, name) for run in by[c]) for name in _CAPTURE] for c in by}
-    for candidate, (cpu, rate, served, memory) in found.items():
-        ratio = f"{cpu / found[DEBEZIUM][0]:.2f}" if candidate != DEBEZIUM and DEBEZIUM in found else ""
-        numbers = (f"{cpu:.1f}", ratio, f"{rate:,.0f}", f"{served:.1f}", f"{memory:,.0f}" if memory else "")
-        yield [READ[candidate], *numbers, str(len(by[candidate]))]
-
-
-GONE = ("the source", "changes", "p50 ms", "p99 ms", "target p99 ms", "reached")
-
-
-def gone(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
-    """Lines of the table of rows that a reader no longer has."""
-    of: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.workload == "gone":
-            of.setdefault(run.candidate, []).append(run)
-    for way, same in of.items():
-        p50, p99 = (statistics.median(getattr(run, name) or 0 for run in same) for name in ("p50_ms", "p99_ms"))
-        title, target = WAYS[way]
-        changes = sum(run.rows or 0 for run in same)
-        yield [title, str(changes), f"{p50:.0f}", f"{p99:.0f}", f"{target:,.0f}", "yes" if p99 <= target else "no"]
-
-
-SINK = (
-    "candidate",
-    "CPU s per million",
-    "with the server's",
-    "rows/s",
-    "first row after s",
-    "process MB",
-    "rounds",
-)
-_SINK = ("cpu_s_per_million", "server_cpu_s_per_million", "records_per_s", "first_row_s", "memory_mb")
-
-
-def sink(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
-    """Lines of the table of records that become rows."""
-    of: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.workload == "C2":
-            of.setdefault(run.candidate, []).append(run)
-    for candidate, same in of.items():
-        cpu, served, rate, first, memory = (statistics.median(getattr(run, name) for run in same) for name in _SINK)
-        numbers = (f"{cpu:.1f}", f"{cpu + served:.1f}", f"{rate:,.0f}", f"{first:.1f}", f"{memory:,.0f}")
-        yield [TAKEN_IN[candidate], *numbers, str(len(same))]
-
-
 def document(runs: Sequence[Run]) -> str:
     """All tables that the runs give."""
     rows = results.rows(runs)
@@ -208,10 +112,7 @@ def document(runs: Sequence[Run]) -> str:
         ("1 to 30 readers", ("candidate", "readers", "records/s", "CPU s per million"), curve(runs, "readers")),
         ("1 to 400 subjects", ("candidate", "subjects", "records/s", "CPU s per million"), curve(runs, "subjects")),
         ("Rows that readers hold", HOLDINGS, holdings(runs)),
-        ("Changes from PostgreSQL's log", CAPTURE, capture(runs)),
-        ("A PostgreSQL table to a topic", TABLES, tables(runs)),
-        ("A row changed or deleted, gone at its reader", GONE, gone(runs)),
-        ("Records of an inbox into a PostgreSQL table", SINK, sink(runs)),
+        *database_tables.sections(runs),
     ]
     made = []
     for title, header, body in sections:

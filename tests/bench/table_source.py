@@ -29,13 +29,15 @@ from tests.rigs.project import Project
 
 LIMIT = "copy"
 TITLES = {OURS: "connector", DEBEZIUM: "Debezium's snapshot on Kafka Connect", LIMIT: "COPY out, ordered, binary"}
+TARGET = 0.125
+"""Of Debezium's processor time."""
 _OWNER, _READER = "registry", "reader"
 _AT_ONCE = 20_000
 _COPY = """
     COPY (SELECT * FROM {name} WHERE (updated, resident_id) > ('{last[0]}', '{last[1]}')
     ORDER BY updated, resident_id LIMIT {rows}) TO STDOUT (FORMAT binary)
 """
-_SNAPSHOT = {
+SNAPSHOT = {
     "snapshot.mode": "initial_only",
     "snapshot.fetch.size": "20000",
     "publication.autocreate.mode": "filtered",
@@ -93,7 +95,7 @@ def _debezium(broker: Rig, server: Server, name: str, rows: int) -> Measured:
     log = LOGS / f"{label}.log"
     broker.fresh([topic])
     connect = Connect(broker.cluster.bootstrap_servers, label, broker.folder, log)
-    config = capture.debezium(server, name, f"{name}_publication") | _SNAPSHOT
+    config = capture.debezium(server, name, f"{name}_publication") | SNAPSHOT
     with psycopg.connect(server.url(driver="postgresql")) as locked:
         locked.execute(f"LOCK TABLE {name}".encode())
         with connect.running() as process:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.bench import pictures, svg
+from tests.bench import database_tables, pictures, svg, table
 from tests.bench.pictures import DOCS, PICTURES, TABLES
+from tests.bench.results import Run
 
 
 def test_pictures_are_drawn_from_the_tables() -> None:
@@ -31,12 +34,25 @@ def test_every_picture_is_shown() -> None:
         ("| router | 30 | 40,905 |", "| router | 30 | 30,905 |", "readers.svg"),
         ("| router | 400 | 625,894 |", "| router | 400 | 525,894 |", "subjects.svg"),
         ("| 10,000,000 | 6 | ", "| 10,000,000 | 6 | 1", "holdings.svg"),
+        ("| 100 | connector, `cdc: postgresql` | ", "| 100 | connector, `cdc: postgresql` | 1", "connectors.svg"),
     ],
 )
 def test_a_changed_figure_changes_its_picture(old: str, new: str, changed: str) -> None:
     page = TABLES.read_text()
     before, after = pictures.pictures(page), pictures.pictures(page.replace(old, new))
     assert [name for name in before if before[name] != after[name]] == [changed]
+
+
+def test_every_connector_is_drawn_beside_its_peer_and_its_limit() -> None:
+    runs = [
+        Run(workload, 150, 256, "none", 1, candidate, 9_000, 7.5, 1, server_cpu_s_per_million=2.0)
+        for workload, titles in database_tables.TITLES.items()
+        for candidate in titles
+    ]
+    runs = [replace(run, transaction_rows=100) if run.workload == "C0" else run for run in runs]
+    picture = pictures.connectors(pictures.tables(table.document(runs)))
+    assert [words for words in pictures.CONNECTORS.values() if words not in picture] == []
+    assert picture.count(">7.5<") == len(runs)
 
 
 def test_bars_are_as_long_as_their_values() -> None:

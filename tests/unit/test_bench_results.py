@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import results, table
+from tests.bench import city, results, table
 from tests.bench.results import Run
 
 
@@ -62,6 +62,45 @@ def test_a_capture_is_compared_by_its_processor_time() -> None:
     document = table.document(runs)
     assert "| 100 | connector, `cdc: postgresql` | 30.0 | 0.50 | 20,000 | 1.8 | 231 | 3 |" in document
     assert "| 100 | Debezium on Kafka Connect | 60.0 |  | 20,000 | 1.8 | 231 | 1 |" in document
+
+
+def test_a_sink_is_compared_with_debeziums_and_says_when_its_first_row_came() -> None:
+    costs = {"server_cpu_s_per_million": 7.0, "memory_mb": 250, "rows": 1_000_000}
+    runs = [
+        Run("C2", 146, 256, "none", 1, "connector", 90_000, 2, 1, first_row_s=1.9, runs_s=1.3, **costs),
+        Run("C2", 146, 256, "none", 1, "debezium", 9_000, 40, 1, first_row_s=9.0, runs_s=7.5, **costs),
+        Run("C2", 146, 256, "none", 1, "limit", 90_000, 0.2, 1, first_row_s=0.1, **costs | {"memory_mb": None}),
+    ]
+    document = table.document(runs)
+    assert "| connector | 2.0 | 0.05 | 90,000 | 7.0 | 250 | 1.9 | 0.6 | 1 |" in document
+    assert "| Debezium's JDBC sink on Kafka Connect | 40.0 |  | 9,000 | 7.0 | 250 | 9.0 | 1.5 | 1 |" in document
+    assert ", 5,000 rows a transaction | 0.2 | 0.01 | 90,000 | 7.0 |  | 0.1 |  | 1 |" in document
+
+
+def test_from_table_to_table_each_process_has_a_line() -> None:
+    costs = {"server_cpu_s_per_million": 9.0, "memory_mb": 500, "rows": 1_000_000}
+    parts = [{"router": [1.0 + turn, 250], "sink": [4.0, 240 + turn]} for turn in range(3)]
+    runs = [
+        Run("C3", 150, 256, "none", 1, "exchange", 70_000, 6, turn, processes=of, **costs)
+        for turn, of in enumerate(parts, 1)
+    ]
+    runs.append(Run("C3", 150, 256, "none", 1, "debezium", 9_000, 60, 1, processes={"worker": [60, 900]}, **costs))
+    document = table.document(runs)
+    assert "| source, router, ledger, sink | 6.0 | 0.10 | 70,000 | 9.0 | 500 | 3 |" in document
+    assert "| … router | 2.00 |  |  |  | 250 |  |\n| … sink | 4.00 |  |  |  | 241 |  |" in document
+    assert "… worker" not in document
+
+
+def test_a_city_has_a_line_for_each_kind_of_process() -> None:
+    costs = {"server_cpu_s_per_million": 1.5, "memory_mb": 4300, "rows": 2_000_000}
+    runs = [Run("city", 150, 256, "none", 16, "city", 60_000, 20, 1, processes={"router": [3.0, 500]}, **costs)]
+    document = table.document(runs)
+    assert "| all 16, 2,000,000 rows | 60,000 | 20.0 | 1.5 | 4,300 | 1 |\n| … router |  | 3.0 |  | 500 |  |" in document
+
+
+def test_processes_of_one_kind_are_added_up() -> None:
+    used = {"router-1": (1.0, 200.0), "router-2": (2.0, 210.0), "ledger": (0.5, 90.0)}
+    assert city.by_kind(used) == {"router": (3.0, 410.0), "ledger": (0.5, 90.0)}
 
 
 def test_a_row_that_is_gone_too_late_misses_its_target() -> None:
