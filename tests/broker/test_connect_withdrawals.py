@@ -20,11 +20,10 @@ import pytest
 import sqlalchemy as sa
 
 from exchange import metrics
-from exchange.bus import Cluster
 from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.names import inbox_topic
-from tests.rigs.deliveries import Sent, connect, drain, income, row_name, rows, running, send
+from tests.rigs.deliveries import ONE_WAY, Sent, connect, drain, income, row_name, rows, running, send
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import Reader, schema
@@ -33,11 +32,6 @@ pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
 
 
 HIDDEN = {"masks": {"resident_id": {"kind": "pseudonym"}}}
-
-
-@pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -230,6 +224,7 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
+@ONE_WAY
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_row_is_found_by_a_key_of_any_type(url: str, tmp_path: Path, kind: str) -> None:
     written, values = TYPES[kind]
@@ -249,6 +244,7 @@ def test_a_row_is_found_by_a_key_of_any_type(url: str, tmp_path: Path, kind: str
     database.user.dispose()
 
 
+@ONE_WAY
 def test_a_value_that_must_be_unique_goes_from_one_row_to_another(url: str, tmp_path: Path) -> None:
     """The sink writes rows that come before others that go, if it can; here it cannot, and nothing is set aside."""
     full, name = schema(id="string", plate="string"), schema(id="string")
@@ -304,7 +300,12 @@ def is_writing(database: sa.Connection) -> bool:
     return database.exec_driver_sql(locked).first() is not None
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.siege)])
+@ONE_WAY
+@pytest.mark.parametrize(
+    ("url", "kills"),
+    [("postgresql", 2), *(pytest.param(kind, 20, marks=pytest.mark.siege) for kind in ("sqlite", "postgresql"))],
+    indirect=["url"],
+)
 def test_kills_neither_bring_rows_back_nor_remove_others(project: Project, url: str, kills: int) -> None:
     """Each kill comes while some thousand changes are written, at any moment of their transaction."""
     chance = random.Random(7)

@@ -11,12 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from exchange import names
-from exchange.broker import LocalBroker
-from exchange.bus import Cluster
 from exchange.connect import load, runner
 from tests.broker.test_copies import History, keyed
-from tests.rigs.brokers import CLIENT
 from tests.rigs.copies import CLEAR, GRANTS, passes
 from tests.rigs.office import Office
 
@@ -24,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
 
 
 @pytest.fixture
-def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
-    return keyed(Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL)))
+def office(office: Office) -> Office:
+    return keyed(office)
 
 
 def take_in(office: Office, folder: Path, url: str, reader: str) -> None:

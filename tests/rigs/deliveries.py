@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
+import pytest
 import sqlalchemy as sa
 
+from exchange.bus import consume
 from exchange.bus.produce import Producer
-from exchange.connect import load, runner
+from exchange.connect import load, runner, worker
 from exchange.connect.runner import RunningConnector
 from exchange.contract.key import name_schema
 from exchange.names import ROW_HEADER, inbox_topic
@@ -22,6 +25,10 @@ from exchange.schema import avro, wire
 from tests.rigs.project import Project
 
 KEY = ("resident_id", "serial")
+
+
+ONE_WAY = pytest.mark.parametrize("by_rows_and_by_columns", ["columns"], indirect=True)
+"""For a test whose sink is in another process, or that has none: it is no matter to it how sinks of this one work."""
 
 
 def connect(project: Project, url: str, *, key: tuple[str, ...] = KEY, table: str = "income", **contract: Any) -> None:
@@ -128,7 +135,13 @@ def income(serial: int, **changes: Any) -> tuple[bytes, dict[str, Any]]:
 def drain(project: Project, department: str = "") -> None:
     """Run the department's connector, which is the reader's unless said otherwise, until there is nothing left."""
     connector = load.load(project.folder / "connectors", department or project.reader)
-    runner.start(project.cluster, connector, project.home, threading.Event(), until_idle=True).wait(until_idle=True)
+    with (
+        # It asks for more often, and so sees soon that there is nothing left.
+        mock.patch.object(consume, "IDLE_MS", 20),
+        mock.patch.object(worker, "WAIT_S", 0.02),
+        mock.patch.object(runner, "WATCH_S", 0.02),
+    ):
+        runner.start(project.cluster, connector, project.home, threading.Event(), until_idle=True).wait(until_idle=True)
 
 
 @contextmanager
