@@ -22,7 +22,7 @@ from exchange.bus.admin import Admin
 from exchange.connect import sink
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.names import inbox_topic
-from tests.rigs.deliveries import ONE_WAY, arrive, connect, deliver, drain, income, rows
+from tests.rigs.deliveries import ONE_WAY, arrive, connect, count_steps, deliver, drain, income, rows
 from tests.rigs.plain import wait_until
 from tests.rigs.project import INCOME, Project
 from tests.rigs.sinks import KINDS, url_of
@@ -68,15 +68,8 @@ def test_what_a_poll_returns_is_taken_in_by_parts_if_it_is_much(
 ) -> None:
     connect(project, url)
     deliver(project, *({serial % 2: [income(serial)]} for serial in range(20)))
-    sizes: list[int] = []
-    step = sink.Sink.step
-
-    def counted(self: sink.Sink, timeout_s: float) -> sink.Taken:
-        sizes.append(sum(taken := step(self, timeout_s)))
-        return taken
-
+    sizes = count_steps(monkeypatch)
     monkeypatch.setattr(sink, "AT_ONCE", 6)
-    monkeypatch.setattr(sink.Sink, "step", counted)
     drain(project)
     drain(project)
     assert (max(sizes), sum(sizes)) == (6, 20)

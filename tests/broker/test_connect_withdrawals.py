@@ -20,10 +20,11 @@ import pytest
 import sqlalchemy as sa
 
 from exchange import metrics
+from exchange.connect import sink
 from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.names import inbox_topic
-from tests.rigs.deliveries import ONE_WAY, Sent, connect, drain, income, row_name, rows, running, send
+from tests.rigs.deliveries import ONE_WAY, Sent, connect, count_steps, drain, income, row_name, rows, running, send
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import Reader, schema
@@ -95,7 +96,9 @@ def test_a_row_is_removed_by_its_name_and_an_entity_with_all_of_its_rows(project
     assert aside(project) == []
 
 
-def test_rows_come_and_go_in_order_within_one_poll_and_over_several(project: Project, url: str) -> None:
+def test_rows_come_and_go_in_order_within_one_transaction_and_over_several(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connect(project, url)
     first, again, last = given(1), given(1, employer="again"), given(2)
     flow = [first, last, gone(project, 1), again, gone(project, 2), entity_gone(1), again, given(51), entity_gone(2)]
@@ -106,7 +109,10 @@ def test_rows_come_and_go_in_order_within_one_poll_and_over_several(project: Pro
     drain(project)
     for one in flow:
         send(project, one)
-        drain(project)
+    steps = count_steps(monkeypatch)
+    monkeypatch.setattr(sink, "AT_ONCE", 1)
+    drain(project)
+    assert steps.count(1) == len(flow)
     assert [tuple(row) for row in rows(url, "serial, employer")] == [(1, "again"), (51, None)]
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from exchange.bus import Cluster, consume
 from exchange.bus.produce import Producer
-from exchange.connect import load, runner, worker
+from exchange.connect import load, runner, sink, worker
 from exchange.connect.load import Connector
 from exchange.connect.runner import RunningConnector
 from exchange.contract.key import name_schema
@@ -153,6 +153,19 @@ def run_until_idle(cluster: Cluster, connector: Connector, home: Path) -> None:
         mock.patch.object(runner, "WATCH_S", 0.02),
     ):
         runner.start(cluster, connector, home, threading.Event(), until_idle=True).wait(until_idle=True)
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many records each step of a sink will have taken in."""
+    counts: list[int] = []
+    step = sink.Sink.step
+
+    def counted(self: sink.Sink, timeout_s: float) -> sink.Taken:
+        counts.append(sum(taken := step(self, timeout_s)))
+        return taken
+
+    monkeypatch.setattr(sink.Sink, "step", counted)
+    return counts
 
 
 @contextmanager
