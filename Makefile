@@ -20,9 +20,9 @@ help: ## Say what can be made
 demo: tools $(INSTALLED) ## Run the whole exchange once on a small city, and say what came of it
 	@$(BIN)/exchange demo
 
-# Three at once: a test on two cores waits for a third of its time.
+# Four at once: a test on two cores waits for half of its time.
 test: tools $(INSTALLED) ## Run all tests but the sieges, on a real Kafka and a real PostgreSQL
-	@$(BIN)/pytest -m "not siege" -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -m "not siege" -n 4 --dist loadfile --no-loadscope-reorder
 
 siege: tools $(INSTALLED) ## Run the tests whose promise is about many repetitions: kills, revocations, a million records
 	@$(BIN)/pytest -m siege -n 2

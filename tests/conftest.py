@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import uuid
@@ -19,13 +18,11 @@ pytest_plugins = ["tests.rigs.brokers", "tests.rigs.databases", "tests.rigs.mari
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End on SIGTERM as on Ctrl+C, so that no broker or database outlives the tests; let brokers start fast.
+    """End on SIGTERM as on Ctrl+C, so that no broker or database outlives the tests.
 
-    Java's second compiler and its collector of many threads are for programs that run longer than a test's broker.
     Kernels are compiled once, before several workers would do it beside each other, within the deadlines of tests.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     if config.getoption("numprocesses", None):  # true of the process that starts the workers
         warm_up.warm_up()
         warm_up_source.warm_up()

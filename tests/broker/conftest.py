@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from exchange import names
+from exchange.broker import LocalBroker
 from exchange.bus import Cluster
-from exchange.bus.admin import Admin
 from exchange.connect import sink
 from exchange.ledger.store import LedgerStore
+from tests.rigs.brokers import CLIENT, clear
 from tests.rigs.clients import environment
 from tests.rigs.contracts import CONTRACT, write
 from tests.rigs.inbox import BY_COLUMNS, BY_ROWS
+from tests.rigs.office import Office
+from tests.rigs.project import Project
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -38,10 +42,25 @@ def store(url: str) -> Iterator[LedgerStore]:
 
 
 @pytest.fixture
+def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Iterator[Project]:
+    """A contract of the test's own, which is not applied yet."""
+    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
+    yield made
+    made.close()
+    clear(own_cluster, unique)
+
+
+@pytest.fixture
+def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Iterator[Office]:
+    """A subject of the test's own, which has no topic yet."""
+    yield Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
+    clear(own_cluster, unique)
+
+
+@pytest.fixture
 def empty(fresh_cluster: Cluster) -> Cluster:
-    """A cluster without topics."""
-    with Admin(fresh_cluster) as admin:
-        admin.delete(admin.topics())
+    """A cluster without topics and rules."""
+    clear(fresh_cluster)
     return fresh_cluster
 
 

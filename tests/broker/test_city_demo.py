@@ -401,8 +401,9 @@ def test_dashboards_are_full_and_alerts_silent(demo: Demo, told: dict[str, bytes
 def test_a_killed_daemon_is_seen_and_started_again_by_the_next_demo(
     demo: Demo, deliveries: dict[str, list[Message]]
 ) -> None:
-    assert demo.run("status").returncode == 0
-    line = next(line for line in demo.run("status").stdout.splitlines() if "connector-police" in line)
+    status = demo.run("status")
+    assert status.returncode == 0
+    line = next(line for line in status.stdout.splitlines() if "connector-police" in line)
     os.kill(int(re.search(r"pid (\d+)", line)[1]), signal.SIGKILL)  # type: ignore[index]
     assert demo.run("status").returncode == 3
 
@@ -415,5 +416,6 @@ def test_a_killed_daemon_is_seen_and_started_again_by_the_next_demo(
 
 def test_down_stops_everything(demo: Demo) -> None:
     assert demo.run("down").returncode == 0
-    assert demo.run("status").returncode == 3
-    assert "pid" not in demo.run("status").stdout
+    status = demo.run("status")
+    assert status.returncode == 3
+    assert "pid" not in status.stdout

@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 from datetime import date
-from pathlib import Path
 
 import pytest
 
-from exchange.bus import Cluster
 from exchange.connect import load
 from exchange.connect.cdc.setup import name_of
 from exchange.connect.check import check
@@ -22,10 +20,9 @@ from tests.rigs.project import Project
 
 
 @pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-    made.apply(key=KEY)
-    return made
+def project(project: Project) -> Project:
+    project.apply(key=KEY)
+    return project
 
 
 @pytest.fixture

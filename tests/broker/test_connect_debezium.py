@@ -8,7 +8,6 @@ import random
 import signal
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,10 +55,9 @@ def login(cluster: Cluster, folder: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-    made.apply(key=KEY)
-    return made
+def project(project: Project) -> Project:
+    project.apply(key=KEY)
+    return project
 
 
 def drain(project: Project) -> None:
@@ -297,13 +295,13 @@ def test_kills_neither_lose_nor_repeat(project: Project, office: Office, kills: 
     changes = 300
     for _ in range(kills):
         process = command(project)
-        target = published(project) + choose.randint(1, 200)
+        target = project.published() + choose.randint(1, 200)
         for _ in range(10):
             office.insert(20)
             office.delete(*choose.sample(sorted(office.there), 5))
             office.update(choose.choice(sorted(office.there)), year=choose.randint(1, 9))
             changes += 26
-        wait_until(lambda target=target: published(project) >= target, "some are published", 180)  # type: ignore[misc]
+        wait_until(lambda target=target: project.published() >= target, "some are published", 180)  # type: ignore[misc]
         process.send_signal(signal.SIGKILL)
         process.wait()
     drain(project)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from exchange.bus import Cluster
 from exchange.cli.main import exchange
 from exchange.connect import worker
 from exchange.connect.answer import NoQuestionError
 from exchange.connect.roll_call import ManyDeletionsError
-from tests.rigs import income_table
 from tests.rigs.deliveries import drain, running
 from tests.rigs.income_table import KEY, IncomeTable, command, history, kill, settled
 from tests.rigs.plain import wait_until
@@ -23,10 +20,9 @@ from tests.rigs.sinks import KINDS, url_of
 
 
 @pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-    made.apply(key=KEY)
-    return made
+def project(project: Project) -> Project:
+    project.apply(key=KEY)
+    return project
 
 
 @pytest.fixture(params=KINDS)
@@ -107,7 +103,11 @@ def test_a_running_source_stands_still_visibly_and_goes_on_when_its_question_is_
         wait_until(lambda: connector.health().ok, "the source is healthy")
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.siege)])
+@pytest.mark.parametrize(
+    ("register", "kills"),
+    [("postgresql", 2), *(pytest.param(kind, 25, marks=pytest.mark.siege) for kind in KINDS)],
+    indirect=["register"],
+)
 def test_kills_neither_lose_nor_repeat_deletions(project: Project, register: IncomeTable, kills: int) -> None:
     register.insert(300)
     register.change_through_kills(kills, random.Random(11))
@@ -136,7 +136,7 @@ def test_whole_registers_as_files_under_kills(project: Project) -> None:
         (folder / "x.part").rename(folder / f"{number}.csv")
     for target in (90, published // 2):
         process = command(project)
-        wait_until(lambda target=target: income_table.published(project) >= target, "so much is published")
+        wait_until(lambda target=target: project.published() >= target, "so much is published")
         kill(process)
     drain(project, project.owner)
     found = history(project)

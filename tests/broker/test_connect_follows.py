@@ -17,36 +17,31 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from exchange.audit.copy_list import CopyStatus, held_copies
-from exchange.bus import Cluster
 from exchange.bus.topics import read_all
 from exchange.cli.ledger import audit
+from exchange.connect import sink
 from exchange.connect.runner import RunningConnector
 from exchange.connect.terms_watch import NotInContractError
 from exchange.epochs import epoch_in_force
 from exchange.names import subject_topic
 from exchange.schema import avro, wire
 from tests.rigs.deliveries import Sent, connect, drain, income, rows, running, send
+from tests.rigs.inbox import BY_COLUMNS, BY_ROWS
 from tests.rigs.plain import wait_until
 from tests.rigs.project import INCOME, Project
-
-pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
-
+from tests.rigs.sinks import url_of
 
 GIVEN = ["resident_id", "year", "serial"]
 OVER = {"until": "2020-12-31"}
 LATER = {"from": "2090-01-01"}
 
 
-@pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/reader.db"
-    return str(request.getfixturevalue("postgres_database"))
+@pytest.fixture(params=[("sqlite", BY_ROWS), ("postgresql", BY_COLUMNS)], ids=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Sinks work by rows on one, by columns on the other: test_connect_sink_columns shows that both make the same."""
+    kind, few = request.param
+    monkeypatch.setattr(sink, "FEW", few)
+    return url_of(request, tmp_path, kind)
 
 
 def given(serial: int, *fields: str, **changes: Any) -> Sent:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.topic import Topic
 from exchange.cli.main import exchange as command
@@ -26,10 +25,9 @@ Exchange = Callable[..., Result]
 
 
 @pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-    connect(made, f"sqlite:///{tmp_path}/reader.db", partitions=1)
-    return made
+def project(project: Project, tmp_path: Path) -> Project:
+    connect(project, f"sqlite:///{tmp_path}/reader.db", partitions=1)
+    return project
 
 
 @pytest.fixture

@@ -14,17 +14,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pyarrow import parquet
 
-from exchange.bus import Cluster
 from tests.rigs.deliveries import KEY, Sent, deliver, drain, income, row_name, send
 from tests.rigs.project import Project
-
-
-@pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
 
 
 def connect(project: Project, key: tuple[str, ...] = KEY, **contract: Any) -> Path:

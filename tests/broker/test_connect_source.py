@@ -19,13 +19,12 @@ import fastavro
 import pytest
 import sqlalchemy as sa
 
-from exchange.bus import Cluster
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError
 from exchange.connect.sql_source import ColumnGoneError, SqlSource
 from exchange.connect.testing import apply
 from exchange.names import subject_topic
-from tests.rigs import income_table, plain
+from tests.rigs import plain
 from tests.rigs.clients import librdkafka
 from tests.rigs.deliveries import drain
 from tests.rigs.income_table import command, kill
@@ -37,10 +36,9 @@ START = datetime(2025, 3, 1, 8, 0)
 
 
 @pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-    made.apply()
-    return made
+def project(project: Project) -> Project:
+    project.apply()
+    return project
 
 
 @pytest.fixture
@@ -306,9 +304,9 @@ def publish_through_kills(
 ) -> None:
     """Run connectors that are killed, each when some number of records was published."""
     for _ in range(kills):
-        process, target = command(project), income_table.published(project) + chance.randint(1, 250)
+        process, target = command(project), project.published() + chance.randint(1, 250)
         deadline = time.monotonic() + 180
-        while income_table.published(project) < target and time.monotonic() < deadline:
+        while project.published() < target and time.monotonic() < deadline:
             meanwhile()
             time.sleep(0.05)
         kill(process)

@@ -7,12 +7,10 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exchange.bus import Cluster
 from exchange.connect import load
 from exchange.connect.check import check
 from exchange.connect.database import Paths
@@ -27,11 +25,6 @@ from tests.rigs.income_table import KEY, command, history
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.web import Asked, Reply, Web, serving
-
-
-@pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
 
 
 def published(project: Project) -> int:
@@ -152,8 +145,8 @@ def test_kills_neither_lose_nor_repeat_pulled_rows(project: Project, web: Web, k
     for _ in range(kills):
         api.add(400)
         process = command(project)
-        target = published(project) + 150
-        wait_until(lambda target=target: published(project) >= target, "some are published", 180)  # type: ignore[misc]
+        target = project.published() + 150
+        wait_until(lambda target=target: project.published() >= target, "some are published", 180)  # type: ignore[misc]
         process.send_signal(signal.SIGKILL)
         process.wait()
     publish(project)

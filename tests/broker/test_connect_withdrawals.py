@@ -20,11 +20,11 @@ import pytest
 import sqlalchemy as sa
 
 from exchange import metrics
-from exchange.bus import Cluster
+from exchange.connect import sink
 from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.names import inbox_topic
-from tests.rigs.deliveries import Sent, connect, drain, income, row_name, rows, running, send
+from tests.rigs.deliveries import ONE_WAY, Sent, connect, count_steps, drain, income, row_name, rows, running, send
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import Reader, schema
@@ -33,11 +33,6 @@ pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
 
 
 HIDDEN = {"masks": {"resident_id": {"kind": "pseudonym"}}}
-
-
-@pytest.fixture
-def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Project:
-    return Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -101,7 +96,9 @@ def test_a_row_is_removed_by_its_name_and_an_entity_with_all_of_its_rows(project
     assert aside(project) == []
 
 
-def test_rows_come_and_go_in_order_within_one_poll_and_over_several(project: Project, url: str) -> None:
+def test_rows_come_and_go_in_order_within_one_transaction_and_over_several(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connect(project, url)
     first, again, last = given(1), given(1, employer="again"), given(2)
     flow = [first, last, gone(project, 1), again, gone(project, 2), entity_gone(1), again, given(51), entity_gone(2)]
@@ -112,7 +109,10 @@ def test_rows_come_and_go_in_order_within_one_poll_and_over_several(project: Pro
     drain(project)
     for one in flow:
         send(project, one)
-        drain(project)
+    steps = count_steps(monkeypatch)
+    monkeypatch.setattr(sink, "AT_ONCE", 1)
+    drain(project)
+    assert steps.count(1) == len(flow)
     assert [tuple(row) for row in rows(url, "serial, employer")] == [(1, "again"), (51, None)]
 
 
@@ -230,6 +230,7 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
+@ONE_WAY
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_row_is_found_by_a_key_of_any_type(url: str, tmp_path: Path, kind: str) -> None:
     written, values = TYPES[kind]
@@ -249,6 +250,7 @@ def test_a_row_is_found_by_a_key_of_any_type(url: str, tmp_path: Path, kind: str
     database.user.dispose()
 
 
+@ONE_WAY
 def test_a_value_that_must_be_unique_goes_from_one_row_to_another(url: str, tmp_path: Path) -> None:
     """The sink writes rows that come before others that go, if it can; here it cannot, and nothing is set aside."""
     full, name = schema(id="string", plate="string"), schema(id="string")
@@ -304,7 +306,12 @@ def is_writing(database: sa.Connection) -> bool:
     return database.exec_driver_sql(locked).first() is not None
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.siege)])
+@ONE_WAY
+@pytest.mark.parametrize(
+    ("url", "kills"),
+    [("postgresql", 2), *(pytest.param(kind, 20, marks=pytest.mark.siege) for kind in ("sqlite", "postgresql"))],
+    indirect=["url"],
+)
 def test_kills_neither_bring_rows_back_nor_remove_others(project: Project, url: str, kills: int) -> None:
     """Each kill comes while some thousand changes are written, at any moment of their transaction."""
     chance = random.Random(7)

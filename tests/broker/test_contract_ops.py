@@ -29,6 +29,7 @@ from exchange.plan.apply import apply, read_actual
 from exchange.plan.changes import RemoveAccess
 from exchange.plan.plan import Plan, make_plan
 from exchange.schema import avro
+from tests.rigs.brokers import clear
 from tests.rigs.clients import environment
 from tests.rigs.contracts import CONTRACT, loaded, write
 
@@ -40,9 +41,8 @@ RATES = "rates: {producer_byte_rate: 5000000, consumer_byte_rate: 9000000}\ndepa
 @pytest.fixture
 def empty(fresh_cluster: Cluster) -> Cluster:
     """A secured cluster without topics, rules and rates."""
+    clear(fresh_cluster)
     with Admin(fresh_cluster) as admin:
-        admin.delete(admin.topics())
-        admin.withdraw(admin.access() or ())
         admin.set_rates({user: dict.fromkeys(rates) for user, rates in admin.rates().items()})
     return fresh_cluster
 

@@ -14,14 +14,12 @@ import pytest
 
 from exchange import names, private
 from exchange.audit.verify import verify
-from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.contract.model import Resync
 from exchange.replay.simulate import Scope, simulate
 from exchange.router.held import RESYNC
 from tests.rigs import plain, routing
-from tests.rigs.brokers import CLIENT
 from tests.rigs.copies import GRANTS, KEY, Change, Copies, Record, Register, passes
 from tests.rigs.daemons import Daemon
 from tests.rigs.office import PARTITIONS, Office
@@ -33,8 +31,8 @@ NARROWED = GRANTS | {name: GRANTS[name] | NARROW for name in ("filtered", "no-ye
 
 
 @pytest.fixture
-def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
-    return keyed(Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL)))
+def office(office: Office) -> Office:
+    return keyed(office)
 
 
 def keyed(office: Office) -> Office:

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from exchange import names
-from exchange.broker import LocalBroker
-from exchange.bus import Cluster
-from exchange.connect import load, runner
+from exchange.connect import load
 from tests.broker.test_copies import History, keyed
-from tests.rigs.brokers import CLIENT
 from tests.rigs.copies import CLEAR, GRANTS, passes
+from tests.rigs.deliveries import run_until_idle
 from tests.rigs.office import Office
 
 pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
 
 
 @pytest.fixture
-def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
-    return keyed(Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL)))
+def office(office: Office) -> Office:
+    return keyed(office)
 
 
 def take_in(office: Office, folder: Path, url: str, reader: str) -> None:
@@ -33,8 +29,7 @@ def take_in(office: Office, folder: Path, url: str, reader: str) -> None:
     config = {"department": reader, "database": url, "sinks": [{"subject": office.subject, "table": reader}]}
     (folder / reader).mkdir(exist_ok=True)
     (folder / reader / load.FILE).write_text(json.dumps(config))
-    connector = load.load(folder, reader)
-    runner.start(office.cluster, connector, folder, threading.Event(), until_idle=True).wait(until_idle=True)
+    run_until_idle(office.cluster, load.load(folder, reader), folder)
 
 
 def test_tables_have_what_grants_give_of_the_register_now(

@@ -39,8 +39,8 @@ def silent(topic: str, records: int) -> None:
 
 
 @pytest.fixture
-def rig(fresh_cluster: Cluster, unique: str) -> Iterator[Rig]:
-    made = Rig(fresh_cluster, unique)
+def rig(own_cluster: Cluster, unique: str) -> Iterator[Rig]:
+    made = Rig(own_cluster, unique)
     yield made
     made.close()
 

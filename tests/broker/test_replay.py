@@ -14,8 +14,6 @@ from exchange import names
 from exchange.audit.questions import Selection, balance_of_grants, balance_of_partitions, exchanged
 from exchange.audit.reconcile import reconcile
 from exchange.audit.verify import verify
-from exchange.broker import LocalBroker
-from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
 from exchange.document.problem import ContractError
@@ -30,14 +28,8 @@ from exchange.replay.due import Done, Order
 from exchange.replay.hypothesis import read_draft
 from exchange.replay.replay import NotGrantedError, NothingRetainedError, Replay
 from exchange.replay.simulate import Scope, simulate
-from tests.rigs.brokers import CLIENT
 from tests.rigs.office import Office
 from tests.rigs.routing import KEY, PSEUDONYM_KEY, value
-
-
-@pytest.fixture
-def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
-    return Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 def order(grant: str, name: str = "", *, from_ms: int = 0, until_ms: int | None = None, again: bool = False) -> Order:

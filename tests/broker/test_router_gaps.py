@@ -18,8 +18,6 @@ from exchange.audit.explain import undecided as undecided_place
 from exchange.audit.questions import Selection, balance_of_partitions, undecided
 from exchange.audit.reconcile import reconcile
 from exchange.audit.verify import verify
-from exchange.broker import LocalBroker
-from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.consume import Consumer, gaps_of_group
 from exchange.bus.topic import Topic
@@ -30,18 +28,12 @@ from exchange.router import losses
 from exchange.router.loop import Router
 from tests.broker.test_bus_gaps import delete_before
 from tests.rigs import plain
-from tests.rigs.brokers import CLIENT
 from tests.rigs.clients import environment
 from tests.rigs.office import PARTITIONS, Office
 from tests.rigs.plain import wait_until
 from tests.rigs.routing import KEY, value
 
 Exchange = Callable[..., Result]
-
-
-@pytest.fixture
-def office(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> Office:
-    return Office(fresh_cluster, unique, fresh_broker.cluster(CLIENT, "exchange.router"))
 
 
 @pytest.fixture

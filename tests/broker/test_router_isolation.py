@@ -28,10 +28,10 @@ QUICK_S = 5.0  # far below the transaction's time-out, 15 s
 
 
 @pytest.fixture
-def offices(fresh_broker: LocalBroker, fresh_cluster: Cluster, unique: str) -> tuple[Office, Office]:
+def offices(broker: LocalBroker, own_cluster: Cluster, unique: str) -> tuple[Office, Office]:
     """Two subjects of one contract: what happens to the first is none of the second's business."""
-    routers = fresh_broker.cluster(CLIENT, names.ROUTER_PRINCIPAL)
-    first, second = (Office(fresh_cluster, f"{unique}{part}", routers) for part in "ab")
+    routers = broker.cluster(CLIENT, names.ROUTER_PRINCIPAL)
+    first, second = (Office(own_cluster, f"{unique}{part}", routers) for part in "ab")
     adopt(first, second, grants=[granted(first, "r1"), granted(first, "r2"), granted(second, "r1")])
     return first, second
 

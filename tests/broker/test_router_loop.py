@@ -15,9 +15,6 @@ from functools import partial
 import pytest
 from kafka import KafkaProducer
 
-from exchange import names
-from exchange.broker import LocalBroker
-from exchange.bus import Cluster
 from exchange.bus.produce import Producer
 from exchange.contract import period
 from exchange.epoch_watch import EpochWatch
@@ -26,17 +23,11 @@ from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.router.loop import Router
 from exchange.router.rivals import DuplicateInstanceError
 from tests.rigs import routing
-from tests.rigs.brokers import CLIENT
 from tests.rigs.office import PARTITIONS, Office
 from tests.rigs.plain import going_on, wait_until
 from tests.rigs.routing import value
 
 DAY_S = 86_400
-
-
-@pytest.fixture
-def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
-    return Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 def test_records_go_to_their_readers_with_an_entry_that_proves_it(office: Office) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from exchange import names
-from exchange.broker import LocalBroker
 from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.bus.produce import Producer
@@ -25,18 +24,12 @@ from exchange.records.build import pack
 from exchange.router.clock import BrokerClock
 from exchange.router.quotas import Quotas
 from tests.rigs import routing
-from tests.rigs.brokers import CLIENT
 from tests.rigs.office import Office
 from tests.rigs.routing import value
 
 DECISIONS = 10_000
 QUOTA = 4_000
 ROUTERS = 8
-
-
-@pytest.fixture
-def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Office:
-    return Office(own_cluster, unique, broker.cluster(CLIENT, names.ROUTER_PRINCIPAL))
 
 
 @pytest.fixture

@@ -41,12 +41,12 @@ PERSON = "440100198001010017"
 
 
 @pytest.fixture(scope="module")
-def office(fresh_cluster: Cluster) -> Office:
+def office(own_cluster: Cluster) -> Office:
     """Offsets 0 to 4 of partition 0 are decided under two epochs, and replayed to `late`; 5 is not yet.
 
     Of partition 1 the first two records were deleted before anyone decided on them.
     """
-    made = Office(fresh_cluster, "explained")
+    made = Office(own_cluster, "explained")
     days = {"from": "2020-01-01", "until": "2020-12-31"}
     some = made.grant("some", where={"year": {"ge": 2025}, "any": [{"cents": {"lt": 5}}, {"cents": {"gt": 8}}]})
     made.adopt(some, made.grant("old", **days), made.grant("few", quota={"records_per_day": 1}))
@@ -68,9 +68,9 @@ def office(fresh_cluster: Cluster) -> Office:
 
 
 @pytest.fixture
-def place(fresh_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(own_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home on the cluster."""
-    for name, setting in environment(fresh_cluster, tmp_path).items():
+    for name, setting in environment(own_cluster, tmp_path).items():
         monkeypatch.setenv(name, setting)
     monkeypatch.setenv("EXCHANGE_HOME", str(tmp_path))
     return tmp_path
@@ -206,9 +206,9 @@ def test_a_subject_that_was_deleted_is_explained_by_the_ledger_alone(office: Off
 
 
 @pytest.fixture
-def tried(fresh_cluster: Cluster, unique: str) -> Office:
+def tried(own_cluster: Cluster, unique: str) -> Office:
     """Ten records about five persons, of 2020 to 2029, one that is none, and one grant of those before 2024."""
-    made = Office(fresh_cluster, unique)
+    made = Office(own_cluster, unique)
     days = {"from": "2020-01-01", "until": "2020-12-31"}
     made.adopt(
         made.grant("held", where={"year": {"lt": 2024}}, fields=("id", "year", "note")), made.grant("other", **days)

@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from exchange.broker import LocalBroker
-from tests.rigs.brokers import CLIENT
+from exchange.bus import Cluster
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 
@@ -63,13 +62,13 @@ def venv() -> Iterator[Path]:
 
 
 @pytest.fixture
-def project(fresh_broker: LocalBroker, unique: str) -> Iterator[Project]:
+def project(own_cluster: Cluster, unique: str) -> Iterator[Project]:
     """A folder of its user's, with a contract, and connectors on SQLite."""
     folder = Path(tempfile.mkdtemp(prefix="exchange-installed-"))
-    cluster = fresh_broker.cluster(CLIENT)
-    assert cluster.security is not None
-    authority = Path(shutil.copy(str(cluster.security.ca), folder / "ca.pem"))  # the broker's folder is not open to all
-    cluster = replace(cluster, security=cluster.security.model_copy(update={"ca": authority}))
+    assert own_cluster.security is not None
+    # The broker's folder is not open to all.
+    authority = Path(shutil.copy(str(own_cluster.security.ca), folder / "ca.pem"))
+    cluster = replace(own_cluster, security=own_cluster.security.model_copy(update={"ca": authority}))
     made = Project(folder, cluster, f"{unique}a", f"{unique}b")
     made.write()
     cursor = {"time": "recorded_at", "id": "serial"}

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
+import pytest
 import sqlalchemy as sa
 
+from exchange.bus import Cluster, consume
 from exchange.bus.produce import Producer
-from exchange.connect import load, runner
+from exchange.connect import load, runner, sink, worker
+from exchange.connect.load import Connector
 from exchange.connect.runner import RunningConnector
 from exchange.contract.key import name_schema
 from exchange.names import ROW_HEADER, inbox_topic
@@ -22,6 +28,10 @@ from exchange.schema import avro, wire
 from tests.rigs.project import Project
 
 KEY = ("resident_id", "serial")
+
+
+ONE_WAY = pytest.mark.parametrize("by_rows_and_by_columns", ["columns"], indirect=True)
+"""For a test whose sink is in another process, or that has none: it is no matter to it how sinks of this one work."""
 
 
 def connect(project: Project, url: str, *, key: tuple[str, ...] = KEY, table: str = "income", **contract: Any) -> None:
@@ -33,12 +43,14 @@ def connect(project: Project, url: str, *, key: tuple[str, ...] = KEY, table: st
 
 def deliver(
     project: Project,
-    records: dict[int, list[tuple[bytes | None, dict[str, Any] | None]]],
-    *,
+    *batches: dict[int, list[tuple[bytes | None, dict[str, Any] | None]]],
     fails: bool = False,
     view: bool = False,
 ) -> None:
-    """What a router does: (key, record) into the partitions of the inbox, in one transaction; of the grant's `view`."""
+    """What a router does: batches of (key, record) into partitions of the inbox, in one transaction.
+
+    The records are those of the grant's `view`, or as they were published.
+    """
     epoch = project.epoch
     schema_id = epoch.views["g-income"] if view else epoch.writers[project.subject][-1]
     schema = avro.parse(epoch.schemas[schema_id])
@@ -47,7 +59,7 @@ def deliver(
         Producer(project.cluster, f"{project.reader}.test.router", timeout_s=2 if fails else 15) as producer,
         producer.transaction() as transaction,
     ):
-        for partition, pairs in records.items():
+        for partition, pairs in itertools.chain.from_iterable(batch.items() for batch in batches):
             keys = [key for key, _ in pairs]
             values = [None if r is None else wire.pack(schema_id, avro.encode(schema, r)) for _, r in pairs]
             transaction.send(topic, partition, pack(keys, values, [0] * len(keys)))
@@ -127,8 +139,33 @@ def income(serial: int, **changes: Any) -> tuple[bytes, dict[str, Any]]:
 
 def drain(project: Project, department: str = "") -> None:
     """Run the department's connector, which is the reader's unless said otherwise, until there is nothing left."""
-    connector = load.load(project.folder / "connectors", department or project.reader)
-    runner.start(project.cluster, connector, project.home, threading.Event(), until_idle=True).wait(until_idle=True)
+    run_until_idle(
+        project.cluster, load.load(project.folder / "connectors", department or project.reader), project.home
+    )
+
+
+def run_until_idle(cluster: Cluster, connector: Connector, home: Path) -> None:
+    """Run the connector until there is nothing left."""
+    with (
+        # It asks for more often, and so sees soon that there is nothing left.
+        mock.patch.object(consume, "IDLE_MS", 20),
+        mock.patch.object(worker, "WAIT_S", 0.02),
+        mock.patch.object(runner, "WATCH_S", 0.02),
+    ):
+        runner.start(cluster, connector, home, threading.Event(), until_idle=True).wait(until_idle=True)
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many records each step of a sink will have taken in."""
+    counts: list[int] = []
+    step = sink.Sink.step
+
+    def counted(self: sink.Sink, timeout_s: float) -> sink.Taken:
+        counts.append(sum(taken := step(self, timeout_s)))
+        return taken
+
+    monkeypatch.setattr(sink.Sink, "step", counted)
+    return counts
 
 
 @contextmanager

@@ -117,14 +117,14 @@ class IncomeTable:
     def change_through_kills(self, kills: int, choose: random.Random) -> None:
         """Change while connectors run, of which each is killed at a random moment after it has begun to publish."""
         for _ in range(kills):
-            before, until = published(self.project), math.inf
+            before, until = self.project.published(), math.inf
             process = command(self.project)
             for changes in itertools.count():
                 self.change(choose)
                 time.sleep(0.005)
                 if time.monotonic() > until:
                     break
-                if until == math.inf and changes % 20 == 0 and published(self.project) > before + _MARKERS:
+                if until == math.inf and changes % 20 == 0 and self.project.published() > before + _MARKERS:
                     until = time.monotonic() + choose.uniform(0, 2)
             kill(process)
 
@@ -142,11 +142,6 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
-
-
-def published(project: Project) -> int:
-    """How many records were published, with those of open and aborted transactions and with transactions' markers."""
-    return sum(plain.ends(librdkafka(project.cluster), subject_topic(project.subject)).values())
 
 
 def history(project: Project) -> dict[Key, list[str]]:

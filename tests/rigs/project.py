@@ -9,15 +9,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from confluent_kafka import Consumer
+
 from exchange.bus import Cluster
 from exchange.contract.load import load
 from exchange.contract.model import Epoch
 from exchange.epochs import epoch_in_force
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.names import subject_topic
 from exchange.plan.apply import apply, read_actual
 from exchange.plan.plan import make_plan
 from exchange.schema import avro
-from tests.rigs.clients import environment
+from tests.rigs import plain
+from tests.rigs.clients import environment, librdkafka
 
 INCOME: dict[str, Any] = {
     "type": "record",
@@ -44,6 +48,17 @@ class Project:
         self.subject = f"{owner}.income"
         self.key: tuple[str, ...] = ()
         self._epoch: Epoch | None = None
+        self._watcher: Consumer | None = None
+
+    def close(self) -> None:
+        """Close the client that counted what was published."""
+        if self._watcher is not None:
+            self._watcher.close()
+
+    def published(self) -> int:
+        """How many records were published: with those of open and aborted transactions, and transactions' markers."""
+        self._watcher = self._watcher or plain.consumer(librdkafka(self.cluster), isolation="read_uncommitted")
+        return sum(plain.ends_by(self._watcher, subject_topic(self.subject)).values())
 
     def apply(
         self,
