@@ -95,10 +95,11 @@ def test_what_a_grant_gives_otherwise_is_made_true(tmp_path: Path) -> None:
     assert resyncs(cluster, tmp_path, narrower) == [Resync(id="g1.epoch-2", grant="g1")]
     fewer = narrower.replace("[resident_id, amount]", "[resident_id]")
     assert resyncs(cluster, tmp_path, fewer)[1:] == [Resync(id="g1.epoch-3", grant="g1", again=True)]
-    # Nothing else asks for it, and what was asked for goes with its grant.
+    # Nothing else asks for it, and what was asked for goes over to the grant that follows.
     later = fewer.replace("until: 2026-12-31", "until: 2027-12-31")
     assert len(resyncs(cluster, tmp_path, later)) == 2
-    assert resyncs(cluster, tmp_path, later.replace("id: g1", "id: g2")) == []
+    handed_on = resyncs(cluster, tmp_path, later.replace("id: g1", "id: g2"))
+    assert [(resync.id, resync.grant) for resync in handed_on] == [("g1.epoch-2", "g2"), ("g1.epoch-3", "g2")]
 
 
 ALL = {"again": True, "gives": True}
