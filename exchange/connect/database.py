@@ -19,9 +19,10 @@ from exchange.connect import postgres
 from exchange.connect.config import Database
 from exchange.connect.diagnosis import Diagnosis, diagnose
 from exchange.connect.dialects import known as dialects
-from exchange.connect.dialects import mysql_errors
+from exchange.connect.dialects import mysql_errors, oracle_errors
 from exchange.errors import ConfigError, TransientError
 
+_RAISED = (SQLAlchemyError, psycopg.Error, sqlite3.Error, mysql_errors.Error, oracle_errors.Error)
 _waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
 
 
@@ -121,6 +122,11 @@ def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     target = url(database, paths)
     dialect = dialects.named(target.get_backend_name())
     assert dialect is not None
+    if writes and dialect not in dialects.WRITABLE:
+        there = ", ".join(known.title for known in dialects.WRITABLE)
+        raise DatabaseConfigError(
+            f"{dialect.title} is for sources only", remedy=f"name a database of these for sinks: {there}"
+        )
     with translated(f"open {target.database}"):
         return dialect.engine(target, database.timeout_s, writes=writes)
 
@@ -151,7 +157,7 @@ def translated(what: str) -> Iterator[None]:
     _waits[thread] = (what, time.time())
     try:
         yield
-    except (SQLAlchemyError, psycopg.Error, sqlite3.Error, mysql_errors.Error, ValueError, ArithmeticError) as error:
+    except (*_RAISED, ValueError, ArithmeticError) as error:
         found = _diagnose(error)
         if found.waiting_helps:
             raise DatabaseUnavailableError(f"{what}: {found.cause}", remedy=found.remedy) from error
@@ -176,7 +182,12 @@ def _diagnose(error: BaseException) -> Diagnosis:
     if isinstance(error, PoolTimeoutError):
         return Diagnosis("no connection was free", "the connector goes on by itself", waiting_helps=True)
     origin = getattr(error, "orig", None) or error
-    found = mysql_errors.diagnose(origin) if isinstance(origin, mysql_errors.Error) else diagnose(origin)
+    if isinstance(origin, mysql_errors.Error):
+        found = mysql_errors.diagnose(origin)
+    elif isinstance(origin, oracle_errors.Error):
+        found = oracle_errors.diagnose(origin)
+    else:
+        found = diagnose(origin)
     if isinstance(error, DBAPIError) and error.connection_invalidated and not found.waiting_helps:
         return Diagnosis("the connection was lost", "the connector goes on by itself", waiting_helps=True)
     return found

@@ -116,6 +116,9 @@ _CONNECTION_SENTENCES = (
     (r"database .* does not exist", STATES["3D"]),
     (r"database .* is not currently accepting connections", Diagnosis("the database is closed", "see to the server")),
     (r"permission denied for database", STATES["42501"]),
+    (r"SASL authentication mechanisms", Diagnosis(
+        "the server wants the password in a way that libpq does not know",
+        "openGauss: set password_encryption_type = 1, set the user's password again, and write md5 in pg_hba.conf")),
     (r"authentication failed|no password supplied|role .* does not exist|not permitted to log in|pg_hba\.conf|"
      r"fe_sendauth", STATES["28"]),
     (r"\[Errno -2\]|\[Errno -5\]|Name or service not known|nodename nor servname",

@@ -48,7 +48,7 @@ class HeldCopy:
         self._notes = notes
         self._clock = clock
         self.has_ended = False
-        self._dialect = dialects.of(engine)
+        self._dialect = dialects.writing(engine)
         self._stuck = StuckRows(schema, self._dialect.insert)
 
     def note(self) -> Note | None:

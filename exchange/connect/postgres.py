@@ -44,12 +44,14 @@ class Connection(psycopg.Connection[Any]):
             raise
 
 
-def parameters(given: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+def parameters(given: Mapping[str, Any], timeout_s: float, *, limits_locks: bool = True) -> dict[str, Any]:
     """Parameters for connecting: limits for every statement, times in UTC, text in UTF-8, whatever the database uses.
 
     In UTC, the cursor's times are always written in the same way. What the URL asks for (`given`) takes precedence.
+    `limits_locks`: whether the server knows a limit for waiting for locks.
     """
-    options = f"-c timezone=UTC -c lock_timeout={LOCK_S}s -c statement_timeout={int(timeout_s * 1000)}"
+    limits = f"{f'-c lock_timeout={LOCK_S}s ' if limits_locks else ''}-c statement_timeout={int(timeout_s * 1000)}"
+    options = f"-c timezone=UTC {limits}"
     ours = {
         "connect_timeout": 10,
         "keepalives_idle": 30,

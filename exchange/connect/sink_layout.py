@@ -11,7 +11,7 @@ from sqlalchemy.schema import CreateColumn
 
 from exchange.connect.delivered import ROW
 from exchange.connect.dialects import known as dialects
-from exchange.connect.dialects.dialect import Cautions, Dialect
+from exchange.connect.dialects.dialect import Cautions, SinkDialect
 from exchange.connect.note_types import INNODB, TEXT
 from exchange.connect.sink_values import Type, kind
 from exchange.errors import ConfigError, TransientError
@@ -47,7 +47,7 @@ class Layout:
     Where the database compares names without regard to case, they are in small letters here.
     """
 
-    dialect: Dialect
+    dialect: SinkDialect
     columns: Mapping[str, Type]
     primary: frozenset[str]
     unique: frozenset[frozenset[str]]
@@ -72,7 +72,7 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
     there = sa.inspect(connection)
     if not there.has_table(table, schema):
         return None
-    dialect = dialects.of(connection.engine)
+    dialect = dialects.writing(connection.engine)
     name = dialect.fold
     columns = there.get_columns(table, schema)
     keys = [constraint["column_names"] for constraint in there.get_unique_constraints(table, schema)]
@@ -98,14 +98,14 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
 
 def state(connection: Connection, table: str, schema: str | None) -> str:
     """A text that changes when the table, its columns or their types change; empty if there is no table."""
-    return dialects.of(connection.engine).state(connection, table, schema)
+    return dialects.writing(connection.engine).state(connection, table, schema)
 
 
 def create(
     connection: Connection, table: str, schema: str | None, fields: Mapping[str, Field], key: Sequence[str]
 ) -> None:
     """Create the table for these fields; its primary key is `key` in that order, or else the record's place."""
-    dialect, primary = dialects.of(connection.engine), key or PLACE
+    dialect, primary = dialects.writing(connection.engine), key or PLACE
     types = {n: dialect.column_type(field, len(key) if n in key else 0) for n, field in fields.items()} | OWN
     columns = [
         sa.Column(name, of_type, nullable=name not in (*primary, *PLACE), autoincrement=False)
@@ -125,7 +125,7 @@ def grow(connection: Connection, table: str, schema: str | None, layout: Layout,
         connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {column}")
 
 
-def check_names(table: str, fields: Collection[str], dialect: Dialect) -> None:
+def check_names(table: str, fields: Collection[str], dialect: SinkDialect) -> None:
     """Raise TableMismatchError if the database cannot have a column for each of these fields."""
     faults = []
     known: dict[str, str] = {dialect.fold(name): f"the sink's own {name}" for name in (*OWN, ROW)}

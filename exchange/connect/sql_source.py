@@ -219,7 +219,7 @@ class SqlSource(Source):
     def _newest(self) -> Any:
         """The newest plausible time in the table."""
         when = origin(self._config, [self.cursor.time]).c[self.cursor.time]
-        query = select(when).where(when.is_not(None))
+        query = select(self._selection.value(when)).where(when.is_not(None))
         query = query.order_by(when.desc())
         look, below = ODD_TIMES, query
         while True:

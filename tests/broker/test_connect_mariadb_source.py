@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,30 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange.connect.coerce import RowRejectedError
 from exchange.connect.config import Database
-from exchange.connect.convert import converter
 from exchange.connect.database import DatabaseConfigError, Paths, url
 from exchange.connect.source import Bad, Unreadable
 from exchange.connect.window import CursorTypeError
-from exchange.schema import avro
 from tests.rigs.mariadb import connect, run
-from tests.rigs.sql_source import HERE, SECRET, memory, source, sweep
+from tests.rigs.sql_source import HERE, SECRET, converted, decimal, memory, source, sweep
 
 LOOSE = "SET sql_mode = ''"
-
-
-def converted(kind: Any, value: Any) -> Any:
-    """What a field of that Avro type makes of the value; None if the row is rejected."""
-    schema = avro.parse(json.dumps({"type": "record", "name": "R", "fields": [{"name": "v", "type": kind}]}))
-    try:
-        return converter(schema, {}, timezone="Asia/Shanghai")({"v": value})["v"]
-    except RowRejectedError:
-        return None
-
-
-def decimal(precision: int, scale: int) -> dict[str, Any]:
-    return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
 
 
 INSTANT = {"type": "long", "logicalType": "timestamp-micros"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ from typing import Any
 
 import psycopg
 
+from exchange.connect.coerce import RowRejectedError
 from exchange.connect.config import Cursor, Database, SourceConfig
+from exchange.connect.convert import converter
 from exchange.connect.database import Paths, engine
 from exchange.connect.sql_source import SqlSource
+from exchange.schema import avro
 
 SECRET = "440106199001010014"
 HERE = Paths(Path(), Path())
@@ -55,6 +59,19 @@ def sweep(of: SqlSource, progress: dict[str, bytes]) -> list[Any]:
                 progress[name] = value
     of.close()
     return rows
+
+
+def converted(kind: Any, value: Any) -> Any:
+    """What a field of that Avro type makes of the value; None if the row is rejected."""
+    schema = avro.parse(json.dumps({"type": "record", "name": "R", "fields": [{"name": "v", "type": kind}]}))
+    try:
+        return converter(schema, {}, timezone="Asia/Shanghai")({"v": value})["v"]
+    except RowRejectedError:
+        return None
+
+
+def decimal(precision: int, scale: int) -> dict[str, Any]:
+    return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
 
 
 _MEMORY = """

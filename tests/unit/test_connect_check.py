@@ -114,7 +114,7 @@ sinks:
     ("url", "message"),
     [
         ("sqlite:///missing.db", "there is no database file"),
-        ("oracle://x/y", "oracle is not supported"),
+        ("db2://x/y", "db2 is not supported"),
         ("nonsense", "the database URL cannot be read"),
         ("sqlite:///${HOME}/x", "a reference in the file is not known"),
     ],

@@ -33,10 +33,10 @@ class Cautions:
 
 
 class Dialect(ABC):
-    """One kind of database.
+    """One kind of database, as sources read it.
 
-    `name` is SQLAlchemy's, `title` people's, `drivername` that of the URL, `example` a URL. `extra`: what pip has to
-    install besides the exchange.
+    `name` is what a URL begins with, `title` people's, `drivername` SQLAlchemy's, `example` a URL. `extra`: what pip
+    has to install besides the exchange.
     """
 
     name: ClassVar[str]
@@ -44,30 +44,10 @@ class Dialect(ABC):
     drivername: ClassVar[str]
     example: ClassVar[str]
     extra: ClassVar[str | None] = None
-    # Names: the longest that a column can have, in `name_unit`; whether names that differ in case only are one.
-    longest_name: ClassVar[int | None] = None
-    name_unit: ClassVar[str] = "bytes"
-    folds_names: ClassVar[bool] = False
-    # Whether tables are made within a transaction, so that this can be undone.
-    undoes_ddl: ClassVar[bool] = True
     # Whether a column can hold values of several types.
     mixes_types: ClassVar[bool] = False
-    # Whether the database fills an integer key by itself.
-    numbers_keys: ClassVar[bool] = False
-    # The column that stands for a row in a subquery of its own table, if the database has one.
-    row_id: ClassVar[str | None] = None
-
     # Whether rows come and go by COPY.
     copies: ClassVar[bool] = False
-
-    def fold(self, name: str) -> str:
-        """The form of a column's name in which this database compares it."""
-        return name.lower() if self.folds_names else name
-
-    def is_too_long(self, name: str) -> bool:
-        """Whether no column can have that name."""
-        size = len(name.encode()) if self.name_unit == "bytes" else len(name)
-        return self.longest_name is not None and size > self.longest_name
 
     def fault(self, _url: URL) -> str | None:
         """What is wrong with a URL."""
@@ -75,9 +55,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def engine(self, url: URL, timeout_s: float, *, writes: bool) -> Engine:
-        """An engine whose sessions read, or (`writes`) write, each value unchanged and wait for nothing for ever."""
+        """An engine whose sessions read, or (`writes`) write, each value unchanged and wait for nothing for ever.
 
-    # Reading.
+        Only a SinkDialect is asked for one that writes.
+        """
 
     @abstractmethod
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
@@ -110,6 +91,30 @@ class Dialect(ABC):
     def within(self, columns: Columns, first: Columns, last: Columns) -> ColumnElement[bool]:
         """The condition that the columns come neither before `first` nor after `last`."""
         return sa.and_(_pair(columns) >= _pair(first), _pair(columns) <= _pair(last))
+
+
+class SinkDialect(Dialect):
+    """One kind of database, as sinks write it, too."""
+
+    # Names: the longest that a column can have, in `name_unit`; whether names that differ in case only are one.
+    longest_name: ClassVar[int | None] = None
+    name_unit: ClassVar[str] = "bytes"
+    folds_names: ClassVar[bool] = False
+    # Whether tables are made within a transaction, so that this can be undone.
+    undoes_ddl: ClassVar[bool] = True
+    # Whether the database fills an integer key by itself.
+    numbers_keys: ClassVar[bool] = False
+    # The column that stands for a row in a subquery of its own table, if the database has one.
+    row_id: ClassVar[str | None] = None
+
+    def fold(self, name: str) -> str:
+        """The form of a column's name in which this database compares it."""
+        return name.lower() if self.folds_names else name
+
+    def is_too_long(self, name: str) -> bool:
+        """Whether no column can have that name."""
+        size = len(name.encode()) if self.name_unit == "bytes" else len(name)
+        return self.longest_name is not None and size > self.longest_name
 
     # Types and values of a sink's table.
 
@@ -167,8 +172,22 @@ class Dialect(ABC):
 
 def statement(connection: Connection, query: Select[Any]) -> tuple[str, Mapping[str, Any]]:
     """The query as the driver takes it, and its parameters."""
-    compiled = query.compile(connection)
+    compiled = query.compile(connection, compile_kwargs={"render_postcompile": True})
     return str(compiled), compiled.params
+
+
+def spelt_after(columns: Columns, values: Columns) -> ColumnElement[bool]:
+    """`Dialect.after` without pairs; the first column stands alone, so that an index is used."""
+    beyond = columns[0] > values[0]
+    if len(columns) == 1:
+        return beyond
+    return sa.and_(columns[0] >= values[0], sa.or_(beyond, spelt_after(columns[1:], values[1:])))
+
+
+def spelt_within(columns: Columns, first: Columns, last: Columns) -> ColumnElement[bool]:
+    """`Dialect.within` without pairs."""
+    equal = sa.and_(*(column == value for column, value in zip(columns, first, strict=True)))
+    return sa.and_(sa.or_(equal, spelt_after(columns, first)), sa.not_(spelt_after(columns, last)))
 
 
 def _pair(columns: Columns) -> ColumnElement[Any]:

@@ -6,12 +6,15 @@ from importlib.util import find_spec
 
 from sqlalchemy.engine import Engine
 
-from exchange.connect.dialects.dialect import Dialect
+from exchange.connect.dialects.dialect import Dialect, SinkDialect
 from exchange.connect.dialects.mysql import MySQL
+from exchange.connect.dialects.oracle import Oracle
 from exchange.connect.dialects.postgresql import PostgreSQL
+from exchange.connect.dialects.postgresql_kin import KingbaseES, OpenGauss
 from exchange.connect.dialects.sqlite import SQLite
 
-KNOWN: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL())
+KNOWN: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL(), KingbaseES(), OpenGauss(), Oracle())
+WRITABLE = tuple(dialect for dialect in KNOWN if isinstance(dialect, SinkDialect))
 _ALIASES = {"postgres": "postgresql", "mariadb": "mysql"}
 
 
@@ -23,8 +26,15 @@ def named(backend: str) -> Dialect | None:
 
 def of(engine: Engine) -> Dialect:
     """The dialect of an engine that this room made."""
-    dialect = named(engine.dialect.name)
+    dialect = named(engine.url.get_backend_name())
     assert dialect is not None
+    return dialect
+
+
+def writing(engine: Engine) -> SinkDialect:
+    """The dialect of a sink's engine."""
+    dialect = of(engine)
+    assert isinstance(dialect, SinkDialect)
     return dialect
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.dialects import mysql_types
-from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, statement
+from exchange.connect.dialects.dialect import Cautions, Columns, SinkDialect, spelt_after, spelt_within, statement
 from exchange.connect.dialects.mysql_errors import LOCKED, Error
 from exchange.connect.postgres import LOCK_S
 from exchange.connect.sink_values import Adapter, Type, or_null
@@ -40,7 +40,7 @@ _UNIQUE = sa.text(
 )
 
 
-class MySQL(Dialect):
+class MySQL(SinkDialect):
     """MySQL and MariaDB. They commit when a table is made, and an upsert may hit any unique index."""
 
     name, title, drivername = "mysql", "MySQL and MariaDB", "mysql+pymysql"
@@ -111,14 +111,10 @@ class MySQL(Dialect):
 
     def after(self, columns: Columns, values: Columns) -> ColumnElement[bool]:
         """MySQL reads the whole table for a comparison of pairs, but finds a first column's value in an index."""
-        beyond = columns[0] > values[0]
-        if len(columns) == 1:
-            return beyond
-        return sa.and_(columns[0] >= values[0], sa.or_(beyond, self.after(columns[1:], values[1:])))
+        return spelt_after(columns, values)
 
     def within(self, columns: Columns, first: Columns, last: Columns) -> ColumnElement[bool]:
-        equal = sa.and_(*(column == value for column, value in zip(columns, first, strict=True)))
-        return sa.and_(sa.or_(equal, self.after(columns, first)), sa.not_(self.after(columns, last)))
+        return spelt_within(columns, first, last)
 
     def column_type(self, field: Field, key_size: int = 0) -> Type:
         return mysql_types.column_type(field, key_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from exchange.connect import postgres
 from exchange.connect.dialects import postgresql_types
-from exchange.connect.dialects.dialect import Dialect, statement
+from exchange.connect.dialects.dialect import SinkDialect, statement
 from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.schema.types import Field
 
@@ -26,7 +26,7 @@ _STATE = sa.text(
 )
 
 
-class PostgreSQL(Dialect):
+class PostgreSQL(SinkDialect):
     """PostgreSQL."""
 
     name, title, drivername = "postgresql", "PostgreSQL", "postgresql+psycopg"
@@ -36,15 +36,7 @@ class PostgreSQL(Dialect):
     copies = True
 
     def engine(self, url: URL, timeout_s: float, *, writes: bool) -> Engine:
-        made = sa.create_engine(
-            url, hide_parameters=True, pool_pre_ping=True, connect_args=postgres.parameters(url.query, timeout_s)
-        )
-
-        @event.listens_for(made, "do_connect")
-        def _connect(_dialect: object, _record: object, arguments: Any, parameters: Any) -> postgres.Connection:
-            return postgres.connect(arguments, parameters, timeout_s)
-
-        return made
+        return engine(url, timeout_s, postgres.parameters(url.query, timeout_s))
 
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
         # SQLAlchemy would fetch all rows, or a fixed number of them, whatever their size.
@@ -92,3 +84,14 @@ class PostgreSQL(Dialect):
     def in_time(self, connection: Connection, seconds: float) -> Iterator[None]:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
         yield
+
+
+def engine(url: URL, timeout_s: float, parameters: Mapping[str, Any], **options: Any) -> Engine:
+    """An engine of SQLAlchemy whose connections are those of `postgres`."""
+    made = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=dict(parameters), **options)
+
+    @event.listens_for(made, "do_connect")
+    def _connect(_dialect: object, _record: object, arguments: Any, given: Any) -> postgres.Connection:
+        return postgres.connect(arguments, given, timeout_s)
+
+    return made

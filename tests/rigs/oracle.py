@@ -1,0 +1,130 @@
+"""An Oracle that answers in the driver's place: it notes each statement, and gives the rows that a test has for it.
+
+No Oracle runs in the tests: what is shown here is which statements go to the server, and what becomes of the values
+that the driver hands over; not that a server takes the one and sends the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import oracledb
+import pytest
+
+
+class Column(tuple[Any, ...]):
+    """A column as the driver describes it."""
+
+    type_code: Any
+    scale: int | None
+    internal_size: int | None
+
+    def __new__(cls, name: str, type_code: Any, scale: int | None = None, size: int | None = None) -> Column:
+        made = super().__new__(cls, (name, type_code, None, size, 0, scale, True))
+        made.type_code, made.scale, made.internal_size = type_code, scale, size
+        return made
+
+
+class Variable:
+    """What the driver fetches a column into."""
+
+    def __init__(self, of_type: Any, size: int = 0, **options: Any) -> None:
+        self.of_type, self.size, self.options = of_type, size, options
+
+    def loaded(self, value: Any) -> Any:
+        """What the driver makes of a value that is not null."""
+        return self.options.get("outconverter", lambda same: same)(value)
+
+
+class Cursor:
+    """A cursor of the driver's."""
+
+    arraysize = 100
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+        self.description: list[Column] | None = None
+        self.outputtypehandler: Any = None
+        self._rows: Iterator[Any] = iter(())
+
+    var = staticmethod(Variable)
+
+    def setinputsizes(self, **sizes: Any) -> None:
+        self._oracle.sizes.append(sizes)
+
+    def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> Cursor:
+        self.description, self._rows = self._oracle.answer(self, " ".join(statement.split()), parameters or {})
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def close(self) -> None:
+        self._rows = iter(())
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Oracle:
+    """The server and the one connection to it; it has one table, in which each SELECT finds the next of `answers`."""
+
+    version = "19.0.0.0.0"
+    max_identifier_length = 128
+    autocommit = False
+
+    def __init__(self, columns: Sequence[Column], *answers: Sequence[Sequence[Any]]) -> None:
+        self.columns, self.answers = list(columns), list(answers)
+        self.said: list[tuple[str, Mapping[str, Any]]] = []
+        self.sizes: list[Mapping[str, Any]] = []
+        self.given: dict[str, Any] = {}
+        self.call_timeout = 0
+        self.outputtypehandler: Any = None
+
+    def connect(self, **given: Any) -> Oracle:
+        self.given = given
+        return self
+
+    def cursor(self) -> Cursor:
+        return Cursor(self)
+
+    def answer(self, cursor: Cursor, statement: str, values: Mapping[str, Any]) -> tuple[Any, Iterator[Any]]:
+        if "income" not in statement:
+            return [Column("X", oracledb.DB_TYPE_VARCHAR)], iter([("TAX" if "current_schema" in statement else "1.1",)])
+        self.said.append((statement, dict(values)))
+        names = statement.removeprefix("SELECT ").split(" FROM ")[0]
+        columns = [column for column in self.columns if names == "*" or column[0].lower() in names]
+        if "FETCH FIRST 0 ROWS" in statement:
+            return columns, iter(())
+        return columns, self._rows(cursor, columns, self.answers.pop(0))
+
+    def _rows(self, cursor: Cursor, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
+        into = [self.outputtypehandler(cursor, column) or Variable(column.type_code) for column in columns]
+        for row in rows:
+            for value in row:
+                if isinstance(value, Exception):
+                    raise value
+            yield tuple(None if v is None else each.loaded(v) for each, v in zip(into, row, strict=True))
+
+    def commit(self) -> None:
+        pass
+
+    rollback = close = ping = commit
+
+
+@pytest.fixture
+def oracle(monkeypatch: pytest.MonkeyPatch) -> Oracle:
+    """The server to which everything connects."""
+    there = Oracle([])
+    monkeypatch.setattr(oracledb, "connect", there.connect)
+    return there
