@@ -77,7 +77,7 @@ class Cursor:
 
 
 class Oracle:
-    """The server and the one connection to it; it has one table, in which each SELECT finds the next of `answers`."""
+    """The server and each connection to it; it has one table, in which each SELECT finds the next of `answers`."""
 
     version = "19.0.0.0.0"
     max_identifier_length = 128
@@ -88,11 +88,13 @@ class Oracle:
         self.said: list[tuple[str, Mapping[str, Any]]] = []
         self.sizes: list[Mapping[str, Any]] = []
         self.given: dict[str, Any] = {}
+        self.connections = 0
         self.call_timeout = 0
         self.outputtypehandler: Any = None
 
     def connect(self, **given: Any) -> Oracle:
         self.given = given
+        self.connections += 1
         return self
 
     def cursor(self) -> Cursor:

@@ -24,7 +24,7 @@ class CursorTooFineError(ConfigError):
     """A source's cursor has times that the driver would cut off after the microsecond, so that rows would be missed."""
 
     code = "cursor-too-fine"
-    remedy = "name a `query` that rounds the column: SELECT t.*, CAST(changed AS TIMESTAMP(6)) AS changed_at FROM t"
+    remedy = "name a `query` that rounds the column: CAST(… AS TIMESTAMP(6)), or … AS TIMESTAMP(6) WITH TIME ZONE"
 
 
 class Oracle(Dialect):
@@ -63,7 +63,8 @@ class Oracle(Dialect):
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
         from exchange.connect.dialects import oracle_session
 
-        yield from oracle_session.stream(connection.connection.driver_connection, *statement(connection, query))
+        driver: Any = connection.connection.driver_connection
+        yield from oracle_session.stream(driver, *statement(connection, query), connection.invalidate)
 
     def kinds(self, connection: Connection, query: Select[Any]) -> Mapping[str, str]:
         from exchange.connect.dialects import oracle_session

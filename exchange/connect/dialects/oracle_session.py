@@ -6,7 +6,7 @@ the second, and hands out handles for long values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -93,14 +93,19 @@ def _instant(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC)
 
 
-def stream(connection: Any, statement: str, values: Mapping[str, Any]) -> Iterator[Any]:
-    """The rows of a query as they arrive; a caller that stops early does not fetch the rest."""
+def stream(connection: Any, statement: str, values: Mapping[str, Any], give_up: Callable[[], None]) -> Iterator[Any]:
+    """The rows of a query as they arrive; a caller that stops early does not fetch the rest.
+
+    If the driver fails on a value, it has not read the server's answer to its end: `give_up` closes the connection.
+    """
     moments = {name: value for name, value in values.items() if isinstance(value, datetime)}
-    with connection.cursor() as cursor:
-        # Without a fraction a time goes as DATE: compared with a TIMESTAMP, an index on a DATE would not be used.
-        if exact := {name: oracledb.DB_TYPE_TIMESTAMP for name, value in moments.items() if value.microsecond}:
-            cursor.setinputsizes(**exact)
-        try:
+    # Without a fraction a time goes as DATE: compared with a TIMESTAMP, an index on a DATE would not be used.
+    exact = {name: oracledb.DB_TYPE_TIMESTAMP for name, value in moments.items() if value.microsecond}
+    try:
+        with connection.cursor() as cursor:
+            if exact:
+                cursor.setinputsizes(**exact)
             yield from cursor.execute(statement, {**values, **{name: in_utc(each) for name, each in moments.items()}})
-        except (ValueError, OverflowError) as error:  # a year before 1: the driver gives up the result
-            raise oracledb.DataError("a value that Python does not have") from error
+    except (ValueError, OverflowError) as error:  # a year before 1
+        give_up()
+        raise oracledb.DataError("a value that Python does not have") from error
