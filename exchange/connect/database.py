@@ -22,7 +22,7 @@ from exchange.connect.dialects import known as dialects
 from exchange.connect.dialects import mysql_errors, oracle_errors
 from exchange.errors import ConfigError, TransientError
 
-_RAISED = (SQLAlchemyError, psycopg.Error, sqlite3.Error, mysql_errors.Error, oracle_errors.Error)
+_RAISED = (SQLAlchemyError, psycopg.Error, sqlite3.Error, mysql_errors.Error, ValueError, ArithmeticError)
 _waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
 
 
@@ -157,7 +157,7 @@ def translated(what: str) -> Iterator[None]:
     _waits[thread] = (what, time.time())
     try:
         yield
-    except (*_RAISED, ValueError, ArithmeticError) as error:
+    except _RAISED + oracle_errors.raised() as error:
         found = _diagnose(error)
         if found.waiting_helps:
             raise DatabaseUnavailableError(f"{what}: {found.cause}", remedy=found.remedy) from error
@@ -184,7 +184,7 @@ def _diagnose(error: BaseException) -> Diagnosis:
     origin = getattr(error, "orig", None) or error
     if isinstance(origin, mysql_errors.Error):
         found = mysql_errors.diagnose(origin)
-    elif isinstance(origin, oracle_errors.Error):
+    elif isinstance(origin, oracle_errors.raised()):
         found = oracle_errors.diagnose(origin)
     else:
         found = diagnose(origin)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -76,3 +78,8 @@ def test_a_relative_of_postgresql_counts_as_that_from_which_it_descends(number: 
     driver = SimpleNamespace(info=SimpleNamespace(server_version=number))
     there = SimpleNamespace(connection=SimpleNamespace(driver_connection=driver))
     assert KinDialect()._get_server_version_info(there) == version
+
+
+def test_oracles_driver_is_loaded_by_those_that_use_it_only() -> None:
+    said = "import sys, exchange.connect.sql_source, exchange.connect.sink_table; print('oracledb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, check=True).stdout == b"False\n"

@@ -5,22 +5,11 @@ Numbers: https://docs.oracle.com/error-help/db/ and, for DPY, the driver's own `
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from exchange.connect.diagnosis import OTHER, STATES, UNREACHABLE, Diagnosis
-
-if TYPE_CHECKING:
-    Error = Exception
-else:
-    try:
-        from oracledb import Error
-    except ImportError:  # without the extra nobody raises it
-
-        class Error(Exception):
-            """An error of oracledb's."""
-
 
 _GOES_ON = "the connector goes on by itself"
 _LOGIN = Diagnosis("the login is refused", "correct the user and `password_file`, or the account on the server")
@@ -84,6 +73,12 @@ _DRIVERS: Mapping[str, Diagnosis] = {
     "DPY-6005": UNREACHABLE,
     "DPY-6008": _TLS,
 }
+
+
+def raised() -> tuple[type[Exception], ...]:
+    """What the driver raises; nothing as long as nobody has loaded it, for that takes a quarter of a second."""
+    driver = sys.modules.get("oracledb")
+    return (driver.Error,) if driver else ()
 
 
 def diagnose(error: BaseException) -> Diagnosis:
