@@ -86,9 +86,9 @@ class PostgreSQL(SinkDialect):
         yield
 
 
-def engine(url: URL, timeout_s: float, parameters: Mapping[str, Any], **options: Any) -> Engine:
+def engine(url: URL, timeout_s: float, parameters: Mapping[str, Any]) -> Engine:
     """An engine of SQLAlchemy whose connections are those of `postgres`."""
-    made = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=dict(parameters), **options)
+    made = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=dict(parameters))
 
     @event.listens_for(made, "do_connect")
     def _connect(_dialect: object, _record: object, arguments: Any, given: Any) -> postgres.Connection:

@@ -39,8 +39,7 @@ class _Kin(Dialect):
 
     def engine(self, url: URL, timeout_s: float, *, writes: bool) -> Engine:
         parameters = postgres.parameters(url.query, timeout_s, limits_locks=self.limits_locks)
-        # Looking for hstore would call to_regtype(), which PostgreSQL has from 9.4.
-        return postgresql.engine(url, timeout_s, parameters, use_native_hstore=False)
+        return postgresql.engine(url, timeout_s, parameters)
 
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
         yield from postgres.stream(connection.connection.driver_connection, *statement(connection, query))
