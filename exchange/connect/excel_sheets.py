@@ -29,7 +29,10 @@ DAMAGED = "damaged, or no workbook"
 PROTECTED = "protected by a password: save it without one"
 Cell = tuple[int, int]
 # Damage makes anything of lengths, numbers and names.
-_DAMAGE = (BadZipFile, zlib.error, expat.ExpatError, LookupError, ValueError, EOFError, OSError, struct.error)
+_DAMAGE = (
+    *(BadZipFile, RuntimeError, zlib.error),  # RuntimeError: a version or compression that is not known
+    *(expat.ExpatError, LookupError, ValueError, EOFError, OSError, struct.error),
+)
 _BOF, _EOF, _BOUNDSHEET, _FORMULA, _BOOLERR, _FILEPASS = 0x809, 0x0A, 0x85, 0x06, 0x205, 0x2F
 _CELLS = frozenset({_FORMULA, _BOOLERR, 0xBD, 0xFD, 0x203, 0x204, 0x27E})  # records of cells that are not empty
 

@@ -231,6 +231,20 @@ def test_no_damage_stops_the_source(tmp_path: Path, kind: str, make: Write) -> N
         shutil.rmtree(drop.folder)
 
 
+@pytest.mark.parametrize("damage", [(6, 148), (10, 77)], ids=["version", "compression"])
+def test_what_no_reader_of_archives_knows_is_refused(drop: Drop, damage: tuple[int, int]) -> None:
+    """As bytes of the central directory's entries: the version that is needed, the compression."""
+    data = bytearray(write(drop.folder / ".whole", [["id"], ["1"]]).read_bytes())
+    place, value = damage
+    at = 0
+    while (at := data.find(b"PK\1\2", at)) >= 0:
+        data[at + place] = value
+        at += 4
+    (drop.folder / "a.xlsx").write_bytes(data)
+    (drop.folder / "a.xlsx.done").touch()
+    assert drop.bad() == ["refused: damaged, or no workbook"]
+
+
 def test_half_a_workbook_waits_for_its_end(tmp_path: Path) -> None:
     drop = Drop(tmp_path, kind="excel", settle_s=5)
     data = write(tmp_path / ".whole", [["id"], ["1"]]).read_bytes()
