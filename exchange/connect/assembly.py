@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import sqlalchemy
 from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
-from exchange.connect.cdc.capture import CaptureSource
-from exchange.connect.column_encoder import ColumnEncoder
 from exchange.connect.config import Database, Excel, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_rows import CsvReader
@@ -42,6 +41,9 @@ from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.names import inbox_topic
 from exchange.schema.avro import Schema
+
+if TYPE_CHECKING:
+    from exchange.connect.column_encoder import ColumnEncoder
 
 
 class Assembly:
@@ -80,6 +82,8 @@ class Assembly:
                 return made
             return RemoteSource(config, folder, RemoteFolder(config.drop, self._paths), made)
         if config.cdc is not None:
+            from exchange.connect.cdc.capture import CaptureSource  # kernels, which only those who need them load
+
             assert encoder is not None
             connect = partial(database.connection, self._database(config), self._paths)
             return CaptureSource(config, connect, tuple(columns[name] for name in encoder.key), wanted, required)
@@ -100,9 +104,7 @@ class Assembly:
             before={name: coarser(schema.fields[name], how, zone) for name, how in config.round.items()},
         )
         transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
-        columns = None
-        if config.transform is None:
-            columns = ColumnEncoder(subject, schema_id, schema, config.columns, config.timezone, config.round)
+        columns = partial(_column_encoder, config, subject, schema_id, schema) if config.transform is None else None
         row_key = self._row_key(config, subject, schema)
         return Encoder(subject, schema_id, schema, convert, transform, row_key, columns)
 
@@ -154,6 +156,12 @@ class Assembly:
                 f"{config.subject} has no database", remedy="give `database: …` at the file's top"
             )
         return chosen
+
+
+def _column_encoder(config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> ColumnEncoder:
+    from exchange.connect.column_encoder import ColumnEncoder  # kernels, which only those who need them load
+
+    return ColumnEncoder(subject, schema_id, schema, config.columns, config.timezone, config.round)
 
 
 def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:

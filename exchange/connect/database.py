@@ -151,7 +151,7 @@ def translated(what: str) -> Iterator[None]:
     _waits[thread] = (what, time.time())
     try:
         yield
-    except (SQLAlchemyError, psycopg.Error, sqlite3.Error, mysql_errors.Error, ValueError, ArithmeticError) as error:
+    except (SQLAlchemyError, psycopg.Error, sqlite3.Error, mysql_errors.raised(), ValueError, ArithmeticError) as error:
         found = _diagnose(error)
         if found.waiting_helps:
             raise DatabaseUnavailableError(f"{what}: {found.cause}", remedy=found.remedy) from error
@@ -176,7 +176,7 @@ def _diagnose(error: BaseException) -> Diagnosis:
     if isinstance(error, PoolTimeoutError):
         return Diagnosis("no connection was free", "the connector goes on by itself", waiting_helps=True)
     origin = getattr(error, "orig", None) or error
-    found = mysql_errors.diagnose(origin) if isinstance(origin, mysql_errors.Error) else diagnose(origin)
+    found = mysql_errors.diagnose(origin) if isinstance(origin, mysql_errors.raised()) else diagnose(origin)
     if isinstance(error, DBAPIError) and error.connection_invalidated and not found.waiting_helps:
         return Diagnosis("the connection was lost", "the connector goes on by itself", waiting_helps=True)
     return found
