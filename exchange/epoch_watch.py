@@ -94,8 +94,11 @@ class EpochWatch:
                 for record in records(batch):
                     if record.value is not None:
                         self._take(Published(epochs.decode(record.value), record.offset))
+            positions = consumer.positions()
+            if CONTRACT in positions:  # the broker has said where the topic ends
+                consumer.collect(0, is_at_rest=True)
             with self._seen:
-                self._position, _ = consumer.positions().get(CONTRACT, (self._position, 0))
+                self._position, _ = positions.get(CONTRACT, (self._position, 0))
                 self._seen.notify_all()
 
     def _take(self, published: Published) -> None:
