@@ -26,7 +26,7 @@ FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 IDLE_MS = 500
 REST_MS = 1_000
-LONG_REST_MS = 10_000  # not in a group: heartbeats wait behind a fetch, and partitions change hands
+LONG_REST_MS = 5_000  # not in a group: heartbeats wait behind a fetch, and partitions change hands
 COLLECTED_BYTES = 256 << 10
 JOIN_S = 5.0
 SESSION_MS = 10_000  # after this without a heartbeat, a group goes on without the member
@@ -80,6 +80,7 @@ class Consumer:
     ) -> None:
         self._on_revoked = on_revoked
         self._is_member = group is not None
+        self._is_at_rest = False
         self._unplaced: set[TopicPartition] = set()
         self._topic_ids: Mapping[str, str] = {}
         self._watch = gaps.Watch()
@@ -162,16 +163,19 @@ class Consumer:
                 self._stand_still(recreated)
                 polled = {tp: batches for tp, batches in polled.items() if tp not in self._consumer.paused()}
             if polled:
+                if self._is_at_rest:
+                    self.collect(0)
                 raw.fetch_ahead(self._consumer)
         return [batch for batches in polled.values() for batch in batches]
 
     def collect(self, wait_s: float, *, is_at_rest: bool = False) -> None:
         """From the next fetch on, let the broker collect data for up to `wait_s`; 0: it answers as soon as it has some.
 
-        It still answers at once if it has `COLLECTED_BYTES`. `is_at_rest`: it says less often that it has none, because
-        each time costs a core 1 ms; partitions that are assigned meanwhile are fetched up to `REST_MS` later by a
-        member of a group, `LONG_REST_MS` by others.
+        It still answers at once if it has `COLLECTED_BYTES`. `is_at_rest`: until something comes, it says less often
+        that it has none, because each time costs a core 1 ms; partitions that are assigned meanwhile are fetched up to
+        `REST_MS` later by a member of a group, `LONG_REST_MS` later by others.
         """
+        self._is_at_rest = is_at_rest
         rest_ms = REST_MS if self._is_member else LONG_REST_MS
         if wait_s:
             raw.collect(self._consumer, COLLECTED_BYTES, int(wait_s * 1000))
