@@ -12,15 +12,14 @@ import sqlalchemy
 from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
-from exchange.connect.config import Database, Excel, SinkConfig, SourceConfig
+from exchange.connect.config import Csv, Database, Excel, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_rows import CsvReader
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.debezium.assembled import assembled
 from exchange.connect.delivered import Delivered
 from exchange.connect.drop_folder import path_of
-from exchange.connect.excel_rows import ExcelReader
-from exchange.connect.file_source import FileSource
+from exchange.connect.file_source import FileReader, FileSource
 from exchange.connect.full_files import FullFileSource
 from exchange.connect.parquet_table import STATE, ParquetTable
 from exchange.connect.publish import Encoder
@@ -71,8 +70,7 @@ class Assembly:
             return pulled(config, self._paths, wanted, encoder)
         roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
         if config.drop is not None:
-            folder = path_of(config, self._paths)
-            reader = ExcelReader(config.drop) if isinstance(config.drop, Excel) else CsvReader(config.drop)
+            folder, reader = path_of(config, self._paths), _reader(config.drop)
             made = (
                 FullFileSource(config, folder, reader, wanted, required, roll_call)
                 if roll_call is not None
@@ -156,6 +154,14 @@ class Assembly:
                 f"{config.subject} has no database", remedy="give `database: …` at the file's top"
             )
         return chosen
+
+
+def _reader(drop: Csv | Excel) -> FileReader:
+    if isinstance(drop, Excel):
+        from exchange.connect.excel_rows import ExcelReader  # what reads XML, which only those who need it load
+
+        return ExcelReader(drop)
+    return CsvReader(drop)
 
 
 def _column_encoder(config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> ColumnEncoder:

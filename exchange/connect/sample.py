@@ -14,6 +14,7 @@ from exchange.connect.load import Connector, load
 from exchange.connect.sql_source import SqlSource
 from exchange.contract.load import Loaded
 from exchange.contract.load import load as load_contract
+from exchange.records.warm_up_source import warm_up
 from exchange.settings import Settings
 
 
@@ -40,8 +41,6 @@ def examine(settings: Settings, department: str, today: date, rows: int) -> list
 
 def samples(connector: Connector, loaded: Loaded, paths: Paths, rows: int) -> Iterator[Sample]:
     """A sample of so many rows, in whole pages, of each table or query that a cursor puts in order."""
-    from exchange.records.warm_up_source import warm_up  # kernels, which only those who need them load
-
     warm_up()
     parts = Assembly(paths, connector.config.database)
     for config in connector.config.sources:

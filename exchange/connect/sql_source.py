@@ -265,7 +265,7 @@ class SqlSource(Source):
 
     def _copy(self, query: Select[Any]) -> FetchedTable | None:
         """As many rows of the query as may be in memory together, as columns; None if these cannot be columns."""
-        from exchange.connect.copied import CopiedRows, FetchedTable, copy, layout  # kernels, for large tables
+        from exchange.connect.copied import CopiedRows, FetchedTable, copy, layout  # loads kernels
 
         what = f"read {self._config.subject}"
         with translated(what), self.engine.connect() as connection:
