@@ -17,6 +17,7 @@ from exchange.errors import ConfigError, TransientError
 _log = logging.getLogger("exchange.epochs")
 CONTRACT = (names.CONTRACT_TOPIC, 0)
 AGAIN_S = 5.0
+LOOK_S = 0.5  # so often it looks whether it is to end; an epoch is seen at once
 
 
 class ContractUnreadError(TransientError):
@@ -90,12 +91,15 @@ class EpochWatch:
 
     def _read(self, consumer: Consumer) -> None:
         while not self._closing.is_set():
-            for batch in consumer.poll(0.2):
+            for batch in consumer.poll(LOOK_S):
                 for record in records(batch):
                     if record.value is not None:
                         self._take(Published(epochs.decode(record.value), record.offset))
+            positions = consumer.positions()
+            if CONTRACT in positions:  # the broker has said where the topic ends
+                consumer.collect(0, is_at_rest=True)
             with self._seen:
-                self._position, _ = consumer.positions().get(CONTRACT, (self._position, 0))
+                self._position, _ = positions.get(CONTRACT, (self._position, 0))
                 self._seen.notify_all()
 
     def _take(self, published: Published) -> None:

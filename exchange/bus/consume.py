@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Self
@@ -12,7 +13,7 @@ from kafka.coordinator.base import MemberState
 from kafka.errors import LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from kafka.structs import TopicPartition
 
-from exchange.bus import gaps, raw
+from exchange.bus import calm, gaps, raw
 from exchange.bus.connection import Cluster, translated
 from exchange.bus.raw import Position
 from exchange.bus.transport import RECEIVE_BYTES, raise_refusal
@@ -25,6 +26,7 @@ FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 IDLE_MS = 500
 REST_MS = 1_000
+LONG_REST_MS = 5_000  # not in a group: heartbeats wait behind a fetch, and partitions change hands
 COLLECTED_BYTES = 256 << 10
 JOIN_S = 5.0
 SESSION_MS = 10_000  # after this without a heartbeat, a group goes on without the member
@@ -77,6 +79,8 @@ class Consumer:
         on_revoked: Callable[[set[Partition]], None] = lambda partitions: None,
     ) -> None:
         self._on_revoked = on_revoked
+        self._is_member = group is not None
+        self._is_at_rest = False
         self._unplaced: set[TopicPartition] = set()
         self._topic_ids: Mapping[str, str] = {}
         self._watch = gaps.Watch()
@@ -104,7 +108,7 @@ class Consumer:
             )
         raw.fetch_raw(self._consumer, control=control)
         if group is not None:
-            raw.ask_calmly(self._consumer)
+            calm.ask_calmly(self._consumer)
         if assignment is not None:
             self.assign(assignment, topic_ids)
         elif topics:
@@ -140,8 +144,12 @@ class Consumer:
             if self._gaps:
                 found, self._gaps = self._gaps, ()
                 raise GapError(found)
+            end = time.monotonic() + timeout_s
+            if not self._is_member and not calm.wait(self._consumer, timeout_s):
+                raise_refusal(self._consumer)
+                return []
             try:
-                polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+                polled = self._consumer.poll(timeout_ms=max(0, int((end - time.monotonic()) * 1000)))
             except NoOffsetForPartitionError:
                 return []  # they were assigned just now
             except (OffsetOutOfRangeError, LogTruncationError) as error:
@@ -155,19 +163,24 @@ class Consumer:
                 self._stand_still(recreated)
                 polled = {tp: batches for tp, batches in polled.items() if tp not in self._consumer.paused()}
             if polled:
+                if self._is_at_rest:
+                    self.collect(0)
                 raw.fetch_ahead(self._consumer)
         return [batch for batches in polled.values() for batch in batches]
 
     def collect(self, wait_s: float, *, is_at_rest: bool = False) -> None:
         """From the next fetch on, let the broker collect data for up to `wait_s`; 0: it answers as soon as it has some.
 
-        It still answers at once if it has `COLLECTED_BYTES`. `is_at_rest`: it says less often that it has none, because
-        that costs 0.5 ms of a core; partitions that are assigned meanwhile are fetched up to `REST_MS` later.
+        It still answers at once if it has `COLLECTED_BYTES`. `is_at_rest`: until something comes, it says less often
+        that it has none, because each time costs a core 1 ms; partitions that are assigned meanwhile are fetched up to
+        `REST_MS` later by a member of a group, `LONG_REST_MS` later by others.
         """
+        self._is_at_rest = is_at_rest
+        rest_ms = REST_MS if self._is_member else LONG_REST_MS
         if wait_s:
             raw.collect(self._consumer, COLLECTED_BYTES, int(wait_s * 1000))
         else:
-            raw.collect(self._consumer, 1, REST_MS if is_at_rest else IDLE_MS)
+            raw.collect(self._consumer, 1, rest_ms if is_at_rest else IDLE_MS)
 
     def _leave(self, revoked: Iterable[TopicPartition]) -> None:
         self._on_revoked({(tp.topic, tp.partition) for tp in revoked})

@@ -81,36 +81,6 @@ def fetch_raw(consumer: KafkaConsumer, *, control: bool) -> None:
     consumer._fetcher.PartitionRecords = _RawAndControl if control else _RawRecords
 
 
-def ask_calmly(consumer: KafkaConsumer) -> None:
-    """Stop kafka-python from asking and looking more often than anything can have changed.
-
-    It asks for a missing topic fifty times a second; `refresh` asks for it again. With each poll it compares every
-    partition's leader with the metadata, and prepares a fetch of every partition, even if each broker still has a
-    fetch to answer.
-    """
-    cluster, fetcher = consumer._cluster, consumer._fetcher
-    update, validate, send = cluster.update_metadata, fetcher.maybe_validate_positions, fetcher.send_fetches
-    validated = None
-
-    def updated(metadata: Any) -> None:
-        try:
-            update(metadata)
-        finally:
-            cluster._need_update = False
-
-    def validate_new() -> None:
-        nonlocal validated
-        if validated != (age := metadata_age(consumer)):
-            validated = age
-            validate()
-
-    def send_due() -> Any:
-        asked = fetcher._nodes_with_pending_fetch_requests
-        return [] if asked and asked.issuperset(broker.node_id for broker in cluster.brokers()) else send()
-
-    cluster.update_metadata, fetcher.maybe_validate_positions, fetcher.send_fetches = updated, validate_new, send_due
-
-
 def refresh(consumer: KafkaConsumer) -> None:
     """Ask for metadata, without waiting for the answer."""
     consumer._cluster.request_update()

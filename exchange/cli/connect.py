@@ -13,9 +13,7 @@ from exchange.cli.live import live
 from exchange.cli.options import confirm, output_option, show_gaps, show_json, today, yes_option
 from exchange.cli.say import counted, say
 from exchange.connect import answer, load, runner
-from exchange.connect import check as checks
 from exchange.connect import gaps as gaps_of
-from exchange.connect import sample as sampling
 from exchange.errors import ConfigError
 from exchange.grants.desk import operator
 from exchange.grants.life import plain
@@ -61,6 +59,9 @@ def check(department: str, sample: int | None, output: str) -> None:
 
     Shows every mistake at once, each with its line. Nothing is published or written.
     """
+    from exchange.connect import check as checks  # `run` needs neither, and holds what it has loaded
+    from exchange.connect import sample as sampling
+
     settings = Settings()
     problems = checks.examine(settings, department, today())
     is_right = not any(problem.severity == "error" for problem in problems)

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from exchange.connect.worker import Worker
 from exchange.printable import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @contextmanager
 def live(workers: Callable[[], Sequence[Worker]]) -> Iterator[None]:
     """Keep a table of them below the log, if standard error is a terminal; enter it before the log is set up."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield
         return
-    with Live(get_renderable=lambda: _table(workers()), console=console, refresh_per_second=2):
+    from rich.console import Console  # only where it is seen: it takes 2 MB
+    from rich.live import Live
+
+    with Live(get_renderable=lambda: _table(workers()), console=Console(stderr=True), refresh_per_second=2):
         yield
 
 
 def _table(workers: Sequence[Worker]) -> Table:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column(no_wrap=True)
     for name in ("rows", "a second", "left", "", "done in", "rejected"):

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import sqlalchemy
 from sqlalchemy.engine import Engine
 
 from exchange.connect import database, user_code
-from exchange.connect.cdc.capture import CaptureSource
-from exchange.connect.column_encoder import ColumnEncoder
-from exchange.connect.config import Database, Excel, SinkConfig, SourceConfig
+from exchange.connect.config import Csv, Database, Excel, SinkConfig, SourceConfig
 from exchange.connect.convert import converter, simple_defaults
 from exchange.connect.csv_rows import CsvReader
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.debezium.assembled import assembled
 from exchange.connect.delivered import Delivered
 from exchange.connect.drop_folder import path_of
-from exchange.connect.excel_rows import ExcelReader
-from exchange.connect.file_source import FileSource
+from exchange.connect.file_source import FileReader, FileSource
 from exchange.connect.full_files import FullFileSource
 from exchange.connect.parquet_table import STATE, ParquetTable
 from exchange.connect.publish import Encoder
@@ -42,6 +40,9 @@ from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.names import inbox_topic
 from exchange.schema.avro import Schema
+
+if TYPE_CHECKING:
+    from exchange.connect.column_encoder import ColumnEncoder
 
 
 class Assembly:
@@ -69,8 +70,7 @@ class Assembly:
             return pulled(config, self._paths, wanted, encoder)
         roll_call = RollCall(config, encoder) if encoder is not None and config.infers_deletions else None
         if config.drop is not None:
-            folder = path_of(config, self._paths)
-            reader = ExcelReader(config.drop) if isinstance(config.drop, Excel) else CsvReader(config.drop)
+            folder, reader = path_of(config, self._paths), _reader(config.drop)
             made = (
                 FullFileSource(config, folder, reader, wanted, required, roll_call)
                 if roll_call is not None
@@ -80,6 +80,8 @@ class Assembly:
                 return made
             return RemoteSource(config, folder, RemoteFolder(config.drop, self._paths), made)
         if config.cdc is not None:
+            from exchange.connect.cdc.capture import CaptureSource  # kernels, which only those who need them load
+
             assert encoder is not None
             connect = partial(database.connection, self._database(config), self._paths)
             return CaptureSource(config, connect, tuple(columns[name] for name in encoder.key), wanted, required)
@@ -100,9 +102,7 @@ class Assembly:
             before={name: coarser(schema.fields[name], how, zone) for name, how in config.round.items()},
         )
         transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
-        columns = None
-        if config.transform is None:
-            columns = ColumnEncoder(subject, schema_id, schema, config.columns, config.timezone, config.round)
+        columns = partial(_column_encoder, config, subject, schema_id, schema) if config.transform is None else None
         row_key = self._row_key(config, subject, schema)
         return Encoder(subject, schema_id, schema, convert, transform, row_key, columns)
 
@@ -154,6 +154,20 @@ class Assembly:
                 f"{config.subject} has no database", remedy="give `database: …` at the file's top"
             )
         return chosen
+
+
+def _reader(drop: Csv | Excel) -> FileReader:
+    if isinstance(drop, Excel):
+        from exchange.connect.excel_rows import ExcelReader  # what reads XML, which only those who need it load
+
+        return ExcelReader(drop)
+    return CsvReader(drop)
+
+
+def _column_encoder(config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> ColumnEncoder:
+    from exchange.connect.column_encoder import ColumnEncoder  # kernels, which only those who need them load
+
+    return ColumnEncoder(subject, schema_id, schema, config.columns, config.timezone, config.round)
 
 
 def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:

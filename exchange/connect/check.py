@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 
 from exchange.connect.assembly import Assembly, columns_of_fields
-from exchange.connect.cdc.capture import CaptureSource
 from exchange.connect.config import Drop, SinkConfig, SourceConfig
 from exchange.connect.database import Paths
 from exchange.connect.debezium.debezium_source import DebeziumSource
@@ -111,12 +110,8 @@ class _Check:
                 self._table(config.model_copy(update={"round": allowed}), subject, schema, source, place)
                 if config.sweep is not None:
                     self._sweep(config, subject, source, (*path, "sweep"))
-            if isinstance(source, CaptureSource):
-                table = source.look()
-                for fault in table.faults:
-                    self._add(place, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
-                if table.oid:
-                    self._defaults(config, schema, table.columns, place)
+            if config.cdc is not None:
+                self._captured(config, schema, source, place)
             if isinstance(source, DebeziumSource):
                 self._topic(config, subject, schema, source, place)
             if isinstance(source, PullSource) and (page := source.look()) is not None:
@@ -199,6 +194,17 @@ class _Check:
         page = next(source.pages(), None)
         if page is not None:
             self._sample(config, subject, schema, page, path)
+
+    def _captured(self, config: SourceConfig, schema: Schema, source: Source, path: Path) -> None:
+        """Report what the table, or its server, lacks for changes to be read from the log."""
+        from exchange.connect.cdc.capture import CaptureSource  # kernels, which only those who need them load
+
+        assert isinstance(source, CaptureSource)
+        table = source.look()
+        for fault in table.faults:
+            self._add(path, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
+        if table.oid:
+            self._defaults(config, schema, table.columns, path)
 
     def _topic(
         self, config: SourceConfig, subject: Subject, schema: Schema, source: DebeziumSource, path: Path

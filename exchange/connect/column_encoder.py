@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from exchange.connect.convert import simple_defaults
-from exchange.connect.encode import encoder
+from exchange.connect.encode import MAX_RECORD_BYTES, encoder
 from exchange.connect.row_key import MAX_NAME_BYTES
 from exchange.connect.text_rows import TextColumns, TextRows
 from exchange.contract.key import name_schema
@@ -20,7 +20,6 @@ from exchange.records.values import Values
 from exchange.schema import wire
 from exchange.schema.avro import Schema
 
-MAX_RECORD_BYTES = 900_000  # a batch with such a record stays below the broker's default message.max.bytes
 _KEYS = ("string", "uuid", "enum", "int", "long")
 _VALUE_BYTES = 12  # at most, that a field of a key takes beside its text
 

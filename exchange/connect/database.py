@@ -22,7 +22,7 @@ from exchange.connect.dialects import known as dialects
 from exchange.connect.dialects import mysql_errors, oracle_errors
 from exchange.errors import ConfigError, TransientError
 
-_RAISED = (SQLAlchemyError, psycopg.Error, sqlite3.Error, mysql_errors.Error, ValueError, ArithmeticError)
+_RAISED = (SQLAlchemyError, psycopg.Error, sqlite3.Error, ValueError, ArithmeticError)
 _waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
 
 
@@ -157,7 +157,7 @@ def translated(what: str) -> Iterator[None]:
     _waits[thread] = (what, time.time())
     try:
         yield
-    except _RAISED + oracle_errors.raised() as error:
+    except (*_RAISED, *mysql_errors.raised(), *oracle_errors.raised()) as error:
         found = _diagnose(error)
         if found.waiting_helps:
             raise DatabaseUnavailableError(f"{what}: {found.cause}", remedy=found.remedy) from error
@@ -182,7 +182,7 @@ def _diagnose(error: BaseException) -> Diagnosis:
     if isinstance(error, PoolTimeoutError):
         return Diagnosis("no connection was free", "the connector goes on by itself", waiting_helps=True)
     origin = getattr(error, "orig", None) or error
-    if isinstance(origin, mysql_errors.Error):
+    if isinstance(origin, mysql_errors.raised()):
         found = mysql_errors.diagnose(origin)
     elif isinstance(origin, oracle_errors.raised()):
         found = oracle_errors.diagnose(origin)

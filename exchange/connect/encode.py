@@ -18,6 +18,8 @@ from exchange.schema.types import PerScalar, Type
 
 Encode = Callable[[Any], bytes]
 
+MAX_RECORD_BYTES = 900_000  # a batch with such a record stays below the broker's default message.max.bytes
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCAL_EPOCH = _EPOCH.replace(tzinfo=None)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()

@@ -3,63 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from exchange.bus.produce import Producer
-from exchange.connect import cursor
 from exchange.connect.coerce import RowRejectedError
-from exchange.connect.column_encoder import MAX_RECORD_BYTES, ColumnEncoder
-from exchange.connect.encode import encoder
+from exchange.connect.encode import MAX_RECORD_BYTES, encoder
 from exchange.connect.rejects import RejectFile
 from exchange.connect.row_key import NoRowKeyError, RowKey
 from exchange.connect.source import Bad, Deleted, Encoded, Page, Row
-from exchange.connect.text_rows import TextRows
 from exchange.contract.model import Subject
-from exchange.errors import RecordError
-from exchange.names import ROW_HEADER, cursor_topic, subject_topic
-from exchange.records.build import NO_HEADERS, join, pack, sections
-from exchange.records.partition import partitions
-from exchange.records.values import Values
-from exchange.records.warm_up_source import warm_up
 from exchange.schema import wire
 from exchange.schema.avro import Schema
 
+if TYPE_CHECKING:
+    from exchange.connect.column_encoder import ColumnEncoder
+    from exchange.connect.page_records import Records
+
 Transform = Callable[[Row], Row | None]
-
-
-@dataclass(frozen=True, eq=False)
-class Records:
-    """What became of a page's rows: keys, values and headers to publish, and (place, reason) of the rejected ones.
-
-    `rows` (int64[n], ascending) says of which row each record is.
-    """
-
-    rows: np.ndarray
-    keys: Values
-    values: Values
-    headers: Values
-    rejected: Sequence[tuple[str, str]]
-
-    @classmethod
-    def merged(cls, one: Records, other: Records) -> Records:
-        """The records of both, in the order of their rows."""
-        rows = np.concatenate([one.rows, other.rows])
-        order = np.argsort(rows)
-        keys = Values.joined([one.keys, other.keys]).at(order)
-        values = Values.joined([one.values, other.values]).at(order)
-        headers = Values.joined([one.headers, other.headers]).at(order)
-        return cls(rows[order], keys, values, headers, [*one.rejected, *other.rejected])
 
 
 class Encoder:
     """Turns rows into records of one subject; a row that does not fit is rejected with the reason.
 
-    `row_key` is None if the subject has no key: then no row can be deleted. `columns` writes most rows of PostgreSQL
-    at once.
+    `row_key` is None if the subject has no key: then no row can be deleted. What `columns` makes writes most
+    rows of PostgreSQL at once.
     """
 
     def __init__(
@@ -70,7 +39,7 @@ class Encoder:
         convert: Callable[[Row], dict[str, Any]],
         transform: Transform | None = None,
         row_key: RowKey | None = None,
-        columns: ColumnEncoder | None = None,
+        columns: Callable[[], ColumnEncoder] | None = None,
     ) -> None:
         self._subject = subject.id
         self._entity = subject.entity.field
@@ -79,53 +48,26 @@ class Encoder:
         self._convert = convert
         self._transform = transform
         self._row_key = row_key
-        self._columns = columns
+        self._make_columns = columns
 
     @property
     def key(self) -> tuple[str, ...]:
         """The fields that tell rows apart; raises NoRowKeyError if there are none."""
         return self._keyed().fields
 
+    @cached_property
+    def columns(self) -> ColumnEncoder | None:
+        """What writes rows of PostgreSQL."""
+        return None if self._make_columns is None else self._make_columns()
+
     def encode(self, page: Page) -> Records:
         """Process every row: it becomes a record, is rejected, or is skipped by the transform.
 
         Raises NoRowKeyError if a row is deleted and the subject has no key.
         """
-        written = self._columns.write(page.rows) if self._columns and isinstance(page.rows, TextRows) else None
-        if written is None:
-            return self._by_row(page, range(len(page.rows)))
-        rows = np.flatnonzero(written.values.length >= 0)
-        headers = Values.repeated(NO_HEADERS, len(rows))
-        records = Records(rows, written.keys.at(rows), written.values.at(rows), headers, [])
-        if len(rows) == len(page.rows):
-            return records
-        return Records.merged(records, self._by_row(page, np.flatnonzero(written.values.length < 0).tolist()))
+        from exchange.connect import page_records  # kernels, which only those who need them load
 
-    def _by_row(self, page: Page, some: Iterable[int]) -> Records:
-        """Process these rows one by one."""
-        rows: list[int] = []
-        columns: tuple[list[bytes | None], ...] = ([], [])
-        gone: list[bytes | None] = []
-        header: list[int] = []  # of each record: 0 for none, or the number in `gone`, from 1
-        rejected: list[tuple[str, str]] = []
-        for index in some:
-            try:
-                made = self.record(page.rows[index])
-            except RecordError as error:
-                rejected.append((page.place(index), error.message))
-                continue
-            if made is not None:
-                rows.append(index)
-                for column, value in zip(columns, (made.key, made.value), strict=True):
-                    column.append(value)
-                if made.value is None:
-                    assert made.name is not None
-                    gone.append(wire.pack(self._schema_id, made.name))
-                header.append(0 if made.value is not None else len(gone))
-        keys, values = map(Values.of, columns)
-        named = sections({}, ROW_HEADER, Values.of(gone))
-        headers = Values.joined([Values.of([NO_HEADERS]), named]).at(np.array(header, np.int64))
-        return Records(np.array(rows, np.int64), keys, values, headers, rejected)
+        return page_records.encode(self, page)
 
     def record(self, row: Row | Deleted | Bad | Encoded) -> Encoded | None:
         """The record that a row becomes, named if the subject has a key; None if the transform skips the row.
@@ -160,6 +102,11 @@ class Encoder:
         """The record that says that the row with that name is deleted."""
         return Encoded(self._keyed().entity(name), None, name)
 
+    def header(self, made: Encoded) -> bytes:
+        """What says, in a header, which row a record without value is about."""
+        assert made.name is not None
+        return wire.pack(self._schema_id, made.name)
+
     def _keyed(self) -> RowKey:
         if self._row_key is None:
             raise NoRowKeyError(self._subject)
@@ -184,23 +131,16 @@ class Publisher:
 
     def publish(self, producer: Producer, page: Page) -> tuple[int, int]:
         """Write the page and its progress as one transaction; return how many rows were published and rejected."""
-        warm_up()  # before the transaction; and not at the start, for a source that has nothing new needs no kernels
+        from exchange.connect import page_records  # kernels, which only those who need them load
+        from exchange.records.warm_up_source import warm_up
+
+        warm_up()  # before the transaction, which could not wait for it
         records = self._encoder.encode(page)
         if records.rejected:
             self._rejects.write(records.rejected)
         now = int(self._clock() * 1000)
-        topic, count = subject_topic(self._subject.id), self._subject.topic.partitions
-        target = partitions(records.keys, count)
-        stamps = np.full(len(target), now, np.int64)
-        progress = cursor.key_values(self._subject.id, page.progress)
         with producer.transaction() as transaction:
-            for partition in np.unique(target).tolist():
-                rows = np.flatnonzero(target == partition)
-                batches = join(records.keys, records.values, stamps, rows, headers=records.headers)
-                transaction.send(topic, partition, batches)
-            transaction.send(
-                cursor_topic(self._subject.owner), cursor.PARTITION, pack(*progress, [now] * len(page.progress))
-            )
+            page_records.send(transaction, self._subject, records, page.progress, now)
         return len(records.rows), len(records.rejected)
 
 

@@ -10,9 +10,6 @@ from sqlalchemy.exc import DBAPIError
 
 from exchange.connect.dialects import mysql_errors
 
-# What drivers raise for a record; a UnicodeEncodeError comes from encoding a value for the wire.
-RAISED = (DBAPIError, psycopg.Error, sqlite3.Error, mysql_errors.Error, UnicodeEncodeError)
-
 _ENCODING = "a character that the database's encoding lacks"
 _NULL, _UNIQUE = "null in a column that must not be null", "a unique index has the same value in another row"
 _FOREIGN, _CHECK = "a foreign key has no row to go with it, or rows that need this one", "a check of the table"
@@ -70,6 +67,11 @@ _MYSQL: Mapping[int, str] = {
 }
 
 
+def raised() -> tuple[type[Exception], ...]:
+    """What drivers raise for a record; a UnicodeEncodeError comes from encoding a value for the wire."""
+    return DBAPIError, psycopg.Error, sqlite3.Error, UnicodeEncodeError, *mysql_errors.raised()
+
+
 def reason(error: Exception) -> str | None:
     """Why this record cannot be stored; None if the error concerns more than one record, such as the table or a lock.
 
@@ -81,7 +83,7 @@ def reason(error: Exception) -> str | None:
     origin = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(origin, sqlite3.Error):
         return _sqlite(origin)
-    if isinstance(origin, mysql_errors.Error):
+    if isinstance(origin, mysql_errors.raised()):
         return _mysql(mysql_errors.number_of(origin), mysql_errors.state_of(origin))
     state = getattr(origin, "sqlstate", None)
     if not isinstance(state, str):

@@ -31,6 +31,7 @@ from exchange.epochs import epoch_in_force
 from exchange.names import inbox_topic
 
 WATCH_S = 0.1
+WATCH_DAEMON_S = 1.0  # one that only a signal ends
 STOP_S = 20.0
 
 
@@ -50,7 +51,7 @@ class RunningConnector:
 
     def wait(self, *, until_idle: bool) -> None:
         """Return when stopped, or (`until_idle`) when nothing is left to do; raise what ended a worker."""
-        while not self.stop.wait(WATCH_S):
+        while not self.stop.wait(WATCH_S if until_idle else WATCH_DAEMON_S):
             ended = [w for w in self.workers if not w.is_alive()]
             if len(ended) == len(self.workers) or (until_idle and all(w.idle or w in ended for w in self.workers)):
                 self.stop.set()

@@ -238,7 +238,7 @@ class SinkTable:
                     self._end_deferral(connection)
                     self._check_unchanged(connection)  # after writing: from then on nobody can change the table
                     set_aside(())
-            except refusal.RAISED as error:
+            except refusal.raised() as error:
                 if refusal.reason(error) is None:
                     raise
                 return False
@@ -307,7 +307,7 @@ class SinkTable:
         try:
             with connection.begin_nested():
                 self.rows.write(connection, topic, part)
-        except refusal.RAISED as error:
+        except refusal.raised() as error:
             reason = refusal.reason(error)
             if reason is None:
                 raise

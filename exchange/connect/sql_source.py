@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,7 +15,6 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.columns import Columns
 from exchange.connect.config import SourceConfig
-from exchange.connect.copied import CopiedRows, FetchedTable, copy, layout
 from exchange.connect.database import BadValueError, DatabaseConfigError, translated
 from exchange.connect.dialects import known as dialects
 from exchange.connect.dialects.dialect import statement
@@ -25,6 +24,9 @@ from exchange.connect.query import SelectedColumns, about, bind, columns_of, ori
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
 from exchange.connect.window import CursorTypeError, Window, before, instant, is_page, kind, latest, row_hash
+
+if TYPE_CHECKING:
+    from exchange.connect.copied import FetchedTable
 
 FETCH_ROWS = 20_000  # per fetch: without an index, each fetch sorts the whole table
 FETCH_BYTES = 32 << 20  # in memory, however long the rows are
@@ -263,6 +265,8 @@ class SqlSource(Source):
 
     def _copy(self, query: Select[Any]) -> FetchedTable | None:
         """As many rows of the query as may be in memory together, as columns; None if these cannot be columns."""
+        from exchange.connect.copied import CopiedRows, FetchedTable, copy, layout  # loads kernels
+
         what = f"read {self._config.subject}"
         with translated(what), self.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection

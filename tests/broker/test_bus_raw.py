@@ -27,6 +27,7 @@ from exchange.bus.topics import publish, read_all
 from exchange.records.build import Batch, pack
 from exchange.records.header import RawBatch
 from tests.rigs.clients import librdkafka
+from tests.rigs.plain import wait_until
 
 DEADLINE_S = 90.0
 
@@ -207,3 +208,46 @@ def test_publish_tells_the_offsets(cluster: Cluster, topic: str) -> None:
 
 def test_a_topic_that_does_not_exist_reads_as_empty(cluster: Cluster, unique: str) -> None:
     assert list(read_all(cluster, unique)) == []
+
+
+def test_a_consumer_that_waits_does_not_ask_again(
+    cluster: Cluster, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {(topic, 0): 0, (topic, 1): 0}
+    with Consumer(cluster, assignment=places) as consumer, Producer(cluster, f"{topic}.p") as producer:
+        with producer.transaction() as transaction:
+            transaction.send(topic, 1, values("a"))
+        drain(consumer, lambda got: len(got) == 1)
+        wait_until(lambda: consumer.poll(0) == [] and len(consumer.positions()) == 2, "the broker answers for both")
+        consumer.collect(0, is_at_rest=True)
+        polls: list[int] = []
+        poll = consumer._consumer.poll
+
+        def counted(timeout_ms: int) -> Any:
+            polls.append(timeout_ms)
+            return poll(timeout_ms=timeout_ms)
+
+        monkeypatch.setattr(consumer._consumer, "poll", counted)
+        for _ in range(20):
+            assert consumer.poll(0.01) == []
+        assert len(polls) < 5  # the broker may have said once or twice that it has nothing
+        with producer.transaction() as transaction:
+            transaction.send(topic, 0, values("b"))
+        drain(consumer, lambda got: len(got) == 1)
+
+
+def test_what_is_fetched_already_is_not_waited_for(cluster: Cluster, topic: str) -> None:
+    with Producer(cluster, f"{topic}.p") as producer:
+        for text in "abc":
+            with producer.transaction() as transaction:
+                transaction.send(topic, 0, values(text))
+    got: list[RawBatch] = []
+    with Consumer(cluster, assignment={(topic, 0): 0, (topic, 1): 0}, max_batches=1) as consumer:
+
+        def comes() -> bool:
+            got.extend(batches := consumer.poll(0.1 if not got else 0))
+            # kafka-python may throw away what it has, if the leader's epoch has to be compared.
+            assert batches or not consumer._consumer._fetcher._next_partition_records
+            return len(got) == 3
+
+        wait_until(comes, "all batches come")

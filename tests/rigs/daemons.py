@@ -65,6 +65,12 @@ class Daemon:
         finally:
             self.end()
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        assert self._process is not None
+        return self._process.pid
+
     def status(self) -> int | None:
         """Its exit status, that of a signal negative; None while it runs."""
         assert self._process is not None

@@ -12,7 +12,8 @@ import pytest
 
 from exchange.connect import user_code
 from exchange.connect.convert import converter
-from exchange.connect.publish import Encoder, Records
+from exchange.connect.page_records import Records
+from exchange.connect.publish import Encoder
 from exchange.connect.rejects import RejectFile
 from exchange.connect.source import Bad, Page
 from exchange.connect.user_code import UserCodeError

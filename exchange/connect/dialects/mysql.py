@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.dialects import mysql_types
 from exchange.connect.dialects.dialect import Cautions, Columns, SinkDialect, spelt_after, spelt_within, statement
-from exchange.connect.dialects.mysql_errors import LOCKED, Error
+from exchange.connect.dialects.mysql_errors import LOCKED
 from exchange.connect.postgres import LOCK_S
 from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.schema.types import Field
@@ -138,6 +138,8 @@ class MySQL(SinkDialect):
             database = str(connection.scalar(sa.select(sa.func.database())))
             name = f"exchange {blake2b(database.encode(), digest_size=16).hexdigest()}"
             if connection.scalar(sa.select(sa.func.get_lock(name, LOCK_S))) != 1:
+                from pymysql.err import Error  # loaded by now; it takes 9 MB
+
                 raise Error(LOCKED, "another connector makes tables")
             with _ending_with(connection, f"DO RELEASE_LOCK('{name}')"):
                 yield connection

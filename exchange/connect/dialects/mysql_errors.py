@@ -9,22 +9,11 @@ Numbers: https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.co
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from exchange.connect.diagnosis import OTHER, STATES, UNREACHABLE, Diagnosis
-
-if TYPE_CHECKING:
-    Error = Exception
-else:
-    try:
-        from pymysql.err import Error
-    except ImportError:  # without the extra nobody raises it
-
-        class Error(Exception):
-            """An error of PyMySQL's."""
-
 
 LOCKED = 1205
 _GOES_ON = "the connector goes on by itself"
@@ -78,6 +67,12 @@ _NAMES = re.compile(
     r"Host '[^']*' is not allowed to connect to this \w+ server|"
     r"\w+(, \w+)* command denied to user '[^']*'@'[^']*' for (table|column) \S+( in table '[^']*')?"
 )
+
+
+def raised() -> tuple[type[Exception], ...]:
+    """What PyMySQL raises; nothing as long as nobody has loaded it, for it takes 9 MB."""
+    driver = sys.modules.get("pymysql.err")
+    return (driver.Error,) if driver else ()
 
 
 def diagnose(error: BaseException) -> Diagnosis:

@@ -1,0 +1,63 @@
+"""Keeps kafka-python from asking and looking more often than anything can have changed.
+
+This depends on internals of version 3.0.12, as `raw` does.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from kafka import KafkaConsumer
+
+from exchange.bus.raw import metadata_age
+
+
+def ask_calmly(consumer: KafkaConsumer) -> None:
+    """Stop a member of a group from doing so while it polls.
+
+    kafka-python asks for a missing topic fifty times a second; `raw.refresh` asks for it again. With each poll it
+    compares every partition's leader with the metadata, and prepares a fetch of every partition, even if each broker
+    still has a fetch to answer.
+    """
+    cluster, fetcher = consumer._cluster, consumer._fetcher
+    update, validate, send = cluster.update_metadata, fetcher.maybe_validate_positions, fetcher.send_fetches
+    validated = None
+
+    def updated(metadata: Any) -> None:
+        try:
+            update(metadata)
+        finally:
+            cluster._need_update = False
+
+    def validate_new() -> None:
+        nonlocal validated
+        if validated != (age := metadata_age(consumer)):
+            validated = age
+            validate()
+
+    def send_due() -> Any:
+        asked = fetcher._nodes_with_pending_fetch_requests
+        return [] if asked and asked.issuperset(broker.node_id for broker in cluster.brokers()) else send()
+
+    cluster.update_metadata, fetcher.maybe_validate_positions, fetcher.send_fetches = updated, validate_new, send_due
+
+
+def wait(consumer: KafkaConsumer, timeout_s: float) -> bool:
+    """Whether there may be something to poll; if all is asked for, wait so long for an answer.
+
+    A poll of kafka-python that waits costs 0.5 ms of a core. This does not poll, so it is not for members of a group.
+    """
+    fetcher = consumer._fetcher
+    partitions = fetcher._fetchable_partitions()
+    leaders = {consumer._cluster.leader_for_partition(tp) for tp in partitions}
+    if (
+        len(partitions) + len(consumer.paused()) < len(consumer.assignment())  # data, or a position to be validated
+        or fetcher._next_in_line_exception_metadata is not None
+        or not leaders <= fetcher._nodes_with_pending_fetch_requests
+    ):
+        return True
+    answered = threading.Event()
+    for future in list(fetcher._fetch_futures):
+        future.add_both(lambda _: answered.set())  # at once if it is answered already
+    return answered.wait(timeout_s)
