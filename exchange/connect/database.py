@@ -22,7 +22,6 @@ from exchange.connect.dialects import known as dialects
 from exchange.connect.dialects import mysql_errors, oracle_errors
 from exchange.errors import ConfigError, TransientError
 
-_RAISED = (SQLAlchemyError, psycopg.Error, sqlite3.Error, ValueError, ArithmeticError)
 _waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
 
 
@@ -157,7 +156,7 @@ def translated(what: str) -> Iterator[None]:
     _waits[thread] = (what, time.time())
     try:
         yield
-    except (*_RAISED, *mysql_errors.raised(), *oracle_errors.raised()) as error:
+    except _raised() as error:
         found = _diagnose(error)
         if found.waiting_helps:
             raise DatabaseUnavailableError(f"{what}: {found.cause}", remedy=found.remedy) from error
@@ -176,6 +175,12 @@ def translated(what: str) -> Iterator[None]:
 def waiting(thread: int | None) -> tuple[str, float] | None:
     """What that thread has asked of a database without getting it yet, and since when (Unix time)."""
     return _waits.get(thread or 0)
+
+
+def _raised() -> tuple[type[Exception], ...]:
+    """What drivers raise, and Python for a value that they cannot make."""
+    drivers = (*mysql_errors.raised(), *oracle_errors.raised())
+    return SQLAlchemyError, psycopg.Error, sqlite3.Error, ValueError, ArithmeticError, *drivers
 
 
 def _diagnose(error: BaseException) -> Diagnosis:
