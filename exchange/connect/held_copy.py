@@ -96,7 +96,7 @@ class HeldCopy:
         with translated(f"delete from {self._name}"):
             try:
                 gone = self._delete(self._delete_at_once)
-            except refusal.RAISED as error:
+            except refusal.raised() as error:
                 if refusal.reason(error) is None:
                     raise
                 gone = 0

@@ -296,7 +296,7 @@ class SinkTable:
         try:
             with connection.begin_nested():
                 places = self.rows.found(connection, topic, change)
-        except refusal.RAISED as error:
+        except refusal.raised() as error:
             if refusal.reason(error) is None:
                 raise
             return

@@ -151,7 +151,7 @@ def remove(connection: Connection, target: sa.TableClause, row: Sequence[Any]) -
         with connection.begin_nested():
             if not connection.execute(sa.delete(target).where(*same)).rowcount:
                 return "a trigger of the table, or somebody else who changes it, keeps them"
-    except refusal.RAISED as error:
+    except refusal.raised() as error:
         if (reason := refusal.reason(error)) is None:
             raise
         return reason
