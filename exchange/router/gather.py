@@ -119,13 +119,8 @@ class Gatherer:
             self._found_s = self._clock()
             self._open.positions = {place: at for place, (at, _) in consumer.positions().items()}
         elif self._is_rare():
-            consumer.collect(0, is_at_rest=self.is_at_rest)
+            consumer.collect(0, is_at_rest=self._clock() - self._found_s > REST_S)
         return self._open
-
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether nothing has come for so long that looking for more costs more than it is worth."""
-        return self._clock() - self._found_s > REST_S
 
     def _is_rare(self) -> bool:
         return self._clock() - self._found_s > RARE_S

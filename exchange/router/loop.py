@@ -42,7 +42,6 @@ from exchange.router.write import Decided, Writer
 _log = logging.getLogger("exchange.router")
 MAX_BACKOFF_S = 5.0
 IDLE_S = 0.2  # if nothing flows, a new epoch waits no longer than this to be taken
-REST_S = 0.5  # the same after a while without records: 1,600 partitions cost 3 ms of a core each time
 SHOW_S = 1.0  # the greatest age of the lag that is shown
 BUSY_S = 0.005  # the same while this router makes true what a reader holds
 REVOKE_S = 5.0  # within the session timeout: what is not written by then is refused by its generation
@@ -204,8 +203,7 @@ class Router:
         """Gather and decide, while the transaction before is still being written; then start the next."""
         source, sources = opened.source, opened.sources
         sources.hold(in_force.unready, self._resyncs.busy)
-        idle_s = BUSY_S if self._resyncs.busy else REST_S if self._gatherer.is_at_rest else IDLE_S
-        gathered = self._gatherer.gather(source, idle_s)
+        gathered = self._gatherer.gather(source, BUSY_S if self._resyncs.busy else IDLE_S)
         sources.drop(gathered)
         if parts := gathered.apart({topic for topic, _ in self._suspended.on_trial}):
             self._begin_write(parts, in_force, opened, writer)
