@@ -27,6 +27,7 @@ from exchange.plan.changes import Change, PublishEpoch
 from exchange.schema import avro
 from exchange.schema.registry import Registry
 from tests.rigs.administrator import plan_of, publish_one
+from tests.rigs.brokers import clear
 from tests.rigs.contracts import CONTRACT, INCOME, loaded, write
 
 
@@ -63,8 +64,7 @@ def test_an_interruption_anywhere_is_made_good(empty: Cluster, tmp_path: Path) -
     contract = loaded(tmp_path)
     total = len(plan_of(empty, contract).changes)
     for done in range(1, total, 5):
-        with Admin(empty) as admin:
-            admin.delete(admin.topics())
+        clear(empty)
         plan, left = plan_of(empty, contract), iter(range(done))
 
         def stop(_: Change, left: Iterator[int] = left) -> None:
