@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,7 +16,7 @@ from exchange.connect.database import BadValueError, translated
 from exchange.connect.fetched import Fetched, Key
 from exchange.connect.postgres import Connection
 from exchange.connect.source import Bad, Deleted, Row
-from exchange.connect.text_rows import TextColumns, TextRows
+from exchange.connect.text_rows import LoadedColumns, TextColumns, TextRows
 from exchange.connect.window import row_hash
 from exchange.records import row_hashes
 from exchange.records.text_program import Kind
@@ -36,7 +37,7 @@ class _Enough(Exception):
     """So much is in memory that the rest is not received."""
 
 
-def layout(connection: Connection, statement: str, values: Mapping[str, Any]) -> TextColumns | None:
+def layout(connection: Connection, statement: str, values: Mapping[str, Any]) -> LoadedColumns | None:
     """The layout of a query's rows; None if their text is not UTF-8.
 
     In the same transaction, the columns' types stay as they are now.
@@ -45,7 +46,7 @@ def layout(connection: Connection, statement: str, values: Mapping[str, Any]) ->
         return None
     with connection.cursor() as cursor:
         columns = cursor.execute(statement.encode(), values).description or []
-    return TextColumns.of(connection, [column.name for column in columns], [column.type_code for column in columns])
+    return LoadedColumns.of(connection, [column.name for column in columns], [column.type_code for column in columns])
 
 
 def copy(
@@ -91,7 +92,19 @@ def _receive(libpq: Any, copied: bytearray, most_bytes: int) -> Generator[Any, A
     return rows, False
 
 
-class CopiedRows(TextRows):
+class FetchedTexts(TextRows):
+    """Rows of a fetch."""
+
+    @abstractmethod
+    def at(self, rows: np.ndarray) -> FetchedTexts:
+        """These of the rows (int64 indexes)."""
+
+    @abstractmethod
+    def value(self, index: int, column: int) -> Any:
+        """One value; raises BadValueError if it cannot be loaded."""
+
+
+class CopiedRows(FetchedTexts):
     """Copied rows of a page.
 
     `deletes` says of a row whether it is a deletion, by the value in the column `deleted` (None: none is). `what` is
@@ -99,9 +112,10 @@ class CopiedRows(TextRows):
     """
 
     def __init__(
-        self, layout: TextColumns, table: TextTable, deletes: Callable[[Row], bool], deleted: str | None, what: str
+        self, layout: LoadedColumns, table: TextTable, deletes: Callable[[Row], bool], deleted: str | None, what: str
     ) -> None:
         super().__init__(layout, table)
+        self._columns = layout
         self._deletes, self._deleted, self._what = deletes, deleted, what
 
     def __getitem__(self, index: Any) -> Any:
@@ -109,15 +123,19 @@ class CopiedRows(TextRows):
             raise IndexError
         try:
             with translated(self._what):
-                row = self.layout.loads.load_sequence(self.table.row(index))
+                row = self._columns.loads.load_sequence(self.table.row(index))
         except BadValueError as error:
             return Bad(error.message)
         made = dict(zip(self.layout.names, row, strict=True))
         return Deleted(made) if self._deletes(made) else made
 
+    def value(self, index: int, column: int) -> Any:
+        [text] = self.table.column(column).at(np.array([index])).tolist()
+        with translated("read a cursor"):
+            return self._columns.loaders[column](text or b"")
+
     def at(self, rows: np.ndarray) -> CopiedRows:
-        """These of the rows (int64 indexes)."""
-        return CopiedRows(self.layout, self.table.at(rows), self._deletes, self._deleted, self._what)
+        return CopiedRows(self._columns, self.table.at(rows), self._deletes, self._deleted, self._what)
 
     def deletions(self) -> np.ndarray:
         if self._deleted is None:
@@ -129,16 +147,16 @@ class CopiedRows(TextRows):
 
     def _told(self, number: int, text: bytes | None) -> bool:
         try:
-            value = None if text is None else self.layout.loaders[number](text)
+            value = None if text is None else self._columns.loaders[number](text)
         except ValueError:
             return True
         return self._deletes({str(self._deleted): value})
 
 
 class FetchedTable(Fetched):
-    """Copied rows in the order of two columns of theirs."""
+    """Rows in the order of two columns of theirs."""
 
-    def __init__(self, rows: CopiedRows, time: str, row_id: str) -> None:
+    def __init__(self, rows: FetchedTexts, time: str, row_id: str) -> None:
         """Raises BadValueError if a row's key cannot be loaded."""
         self.is_last = True
         self._rows = rows
@@ -166,16 +184,10 @@ class FetchedTable(Fetched):
         return sizes
 
     def key(self, index: int) -> Key:
-        loaders = self._rows.layout.loaders
-        with translated("read a cursor"):
-            time, row_id = (
-                loaders[number](self._rows.table.column(number).at(np.array([index])).tolist()[0] or b"")
-                for number in (self._time, self._id)
-            )
-        return time, row_id
+        return self._rows.value(index, self._time), self._rows.value(index, self._id)
 
     def hashes(self) -> np.ndarray:
         return self._hashes
 
-    def rows(self, some: np.ndarray) -> CopiedRows:
+    def rows(self, some: np.ndarray) -> FetchedTexts:
         return self._rows.at(some)

@@ -65,6 +65,11 @@ class FetchedRows(Fetched):
         self.is_last = other.is_last
 
     @property
+    def values(self) -> Sequence[Any]:
+        """The rows' values."""
+        return self._rows
+
+    @property
     def sizes(self) -> np.ndarray:
         return np.array(self._sizes, np.int64)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -32,6 +33,7 @@ FETCH_ROWS = 20_000  # per fetch: without an index, each fetch sorts the whole t
 FETCH_BYTES = 32 << 20  # in memory, however long the rows are
 COPY_BYTES = 16 << 20  # of texts, which are in memory twice for a moment
 PAGE_BYTES = 8 << 20  # of rows in one transaction
+MANY = 100  # rows, which are worth columns
 SINGLY_ROWS = 1_000  # the number of rows among which a row with a failing value is searched
 ODD_TIMES = 20  # so many times that are invalid or in the future are looked at together when the newest is searched
 
@@ -83,8 +85,9 @@ class SqlSource(Source):
         self._monotonic = monotonic
         self._zone = ZoneInfo(config.timezone)
         self._deletes = deletes(config.deleted)
-        # A transform takes rows; of another database, nothing but rows comes.
-        self._copies = config.transform is None and dialects.of(engine).copies
+        takes_columns = config.transform is None and config.sweep is None  # these two take rows
+        self._copies = takes_columns and dialects.of(engine).copies
+        self._least = MANY if takes_columns else math.inf
         self._fixed = [self.cursor.time, self.cursor.id, *([config.deleted.column] if config.deleted else [])]
 
     def open(self, progress: Progress) -> None:
@@ -240,7 +243,8 @@ class SqlSource(Source):
     def _fetch(self, low: Any, last: Key | None) -> Fetched:
         query = self._from(self.names, low, last)
         try:
-            return (self._copy(query) if self._copies else None) or self._read(query.limit(self._fetch_rows + 1))
+            copied = self._copy(query) if self._copies else None
+            return copied or self._in_columns(self._read(query.limit(self._fetch_rows + 1)))
         except BadValueError:
             # The error does not say which row it is.
             keys = self._read_keys(low, last)
@@ -284,6 +288,21 @@ class SqlSource(Source):
         if fetched.hashes()[-1] == fetched.hashes()[-2]:
             raise self._repeated()
         return fetched.cut(len(rows) - 1)
+
+    def _in_columns(self, fetched: FetchedRows) -> Fetched:
+        """These rows as columns, unless there are so few that kernels need not be loaded, or they cannot be columns."""
+        if len(fetched.values) < self._least:
+            return fetched
+        from exchange.connect.copied import FetchedTable  # loads kernels
+        from exchange.connect.plain_rows import PlainRows
+
+        deleted = None if self._config.deleted is None else self._config.deleted.column
+        rows = PlainRows.of(self.names, fetched.values, self._deletes, deleted)
+        if not FetchedTable.fits(rows.layout, self.cursor.time, self.cursor.id):
+            return fetched
+        table = FetchedTable(rows, self.cursor.time, self.cursor.id)
+        table.is_last = fetched.is_last
+        return table
 
     def _read(self, query: Select[Any]) -> FetchedRows:
         """As many rows of the query as may be in memory together."""

@@ -1,6 +1,6 @@
-"""Rows as PostgreSQL writes their values: texts in columns for the kernels, and row by row for everything else.
+"""Rows whose values are texts as PostgreSQL writes them: in columns for kernels, and row by row for everything else.
 
-The texts are the ones that a query gives, so psycopg's own loaders make of them what they make of a query's.
+PostgreSQL's own are those that a query gives, so psycopg's loaders make of them what they make of a query's.
 """
 
 from __future__ import annotations
@@ -41,20 +41,10 @@ _KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, eq=False)
 class TextColumns:
-    """The columns of a table of texts: names, what the texts say (None: no kernel knows), how psycopg loads them."""
+    """The columns of a table of texts: their names, and what the texts say (None: no kernel knows)."""
 
     names: tuple[str, ...]
     kinds: tuple[Kind | None, ...]
-    loads: Any  # psycopg's Transformer
-    loaders: tuple[Callable[[bytes], Any], ...]
-
-    @classmethod
-    def of(cls, context: AdaptContext, names: Sequence[str], oids: Sequence[int]) -> TextColumns:
-        """The layout of columns of these types, as psycopg loads them in this context."""
-        loads = Transformer.from_context(context)
-        loads.set_loader_types(oids, Format.TEXT)
-        loaders = tuple(loads.get_loader(oid, Format.TEXT).load for oid in oids)
-        return cls(tuple(names), tuple(_kind(context.adapters, oid) for oid in oids), loads, loaders)
 
     def is_like(self, other: TextColumns) -> bool:
         """Whether the rows of both have the same columns."""
@@ -64,6 +54,22 @@ class TextColumns:
         """A column's number and kind."""
         number = self.names.index(name)
         return number, self.kinds[number]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedColumns(TextColumns):
+    """Columns as PostgreSQL writes them, and how psycopg loads them."""
+
+    loads: Any  # psycopg's Transformer
+    loaders: tuple[Callable[[bytes], Any], ...]
+
+    @classmethod
+    def of(cls, context: AdaptContext, names: Sequence[str], oids: Sequence[int]) -> LoadedColumns:
+        """The layout of columns of these types, as psycopg loads them in this context."""
+        loads = Transformer.from_context(context)
+        loads.set_loader_types(oids, Format.TEXT)
+        loaders = tuple(loads.get_loader(oid, Format.TEXT).load for oid in oids)
+        return cls(tuple(names), tuple(_kind(context.adapters, oid) for oid in oids), loads, loaders)
 
 
 def _kind(adapters: AdaptersMap, oid: int) -> Kind | None:

@@ -17,9 +17,24 @@ from exchange.schema.avro import Schema
 from exchange.schema.types import Field, Type
 
 Kind = Literal[
-    "boolean", "whole", "decimal", "single", "double", "text", "uuid", "date", "time", "moment", "instant", "hex"
+    "boolean",
+    "whole",
+    "decimal",
+    "single",
+    "double",
+    "text",
+    "uuid",
+    "date",
+    "time",
+    "moment",
+    "instant",
+    "hex",
+    "null",
 ]
-"""What the texts of a column say, in PostgreSQL's form; an `instant` is in UTC, a `moment` has no zone."""
+"""What the texts of a column say, in PostgreSQL's form; an `instant` is in UTC, a `moment` has no zone.
+
+If it is `null`, there is no text.
+"""
 
 # A word of a field's code: the opcode, the column, the byte of the null branch and of the value's branch (-1: none),
 # and four operands.
@@ -107,6 +122,10 @@ class _Compiler:
                 digits = of.scale if how is None else how
                 if isinstance(digits, int) and 0 <= digits <= of.scale:
                     return DECIMAL, of.scale, of.precision, of.size, digits if how is not None else -1
+            case "decimal", "double" if (
+                how is None
+            ):  # whose digits mean something only as far as every double keeps them
+                return DECIMAL, of.scale, min(of.precision, _EXACT_DIGITS), of.size, -1
             case "date", "moment" if how in (None, "days"):
                 return DAY, how == "days"
             case ("time-millis" | "time-micros") as means, "time":
@@ -122,8 +141,17 @@ class _Compiler:
                 return (DATE,)
             case "int" | "long" as means, "whole":
                 return WHOLE, 32 if means == "int" else 64
+            case _, "null":
+                return (TEXT,)
             case _ if how is not None:
                 return None
+            case "date", "text":
+                return (DATE,)
+            case (
+                ("timestamp-millis" | "timestamp-micros" | "local-timestamp-millis" | "local-timestamp-micros"),
+                "text",
+            ):
+                return self._operands(of, "moment", None)
             case "int" | "long" as means, "decimal":
                 return WHOLE, 32 if means == "int" else 64
             case "boolean", "boolean":

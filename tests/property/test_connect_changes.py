@@ -20,7 +20,7 @@ from exchange.connect.cdc.logged_rows import LoggedRows, MessageLayout, StreamSt
 from exchange.connect.cdc.pgoutput import Attribute, Begin, Commit, LoggedChange, Missing, Raw
 from exchange.connect.cdc.setup import TableColumn
 from exchange.connect.source import Bad, Row
-from exchange.connect.text_rows import TextColumns
+from exchange.connect.text_rows import LoadedColumns, TextColumns
 from exchange.records.values import Values
 from tests.rigs.logged import Message, written
 
@@ -28,7 +28,7 @@ TABLE, OTHER, TEXT = 7, 8, 25
 COLUMNS = ("id", "kind", "note")
 BEGUN = Begun(1, False, "s", TABLE, 7, (1,), {name: TableColumn(TEXT, -1, n, 9) for n, name in enumerate(COLUMNS)})
 _CONTEXT: Any = SimpleNamespace(adapters=AdaptersMap(psycopg.adapters), connection=None)
-TEXTS = TextColumns.of(_CONTEXT, COLUMNS, [TEXT] * 3)
+TEXTS = LoadedColumns.of(_CONTEXT, COLUMNS, [TEXT] * 3)
 
 values = st.sampled_from((b"", b"1", b"2", b"\xff", b"text"))
 stored = st.none() | values

@@ -17,7 +17,7 @@ from exchange.connect.copied import CopiedRows
 from exchange.connect.database import Paths
 from exchange.connect.publish import Encoder
 from exchange.connect.soft_delete import deletes
-from exchange.connect.text_rows import TextColumns
+from exchange.connect.text_rows import LoadedColumns
 from exchange.contract.model import Entity, Rounding, Subject, Title
 from exchange.records.text_table import parse
 from exchange.schema.avro import Schema
@@ -38,7 +38,7 @@ def copied(types: Sequence[str], rows: Sequence[Sequence[bytes | None]], config:
     """Rows whose columns f0, f1 … are of these types."""
     data = b"".join(b"\t".join(map(written, row)) + b"\n" for row in rows)
     names = [f"f{number}" for number in range(len(types))]
-    layout = TextColumns.of(_CONTEXT, names, [_CONTEXT.adapters.types[name].oid for name in types])
+    layout = LoadedColumns.of(_CONTEXT, names, [_CONTEXT.adapters.types[name].oid for name in types])
     table = parse(data, len(rows), len(types))
     assert [table.row(index) for index in range(len(rows))] == [list(row) for row in rows]
     deleted = None if config.deleted is None else config.deleted.column

@@ -17,7 +17,7 @@ from exchange.connect.cdc.setup import identifier
 from exchange.connect.database import DatabaseUnavailableError, translated
 from exchange.connect.postgres import Connection
 from exchange.connect.source import Bad, Deleted, Row
-from exchange.connect.text_rows import TextColumns
+from exchange.connect.text_rows import LoadedColumns
 
 PAGE_BYTES = 8 << 20
 FIRST_ROWS = 200  # fetched first, when nobody knows yet how long the rows are
@@ -37,7 +37,7 @@ class Loader:
         self._columns = tuple(columns)
         is_utf8 = connection.info.encoding == "utf-8"
         oids = [self._types[name] for name in columns]
-        self.texts = TextColumns.of(connection, columns, oids) if is_utf8 else None
+        self.texts = LoadedColumns.of(connection, columns, oids) if is_utf8 else None
         self._transformer.set_loader_types(oids, Format.TEXT)
 
     def rows(self, rows: Sequence[Raws]) -> Sequence[Row | Deleted | Bad]:
