@@ -17,7 +17,6 @@ from exchange.records.text_table import TextTable
 from exchange.records.values import Values
 
 _EXACT = 1 << 53  # up to here, a double holds every whole number
-_DIGITS = 15  # decimal digits that every double keeps (IEEE 754)
 _ODD = b"?"  # no value: its row is left to what knows it
 
 
@@ -78,10 +77,7 @@ def _written(values: Sequence[Any]) -> tuple[Kind | None, Sequence[bytes | None]
 
 
 def _float(value: float) -> bytes:
-    """As Python writes it, if it stands for a decimal; else, and if it is a whole number too large for it, odd."""
-    text = repr(value)
-    is_exact = abs(value) <= _EXACT if type(value) is int else len(text.strip("-").replace(".", "")) <= _DIGITS
-    return text.encode() if is_exact else _ODD
+    return repr(value).encode() if type(value) is float or abs(value) <= _EXACT else _ODD
 
 
 _WRITERS: Mapping[type, tuple[Kind, Callable[[Any], bytes]]] = {
@@ -92,5 +88,5 @@ _WRITERS: Mapping[type, tuple[Kind, Callable[[Any], bytes]]] = {
     bool: ("boolean", lambda value: b"t" if value else b"f"),
     Decimal: ("decimal", lambda value: str(value).encode()),
     date: ("date", lambda value: value.isoformat().encode()),
-    datetime: ("moment", lambda value: _ODD if value.tzinfo else value.isoformat(" ").encode()),
+    datetime: ("moment", lambda value: value.isoformat(" ").encode()),
 }

@@ -183,7 +183,10 @@ def _days(at, end):
     if end - at < 10 or byte(at + 4) != 45 or byte(at + 7) != 45:
         return np.int64(-(1 << 62))
     year, month, day = _digits(at, 4), _digits(at + 5, 2), _digits(at + 8, 2)
-    if year < 1 or month < 1 or day < 1:
+    if year < 1 or month < 1 or month > 12 or day < 1:
+        return np.int64(-(1 << 62))
+    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if day > (28 + is_leap if month == 2 else 30 + (month + month // 8) % 2):
         return np.int64(-(1 << 62))
     # http://howardhinnant.github.io/date_algorithms.html, days_from_civil
     year -= month <= 2
@@ -199,7 +202,7 @@ def _clock(at, end):
     if size < 8 or size == 9 or size > 15 or byte(at + 2) != 58 or byte(at + 5) != 58:
         return np.int64(-1)
     hour, minute, second = _digits(at, 2), _digits(at + 3, 2), _digits(at + 6, 2)
-    if hour < 0 or hour > 23 or minute < 0 or second < 0 or second > 59:
+    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 59:
         return np.int64(-1)
     micros = np.int64(0)
     if size > 8:
