@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from exchange.connect.copied import FetchedTexts
+from exchange.connect.config import Cursor
+from exchange.connect.copied import FetchedTable, FetchedTexts
+from exchange.connect.fetched import FetchedRows
 from exchange.connect.source import Deleted, Row
 from exchange.connect.text_rows import TextColumns
 from exchange.records.text_program import Kind
@@ -61,6 +63,18 @@ class PlainRows(FetchedTexts):
             return np.zeros(len(self), np.bool_)
         number = self.layout.names.index(self._deleted)
         return np.array([self._deletes({self._deleted: row[number]}) for row in self._rows], np.bool_)
+
+
+def in_columns(
+    fetched: FetchedRows, names: Sequence[str], cursor: Cursor, deletes: Callable[[Row], bool], deleted: str | None
+) -> FetchedTable | None:
+    """Fetched rows as columns; None if the columns of the cursor cannot be."""
+    rows = PlainRows.of(names, fetched.values, deletes, deleted)
+    if not FetchedTable.fits(rows.layout, cursor.time, cursor.id):
+        return None
+    table = FetchedTable(rows, cursor.time, cursor.id)
+    table.is_last = fetched.is_last
+    return table
 
 
 def _written(values: Sequence[Any]) -> tuple[Kind | None, Sequence[bytes | None]]:

@@ -88,7 +88,8 @@ class SqlSource(Source):
         takes_columns = config.transform is None and config.sweep is None  # these two take rows
         self._copies = takes_columns and dialects.of(engine).copies
         self._least = MANY if takes_columns else math.inf
-        self._fixed = [self.cursor.time, self.cursor.id, *([config.deleted.column] if config.deleted else [])]
+        self._deleted = config.deleted.column if config.deleted else None
+        self._fixed = [self.cursor.time, self.cursor.id, *([self._deleted] if self._deleted else [])]
 
     def open(self, progress: Progress) -> None:
         pages = {name: value for name, value in progress.items() if is_page(name)}
@@ -279,8 +280,7 @@ class SqlSource(Source):
                 return None
             limited = statement(connection, query.limit(self._fetch_rows + 1))
             table, is_all = copy(driver, *limited, COPY_BYTES, len(columns.names))
-        deleted = None if self._config.deleted is None else self._config.deleted.column
-        rows = CopiedRows(columns, table, self._deletes, deleted, what)
+        rows = CopiedRows(columns, table, self._deletes, self._deleted, what)
         fetched = FetchedTable(rows, self.cursor.time, self.cursor.id)
         if is_all and len(rows) <= self._fetch_rows:
             return fetched
@@ -293,16 +293,9 @@ class SqlSource(Source):
         """These rows as columns, unless there are so few that kernels need not be loaded, or they cannot be columns."""
         if len(fetched.values) < self._least:
             return fetched
-        from exchange.connect.copied import FetchedTable  # loads kernels
-        from exchange.connect.plain_rows import PlainRows
+        from exchange.connect.plain_rows import in_columns  # loads kernels
 
-        deleted = None if self._config.deleted is None else self._config.deleted.column
-        rows = PlainRows.of(self.names, fetched.values, self._deletes, deleted)
-        if not FetchedTable.fits(rows.layout, self.cursor.time, self.cursor.id):
-            return fetched
-        table = FetchedTable(rows, self.cursor.time, self.cursor.id)
-        table.is_last = fetched.is_last
-        return table
+        return in_columns(fetched, self.names, self.cursor, self._deletes, self._deleted) or fetched
 
     def _read(self, query: Select[Any]) -> FetchedRows:
         """As many rows of the query as may be in memory together."""

@@ -28,6 +28,15 @@ INCOME = avro.parse(
         }
     )
 )
+SOURCE = """\
+department: tax
+database: sqlite:///tax.db
+sources:
+  - subject: tax.income
+    table: income
+    cursor: {time: at, id: id}
+    columns: {resident_id: id_no}
+"""
 TITLE = {"zh": "税", "en": "Tax"}
 CONTRACT = Contract.model_validate(
     {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from exchange.connect.cdc.pgoutput import POSTGRES_EPOCH_S, Attribute, Begin, Commit, LoggedChange, Missing, Raw
+from exchange.connect.cdc.pgoutput import Attribute, Begin, Commit, LoggedChange, Missing, Raw, stream_us
 
 Message = Begin | Commit | LoggedChange | Sequence[Attribute]
 
@@ -14,7 +14,7 @@ def written(message: Message, table: int) -> bytes:
     """The message; attributes are those of the table."""
     match message:
         case Begin(commit, committed_at, xid):
-            return b"B" + struct.pack(">QqI", commit, round((committed_at - POSTGRES_EPOCH_S) * 1e6), xid)
+            return b"B" + struct.pack(">QqI", commit, stream_us(committed_at), xid)
         case Commit(end):
             return b"C" + struct.pack(">BQQq", 0, 0, end, 0)
         case LoggedChange(relation, old, new, whole):

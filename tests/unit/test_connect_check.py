@@ -17,17 +17,7 @@ from exchange.contract.load import Loaded
 from exchange.contract.terms import Mask
 from exchange.document.problem import Problem
 from exchange.schema import avro
-from tests.rigs.checked import CONTRACT, INCOME, LOADED, problems
-
-SOURCE = """\
-department: tax
-database: sqlite:///tax.db
-sources:
-  - subject: tax.income
-    table: income
-    cursor: {time: at, id: id}
-    columns: {resident_id: id_no}
-"""
+from tests.rigs.checked import CONTRACT, INCOME, LOADED, SOURCE, problems
 
 
 def test_a_sample_says_how_fast_rows_are_read_and_publishes_nothing(tmp_path: Path) -> None:

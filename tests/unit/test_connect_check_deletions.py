@@ -12,7 +12,7 @@ from exchange.connect import load
 from exchange.connect.check import check
 from exchange.connect.database import Paths
 from exchange.contract.load import Loaded
-from tests.rigs.checked import CONTRACT, LOADED, problems
+from tests.rigs.checked import CONTRACT, LOADED, SOURCE, problems
 
 
 def deletions(folder: Path, text: str, *, keyed: bool = True) -> list[tuple[int, str, str]]:
@@ -31,24 +31,16 @@ def deletions(folder: Path, text: str, *, keyed: bool = True) -> list[tuple[int,
     return [(problem.line, problem.message, problem.severity) for problem in found]
 
 
-TABLE = """department: tax
-database: sqlite:///tax.db
-sources:
-  - subject: tax.income
-    table: income
-    cursor: {time: at, id: id}
-    columns: {resident_id: id_no}
-"""
 UNSORTED = "no index begins with the key (id_no, year): each page of keys sorts the whole table"
 
 
 def test_deletions_that_fit_have_no_problem(tmp_path: Path) -> None:
-    text = TABLE + "    deleted: {column: note, values: [gone]}\n    sweep: {every: 1h}\n"
+    text = SOURCE + "    deleted: {column: note, values: [gone]}\n    sweep: {every: 1h}\n"
     assert deletions(tmp_path, text) == [(9, UNSORTED, "warning")]
 
 
 def test_deletions_of_a_subject_without_key_are_a_mistake(tmp_path: Path) -> None:
-    text = TABLE + "    deleted: {column: note, values: [gone]}\n    sweep: {every: 1h}\n"
+    text = SOURCE + "    deleted: {column: note, values: [gone]}\n    sweep: {every: 1h}\n"
     message = "tax.income has no key: its records are events, which nobody deletes"
     assert deletions(tmp_path, text, keyed=False) == [(8, message, "error"), (9, message, "error")]
 
@@ -62,12 +54,12 @@ def test_a_full_file_of_a_subject_without_key_is_a_mistake(tmp_path: Path) -> No
 
 
 def test_a_column_of_deletions_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
-    text = TABLE + "    deleted:\n      column: notes\n      values: [gone]\n    sweep: {every: 1h}\n"
+    text = SOURCE + "    deleted:\n      column: notes\n      values: [gone]\n    sweep: {every: 1h}\n"
     assert deletions(tmp_path, text) == [(9, "there is no column notes", "error"), (11, UNSORTED, "warning")]
 
 
 def test_a_key_without_a_column_is_a_mistake(tmp_path: Path) -> None:
-    text = TABLE.replace("id_no", "number") + "    sweep: {every: 1h}\n"
+    text = SOURCE.replace("id_no", "number") + "    sweep: {every: 1h}\n"
     found = deletions(tmp_path, text)
     assert any(line == 5 and "no column number" in message for line, message, _ in found)
 
@@ -75,9 +67,9 @@ def test_a_key_without_a_column_is_a_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        TABLE.replace("table: income", "query: SELECT * FROM income") + "    sweep: {every: 1h}\n",
-        TABLE + "    brake: 0.1\n",
-        TABLE + "    sweep: {every: 1h}\n    transform: transform.py:income\n",
+        SOURCE.replace("table: income", "query: SELECT * FROM income") + "    sweep: {every: 1h}\n",
+        SOURCE + "    brake: 0.1\n",
+        SOURCE + "    sweep: {every: 1h}\n    transform: transform.py:income\n",
     ],
 )
 def test_deletions_that_do_not_go_together_are_a_mistake_with_its_line(tmp_path: Path, text: str) -> None:

@@ -18,7 +18,9 @@ from exchange.connect.cdc.logged_rows import (
     MessageLayout,
     StreamState,
 )
+from exchange.records.memory import address
 from exchange.records.text_table import TextTable
+from exchange.records.text_values import is_same
 from exchange.records.values import Values
 
 COMMIT, AT_US, XID, TAKEN, LAST_COMMIT, LAST_CHANGES, ENDED = range(7)  # as in StreamState
@@ -87,7 +89,7 @@ def _take(buf, begin, size, at, relation, places, key, identity, state, start, l
                 for a in range(identity.size):
                     if new[a, 1] == _UNCHANGED and (is_whole or identity[a]):
                         new[a] = old[a]
-            if has_old and not (has_new and _is_same(buf, old, new, key)):
+            if has_old and not (has_new and _is_same_key(buf, old, new, key)):
                 _put(old, places, start, length, row)
                 facts[KIND, row] = GONE if is_whole else GONE_KEY_ONLY
                 _note(facts, row, state, at)
@@ -144,14 +146,12 @@ def _values(buf, p, end, out):
 
 
 @njit(nogil=True, cache=True)
-def _is_same(buf, one, other, key):
+def _is_same_key(buf, one, other, key):
+    base = address(buf)
     for place in key:
         size = one[place, 1]
-        if size != other[place, 1]:
+        if size != other[place, 1] or not is_same(base + one[place, 0], base + other[place, 0], size):
             return False
-        for i in range(size):
-            if buf[one[place, 0] + i] != buf[other[place, 0] + i]:
-                return False
     return True
 
 

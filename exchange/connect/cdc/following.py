@@ -20,7 +20,6 @@ from exchange.connect.cdc.logged_rows import (
     StreamState,
 )
 from exchange.connect.cdc.pgoutput import (
-    POSTGRES_EPOCH_S,
     Attribute,
     Begin,
     Commit,
@@ -31,6 +30,8 @@ from exchange.connect.cdc.pgoutput import (
     Relation,
     Truncate,
     decode,
+    stream_us,
+    unix_s,
 )
 from exchange.connect.cdc.setup import CaptureSetupError, TableAlteredError, TruncatedError
 from exchange.connect.source import Bad, Deleted, Row
@@ -138,7 +139,7 @@ class Following:
         at, state, changes = change_columns.take(messages, at, layout.of(self._begun.table), self._state(), most)
         self._move(state)
         changes = self._completed(changes, messages, layout)
-        places = ChangePlaces(changes.change, changes.xid, changes.at_us / 1e6 + POSTGRES_EPOCH_S)
+        places = ChangePlaces(changes.change, changes.xid, unix_s(changes.at_us))
         rows = LoggedRows(texts, changes.table, changes.kind, layout.identity, self._load)
         return at, LoggedPart(rows, places, float(places.committed_at[0]) if rows else None)
 
@@ -146,12 +147,11 @@ class Following:
         assert self._at is not None
         commit, committed_at, xid = self._at
         changes = ALL_CHANGES if self._last_changes is None else self._last_changes
-        at_us = round((committed_at - POSTGRES_EPOCH_S) * 1e6)
-        return StreamState(commit, at_us, xid, self._taken, self._last_commit, changes, self.ended)
+        return StreamState(commit, stream_us(committed_at), xid, self._taken, self._last_commit, changes, self.ended)
 
     def _move(self, state: StreamState) -> None:
         commit, at_us, xid, self._taken, self._last_commit, changes, self.ended = state
-        self._at = Begin(commit, at_us / 1e6 + POSTGRES_EPOCH_S, xid)
+        self._at = Begin(commit, unix_s(at_us), xid)
         self._last_changes = None if changes == ALL_CHANGES else changes
         self._forget_parts(commit)
 

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-POSTGRES_EPOCH_S = 946_684_800  # 2000-01-01, in Unix time
+_EPOCH_S = 946_684_800  # 2000-01-01, in Unix time
 
 
 class Missing(Enum):
@@ -83,6 +83,20 @@ _ATTRIBUTE = struct.Struct(">Ii")
 _OID, _COUNT, _LENGTH = struct.Struct(">I"), struct.Struct(">H"), struct.Struct(">I")
 
 
+def unix_s(at_us: Any) -> Any:
+    """A time of the stream, in microseconds since 2000, as Unix time; of an array, each."""
+    return at_us / 1e6 + _EPOCH_S
+
+
+def stream_us(at_s: float) -> int:
+    """A Unix time as the stream has it.
+
+    >>> stream_us(unix_s(835_000_000_123_456))
+    835000000123456
+    """
+    return round((at_s - _EPOCH_S) * 1e6)
+
+
 def decode(data: bytes) -> Message | None:
     """The message; None for those that say nothing about rows (types, origins, messages of applications)."""
     match data[:1]:
@@ -90,7 +104,7 @@ def decode(data: bytes) -> Message | None:
             return _change(data)
         case b"B":
             commit, at_us, xid = _BEGIN.unpack_from(data, 1)
-            return Begin(commit, at_us / 1e6 + POSTGRES_EPOCH_S, xid)
+            return Begin(commit, unix_s(at_us), xid)
         case b"C":
             return Commit(_COMMIT.unpack_from(data, 1)[2])
         case b"R":

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import pq
 
 from exchange.connect.cdc.captured import lsn, lsn_text
-from exchange.connect.cdc.pgoutput import POSTGRES_EPOCH_S
+from exchange.connect.cdc.pgoutput import stream_us
 from exchange.connect.postgres import Connection
 
 AT_ONCE = 1000  # messages in memory at most, beside the page that they become
@@ -136,7 +136,7 @@ class Stream:
     def _ask(self) -> None:
         self._asked = self._monotonic()
         at = self._confirmed
-        now_us = int((time.time() - POSTGRES_EPOCH_S) * 1e6)
+        now_us = stream_us(time.time())
         libpq = self._connection.pgconn
         libpq.put_copy_data(_STATUS.pack(b"r", at, at, at, now_us, 1))
         libpq.flush()
