@@ -57,7 +57,10 @@ def wait(consumer: KafkaConsumer, timeout_s: float) -> bool:
         or not leaders <= fetcher._nodes_with_pending_fetch_requests
     ):
         return True
+    due = [future for future in list(fetcher._fetch_futures) if not future.is_done]
+    if len(due) < len(fetcher._nodes_with_pending_fetch_requests):
+        return True  # one is answered by now, or not noted yet, and would not be waited for
     answered = threading.Event()
-    for future in list(fetcher._fetch_futures):
+    for future in due:
         future.add_both(lambda _: answered.set())  # at once if it is answered already
     return answered.wait(timeout_s)
