@@ -15,6 +15,8 @@ from exchange.schema import avro, wire
 
 ENTITY = bytes(8)
 """The second half of a row tag that stands for all rows of its entity."""
+_BYTES = avro.parse('{"type": "record", "name": "Key", "fields": [{"name": "key", "type": "bytes"}]}')
+"""Encodes a key as a string of the same bytes is."""
 _ROW, _HANDLE = b"exchange.row\0\0\0\0", b"exchange.handle\0"
 
 
@@ -33,8 +35,13 @@ class RowTags:
 
     def of_name(self, subject: Subject, key: bytes | None, name: bytes | None) -> bytes:
         """The tag of the row with that name, of the entity that is the record's key; for None, of all its rows."""
-        half = ENTITY if name is None else self._hashed(name[wire.HEADER_BYTES :], subject.id, _ROW)[:8]
-        return tag(key, self._ledger_key)[:8] + half
+        entity = tag(key, self._ledger_key)
+        if name is None:
+            return entity[:8] + ENTITY
+        body = name[wire.HEADER_BYTES :]
+        if key is not None and body == avro.encode(_BYTES, {"key": key}):
+            return entity
+        return entity[:8] + self._hashed(body, subject.id, _ROW)[:8]
 
     def name(self, subject: Subject, record: PlainRecord) -> bytes | None:
         """The row's name, as a withdrawal says it; None if the record is about all rows of its entity.

@@ -98,3 +98,14 @@ real: Any = intrinsic(_real)
 def copy(target, at, source, start, length):
     """Copy bytes from one array into another."""
     move(address(target) + at, address(source) + start, length)
+
+
+@njit(nogil=True, forceinline=True)
+def equal(one, other, length):
+    """Whether the bytes at both addresses are the same."""
+    whole, same = length - length % 8, True
+    for i in range(0, whole, 8):
+        same = same and word(one + i) == word(other + i)
+    for i in range(whole, length):
+        same = same and byte(one + i) == byte(other + i)
+    return same

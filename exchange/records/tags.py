@@ -5,10 +5,14 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import numpy as np
+from numba import njit
 
 from exchange.records import hashes
+from exchange.records.memory import address, equal
+from exchange.records.scan import varint
 from exchange.records.values import Values
 from exchange.records.wire_ids import bodies
+from exchange.schema.wire import HEADER_BYTES
 
 ROW = b"exchange.row\0\0\0\0"
 HANDLE = b"exchange.handle\0"
@@ -32,16 +36,20 @@ class Tagger:
         """The tag of each record's entity, uint8[n, 16]; zero bytes for a null key."""
         return hashes.tags(keys, self._entities)
 
-    def rows(self, subject: str, names: Values, entities: np.ndarray) -> np.ndarray:
+    def rows(self, subject: str, names: Values, keys: Values, entities: np.ndarray) -> np.ndarray:
         """The tag of each row, uint64[n, 2]: half of its entity's tag, and half of a hash of its name in the subject.
 
-        The second half of a row without a name is 0. `entities` is uint8[n, 16].
+        If its name says the record's key and nothing else, it is the entity's whole tag; if it has no name, the second
+        half is 0. `entities` (uint8[n, 16]) are the tags of the keys.
         """
-        tags = np.empty((names.rows, 2), np.uint64)
-        tags[:, 0] = np.ascontiguousarray(entities).view(np.uint64)[:, 0]
-        known = np.flatnonzero(names.length >= 0)
-        tags[:, 1] = 0
-        tags[known, 1] = hashes.tags(bodies(names.at(known)), self._state(ROW, subject)).view(np.uint64)[:, 0]
+        tags = np.ascontiguousarray(entities).view(np.uint64).copy()
+        tags[names.length < 0, 1] = 0
+        says_more = np.empty(names.rows, np.bool_)
+        _says_more(*names, *keys, says_more)
+        others = np.flatnonzero(says_more)
+        if len(others):
+            hashed = hashes.tags(bodies(names.at(others)), self._state(ROW, subject))
+            tags[others, 1] = hashed.view(np.uint64)[:, 0]
         return tags
 
     def handles(self, reader: str, tags: np.ndarray) -> Values:
@@ -61,3 +69,14 @@ class Tagger:
             key = blake2b(name.encode(), digest_size=32, key=self._ledger_key, person=person).digest()
             state = self._of[person, name] = hashes.tag_state(key, person)
         return state
+
+
+@njit(nogil=True, cache=True)
+def _says_more(buf, start, length, key_buf, key_start, key_len, out):
+    """Which names are not the key as an Avro string behind a wire header; a null name is not one of them."""
+    names, keys = address(buf), address(key_buf)
+    for row in range(len(start)):
+        end = start[row] + length[row]
+        size, at = varint(buf, start[row] + HEADER_BYTES, end)
+        is_key = at >= 0 and size == key_len[row] and at + size == end
+        out[row] = length[row] >= 0 and not (is_key and equal(names + at, keys + key_start[row], size))

@@ -33,7 +33,7 @@ def _warm_up_rows(run: Run, ids: np.ndarray, rows: np.ndarray, located: LocatedR
     names, _ = named(run, ids, rows, {_ID: located}, namers, "h")
     build.sections({}, "h", names)
     tagger, table = Tagger(bytes(32)), RowTable()
-    tags = tagger.rows("", names, tagger.entities(run.keys))
+    tags = tagger.rows("", names, run.keys, tagger.entities(run.keys))
     patterns, _ = intern([np.ones(run.rows, np.uint8)], run.rows)
     table.put(tags, patterns)
     known = Moves(run.rows)

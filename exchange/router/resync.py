@@ -182,7 +182,8 @@ class _Job:
         """The tags of the records' rows (uint64[n, 2]), and the indexes of the valid records."""
         examined = examine(run, self.subject)
         entities = self.tagger.entities(run.keys)
-        return self.tagger.rows(names.subject_of(self.place[0]), examined.names, entities), examined.good
+        tags = self.tagger.rows(names.subject_of(self.place[0]), examined.names, run.keys, entities)
+        return tags, examined.good
 
 
 def learn(latest: RowTable, tags: np.ndarray, good: np.ndarray, numbers: np.ndarray) -> None:

@@ -21,6 +21,7 @@ from exchange.records.values import Values
 from exchange.router.choose import Checked, Choice, counted
 from exchange.router.deliver import deliver, keys_of
 from exchange.router.held import NOT, Moved
+from exchange.router.ready import ReadyView
 
 
 class _Loss(NamedTuple):
@@ -33,12 +34,12 @@ class _Loss(NamedTuple):
 class _Given(NamedTuple):
     """m records as a reader gets them: the index of the source record of each, and which withdraw a row (bool[m]).
 
-    `tags` (uint64[m, 2]) are those of the rows.
+    `tags` (uint64[m, 2]) are those of the rows, if the reader knows rows by handles.
     """
 
     at: np.ndarray
     is_gone: np.ndarray
-    tags: np.ndarray
+    tags: np.ndarray | None
 
 
 def withdraw(checked: Checked, choice: Choice, moved: Moved, tagger: Tagger) -> Iterator[tuple[Outcome, list[Batch]]]:
@@ -67,32 +68,37 @@ def _losses(choice: Choice, moved: Moved) -> Sequence[_Loss]:
     held = np.flatnonzero((moved.numbers > 0) & (states == NOT))
     if not len(held) and not moved.ended:
         return [_Loss(list(choice.view.grants), np.zeros(len(moved.numbers), bool))]
-    losses: dict[bytes, _Loss] = {}
+    alike: dict[bytes, tuple[np.ndarray, list[str]]] = {}  # which sets have the reader, and the grants
     for grant, reader in zip(choice.view.grants, choice.view.readers, strict=True):
-        holds, gone = moved.held_by(reader), np.zeros(len(moved.numbers), bool)
-        gone[held[holds[moved.numbers[held]]]] = True
+        holds = moved.held_by(reader)
+        alike.setdefault(holds.tobytes(), (holds, []))[1].append(grant)
+    losses: dict[bytes, _Loss] = {}
+    for holds, grants in alike.values():
+        gone = np.zeros(len(moved.numbers), bool)
+        gone[held] = holds[moved.numbers[held]]
         for at, ended in moved.ended.items():
             gone[at] = states[at] == NOT and holds[ended.sets].any()
-        losses.setdefault(gone.tobytes(), _Loss([], gone)).grants.append(grant)
+        losses.setdefault(gone.tobytes(), _Loss([], gone)).grants.extend(grants)
     return list(losses.values())
 
 
 def _given(checked: Checked, choice: Choice, moved: Moved, grants: Sequence[str], gone: np.ndarray) -> _Given:
     """What readers get, in the order of the source records."""
-    assert checked.row_tags is not None
-    one_by_one = moved.ended if choice.view.handles_for else {}  # an entity's rows, if its key is not given
     is_given = gone.copy()
     is_given[choice.rows] = True
-    is_given[list(one_by_one)] = False
+    if checked.row_tags is None or not choice.view.handles_for:
+        at = np.flatnonzero(is_given)
+        return _Given(at, gone[at], None)
+    is_given[list(moved.ended)] = False  # the reader gets the rows of an entity one by one
     every = np.flatnonzero(is_given)
-    at, tags = [every], [checked.row_tags[every]]
+    parts, tags = [every], [checked.row_tags[every]]
     holds = moved.held_by(choice.view.readers[choice.view.grants.index(grants[0])])
-    for row, ended in one_by_one.items():
+    for row, ended in moved.ended.items():
         theirs = ended.tags[holds[ended.sets]]
-        at.append(np.full(len(theirs) if gone[row] else 0, row, np.int64))
-        tags.append(theirs[: len(at[-1])])
-    rows = np.concatenate(at)
-    order = np.argsort(rows, kind="stable") if one_by_one else slice(None)
+        parts.append(np.full(len(theirs) if gone[row] else 0, row, np.int64))
+        tags.append(theirs[: len(parts[-1])])
+    rows = np.concatenate(parts)
+    order = np.argsort(rows, kind="stable")
     return _Given(rows[order], gone[rows][order], np.concatenate(tags)[order])
 
 
@@ -101,35 +107,43 @@ def _build(checked: Checked, choice: Choice, given: _Given, tagger: Tagger) -> t
 
     A withdrawal's leaf has its headers in place of a value.
     """
-    run, view = checked.run, choice.view
-    at, is_gone, tags = given
-    sources = at[np.flatnonzero(np.diff(at, prepend=-1))]
-    keys, values = keys_of(checked, choice, sources).at(at), choice.values.at(at)
-    values = values._replace(length=np.where(is_gone, -1, values.length))
-    kept, lost = np.flatnonzero(~is_gone), np.flatnonzero(is_gone)
-    if view.handles_for:
-        sections = build.sections(checked.headers, names.ROW_HEADER, tagger.handles(view.handles_for, tags))
+    view, at = choice.view, given.at
+    kept, lost = np.flatnonzero(~given.is_gone), np.flatnonzero(given.is_gone)
+    keys = keys_of(checked, choice, at if given.tags is None else np.unique(at)).at(at)
+    values = choice.values.at(at)
+    values.length[lost] = -1
+    if view.handles_for and given.tags is not None:
+        sections = build.sections(checked.headers, names.ROW_HEADER, tagger.handles(view.handles_for, given.tags))
         told = sections.at(lost)
     else:
-        row_names = checked.examined.names.at(at[lost])
-        is_row = row_names.length >= 0
-        named = build.sections(checked.headers, names.ROW_HEADER, row_names.at(np.flatnonzero(is_row)))
-        whole = Values.repeated(NO_HEADERS, 1)
-        own = run.values.start + run.values.sizes
-        ends = run.tails.start + run.tails.length
-        of_kept = Values(run.values.buf, own[at[kept]], (ends - own)[at[kept]]) if view.is_whole else whole.at(kept * 0)
-        sections = _mixed([of_kept, named, whole.at(lost[~is_row] * 0)], [kept, lost[is_row], lost[~is_row]])
+        sections = _sections(checked, view, at, kept, lost)
+        is_row = checked.examined.names.length[at[lost]] >= 0
         told = sections.at(lost)._replace(length=np.where(is_row, sections.length[lost], -1))
     leaves = np.empty((len(at), hashes.DIGEST_BYTES), np.uint8)
     leaves[kept] = checked.leaves[at[kept]] if view.is_whole else hashes.leaves(keys.at(kept), values.at(kept))
     leaves[lost] = hashes.leaves(keys.at(lost), told)
-    every = np.arange(len(at), dtype=np.int64)
-    size = int((keys.sizes + values.sizes)[kept].sum())
-    return build.join(keys, values, run.timestamp[at], every, headers=sections), hashes.merkle_root(leaves), size
+    size = int(keys.sizes[kept].sum() + values.sizes.sum())
+    batches = build.join(keys, values, checked.run.timestamp[at], np.arange(len(at)), headers=sections)
+    return batches, hashes.merkle_root(leaves), size
 
 
-def _mixed(parts: Sequence[Values], places: Sequence[np.ndarray]) -> Values:
-    """The rows of all parts, each at its place."""
-    joined = Values.joined(parts)
-    order = np.argsort(np.concatenate(places), kind="stable")
+def _sections(checked: Checked, view: ReadyView, at: np.ndarray, kept: np.ndarray, lost: np.ndarray) -> Values:
+    """The headers sections of records by their source: a record's own if it passes whole, the row's name if it is lost.
+
+    `kept` and `lost` say which of `at` are which (int64 indexes each).
+    """
+    run, row_names = checked.run, checked.examined.names.at(at[lost])
+    is_row = row_names.length >= 0
+    named = build.sections(checked.headers, names.ROW_HEADER, row_names.at(np.flatnonzero(is_row)))
+    bare = Values.repeated(NO_HEADERS, len(at))
+    if view.is_whole:
+        passing = at[kept]
+        start = run.values.start[passing] + run.values.sizes[passing]
+        own = Values(run.values.buf, start, run.tails.start[passing] + run.tails.length[passing] - start)
+    else:
+        own = bare.at(kept)
+    whole = lost[~is_row]
+    joined = Values.joined([own, named, bare.at(whole)])
+    order = np.empty(len(at), np.int64)
+    order[np.concatenate([kept, lost[is_row], whole])] = np.arange(len(at))
     return joined.at(order)
