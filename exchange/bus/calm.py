@@ -6,19 +6,41 @@ This depends on internals of version 3.0.12, as `raw` does.
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaConsumer
+from kafka.protocol.consumer import FetchRequest
 
 from exchange.bus.raw import metadata_age
 
+LOOK_S = 1.0
+_Asked = FetchRequest.FetchTopic.FetchPartition
 
-def ask_calmly(consumer: KafkaConsumer) -> None:
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two requests ask the same of a partition: all that kafka-python sets in them, and not all that it could.
+
+    Before each fetch it compares those of all partitions; to look up each field that it does not set takes a µs.
+    """
+    mine, its = (
+        (at.partition, at.fetch_offset, at.current_leader_epoch, at.last_fetched_epoch, at.partition_max_bytes)
+        for at in (one, other)
+    )
+    return mine == its
+
+
+_Asked.__eq__ = _is_same
+
+
+def ask_calmly(consumer: KafkaConsumer, is_at_rest: Callable[[], bool]) -> None:
     """Stop a member of a group from doing so while it polls.
 
     kafka-python asks for a missing topic fifty times a second; `raw.refresh` asks for it again. With each poll it
     compares every partition's leader with the metadata, and prepares a fetch of every partition, even if each broker
-    still has a fetch to answer.
+    still has a fetch to answer. With each poll it also looks three times whether some partition has no position; at
+    rest, this does so only once in `LOOK_S`.
     """
     cluster, fetcher = consumer._cluster, consumer._fetcher
     update, validate, send = cluster.update_metadata, fetcher.maybe_validate_positions, fetcher.send_fetches
@@ -40,7 +62,22 @@ def ask_calmly(consumer: KafkaConsumer) -> None:
         asked = fetcher._nodes_with_pending_fetch_requests
         return [] if asked and asked.issuperset(broker.node_id for broker in cluster.brokers()) else send()
 
+    def seldom(look: Callable[..., Any]) -> Callable[..., Any]:
+        looked_s = -LOOK_S
+
+        def look_if_due(**how: Any) -> Any:
+            nonlocal looked_s
+            if is_at_rest() and time.monotonic() < looked_s + LOOK_S:
+                return None
+            looked_s = time.monotonic()
+            return look(**how)
+
+        return look_if_due
+
     cluster.update_metadata, fetcher.maybe_validate_positions, fetcher.send_fetches = updated, validate_new, send_due
+    consumer._refresh_committed_offsets = seldom(consumer._refresh_committed_offsets)
+    fetcher.reset_offsets_if_needed = seldom(fetcher.reset_offsets_if_needed)
+    fetcher.validate_offsets_if_needed = seldom(fetcher.validate_offsets_if_needed)
 
 
 def wait(consumer: KafkaConsumer, timeout_s: float) -> bool:

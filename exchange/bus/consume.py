@@ -108,7 +108,7 @@ class Consumer:
             )
         raw.fetch_raw(self._consumer, control=control)
         if group is not None:
-            calm.ask_calmly(self._consumer)
+            calm.ask_calmly(self._consumer, lambda: self._is_at_rest)
         if assignment is not None:
             self.assign(assignment, topic_ids)
         elif topics:
