@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exchange.connect.note_types import INNODB, NAME, TEXT
+from exchange.connect.note_types import INNODB, LIST, NAME, TEXT
 from exchange.connect.stuck_rows import NONE, Stuck
 
 COPIES = "exchange_copies"
@@ -58,7 +58,7 @@ class CopyNotes:
             sa.Column("grant_id", TEXT, nullable=False),
             sa.Column("until", TEXT, nullable=False),
             sa.Column("deletes", sa.Boolean, nullable=False),
-            sa.Column("fields", TEXT, nullable=False),
+            sa.Column("fields", LIST, nullable=False),
             sa.Column("epoch", sa.BigInteger, nullable=False),
             sa.Column("rows", sa.BigInteger),
             *(sa.Column(name, sa.BigInteger) for name in moments),

@@ -19,7 +19,7 @@ from exchange.connect import postgres
 from exchange.connect.config import Database
 from exchange.connect.diagnosis import Diagnosis, diagnose
 from exchange.connect.dialects import known as dialects
-from exchange.connect.dialects import mysql_errors, oracle_errors
+from exchange.connect.dialects import mysql_errors, oracle_errors, sqlserver_errors
 from exchange.errors import ConfigError, TransientError
 
 _waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
@@ -179,7 +179,7 @@ def waiting(thread: int | None) -> tuple[str, float] | None:
 
 def _raised() -> tuple[type[Exception], ...]:
     """What drivers raise, and Python for a value that they cannot make."""
-    drivers = (*mysql_errors.raised(), *oracle_errors.raised())
+    drivers = (*mysql_errors.raised(), *oracle_errors.raised(), *sqlserver_errors.raised())
     return SQLAlchemyError, psycopg.Error, sqlite3.Error, ValueError, ArithmeticError, *drivers
 
 
@@ -191,6 +191,8 @@ def _diagnose(error: BaseException) -> Diagnosis:
         found = mysql_errors.diagnose(origin)
     elif isinstance(origin, oracle_errors.raised()):
         found = oracle_errors.diagnose(origin)
+    elif isinstance(origin, sqlserver_errors.raised()):
+        found = sqlserver_errors.diagnose(origin)
     else:
         found = diagnose(origin)
     if isinstance(error, DBAPIError) and error.connection_invalidated and not found.waiting_helps:

@@ -119,7 +119,7 @@ class HeldCopy:
         layout, table, gone = sink_layout.read(connection, self._name, self._schema), self._target(), 0
         assert layout is not None
         self._dialect.check_deferred(connection)
-        while not gone and connection.scalar(sa.select(sa.exists().where(self._free(table)))):
+        while not gone and self._has(connection, table, self._free(table)):
             to = connection, self._topic, layout, self._name
             gone = self._stuck.remove_singly(*to, self._free, self._now_ms())  # what stays is not free any more
         return gone
@@ -142,7 +142,7 @@ class HeldCopy:
         with self._writing(f"look at {self._name}") as connection:
             if self._is_there(connection):
                 table = self._target()
-                if connection.scalar(sa.select(sa.exists().where(self._ours(table)))):
+                if self._has(connection, table, self._ours(table)):
                     return False
             self._stuck.forget(connection, self._topic)
             self._notes.finish(connection, self._topic, self._now_ms())
@@ -188,6 +188,10 @@ class HeldCopy:
     def _is_there(self, connection: Connection) -> bool:
         layout = sink_layout.read(connection, self._name, self._schema)
         return layout is not None and not layout.missing(PLACE)
+
+    def _has(self, connection: Connection, table: sa.TableClause, wanted: sa.ColumnElement[bool]) -> bool:
+        """Whether a row of the table fulfils `wanted`."""
+        return connection.scalar(sa.select(table.c[PLACE[0]]).where(wanted).limit(1)) is not None
 
     def _target(self, names: Iterable[str] = ()) -> sa.TableClause:
         row = [self._dialect.row_id] if self._dialect.row_id else []

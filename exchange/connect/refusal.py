@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from exchange.connect.dialects import mysql_errors
+from exchange.connect.dialects import mysql_errors, oracle_errors, sqlserver_errors
 
 _ENCODING = "a character that the database's encoding lacks"
 _NULL, _UNIQUE = "null in a column that must not be null", "a unique index has the same value in another row"
@@ -65,17 +65,44 @@ _MYSQL: Mapping[int, str] = {
     3819: _CHECK,
     4025: _CHECK,
 }
+_ORACLE: Mapping[int, str] = {
+    1: _UNIQUE,
+    1400: _NULL,
+    1407: _NULL,
+    1426: _POSTGRESQL["22003"],
+    1438: _POSTGRESQL["22003"],
+    1450: _POSTGRESQL["54000"],
+    1461: _POSTGRESQL["22001"],
+    2290: _CHECK,
+    2291: _FOREIGN,
+    2292: _FOREIGN,
+    12899: _POSTGRESQL["22001"],
+    **dict.fromkeys(range(20_000, 21_000), _TRIGGER),
+}
+_SQL_SERVER: Mapping[int, str] = {
+    220: _POSTGRESQL["22003"],
+    232: _POSTGRESQL["22003"],
+    515: _NULL,
+    547: "a foreign key or a check of the table",
+    1946: _POSTGRESQL["54000"],
+    2601: _UNIQUE,
+    2627: _UNIQUE,
+    2628: _POSTGRESQL["22001"],
+    8115: _POSTGRESQL["22003"],
+    8152: _POSTGRESQL["22001"],
+}
 
 
 def raised() -> tuple[type[Exception], ...]:
     """What drivers raise for a record; a UnicodeEncodeError comes from encoding a value for the wire."""
-    return DBAPIError, psycopg.Error, sqlite3.Error, UnicodeEncodeError, *mysql_errors.raised()
+    others = (*mysql_errors.raised(), *oracle_errors.raised(), *sqlserver_errors.raised())
+    return DBAPIError, psycopg.Error, sqlite3.Error, UnicodeEncodeError, *others
 
 
 def reason(error: Exception) -> str | None:
     """Why this record cannot be stored; None if the error concerns more than one record, such as the table or a lock.
 
-    Decided by SQLSTATE, SQLite's result codes and MySQL's numbers, because the driver's own text can quote the record.
+    Decided by SQLSTATE, SQLite's result codes and the others' numbers: the driver's own text can quote the record.
     Codes that PostgreSQL leaves to users come from triggers.
     """
     if isinstance(error, UnicodeEncodeError):
@@ -85,6 +112,11 @@ def reason(error: Exception) -> str | None:
         return _sqlite(origin)
     if isinstance(origin, mysql_errors.raised()):
         return _mysql(mysql_errors.number_of(origin), mysql_errors.state_of(origin))
+    if isinstance(origin, oracle_errors.raised()):
+        return _numbered(_ORACLE.get(number := oracle_errors.number_of(origin)), f"ORA-{number:05}")
+    if isinstance(origin, sqlserver_errors.raised()):
+        number = sqlserver_errors.number_of(origin)
+        return _numbered(_TRIGGER if number >= sqlserver_errors.USERS else _SQL_SERVER.get(number), f"error {number}")
     state = getattr(origin, "sqlstate", None)
     if not isinstance(state, str):
         return None
@@ -100,7 +132,11 @@ def _sqlite(origin: sqlite3.Error) -> str | None:
 
 def _mysql(number: int, state: str) -> str | None:
     words = _TRIGGER if state.startswith("45") else _MYSQL.get(number)  # MySQL leaves 45 to users
-    return words and f"the database refuses it: {words} (error {number})"
+    return _numbered(words, f"error {number}")
+
+
+def _numbered(words: str | None, number: str) -> str | None:
+    return words and f"the database refuses it: {words} ({number})"
 
 
 def _is_users(state: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,7 +15,7 @@ from exchange.connect.delivered import ROW
 from exchange.connect.dialects import known as dialects
 from exchange.connect.dialects.dialect import Cautions, SinkDialect
 from exchange.connect.note_types import INNODB, TEXT
-from exchange.connect.sink_values import Type, kind
+from exchange.connect.sink_values import Adapter, Type, UnstorableError, is_fine_enough, kind
 from exchange.errors import ConfigError, TransientError
 from exchange.schema.types import Field
 
@@ -62,6 +64,22 @@ class Layout:
         """The type of that column; raises KeyError if there is none."""
         return self.columns[self.name(name)]
 
+    def adapter(self, field: Field, *, tells_apart: bool) -> Adapter:
+        """A function that makes the field's values into what its column keeps; `tells_apart`: rows are found by it."""
+        convert, cautions = self.dialect.adapter(field, self.type_of(field.name)), self.cautions
+        if not cautions.nulls_empty and not (cautions.pads and tells_apart):
+            return convert
+
+        def checked(value: Any) -> Any:
+            stored = convert(value)
+            if stored in ("", b"") and cautions.nulls_empty:
+                raise UnstorableError("empty, which the database takes for null")
+            if tells_apart and isinstance(stored, str) and stored.endswith(" ") and cautions.pads:
+                raise UnstorableError("blanks at the end, without which the database takes it for another")
+            return stored
+
+        return checked
+
     def missing(self, names: Collection[str]) -> list[str]:
         """Those of the names for which there is no column."""
         return [name for name in names if self.name(name) not in self.columns]
@@ -75,7 +93,9 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
     dialect = dialects.writing(connection.engine)
     name = dialect.fold
     columns = there.get_columns(table, schema)
-    keys = [constraint["column_names"] for constraint in there.get_unique_constraints(table, schema)]
+    keys = []
+    with suppress(NotImplementedError):  # of SQL Server, whose constraints are among the indexes
+        keys = [constraint["column_names"] for constraint in there.get_unique_constraints(table, schema)]
     for index in there.get_indexes(table, schema):
         partial = (f"{connection.dialect.name}_where") in (index.get("dialect_options") or {})
         partial |= bool((index.get("dialect_options") or {}).get("mysql_length"))
@@ -122,7 +142,7 @@ def grow(connection: Connection, table: str, schema: str | None, layout: Layout,
     types = OWN | {name: layout.dialect.column_type(field) for name, field in fields.items()}
     for name in layout.missing(types):
         column = CreateColumn(sa.Column(name, types[name])).compile(dialect=connection.dialect)
-        connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {column}")
+        connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD {column}")
 
 
 def check_names(table: str, fields: Collection[str], dialect: SinkDialect) -> None:
@@ -200,6 +220,10 @@ def _cautions(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -
     for name in key or [name for name, field in fields.items() if kind(field) == "text"]:
         if collation := layout.cautions.blurred.get(layout.name(name)):
             yield f"column {name} takes different texts for equal ({collation}); rows are told apart by it"
+    for name, field in fields.items():
+        digits = layout.cautions.coarse.get(layout.name(name))
+        if kind(field) in ("instant", "local", "time") and not is_fine_enough(field, digits):
+            yield f"column {name} keeps {digits} digits of a second only"
     wanted = frozenset(map(layout.name, key))
     for other in layout.cautions.colliding if key else ():
         if other != wanted:

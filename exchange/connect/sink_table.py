@@ -160,7 +160,7 @@ class SinkTable:
     def _adapt_to(self, schema: Schema) -> dict[str, Adapter]:
         assert self._layout is not None
         self._adapters[schema] = {
-            name: self.dialect.adapter(field, self._layout.type_of(name))
+            name: self._layout.adapter(field, tells_apart=name in (*self.key, self.entity))
             for name, field in self._columns(schema).items()
         }
         return self._adapters[schema]
@@ -320,7 +320,7 @@ class SinkTable:
             return
         partition, offset = self.rows.target(PLACE).c
         here = (partition == origin.partition) & (offset == origin.offset)
-        if connection.execute(sa.select(sa.exists().where(here))).scalar_one():
+        if connection.scalar(sa.select(partition).where(here).limit(1)) is not None:
             raise SinkTableError(f"{self._name} holds records that {OFFSETS} says are still to come")
 
     def close(self) -> None:

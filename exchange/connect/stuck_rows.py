@@ -98,9 +98,9 @@ class StuckRows:
         return gone
 
     def _retry(self, connection: Connection, topic: str, layout: Layout, name: str, places: set[Place]) -> int:
-        target, of_place = target_of(layout, name, self._table.schema)
+        target = target_of(layout, name, self._table.schema)
         left, gone = set[Place](), 0
-        wanted = of_place.in_([(place.partition, place.offset) for place in places])
+        wanted = sa.or_(*(_is_from(target, place) for place in places))  # not every database has pairs
         for row in connection.execute(sa.select(*target.c).where(wanted)).all():
             place = Place(*row[-3:])
             if place not in places:
@@ -124,7 +124,7 @@ class StuckRows:
         now_ms: int,
     ) -> int:
         """Remove some of the rows that fulfil `wanted`, one by one, and note those that stay; return how many went."""
-        target, _ = target_of(layout, name, self._table.schema)
+        target = target_of(layout, name, self._table.schema)
         gone = 0
         for row in connection.execute(sa.select(*target.c).where(wanted(target)).limit(_AT_ONCE)).all():
             reason = remove(connection, target, row)
@@ -135,13 +135,16 @@ class StuckRows:
         return gone
 
 
-def target_of(layout: Layout, name: str, schema: str | None) -> tuple[sa.TableClause, Any]:
-    """The sink's table with the columns that tell its rows apart and then those of `Place`; and the tuple of these."""
+def target_of(layout: Layout, name: str, schema: str | None) -> sa.TableClause:
+    """The sink's table with the columns that tell its rows apart and then those of `Place`."""
     key = sorted(layout.primary or min(layout.unique, key=sorted, default=frozenset(PLACE)))
     numbers = [sa.column(column, sa.BigInteger) for column in (*PLACE, TIME)]
     others = [sa.column(column, RAW) for column in key if column not in (*PLACE, TIME)]
-    target = sa.table(name, *others, *numbers, schema=schema)
-    return target, sa.tuple_(target.c[PLACE[0]], target.c[PLACE[1]])
+    return sa.table(name, *others, *numbers, schema=schema)
+
+
+def _is_from(target: sa.TableClause, place: Place) -> sa.ColumnElement[bool]:
+    return (target.c[PLACE[0]] == place.partition) & (target.c[PLACE[1]] == place.offset)
 
 
 def remove(connection: Connection, target: sa.TableClause, row: Sequence[Any]) -> str | None:

@@ -24,12 +24,17 @@ class Cautions:
     """What about a table could spoil a sink's rows without an error.
 
     `fault`: why it cannot be written together with the offsets. `blurred`: columns that take different texts for
-    equal, and how. `colliding`: the columns of its unique indexes, if an upsert may hit any of them.
+    equal, and how. `colliding`: the columns of its unique indexes, if an upsert may hit any of them. `coarse`: columns
+    that keep only so many digits of a second, where their types do not say it. `nulls_empty`: whether the database
+    takes empty text for null; `pads`: whether it takes texts for equal that differ in blanks at their end.
     """
 
     fault: str | None = None
     blurred: Mapping[str, str] = field(default_factory=dict)
     colliding: frozenset[frozenset[str]] = frozenset()
+    coarse: Mapping[str, int] = field(default_factory=dict)
+    nulls_empty: bool = False
+    pads: bool = False
 
 
 class Dialect(ABC):

@@ -12,10 +12,11 @@ from exchange.connect.dialects.oracle import Oracle
 from exchange.connect.dialects.postgresql import PostgreSQL
 from exchange.connect.dialects.postgresql_kin import KingbaseES, OpenGauss
 from exchange.connect.dialects.sqlite import SQLite
+from exchange.connect.dialects.sqlserver import SqlServer
 
-KNOWN: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL(), KingbaseES(), OpenGauss(), Oracle())
+KNOWN: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL(), KingbaseES(), OpenGauss(), Oracle(), SqlServer())
 WRITABLE = tuple(dialect for dialect in KNOWN if isinstance(dialect, SinkDialect))
-_ALIASES = {"postgres": "postgresql", "mariadb": "mysql"}
+_ALIASES = {"postgres": "postgresql", "mariadb": "mysql", "sqlserver": "mssql"}
 
 
 def named(backend: str) -> Dialect | None:

@@ -1,8 +1,9 @@
-"""Oracle from 12.1, as a source, by oracledb without Oracle's own client."""
+"""Oracle from 12.1 (a sink: from 12.2), by oracledb without Oracle's own client."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,12 +11,33 @@ from sqlalchemy import Select, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from exchange.connect.dialects.dialect import Columns, Dialect, spelt_after, spelt_within, statement
+from exchange.connect.dialects.dialect import Cautions, Columns, SinkDialect, spelt_after, spelt_within, statement
+from exchange.connect.dialects.differences import ORACLE
+from exchange.connect.dialects.merge import Upsert
+from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.errors import ConfigError
+from exchange.schema.types import Field
 
 # What can stand behind the ? of a URL.
 _OPTIONS = ("sid", "protocol", "wallet_location", "ssl_server_cert_dn")
 _UTC: ColumnElement[Any] = sa.literal_column("'+00:00'")
+# Words that no name can be without quotes, and that SQLAlchemy does not know: V$RESERVED_WORDS.
+_RESERVED = frozenset(
+    {"access", "add", "audit", "column", "file", "immediate", "increment", "initial", "maxextents", "mlslabel",
+     "modify", "noaudit", "offline", "online", "privileges", "row", "rowid", "rownum", "rows", "session", "successful",
+     "sysdate", "to", "validate", "whenever"}
+)  # fmt: skip
+_ENCODING = sa.text("SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'")
+_WITHOUT_LOSS = ("AL32UTF8", "UTF8")
+_OF_TABLE = "WHERE owner = NVL(:schema, SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA')) AND table_name = :name"
+_STATE = sa.text(
+    "SELECT column_name, data_type, char_length, data_precision, data_scale, nullable, column_id"
+    f" FROM all_tab_columns {_OF_TABLE} ORDER BY column_id"
+)
+_COARSE = sa.text(
+    f"SELECT column_name, data_scale FROM all_tab_columns {_OF_TABLE}"
+    " AND data_type LIKE 'TIMESTAMP%' AND data_scale < 6"
+)
 # Nine digits of the second, of which the driver would cut off three.
 _FINE = "'YYYY-MM-DD\"T\"HH24:MI:SS.FF9%s'"
 
@@ -27,14 +49,17 @@ class CursorTooFineError(ConfigError):
     remedy = "name a `query` that rounds the column: CAST(… AS TIMESTAMP(6)), or … AS TIMESTAMP(6) WITH TIME ZONE"
 
 
-class Oracle(Dialect):
-    """Oracle. Its DATE has a time, its empty text is null, and it compares no pairs.
+class Oracle(SinkDialect):
+    """Oracle. Its DATE has a time, its empty text is null, it compares no pairs, and it commits when a table is made.
 
     The kinds of its columns: `zoned` and `fine`, for times with a zone and with more than six digits of the second.
     """
 
     name, title, drivername = "oracle", "Oracle", "oracle+oracledb"
     example, extra = "oracle://user@host/service", "oracle"
+    longest_name = 128
+    folds_names = True
+    undoes_ddl = False
 
     def fault(self, url: URL) -> str | None:
         if wrong := ", ".join(name for name in url.query if name not in _OPTIONS):
@@ -56,8 +81,11 @@ class Oracle(Dialect):
 
         @event.listens_for(made, "connect")
         def _prepare(connection: Any, _record: object) -> None:
-            oracle_session.prepare(connection)
+            oracle_session.prepare(connection, writes=writes)
 
+        if writes:
+            prepared: Any = made.dialect.identifier_preparer
+            prepared.reserved_words = prepared.reserved_words | _RESERVED
         return made
 
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
@@ -96,3 +124,55 @@ class Oracle(Dialect):
 
     def within(self, columns: Columns, first: Columns, last: Columns) -> ColumnElement[bool]:
         return spelt_within(columns, first, last)
+
+    def column_type(self, field: Field, key_size: int = 0) -> Type:
+        return ORACLE.column_type(field, key_size)
+
+    def type_name(self, column: Type) -> str:
+        return ORACLE.type_name(column)
+
+    def keeps(self, field: Field, column: Type) -> bool:
+        return ORACLE.keeps_all(field, column)
+
+    def adapter(self, field: Field, column: Type) -> Adapter:
+        return or_null(ORACLE.adapter(field, column))
+
+    def insert(self, table: Any) -> Any:
+        return Upsert(table, ORACLE.merge)
+
+    @contextmanager
+    def making(self, engine: Engine) -> Iterator[Connection]:
+        """Every lock that needs no right ends when a table is made: who comes too late fails, and waits."""
+        with engine.begin() as connection:
+            yield connection
+
+    def state(self, connection: Connection, table: str, schema: str | None) -> str:
+        rows = connection.execute(_STATE, self._place(connection, table, schema)).all()
+        return str(rows) if rows else ""
+
+    def cautions(self, connection: Connection, table: str, schema: str | None) -> Cautions:
+        encoding = str(connection.scalar(_ENCODING))
+        fault = None if encoding in _WITHOUT_LOSS else f"the database's {encoding} would replace characters"
+        coarse = connection.execute(_COARSE, self._place(connection, table, schema))
+        return Cautions(fault, coarse={self.fold(name): digits for name, digits in coarse}, nulls_empty=True)
+
+    def some(self, change: Any, table: sa.TableClause, wanted: ColumnElement[bool], at_most: int) -> Any:
+        return change.where(wanted, sa.literal_column("ROWNUM") <= at_most)
+
+    def check_deferred(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+
+    @contextmanager
+    def in_time(self, connection: Connection, seconds: float) -> Iterator[None]:
+        driver: Any = connection.connection.driver_connection
+        usual, driver.call_timeout = driver.call_timeout, int(seconds * 1000)
+        try:
+            yield
+        finally:
+            driver.call_timeout = usual
+
+    @staticmethod
+    def _place(connection: Connection, table: str, schema: str | None) -> dict[str, str | None]:
+        """The table as the catalogue has it: names in small letters are in large ones there."""
+        stored: Any = connection.dialect
+        return {"schema": schema and stored.denormalize_name(schema), "name": stored.denormalize_name(table)}

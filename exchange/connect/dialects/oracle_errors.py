@@ -56,6 +56,7 @@ _KNOWN: Mapping[int, Diagnosis] = {
     **dict.fromkeys((12154, 12504, 12505, 12514), _NO_SERVICE),
     **dict.fromkeys((28759, 28860, 29024), _TLS),
     54: Diagnosis("another program holds a lock", _GOES_ON, waiting_helps=True),
+    **dict.fromkeys((955, 1430), Diagnosis("another connector makes the table, too", _GOES_ON, waiting_helps=True)),
     1555: _TOO_LATE,
 }  # fmt: skip
 _DRIVERS: Mapping[str, Diagnosis] = {
@@ -84,7 +85,7 @@ def raised() -> tuple[type[Exception], ...]:
 def diagnose(error: BaseException) -> Diagnosis:
     """What an error of oracledb means."""
     said = error.args[0] if error.args else None
-    number, name = int(getattr(said, "code", 0) or 0), str(getattr(said, "full_code", "") or "")
+    number, name = number_of(error), str(getattr(said, "full_code", "") or "")
     if not number and not name:  # raised by `oracle_session.stream`
         return replace(STATES["22"], cause=f"{STATES['22'].cause} (a value that Python does not have)")
     found = _KNOWN.get(number) or _DRIVERS.get(name) or OTHER
@@ -94,3 +95,9 @@ def diagnose(error: BaseException) -> Diagnosis:
     elif found is UNREACHABLE and "CERTIFICATE" in text.upper():
         found = _TLS
     return replace(found, cause=f"{found.cause} ({f'ORA-{number:05}' if number else name})")
+
+
+def number_of(error: BaseException) -> int:
+    """The error's number; 0 if it has none."""
+    said = error.args[0] if error.args else None
+    return int(getattr(said, "code", 0) or 0)

@@ -54,9 +54,11 @@ def connect(url: URL, timeout_s: float) -> Any:
     return connection
 
 
-def prepare(connection: Any) -> None:
-    """Have values come without loss."""
+def prepare(connection: Any, *, writes: bool) -> None:
+    """Have values come, and go (`writes`), without loss."""
     connection.outputtypehandler = fetched
+    if writes:
+        connection.inputtypehandler = sent
     with connection.cursor() as cursor:
         for statement in _SESSION:
             cursor.execute(statement)
@@ -80,6 +82,15 @@ def fetched(cursor: Any, column: Any) -> Any:
     if of_type in _FETCHED:
         # Text that is not what the database says comes with surrogates, so that only its row is rejected.
         return cursor.var(_FETCHED[of_type], column.internal_size or 0, **size, encoding_errors="surrogateescape")
+    return None
+
+
+def sent(cursor: Any, value: Any, rows: int) -> Any:
+    """The variable in which a value is sent; None: the driver's own is exact."""
+    if isinstance(value, float):
+        return cursor.var(oracledb.DB_TYPE_BINARY_DOUBLE, arraysize=rows)
+    if isinstance(value, datetime):
+        return cursor.var(oracledb.DB_TYPE_TIMESTAMP, arraysize=rows)
     return None
 
 

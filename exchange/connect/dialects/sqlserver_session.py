@@ -1,0 +1,123 @@
+"""Sessions of SQL Server by pytds: limits for every wait, and errors with a number for what the driver has none."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytds
+from sqlalchemy.dialects.mssql.base import MSDialect
+from sqlalchemy.engine import URL
+
+from exchange.connect.dialects.sqlserver_errors import LOCKED, NO_HOST, NO_TLS, TOO_LATE, UNREACHABLE
+from exchange.connect.postgres import LOCK_S
+
+_CONNECT_S = 10.0
+# What does not fit is an error, never cut off; a failing statement undoes itself, and not the whole transaction.
+_SESSION = f"SET ANSI_WARNINGS ON; SET ANSI_PADDING ON; SET XACT_ABORT OFF; SET LOCK_TIMEOUT {LOCK_S * 1000}"
+
+
+class PytdsDialect(MSDialect):
+    """SQLAlchemy's dialect of SQL Server, for pytds."""
+
+    driver = "pytds"
+    default_paramstyle = "pyformat"
+    supports_statement_cache = True
+    supports_native_decimal = True
+    supports_native_uuid = True
+    supports_sane_multi_rowcount = False
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        return pytds
+
+    def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:
+        said = connection.exec_driver_sql("SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(64))").scalar()
+        return tuple(int(part) for part in str(said).split("."))
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        with _numbered(TOO_LATE):
+            cursor.execute(statement, parameters)
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        with _numbered(TOO_LATE):
+            cursor.executemany(statement, parameters)
+
+    def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
+        """Whether the connection is of no use any more; after a timeout the server may still send its answer."""
+        is_fatal = getattr(e, "severity", 0) >= 20
+        return is_fatal or getattr(e, "msg_no", 0) == TOO_LATE or isinstance(e, pytds.InterfaceError)
+
+
+def connect(url: URL, timeout_s: float) -> Any:
+    """A connection on which the server has to answer within that time."""
+    with _numbered(UNREACHABLE):
+        connection = pytds.connect(
+            url.host,
+            database=url.database,
+            user=url.username,
+            password=url.password,
+            port=url.port,
+            timeout=timeout_s,
+            login_timeout=_CONNECT_S,
+            cafile=url.query.get("cafile"),
+            appname="exchange",
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(_SESSION)
+        connection.commit()
+    return connection
+
+
+def stream(connection: Any, statement: str, values: Mapping[str, Any], give_up: Callable[[], None]) -> Iterator[Any]:
+    """The rows of a query as they arrive.
+
+    If the driver fails on a value, or the caller stops early, the rest of the answer is not read: `give_up` closes the
+    connection.
+    """
+    cursor = connection.cursor()
+    try:
+        with _numbered(TOO_LATE):
+            cursor.execute(statement, values)
+        while True:
+            with _numbered(TOO_LATE):
+                row = cursor.fetchone()
+            if row is None:
+                break
+            yield row
+    except GeneratorExit:
+        if cursor.fetchone() is not None:  # one more row costs less than another connection
+            give_up()
+        raise
+    except (ValueError, OverflowError) as error:  # text that is not what its column's collation says
+        give_up()
+        raise pytds.DataError("a value that Python does not have") from error
+    cursor.close()
+
+
+def locked() -> Exception:
+    """The error of somebody who waited too long for a lock."""
+    return _error(LOCKED)
+
+
+@contextmanager
+def _numbered(number: int) -> Iterator[None]:
+    """Raise the driver's own error for one of the network; the number says what was going on."""
+    try:
+        yield
+    except socket.gaierror as error:
+        raise _error(NO_HOST) from error
+    except OSError as error:  # a timeout is one, too
+        raise _error(number) from error
+    except pytds.tds_base.Error as error:
+        if "encrypt" in str(error).lower() or "certificate" in str(error).lower():
+            raise _error(NO_TLS) from error
+        raise
+
+
+def _error(number: int) -> Exception:
+    made: Exception = pytds.OperationalError("")
+    made.msg_no = number  # type: ignore[attr-defined]
+    return made
