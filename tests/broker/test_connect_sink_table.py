@@ -19,12 +19,12 @@ from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_table import SinkTable, SinkTableError
 from exchange.errors import ExchangeError
-from tests.rigs.sinks import KINDS, PLAIN, Reader, row, url_of
+from tests.rigs.sinks import KINDS, PLAIN, RELATIVES, Reader, row, url_of
 
 SECRET = "canary-7f3a"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=(*KINDS, *RELATIVES))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
     url = url_of(request, tmp_path)
     made = Reader(url, tmp_path)

@@ -30,6 +30,7 @@ PLAIN = schema(id="string", note=["null", "string"], n="long")
 
 
 KINDS = ("sqlite", "postgresql", "mariadb")
+RELATIVES = ("kingbase", "opengauss")  # for these, a PostgreSQL to which nobody says what it is
 
 
 def url_of(request: pytest.FixtureRequest, folder: Path, kind: str | None = None) -> str:
@@ -37,7 +38,12 @@ def url_of(request: pytest.FixtureRequest, folder: Path, kind: str | None = None
     kind = kind or request.param
     if kind == "sqlite":
         return f"sqlite:///{folder}/reader.db"
-    return str(request.getfixturevalue("mariadb_database" if kind == "mariadb" else "postgres_database"))
+    url = str(request.getfixturevalue("mariadb_database" if kind == "mariadb" else "postgres_database"))
+    return named(url, kind) if kind in RELATIVES else url
+
+
+def named(url: str, drivername: str) -> str:
+    return sa.make_url(url).set(drivername=drivername).render_as_string(hide_password=False)
 
 
 class Reader:
@@ -45,10 +51,11 @@ class Reader:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self._folder = url, folder
-        self.is_sqlite, self.is_mysql, self.is_postgresql = map(url.startswith, ("sqlite", "mysql", "postgresql"))
+        self.is_sqlite, self.is_mysql = map(url.startswith, ("sqlite", "mysql"))
+        self.is_postgresql = url.startswith(("postgresql", *RELATIVES))
         # A type of texts that can be in a key, and tells all texts apart.
         self.text = "VARCHAR(99) COLLATE utf8mb4_nopad_bin" if self.is_mysql else "TEXT"
-        self.user = sa.create_engine(url)
+        self.user = sa.create_engine(named(url, "postgresql+psycopg") if self.is_postgresql else url)
         self.next = 0
 
     def table(self, key: Sequence[str] = ("id",), name: str = "t") -> SinkTable:

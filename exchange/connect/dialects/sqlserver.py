@@ -99,8 +99,8 @@ class SqlServer(SinkDialect):
     def exact(self, column: ColumnElement[Any], kind: str | None) -> ColumnElement[Any]:
         if kind not in _AS_TEXT:
             return column
-        to, *style = map(sa.literal_column, _AS_TEXT[kind])
-        return sa.func.convert(to, column, *style)
+        form: list[ColumnElement[Any]] = [sa.literal_column(part) for part in _AS_TEXT[kind]]
+        return sa.func.convert(form[0], column, *form[1:])
 
     def ordered(self, column: ColumnElement[Any], kind: str | None) -> ColumnElement[Any]:
         """Text by its bytes in UTF-16; what comes as text for other reasons by itself."""
