@@ -14,7 +14,13 @@ import pytest
 from exchange.records import warm_up, warm_up_source
 from exchange.waiting import until
 
-pytest_plugins = ["tests.rigs.brokers", "tests.rigs.databases", "tests.rigs.mariadb", "tests.rigs.oracle"]
+pytest_plugins = [
+    "tests.rigs.brokers",
+    "tests.rigs.databases",
+    "tests.rigs.mariadb",
+    "tests.rigs.oracle",
+    "tests.rigs.sqlserver",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -74,8 +74,8 @@ class Layout:
             stored = convert(value)
             if stored in ("", b"") and cautions.nulls_empty:
                 raise UnstorableError("empty, which the database takes for null")
-            if tells_apart and isinstance(stored, str) and stored.endswith(" ") and cautions.pads:
-                raise UnstorableError("blanks at the end, without which the database takes it for another")
+            if tells_apart and cautions.pads and _is_padded(stored):
+                raise UnstorableError("blanks or zeros at the end, without which the database takes it for another")
             return stored
 
         return checked
@@ -138,10 +138,11 @@ def create(
 
 def grow(connection: Connection, table: str, schema: str | None, layout: Layout, fields: Mapping[str, Field]) -> None:
     """Add the columns that the table lacks."""
-    quoted = connection.dialect.identifier_preparer.format_table(sa.Table(table, sa.MetaData(schema=schema)))
     types = OWN | {name: layout.dialect.column_type(field) for name, field in fields.items()}
+    grown = sa.Table(table, sa.MetaData(schema=schema), *(sa.Column(name, types[name]) for name in types))
+    quoted = connection.dialect.identifier_preparer.format_table(grown)
     for name in layout.missing(types):
-        column = CreateColumn(sa.Column(name, types[name])).compile(dialect=connection.dialect)
+        column = CreateColumn(grown.c[name]).compile(dialect=connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD {column}")
 
 
@@ -228,6 +229,10 @@ def _cautions(layout: Layout, fields: Mapping[str, Field], key: Sequence[str]) -
     for other in layout.cautions.colliding if key else ():
         if other != wanted:
             yield f"a row could replace another with the same ({_columns(other)}), for that is unique, too"
+
+
+def _is_padded(value: Any) -> bool:
+    return value.endswith(" ") if isinstance(value, str) else isinstance(value, bytes) and value.endswith(b"\0")
 
 
 def _columns(names: Collection[str]) -> str:

@@ -26,7 +26,8 @@ class Cautions:
     `fault`: why it cannot be written together with the offsets. `blurred`: columns that take different texts for
     equal, and how. `colliding`: the columns of its unique indexes, if an upsert may hit any of them. `coarse`: columns
     that keep only so many digits of a second, where their types do not say it. `nulls_empty`: whether the database
-    takes empty text for null; `pads`: whether it takes texts for equal that differ in blanks at their end.
+    takes empty text for null; `pads`: whether it takes texts for equal that differ in blanks at their end,
+    and bytes that differ in zeros there.
     """
 
     fault: str | None = None

@@ -21,10 +21,10 @@ from exchange.schema.types import Field
 # What can stand behind the ? of a URL.
 _OPTIONS = ("sid", "protocol", "wallet_location", "ssl_server_cert_dn")
 _UTC: ColumnElement[Any] = sa.literal_column("'+00:00'")
-# Words that no name can be without quotes, and that SQLAlchemy does not know: V$RESERVED_WORDS.
+# Words that no name can be without quotes, or not everywhere, and that SQLAlchemy does not know: V$RESERVED_WORDS.
 _RESERVED = frozenset(
     {"access", "add", "audit", "column", "file", "immediate", "increment", "initial", "maxextents", "mlslabel",
-     "modify", "noaudit", "offline", "online", "privileges", "row", "rowid", "rownum", "rows", "session", "successful",
+     "modify", "noaudit", "offline", "online", "partition", "privileges", "row", "rowid", "rownum", "rows", "session", "successful",
      "sysdate", "to", "validate", "whenever"}
 )  # fmt: skip
 _ENCODING = sa.text("SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'")
