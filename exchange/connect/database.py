@@ -121,11 +121,6 @@ def engine(database: Database, paths: Paths, *, writes: bool = False) -> Engine:
     target = url(database, paths)
     dialect = dialects.named(target.get_backend_name())
     assert dialect is not None
-    if writes and dialect not in dialects.WRITABLE:
-        there = ", ".join(known.title for known in dialects.WRITABLE)
-        raise DatabaseConfigError(
-            f"{dialect.title} is for sources only", remedy=f"name a database of these for sinks: {there}"
-        )
     with translated(f"open {target.database}"):
         return dialect.engine(target, database.timeout_s, writes=writes)
 

@@ -23,7 +23,7 @@ from exchange.connect.stuck_rows import Stuck, StuckRows
 
 AT_ONCE = 20_000  # rows deleted or emptied in one transaction: others need not wait long for their locks
 COUNT_S = 5.0
-_INTERRUPTED = "interrupted", "canceling statement"
+_INTERRUPTED = "interrupted", "canceling statement", "call timeout", "timed out"  # in the words of each driver
 
 
 class HeldCopy:
@@ -48,7 +48,7 @@ class HeldCopy:
         self._notes = notes
         self._clock = clock
         self.has_ended = False
-        self._dialect = dialects.writing(engine)
+        self._dialect = dialects.of(engine)
         self._stuck = StuckRows(schema, self._dialect.insert)
 
     def note(self) -> Note | None:

@@ -21,7 +21,7 @@ OFFSETS, TOPICS, GAPS = "exchange_offsets", "exchange_topics", "exchange_gaps"
 @contextmanager
 def making(engine: Engine) -> Iterator[Connection]:
     """A transaction that may create tables; one at a time, because the sinks of a database share some of them."""
-    with dialects.writing(engine).making(engine) as connection:
+    with dialects.of(engine).making(engine) as connection:
         yield connection
 
 

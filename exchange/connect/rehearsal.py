@@ -54,7 +54,7 @@ def rehearse(config: SinkConfig, where: Database, paths: Paths, topic: str, enti
     making a table cannot be undone, only what is there is looked at, and written to for no row.
     """
     real = _engine(where, paths)
-    if not dialects.writing(real).undoes_ddl:
+    if not dialects.of(real).undoes_ddl:
         _examine(real, config, entity, delivered)
         return
     engine: Any = Rehearsal(real)
@@ -88,7 +88,7 @@ def _write_nothing(connection: Connection, config: SinkConfig, delivered: Delive
     columns = list(dict.fromkeys([*delivered.schema.fields, *delivered.key, *PLACE, TIME, REPLAY]))
     target = sa.table(name, *(sa.column(c) for c in columns), schema=schema or None)
     nothing = sa.select(*(sa.null() for _ in columns)).where(sa.false())
-    insert: Any = dialects.writing(connection.engine).insert(target).from_select(columns, nothing)
+    insert: Any = dialects.of(connection.engine).insert(target).from_select(columns, nothing)
     if delivered.key:
         others = {c: insert.excluded[c] for c in columns if c not in delivered.key}
         insert = insert.on_conflict_do_update(index_elements=delivered.key, set_=others)

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateColumn
 
 from exchange.connect.delivered import ROW
 from exchange.connect.dialects import known as dialects
-from exchange.connect.dialects.dialect import Cautions, SinkDialect
+from exchange.connect.dialects.dialect import Cautions, Dialect
 from exchange.connect.note_types import INNODB, TEXT
 from exchange.connect.sink_values import Adapter, Type, UnstorableError, is_fine_enough, kind
 from exchange.errors import ConfigError, TransientError
@@ -49,7 +49,7 @@ class Layout:
     Where the database compares names without regard to case, they are in small letters here.
     """
 
-    dialect: SinkDialect
+    dialect: Dialect
     columns: Mapping[str, Type]
     primary: frozenset[str]
     unique: frozenset[frozenset[str]]
@@ -90,7 +90,7 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
     there = sa.inspect(connection)
     if not there.has_table(table, schema):
         return None
-    dialect = dialects.writing(connection.engine)
+    dialect = dialects.of(connection.engine)
     name = dialect.fold
     columns = there.get_columns(table, schema)
     keys = []
@@ -118,14 +118,14 @@ def read(connection: Connection, table: str, schema: str | None) -> Layout | Non
 
 def state(connection: Connection, table: str, schema: str | None) -> str:
     """A text that changes when the table, its columns or their types change; empty if there is no table."""
-    return dialects.writing(connection.engine).state(connection, table, schema)
+    return dialects.of(connection.engine).state(connection, table, schema)
 
 
 def create(
     connection: Connection, table: str, schema: str | None, fields: Mapping[str, Field], key: Sequence[str]
 ) -> None:
     """Create the table for these fields; its primary key is `key` in that order, or else the record's place."""
-    dialect, primary = dialects.writing(connection.engine), key or PLACE
+    dialect, primary = dialects.of(connection.engine), key or PLACE
     types = {n: dialect.column_type(field, len(key) if n in key else 0) for n, field in fields.items()} | OWN
     columns = [
         sa.Column(name, of_type, nullable=name not in (*primary, *PLACE), autoincrement=False)
@@ -146,7 +146,7 @@ def grow(connection: Connection, table: str, schema: str | None, layout: Layout,
         connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD {column}")
 
 
-def check_names(table: str, fields: Collection[str], dialect: SinkDialect) -> None:
+def check_names(table: str, fields: Collection[str], dialect: Dialect) -> None:
     """Raise TableMismatchError if the database cannot have a column for each of these fields."""
     faults = []
     known: dict[str, str] = {dialect.fold(name): f"the sink's own {name}" for name in (*OWN, ROW)}

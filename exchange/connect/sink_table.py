@@ -59,7 +59,7 @@ class SinkTable:
         self._schema = schema or None
         self.key = tuple(key)
         self.entity = entity
-        self.dialect = dialects.writing(engine)
+        self.dialect = dialects.of(engine)
         self._fields: dict[str, Field] = {}
         self._state: str | None = None  # of the table, when last seen
         self._layout: Layout | None = None

@@ -82,7 +82,7 @@ class Recorder(MockConnection):
         return SimpleNamespace(scalar_one=lambda: 0)
 
 
-def sections(dialect: known.SinkDialect) -> Iterator[tuple[str, Callable[[Recorder], object]]]:
+def sections(dialect: known.Dialect) -> Iterator[tuple[str, Callable[[Recorder], object]]]:
     """What is recorded, by its title."""
     schema_name, fields = "tax", EVERY_KIND.fields
     notes = [made(schema_name, dialect.insert) for made in (Offsets, Deletions, CopyNotes, StuckRows)]
@@ -139,7 +139,7 @@ def _some(to: Any, dialect: Any, stuck: Any) -> None:
 def record(name: str) -> str:
     """All statements of that dialect, as text."""
     dialect = known.named(name)
-    assert isinstance(dialect, known.SinkDialect)
+    assert isinstance(dialect, known.Dialect)
     made = engine(Database(url=dialect.example), HERE, writes=True)
     for attribute, value in FOUND_OUT.get(name, {}).items():
         setattr(made.dialect, attribute, value)

@@ -6,8 +6,10 @@ After a change that is meant: `python -m tests.rigs.recorded`, and read the diff
 from __future__ import annotations
 
 import math
+from contextlib import closing, nullcontext
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,24 +22,26 @@ from pytds.tds_base import _create_exception_by_message
 from sqlalchemy.dialects import mssql, oracle
 
 from exchange.connect import refusal
-from exchange.connect.dialects import known, oracle_session
-from exchange.connect.dialects.dialect import Cautions, SinkDialect
+from exchange.connect.database import DatabaseConfigError
+from exchange.connect.dialects import known, oracle_session, sqlserver_session
+from exchange.connect.dialects.dialect import Cautions, Dialect
+from exchange.connect.dialects.sqlite import SQLite
 from exchange.connect.sink_layout import Layout, TableMismatchError, check, check_names
 from exchange.connect.sink_values import UnstorableError
 from exchange.schema.types import Field
 from tests.rigs import recorded
 from tests.rigs.oracle import Oracle, Variable
 from tests.rigs.recorded import EVERY_KIND, FOLDER, RECORDED
-from tests.rigs.sinks import schema
+from tests.rigs.sinks import PLAIN, Reader, schema
 
 SECRET = "canary-7f3a"
 FIELDS = EVERY_KIND.fields
 EXACT = "Latin1_General_100_BIN2"
 
 
-def dialect_of(name: str) -> SinkDialect:
+def dialect_of(name: str) -> Dialect:
     found = known.named(name)
-    assert isinstance(found, SinkDialect)
+    assert isinstance(found, Dialect)
     return found
 
 
@@ -138,6 +142,11 @@ def test_a_text_is_as_long_as_its_column_counts(name: str, text: str) -> None:
         convert(text + "a")
 
 
+def of_driver(message: str) -> Exception:
+    made: Exception = OracleError(message).exc_type(OracleError(message))
+    return made
+
+
 def layout(name: str, cautions: Cautions, **columns: Any) -> Layout:
     there = {"id": sa.VARCHAR(9), "_partition": sa.BigInteger(), "_offset": sa.BigInteger(), **columns}
     return Layout(dialect_of(name), there, frozenset({"id"}), frozenset(), frozenset(), cautions)
@@ -181,6 +190,31 @@ def test_a_name_that_no_column_can_have_is_refused(name: str, longest: int) -> N
     check_names("t", ["x" * longest], dialect_of(name))
     with pytest.raises(TableMismatchError, match=f"a name of more than {longest}"):
         check_names("t", ["x" * (longest + 1)], dialect_of(name))
+
+
+@pytest.mark.parametrize(
+    ("orig", "is_late"),
+    [
+        (of_driver("DPY-4024: call timeout of 5000 ms exceeded"), True),
+        (sqlserver_session._error(-2), True),
+        (of_driver("ORA-00942: table or view does not exist"), False),
+    ],
+)
+def test_a_count_that_takes_too_long_is_given_up(
+    orig: Exception, is_late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise sa.exc.DBAPIError("SELECT", {}, orig)
+
+    reader = Reader(f"sqlite:///{tmp_path}/reader.db", tmp_path)
+    with closing(reader.table()) as table:
+        table.fit(PLAIN)
+        copy = table.copy("topic")
+        copy.note()
+        assert copy.count()
+        monkeypatch.setattr(SQLite, "in_time", fail)
+        with nullcontext() if is_late else pytest.raises(DatabaseConfigError):
+            assert not copy.count()
 
 
 def of_oracle(number: int) -> Exception:

@@ -39,7 +39,7 @@ class Cautions:
 
 
 class Dialect(ABC):
-    """One kind of database, as sources read it.
+    """One kind of database, as sources read it and sinks write it.
 
     `name` is what a URL begins with, `title` people's, `drivername` SQLAlchemy's, `example` a URL. `extra`: what pip
     has to install besides the exchange.
@@ -54,6 +54,16 @@ class Dialect(ABC):
     mixes_types: ClassVar[bool] = False
     # Whether rows come and go by COPY.
     copies: ClassVar[bool] = False
+    # Names: the longest that a column can have, in `name_unit`; whether names that differ in case only are one.
+    longest_name: ClassVar[int | None] = None
+    name_unit: ClassVar[str] = "bytes"
+    folds_names: ClassVar[bool] = False
+    # Whether tables are made within a transaction, so that this can be undone.
+    undoes_ddl: ClassVar[bool] = True
+    # Whether the database fills an integer key by itself.
+    numbers_keys: ClassVar[bool] = False
+    # The column that stands for a row in a subquery of its own table, if the database has one.
+    row_id: ClassVar[str | None] = None
 
     def fault(self, _url: URL) -> str | None:
         """What is wrong with a URL."""
@@ -61,10 +71,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def engine(self, url: URL, timeout_s: float, *, writes: bool) -> Engine:
-        """An engine whose sessions read, or (`writes`) write, each value unchanged and wait for nothing for ever.
-
-        Only a SinkDialect is asked for one that writes.
-        """
+        """An engine whose sessions read, or (`writes`) write, each value unchanged and wait for nothing for ever."""
 
     @abstractmethod
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
@@ -98,20 +105,7 @@ class Dialect(ABC):
         """The condition that the columns come neither before `first` nor after `last`."""
         return sa.and_(_pair(columns) >= _pair(first), _pair(columns) <= _pair(last))
 
-
-class SinkDialect(Dialect):
-    """One kind of database, as sinks write it, too."""
-
-    # Names: the longest that a column can have, in `name_unit`; whether names that differ in case only are one.
-    longest_name: ClassVar[int | None] = None
-    name_unit: ClassVar[str] = "bytes"
-    folds_names: ClassVar[bool] = False
-    # Whether tables are made within a transaction, so that this can be undone.
-    undoes_ddl: ClassVar[bool] = True
-    # Whether the database fills an integer key by itself.
-    numbers_keys: ClassVar[bool] = False
-    # The column that stands for a row in a subquery of its own table, if the database has one.
-    row_id: ClassVar[str | None] = None
+    # The names of a sink's table.
 
     def fold(self, name: str) -> str:
         """The form of a column's name in which this database compares it."""

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from sqlalchemy.engine import Engine
 
-from exchange.connect.dialects.dialect import Dialect, SinkDialect
+from exchange.connect.dialects.dialect import Dialect
 from exchange.connect.dialects.mysql import MySQL
 from exchange.connect.dialects.oracle import Oracle
 from exchange.connect.dialects.postgresql import PostgreSQL
@@ -15,7 +15,6 @@ from exchange.connect.dialects.sqlite import SQLite
 from exchange.connect.dialects.sqlserver import SqlServer
 
 KNOWN: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL(), KingbaseES(), OpenGauss(), Oracle(), SqlServer())
-WRITABLE = tuple(dialect for dialect in KNOWN if isinstance(dialect, SinkDialect))
 _ALIASES = {"postgres": "postgresql", "mariadb": "mysql", "sqlserver": "mssql"}
 
 
@@ -29,13 +28,6 @@ def of(engine: Engine) -> Dialect:
     """The dialect of an engine that this room made."""
     dialect = named(engine.url.get_backend_name())
     assert dialect is not None
-    return dialect
-
-
-def writing(engine: Engine) -> SinkDialect:
-    """The dialect of a sink's engine."""
-    dialect = of(engine)
-    assert isinstance(dialect, SinkDialect)
     return dialect
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.dialects import mysql_types
-from exchange.connect.dialects.dialect import Cautions, Columns, SinkDialect, spelt_after, spelt_within, statement
+from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, spelt_after, spelt_within, statement
 from exchange.connect.dialects.mysql_errors import LOCKED
 from exchange.connect.postgres import LOCK_S
 from exchange.connect.sink_values import Adapter, Type, or_null
@@ -40,7 +40,7 @@ _UNIQUE = sa.text(
 )
 
 
-class MySQL(SinkDialect):
+class MySQL(Dialect):
     """MySQL and MariaDB. They commit when a table is made, and an upsert may hit any unique index."""
 
     name, title, drivername = "mysql", "MySQL and MariaDB", "mysql+pymysql"

@@ -11,7 +11,7 @@ from sqlalchemy import Select, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from exchange.connect.dialects.dialect import Cautions, Columns, SinkDialect, spelt_after, spelt_within, statement
+from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, spelt_after, spelt_within, statement
 from exchange.connect.dialects.differences import ORACLE
 from exchange.connect.dialects.merge import Upsert
 from exchange.connect.sink_values import Adapter, Type, or_null
@@ -24,8 +24,8 @@ _UTC: ColumnElement[Any] = sa.literal_column("'+00:00'")
 # Words that no name can be without quotes, or not everywhere, and that SQLAlchemy does not know: V$RESERVED_WORDS.
 _RESERVED = frozenset(
     {"access", "add", "audit", "column", "file", "immediate", "increment", "initial", "maxextents", "mlslabel",
-     "modify", "noaudit", "offline", "online", "partition", "privileges", "row", "rowid", "rownum", "rows", "session", "successful",
-     "sysdate", "to", "validate", "whenever"}
+     "modify", "noaudit", "offline", "online", "partition", "privileges", "row", "rowid", "rownum", "rows", "session",
+     "successful", "sysdate", "to", "validate", "whenever"}
 )  # fmt: skip
 _ENCODING = sa.text("SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'")
 _WITHOUT_LOSS = ("AL32UTF8", "UTF8")
@@ -49,7 +49,7 @@ class CursorTooFineError(ConfigError):
     remedy = "name a `query` that rounds the column: CAST(… AS TIMESTAMP(6)), or … AS TIMESTAMP(6) WITH TIME ZONE"
 
 
-class Oracle(SinkDialect):
+class Oracle(Dialect):
     """Oracle. Its DATE has a time, its empty text is null, it compares no pairs, and it commits when a table is made.
 
     The kinds of its columns: `zoned` and `fine`, for times with a zone and with more than six digits of the second.

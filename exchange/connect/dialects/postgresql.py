@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from exchange.connect import postgres
 from exchange.connect.dialects import postgresql_types
-from exchange.connect.dialects.dialect import SinkDialect, statement
+from exchange.connect.dialects.dialect import Dialect, statement
 from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.schema.types import Field
 
@@ -26,7 +26,7 @@ _STATE = sa.text(
 )
 
 
-class PostgreSQL(SinkDialect):
+class PostgreSQL(Dialect):
     """PostgreSQL."""
 
     name, title, drivername = "postgresql", "PostgreSQL", "postgresql+psycopg"

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from exchange import private
 from exchange.connect import postgres
 from exchange.connect.dialects import sqlite_types
-from exchange.connect.dialects.dialect import SinkDialect
+from exchange.connect.dialects.dialect import Dialect
 from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.schema.types import Field
 from exchange.sql import write_ahead
@@ -25,7 +25,7 @@ from exchange.sql import write_ahead
 _making = threading.Lock()  # between the sinks of one connector, because SQLite has no such lock
 
 
-class SQLite(SinkDialect):
+class SQLite(Dialect):
     """SQLite. Its names are the same if they differ in case only, and any column takes values of any type."""
 
     name, title, drivername = "sqlite", "SQLite", "sqlite"

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from exchange.connect.dialects.dialect import Cautions, Columns, SinkDialect, spelt_after, spelt_within, statement
+from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, spelt_after, spelt_within, statement
 from exchange.connect.dialects.differences import SQL_SERVER
 from exchange.connect.dialects.merge import Upsert
 from exchange.connect.postgres import LOCK_S
@@ -50,7 +50,7 @@ _AS_TEXT: Mapping[str | None, tuple[str, ...]] = {
 }
 
 
-class SqlServer(SinkDialect):
+class SqlServer(Dialect):
     """SQL Server. It compares no pairs, and takes texts for equal that differ in case or in blanks at their end.
 
     The kinds of its columns: `text`, and the types of `_AS_TEXT`.

@@ -118,6 +118,6 @@ def _numbered(number: int) -> Iterator[None]:
 
 
 def _error(number: int) -> Exception:
-    made: Exception = pytds.OperationalError("")
+    made: Exception = pytds.OperationalError("timed out" if number == TOO_LATE else "")
     made.msg_no = number  # type: ignore[attr-defined]
     return made
