@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mssql, mysql, oracle
 
-from exchange.connect.dialects.differences import EXACT
+from exchange.connect.dialects.merge_types import EXACT
 from exchange.connect.sink_values import Type
 
 _LONG = sa.NVARCHAR("max", collation=EXACT)  # type: ignore[arg-type]

@@ -50,6 +50,8 @@ def test_rows_come_change_and_go(database: Reader) -> None:
         assert not table.takes_columns()
         assert database.write(table, row(1), row(2), row(1, n=5, note=None), b"id-2", row(3, id="ключ")) == []
         assert [offset for _, offset in table.offsets("topic", [0]).items()] == [5]
+        with table._engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar() == 0
     assert database.rows("id, n, note") == [("id-1", 5, None), ("ключ", 3, "fine")]
     upserts = [each for each in said if each.startswith(("MERGE", "INSERT"))]
     is_gauss = database.url.startswith("opengauss")

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytds
 import pytest
+from OpenSSL import SSL
 from pytds.tds_base import _create_exception_by_message
 
 from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
@@ -169,6 +170,7 @@ def test_an_error_is_told_by_its_cause_and_quotes_nothing(number: int, words: st
         (TimeoutError("timed out"), "the database does not answer", True),
         (socket.gaierror(-2, "Name or service not known"), "there is no such host", False),
         (pytds.Error("Server requires encryption"), "no secure connection", False),
+        (SSL.Error([("SSL routines", "", "certificate verify failed")]), "no secure connection", False),
     ],
 )
 def test_an_error_of_the_network_is_one_of_the_database(

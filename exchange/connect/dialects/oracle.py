@@ -12,8 +12,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, spelt_after, spelt_within, statement
-from exchange.connect.dialects.differences import ORACLE
 from exchange.connect.dialects.merge import Upsert
+from exchange.connect.dialects.merge_types import ORACLE
 from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.errors import ConfigError
 from exchange.schema.types import Field

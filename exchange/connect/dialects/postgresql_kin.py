@@ -19,8 +19,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from exchange.connect import postgres
 from exchange.connect.dialects import postgresql
 from exchange.connect.dialects.dialect import Cautions, statement
-from exchange.connect.dialects.differences import OPENGAUSS_MERGE
 from exchange.connect.dialects.merge import Upsert
+from exchange.connect.dialects.merge_types import OPENGAUSS_MERGE
 from exchange.connect.sink_values import Type, kind
 from exchange.schema.types import Field
 
@@ -55,7 +55,8 @@ class _Kin(postgresql.PostgreSQL):
 
     def engine(self, url: URL, timeout_s: float, *, writes: bool) -> Engine:
         parameters = postgres.parameters(url.query, timeout_s, limits_locks=self.limits_locks)
-        return postgresql.engine(url, timeout_s, parameters)
+        # openGauss and its relatives take no MERGE that was prepared.
+        return postgresql.engine(url, timeout_s, {**parameters, "prepare_threshold": None})
 
     def stream(self, connection: Connection, query: Select[Any]) -> Generator[Sequence[Any], None, None]:
         yield from postgres.stream(connection.connection.driver_connection, *statement(connection, query))

@@ -14,8 +14,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 
 from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, spelt_after, spelt_within, statement
-from exchange.connect.dialects.differences import SQL_SERVER
 from exchange.connect.dialects.merge import Upsert
+from exchange.connect.dialects.merge_types import SQL_SERVER
 from exchange.connect.postgres import LOCK_S
 from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.schema.types import Field

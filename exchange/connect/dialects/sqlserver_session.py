@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pytds
+from OpenSSL import SSL
 from sqlalchemy.dialects.mssql.base import MSDialect
 from sqlalchemy.engine import URL
 
@@ -111,8 +113,10 @@ def _numbered(number: int) -> Iterator[None]:
         raise _error(NO_HOST) from error
     except OSError as error:  # a timeout is one, too
         raise _error(number) from error
+    except SSL.Error as error:
+        raise _error(NO_TLS) from error
     except pytds.tds_base.Error as error:
-        if "encrypt" in str(error).lower() or "certificate" in str(error).lower():
+        if re.search("encrypt|certificate", str(error), re.IGNORECASE):
             raise _error(NO_TLS) from error
         raise
 
