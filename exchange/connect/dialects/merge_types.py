@@ -38,7 +38,7 @@ OPENGAUSS_MERGE = Spelling("", _ONE, "")
 
 
 @dataclass(frozen=True)
-class Differences:
+class MergeTypes:
     """One database.
 
     `created`: the types of columns that a sink makes, by the kind of their values; `decimal` by its digits after the
@@ -140,7 +140,7 @@ def _midnight(value: date) -> datetime:
     return datetime(value.year, value.month, value.day)  # noqa: DTZ001 – Oracle's DATE has a time, and no zone
 
 
-ORACLE = Differences(
+ORACLE = MergeTypes(
     title="Oracle",
     dialect=oracle.dialect(),
     merge=Spelling("", "dual", ""),
@@ -177,7 +177,7 @@ ORACLE = Differences(
 )
 
 _WHOLE = (mssql.TINYINT, sa.SMALLINT, sa.INTEGER, sa.BIGINT)
-SQL_SERVER = Differences(
+SQL_SERVER = MergeTypes(
     title="SQL Server",
     dialect=mssql.dialect(),
     merge=Spelling(" WITH (HOLDLOCK)", _ONE, ";"),
