@@ -41,6 +41,7 @@ class Cursor:
     """A cursor of the driver's."""
 
     arraysize = 100
+    rowcount = 1
 
     def __init__(self, oracle: Oracle) -> None:
         self._oracle = oracle
@@ -56,6 +57,9 @@ class Cursor:
     def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> Cursor:
         self.description, self._rows = self._oracle.answer(self, " ".join(statement.split()), parameters or {})
         return self
+
+    def executemany(self, statement: str, parameters: Sequence[Mapping[str, Any]]) -> None:
+        self._oracle.said += [(statement, dict(values)) for values in parameters]
 
     def __iter__(self) -> Iterator[Any]:
         return self._rows
@@ -104,6 +108,8 @@ class Oracle:
         if "income" not in statement:
             return [Column("X", oracledb.DB_TYPE_VARCHAR)], iter([("TAX" if "current_schema" in statement else "1.1",)])
         self.said.append((statement, dict(values)))
+        if not statement.startswith("SELECT"):
+            return None, iter(())
         names = statement.removeprefix("SELECT ").split(" FROM ")[0]
         columns = [column for column in self.columns if names == "*" or column[0].lower() in names]
         if "FETCH FIRST 0 ROWS" in statement:

@@ -14,19 +14,30 @@ import pytest
 
 
 class Cursor:
-    """A cursor of the driver's."""
-
-    rowcount = -1
+    """A cursor of the driver's; it has one answer after the other, and cancels those that nobody has read."""
 
     def __init__(self, server: SqlServer) -> None:
         self._server = server
         self.description: list[tuple[Any, ...]] | None = None
         self._rows: Iterator[Any] = iter(())
+        self.rowcount = -1
 
     def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
+        self._server.cancelled += len(self._server.unread)
         names, rows = self._server.answer(" ".join(statement.split()), dict(parameters or {}))
+        self._server.unread = [] if names else list(self._server.counts)
+        self.nextset()
         self.description = [(name, None, None, None, None, None, True) for name in names]
         self._rows = iter(rows)
+
+    def nextset(self) -> bool:
+        if not self._server.unread:
+            return False
+        count = self._server.unread.pop(0)
+        if isinstance(count, Exception):
+            raise count
+        self.rowcount = count
+        return True
 
     def fetchone(self) -> Any:
         row = next(self._rows, None)
@@ -50,7 +61,8 @@ class Cursor:
 class SqlServer:
     """The server and each connection to it; it has one table, in which each SELECT finds the next of `answers`.
 
-    `columns`: the names of the table's columns, and their types as the server names them.
+    `columns`: the names of the table's columns, and their types as the server names them. `counts`: what a change is
+    answered with: -1 for no count, an error; `cancelled`: how many of these nobody has read.
     """
 
     def __init__(self) -> None:
@@ -59,7 +71,9 @@ class SqlServer:
         self.said: list[tuple[str, Mapping[str, Any]]] = []
         self.given: dict[str, Any] = {}
         self.session = ""
-        self.connections = 0
+        self.connections = self.cancelled = 0
+        self.counts: list[int | Exception] = [1, -1]
+        self.unread: list[int | Exception] = []
 
     def connect(self, host: str, **given: Any) -> SqlServer:
         self.given = {"host": host, **given}
@@ -77,6 +91,8 @@ class SqlServer:
             return ("name", "system_type_name"), list(self.columns.items())
         elif "income" in statement:
             self.said.append((statement, values))
+            if not statement.startswith("SELECT"):
+                return (), []
             return list(self.columns), [] if " TOP 0 " in statement else self.answers.pop(0)
         elif "ProductVersion" in statement:
             return ("version",), [("15.0.2000.5",)]

@@ -22,17 +22,23 @@ from pytds.tds_base import _create_exception_by_message
 from sqlalchemy.dialects import mssql, oracle
 
 from exchange.connect import refusal
-from exchange.connect.database import DatabaseConfigError
+from exchange.connect.config import Database
+from exchange.connect.database import DatabaseConfigError, engine
+from exchange.connect.deletions import Deletions
 from exchange.connect.dialects import known, oracle_session, sqlserver_session
 from exchange.connect.dialects.dialect import Cautions, Dialect
 from exchange.connect.dialects.sqlite import SQLite
+from exchange.connect.row_change import RecordOrigin, RowChange
 from exchange.connect.sink_layout import Layout, TableMismatchError, check, check_names
+from exchange.connect.sink_rows import SinkRows
 from exchange.connect.sink_values import UnstorableError
 from exchange.schema.types import Field
 from tests.rigs import recorded
 from tests.rigs.oracle import Oracle, Variable
 from tests.rigs.recorded import EVERY_KIND, FOLDER, RECORDED
 from tests.rigs.sinks import PLAIN, Reader, schema
+from tests.rigs.sql_source import HERE
+from tests.rigs.sqlserver import SqlServer
 
 SECRET = "canary-7f3a"
 FIELDS = EVERY_KIND.fields
@@ -48,6 +54,23 @@ def dialect_of(name: str) -> Dialect:
 @pytest.mark.parametrize("name", RECORDED)
 def test_what_a_sink_sends_is_what_is_recorded(name: str) -> None:
     assert recorded.record(name) == (FOLDER / f"{name}.sql").read_text()
+
+
+@pytest.mark.parametrize("name", ["oracle", "mssql"])
+def test_each_row_goes_with_its_values(name: str, oracle: Oracle, sql_server: SqlServer) -> None:
+    rows = [{"id": key, "rows": None, "_offset": at, "Level": "x"} for at, key in enumerate("abc")]
+    written = SinkRows("income", None, ("id",), "id", dialect_of(name).insert, Deletions(None, dialect_of(name).insert))
+    made = engine(Database(url=dialect_of(name).example), HERE, writes=True)
+    changes = [RowChange(row, RecordOrigin(0, 0, 0, None)) for row in rows]
+    changes.append(RowChange({"id": "a"}, RecordOrigin(0, 0, 0, None), is_gone=True))
+    with made.begin() as connection:
+        written.write(connection, "topic", changes)
+    made.dispose()
+    *upserts, deleted = oracle.said if name == "oracle" else sql_server.said
+    said = {statement.split(" USING ")[0] for statement, _ in upserts}
+    assert said == {"MERGE INTO income" if name == "oracle" else "MERGE INTO income WITH (HOLDLOCK)"}
+    assert [{key.strip('"'): value for key, value in values.items()} for _, values in upserts] == rows
+    assert deleted[1] == {"at0": "a"}
 
 
 @pytest.mark.parametrize("name", RECORDED)

@@ -10,14 +10,16 @@ from uuid import UUID
 
 import pytds
 import pytest
+import sqlalchemy as sa
 from OpenSSL import SSL
 from pytds.tds_base import _create_exception_by_message
 
-from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
+from exchange.connect.config import Database
+from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, engine, translated
 from exchange.connect.dialects import sqlserver_session
 from exchange.connect.source import Bad
 from exchange.connect.sql_source import SqlSource
-from tests.rigs.sql_source import SECRET, converted, decimal, source, sweep
+from tests.rigs.sql_source import HERE, SECRET, converted, decimal, source, sweep
 from tests.rigs.sqlserver import SqlServer
 
 URL = "mssql://exchange:secret@db.tax:1434/tax"
@@ -194,3 +196,28 @@ def test_a_server_that_does_not_answer_in_time_is_given_up(sql_server: SqlServer
     late = pytds.OperationalError("")
     late.msg_no = -2
     assert sqlserver_session.PytdsDialect().is_disconnect(late, None, None)
+
+
+def changed(sql_server: SqlServer, *counts: int | Exception, rows: int = 1) -> int:
+    """What SQLAlchemy says that a change has changed, which the server answers so."""
+    sql_server.counts = list(counts)
+    made = engine(Database(url=URL), HERE, writes=True)
+    with made.begin() as connection:
+        found = [
+            connection.execute(sa.text("DELETE FROM income WHERE id = :id"), {"id": at}).rowcount for at in range(rows)
+        ]
+        connection.execute(sa.text("DELETE FROM income WHERE id = :id"), [{"id": at} for at in range(rows)])
+        connection.execute(sa.text("DELETE FROM income"))
+    made.dispose()
+    return found[0]
+
+
+def test_a_trigger_that_changes_other_rows_is_read_to_its_end(sql_server: SqlServer) -> None:
+    assert changed(sql_server, 5, 1, -1, rows=3) == 1  # the trigger's rows come first
+    assert changed(sql_server, 0, -1) == 0
+    assert sql_server.cancelled == 0
+
+
+def test_the_error_of_a_trigger_that_has_changed_other_rows_is_seen(sql_server: SqlServer) -> None:
+    with pytest.raises(sa.exc.DBAPIError):
+        changed(sql_server, 5, raised(50000))

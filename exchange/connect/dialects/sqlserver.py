@@ -28,10 +28,10 @@ _DESCRIBED = sa.text(
 )
 _STATE = sa.text(
     "SELECT object_id, column_id, name, system_type_id, user_type_id, max_length, precision, scale, is_nullable,"
-    " collation_name FROM sys.columns WHERE object_id = OBJECT_ID(:name) ORDER BY column_id"
+    " collation_name FROM sys.columns WHERE object_id = OBJECT_ID(CAST(:name AS nvarchar(520))) ORDER BY column_id"
 )
 _INEXACT = sa.text(
-    "SELECT name, collation_name FROM sys.columns WHERE object_id = OBJECT_ID(:name)"
+    "SELECT name, collation_name FROM sys.columns WHERE object_id = OBJECT_ID(CAST(:name AS nvarchar(520)))"
     " AND RIGHT(collation_name, 5) <> '_BIN2'"
 )
 _MAKING = (

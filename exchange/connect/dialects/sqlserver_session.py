@@ -10,7 +10,7 @@ from typing import Any
 
 import pytds
 from OpenSSL import SSL
-from sqlalchemy.dialects.mssql.base import MSDialect
+from sqlalchemy.dialects.mssql.base import MSDialect, MSExecutionContext
 from sqlalchemy.engine import URL
 
 from exchange.connect.dialects.sqlserver_errors import LOCKED, NO_HOST, NO_TLS, TOO_LATE, UNREACHABLE
@@ -21,8 +21,24 @@ _CONNECT_S = 10.0
 _SESSION = f"SET ANSI_WARNINGS ON; SET ANSI_PADDING ON; SET XACT_ABORT OFF; SET LOCK_TIMEOUT {LOCK_S * 1000}"
 
 
+_CHANGES = ("MERGE ", "INSERT ", "UPDATE ", "DELETE ", "CREATE ", "ALTER ")
+
+
+class _Context(MSExecutionContext):
+    changed: int | None = None
+
+    def post_exec(self) -> None:
+        super().post_exec()  # type: ignore[no-untyped-call]
+        if self.changed is not None:
+            self._rowcount = self.changed
+
+
 class PytdsDialect(MSDialect):
-    """SQLAlchemy's dialect of SQL Server, for pytds."""
+    """SQLAlchemy's dialect of SQL Server, for pytds.
+
+    A trigger's statements have answers of their own, before that of the statement which it follows. The driver stops
+    reading at the first, and cancels the rest with the next statement; so all are read here, with what errors they say.
+    """
 
     driver = "pytds"
     default_paramstyle = "pyformat"
@@ -30,6 +46,7 @@ class PytdsDialect(MSDialect):
     supports_native_decimal = True
     supports_native_uuid = True
     supports_sane_multi_rowcount = False
+    execution_ctx_cls = _Context
 
     @classmethod
     def import_dbapi(cls) -> Any:
@@ -41,11 +58,14 @@ class PytdsDialect(MSDialect):
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         with _numbered(TOO_LATE):
-            cursor.execute(statement, parameters)
+            changed = _execute(cursor, statement, parameters)
+        if context is not None:
+            context.changed = changed
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         with _numbered(TOO_LATE):
-            cursor.executemany(statement, parameters)
+            for each in parameters:
+                _execute(cursor, statement, each)
 
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
         """Whether the connection is of no use any more; after a timeout the server may still send its answer."""
@@ -89,6 +109,8 @@ def stream(connection: Any, statement: str, values: Mapping[str, Any], give_up: 
             if row is None:
                 break
             yield row
+        with _numbered(TOO_LATE):
+            cursor.nextset()  # what comes after the last row: otherwise, the next statement would cancel this one
     except GeneratorExit:
         if cursor.fetchone() is not None:  # one more row costs less than another connection
             give_up()
@@ -97,6 +119,17 @@ def stream(connection: Any, statement: str, values: Mapping[str, Any], give_up: 
         give_up()
         raise pytds.DataError("a value that Python does not have") from error
     cursor.close()
+
+
+def _execute(cursor: Any, statement: str, parameters: Any) -> int | None:
+    """Execute a statement; return how many rows it changed, None if it is not there for that."""
+    cursor.execute(statement, parameters)
+    if not statement.startswith(_CHANGES):
+        return None
+    counts = [cursor.rowcount]
+    while cursor.nextset():
+        counts.append(cursor.rowcount)
+    return next((count for count in reversed(counts) if count >= 0), -1)
 
 
 def locked() -> Exception:

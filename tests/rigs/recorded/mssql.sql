@@ -206,6 +206,6 @@ FROM tax.exchange_stuck
 WHERE tax.exchange_stuck.topic = %(topic_1)s AND tax.exchange_stuck.row_partition = tax.income._partition AND tax.exchange_stuck.row_offset = tax.income._offset))
 
 -- how the table is
-SELECT object_id, column_id, name, system_type_id, user_type_id, max_length, precision, scale, is_nullable, collation_name FROM sys.columns WHERE object_id = OBJECT_ID(%(name)s) ORDER BY column_id
+SELECT object_id, column_id, name, system_type_id, user_type_id, max_length, precision, scale, is_nullable, collation_name FROM sys.columns WHERE object_id = OBJECT_ID(CAST(%(name)s AS nvarchar(520))) ORDER BY column_id
 
 -- before a commit
