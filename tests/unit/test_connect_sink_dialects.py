@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 from oracledb.errors import _Error as OracleError
 from pytds.tds_base import _create_exception_by_message
+from pytds.tds_types import SerializerFactory, TdsTypeInferrer
 from sqlalchemy.dialects import mssql, oracle
 
 from exchange.connect import refusal
@@ -292,3 +293,25 @@ def test_a_uuid_is_told_by_its_value_in_sql_server() -> None:
     dialect = dialect_of("mssql")
     assert dialect.keeps(field, mssql.UNIQUEIDENTIFIER())
     assert dialect.adapter(field, mssql.UNIQUEIDENTIFIER())(UUID(int=5)) == str(UUID(int=5))
+
+
+@pytest.mark.parametrize(
+    ("value", "of_type"),
+    [
+        ("广州", "NVARCHAR(MAX)"),
+        (pytds.Binary(b"\0\xff"), "VARBINARY(8000)"),
+        (b"\0\xff", "NVARCHAR(MAX)"),  # which is why bytes go as Binary
+        (Decimal("12345678901234567890.12"), "DECIMAL(22, 2)"),
+        (1 << 40, "BIGINT"),
+        (0.1, "FLOAT"),
+        (MOMENT, "DATETIMEOFFSET(6)"),
+        (MOMENT.replace(tzinfo=None), "DATETIME2(6)"),
+        (date(2025, 3, 1), "DATE"),
+        (time(4, 5, 6, 7), "TIME(6)"),
+    ],
+)
+def test_pytds_sends_each_value_in_a_type_that_keeps_it(value: Any, of_type: str) -> None:
+    sent = TdsTypeInferrer(SerializerFactory(pytds.tds_base.TDS74), bytes_to_unicode=True, allow_tz=True).from_value(
+        value
+    )
+    assert sent.get_declaration() == of_type
