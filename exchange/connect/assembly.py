@@ -167,7 +167,8 @@ def _reader(drop: Csv | Excel) -> FileReader:
 def _column_encoder(config: SourceConfig, subject: Subject, schema_id: int, schema: Schema) -> ColumnEncoder:
     from exchange.connect.column_encoder import ColumnEncoder  # kernels, which only those who need them load
 
-    return ColumnEncoder(subject, schema_id, schema, config.columns, config.timezone, config.round)
+    null_text = config.csv.null if config.csv else None
+    return ColumnEncoder(subject, schema_id, schema, config.columns, config.timezone, config.round, null_text)
 
 
 def columns_of_fields(config: SourceConfig, schema: Schema) -> dict[str, str]:

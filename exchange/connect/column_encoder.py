@@ -1,4 +1,4 @@
-"""Writes rows of PostgreSQL as records, all at once: `publish.Encoder` takes the others, with the same result."""
+"""Writes rows of texts as records, all at once: `publish.Encoder` takes the others, with the same result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Plan(NamedTuple):
 
 
 class ColumnEncoder:
-    """Writes rows as records of one subject; `columns`, `timezone` and `rounding` are as for `converter`."""
+    """Writes rows as records of one subject; `columns`, `timezone` and `null_text` are as for `converter`."""
 
     def __init__(
         self,
@@ -49,12 +49,15 @@ class ColumnEncoder:
         columns: Mapping[str, str],
         timezone: str,
         rounding: Mapping[str, Rounding],
+        null_text: str | None = None,
     ) -> None:
         self._subject = subject
         self._schema = schema
         self._columns = columns
         self._zone = ZoneInfo(timezone)
         self._rounding = rounding
+        self._null_text = null_text
+        self._no_key = None if null_text is None else null_text.encode("utf-8", "surrogatepass")
         self._head = wire.pack(schema_id, b"")
         defaults = simple_defaults(schema.type)
         self._defaults = {name: encoder(name_schema(schema, [name]))({name: value}) for name, value in defaults.items()}
@@ -68,6 +71,9 @@ class ColumnEncoder:
         values = write(program, self._head, rows.table)
         keys = Values.nulls(len(rows)) if entity is None else rows.table.column(entity)
         is_odd = rows.deletions() | (values.sizes + keys.sizes > MAX_RECORD_BYTES)
+        if self._no_key is not None:
+            for index in np.flatnonzero(keys.length == len(self._no_key)).tolist():
+                is_odd[index] |= keys.string(index) == self._no_key
         if key:
             sizes = sum(rows.table.column(number).sizes for number in key)
             is_odd |= sizes + _VALUE_BYTES * len(key) > MAX_NAME_BYTES
@@ -91,7 +97,7 @@ class ColumnEncoder:
                 constants[name] = self._defaults[name]
             else:
                 return _Plan(layout, None, None, ())
-        program = compile_text(self._schema, columns, constants, self._zone, self._rounding)
+        program = compile_text(self._schema, columns, constants, self._zone, self._rounding, self._null_text)
         name = self._subject.entity.field
         entity, means = columns.get(name), self._schema.fields[name].solid.means
         # Its text has to be the key, as it is of no other values.

@@ -12,16 +12,22 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from exchange.connect.config import Csv
 from exchange.connect.csv_encoding import mismatch
 from exchange.connect.drop_folder import UnusableFileError
+from exchange.connect.file_rows import FileRun
 from exchange.connect.source import Bad
+
+if TYPE_CHECKING:
+    from exchange.records.csv_table import LineSplitter
 
 FIELD_BYTES = 1 << 20
 LINE_CHARS = 4 << 20  # a record is far smaller; a longer line means that there are no line ends, or no text
+READ_CHARS = 1 << 20  # at once, and up to the end of the last one's line
 LINE_ENDS = re.compile(r"\r\n|\r|\n")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 csv.field_size_limit(FIELD_BYTES)
 
 
@@ -59,12 +65,15 @@ class CsvReader:
         if reason := mismatch(file, self._csv.encoding):
             raise UnusableFileError(f"{reason}, but {self._csv.encoding} is declared")
 
-    def records(self, file: BinaryIO) -> Iterator[CsvRecord]:
+    def records(self, file: BinaryIO) -> Iterator[CsvRecord | FileRun]:
         return records(file, self._csv.encoding, self._csv.delimiter)
 
 
-def records(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[CsvRecord]:
-    """The header, then every record; raises UnusableFileError if records cannot be told apart from some point on."""
+def records(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[CsvRecord | FileRun]:
+    """The header, then every record, many at once where lines are usual.
+
+    Raises UnusableFileError if records cannot be told apart from some point on.
+    """
     file.seek(0)
     text = TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
     try:
@@ -75,10 +84,11 @@ def records(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[CsvRecord
 
 
 class _Lines:
-    """The lines for csv.reader; remembers the last one."""
+    """The lines for csv.reader, which remember the last one; or the rows that are usual lines."""
 
     def __init__(self, file: TextIOWrapper) -> None:
         self._file = file
+        self._read, self._at = b"", 0
         self.number = 0
         self.last = ""
 
@@ -86,11 +96,14 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._file.readline(LINE_CHARS)
-        if not line:
+        if self._is_at_end():
             raise StopIteration
+        found = _LINE_END.search(self._read, self._at)
+        end = found.end() if found else len(self._read)
+        line = self._read[self._at : end].decode("utf-8", "surrogatepass")
+        self._at = end
         self.number += 1
-        if len(line) == LINE_CHARS:
+        if len(line) >= LINE_CHARS:
             raise UnusableFileError(f"line {self.number} has more than {LINE_CHARS} characters")
         self.last = line.removeprefix("\ufeff") if self.number == 1 else line
         return self.last
@@ -98,11 +111,32 @@ class _Lines:
     def ends_in_cr(self) -> bool:
         return self.last.endswith("\r")
 
+    def usual(self, splitter: LineSplitter) -> Iterator[FileRun]:
+        """The rows up to the first odd line."""
+        while not self._is_at_end():
+            made = splitter.split(self._read, self._at)
+            if made.table.rows:
+                yield FileRun(made.table, made.before + self.number + 1, made.chars)
+            self._at = made.end
+            self.number += made.lines
+            if made.is_odd:
+                return
 
-def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[CsvRecord]:
+    def _is_at_end(self) -> bool:
+        if self._at == len(self._read):
+            text = self._file.read(READ_CHARS)
+            text += self._file.readline(LINE_CHARS)
+            self._read, self._at = text.encode("utf-8", "surrogatepass"), 0
+        return not self._read
+
+
+def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[CsvRecord | FileRun]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    splitter: LineSplitter | None = None
     width, cr, torn = 0, False, False
     while True:
+        if splitter is not None and not torn:
+            yield from lines.usual(splitter)
         first = lines.number + 1
         try:
             cells = next(reader)
@@ -118,6 +152,7 @@ def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[CsvRecord
         last = lines.number
         if not width:
             width, cr = len(cells), lines.ends_in_cr()
+            splitter = None if cr or not delimiter.isascii() else _splitter(width, delimiter)
         if last > first and _holds_rows(cells, width, delimiter):
             if first == 1:
                 raise UnusableFileError(f"lines 1 to {last} are one header: a quote is missing or too many")
@@ -129,6 +164,12 @@ def _checked(lines: _Lines, encoding: str, delimiter: str) -> Iterator[CsvRecord
         if torn or was_torn:
             reason = "a line end that is not the header's, within the row or after it"
         yield CsvRecord(first, last, Bad(reason) if reason else cells)
+
+
+def _splitter(width: int, delimiter: str) -> LineSplitter:
+    from exchange.records.csv_table import LineSplitter  # kernels, which only those who need them load
+
+    return LineSplitter(width, delimiter)
 
 
 def _not_csv(first: int, last: int, error: csv.Error) -> str:

@@ -16,13 +16,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from exchange.connect.columns import Columns
 from exchange.connect.config import SourceConfig
 from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, opened, state_of
+from exchange.connect.file_rows import Block, FileRecord, FileRows, FileRun, RecordPlaces, blocks
 from exchange.connect.published import forgotten
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source, Unreadable
@@ -40,24 +40,6 @@ class DropFolderUnavailableError(TransientError):
     remedy = "see that the drive is mounted; the connector tries again by itself"
 
 
-class FileRecord(Protocol):
-    """The cells of a row of a file, or what is wrong with it; where it is, in words; its last line or row, from 1."""
-
-    @property
-    def cells(self) -> Sequence[Any] | Bad: ...
-
-    @property
-    def place(self) -> str: ...
-
-    @property
-    def last(self) -> int: ...
-
-    @property
-    def chars(self) -> int:
-        """The length of its text."""
-        ...
-
-
 class FileReader(Protocol):
     """Knows one kind of file; `unit` is what its places count: line, row."""
 
@@ -71,8 +53,11 @@ class FileReader(Protocol):
         """Raise UnusableFileError if the file as a whole is not what it should be."""
         ...
 
-    def records(self, file: BinaryIO) -> Iterator[FileRecord]:
-        """The header, then every record; raises UnusableFileError if it is unclear from some point on what they are."""
+    def records(self, file: BinaryIO) -> Iterator[FileRecord | FileRun]:
+        """The header, which is no run, then every record.
+
+        Raises UnusableFileError if it is unclear from some point on what they are.
+        """
         ...
 
 
@@ -166,9 +151,9 @@ class FileSource(Source):
                     self._examine(file)
                 yield from self._before(file, {key: _At(at.rows, at.line, state).dump()})
                 header, rest = self._header(file)
-                rest = islice(rest, at.rows, None)
+                some = blocks(path.name, rest, at.rows, self._config.page_rows, PAGE_CHARS)
                 while True:
-                    block = list(self._block(rest))
+                    block = next(some, None)
                     if not _is_as(state, file, path):
                         if at.rows == 0:  # none of it is published: once complete, it is read again from the start
                             self._at.pop(key, None)
@@ -176,11 +161,11 @@ class FileSource(Source):
                             return
                         where = f"{self._reader.unit} {at.line}"
                         raise UnusableFileError(f"was written to after it was published to {where}; {LATER}")
-                    if not block:
+                    if block is None:
                         yield from self._after(path)
                         break
-                    at = self._at[key] = _At(at.rows + len(block), block[-1].last, state)
-                    yield self._page(path, header, block, {key: at.dump(), **self._columns.noted(header)}, state)
+                    at = self._at[key] = _At(at.rows + len(block), block.last, state)
+                    yield self._page(header, block, {key: at.dump(), **self._columns.noted(header)}, state)
         except UnusableFileError as error:
             yield self._refusal(path, str(error))
             self._folder.move(path, "refused", None)
@@ -212,10 +197,11 @@ class FileSource(Source):
         deque(rest, maxlen=0)
         return header
 
-    def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[FileRecord]]:
+    def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[FileRecord | FileRun]]:
         """The names of the columns, and the records that follow."""
         rest = self._reader.records(file)
         first = next(rest, None)
+        assert not isinstance(first, FileRun)
         cells = () if first is None else first.cells
         if isinstance(cells, Bad):
             raise UnusableFileError(f"the header is {cells.reason}")
@@ -229,20 +215,15 @@ class FileSource(Source):
             raise UnusableFileError("two columns have one name")
         return header, rest
 
-    def _block(self, rest: Iterator[FileRecord]) -> Iterator[FileRecord]:
-        """The records of one transaction."""
-        held = 0
-        for record in islice(rest, self._config.page_rows):
-            yield record
-            held += record.chars
-            if held >= PAGE_CHARS:
-                return
+    def _page(self, header: list[str], block: Block, progress: Mapping[str, bytes | None], state: State) -> Page:
+        return Page(self._rows(header, block), progress, RecordPlaces(block), state[1] / 1e9)
 
-    def _page(
-        self, path: Path, header: list[str], block: list[FileRecord], progress: Mapping[str, bytes | None], state: State
-    ) -> Page:
-        rows = [self._row(header, record) for record in block]
-        return Page(rows, progress, [f"{path.name} {record.place}" for record in block], state[1] / 1e9)
+    def _rows(self, header: list[str], block: Block) -> Sequence[Row | Deleted | Bad]:
+        single = [part for part in block.parts if not isinstance(part, FileRun)]
+        if len(single) < len(block.parts):
+            deleted = self._config.deleted.column if self._config.deleted else None
+            return FileRows(header, block, self._deletes, deleted)
+        return [self._row(header, record) for record in single]
 
     def _row(self, header: list[str], record: FileRecord) -> Row | Deleted | Bad:
         if isinstance(record.cells, Bad):

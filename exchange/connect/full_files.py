@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from exchange.connect.config import SourceConfig
-from exchange.connect.file_source import FileReader, FileRecord, FileSource
+from exchange.connect.file_rows import blocks
+from exchange.connect.file_source import PAGE_CHARS, FileReader, FileSource
 from exchange.connect.published import others
 from exchange.connect.roll_call import RollCall
 from exchange.connect.source import Bad, Page, Progress
@@ -58,7 +59,8 @@ class FullFileSource(FileSource):
         rows.begin()
         self._unreadable = 0
         header, rest = self._header(file)
-        names = (self._name(header, record) for record in rest)
+        found = blocks("", rest, 0, AT_ONCE, PAGE_CHARS)
+        names = (self._name(row) for block in found for row in self._rows(header, block))
         while some := list(islice(names, AT_ONCE)):
             rows.see(name for name in some if name is not None)
         if not self._unreadable:
@@ -74,9 +76,8 @@ class FullFileSource(FileSource):
         yield Page([Bad(reason)], {}, [path.name])
         yield from self._roll_call.settle()
 
-    def _name(self, header: list[str], record: FileRecord) -> bytes | None:
+    def _name(self, row: Any) -> bytes | None:
         """The name of a row that is there; None if it is skipped, deleted or not readable."""
-        row: Any = self._row(header, record)
         if isinstance(row, Mapping):
             try:
                 return self._roll_call.encoder.name(row)

@@ -37,8 +37,8 @@ If it is `null`, there is no text.
 """
 
 # A word of a field's code: the opcode, the column, the byte of the null branch and of the value's branch (-1: none),
-# and four operands.
-WORDS = 8
+# four operands, and of which form the texts have to be.
+WORDS = 9
 CONSTANT = 0  # number of the constant
 BOOLEAN = 1  # the byte that means true, the byte that means false
 WHOLE = 2  # bits
@@ -52,22 +52,42 @@ DAY = 9  # whether any time of the day is good
 TIME = 10  # units per second, microseconds to cut off to, microseconds of a unit
 INSTANT = 11  # as TIME; what the zone is: 0 none, 1 that of the program, 2 written as +00
 HEX = 12  # bytes (-1: any)
+TRUTH = 13
+# Forms: as PostgreSQL writes them; a number as people write it; one that is whole, in the only way to write it.
+OWN, NUMBER, WHOLE_NUMBER = 0, 1, 2
 
 _UNITS_US = {"millis": 1000, "micros": 1}
 _CUT_US = {"micros": 1, "millis": 1_000, "seconds": 1_000_000}
 _EXACT_DIGITS = 15  # decimal digits that every double keeps (IEEE 754)
+# What text has to be where a field is no text, and in which form.
+_TEXT_FORMS: Mapping[str, tuple[Kind, int]] = {
+    "int": ("whole", WHOLE_NUMBER),
+    "long": ("whole", WHOLE_NUMBER),
+    "decimal": ("decimal", NUMBER),
+    "double": ("decimal", NUMBER),
+    "time-millis": ("time", OWN),
+    "time-micros": ("time", OWN),
+    "timestamp-millis": ("moment", OWN),
+    "timestamp-micros": ("moment", OWN),
+    "local-timestamp-millis": ("moment", OWN),
+    "local-timestamp-micros": ("moment", OWN),
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _FIRST, _LAST = _EPOCH.replace(year=1900), _EPOCH.replace(year=2150)  # outside, a zone's offsets are not looked up
 
 
 @dataclass(frozen=True, eq=False)
 class TextProgram:
-    """How to write rows: `code` is int64[fields, WORDS]; `breaks` and `offsets` are a zone's, in seconds."""
+    """How to write rows: `code` is int64[fields, WORDS]; `breaks` and `offsets` are a zone's, in seconds.
+
+    `null` is the text that stands for null in a nullable field; None if there is none.
+    """
 
     code: np.ndarray
     constants: Values
     breaks: np.ndarray
     offsets: np.ndarray
+    null: bytes | None
 
 
 def compile_text(
@@ -76,6 +96,7 @@ def compile_text(
     constants: Mapping[str, bytes],
     zone: ZoneInfo,
     rounding: Mapping[str, Rounding],
+    null: str | None = None,
 ) -> TextProgram | None:
     """The program for a schema whose fields have these columns (number and kind) or constants (as Avro).
 
@@ -85,13 +106,14 @@ def compile_text(
     for name, field in schema.fields.items():
         if name in constants:
             made.constants.append(constants[name])
-            made.code.append([CONSTANT, -1, -1, -1, len(made.constants) - 1, 0, 0, 0])
+            made.code.append([CONSTANT, -1, -1, -1, len(made.constants) - 1, 0, 0, 0, OWN])
             continue
         number, kind = columns[name]
         if kind is None or not made.field(field, number, kind, rounding.get(name)):
             return None
     breaks, offsets = zone_offsets(zone) if made.needs_zone else (np.zeros(1, np.int64), np.zeros(1, np.int64))
-    return TextProgram(np.array(made.code, np.int64), Values.of(made.constants), breaks, offsets)
+    empty = None if null is None else null.encode("utf-8", "surrogatepass")
+    return TextProgram(np.array(made.code, np.int64), Values.of(made.constants), breaks, offsets, empty)
 
 
 class _Compiler:
@@ -107,13 +129,16 @@ class _Compiler:
         others = [number for number, branch in enumerate(branches) if branch.means != "null"]
         if len(others) != 1 or len(branches) > 2:
             return False
-        operands = self._operands(branches[others[0]], kind, how)
+        solid, form = branches[others[0]], OWN
+        if kind == "text" and solid.means in _TEXT_FORMS:
+            kind, form = _TEXT_FORMS[solid.means]
+        operands = self._operands(solid, kind, how)
         if operands is None:
             return False
         is_union = field.type.means == "union"
         null = 2 * (1 - others[0]) if len(branches) == 2 else -1
         head = 2 * others[0] if is_union else -1
-        self.code.append([operands[0], column, null, head, *operands[1:], *[0] * (5 - len(operands))])
+        self.code.append([operands[0], column, null, head, *operands[1:], *[0] * (5 - len(operands)), form])
         return True
 
     def _operands(self, of: Type, kind: Kind, how: Rounding | None) -> tuple[int, ...] | None:  # noqa: PLR0912
@@ -139,23 +164,20 @@ class _Compiler:
                 return INSTANT, *_units(means, how), 0
             case "date", "date":
                 return (DATE,)
+            case "date", "text" if how in (None, "days"):  # a time with its day is left to the slow path
+                return (DATE,)
             case "int" | "long" as means, "whole":
                 return WHOLE, 32 if means == "int" else 64
             case _, "null":
                 return (TEXT,)
             case _ if how is not None:
                 return None
-            case "date", "text":
-                return (DATE,)
-            case (
-                ("timestamp-millis" | "timestamp-micros" | "local-timestamp-millis" | "local-timestamp-micros"),
-                "text",
-            ):
-                return self._operands(of, "moment", None)
             case "int" | "long" as means, "decimal":
                 return WHOLE, 32 if means == "int" else 64
             case "boolean", "boolean":
                 return BOOLEAN, ord("t"), ord("f")
+            case "boolean", "text":
+                return (TRUTH,)
             case "boolean", "whole":
                 return BOOLEAN, ord("1"), ord("0")
             case "float", "single":

@@ -31,6 +31,17 @@ class TextTable(NamedTuple):
         start, length = (np.ascontiguousarray(each[::2].reshape(-1, columns).T) for each in (parts.start, parts.length))
         return cls(parts.buf, start, length)
 
+    @classmethod
+    def joined(cls, parts: Sequence[TextTable]) -> TextTable:
+        """The rows of all parts, which have the same columns, one part after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        buf = np.concatenate([part.buf for part in parts])
+        buf.flags.writeable = False
+        first = np.cumsum([0, *(len(part.buf) for part in parts[:-1])])
+        start = np.concatenate([part.start + at for part, at in zip(parts, first.tolist(), strict=True)], axis=1)
+        return cls(buf, start, np.concatenate([part.length for part in parts], axis=1))
+
     @property
     def rows(self) -> int:
         """The number of rows."""

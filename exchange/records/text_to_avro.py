@@ -19,16 +19,19 @@ from exchange.records.text_program import (
     DECIMAL,
     HEX,
     INSTANT,
+    OWN,
     REAL,
     SYMBOL,
     TEXT,
     TIME,
+    TRUTH,
     UUID,
     WHOLE,
     TextProgram,
 )
 from exchange.records.text_table import TextTable
 from exchange.records.text_values import (
+    is_number,
     is_same,
     put_date,
     put_day,
@@ -38,6 +41,7 @@ from exchange.records.text_values import (
     put_long,
     put_real,
     put_time,
+    put_truth,
     put_uuid,
     put_whole,
 )
@@ -53,19 +57,20 @@ def write(program: TextProgram, head: bytes, table: TextTable) -> Values:
     row_bytes = len(head) + constants + fixed + _MOST_BYTES * len(program.code)
     out = np.empty(int(np.maximum(table.length, 0).sum()) + table.rows * row_bytes, np.uint8)
     start, length = np.empty(table.rows, np.int64), np.empty(table.rows, np.int64)
-    _write(
-        program.code, *program.constants, program.breaks, program.offsets, read_only(head), *table, out, start, length
-    )
+    null, null_size = read_only(program.null or b""), -1 if program.null is None else len(program.null)
+    texts = (read_only(head), null, null_size, *table)
+    _write(program.code, *program.constants, program.breaks, program.offsets, *texts, out, start, length)
     out.flags.writeable = False
     return Values(out, start, length)
 
 
 @njit(nogil=True, cache=True)
 def _write(  # noqa: PLR0912, PLR0915
-    code, constant_buf, constant, constant_len, breaks, offsets, head, buf, start, length, out, out_start, out_len
-):
+    code, constant_buf, constant, constant_len, breaks, offsets, head, null, null_size, buf, start, length,
+    out, out_start, out_len,
+):  # fmt: skip
     base, texts, constants = address(out), address(buf), address(constant_buf)
-    break_at, offset_at, heads = address(breaks), address(offsets), address(head)
+    break_at, offset_at, heads, nulls = address(breaks), address(offsets), address(head), address(null)
     to = base
     for row in range(out_start.size):
         first = to
@@ -78,7 +83,9 @@ def _write(  # noqa: PLR0912, PLR0915
                 move(to, constants + constant[a], constant_len[a])
                 to += constant_len[a]
                 continue
-            size = length[column, row]
+            size, at = length[column, row], texts + start[column, row]
+            if size == null_size and code[field, 2] >= 0 and is_same(nulls, at, size):
+                size = -1
             branch = code[field, 2] if size < 0 else code[field, 3]
             if branch >= 0:
                 put(to, branch)
@@ -88,8 +95,10 @@ def _write(  # noqa: PLR0912, PLR0915
                     to = np.int64(0)
                     break
                 continue
-            at = texts + start[column, row]
             end = at + size
+            if code[field, 8] != OWN and not is_number(at, end, code[field, 8]):
+                to = np.int64(0)
+                break
             if what == TEXT:
                 if is_text(at, end):
                     to = put_long(to, size)
@@ -110,6 +119,8 @@ def _write(  # noqa: PLR0912, PLR0915
                 is_good = size == 1 and (is_true or byte(at) == b)
                 put(to, np.uint64(is_true))
                 to = to + 1 if is_good else np.int64(0)
+            elif what == TRUTH:
+                to = put_truth(at, size, to)
             elif what == REAL:
                 to = put_real(at, end, to, a, b)
             elif what == SYMBOL:

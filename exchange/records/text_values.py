@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from exchange.records.memory import byte, move, put, real, word
+from exchange.records.text_program import WHOLE_NUMBER
 
 _LARGE = 10**17 - 1  # one digit more still fits a decimal's 18
 _REAL_BYTES = 48  # a longer number is left to the slow path
@@ -37,6 +38,43 @@ def _digits(at, size):
             return np.int64(-1)
         value = value * 10 + digit
     return value
+
+
+@njit(nogil=True, cache=True)
+def is_number(at, end, form):
+    """Whether a text is a number without exponent; for whole ones, in the only way to write it: no 007, no -0."""
+    first = at + 1 if at < end and byte(at) == 45 else at
+    decimals = np.int64(-1)
+    for i in range(first, end):
+        letter = byte(i)
+        if letter == 46 and decimals < 0 and i > first and form != WHOLE_NUMBER:
+            decimals = np.int64(0)
+        elif letter < 48 or letter > 57:
+            return False
+        else:
+            decimals += decimals >= 0
+    if form == WHOLE_NUMBER and byte(first) == 48:
+        return end - at == 1
+    return first < end and decimals != 0
+
+
+@njit(nogil=True, cache=True)
+def put_truth(at, size, to):
+    """A truth value as people write it: true, false, 1 or 0, in small or capital letters."""
+    first = byte(at) | np.uint64(32)
+    is_true = first in (49, 116)
+    if size == 1 and first in (48, 49) and byte(at) == first:
+        put(to, np.uint64(is_true))
+        return to + 1
+    if size != 5 - is_true or first not in (102, 116):
+        return np.int64(0)
+    rest = np.uint64(0)
+    for i in range(1, size):
+        rest = rest << np.uint64(8) | byte(at + i) | np.uint64(32)
+    if rest != (np.uint64(0x727565) if is_true else np.uint64(0x616C7365)):  # rue, alse
+        return np.int64(0)
+    put(to, np.uint64(is_true))
+    return to + 1
 
 
 @njit(nogil=True, cache=True)
@@ -234,7 +272,7 @@ def put_instant(at, end, to, unit, cut, zone, breaks, offsets, count):
         end -= 3
         if end - at < 19 or byte(end) != 43 or byte(end + 1) != 48 or byte(end + 2) != 48:  # +00
             return np.int64(0)
-    if end - at < 19 or byte(at + 10) != 32:
+    if end - at < 19 or (byte(at + 10) != 32 and byte(at + 10) != 84):  # T
         return np.int64(0)
     days, micros = _days(at, end), _clock(at + 11, end)
     if days < -(1 << 61) or micros < 0:
