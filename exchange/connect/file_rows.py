@@ -153,8 +153,8 @@ class FileRows(TextRows):
             else:
                 texts = [text for part in parts for text in _texts(part, len(header))]
                 tables.append(TextTable.of(texts, len(header)))
-        kinds: tuple[Kind, ...] = ("text",) * len(header)
-        super().__init__(TextColumns(tuple(header), kinds), TextTable.joined(tables))
+        kind: Kind = "text"
+        super().__init__(TextColumns(tuple(header), (kind,) * len(header)), TextTable.joined(tables))
         self._bad: dict[int, Bad] = {}
         for index, part in zip(block.starts, block.parts, strict=False):
             if not isinstance(part, FileRun) and isinstance(part.cells, Bad):
