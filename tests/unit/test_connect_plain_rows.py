@@ -28,6 +28,7 @@ DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 
 FINE = {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 20}
 DAY = {"type": "int", "logicalType": "date"}
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}
+CLOCK = {"type": "long", "logicalType": "time-micros"}
 LOCAL = {"type": "long", "logicalType": "local-timestamp-micros"}
 EAST = timezone(timedelta(hours=8))
 DAYS = [
@@ -39,13 +40,24 @@ DAYS = [
 TIMES = [
     f"2024-01-02 {clock}" for clock in ("03:04:05", "23:59:59.999999", "24:00:00", "00:60:00", "00:00:60", "00:00:01.5")
 ]
+NUMERALS = (
+    *("7", "-7", "0", "007", "-0", "1.0", "1e5", "+1", "-", "", " 1", "٣", "9" * 19, "9" * 20, "1.", ".5", "-0.25"),
+    *("NaN", "0x1", "1.5.2", "1-2", "0.125", "0.1234567890123456", "007.50"),
+)
+TRUTHS = ("true", "FALSE", "True", "1", "0", "t", "11", "tru", "trues", "falsy", "\x11", "\x11rue", "ſ", "")
+CLOCKS = ("08:00:00", "08:00:00.5", "08:00:00.1234567", "24:00:00", "08:00", "T08:00:00", "08:00:00Z")
+OTHER_TIMES = [f"2024-01-02{end}" for end in ("T03:04:05", "T03:04:05Z", " 03:04", "_03:04:05")]
 CASES: dict[str, tuple[Any, str | None, Sequence[Any]]] = {
     "whole numbers": ("long", "whole", [0, -1, 2**63 - 1, 2**63, None]),
     "whole numbers for a double": ("double", "whole", [1, 2**53, 2**53 + 1, 10**15 + 1]),
     "text": ("string", "text", ["", "é𝄞", "a\0b", "\udc80", "\ud800", None]),
-    "text for numbers": ("long", "text", ["7", "007", "-0", "1.0"]),
+    "text for whole numbers": ("long", "text", NUMERALS),
+    "text for doubles": ("double", "text", NUMERALS),
+    "text for decimals": (DECIMAL, "text", NUMERALS),
+    "text for truth": ("boolean", "text", TRUTHS),
+    "times of day as text": (CLOCK, "text", CLOCKS),
     "days as text": (DAY, "text", [*DAYS, "20240101", "2024-1-01", "0000-01-01", ""]),
-    "times as text": (MICROS, "text", [*TIMES, "2024-01-02T03:04:05Z", "2024-01-02 03:04"]),
+    "times as text": (MICROS, "text", [*TIMES, *OTHER_TIMES]),
     "local times as text": (LOCAL, "text", ["2024-01-02 03:04:05.5", "2024-01-02 03:04:05+08:00", "2024-01-02"]),
     "floats": ("double", "double", [0.1, -0.0, 0.1 + 0.2, 1e300, 5e-324, math.nan, math.inf]),
     "floats and whole numbers": ("double", "double", [0.5, 2**53, 2**53 + 1, -(2**60), 10**400]),
