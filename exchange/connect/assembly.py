@@ -102,7 +102,7 @@ class Assembly:
             before={name: coarser(schema.fields[name], how, zone) for name, how in config.round.items()},
         )
         transform = user_code.transform(self._paths.folder, config.transform) if config.transform else None
-        columns = partial(_column_encoder, config, subject, schema_id, schema) if config.transform is None else None
+        columns = partial(_column_encoder, config, subject, schema_id, schema)
         row_key = self._row_key(config, subject, schema)
         return Encoder(subject, schema_id, schema, convert, transform, row_key, columns)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,7 @@ from exchange.records.values import Values
 
 if TYPE_CHECKING:
     from exchange.connect.publish import Encoder
+    from exchange.connect.table_transform import TableTransform
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +38,21 @@ class Records:
     rejected: Sequence[tuple[str, str]]
 
     @classmethod
-    def merged(cls, one: Records, other: Records) -> Records:
-        """The records of both, in the order of their rows."""
-        rows = np.concatenate([one.rows, other.rows])
+    def merged(cls, parts: Sequence[Records]) -> Records:
+        """The records of all parts, in the order of their rows."""
+        rows = np.concatenate([part.rows for part in parts])
         order = np.argsort(rows)
-        keys = Values.joined([one.keys, other.keys]).at(order)
-        values = Values.joined([one.values, other.values]).at(order)
-        headers = Values.joined([one.headers, other.headers]).at(order)
-        return cls(rows[order], keys, values, headers, [*one.rejected, *other.rejected])
+        keys, values, headers = (
+            Values.joined(columns).at(order)
+            for columns in zip(*((part.keys, part.values, part.headers) for part in parts), strict=True)
+        )
+        return cls(rows[order], keys, values, headers, [each for part in parts for each in part.rejected])
 
 
 def encode(encoder: Encoder, page: Page) -> Records:
     """As `Encoder.encode`."""
+    if encoder.table_transform is not None:
+        return _transformed(encoder, encoder.table_transform, page)
     columns = encoder.columns
     written = columns.write(page.rows) if columns and isinstance(page.rows, TextRows) else None
     if written is None:
@@ -58,7 +62,16 @@ def encode(encoder: Encoder, page: Page) -> Records:
     records = Records(rows, written.keys.at(rows), written.values.at(rows), headers, [])
     if len(rows) == len(page.rows):
         return records
-    return Records.merged(records, _by_row(encoder, page, np.flatnonzero(written.values.length < 0).tolist()))
+    return Records.merged([records, _by_row(encoder, page, np.flatnonzero(written.values.length < 0).tolist())])
+
+
+def _transformed(encoder: Encoder, transform: TableTransform, page: Page) -> Records:
+    """Transform the rows many at once, and encode what becomes of them."""
+    parts = [_by_row(encoder, page, ())]
+    for indexes, rows in transform.pieces(page.rows):
+        made = encode(encoder.untransformed, Page(rows, {}, [page.place(index) for index in indexes]))
+        parts.append(replace(made, rows=np.array(indexes, np.int64)[made.rows]))
+    return Records.merged(parts)
 
 
 def _by_row(encoder: Encoder, page: Page, some: Iterable[int]) -> Records:

@@ -13,6 +13,7 @@ from exchange.connect.encode import MAX_RECORD_BYTES, encoder
 from exchange.connect.rejects import RejectFile
 from exchange.connect.row_key import NoRowKeyError, RowKey
 from exchange.connect.source import Bad, Deleted, Encoded, Page, Row
+from exchange.connect.table_transform import TableTransform
 from exchange.contract.model import Subject
 from exchange.schema import wire
 from exchange.schema.avro import Schema
@@ -27,8 +28,8 @@ Transform = Callable[[Row], Row | None]
 class Encoder:
     """Turns rows into records of one subject; a row that does not fit is rejected with the reason.
 
-    `row_key` is None if the subject has no key: then no row can be deleted. What `columns` makes writes most
-    rows of PostgreSQL at once.
+    `row_key` is None if the subject has no key: then no row can be deleted. What `columns` makes writes most rows that
+    are in columns at once. `untransformed` takes rows that were transformed before.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class Encoder:
         self._transform = transform
         self._row_key = row_key
         self._make_columns = columns
+        rest = (subject, schema_id, schema, convert)
+        self.untransformed: Encoder = self if transform is None else Encoder(*rest, row_key=row_key, columns=columns)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -57,8 +60,13 @@ class Encoder:
 
     @cached_property
     def columns(self) -> ColumnEncoder | None:
-        """What writes rows of PostgreSQL."""
-        return None if self._make_columns is None else self._make_columns()
+        """What writes rows that are in columns; None if each is to be transformed by itself."""
+        return None if self._make_columns is None or self._transform is not None else self._make_columns()
+
+    @property
+    def table_transform(self) -> TableTransform | None:
+        """What transforms many rows at once, if that is how."""
+        return self._transform if isinstance(self._transform, TableTransform) else None
 
     def encode(self, page: Page) -> Records:
         """Process every row: it becomes a record, is rejected, or is skipped by the transform.
@@ -149,6 +157,8 @@ def _mapped(transform: Transform, row: Row) -> Row | None:
         mapped = transform(row)
         if isinstance(mapped, Mapping):
             return dict(mapped)
+    except RowRejectedError:
+        raise
     except (Exception, SystemExit) as error:
         # The department's own code: whatever it raises concerns this row. The message could quote it.
         raise RowRejectedError(f"transform raised {type(error).__name__}") from error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from exchange.connect.source import Source
+from exchange.connect.table_transform import TableTransform
 from exchange.errors import ConfigError, ExchangeError
 
 
@@ -38,11 +40,24 @@ def load(folder: Path, reference: str) -> Any:
 
 
 def transform(folder: Path, reference: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any] | None]:
-    """The function that maps a row to a row, or to None if the row is not to be published."""
+    """The function that maps a row to a row, or to None if the row is not to be published.
+
+    If its argument is called `table`, it is a TableTransform. Raises UserCodeError if it does not take one argument.
+    """
     function: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = load(folder, reference)
     if not callable(function):
         raise UserCodeError(f"{reference} is not a function", remedy="def it with one argument, the row")
-    return function
+    try:
+        takes = inspect.signature(function)
+    except ValueError:  # of what is written in C, nobody says what it takes
+        return function
+    try:
+        takes.bind(None)
+    except TypeError as error:
+        raise UserCodeError(
+            f"{reference} does not take one argument", remedy="def it with one: row or table"
+        ) from error
+    return TableTransform(reference, function) if next(iter(takes.parameters)) == "table" else function
 
 
 def source(folder: Path, reference: str, options: Mapping[str, Any]) -> Source:

@@ -37,8 +37,8 @@ If it is `null`, there is no text.
 """
 
 # A word of a field's code: the opcode, the column, the byte of the null branch and of the value's branch (-1: none),
-# four operands, and of which form the texts have to be.
-WORDS = 9
+# four operands, of which form the texts have to be, and whether the text that stands for null is one here.
+WORDS = 10
 CONSTANT = 0  # number of the constant
 BOOLEAN = 1  # the byte that means true, the byte that means false
 WHOLE = 2  # bits
@@ -80,7 +80,7 @@ _FIRST, _LAST = _EPOCH.replace(year=1900), _EPOCH.replace(year=2150)  # outside,
 class TextProgram:
     """How to write rows: `code` is int64[fields, WORDS]; `breaks` and `offsets` are a zone's, in seconds.
 
-    `null` is the text that stands for null in a nullable field; None if there is none.
+    `null` is the text that stands for null, where a column of text fills a nullable field; None if there is none.
     """
 
     code: np.ndarray
@@ -102,11 +102,11 @@ def compile_text(
 
     None if it takes more than the opcodes can do. `moment`s are in the zone where the field is an instant.
     """
-    made = _Compiler(zone)
+    made = _Compiler(zone, has_null_text=null is not None)
     for name, field in schema.fields.items():
         if name in constants:
             made.constants.append(constants[name])
-            made.code.append([CONSTANT, -1, -1, -1, len(made.constants) - 1, 0, 0, 0, OWN])
+            made.code.append([CONSTANT, -1, -1, -1, len(made.constants) - 1, 0, 0, 0, OWN, 0])
             continue
         number, kind = columns[name]
         if kind is None or not made.field(field, number, kind, rounding.get(name)):
@@ -117,10 +117,11 @@ def compile_text(
 
 
 class _Compiler:
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: ZoneInfo, *, has_null_text: bool) -> None:
         self.code: list[list[int]] = []
         self.constants: list[bytes] = []
         self.needs_zone = False
+        self._has_null_text = has_null_text
         self._is_utc = zone.key == "UTC"
 
     def field(self, field: Field, column: int, kind: Kind, how: Rounding | None) -> bool:
@@ -130,6 +131,7 @@ class _Compiler:
         if len(others) != 1 or len(branches) > 2:
             return False
         solid, form = branches[others[0]], OWN
+        may_be_null = self._has_null_text and len(branches) == 2 and kind == "text"
         if kind == "text" and solid.means in _TEXT_FORMS:
             kind, form = _TEXT_FORMS[solid.means]
         operands = self._operands(solid, kind, how)
@@ -138,7 +140,9 @@ class _Compiler:
         is_union = field.type.means == "union"
         null = 2 * (1 - others[0]) if len(branches) == 2 else -1
         head = 2 * others[0] if is_union else -1
-        self.code.append([operands[0], column, null, head, *operands[1:], *[0] * (5 - len(operands)), form])
+        self.code.append(
+            [operands[0], column, null, head, *operands[1:], *[0] * (5 - len(operands)), form, may_be_null]
+        )
         return True
 
     def _operands(self, of: Type, kind: Kind, how: Rounding | None) -> tuple[int, ...] | None:  # noqa: PLR0912

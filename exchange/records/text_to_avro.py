@@ -84,7 +84,7 @@ def _write(  # noqa: PLR0912, PLR0915
                 to += constant_len[a]
                 continue
             size, at = length[column, row], texts + start[column, row]
-            if size == null_size and code[field, 2] >= 0 and is_same(nulls, at, size):
+            if size == null_size and code[field, 9] and is_same(nulls, at, size):
                 size = -1
             branch = code[field, 2] if size < 0 else code[field, 3]
             if branch >= 0:

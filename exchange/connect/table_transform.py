@@ -1,0 +1,143 @@
+"""A department's function that takes many rows as one table of Arrow: `def income(table)`, not `def income(row)`.
+
+As the row's form may, it drops rows and makes any columns. Which row is which, the numbers in the column `ROW` say; if
+the result has no such column, it must have as many rows as the table, in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+
+from exchange.connect.coerce import RowRejectedError
+from exchange.connect.extras import extra
+from exchange.connect.source import Bad, Deleted, Encoded, Row
+
+ROW = "exchange_row"
+MANY = 100  # rows, which are worth columns for kernels
+_KEPT = (str, int, float, bool, bytes, date, datetime, time)  # of which Arrow gives back what it got
+Piece = tuple[Sequence[int], Sequence[Row | Deleted | Bad | Encoded]]
+"""Rows, and which of the page's they were."""
+
+
+class NotTheseRowsError(RowRejectedError):
+    """A transform returned something that is no table of the rows that it got, so none of them can be published."""
+
+
+class TableTransform:
+    """`name` is the function's, for messages; raises MissingExtraError if Arrow is not installed."""
+
+    def __init__(self, name: str, function: Callable[[Any], Any]) -> None:
+        self._arrow = extra("pyarrow", "parquet")
+        self._name = name
+        self._function = function
+        self._types: dict[str, Any] = {}  # of the columns, as soon as one has a value
+
+    def __call__(self, row: Row) -> Row | None:
+        """What becomes of a single row; None if it is dropped."""
+        for _, made in self._made([0], [row]):
+            if isinstance(made, Bad):
+                raise RowRejectedError(made.reason)
+            return made[0]
+        return None
+
+    def pieces(self, rows: Iterable[Row | Deleted | Bad | Encoded]) -> Iterator[Piece]:
+        """What becomes of a page's rows; those that are dropped are in no piece. Deleted rows are a table of their own.
+
+        If the function raises an error, it gets the rows again, half of them each time, until it is clear which of them
+        are to be rejected.
+        """
+        alike: dict[tuple[bool, tuple[str, ...]], tuple[list[int], list[Row]]] = {}
+        single: list[tuple[int, Any]] = []  # what is no row, or is rejected
+        for index, row in enumerate(rows):
+            of = row.row if isinstance(row, Deleted) else row
+            if isinstance(of, Mapping):
+                indexes, some = alike.setdefault((isinstance(row, Deleted), tuple(of)), ([], []))
+                indexes.append(index)
+                some.append(of)
+            else:
+                single.append((index, row))
+        for (is_deleted, _), (indexes, some) in alike.items():
+            for numbers, made in self._made(indexes, some):
+                if isinstance(made, Bad):
+                    single += ((number, made) for number in numbers)
+                else:
+                    yield numbers, [*map(Deleted, made)] if is_deleted else made
+        if single:
+            yield [index for index, _ in single], [row for _, row in single]
+
+    def _made(self, indexes: Sequence[int], rows: Sequence[Row]) -> Iterator[tuple[Sequence[int], Sequence[Row] | Bad]]:
+        try:
+            kept, names, columns = self._called(rows)
+        except RowRejectedError as error:
+            if len(rows) == 1 or isinstance(error, NotTheseRowsError):
+                yield indexes, Bad(error.message)
+                return
+            half = len(rows) // 2
+            yield from self._made(indexes[:half], rows[:half])
+            yield from self._made(indexes[half:], rows[half:])
+        else:
+            if kept:
+                yield [indexes[number] for number in kept], _rows(names, columns, len(kept))
+
+    def _called(self, rows: Sequence[Row]) -> tuple[Sequence[int], Sequence[str], Sequence[list[Any]]]:
+        """Call the function: the numbers of the rows that it keeps, and its columns' names and values."""
+        table = self._arrow.table(
+            {
+                **{name: self._column(name, [row[name] for row in rows]) for name in rows[0]},
+                ROW: self._arrow.array(range(len(rows)), self._arrow.int64()),
+            }
+        )
+        try:
+            made = self._function(table)
+        except (Exception, SystemExit) as error:
+            # The department's own code. The message could quote a value.
+            raise RowRejectedError(f"{self._name} raised {type(error).__name__}") from error
+        if not isinstance(made, self._arrow.Table):
+            raise NotTheseRowsError(f"{self._name} returned {type(made).__name__}, not a pyarrow.Table")
+        names = made.column_names
+        if len(set(names)) < len(names):
+            raise NotTheseRowsError(f"{self._name} returned two columns of one name")
+        columns = {name: self._values(name, made.column(name)) for name in names}
+        kept = columns.pop(ROW, range(len(rows)))
+        if made.num_rows != len(kept):
+            reason = f"returned {made.num_rows} rows for {len(rows)}, without the column {ROW} that says which they are"
+            raise NotTheseRowsError(f"{self._name} {reason}")
+        if len(set(kept)) < len(kept) or not set(kept) <= set(range(len(rows))):
+            raise NotTheseRowsError(f"{self._name} returned a column {ROW} in which not every number is another row's")
+        return kept, list(columns), list(columns.values())
+
+    def _column(self, name: str, values: list[Any]) -> Any:
+        """The values as a column; raises RowRejectedError if it would not give them back as they are."""
+        values = [str(value) if type(value) is UUID else value for value in values]
+        kinds = {(type(v), getattr(v, "tzinfo", None) is None) for v in values if v is not None}
+        types = {kind for kind, _ in kinds}
+        try:
+            array = self._arrow.array(values, None if types else self._types.get(name))
+            is_kept = types == {int, float} or (
+                len(kinds) < 2 and (types <= set(_KEPT) or array.to_pylist(maps_as_pydicts="strict") == values)
+            )
+        except (Exception, SystemExit):
+            is_kept = False
+        if not is_kept:
+            raise RowRejectedError(f"{self._name} cannot get the column {name}: Arrow does not hold its values")
+        if types:
+            self._types[name] = array.type
+        return array
+
+    def _values(self, name: str, column: Any) -> list[Any]:
+        try:
+            return list(column.to_pylist(maps_as_pydicts="strict"))
+        except Exception as error:  # such as nanoseconds
+            raise RowRejectedError(f"{self._name} returned a column {name} that is not of Python's values") from error
+
+
+def _rows(names: Sequence[str], columns: Sequence[list[Any]], count: int) -> Sequence[Any]:
+    values = list(zip(*columns, strict=True)) if columns else [()] * count
+    if count < MANY or not columns:
+        return [dict(zip(names, row, strict=True)) for row in values]
+    from exchange.connect.plain_rows import PlainRows  # kernels, which only those who need them load
+
+    return PlainRows.of(names, values, lambda row: False, None)
