@@ -119,7 +119,7 @@ class _Check:
             if isinstance(source, RemoteSource):
                 source.look()
             if isinstance(source, FileSource) and config.drop is not None:
-                self._drops(config, config.drop, schema, source, place)
+                self._drops(config, config.drop, subject, schema, source, place)
 
     def _deletions(self, config: SourceConfig, subject: Subject, path: Path) -> SourceConfig:
         """Report what a subject without key does not allow; the config without it, for what is checked after that."""
@@ -158,19 +158,24 @@ class _Check:
         encoder = self._parts.encoder(without_rounding, subject, 0, schema) if needs_key else None
         return self._parts.source(config, schema, encoder)
 
-    def _drops(self, config: SourceConfig, drop: Drop, schema: Schema, source: FileSource, path: Path) -> None:
-        """Try a file that is there, and report if it would be refused."""
+    def _drops(
+        self, config: SourceConfig, drop: Drop, subject: Subject, schema: Schema, source: FileSource, path: Path
+    ) -> None:
+        """Try a file that is there, and report if it would be refused, or which of its first rows would be rejected."""
         if not self._paths.path(drop.folder).is_dir():
             remedy = "the connector creates it when it starts; check the path"
             self._add((*path, "folder"), "the drop folder is not there", remedy, "warning")
         try:
-            columns = source.look()
+            found = source.look()
         except (UnusableFileError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             self._add(path, f"a file there would be refused: {reason}", severity="warning")
             return
-        if columns is not None:
+        if found is not None:
+            columns, page = found
             self._defaults(config, schema, columns, path)
+            allowed = {name: how for name, how in config.round.items() if subject.rounded.get(name) == how}
+            self._sample(config.model_copy(update={"round": allowed}), subject, schema, page, path)
 
     def _defaults(self, config: SourceConfig, schema: Schema, there: Collection[str], path: Path) -> None:
         """Report the fields that are published with their default because their column is missing."""

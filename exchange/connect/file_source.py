@@ -182,20 +182,24 @@ class FileSource(Source):
         """What follows the rows of a file."""
         yield from ()
 
-    def look(self) -> list[str] | None:
-        """The columns of a file in the folder; None if there is none; UnusableFileError if it would be refused."""
+    def look(self) -> tuple[list[str], Page] | None:
+        """The columns of a file in the folder, and its first page; UnusableFileError if it would be refused.
+
+        None if there is no file.
+        """
         path = self._folder.example()
         if path is None:
             return None
         with opened(path) as file:
-            return self._examine(file)
+            self._examine(file)
+            header, rest = self._header(file)
+            block = next(blocks(path.name, rest, 0, self._config.page_rows, PAGE_CHARS), None)
+        return header, Page(self._rows(header, block) if block else [], {})
 
-    def _examine(self, file: BinaryIO) -> list[str]:
-        """The columns; raises UnusableFileError if the file is not as declared, or cannot be split into records."""
+    def _examine(self, file: BinaryIO) -> None:
+        """Raise UnusableFileError if the file is not as declared, or cannot be split into records."""
         self._reader.examine(file)
-        header, rest = self._header(file)
-        deque(rest, maxlen=0)
-        return header
+        deque(self._header(file)[1], maxlen=0)
 
     def _header(self, file: BinaryIO) -> tuple[list[str], Iterator[FileRecord | FileRun]]:
         """The names of the columns, and the records that follow."""

@@ -84,12 +84,10 @@ class TableTransform:
 
     def _called(self, rows: Sequence[Row]) -> tuple[Sequence[int], Sequence[str], Sequence[list[Any]]]:
         """Call the function: the numbers of the rows that it keeps, and its columns' names and values."""
-        table = self._arrow.table(
-            {
-                **{name: self._column(name, [row[name] for row in rows]) for name in rows[0]},
-                ROW: self._arrow.array(range(len(rows)), self._arrow.int64()),
-            }
-        )
+        if ROW in rows[0]:
+            raise NotTheseRowsError(f"{self._name} needs the name {ROW}, which a column of the source has")
+        columns = {name: self._column(name, [row[name] for row in rows]) for name in rows[0]}
+        table = self._arrow.table({**columns, ROW: self._arrow.array(range(len(rows)), self._arrow.int64())})
         try:
             made = self._function(table)
         except (Exception, SystemExit) as error:
@@ -105,7 +103,7 @@ class TableTransform:
         if made.num_rows != len(kept):
             reason = f"returned {made.num_rows} rows for {len(rows)}, without the column {ROW} that says which they are"
             raise NotTheseRowsError(f"{self._name} {reason}")
-        if len(set(kept)) < len(kept) or not set(kept) <= set(range(len(rows))):
+        if {*map(type, kept)} - {int} or len(set(kept)) < len(kept) or not set(kept) <= set(range(len(rows))):
             raise NotTheseRowsError(f"{self._name} returned a column {ROW} in which not every number is another row's")
         return kept, list(columns), list(columns.values())
 
