@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -74,16 +74,17 @@ def _transformed(encoder: Encoder, transform: TableTransform, page: Page) -> Rec
     return Records.merged(parts)
 
 
-def _by_row(encoder: Encoder, page: Page, some: Iterable[int]) -> Records:
+def _by_row(encoder: Encoder, page: Page, some: Sequence[int]) -> Records:
     """Process these rows one by one."""
     rows: list[int] = []
     columns: tuple[list[bytes | None], ...] = ([], [])
     gone: list[bytes | None] = []
     header: list[int] = []  # of each record: 0 for none, or the number in `gone`, from 1
     rejected: list[tuple[str, str]] = []
+    them = list(page.rows) if 2 * len(some) > len(page.rows) else page.rows
     for index in some:
         try:
-            made = encoder.record(page.rows[index])
+            made = encoder.record(them[index])
         except RecordError as error:
             rejected.append((page.place(index), error.message))
             continue

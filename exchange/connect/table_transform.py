@@ -7,6 +7,7 @@ the result has no such column, it must have as many rows as the table, in their 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from uuid import UUID
 from exchange.connect.coerce import RowRejectedError
 from exchange.connect.extras import extra
 from exchange.connect.source import Bad, Deleted, Encoded, Row
+from exchange.connect.text_rows import TextRows
 
 ROW = "exchange_row"
 MANY = 100  # rows, which are worth columns for kernels
@@ -49,8 +51,11 @@ class TableTransform:
         If the function raises an error, it gets the rows again, half of them each time, until it is clear which of them
         are to be rejected.
         """
-        alike: dict[tuple[bool, tuple[str, ...]], tuple[list[int], list[Row]]] = {}
+        alike: dict[tuple[bool, tuple[str, ...]], tuple[Any, Any]] = {}
         single: list[tuple[int, Any]] = []  # what is no row, or is rejected
+        if isinstance(rows, TextRows) and set(rows.layout.kinds) == {"text"} and not rows.deletions().any():
+            alike[False, rows.layout.names] = range(len(rows)), rows
+            rows = ()
         for index, row in enumerate(rows):
             of = row.row if isinstance(row, Deleted) else row
             if isinstance(of, Mapping):
@@ -70,24 +75,24 @@ class TableTransform:
 
     def _made(self, indexes: Sequence[int], rows: Sequence[Row]) -> Iterator[tuple[Sequence[int], Sequence[Row] | Bad]]:
         try:
-            kept, names, columns = self._called(rows)
+            kept, columns = self._called(rows)
         except RowRejectedError as error:
             if len(rows) == 1 or isinstance(error, NotTheseRowsError):
                 yield indexes, Bad(error.message)
                 return
-            half = len(rows) // 2
+            rows, half = list(rows), len(rows) // 2
             yield from self._made(indexes[:half], rows[:half])
             yield from self._made(indexes[half:], rows[half:])
         else:
             if kept:
-                yield [indexes[number] for number in kept], _rows(names, columns, len(kept))
+                yield [indexes[number] for number in kept], self._rows(columns, len(kept))
 
-    def _called(self, rows: Sequence[Row]) -> tuple[Sequence[int], Sequence[str], Sequence[list[Any]]]:
-        """Call the function: the numbers of the rows that it keeps, and its columns' names and values."""
-        if ROW in rows[0]:
+    def _called(self, rows: Sequence[Row]) -> tuple[Sequence[int], Mapping[str, Any]]:
+        """Call the function: the numbers of the rows that it keeps, and its columns."""
+        given = self._columns(rows)
+        if ROW in given:
             raise NotTheseRowsError(f"{self._name} needs the name {ROW}, which a column of the source has")
-        columns = {name: self._column(name, [row[name] for row in rows]) for name in rows[0]}
-        table = self._arrow.table({**columns, ROW: self._arrow.array(range(len(rows)), self._arrow.int64())})
+        table = self._arrow.table({**given, ROW: self._arrow.array(range(len(rows)), self._arrow.int64())})
         try:
             made = self._function(table)
         except (Exception, SystemExit) as error:
@@ -98,14 +103,31 @@ class TableTransform:
         names = made.column_names
         if len(set(names)) < len(names):
             raise NotTheseRowsError(f"{self._name} returned two columns of one name")
-        columns = {name: self._values(name, made.column(name)) for name in names}
-        kept = columns.pop(ROW, range(len(rows)))
+        columns = dict(zip(names, made.columns, strict=True))
+        kept = columns.pop(ROW).to_pylist() if ROW in columns else range(len(rows))
         if made.num_rows != len(kept):
             reason = f"returned {made.num_rows} rows for {len(rows)}, without the column {ROW} that says which they are"
             raise NotTheseRowsError(f"{self._name} {reason}")
         if {*map(type, kept)} - {int} or len(set(kept)) < len(kept) or not set(kept) <= set(range(len(rows))):
             raise NotTheseRowsError(f"{self._name} returned a column {ROW} in which not every number is another row's")
-        return kept, list(columns), list(columns.values())
+        return kept, columns
+
+    def _columns(self, rows: Sequence[Any]) -> Mapping[str, Any]:
+        if isinstance(rows, TextRows):
+            from exchange.connect.arrow_rows import columns_of  # kernels, which only those who need them load
+
+            with suppress(ValueError):
+                return columns_of(rows)
+            rows = list(rows)
+        return {name: self._column(name, [row[name] for row in rows]) for name in rows[0]}
+
+    def _rows(self, columns: Mapping[str, Any], count: int) -> Sequence[Any]:
+        if not columns:
+            return [{}] * count
+        from exchange.connect.arrow_rows import ArrowRows  # kernels, which only those who need them load
+
+        rows = ArrowRows(columns, self._name)
+        return rows if count >= MANY else list(rows)
 
     def _column(self, name: str, values: list[Any]) -> Any:
         """The values as a column; raises RowRejectedError if it would not give them back as they are."""
@@ -124,18 +146,3 @@ class TableTransform:
         if types:
             self._types[name] = array.type
         return array
-
-    def _values(self, name: str, column: Any) -> list[Any]:
-        try:
-            return list(column.to_pylist(maps_as_pydicts="strict"))
-        except Exception as error:  # such as nanoseconds
-            raise RowRejectedError(f"{self._name} returned a column {name} that is not of Python's values") from error
-
-
-def _rows(names: Sequence[str], columns: Sequence[list[Any]], count: int) -> Sequence[Any]:
-    values = list(zip(*columns, strict=True)) if columns else [()] * count
-    if count < MANY or not columns:
-        return [dict(zip(names, row, strict=True)) for row in values]
-    from exchange.connect.plain_rows import PlainRows  # kernels, which only those who need them load
-
-    return PlainRows.of(names, values, lambda row: False, None)

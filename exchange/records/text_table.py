@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from exchange.records.memory import address, move
 from exchange.records.values import Values, read_only
 
 
@@ -68,6 +69,24 @@ class TextTable(NamedTuple):
         """One row's texts."""
         places = zip(self.start[:, number].tolist(), self.length[:, number].tolist(), strict=True)
         return [None if size < 0 else self.buf[at : at + size].tobytes() for at, size in places]
+
+
+def packed(texts: Values, gap: int) -> Values:
+    """The texts one behind the other, with a gap of so many bytes behind each."""
+    sizes = texts.sizes + gap
+    start = np.cumsum(sizes) - sizes
+    out = np.zeros(int(sizes.sum()), np.uint8)
+    _pack(*texts, out, start)
+    out.flags.writeable = False
+    return Values(out, start, texts.length)
+
+
+@njit(nogil=True, cache=True)
+def _pack(buf, start, length, out, to):
+    source, target = address(buf), address(out)
+    for row in range(start.size):
+        if length[row] > 0:
+            move(target + to[row], source + start[row], length[row])
 
 
 def parse(copied: bytes | bytearray, rows: int, columns: int) -> TextTable:

@@ -1,4 +1,4 @@
-"""A transform of a table does as the row's form does: it drops, maps and rejects single rows, and says what is wrong."""
+"""A transform of a table drops, maps and rejects single rows, as the row's form does; what is wrong with it is said."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "one name": (lambda table: table.append_column("id", table["id"]), "income returned two columns of one name"),
     "nanoseconds": (
         lambda table: table.append_column("at", pyarrow.array([1] * len(table), pyarrow.timestamp("ns"))),
-        "income returned a column at that is not of Python's values",
+        "income returned a value in at that Python cannot hold",
     ),
     "no such column": (lambda table: table.select(["year", ROW]), "id: missing"),
     "other values": (

@@ -1,0 +1,105 @@
+"""Rows between kernels and tables of Arrow: columns of texts there and back, without an object for each value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from exchange.connect.extras import extra
+from exchange.connect.source import Bad, Deleted, Row
+from exchange.connect.text_rows import TextColumns, TextRows
+from exchange.records.text_program import Kind
+from exchange.records.text_table import TextTable, packed
+from exchange.records.values import Values, read_only
+
+# What a column says whose values Arrow writes as PostgreSQL does; `instant` needs a zone behind it.
+_KINDS: Mapping[str, Kind] = {
+    "string": "text",
+    "large_string": "text",
+    **dict.fromkeys(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"), "whole"),
+    "bool": "boolean",
+    "double": "double",
+    "date32[day]": "date",
+    "null": "null",
+}
+
+
+class ArrowRows(TextRows):
+    """The rows of a table of Arrow, with these columns, of which there is one at least; no row is deleted.
+
+    A row that Python cannot hold is Bad: `whose` names the function that made it.
+    """
+
+    def __init__(self, columns: Mapping[str, Any], whose: str) -> None:
+        kinds, texts = zip(*map(_texts, columns.values()), strict=True)
+        joined = Values.joined(texts)
+        rows = len(joined.start) // len(columns)
+        start, length = (each.reshape(len(columns), rows) for each in (joined.start, joined.length))
+        super().__init__(TextColumns(tuple(columns), kinds), TextTable(joined.buf, start, length))
+        self._columns, self._whose = columns, whose
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError
+        row = {}
+        for name, column in self._columns.items():
+            try:
+                row[name] = column[index].as_py(maps_as_pydicts="strict")
+            except Exception:  # such as nanoseconds
+                return Bad(f"{self._whose} returned a value in {name} that Python cannot hold")
+        return row
+
+    def __iter__(self) -> Iterator[Row | Deleted | Bad]:
+        try:
+            values = [column.to_pylist(maps_as_pydicts="strict") for column in self._columns.values()]
+        except Exception:  # which row it is, each says by itself
+            return super().__iter__()
+        return (dict(zip(self._columns, row, strict=True)) for row in zip(*values, strict=True))
+
+    def deletions(self) -> np.ndarray:
+        return np.zeros(len(self), np.bool_)
+
+
+def columns_of(rows: TextRows) -> Mapping[str, Any]:
+    """Rows of texts as columns of Arrow; raises ValueError if they are not UTF-8."""
+    arrow = extra("pyarrow", "parquet")
+    columns = {}
+    for number, name in enumerate(rows.layout.names):
+        texts = packed(rows.table.column(number), 0)
+        offsets = np.zeros(len(rows) + 1, np.int32)
+        np.cumsum(texts.sizes, out=offsets[1:])
+        buffers = map(arrow.py_buffer, (offsets, texts.buf))
+        columns[name] = arrow.StringArray.from_buffers(len(rows), *buffers)
+        columns[name].validate(full=True)
+    return columns
+
+
+def _texts(column: Any) -> tuple[Kind | None, Values]:
+    """What a column's texts say, and the texts; None and nulls if it has none."""
+    arrow = extra("pyarrow", "parquet")
+    kind = _kind(column.type, arrow.types)
+    if kind in (None, "null"):
+        return kind, Values.nulls(len(column))
+    compute = extra("pyarrow.compute", "parquet")
+    if kind == "boolean":
+        written = compute.if_else(column, "t", "f")
+    else:
+        written = (column.cast(arrow.timestamp(column.type.unit)) if kind == "instant" else column).cast(arrow.string())
+    if kind == "instant":
+        written = compute.binary_join_element_wise(written, "+00", "")
+    written = written.combine_chunks() if isinstance(written, arrow.ChunkedArray) else written
+    _, offsets, data = written.buffers()
+    places = np.frombuffer(offsets, np.int32)[written.offset : written.offset + len(written) + 1].astype(np.int64)
+    is_there = written.is_valid().to_numpy(zero_copy_only=False)
+    texts = Values(read_only(data or b""), places[:-1], np.where(is_there, np.diff(places), -1))
+    return kind, packed(texts, 1)
+
+
+def _kind(of: Any, types: Any) -> Kind | None:
+    if types.is_decimal(of):
+        return "decimal"
+    if types.is_timestamp(of) and of.unit != "ns":
+        return "moment" if of.tz is None else "instant"
+    return _KINDS.get(str(of))
