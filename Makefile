@@ -30,7 +30,8 @@ siege: tools $(INSTALLED) ## Run the tests whose promise is about many repetitio
 # Rounds of 10,000 that differ by seed: each says at once what it found, and with which seed.
 long: tools $(INSTALLED) ## Hold the kernels against the Avro library and the row-wise path on 200,000 random examples a property
 	@seq 20 | xargs -P 2 -I {} $(BIN)/pytest -q --timeout=0 --hypothesis-profile=long --hypothesis-seed={} \
-		tests/property/test_records_view.py tests/property/test_connect_columns.py
+		tests/property/test_records_view.py tests/property/test_connect_columns.py tests/property/test_connect_csv.py \
+		tests/property/test_connect_arrow.py
 
 lint: $(INSTALLED) ## Check style, format and types
 	@$(BIN)/ruff check .

@@ -63,8 +63,10 @@ class ArrowRows(TextRows):
 
 
 def columns_of(rows: TextRows) -> Mapping[str, Any]:
-    """Rows of texts as columns of Arrow; raises ValueError if they are not UTF-8."""
+    """Rows of texts as columns of Arrow; raises ValueError if one is null, or not UTF-8."""
     arrow = extra("pyarrow", "parquet")
+    if (rows.table.length < 0).any():
+        raise ValueError("a text is null")
     columns = {}
     for number, name in enumerate(rows.layout.names):
         texts = packed(rows.table.column(number), 0)

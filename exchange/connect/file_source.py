@@ -29,6 +29,7 @@ from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source, U
 from exchange.errors import TransientError
 
 PAGE_CHARS = 4 << 20  # in one transaction, not counting the last row
+MANY = 100  # rows, which are worth columns
 LATER = "what came after that is not published: drop it as a file of its own, with the header"
 _log = logging.getLogger("exchange.connect")
 
@@ -109,6 +110,7 @@ class FileSource(Source):
         self._wanted = wanted
         self._required = [*required, *([config.deleted.column] if config.deleted else [])]
         self._deletes = deletes(config.deleted)
+        self._deleted = config.deleted.column if config.deleted else None
         self._columns = Columns({}, wanted, config.optional)
 
     def open(self, progress: Progress) -> None:
@@ -225,8 +227,12 @@ class FileSource(Source):
     def _rows(self, header: list[str], block: Block) -> Sequence[Row | Deleted | Bad]:
         single = [part for part in block.parts if not isinstance(part, FileRun)]
         if len(single) < len(block.parts):
-            deleted = self._config.deleted.column if self._config.deleted else None
-            return FileRows(header, block, self._deletes, deleted)
+            return FileRows(header, block, self._deletes, self._deleted)
+        cells = [record.cells for record in single if not isinstance(record.cells, Bad)]
+        if len(cells) == len(single) >= MANY and self._deleted is None:
+            from exchange.connect.plain_rows import PlainRows  # kernels, which only those who need them load
+
+            return PlainRows.of(header, cells, self._deletes, None)
         return [self._row(header, record) for record in single]
 
     def _row(self, header: list[str], record: FileRecord) -> Row | Deleted | Bad:

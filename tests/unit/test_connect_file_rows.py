@@ -8,6 +8,8 @@ from pathlib import Path
 from exchange.connect.config import Csv, SourceConfig
 from exchange.connect.csv_rows import FIELD_BYTES
 from exchange.connect.file_rows import FileRows
+from exchange.connect.file_source import MANY
+from exchange.connect.plain_rows import PlainRows
 from exchange.connect.source import Page
 from exchange.schema import avro
 from tests.rigs.copied import encoder
@@ -28,9 +30,9 @@ HEADER = ",".join(name for name, _ in FIELDS) + "\n"
 USUAL = 'a,7,1.50,true,2026-01-02 03:04:05\n"b",,"2",0,2026-01-02T03:04:05.123\n'
 
 
-def page(folder: Path, text: str) -> Page:
-    (folder / "a.csv").write_text(HEADER + text)
-    [page] = [page for page in Drop(folder, settle_s=0, page_rows=100).source.pages() if page.rows]
+def page(folder: Path, text: str, end: str = "\n") -> Page:
+    (folder / "a.csv").write_text((HEADER + text).replace("\n", end), newline="")
+    [page] = [page for page in Drop(folder, settle_s=0, page_rows=1000).source.pages() if page.rows]
     return page
 
 
@@ -58,3 +60,12 @@ def test_a_value_that_is_too_long_spoils_its_row_only(tmp_path: Path) -> None:
     [(place, reason)] = encoder(CONFIG, SCHEMA, "id", (), {}).encode(found).rejected
     assert place.endswith("a.csv line 4")
     assert reason.startswith("not CSV: field larger")
+
+
+def test_many_records_without_a_usual_line_are_columns_of_values(tmp_path: Path) -> None:
+    """As those of a workbook."""
+    found, due = page(tmp_path, USUAL * MANY, "\r"), page(tmp_path, USUAL * MANY)
+    assert isinstance(found.rows, PlainRows)
+    assert list(found.rows) == list(due.rows)
+    made, usual = (encoder(CONFIG, SCHEMA, "id", (), {}).encode(each) for each in (found, due))
+    assert made.values.tolist() == usual.values.tolist()
