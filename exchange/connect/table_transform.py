@@ -16,6 +16,7 @@ from exchange.connect.coerce import RowRejectedError
 from exchange.connect.extras import extra
 from exchange.connect.source import Bad, Deleted, Encoded, Row
 from exchange.connect.text_rows import TextRows
+from exchange.errors import RecordError
 
 ROW = "exchange_row"
 MANY = 100  # rows, which are worth columns for kernels
@@ -24,8 +25,11 @@ Piece = tuple[Sequence[int], Sequence[Row | Deleted | Bad | Encoded]]
 """Rows, and which of the page's they were."""
 
 
-class NotTheseRowsError(RowRejectedError):
+class NotTheseRowsError(RecordError):
     """A transform returned something that is no table of the rows that it got, so none of them can be published."""
+
+    code = "not-these-rows"
+    remedy = "correct the function: it returns a pyarrow.Table and keeps the column exchange_row"
 
 
 class TableTransform:
@@ -76,7 +80,7 @@ class TableTransform:
     def _made(self, indexes: Sequence[int], rows: Sequence[Row]) -> Iterator[tuple[Sequence[int], Sequence[Row] | Bad]]:
         try:
             kept, columns = self._called(rows)
-        except RowRejectedError as error:
+        except RecordError as error:
             if len(rows) == 1 or isinstance(error, NotTheseRowsError):
                 yield indexes, Bad(error.message)
                 return
