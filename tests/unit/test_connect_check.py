@@ -336,3 +336,21 @@ sinks:
     )
     assert "needs one, or a unique index, of (resident_id)" in found.message
     assert "name another `table`" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "message"),
+    [
+        ("def income(table): return table['year']", "csv", "income returned ChunkedArray, not a pyarrow.Table"),
+        ("def income(table): return table.select(['year'])", "csv", "resident_id: missing"),
+        ("def income(row): return row['nothing']", "csv", "transform raised KeyError"),
+        ("def income(table, rate): return table", "transform", "income does not take one argument"),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_transform(tmp_path: Path, code: str, place: str, message: str) -> None:
+    (tmp_path / "tax" / "files").mkdir(parents=True)
+    (tmp_path / "tax" / "files" / "a.csv").write_text("resident_id,year\n4401,2024\n4402,2025\n")
+    (tmp_path / "tax" / "transform.py").write_text(code + "\n")
+    source = "{subject: tax.income, csv: {folder: files}, transform: transform.py:income}"
+    found = problems(tmp_path, f"department: tax\nsources:\n  - {source}\n")
+    assert any(each.path == f"sources[0].{place}" and message in each.message for each in found)
