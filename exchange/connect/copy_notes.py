@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exchange.connect.note_types import INNODB, LIST, NAME, TEXT
+from exchange.connect.statement import Statement
 from exchange.connect.stuck_rows import NONE, Stuck
 
 COPIES = "exchange_copies"
@@ -64,6 +65,8 @@ class CopyNotes:
             *(sa.Column(name, sa.BigInteger) for name in moments),
             **INNODB,
         )
+        here = self._table.c.topic == sa.bindparam("whose", type_=NAME)
+        self._change = Statement(self._table.update().where(here).values(changed_ms=sa.bindparam("now_ms")))
 
     def create(self, connection: Connection) -> None:
         """Create the table if it is missing."""
@@ -100,7 +103,7 @@ class CopyNotes:
 
     def change(self, connection: Connection, topic: str, now_ms: int) -> None:
         """Note that rows came or went."""
-        self._update(connection, topic, changed_ms=now_ms)
+        self._change.run(connection, {"whose": topic, "now_ms": now_ms})
 
     def count(self, connection: Connection, topic: str, rows: int, changed_ms: int | None) -> None:
         """Note how many rows there were when the last change was that one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from exchange.connect.dialects import known as dialects
 from exchange.connect.note_types import INNODB, MOMENT, NAME, TEXT
+from exchange.connect.statement import Statement
 from exchange.errors import TransientError
 from exchange.gap import Gap
 
@@ -37,6 +38,7 @@ class Offsets:
 
     def __init__(self, schema: str | None, insert: Callable[[sa.Table], Any]) -> None:
         self._insert = insert
+        self._moves: dict[int, Statement] = {}  # by how many partitions move
         metadata = sa.MetaData(schema=schema)
         self._offsets = sa.Table(
             OFFSETS,
@@ -85,19 +87,38 @@ class Offsets:
         connection.execute(insert.on_conflict_do_nothing())
         return str(connection.scalar(sa.select(self._topics.c.topic_id).where(self._topics.c.topic == topic)))
 
-    def move(self, connection: Connection, topic: str, partition: int, before: int, after: int) -> None:
-        """Go on at `after`; raises OtherSinkError if the offset is not at `before`."""
-        offsets = self._offsets
-        if before == 0:
-            start = self._insert(offsets).values(topic=topic, partition=partition, next_offset=0)
+    def move(self, connection: Connection, topic: str, moved: Mapping[int, tuple[int, int]]) -> None:
+        """Go on in each partition → (from, to) at `to`; raises OtherSinkError if one is not at `from`."""
+        if not moved:
+            return
+        for partition in (partition for partition, (before, _) in moved.items() if before == 0):
+            start = self._insert(self._offsets).values(topic=topic, partition=partition, next_offset=0)
             connection.execute(start.on_conflict_do_nothing())
-        here = (offsets.c.topic == topic) & (offsets.c.partition == partition) & (offsets.c.next_offset == before)
-        if connection.execute(offsets.update().where(here).values(next_offset=after)).rowcount != 1:
-            raise OtherSinkError(f"the offset of {topic}/{partition} was moved by another process")
+        if len(moved) not in self._moves:
+            self._moves[len(moved)] = self._move(len(moved))
+        values: dict[str, Any] = {"whose": topic}
+        for i, (partition, (before, after)) in enumerate(moved.items()):
+            values |= {f"partition{i}": partition, f"before{i}": before, f"after{i}": after}
+        if self._moves[len(moved)].run(connection, values) != len(moved):
+            listed = ", ".join(f"{topic}/{partition}" for partition in moved)
+            raise OtherSinkError(f"the offset of {listed} was moved by another process")
+
+    def _move(self, partitions: int) -> Statement:
+        """The statement for so many partitions at once."""
+        c = self._offsets.c
+        places = [sa.bindparam(f"partition{i}", type_=c.partition.type) for i in range(partitions)]
+        after = [sa.bindparam(f"after{i}", type_=c.next_offset.type) for i in range(partitions)]
+        here = [
+            (c.partition == place) & (c.next_offset == sa.bindparam(f"before{i}", type_=c.next_offset.type))
+            for i, place in enumerate(places)
+        ]
+        to = sa.case(*((c.partition == place, offset) for place, offset in zip(places, after, strict=True)))
+        whose = sa.bindparam("whose", type_=c.topic.type)
+        return Statement(self._offsets.update().where(c.topic == whose, sa.or_(*here)).values(next_offset=to))
 
     def pass_over(self, connection: Connection, gap: Gap, person: str, reason: str, now: datetime) -> None:
         """Go on after a gap, and note who accepted it; raises OtherSinkError if the sink is not at the gap."""
-        self.move(connection, gap.topic, gap.partition, gap.first, gap.next)
+        self.move(connection, gap.topic, {gap.partition: (gap.first, gap.next)})
         here = self._topics.c.topic == gap.topic
         connection.execute(self._topics.update().where(here).values(topic_id=gap.topic_id))
         accepted = {"accepted_by": person, "reason": reason, "accepted_at": now, "cause": gap.cause}

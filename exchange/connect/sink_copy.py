@@ -16,15 +16,17 @@ from exchange.connect.copy_rows import CopyRows
 from exchange.connect.delivered import Written
 from exchange.connect.sink_rows import RAW
 from exchange.connect.sink_table import SinkTable
+from exchange.connect.statement import Statement
 from exchange.records.heads import Heads
 from exchange.records.locate import Located
 
 
 class Copied(NamedTuple):
-    """How records of one schema are written, and the temporary table through which they go."""
+    """How records of one schema are written: by a COPY into a temporary table, and from there, one run of them each."""
 
     copy: CopyProgram
     temporary: str
+    written: Statement
 
 
 class SinkCopy:
@@ -45,7 +47,14 @@ class SinkCopy:
         copy = compile_copy(written.schema, tuple(written.given.fields), table.layout, table.key, table.entity)
         if copy is None:
             return None
-        return Copied(copy, f"exchange_{blake2b(repr((table.state, copy.names)).encode(), digest_size=8).hexdigest()}")
+        temporary = f"exchange_{blake2b(repr((table.state, copy.names)).encode(), digest_size=8).hexdigest()}"
+        return Copied(copy, temporary, self._written(copy.names, temporary))
+
+    def _written(self, names: Sequence[str], temporary: str) -> Statement:
+        columns, of_run = [sa.column(f"c{i}", RAW) for i in range(len(names))], sa.column("run", sa.Integer)
+        copied = sa.select(*columns).select_from(sa.table(temporary, *columns, of_run, schema="pg_temp"))
+        rows, mine = self._table.rows, copied.where(of_run == sa.bindparam("which", type_=sa.Integer))
+        return Statement(rows.replacing(rows.insert(names).from_select(list(names), mine), names))
 
     def decode(self, program: Copied, located: Located, own: np.ndarray, replay: Heads, row: Heads) -> CopyRows:
         """The rows of these bodies, as `copy_rows`."""
@@ -67,11 +76,7 @@ class SinkCopy:
 
     def write(self, connection: Connection, program: Copied, _brought: object, run: int) -> None:
         """Write the rows of that run."""
-        names, rows = program.copy.names, self._table.rows
-        columns, of_run = [sa.column(f"c{i}", RAW) for i in range(len(names))], sa.column("run", sa.Integer)
-        temporary = sa.table(program.temporary, *columns, of_run, schema="pg_temp")
-        copied = sa.select(*columns).select_from(temporary).where(of_run == run)
-        connection.execute(rows.replacing(rows.insert(names).from_select(list(names), copied), names))
+        program.written.run(connection, {"which": run})
 
     def _make(self, connection: Connection, program: Copied) -> None:
         """Make the temporary table, with the table's columns as c0, c1 … and with `run`."""
@@ -80,4 +85,5 @@ class SinkCopy:
         source = ".".join(quote(part) for part in self._table.rows.path)
         made = f"CREATE TEMPORARY TABLE IF NOT EXISTS {program.temporary} ON COMMIT DELETE ROWS AS"
         statement = f"{made} SELECT {columns}, 0 AS run FROM {source} WITH NO DATA"
-        connection.exec_driver_sql(statement.replace("%", "%%"))
+        driver: Any = connection.connection.driver_connection
+        driver.execute(statement)

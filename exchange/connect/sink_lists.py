@@ -108,10 +108,8 @@ class SinkLists:
         """Write the rows of that run."""
         rows, runs = brought
         mine = rows if (runs == run).all() else [rows[i] for i in np.flatnonzero(runs == run).tolist()]
-        rows = self._table.rows
-        made = rows.replacing(rows.insert(program.names), program.names)
-        compiled = made.compile(dialect=connection.dialect, column_keys=list(program.names))
-        connection.exec_driver_sql(str(compiled), mine)
+        driver: Any = connection.connection
+        driver.cursor().executemany(self._table.rows.upsert(program.names).text(connection), mine)
 
 
 def _column(field: Field, convert: Callable[[Any], Any]) -> Column:  # noqa: PLR0912

@@ -12,6 +12,7 @@ from exchange.connect.deletions import Deletions
 from exchange.connect.delivered import ROW
 from exchange.connect.row_change import RowChange, runs
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME
+from exchange.connect.statement import Statement
 from exchange.connect.stuck_rows import Place
 
 RAW = sa.types.NullType()
@@ -28,6 +29,8 @@ class SinkRows:
         self._insert = insert
         self._deletions = deletions
         self.path = (name,) if schema is None else (schema, name)
+        self._upserts: dict[tuple[str, ...], Statement] = {}
+        self._removals: dict[tuple[str, ...], Statement] = {}
 
     def write(self, connection: Connection, topic: str, changes: Sequence[RowChange]) -> None:
         """Write these changes, in a transaction of the caller's."""
@@ -45,8 +48,15 @@ class SinkRows:
     def _upsert(self, connection: Connection, run: Sequence[RowChange]) -> None:
         if not run:
             return
-        names = list(run[0].row)
-        connection.execute(self.replacing(self.insert(names), names), [change.row for change in run])
+        statement = self.upsert(tuple(run[0].row))
+        statement.run_each(connection, [_numbered(change) for change in run])
+
+    def upsert(self, names: tuple[str, ...]) -> Statement:
+        """The statement for a row of these columns; its values are named by their numbers, for a column may have any name."""
+        if names not in self._upserts:
+            values = {name: sa.bindparam(f"at{i}", type_=RAW) for i, name in enumerate(names)}
+            self._upserts[names] = Statement(self.replacing(self.insert(names).values(values), names))
+        return self._upserts[names]
 
     def insert(self, names: Iterable[str]) -> Any:
         """An insert of these columns."""
@@ -61,11 +71,12 @@ class SinkRows:
 
     def _remove(self, connection: Connection, run: Sequence[RowChange]) -> None:
         """Remove the rows that have these values."""
-        target = self.target(run[0].row)
-        # Bound by number, for a column may have any name.
-        named = [column == sa.bindparam(f"at{i}", type_=RAW) for i, column in enumerate(target.c)]
-        gone = [{f"at{i}": value for i, value in enumerate(change.row.values())} for change in run]
-        connection.execute(sa.delete(target).where(*named), gone)
+        names = tuple(run[0].row)
+        if names not in self._removals:
+            target = self.target(names)
+            named = [column == sa.bindparam(f"at{i}", type_=RAW) for i, column in enumerate(target.c)]
+            self._removals[names] = Statement(sa.delete(target).where(*named))
+        self._removals[names].run_each(connection, [_numbered(change) for change in run])
 
     def _not_deleted(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> Sequence[RowChange]:
         """The rows to write of a subject without key: of a replay, only those that were not deleted since."""
@@ -107,3 +118,7 @@ class SinkRows:
     def target(self, names: Iterable[str]) -> sa.TableClause:
         """The table with these columns, for statements."""
         return sa.table(self._name, *(sa.column(name, RAW) for name in names), schema=self._schema)
+
+
+def _numbered(change: RowChange) -> dict[str, Any]:
+    return {f"at{i}": value for i, value in enumerate(change.row.values())}

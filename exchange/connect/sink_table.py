@@ -235,8 +235,8 @@ class SinkTable:
                 with self._moving(topic, moved, is_change=write is not None) as connection:
                     if write is not None:
                         write(connection)
-                    self._end_deferral(connection)
-                    self._check_unchanged(connection)  # after writing: from then on nobody can change the table
+                    # After writing: from then on nobody can change the table.
+                    self._check_same(connection, self.dialect.sealed(connection, self._name, self._schema))
                     set_aside(())
             except refusal.raised() as error:
                 if refusal.reason(error) is None:
@@ -246,7 +246,10 @@ class SinkTable:
 
     def _check_unchanged(self, connection: Connection) -> None:
         """Raise TableMismatchError or TableChangedError unless the table is as `fit` left it."""
-        if sink_layout.state(connection, self._name, self._schema) == self._state:
+        self._check_same(connection, sink_layout.state(connection, self._name, self._schema))
+
+    def _check_same(self, connection: Connection, state: str) -> None:
+        if state == self._state:
             return
         layout = sink_layout.read(connection, self._name, self._schema)
         if layout is not None:
@@ -258,8 +261,7 @@ class SinkTable:
         self, topic: str, moved: Mapping[int, tuple[int, int]], *, is_change: bool = False
     ) -> Iterator[Connection]:
         with self._engine.begin() as connection:
-            for partition, (before, after) in moved.items():
-                self._offsets.move(connection, topic, partition, before, after)
+            self._offsets.move(connection, topic, moved)
             yield connection
             if is_change:
                 self._copies.change(connection, topic, int(time.time() * 1000))

@@ -165,6 +165,11 @@ class Dialect(ABC):
     def check_deferred(self, connection: Connection) -> None:
         """Have the department's deferred constraints checked now: at the commit it is too late to set records aside."""
 
+    def sealed(self, connection: Connection, table: str, schema: str | None) -> str:
+        """As `check_deferred`, and then `state`."""
+        self.check_deferred(connection)
+        return self.state(connection, table, schema)
+
     @abstractmethod
     def in_time(self, connection: Connection, seconds: float) -> AbstractContextManager[None]:
         """Have statements of this transaction that take longer interrupted."""

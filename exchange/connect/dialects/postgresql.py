@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
+import psycopg.sql
 import sqlalchemy as sa
 from sqlalchemy import Select, event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DisconnectionError
 
 from exchange.connect import postgres
 from exchange.connect.dialects import postgresql_types
@@ -19,11 +23,18 @@ from exchange.schema.types import Field
 
 _MAKING = 0x65786368  # the lock, between all connectors of a database
 _MAY_MAKE_TEMPORARY = sa.text("SELECT has_database_privilege(current_database(), 'TEMPORARY')")
-_STATE = sa.text(
+_SINCE, _REST_S = "rests since", 1.0  # a connection that was used a moment ago is there still
+_IMMEDIATE = "SET CONSTRAINTS ALL IMMEDIATE"
+_STATE = (
     "SELECT concat_ws(' ', attrelid, string_agg(concat_ws(' ', attname, atttypid, atttypmod, attnotnull),"
     " ', ' ORDER BY attnum)) FROM pg_attribute"
-    " WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid"
+    " WHERE attrelid = to_regclass({}) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid"
 )
+
+
+@lru_cache
+def _state_of(name: str) -> str:
+    return psycopg.sql.SQL(_STATE).format(psycopg.sql.Literal(name)).as_string()
 
 
 class PostgreSQL(Dialect):
@@ -74,11 +85,25 @@ class PostgreSQL(Dialect):
             yield connection
 
     def state(self, connection: Connection, table: str, schema: str | None) -> str:
-        name = connection.dialect.identifier_preparer.format_table(sa.Table(table, sa.MetaData(schema=schema)))
-        return str(connection.scalar(_STATE, {"name": name}) or "")
+        return self._state(connection, table, schema, "")
+
+    def _state(self, connection: Connection, table: str, schema: str | None, before: str) -> str:
+        """The state after another statement, in one request: the text of both is plain, so neither is prepared."""
+        quote = connection.dialect.identifier_preparer.quote
+        name = ".".join(quote(part) for part in (schema, table) if part)
+        driver: Any = connection.connection.driver_connection
+        cursor = driver.execute(before + _state_of(name), prepare=False)
+        while cursor.nextset():
+            pass
+        found = cursor.fetchone()
+        return str(found[0] or "") if found else ""
 
     def check_deferred(self, connection: Connection) -> None:
-        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+        driver: Any = connection.connection.driver_connection
+        driver.execute(_IMMEDIATE)
+
+    def sealed(self, connection: Connection, table: str, schema: str | None) -> str:
+        return self._state(connection, table, schema, f"{_IMMEDIATE}; ")
 
     @contextmanager
     def in_time(self, connection: Connection, seconds: float) -> Iterator[None]:
@@ -87,11 +112,23 @@ class PostgreSQL(Dialect):
 
 
 def engine(url: URL, timeout_s: float, parameters: Mapping[str, Any]) -> Engine:
-    """An engine of SQLAlchemy whose connections are those of `postgres`."""
-    made = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=dict(parameters))
+    """An engine of SQLAlchemy whose connections are those of `postgres`; one that rested is tried before it is used."""
+    made = sa.create_engine(url, hide_parameters=True, connect_args=dict(parameters))
 
     @event.listens_for(made, "do_connect")
     def _connect(_dialect: object, _record: object, arguments: Any, given: Any) -> postgres.Connection:
         return postgres.connect(arguments, given, timeout_s)
+
+    @event.listens_for(made, "checkin")
+    def _rest(_connection: object, record: Any) -> None:
+        record.info[_SINCE] = time.monotonic()
+
+    @event.listens_for(made, "checkout")
+    def _try(connection: Any, record: Any, _proxy: object) -> None:
+        if time.monotonic() - record.info.get(_SINCE, float("inf")) > _REST_S:
+            try:
+                made.dialect.do_ping(connection)
+            except psycopg.Error as error:
+                raise DisconnectionError from error  # the pool makes another
 
     return made

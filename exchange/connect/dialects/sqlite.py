@@ -75,10 +75,11 @@ class SQLite(Dialect):
             yield connection
 
     def state(self, connection: Connection, table: str, schema: str | None) -> str:
-        quoted = connection.dialect.identifier_preparer
-        master = f"{quoted.quote(schema)}.sqlite_master" if schema else "sqlite_master"
-        query = sa.text(f"SELECT rootpage || sql FROM {master} WHERE name = :name COLLATE NOCASE")
-        return str(connection.scalar(query, {"name": table}) or "")
+        master = f"{connection.dialect.identifier_preparer.quote(schema)}.sqlite_master" if schema else "sqlite_master"
+        driver: Any = connection.connection
+        query = f"SELECT rootpage || sql FROM {master} WHERE name = ? COLLATE NOCASE"
+        found = driver.execute(query, (table,)).fetchone()
+        return str(found[0] or "") if found else ""
 
     def check_deferred(self, connection: Connection) -> None:
         """SQLite looks at deferred foreign keys at the commit only."""
