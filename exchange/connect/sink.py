@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
-from exchange.bus.record import Record, few_records, records_of
+from exchange.bus.record import Record, records_of
 from exchange.connect.delivered import HANDLE, HANDLE_BYTES, ROW, Delivered, Written
 from exchange.connect.rejects import RejectFile
 from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import TableMismatchError
+from exchange.connect.sink_pace import Pace
+from exchange.connect.sink_part import listed, scanned
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
 from exchange.contract.key import name_schema
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from exchange.records.scan import Run
 
 AT_ONCE, AT_ONCE_BYTES = 10_000, 8 << 20  # records of a transaction, and about how many bytes of them
-FEW = 100  # so many go row by row: kernels, which take a second to load, are for more
+FEW = 100  # so many go row by row: kernels, which take a second to load, are for more;
+LEAST = 30  # once they are loaded, columns cost less from so many on
 _log = logging.getLogger("exchange.connect")
 
 
@@ -50,15 +53,6 @@ class Taken(NamedTuple):
     applied: int
     withdrawn: int
     rejected: int
-
-
-class _Part(NamedTuple):
-    """What is taken in at once: `records`, or `runs` by partition; `rest` is what is left of the last batch."""
-
-    records: list[Record]
-    runs: Mapping[int, Run]
-    rows: int
-    rest: RawBatch | None
 
 
 Moved = Mapping[int, tuple[int, int]]
@@ -103,6 +97,8 @@ class Sink:
         self._waiting: deque[RawBatch] = deque()  # what was fetched and is not taken in yet
         self._at_once = min(FEW, AT_ONCE)  # so the first rows are there soon; doubled with each part that was taken in
         self._has_no_columns = not table.takes_columns()
+        self._by_columns_from = FEW  # with more records than so many
+        self._pace = Pace()
         self._consumer = Consumer(cluster)
         try:
             self._read(range(subject.topic.partitions))
@@ -135,8 +131,9 @@ class Sink:
         self._read(())
         self._is_confirmed = False
         batches = self._some(timeout_s)
-        by_rows = self._at_once <= FEW or sum(batch.header.records for batch in batches) <= FEW or self._has_no_columns
-        part = self._listed(batches) if by_rows else self._scanned(batches)
+        self._pace.begin()
+        by_rows = self._at_once <= FEW or self._has_no_columns or self._are_few(batches)
+        part = (listed if by_rows else scanned)(batches, self._at_once)
         moved = {batch.partition: (self._next[batch.partition], batch.header.next_offset) for batch in batches}
         if part.rest is not None:
             moved[part.rest.partition] = (self._next[part.rest.partition], part.rest.from_offset)
@@ -145,7 +142,7 @@ class Sink:
                 if at > self._next[partition]:  # with the markers after the last record
                     moved[partition] = (self._next[partition], at)
         if not moved:
-            if self.lag() == 0:
+            if self.lag() == 0 and self._pace.is_rare():
                 self._consumer.collect(0, is_at_rest=True)
             return Taken(0, 0, 0)
         taken = self._by_rows(part.records, moved) if by_rows else self._by_columns(part.runs, moved)
@@ -157,6 +154,7 @@ class Sink:
             self._waiting.appendleft(part.rest)
         self._at_once = min(AT_ONCE, 2 * self._at_once)
         self._next.update({partition: after for partition, (_, after) in moved.items()})
+        self._consumer.collect(self._pace.end())
         return taken
 
     def _some(self, timeout_s: float) -> list[RawBatch]:
@@ -171,30 +169,9 @@ class Sink:
             size += len(some[-1].data)
         return some
 
-    def _listed(self, batches: Sequence[RawBatch]) -> _Part:
-        """The records of these batches one by one, as many as are taken in at once."""
-        found = [record for batch in batches for record in few_records(batch)]
-        if len(found) <= self._at_once:
-            return _Part(found, {}, len(found), None)
-        rest = batches[-1]._replace(from_offset=found[self._at_once].offset)
-        return _Part(found[: self._at_once], {}, self._at_once, rest)
-
-    def _scanned(self, batches: Sequence[RawBatch]) -> _Part:
-        """The same as columns, by partition."""
-        from exchange.records.scan import scan  # kernels, which only those who need them load
-
-        of: dict[int, list[RawBatch]] = {}
-        for batch in batches:
-            of.setdefault(batch.partition, []).append(batch)
-        runs = {partition: scan(some) for partition, some in of.items()}
-        rows = sum(run.rows for run in runs.values())
-        if rows <= self._at_once:
-            return _Part([], runs, rows, None)
-        last = batches[-1]
-        run = runs[last.partition]
-        kept = run.rows - (rows - self._at_once)  # what is too much is of the last batch
-        runs[last.partition] = run.first(kept)
-        return _Part([], runs, self._at_once, last._replace(from_offset=int(run.offset[kept])))
+    def _are_few(self, batches: Sequence[RawBatch]) -> bool:
+        """Whether these records would cost more by columns."""
+        return sum(batch.header.records for batch in batches) <= self._by_columns_from
 
     def _by_columns(self, runs: Mapping[int, Run], moved: Moved) -> Taken | None:
         """Take these records in; None if they have to go row by row, or in smaller parts, and nothing was done."""
@@ -235,6 +212,7 @@ class Sink:
     def _columns(self) -> SinkColumns:
         from exchange.connect.sink_columns import SinkColumns  # kernels, which only those who need them load
 
+        self._by_columns_from = min(FEW, LEAST)
         return SinkColumns(self._table, self._topic, self._written, self._change, self._confirm_once)
 
     def _poll(self, timeout_s: float) -> list[RawBatch]:

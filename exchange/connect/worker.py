@@ -27,7 +27,7 @@ from exchange.errors import ConfigError, CorruptionError, ExchangeError, Transie
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
 LONGEST_WAIT_S = 86_400.0
-POLL_S = 0.03  # a sink that has just taken something in waits so long for more before it counts as idle
+POLL_S = 0.3  # a sink that has just taken something in waits so long for more, which the broker may be collecting
 WAIT_S = 1.0  # a sink that is idle waits so long for Kafka before it looks whether it goes on
 LOOK_S = 0.2  # while it rests, it looks so often whether the contract has changed
 WAITING_S = 2.0  # from when on a worker counts as waiting for its database

@@ -78,6 +78,9 @@ class Inbox:
     def positions(self) -> dict[tuple[str, int], tuple[int, int]]:
         return {}
 
+    def collect(self, _wait_s: float) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
