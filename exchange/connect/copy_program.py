@@ -65,26 +65,48 @@ def compile_copy(
 
     The steps for columns of `key` have in KEY their number, from 1; the entity's has it negative.
     """
+    own = [*((ROW,) if ROW in key else ()), *_OWN_INDEX, REPLAY]
+    return _compiled(schema, given, {name: _own(name, layout.type_of(name)) for name in own}, layout, key, entity)
+
+
+def compile_name(schema: Schema, layout: Layout, key: Sequence[str], entity: str) -> CopyProgram | None:
+    """As `compile_copy`, for bodies that only name a row: they have the fields of `key`."""
+    return _compiled(schema, key, {}, layout, key, entity)
+
+
+def compile_piece(name: str, layout: Layout) -> CopyProgram | None:
+    """As `compile_copy`, for a column alone that tells rows or entities apart: its value comes in place of `row`."""
+    there = layout.type_of(name)
+    step = _own(ROW, there) if name == ROW else _Step(READ_ROW, 0, TEXT, _limit(there)) if keeps_text(there) else None
+    return _compiled(None, (), {name: step}, layout, (name,), name)
+
+
+def _compiled(
+    schema: Schema | None,
+    given: Sequence[str],
+    own: Mapping[str, _Step | None],
+    layout: Layout,
+    key: Sequence[str],
+    entity: str,
+) -> CopyProgram | None:
     steps: list[list[int]] = []
     symbols: list[bytes] = []
-    names = list(given)
+    fields = schema.fields if schema else {}
     for name in given:
-        field = schema.fields[name]
-        step, null = _step(field, layout.type_of(name), symbols), _null_branch(field)
+        step, null = _step(fields[name], layout.type_of(name), symbols), _null_branch(fields[name])
         if step is None or null is None:
             return None
-        steps.append(_words(step, list(schema.fields).index(name), null))
-    for name in [*((ROW,) if ROW in key else ()), *_OWN_INDEX, REPLAY]:
-        step = _own(name, layout.type_of(name))
+        steps.append(_words(step, list(fields).index(name), null))
+    for name, step in own.items():
         if step is None:
             return None
-        names.append(name)
         steps.append(_words(step, _OWN_INDEX.get(name, 0), NO_UNION))
+    names = (*given, *own)
     for number, name in enumerate(key, 1):
         steps[names.index(name)][KEY] = -number if name in (entity, ROW) else number
     # Length and the longest form of a number; text is in the record, except symbols and a handle's digits.
     row_bytes = 2 + 32 * (len(names) + 1) + 32 + sum(max(map(len, symbols), default=0) for _ in given)
-    return CopyProgram(tuple(names), np.array(steps, np.int64), Values.of(symbols), row_bytes)
+    return CopyProgram(names, np.array(steps, np.int64), Values.of(symbols), row_bytes)
 
 
 def keeps_text(column: Type) -> bool:

@@ -89,7 +89,7 @@ def copy_rows(program: CopyProgram, located: Located, own: np.ndarray, replay: H
     """
     n = len(located.start)
     sizes = int(located.marks[located.status == 0, -1].sum()) if n else 0
-    room = n * program.row_bytes + sizes + int(np.maximum(replay.length, 0).sum())
+    room = n * program.row_bytes + sizes + sum(int(np.maximum(head.length, 0).sum()) for head in (replay, row))
     made = CopyRows(
         np.empty(room, np.uint8), np.empty(n, np.int64), np.empty(n, np.bool_), np.zeros(n, np.uint64),
         np.zeros(n, np.uint64),

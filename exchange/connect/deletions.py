@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exchange.connect.note_types import INNODB, NAME
+from exchange.connect.statement import Statement
 
 DELETIONS = "exchange_deletions"
 _AT_ONCE = 500
@@ -31,17 +32,20 @@ class Deletions:
             sa.Column("time_ms", sa.BigInteger, nullable=False),
             **INNODB,
         )
+        names = {name: sa.bindparam(name, type_=column.type) for name, column in self._table.c.items()}
+        made = self._insert(self._table).values(names)
+        later = self._table.c.time_ms < made.excluded.time_ms
+        keys, new = [self._table.c.topic, self._table.c.entity], {"time_ms": made.excluded.time_ms}
+        self._note = Statement(made.on_conflict_do_update(index_elements=keys, set_=new, where=later))
 
     def create(self, connection: Connection) -> None:
         """Create the table if it is missing."""
         self._table.create(connection, checkfirst=True)
 
-    def note(self, connection: Connection, topic: str, entity: Any, time_ms: int) -> None:
-        """Note that the entity's records of that time and before are deleted."""
-        insert = self._insert(self._table).values(topic=topic, entity=_digest(topic, entity), time_ms=time_ms)
-        later = self._table.c.time_ms < insert.excluded.time_ms
-        keys = [self._table.c.topic, self._table.c.entity]
-        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"time_ms": time_ms}, where=later))
+    def note(self, connection: Connection, topic: str, entities: Iterable[tuple[Any, int]]) -> None:
+        """Note that the records of each entity of that time (ms since 1970) and before are deleted."""
+        rows = [{"topic": topic, "entity": _digest(topic, entity), "time_ms": at_ms} for entity, at_ms in entities]
+        self._note.run_each(connection, rows)
 
     def times(self, connection: Connection, topic: str, entities: Iterable[Any]) -> dict[Any, int]:
         """When each of these entities was deleted; entities that were not are left out."""

@@ -187,7 +187,8 @@ class Sink:
         if not self._table.apply_whole(self._topic, prepared.write, moved, set_aside):
             return None
         gone = sum(change.is_gone for change in prepared.changes)
-        return Taken(prepared.written + len(prepared.changes) - gone, gone, len(prepared.rejected))
+        written = prepared.written + len(prepared.changes) - gone
+        return Taken(written, prepared.removed + gone, len(prepared.rejected))
 
     def _by_rows(self, found: Sequence[Record], moved: Moved) -> Taken:
         """Take these records in; those that the database refuses are set aside."""
@@ -213,7 +214,7 @@ class Sink:
         from exchange.connect.sink_columns import SinkColumns  # kernels, which only those who need them load
 
         self._by_columns_from = min(FEW, LEAST)
-        return SinkColumns(self._table, self._topic, self._written, self._change, self._confirm_once)
+        return SinkColumns(self._table, self._topic, self._written, self._named, self._change, self._confirm_once)
 
     def _poll(self, timeout_s: float) -> list[RawBatch]:
         try:
@@ -266,12 +267,17 @@ class Sink:
                 self._confirm_once()  # if there is a key now, this is one row of the entity
             return self._table.delete(record.key or b"", origin)
         schema_id, body = wire.unpack(said)
+        schema = self._named(schema_id)
+        return self._table.withdraw(schema, avro.decode(schema, body), origin)
+
+    def _named(self, schema_id: int) -> Schema:
+        """The schema of a row's name by that of its record; raises RecordError if there is none."""
         if schema_id not in self._names:
-            schema = self._schema_of(schema_id)
+            schema, key = self._schema_of(schema_id), self._table.key
             if missing := [name for name in key if name not in schema.fields]:
                 raise RowHeaderError(f"the row's name is of a schema that has no {', '.join(missing)}")
             self._names[schema_id] = name_schema(schema, key)
-        return self._table.withdraw(self._names[schema_id], avro.decode(self._names[schema_id], body), origin)
+        return self._names[schema_id]
 
     def _confirm_once(self) -> None:
         """Confirm the terms, but once a poll: a publisher may have written any header to all of its records."""

@@ -1,9 +1,9 @@
 """Takes records from an inbox into a table by columns: kernels find the values of all records at once.
 
 How columns come into the database is its own: `sink_copy` for PostgreSQL, `sink_lists` for SQLite. Each run of changes
-(`copy_order`) is one statement. Records that have no program or are odd, and those that take rows away, go row by row
-among them. If the database refuses anything, nothing is done, and the caller takes the records in row by row, in
-smaller parts.
+(`copy_order`) is one statement: rows that come, or rows that go. Records that have no program or are odd go row by row
+among them, and so do deletions from a table without key. If the database refuses anything, nothing is done, and the
+caller takes the records in row by row, in smaller parts.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from exchange.connect.sink_table import SinkTable
 from exchange.errors import RecordError
 from exchange.names import REPLAY_HEADER, ROW_HEADER
 from exchange.records.heads import MALFORMED, NONE, Heads, heads
-from exchange.records.locate import locate
+from exchange.records.locate import Located, locate
 from exchange.records.program import Program, compile_program
 from exchange.records.scan import Run
 from exchange.records.values import Values
-from exchange.records.wire_ids import bodies, by_id, schema_ids
+from exchange.records.wire_ids import NULL, bodies, by_id, schema_ids
+from exchange.schema.avro import Schema
 
 _RUNS, _RUNS_SHARE = 8, 100  # at most so many runs, and a hundredth of the records: then single statements cost less
 _ORDERED = np.uint64(1)
@@ -55,18 +56,20 @@ class Decoded(Protocol):
 
 
 class _Kind(NamedTuple):
-    """Records of one schema: how they are read, and the program by which they come into the table."""
+    """Records of one schema: how they are read (None: not at all), and the program by which they change the table."""
 
-    avro: Program
+    avro: Program | None
     program: Any
-    drops_fields: bool
+    drops_fields: bool = False
+    is_gone: bool = False
 
 
 @dataclass
 class Prepared:
-    """What a part of an inbox changes: `written` records by columns, `changes` row by row, `rejected` not, and why."""
+    """What a part of an inbox changes: so many records by columns, `changes` row by row, `rejected` not, and why."""
 
     written: int
+    removed: int
     changes: list[RowChange]
     rejected: list[tuple[tuple[int, int], str]]
     write: Callable[[Connection], None]
@@ -87,8 +90,9 @@ class _Part:
 class SinkColumns:
     """Prepares what is taken in by columns.
 
-    `written` is what is known of a schema id, None if its records do not fit the table; `change` makes the change of
-    one record; both raise RecordError. `confirm` is called if records say something else than the terms.
+    `written` is what is known of a schema id, None if its records do not fit the table; `named` the schema of a row's
+    name by that of its record; `change` makes the change of one record; all raise RecordError. `confirm` is called if
+    records say something else than the terms.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class SinkColumns:
         table: SinkTable,
         topic: str,
         written: Callable[[int], Written | None],
+        named: Callable[[int], Schema],
         change: Callable[[Record], RowChange],
         confirm: Callable[[], None],
     ) -> None:
@@ -103,9 +108,12 @@ class SinkColumns:
         self._way: Any = SinkCopy(table) if table.dialect.copies else SinkLists(table)
         self._topic = topic
         self._written = written
+        self._named = named
         self._change = change
         self._confirm = confirm
-        self._numbers: dict[int, int] = {}  # of kinds, by schema id; BY_ROW if it has none
+        # The numbers of kinds, by schema id, for rows that come and for names of rows that go; BY_ROW if it has none.
+        self._numbers: dict[int, int] = {}
+        self._numbers_gone: dict[int | None, int] = {}  # None: of values that are names by themselves
         self._kinds: list[_Kind | None] = [None]
 
     def prepare(self, runs: Mapping[int, Run]) -> Prepared | None:
@@ -142,7 +150,8 @@ class SinkColumns:
                     self._way.write(connection, programs[number], brought[number], i)
 
         rejected = [each for part in parts for each in part.rejected]
-        return Prepared(int((kind > BY_ROW).sum()), [change for _, change in changes], rejected, write)
+        gone = int(np.isin(kind, [number for number in made if self._kind(number).is_gone]).sum())
+        return Prepared(int((kind > BY_ROW).sum()) - gone, gone, [change for _, change in changes], rejected, write)
 
     def _kind(self, number: int) -> _Kind:
         found = self._kinds[number]
@@ -176,18 +185,51 @@ class SinkColumns:
             number = self._number(schema_id)
             if number != BY_ROW:
                 kind = self._kind(number)
-                located = locate(kind.avro, bodies(run.values.at(rows)))
-                made = self._way.decode(kind.program, located, own[:, rows], _at(replay, rows), _at(said, rows))
-                places = rows[made.is_written]
-                part.kind[places] = number
-                part.entity[rows], part.row[rows] = made.entity, made.row
-                part.decoded.append((number, places, made))
+                places = self._decode(part, number, rows, bodies(run.values.at(rows)), own, replay, said)
                 if len(places) and (
                     kind.drops_fields or (ROW not in key and (said.length[places] == HANDLE_BYTES).any())
                 ):
                     self._confirm()
+        if key:
+            self._gone(run, part, (ids == NULL) & (said.length != MALFORMED), own, replay, said)
         self._by_row(partition, run, part)
         return part
+
+    def _gone(self, run: Run, part: _Part, where: np.ndarray, own: np.ndarray, replay: Heads, said: Heads) -> None:
+        """Decode the records that take away rows by their names, or all those of an entity."""
+        buf = run.values.buf
+        if ROW in self._table.key:
+            rows = np.flatnonzero(where)
+            if len(rows) and (number := self._number_gone(None)) != BY_ROW:
+                self._decode(part, number, rows, _no_bodies(buf, rows), own, replay, said)
+            return
+        names = Values(buf, said.start, said.length)
+        ids = schema_ids(names)
+        for schema_id, rows in by_id(ids, np.flatnonzero(where & (ids >= 0))):
+            if (number := self._number_gone(schema_id)) != BY_ROW:
+                self._decode(part, number, rows, bodies(names.at(rows)), own, replay, said)
+        rows = np.flatnonzero(where & (said.length == NONE) & (run.keys.length >= 0))
+        rows = rows[[_is_text(key) for key in run.keys.at(rows).tolist()]] if len(rows) else rows
+        if len(rows) and (number := self._number_gone(None)) != BY_ROW:
+            keys = Heads(run.keys.start, run.keys.length)
+            self._decode(part, number, rows, _no_bodies(buf, rows), own, replay, keys)
+
+    def _decode(
+        self, part: _Part, number: int, rows: np.ndarray, found: Values, own: np.ndarray, replay: Heads, row: Heads
+    ) -> np.ndarray:
+        """Decode the bodies of these records, all of one kind; return the places of those that need no closer look."""
+        avro, program, _, _ = self._kind(number)
+        if avro is not None:
+            located = locate(avro, found)
+        else:
+            marks, status = np.zeros((found.rows, 1), np.int32), np.zeros(found.rows, np.uint8)
+            located = Located(found.buf, found.start, marks, status)
+        made = self._way.decode(program, located, own[:, rows], _at(replay, rows), _at(row, rows))
+        places: np.ndarray = rows[made.is_written]
+        part.kind[places] = number
+        part.entity[rows], part.row[rows] = made.entity, made.row
+        part.decoded.append((number, places, made))
+        return places
 
     def _by_row(self, partition: int, run: Run, part: _Part) -> None:
         rows = np.flatnonzero(part.kind == BY_ROW)
@@ -213,8 +255,43 @@ class SinkColumns:
         program = self._way.compile(written)
         if program is None:
             return BY_ROW
-        self._kinds.append(_Kind(compile_program(written.schema), program, written.given is not written.schema))
+        return self._add(_Kind(compile_program(written.schema), program, written.given is not written.schema))
+
+    def _number_gone(self, schema_id: int | None) -> int:
+        if schema_id not in self._numbers_gone:
+            compiled = self._compiled_value() if schema_id is None else self._compiled_name(schema_id)
+            self._numbers_gone[schema_id] = compiled
+        return self._numbers_gone[schema_id]
+
+    def _compiled_name(self, schema_id: int) -> int:
+        try:
+            schema = self._named(schema_id)
+        except RecordError:
+            return BY_ROW
+        if not all(map(self._table.keeps, schema.fields.values())):
+            return BY_ROW  # a value that its column rounds would be another row's
+        program = self._way.compile_name(schema)
+        return BY_ROW if program is None else self._add(_Kind(compile_program(schema), program, is_gone=True))
+
+    def _compiled_value(self) -> int:
+        name = ROW if ROW in self._table.key else self._table.entity
+        program = self._way.compile_piece(name) if self._table.keeps_text(name) else None
+        return BY_ROW if program is None else self._add(_Kind(None, program, is_gone=True))
+
+    def _add(self, kind: _Kind) -> int:
+        self._kinds.append(kind)
         return len(self._kinds) - 1
+
+
+def _no_bodies(buf: np.ndarray, rows: np.ndarray) -> Values:
+    return Values(buf, np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64))
+
+
+def _is_text(key: bytes | None) -> bool:
+    try:
+        return key is not None and key.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _at(found: Heads, rows: np.ndarray) -> Heads:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exchange.connect import copy_rows
-from exchange.connect.copy_program import CopyProgram, compile_copy, keeps_text
+from exchange.connect.copy_program import CopyProgram, compile_copy, compile_name, compile_piece, keeps_text
 from exchange.connect.copy_rows import CopyRows
 from exchange.connect.delivered import Written
 from exchange.connect.sink_rows import RAW
@@ -19,14 +19,17 @@ from exchange.connect.sink_table import SinkTable
 from exchange.connect.statement import Statement
 from exchange.records.heads import Heads
 from exchange.records.locate import Located
+from exchange.schema.avro import Schema
+
+_RUN = sa.bindparam("run", type_=sa.Integer)
 
 
 class Copied(NamedTuple):
-    """How records of one schema are written: by a COPY into a temporary table, and from there, one run of them each."""
+    """How records of one schema are taken in: a COPY into a temporary table, from which a statement takes each run."""
 
     copy: CopyProgram
     temporary: str
-    written: Statement
+    merge: Statement
 
 
 class SinkCopy:
@@ -45,16 +48,34 @@ class SinkCopy:
         """The program for records of that schema; None if they have to go row by row."""
         table = self._table
         copy = compile_copy(written.schema, tuple(written.given.fields), table.layout, table.key, table.entity)
-        if copy is None:
-            return None
-        temporary = f"exchange_{blake2b(repr((table.state, copy.names)).encode(), digest_size=8).hexdigest()}"
-        return Copied(copy, temporary, self._written(copy.names, temporary))
+        return None if copy is None else self._copied(copy, self._written)
 
-    def _written(self, names: Sequence[str], temporary: str) -> Statement:
-        columns, of_run = [sa.column(f"c{i}", RAW) for i in range(len(names))], sa.column("run", sa.Integer)
-        copied = sa.select(*columns).select_from(sa.table(temporary, *columns, of_run, schema="pg_temp"))
-        rows, mine = self._table.rows, copied.where(of_run == sa.bindparam("which", type_=sa.Integer))
-        return Statement(rows.replacing(rows.insert(names).from_select(list(names), mine), names))
+    def compile_name(self, schema: Schema) -> Copied | None:
+        """The program for bodies that name rows to be removed."""
+        copy = compile_name(schema, self._table.layout, self._table.key, self._table.entity)
+        return None if copy is None else self._copied(copy, self._removed)
+
+    def compile_piece(self, name: str) -> Copied | None:
+        """The program for values of that column whose rows are to be removed; they come in place of `row`."""
+        copy = compile_piece(name, self._table.layout)
+        return None if copy is None else self._copied(copy, self._removed)
+
+    def _copied(self, copy: CopyProgram, merged: Callable[[CopyProgram, sa.TableClause], Any]) -> Copied:
+        said = repr((self._table.state, copy.names)).encode()
+        columns = [sa.column(f"c{i}", RAW) for i in range(len(copy.names))]
+        name = f"exchange_{blake2b(said, digest_size=8).hexdigest()}"
+        temporary = sa.table(name, *columns, sa.column("run", sa.Integer), schema="pg_temp")
+        return Copied(copy, name, Statement(merged(copy, temporary)))
+
+    def _written(self, copy: CopyProgram, temporary: sa.TableClause) -> Any:
+        rows, (*columns, run) = self._table.rows, temporary.c
+        copied = sa.select(*columns).where(run == _RUN)
+        return rows.replacing(rows.insert(copy.names).from_select(list(copy.names), copied), copy.names)
+
+    def _removed(self, copy: CopyProgram, temporary: sa.TableClause) -> Any:
+        target, (*columns, run) = self._table.rows.target(copy.names), temporary.c
+        same = [mine == copied for mine, copied in zip(target.c, columns, strict=True)]
+        return sa.delete(target).where(*same, run == _RUN)
 
     def decode(self, program: Copied, located: Located, own: np.ndarray, replay: Heads, row: Heads) -> CopyRows:
         """The rows of these bodies, as `copy_rows`."""
@@ -75,8 +96,10 @@ class SinkCopy:
             copy.write(copy_rows.TRAILER)
 
     def write(self, connection: Connection, program: Copied, _brought: object, run: int) -> None:
-        """Write the rows of that run."""
-        program.written.run(connection, {"which": run})
+        """Write, or remove, the rows of that run."""
+        driver: Any = connection.connection.driver_connection
+        # Planned each time: the server does not know how much is in the table, and a plan for little must not stay.
+        driver.execute(program.merge.text(connection), {"run": run}, prepare=False)
 
     def _make(self, connection: Connection, program: Copied) -> None:
         """Make the temporary table, with the table's columns as c0, c1 … and with `run`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -19,14 +19,17 @@ from exchange.connect.delivered import HANDLE_BYTES, ROW, Written
 from exchange.connect.sink_layout import PLACE, REPLAY, TIME
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
+from exchange.connect.statement import Statement
 from exchange.names import REPLAY_ID
 from exchange.records.heads import Heads
 from exchange.records.locate import Located
 from exchange.records.pick import Picked, is_plain, pick
 from exchange.records.values import Values
+from exchange.schema.avro import Schema
 from exchange.schema.types import Field
 
 _ODD = object()
+_PLACE_AND_TIME = (*PLACE, TIME)
 Column = Callable[[np.ndarray, Picked], list[Any]]
 """Makes a field's column into what the driver stores; _ODD for a value that needs a closer look."""
 
@@ -36,6 +39,7 @@ class ListProgram(NamedTuple):
 
     names: tuple[str, ...]
     fields: tuple[tuple[int, Field, Column], ...]
+    merge: Statement
 
 
 class ListRows(NamedTuple):
@@ -62,14 +66,32 @@ class SinkLists:
 
     def compile(self, written: Written) -> ListProgram | None:
         """The program for records of that schema; None if they have to go row by row."""
+        return self._compiled(written.schema, written.given.fields, self._own, self._table.rows.upsert)
+
+    def compile_name(self, schema: Schema) -> ListProgram | None:
+        """The program for bodies that name rows to be removed."""
+        return self._compiled(schema, schema.fields, (), self._table.rows.removal)
+
+    def compile_piece(self, name: str) -> ListProgram | None:
+        """The program for values of that column whose rows are to be removed; they come in place of `row`."""
+        return ListProgram((name,), (), self._table.rows.removal((name,)))
+
+    def _compiled(
+        self,
+        schema: Schema,
+        given: Collection[str],
+        own: tuple[str, ...],
+        statement: Callable[[tuple[str, ...]], Statement],
+    ) -> ListProgram | None:
         fields = []
-        for number, (name, field) in enumerate(written.schema.fields.items()):
-            if name in written.given.fields:
+        for number, (name, field) in enumerate(schema.fields.items()):
+            if name in given:
                 if not is_plain(field) and field.solid.means != "null":
                     return None
                 convert = self._table.dialect.adapter(field, self._table.layout.type_of(name))
                 fields.append((number, field, _column(field, convert)))
-        return ListProgram((*(field.name for _, field, _ in fields), *self._own), tuple(fields))
+        names = (*(field.name for _, field, _ in fields), *own)
+        return ListProgram(names, tuple(fields), statement(names))
 
     def decode(self, program: ListProgram, located: Located, own: np.ndarray, replay: Heads, row: Heads) -> ListRows:
         """The rows of these bodies, as `copy_rows`."""
@@ -87,11 +109,17 @@ class SinkLists:
             if field.name == self._table.entity:
                 entity = hashes(Values(buf, picked.value, picked.length)) if field.solid.kind == "string" else entity
             columns.append(made(buf, picked))
-        if ROW in key:
-            columns.append(_handles(buf, row))
-            entity = hashes(Values.of([b"" if each is _ODD else each.encode() for each in columns[-1]]))
-        columns += [column.tolist() for column in own]
-        columns.append(_replays(buf, replay))
+        for name in program.names[len(columns) :]:
+            if name == ROW:
+                columns.append(_handles(buf, row))
+                entity = hashes(Values.of([b"" if each is _ODD else each.encode() for each in columns[-1]]))
+            elif name == REPLAY:
+                columns.append(_replays(buf, replay))
+            elif name in _PLACE_AND_TIME:
+                columns.append(own[_PLACE_AND_TIME.index(name)].tolist())
+            else:
+                columns.append(_texts(buf, Picked(row.start, row.length)))
+                entity = hashes(Values(buf, row.start, row.length))
         for column in columns:
             if _ODD in column:
                 odd |= np.array([value is _ODD for value in column])
@@ -105,11 +133,11 @@ class SinkLists:
         return [each for rows, _ in made for each in rows.rows], np.concatenate([runs for _, runs in made])
 
     def write(self, connection: Connection, program: ListProgram, brought: Any, run: int) -> None:
-        """Write the rows of that run."""
+        """Write, or remove, the rows of that run."""
         rows, runs = brought
         mine = rows if (runs == run).all() else [rows[i] for i in np.flatnonzero(runs == run).tolist()]
         driver: Any = connection.connection
-        driver.cursor().executemany(self._table.rows.upsert(program.names).text(connection), mine)
+        driver.cursor().executemany(program.merge.text(connection), mine)
 
 
 def _column(field: Field, convert: Callable[[Any], Any]) -> Column:  # noqa: PLR0912

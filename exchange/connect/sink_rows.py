@@ -52,7 +52,7 @@ class SinkRows:
         statement.run_each(connection, [_numbered(change) for change in run])
 
     def upsert(self, names: tuple[str, ...]) -> Statement:
-        """The statement for a row of these columns; its values are named by their numbers, for a column may have any name."""
+        """The statement for a row of these columns; its values have numbers, for a column may have any name."""
         if names not in self._upserts:
             values = {name: sa.bindparam(f"at{i}", type_=RAW) for i, name in enumerate(names)}
             self._upserts[names] = Statement(self.replacing(self.insert(names).values(values), names))
@@ -71,12 +71,15 @@ class SinkRows:
 
     def _remove(self, connection: Connection, run: Sequence[RowChange]) -> None:
         """Remove the rows that have these values."""
-        names = tuple(run[0].row)
+        self.removal(tuple(run[0].row)).run_each(connection, [_numbered(change) for change in run])
+
+    def removal(self, names: tuple[str, ...]) -> Statement:
+        """The statement that removes the rows with values in these columns, named as in `upsert`."""
         if names not in self._removals:
             target = self.target(names)
             named = [column == sa.bindparam(f"at{i}", type_=RAW) for i, column in enumerate(target.c)]
             self._removals[names] = Statement(sa.delete(target).where(*named))
-        self._removals[names].run_each(connection, [_numbered(change) for change in run])
+        return self._removals[names]
 
     def _not_deleted(self, connection: Connection, topic: str, run: Sequence[RowChange]) -> Sequence[RowChange]:
         """The rows to write of a subject without key: of a replay, only those that were not deleted since."""
@@ -100,15 +103,14 @@ class SinkRows:
             )
             gone = [{"gone": each.row[self.entity], "until_ms": each.origin.time_ms} for each in run]
             connection.execute(sa.delete(target).where(where), gone)
-        for change in run:
-            self._deletions.note(connection, topic, change.row[self.entity], change.origin.time_ms)
+        self._deletions.note(connection, topic, [(each.row[self.entity], each.origin.time_ms) for each in run])
 
     def found(self, connection: Connection, topic: str, change: RowChange) -> list[Place]:
         """Where the rows are from that such a change removes; of a subject without key, the deletion is noted."""
         target = self.target(dict.fromkeys((*change.row, *PLACE, TIME, REPLAY)))
         where = [target.c[name] == sa.bindparam(f"at{i}", type_=RAW) for i, name in enumerate(change.row)]
         if not self.key:
-            self._deletions.note(connection, topic, change.row[self.entity], change.origin.time_ms)
+            self._deletions.note(connection, topic, [(change.row[self.entity], change.origin.time_ms)])
             if (replay := change.origin.replay) is not None:
                 where.append((target.c[REPLAY] == replay) | (target.c[TIME] <= change.origin.time_ms))
         values = {f"at{i}": value for i, value in enumerate(change.row.values())}

@@ -157,6 +157,14 @@ class SinkTable:
         """What a row consists of whose record has that schema."""
         return {**schema.fields, **(HANDLE.fields if ROW in self.key else {})}
 
+    def keeps(self, field: Field) -> bool:
+        """Whether the field's column keeps each of its values as it is, or refuses it."""
+        return self.dialect.keeps(field, self.layout.type_of(field.name))
+
+    def keeps_text(self, name: str) -> bool:
+        """Whether what the table holds in that column are texts."""
+        return name == ROW or (name in self._fields and self._fields[name].solid.means == "string")
+
     def _adapt_to(self, schema: Schema) -> dict[str, Adapter]:
         assert self._layout is not None
         self._adapters[schema] = {

@@ -30,7 +30,7 @@ MOMENTS = st.datetimes() | st.sampled_from([datetime.min, datetime(9999, 12, 31,
 DECIMALS = {
     (12, 2): st.decimals(-(10**10) + 1, 10**10 - 1, places=2),
     (5, 0): st.integers(-99_999, 99_999).map(Decimal),
-    (30, 7): st.integers(-(10**30) + 1, 10**30 - 1).map(lambda n: Decimal(n).scaleb(-7))
+    (30, 7): st.integers(-(10**30) + 1, 10**30 - 1).map(lambda n: Decimal(f"{n}e-7"))
     | st.just(Decimal("0.0000000")),
     (18, 18): st.integers(-(10**18) + 1, 10**18 - 1).map(lambda n: Decimal(n).scaleb(-18)),
 }
@@ -195,13 +195,14 @@ def _result(database: Reader, case: Case, records: Mapping[int, Sequence[Sent]],
 def test_columns_make_what_rows_make(
     database: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    copied = 0
+    copied = removed = 0
     prepare = sink_columns.SinkColumns.prepare
 
     def counted(self: Any, runs: Any) -> Any:
-        nonlocal copied
+        nonlocal copied, removed
         made = prepare(self, runs)
         copied += made.written if made is not None else 0
+        removed += made.removed if made is not None else 0
         return made
 
     monkeypatch.setattr(sink_columns.SinkColumns, "prepare", counted)
@@ -222,3 +223,4 @@ def test_columns_make_what_rows_make(
 
     check()
     assert copied > 200
+    assert removed > 50
