@@ -22,7 +22,6 @@ from exchange.gap import Gap, GapError
 from exchange.names import Partition
 from exchange.records.header import RawBatch
 
-FETCH_PARTITION_BYTES = 8 << 20
 FETCH_BYTES = 32 << 20
 IDLE_MS = 500
 REST_MS = 1_000
@@ -58,7 +57,8 @@ class Consumer:
     `isolation` is read_committed or read_uncommitted. With `control`, transaction markers are returned too.
     A group starts at its committed offset, or at 0 if there is none. When the group takes partitions away,
     `poll` calls `on_revoked` with them; drop what was polled of them, because partitions that come back start
-    at their committed offsets again. The broker answers a fetch as soon as it has data, or after `IDLE_MS`.
+    at their committed offsets again. The broker answers a fetch as soon as it has data, or after `IDLE_MS`, with up to
+    about `fetch_bytes`, a quarter of them from one partition; three such answers may be in memory.
 
     Never skips a record silently: if Kafka no longer keeps the next records, or the topic is not the one that was
     read before, `poll` raises GapError. That partition then stands still until `pass_over`; the next `poll` goes
@@ -76,6 +76,7 @@ class Consumer:
         isolation: str = "read_committed",
         control: bool = False,
         max_batches: int = 4096,
+        fetch_bytes: int = FETCH_BYTES,
         on_revoked: Callable[[set[Partition]], None] = lambda partitions: None,
     ) -> None:
         self._on_revoked = on_revoked
@@ -96,8 +97,8 @@ class Consumer:
                 auto_offset_reset="none",
                 max_poll_records=max_batches,
                 fetch_max_wait_ms=IDLE_MS,
-                fetch_max_bytes=FETCH_BYTES,
-                max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
+                fetch_max_bytes=fetch_bytes,
+                max_partition_fetch_bytes=fetch_bytes // 4,
                 session_timeout_ms=SESSION_MS,
                 heartbeat_interval_ms=2_000,
                 metadata_max_age_ms=METADATA_MS,

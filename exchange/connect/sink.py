@@ -99,7 +99,7 @@ class Sink:
         self._has_no_columns = not table.takes_columns()
         self._by_columns_from = FEW  # with more records than so many
         self._pace = Pace()
-        self._consumer = Consumer(cluster)
+        self._consumer = Consumer(cluster, fetch_bytes=AT_ONCE_BYTES)
         try:
             self._read(range(subject.topic.partitions))
             if is_new_table and any(self._next.values()):

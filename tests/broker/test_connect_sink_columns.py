@@ -224,3 +224,28 @@ def test_columns_make_what_rows_make(
     check()
     assert copied > 200
     assert removed > 50
+
+
+@pytest.mark.parametrize("few", [BY_ROWS, BY_COLUMNS], ids=["rows", "columns"])
+def test_a_name_that_its_column_would_round_is_that_of_no_row(database: Reader, tmp_path: Path, few: int) -> None:
+    def of_digits(precision: int, scale: int) -> avro.Schema:
+        number = _logical("bytes", "decimal", precision=precision, scale=scale)
+        fields = [{"name": "id", "type": "string"}, {"name": "share", "type": number}]
+        return avro.parse(json.dumps({"type": "record", "name": "T", "fields": fields}))
+
+    delivered, earlier, key = of_digits(5, 1), of_digits(12, 2), ("id", "share")
+    database.sql(
+        "CREATE TABLE t (id text, share numeric(5,1), _partition bigint, _offset bigint, _time_ms bigint,"
+        " _replay text, PRIMARY KEY (id, share))"
+    )
+    comes = [{"id": each, "share": Decimal("1.3")} for each in ("a", "b")]
+    names = [(9, earlier, {"id": "a", "share": Decimal("1.25")}), (7, delivered, comes[1])]
+    records = [Sent(b"k", wire.pack(7, avro.encode(delivered, each))) for each in comes]
+    for schema_id, schema, row in names:
+        said = wire.pack(schema_id, avro.encode(name_schema(schema, key), row))
+        records.append(Sent(b"k", None, {ROW_HEADER: said}))
+    with closing(database.table(key)) as table:
+        given = Delivered(delivered, key, frozenset(delivered.fields))
+        taken = take_in(table, given, {7: delivered, 9: earlier}, {0: records}, tmp_path, few=few)
+    assert (taken.counts, taken.rejected) == ((2, 2, 0), [])
+    assert database.rows("id, _offset") == [("a", 0)]

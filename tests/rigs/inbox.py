@@ -58,7 +58,7 @@ class Inbox:
                 self._batches += _batches(partition, first, sent[first : first + at_once])
         self._place: dict[int, int] = {}
 
-    def __call__(self, _cluster: object) -> Inbox:
+    def __call__(self, _cluster: object, *, fetch_bytes: int) -> Inbox:
         return self
 
     def partitions(self, _topic: str) -> list[int]:
