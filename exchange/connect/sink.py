@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from exchange.records.scan import Run
 
 AT_ONCE, AT_ONCE_BYTES = 10_000, 8 << 20  # records of a transaction, and about how many bytes of them
+FETCH_BYTES = 4 << 20  # more would only wait in memory
 FEW = 100  # so many go row by row: kernels, which take a second to load, are for more;
 LEAST = 30  # once they are loaded, columns cost less from so many on
 _log = logging.getLogger("exchange.connect")
@@ -99,7 +100,7 @@ class Sink:
         self._has_no_columns = not table.takes_columns()
         self._by_columns_from = FEW  # with more records than so many
         self._pace = Pace()
-        self._consumer = Consumer(cluster, fetch_bytes=AT_ONCE_BYTES)
+        self._consumer = Consumer(cluster, fetch_bytes=FETCH_BYTES)
         try:
             self._read(range(subject.topic.partitions))
             if is_new_table and any(self._next.values()):

@@ -21,8 +21,8 @@ from exchange.names import REPLAY_HEADER, ROW_HEADER
 from exchange.schema import avro, wire
 from exchange.schema.project import project
 from tests.rigs.examples import BYTES, INT, LONG, TEXT
-from tests.rigs.inbox import BY_COLUMNS, BY_ROWS, TOPIC, Sent, take_in
-from tests.rigs.sinks import Reader
+from tests.rigs.inbox import BY_COLUMNS, BY_ROWS, TOPIC, Inbox, Sent, take_in
+from tests.rigs.sinks import PLAIN, Reader, row
 
 WORDS = TEXT | st.sampled_from(["a  ", "zero\0", "长的文字很长", "x" * 40])
 DAYS = st.dates() | st.sampled_from([date.min, date.max, date(1999, 12, 31), date(2000, 1, 1)])
@@ -30,8 +30,7 @@ MOMENTS = st.datetimes() | st.sampled_from([datetime.min, datetime(9999, 12, 31,
 DECIMALS = {
     (12, 2): st.decimals(-(10**10) + 1, 10**10 - 1, places=2),
     (5, 0): st.integers(-99_999, 99_999).map(Decimal),
-    (30, 7): st.integers(-(10**30) + 1, 10**30 - 1).map(lambda n: Decimal(f"{n}e-7"))
-    | st.just(Decimal("0.0000000")),
+    (30, 7): st.integers(-(10**30) + 1, 10**30 - 1).map(lambda n: Decimal(f"{n}e-7")) | st.just(Decimal("0.0000000")),
     (18, 18): st.integers(-(10**18) + 1, 10**18 - 1).map(lambda n: Decimal(n).scaleb(-18)),
 }
 
@@ -241,11 +240,27 @@ def test_a_name_that_its_column_would_round_is_that_of_no_row(database: Reader, 
     comes = [{"id": each, "share": Decimal("1.3")} for each in ("a", "b")]
     names = [(9, earlier, {"id": "a", "share": Decimal("1.25")}), (7, delivered, comes[1])]
     records = [Sent(b"k", wire.pack(7, avro.encode(delivered, each))) for each in comes]
-    for schema_id, schema, row in names:
-        said = wire.pack(schema_id, avro.encode(name_schema(schema, key), row))
+    for schema_id, schema, name in names:
+        said = wire.pack(schema_id, avro.encode(name_schema(schema, key), name))
         records.append(Sent(b"k", None, {ROW_HEADER: said}))
     with closing(database.table(key)) as table:
         given = Delivered(delivered, key, frozenset(delivered.fields))
         taken = take_in(table, given, {7: delivered, 9: earlier}, {0: records}, tmp_path, few=few)
     assert (taken.counts, taken.rejected) == ((2, 2, 0), [])
     assert database.rows("id, _offset") == [("a", 0)]
+
+
+def test_while_more_keeps_coming_the_broker_collects_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(Inbox, "collect", lambda _, wait_s: waits.append(wait_s))
+    database, plain = (
+        Reader(f"sqlite:///{tmp_path}/reader.db", tmp_path),
+        Delivered(PLAIN, ("id",), frozenset(PLAIN.fields)),
+    )
+    records = [Sent(b"k", wire.pack(7, avro.encode(PLAIN, row(number)))) for number in range(3)]
+    with closing(database.table()) as table:
+        taken = take_in(table, plain, {7: PLAIN}, {0: records}, tmp_path, few=1, at_once=1, batch=1)
+    assert taken.counts.applied == len(records)
+    assert waits[0] == 0  # the first came alone
+    assert len(waits) == len(records)
+    assert min(waits[1:]) > 0

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from exchange.connect.offsets import OtherSinkError
 from exchange.connect.rejects import RejectFileError
 from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
@@ -263,3 +264,18 @@ def test_records_that_the_table_holds_already_are_no_refused_ones(database: Read
             database.write(table, row(1), row(2))
     assert "drop" not in str(raised.value)
     assert database.rows() == [("id-1", 1), ("id-2", 2)]
+
+
+def test_if_another_process_moved_one_of_several_offsets_nothing_is_done(database: Reader) -> None:
+    with closing(database.table()) as table:
+        table.fit(PLAIN)
+        assert table.offsets("topic", [0, 1]) == {0: 0, 1: 0}
+        table.skip("topic", {0: (0, 3), 1: (0, 5)})
+        change = table.upsert(PLAIN, row(1), RecordOrigin(0, 3, 1_000))
+        for moved in ({0: (3, 4), 1: (4, 6)}, {1: (5, 6), 0: (2, 4)}, {0: (3, 4), 2: (1, 2)}):
+            with pytest.raises(OtherSinkError):
+                table.apply("topic", [change], moved, lambda _: None)
+        assert table.offsets("topic", [0, 1]) == {0: 3, 1: 5}
+        table.apply("topic", [change], {0: (3, 4), 1: (5, 6)}, lambda _: None)
+        assert table.offsets("topic", [0, 1]) == {0: 4, 1: 6}
+    assert database.rows() == [("id-1", 1)]
