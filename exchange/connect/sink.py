@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from exchange.bus.connection import Cluster
 from exchange.bus.consume import Consumer
 from exchange.bus.record import Record, records_of
+from exchange.connect.at_once import listed, scanned
 from exchange.connect.delivered import HANDLE, HANDLE_BYTES, ROW, Delivered, Written
 from exchange.connect.rejects import RejectFile
 from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_pace import Pace
-from exchange.connect.sink_part import listed, scanned
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
 from exchange.contract.key import name_schema
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 AT_ONCE, AT_ONCE_BYTES = 10_000, 8 << 20  # records of a transaction, and about how many bytes of them
 FETCH_BYTES = 4 << 20  # more would only wait in memory
 FEW = 100  # so many go row by row: kernels, which take a second to load, are for more;
-LEAST = 30  # once they are loaded, columns cost less from so many on
+LEAST = 30  # once a sink of this process has loaded them, columns are for more than so many
+_COLUMNS = "exchange.connect.sink_columns"
 _log = logging.getLogger("exchange.connect")
 
 
@@ -98,7 +100,6 @@ class Sink:
         self._waiting: deque[RawBatch] = deque()  # what was fetched and is not taken in yet
         self._at_once = min(FEW, AT_ONCE)  # so the first rows are there soon; doubled with each part that was taken in
         self._has_no_columns = not table.takes_columns()
-        self._by_columns_from = FEW  # with more records than so many
         self._pace = Pace()
         self._consumer = Consumer(cluster, fetch_bytes=FETCH_BYTES)
         try:
@@ -172,7 +173,8 @@ class Sink:
 
     def _are_few(self, batches: Sequence[RawBatch]) -> bool:
         """Whether these records would cost more by columns."""
-        return sum(batch.header.records for batch in batches) <= self._by_columns_from
+        few = min(FEW, LEAST) if _COLUMNS in sys.modules else FEW
+        return sum(batch.header.records for batch in batches) <= few
 
     def _by_columns(self, runs: Mapping[int, Run], moved: Moved) -> Taken | None:
         """Take these records in; None if they have to go row by row, or in smaller parts, and nothing was done."""
@@ -214,7 +216,6 @@ class Sink:
     def _columns(self) -> SinkColumns:
         from exchange.connect.sink_columns import SinkColumns  # kernels, which only those who need them load
 
-        self._by_columns_from = min(FEW, LEAST)
         return SinkColumns(self._table, self._topic, self._written, self._named, self._change, self._confirm_once)
 
     def _poll(self, timeout_s: float) -> list[RawBatch]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from exchange.records.scan import Run
 
 
-class Part(NamedTuple):
+class AtOnce(NamedTuple):
     """What is taken in at once: `records`, or `runs` by partition; `rest` is what is left of the last batch."""
 
     records: list[Record]
@@ -21,15 +21,15 @@ class Part(NamedTuple):
     rest: RawBatch | None
 
 
-def listed(batches: Sequence[RawBatch], most: int) -> Part:
+def listed(batches: Sequence[RawBatch], most: int) -> AtOnce:
     """At most so many records of these batches, one by one."""
     found = [record for batch in batches for record in few_records(batch)]
     if len(found) <= most:
-        return Part(found, {}, len(found), None)
-    return Part(found[:most], {}, most, batches[-1]._replace(from_offset=found[most].offset))
+        return AtOnce(found, {}, len(found), None)
+    return AtOnce(found[:most], {}, most, batches[-1]._replace(from_offset=found[most].offset))
 
 
-def scanned(batches: Sequence[RawBatch], most: int) -> Part:
+def scanned(batches: Sequence[RawBatch], most: int) -> AtOnce:
     """The same as columns, by partition."""
     from exchange.records.scan import scan  # kernels, which only those who need them load
 
@@ -39,9 +39,9 @@ def scanned(batches: Sequence[RawBatch], most: int) -> Part:
     runs = {partition: scan(some) for partition, some in of.items()}
     rows = sum(run.rows for run in runs.values())
     if rows <= most:
-        return Part([], runs, rows, None)
+        return AtOnce([], runs, rows, None)
     last = batches[-1]
     run = runs[last.partition]
     kept = run.rows - (rows - most)  # what is too much is of the last batch
     runs[last.partition] = run.first(kept)
-    return Part([], runs, most, last._replace(from_offset=int(run.offset[kept])))
+    return AtOnce([], runs, most, last._replace(from_offset=int(run.offset[kept])))
