@@ -150,6 +150,7 @@ def run_until_idle(cluster: Cluster, connector: Connector, home: Path) -> None:
         # It asks for more often, and so sees soon that there is nothing left.
         mock.patch.object(consume, "IDLE_MS", 20),
         mock.patch.object(worker, "WAIT_S", 0.02),
+        mock.patch.object(worker, "POLL_S", 0.02),
         mock.patch.object(runner, "WATCH_S", 0.02),
     ):
         runner.start(cluster, connector, home, threading.Event(), until_idle=True).wait(until_idle=True)
