@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from exchange.connect.dialects import known as dialects
+
 
 class Statement:
-    """A statement of SQLAlchemy's for one kind of database; the driver gets its values, by name, as they are."""
+    """A statement of SQLAlchemy's for one kind of database; where it can, the driver gets its values as they are."""
 
     def __init__(self, clause: Any) -> None:
         self._clause = clause
@@ -19,6 +21,8 @@ class Statement:
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Run it; return how many rows that changed."""
+        if not dialects.of(connection.engine).binds_plainly:
+            return connection.execute(self._clause, values).rowcount
         driver: Any = connection.connection
         with closing(driver.cursor()) as cursor:
             cursor.execute(self.text(connection), self._given(values))
@@ -26,6 +30,9 @@ class Statement:
 
     def run_each(self, connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
         """Run it with each of these values, in order."""
+        if not dialects.of(connection.engine).binds_plainly:
+            connection.execute(self._clause, values)
+            return
         driver: Any = connection.connection
         text = self.text(connection)
         with closing(driver.cursor()) as cursor:

@@ -88,7 +88,7 @@ def sections(dialect: known.Dialect) -> Iterator[tuple[str, Callable[[Recorder],
     notes = [made(schema_name, dialect.insert) for made in (Offsets, Deletions, CopyNotes, StuckRows)]
     offsets, deletions, copies, stuck = notes
     yield "tables of a sink's own notes", lambda to: [each.create(to) for each in notes]  # type: ignore[attr-defined]
-    yield "the first offset of a partition", lambda to: offsets.move(to, TOPIC, 0, 0, 5)  # type: ignore[attr-defined]
+    yield "the first offset of a partition", lambda to: offsets.move(to, TOPIC, {0: (0, 5)})  # type: ignore[attr-defined]
     yield "the topic's id", lambda to: offsets.topic_id(to, TOPIC, "id")  # type: ignore[attr-defined]
     yield (
         "a gap that is accepted",
@@ -96,7 +96,7 @@ def sections(dialect: known.Dialect) -> Iterator[tuple[str, Callable[[Recorder],
             to, Gap(TOPIC, 0, 5, 9, "id", "why"), "li", "known", datetime(2025, 3, 1, tzinfo=UTC)
         ),
     )
-    yield "a deletion", lambda to: deletions.note(to, TOPIC, "440106", 5)  # type: ignore[attr-defined]
+    yield "a deletion", lambda to: deletions.note(to, TOPIC, [("440106", 5)])  # type: ignore[attr-defined]
     yield (
         "a grant",
         lambda to: copies.write(  # type: ignore[attr-defined]

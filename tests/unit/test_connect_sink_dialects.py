@@ -70,7 +70,7 @@ def test_each_row_goes_with_its_values(name: str, oracle: Oracle, sql_server: Sq
     *upserts, deleted = oracle.said if name == "oracle" else sql_server.said
     said = {statement.split(" USING ")[0] for statement, _ in upserts}
     assert said == {"MERGE INTO income" if name == "oracle" else "MERGE INTO income WITH (HOLDLOCK)"}
-    assert [{key.strip('"'): value for key, value in values.items()} for _, values in upserts] == rows
+    assert [list(values.values()) for _, values in upserts] == [list(row.values()) for row in rows]
     assert deleted[1] == {"at0": "a"}
 
 

@@ -54,6 +54,8 @@ class Dialect(ABC):
     mixes_types: ClassVar[bool] = False
     # Whether rows come and go by COPY.
     copies: ClassVar[bool] = False
+    # Whether the driver takes values of a statement as they are, so that it needs nothing of SQLAlchemy's to run it.
+    binds_plainly: ClassVar[bool] = False
     # Names: the longest that a column can have, in `name_unit`; whether names that differ in case only are one.
     longest_name: ClassVar[int | None] = None
     name_unit: ClassVar[str] = "bytes"

@@ -52,7 +52,10 @@ class Upsert(Executable, ClauseElement):
             self.set = set_
         else:
             self.set = {
-                name: sa.case((where, sa.literal(value)), else_=self.table.c[name]) for name, value in set_.items()
+                name: sa.case(
+                    (where, value if isinstance(value, ClauseElement) else sa.literal(value)), else_=self.table.c[name]
+                )
+                for name, value in set_.items()
             }
         return self
 
@@ -69,7 +72,12 @@ class Upsert(Executable, ClauseElement):
         of_type = self.table.c[name].type
         if self.given is None:
             return sa.bindparam(name, type_=of_type)
-        return sa.bindparam(name, self.given[name], type_=of_type)
+        given = self.given[name]
+        return given if isinstance(given, ColumnElement) else sa.bindparam(name, given, type_=of_type)
+
+
+def _clause(value: Any) -> ColumnElement[Any]:
+    return value if isinstance(value, ColumnElement) else sa.literal(value)
 
 
 class _Excluded:

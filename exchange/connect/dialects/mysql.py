@@ -47,6 +47,7 @@ class MySQL(Dialect):
     example, extra = "mysql://user@host/database", "mysql"
     longest_name, name_unit = 64, "characters"
     folds_names = True
+    binds_plainly = True
     undoes_ddl = False
 
     def fault(self, url: URL) -> str | None:

@@ -45,6 +45,7 @@ class PostgreSQL(Dialect):
     longest_name = 63
     row_id = "ctid"
     copies = True
+    binds_plainly = True
 
     def engine(self, url: URL, timeout_s: float, *, writes: bool) -> Engine:
         return engine(url, timeout_s, postgres.parameters(url.query, timeout_s))
@@ -99,8 +100,7 @@ class PostgreSQL(Dialect):
         return str(found[0] or "") if found else ""
 
     def check_deferred(self, connection: Connection) -> None:
-        driver: Any = connection.connection.driver_connection
-        driver.execute(_IMMEDIATE)
+        connection.exec_driver_sql(_IMMEDIATE)
 
     def sealed(self, connection: Connection, table: str, schema: str | None) -> str:
         return self._state(connection, table, schema, f"{_IMMEDIATE}; ")

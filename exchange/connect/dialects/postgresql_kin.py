@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from exchange.connect import postgres
 from exchange.connect.dialects import postgresql
-from exchange.connect.dialects.dialect import Cautions, statement
+from exchange.connect.dialects.dialect import Cautions, Dialect, statement
 from exchange.connect.dialects.merge import Upsert
 from exchange.connect.dialects.merge_types import OPENGAUSS_MERGE
 from exchange.connect.sink_values import Type, kind
@@ -48,7 +48,7 @@ class KinDialect(PGDialect_psycopg):
 
 class _Kin(postgresql.PostgreSQL):
     limits_locks: ClassVar[bool]
-    copies = False
+    copies = binds_plainly = False
 
     def __init__(self) -> None:
         registry.register(self.drivername.replace("+", "."), __name__, KinDialect.__name__)
@@ -74,6 +74,9 @@ class _Kin(postgresql.PostgreSQL):
 
     def state(self, connection: Connection, table: str, schema: str | None) -> str:
         return str(connection.scalar(_STATE, {"name": table, "schema": schema}) or "")
+
+    def sealed(self, connection: Connection, table: str, schema: str | None) -> str:
+        return Dialect.sealed(self, connection, table, schema)
 
     def cautions(self, connection: Connection, table: str, schema: str | None) -> Cautions:
         return Cautions(nulls_empty=connection.scalar(sa.text(f"SELECT {_NULLS_EMPTY}")) == 1)

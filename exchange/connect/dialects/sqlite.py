@@ -32,6 +32,7 @@ class SQLite(Dialect):
     example = "sqlite:///file.db"
     folds_names = True
     mixes_types = True
+    binds_plainly = True
     numbers_keys = True
     row_id = "_rowid_"
 

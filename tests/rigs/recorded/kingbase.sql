@@ -60,7 +60,7 @@ CREATE TABLE tax.exchange_stuck (
 -- the first offset of a partition
 INSERT INTO tax.exchange_offsets (topic, partition, next_offset) VALUES (%(topic)s::VARCHAR, %(partition)s::INTEGER, %(next_offset)s::BIGINT) ON CONFLICT DO NOTHING
 
-UPDATE tax.exchange_offsets SET next_offset=%(next_offset)s::BIGINT WHERE tax.exchange_offsets.topic = %(topic_1)s::VARCHAR AND tax.exchange_offsets.partition = %(partition_1)s::INTEGER AND tax.exchange_offsets.next_offset = %(next_offset_1)s::BIGINT
+UPDATE tax.exchange_offsets SET next_offset=CASE WHEN (tax.exchange_offsets.partition = %(partition0)s::INTEGER) THEN %(after0)s::BIGINT END WHERE tax.exchange_offsets.topic = %(whose)s::VARCHAR AND tax.exchange_offsets.partition = %(partition0)s::INTEGER AND tax.exchange_offsets.next_offset = %(before0)s::BIGINT
 
 -- the topic's id
 INSERT INTO tax.exchange_topics (topic, topic_id) VALUES (%(topic)s::VARCHAR, %(topic_id)s::VARCHAR) ON CONFLICT DO NOTHING
@@ -70,14 +70,14 @@ FROM tax.exchange_topics
 WHERE tax.exchange_topics.topic = %(topic_1)s::VARCHAR
 
 -- a gap that is accepted
-UPDATE tax.exchange_offsets SET next_offset=%(next_offset)s::BIGINT WHERE tax.exchange_offsets.topic = %(topic_1)s::VARCHAR AND tax.exchange_offsets.partition = %(partition_1)s::INTEGER AND tax.exchange_offsets.next_offset = %(next_offset_1)s::BIGINT
+UPDATE tax.exchange_offsets SET next_offset=CASE WHEN (tax.exchange_offsets.partition = %(partition0)s::INTEGER) THEN %(after0)s::BIGINT END WHERE tax.exchange_offsets.topic = %(whose)s::VARCHAR AND tax.exchange_offsets.partition = %(partition0)s::INTEGER AND tax.exchange_offsets.next_offset = %(before0)s::BIGINT
 
 UPDATE tax.exchange_topics SET topic_id=%(topic_id)s::VARCHAR WHERE tax.exchange_topics.topic = %(topic_1)s::VARCHAR
 
 INSERT INTO tax.exchange_gaps (topic, partition, first_offset, topic_id, next_offset, cause, accepted_by, reason, accepted_at) VALUES (%(topic)s::VARCHAR, %(partition)s::INTEGER, %(first_offset)s::BIGINT, %(topic_id)s::VARCHAR, %(next_offset)s::BIGINT, %(cause)s::VARCHAR, %(accepted_by)s::VARCHAR, %(reason)s::VARCHAR, %(accepted_at)s::TIMESTAMP WITH TIME ZONE) ON CONFLICT DO NOTHING
 
 -- a deletion
-INSERT INTO tax.exchange_deletions (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT) ON CONFLICT (topic, entity) DO UPDATE SET time_ms = %(param_1)s::BIGINT WHERE tax.exchange_deletions.time_ms < excluded.time_ms
+INSERT INTO tax.exchange_deletions (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT) ON CONFLICT (topic, entity) DO UPDATE SET time_ms = excluded.time_ms WHERE tax.exchange_deletions.time_ms < excluded.time_ms
 
 -- a grant
 INSERT INTO tax.exchange_copies (topic, grant_id, until, deletes, fields, epoch, due_ms, done_ms) VALUES (%(topic)s::VARCHAR, %(grant_id)s::VARCHAR, %(until)s::VARCHAR, %(deletes)s, %(fields)s::VARCHAR, %(epoch)s::BIGINT, %(due_ms)s::BIGINT, %(done_ms)s::BIGINT) ON CONFLICT (topic) DO UPDATE SET grant_id = %(param_1)s::VARCHAR, until = %(param_2)s::VARCHAR, deletes = %(param_3)s, fields = %(param_4)s::VARCHAR, epoch = %(param_5)s::BIGINT, due_ms = %(param_6)s::BIGINT, done_ms = %(param_7)s::BIGINT
@@ -177,20 +177,20 @@ ALTER TABLE tax.income ADD rows BIGINT
 ALTER TABLE tax.income ADD file TEXT
 
 -- rows that come and go
-INSERT INTO tax.income (id, "Level", rows, _partition, _offset, _time_ms, _replay) VALUES (%(id)s, %(Level)s, %(rows)s, %(_partition)s, %(_offset)s, %(_time_ms)s, %(_replay)s) ON CONFLICT (id) DO UPDATE SET "Level" = excluded."Level", rows = excluded.rows, _partition = excluded._partition, _offset = excluded._offset, _time_ms = excluded._time_ms, _replay = excluded._replay
+INSERT INTO tax.income (id, "Level", rows, _partition, _offset, _time_ms, _replay) VALUES (%(at0)s, %(at1)s, %(at2)s, %(at3)s, %(at4)s, %(at5)s, %(at6)s) ON CONFLICT (id) DO UPDATE SET "Level" = excluded."Level", rows = excluded.rows, _partition = excluded._partition, _offset = excluded._offset, _time_ms = excluded._time_ms, _replay = excluded._replay
 
 DELETE FROM tax.income WHERE tax.income.id = %(at0)s
 
 -- rows without a key that come and go
-INSERT INTO income (id, "Level", rows, _partition, _offset, _time_ms, _replay) VALUES (%(id)s, %(Level)s, %(rows)s, %(_partition)s, %(_offset)s, %(_time_ms)s, %(_replay)s)
+INSERT INTO income (id, "Level", rows, _partition, _offset, _time_ms, _replay) VALUES (%(at0)s, %(at1)s, %(at2)s, %(at3)s, %(at4)s, %(at5)s, %(at6)s)
 
 DELETE FROM income WHERE income.id = %(at0)s
 
-INSERT INTO tax.exchange_deletions (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT) ON CONFLICT (topic, entity) DO UPDATE SET time_ms = %(param_1)s::BIGINT WHERE tax.exchange_deletions.time_ms < excluded.time_ms
+INSERT INTO tax.exchange_deletions (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT) ON CONFLICT (topic, entity) DO UPDATE SET time_ms = excluded.time_ms WHERE tax.exchange_deletions.time_ms < excluded.time_ms
 
 DELETE FROM income WHERE income.id = %(gone)s AND (income._replay = %(replay_1)s::VARCHAR OR income._time_ms <= %(until_ms)s)
 
-INSERT INTO tax.exchange_deletions (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT) ON CONFLICT (topic, entity) DO UPDATE SET time_ms = %(param_1)s::BIGINT WHERE tax.exchange_deletions.time_ms < excluded.time_ms
+INSERT INTO tax.exchange_deletions (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT) ON CONFLICT (topic, entity) DO UPDATE SET time_ms = excluded.time_ms WHERE tax.exchange_deletions.time_ms < excluded.time_ms
 
 -- rows of which some are deleted, or emptied
 DELETE FROM tax.income WHERE tax.income._partition IS NOT NULL AND NOT (EXISTS (SELECT tax.exchange_stuck.topic

@@ -60,7 +60,7 @@ CREATE TABLE tax.exchange_stuck (
 -- the first offset of a partition
 MERGE INTO tax.exchange_offsets WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_offsets.topic = %(topic)s AND tax.exchange_offsets.partition = %(partition)s) WHEN NOT MATCHED THEN INSERT (topic, partition, next_offset) VALUES (%(topic)s, %(partition)s, %(next_offset)s);
 
-UPDATE tax.exchange_offsets SET next_offset=%(next_offset)s WHERE tax.exchange_offsets.topic = %(topic_1)s AND tax.exchange_offsets.partition = %(partition_1)s AND tax.exchange_offsets.next_offset = %(next_offset_1)s
+UPDATE tax.exchange_offsets SET next_offset=CASE WHEN (tax.exchange_offsets.partition = %(partition0)s) THEN %(after0)s END WHERE tax.exchange_offsets.topic = %(whose)s AND tax.exchange_offsets.partition = %(partition0)s AND tax.exchange_offsets.next_offset = %(before0)s
 
 -- the topic's id
 MERGE INTO tax.exchange_topics WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_topics.topic = %(topic)s) WHEN NOT MATCHED THEN INSERT (topic, topic_id) VALUES (%(topic)s, %(topic_id)s);
@@ -70,14 +70,14 @@ FROM tax.exchange_topics
 WHERE tax.exchange_topics.topic = %(topic_1)s
 
 -- a gap that is accepted
-UPDATE tax.exchange_offsets SET next_offset=%(next_offset)s WHERE tax.exchange_offsets.topic = %(topic_1)s AND tax.exchange_offsets.partition = %(partition_1)s AND tax.exchange_offsets.next_offset = %(next_offset_1)s
+UPDATE tax.exchange_offsets SET next_offset=CASE WHEN (tax.exchange_offsets.partition = %(partition0)s) THEN %(after0)s END WHERE tax.exchange_offsets.topic = %(whose)s AND tax.exchange_offsets.partition = %(partition0)s AND tax.exchange_offsets.next_offset = %(before0)s
 
 UPDATE tax.exchange_topics SET topic_id=%(topic_id)s WHERE tax.exchange_topics.topic = %(topic_1)s
 
 MERGE INTO tax.exchange_gaps WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_gaps.topic = %(topic)s AND tax.exchange_gaps.partition = %(partition)s AND tax.exchange_gaps.first_offset = %(first_offset)s AND tax.exchange_gaps.topic_id = %(topic_id)s) WHEN NOT MATCHED THEN INSERT (topic, partition, first_offset, accepted_by, reason, accepted_at, cause, topic_id, next_offset) VALUES (%(topic)s, %(partition)s, %(first_offset)s, %(accepted_by)s, %(reason)s, %(accepted_at)s, %(cause)s, %(topic_id)s, %(next_offset)s);
 
 -- a deletion
-MERGE INTO tax.exchange_deletions WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s AND tax.exchange_deletions.entity = %(entity)s) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s) THEN %(param_1)s ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s, %(entity)s, %(time_ms)s);
+MERGE INTO tax.exchange_deletions WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s AND tax.exchange_deletions.entity = %(entity)s) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s) THEN %(time_ms)s ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s, %(entity)s, %(time_ms)s);
 
 -- a grant
 MERGE INTO tax.exchange_copies WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_copies.topic = %(topic)s) WHEN MATCHED THEN UPDATE SET grant_id = %(param_1)s, until = %(param_2)s, fields = %(param_3)s, deletes = %(param_4)s, epoch = %(param_5)s, due_ms = %(param_6)s, done_ms = %(param_7)s WHEN NOT MATCHED THEN INSERT (topic, grant_id, until, fields, deletes, epoch, due_ms, done_ms) VALUES (%(topic)s, %(grant_id)s, %(until)s, %(fields)s, %(deletes)s, %(epoch)s, %(due_ms)s, %(done_ms)s);
@@ -177,20 +177,20 @@ ALTER TABLE tax.income ADD rows BIGINT NULL
 ALTER TABLE tax.income ADD [file] NVARCHAR(max) COLLATE Latin1_General_100_BIN2 NULL
 
 -- rows that come and go
-MERGE INTO tax.income WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.income.id = %(id)s) WHEN MATCHED THEN UPDATE SET [Level] = %(Level)s, rows = %(rows)s, _partition = %(_partition)s, _offset = %(_offset)s, _time_ms = %(_time_ms)s, _replay = %(_replay)s WHEN NOT MATCHED THEN INSERT (id, [Level], rows, _partition, _offset, _time_ms, _replay) VALUES (%(id)s, %(Level)s, %(rows)s, %(_partition)s, %(_offset)s, %(_time_ms)s, %(_replay)s);
+MERGE INTO tax.income WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.income.id = %(at0)s) WHEN MATCHED THEN UPDATE SET [Level] = %(at1)s, rows = %(at2)s, _partition = %(at3)s, _offset = %(at4)s, _time_ms = %(at5)s, _replay = %(at6)s WHEN NOT MATCHED THEN INSERT (id, [Level], rows, _partition, _offset, _time_ms, _replay) VALUES (%(at0)s, %(at1)s, %(at2)s, %(at3)s, %(at4)s, %(at5)s, %(at6)s);
 
 DELETE FROM tax.income WHERE tax.income.id = %(at0)s
 
 -- rows without a key that come and go
-INSERT INTO income (id, [Level], rows, _partition, _offset, _time_ms, _replay) VALUES (%(id)s, %(Level)s, %(rows)s, %(_partition)s, %(_offset)s, %(_time_ms)s, %(_replay)s)
+INSERT INTO income (id, [Level], rows, _partition, _offset, _time_ms, _replay) VALUES (%(at0)s, %(at1)s, %(at2)s, %(at3)s, %(at4)s, %(at5)s, %(at6)s)
 
 DELETE FROM income WHERE income.id = %(at0)s
 
-MERGE INTO tax.exchange_deletions WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s AND tax.exchange_deletions.entity = %(entity)s) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s) THEN %(param_1)s ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s, %(entity)s, %(time_ms)s);
+MERGE INTO tax.exchange_deletions WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s AND tax.exchange_deletions.entity = %(entity)s) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s) THEN %(time_ms)s ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s, %(entity)s, %(time_ms)s);
 
 DELETE FROM income WHERE income.id = %(gone)s AND (income._replay = %(replay_1)s OR income._time_ms <= %(until_ms)s)
 
-MERGE INTO tax.exchange_deletions WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s AND tax.exchange_deletions.entity = %(entity)s) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s) THEN %(param_1)s ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s, %(entity)s, %(time_ms)s);
+MERGE INTO tax.exchange_deletions WITH (HOLDLOCK) USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s AND tax.exchange_deletions.entity = %(entity)s) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s) THEN %(time_ms)s ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s, %(entity)s, %(time_ms)s);
 
 -- rows of which some are deleted, or emptied
 DELETE TOP (20000) FROM tax.income WHERE tax.income._partition IS NOT NULL AND NOT (EXISTS (SELECT tax.exchange_stuck.topic

@@ -60,7 +60,7 @@ CREATE TABLE tax.exchange_stuck (
 -- the first offset of a partition
 MERGE INTO tax.exchange_offsets USING (SELECT 1 AS one) AS given ON (tax.exchange_offsets.topic = %(topic)s::VARCHAR AND tax.exchange_offsets.partition = %(partition)s::INTEGER) WHEN NOT MATCHED THEN INSERT (topic, partition, next_offset) VALUES (%(topic)s::VARCHAR, %(partition)s::INTEGER, %(next_offset)s::BIGINT)
 
-UPDATE tax.exchange_offsets SET next_offset=%(next_offset)s::BIGINT WHERE tax.exchange_offsets.topic = %(topic_1)s::VARCHAR AND tax.exchange_offsets.partition = %(partition_1)s::INTEGER AND tax.exchange_offsets.next_offset = %(next_offset_1)s::BIGINT
+UPDATE tax.exchange_offsets SET next_offset=CASE WHEN (tax.exchange_offsets.partition = %(partition0)s::INTEGER) THEN %(after0)s::BIGINT END WHERE tax.exchange_offsets.topic = %(whose)s::VARCHAR AND tax.exchange_offsets.partition = %(partition0)s::INTEGER AND tax.exchange_offsets.next_offset = %(before0)s::BIGINT
 
 -- the topic's id
 MERGE INTO tax.exchange_topics USING (SELECT 1 AS one) AS given ON (tax.exchange_topics.topic = %(topic)s::VARCHAR) WHEN NOT MATCHED THEN INSERT (topic, topic_id) VALUES (%(topic)s::VARCHAR, %(topic_id)s::VARCHAR)
@@ -70,14 +70,14 @@ FROM tax.exchange_topics
 WHERE tax.exchange_topics.topic = %(topic_1)s::VARCHAR
 
 -- a gap that is accepted
-UPDATE tax.exchange_offsets SET next_offset=%(next_offset)s::BIGINT WHERE tax.exchange_offsets.topic = %(topic_1)s::VARCHAR AND tax.exchange_offsets.partition = %(partition_1)s::INTEGER AND tax.exchange_offsets.next_offset = %(next_offset_1)s::BIGINT
+UPDATE tax.exchange_offsets SET next_offset=CASE WHEN (tax.exchange_offsets.partition = %(partition0)s::INTEGER) THEN %(after0)s::BIGINT END WHERE tax.exchange_offsets.topic = %(whose)s::VARCHAR AND tax.exchange_offsets.partition = %(partition0)s::INTEGER AND tax.exchange_offsets.next_offset = %(before0)s::BIGINT
 
 UPDATE tax.exchange_topics SET topic_id=%(topic_id)s::VARCHAR WHERE tax.exchange_topics.topic = %(topic_1)s::VARCHAR
 
 MERGE INTO tax.exchange_gaps USING (SELECT 1 AS one) AS given ON (tax.exchange_gaps.topic = %(topic)s::VARCHAR AND tax.exchange_gaps.partition = %(partition)s::INTEGER AND tax.exchange_gaps.first_offset = %(first_offset)s::BIGINT AND tax.exchange_gaps.topic_id = %(topic_id)s::VARCHAR) WHEN NOT MATCHED THEN INSERT (topic, partition, first_offset, accepted_by, reason, accepted_at, cause, topic_id, next_offset) VALUES (%(topic)s::VARCHAR, %(partition)s::INTEGER, %(first_offset)s::BIGINT, %(accepted_by)s::VARCHAR, %(reason)s::VARCHAR, %(accepted_at)s::TIMESTAMP WITH TIME ZONE, %(cause)s::VARCHAR, %(topic_id)s::VARCHAR, %(next_offset)s::BIGINT)
 
 -- a deletion
-MERGE INTO tax.exchange_deletions USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s::VARCHAR AND tax.exchange_deletions.entity = %(entity)s::VARCHAR) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s::BIGINT) THEN %(param_1)s::INTEGER ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT)
+MERGE INTO tax.exchange_deletions USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s::VARCHAR AND tax.exchange_deletions.entity = %(entity)s::VARCHAR) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s::BIGINT) THEN %(time_ms)s::BIGINT ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT)
 
 -- a grant
 MERGE INTO tax.exchange_copies USING (SELECT 1 AS one) AS given ON (tax.exchange_copies.topic = %(topic)s::VARCHAR) WHEN MATCHED THEN UPDATE SET grant_id = %(param_1)s::VARCHAR, until = %(param_2)s::VARCHAR, fields = %(param_3)s::VARCHAR, deletes = %(param_4)s, epoch = %(param_5)s::BIGINT, due_ms = %(param_6)s::BIGINT, done_ms = %(param_7)s::BIGINT WHEN NOT MATCHED THEN INSERT (topic, grant_id, until, fields, deletes, epoch, due_ms, done_ms) VALUES (%(topic)s::VARCHAR, %(grant_id)s::VARCHAR, %(until)s::VARCHAR, %(fields)s::VARCHAR, %(deletes)s, %(epoch)s::BIGINT, %(due_ms)s::BIGINT, %(done_ms)s::BIGINT)
@@ -177,20 +177,20 @@ ALTER TABLE tax.income ADD rows BIGINT
 ALTER TABLE tax.income ADD file TEXT
 
 -- rows that come and go
-MERGE INTO tax.income USING (SELECT 1 AS one) AS given ON (tax.income.id = %(id)s) WHEN MATCHED THEN UPDATE SET "Level" = %(Level)s, rows = %(rows)s, _partition = %(_partition)s, _offset = %(_offset)s, _time_ms = %(_time_ms)s, _replay = %(_replay)s WHEN NOT MATCHED THEN INSERT (id, "Level", rows, _partition, _offset, _time_ms, _replay) VALUES (%(id)s, %(Level)s, %(rows)s, %(_partition)s, %(_offset)s, %(_time_ms)s, %(_replay)s)
+MERGE INTO tax.income USING (SELECT 1 AS one) AS given ON (tax.income.id = %(at0)s) WHEN MATCHED THEN UPDATE SET "Level" = %(at1)s, rows = %(at2)s, _partition = %(at3)s, _offset = %(at4)s, _time_ms = %(at5)s, _replay = %(at6)s WHEN NOT MATCHED THEN INSERT (id, "Level", rows, _partition, _offset, _time_ms, _replay) VALUES (%(at0)s, %(at1)s, %(at2)s, %(at3)s, %(at4)s, %(at5)s, %(at6)s)
 
 DELETE FROM tax.income WHERE tax.income.id = %(at0)s
 
 -- rows without a key that come and go
-INSERT INTO income (id, "Level", rows, _partition, _offset, _time_ms, _replay) VALUES (%(id)s, %(Level)s, %(rows)s, %(_partition)s, %(_offset)s, %(_time_ms)s, %(_replay)s)
+INSERT INTO income (id, "Level", rows, _partition, _offset, _time_ms, _replay) VALUES (%(at0)s, %(at1)s, %(at2)s, %(at3)s, %(at4)s, %(at5)s, %(at6)s)
 
 DELETE FROM income WHERE income.id = %(at0)s
 
-MERGE INTO tax.exchange_deletions USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s::VARCHAR AND tax.exchange_deletions.entity = %(entity)s::VARCHAR) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s::BIGINT) THEN %(param_1)s::INTEGER ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT)
+MERGE INTO tax.exchange_deletions USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s::VARCHAR AND tax.exchange_deletions.entity = %(entity)s::VARCHAR) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s::BIGINT) THEN %(time_ms)s::BIGINT ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT)
 
 DELETE FROM income WHERE income.id = %(gone)s AND (income._replay = %(replay_1)s::VARCHAR OR income._time_ms <= %(until_ms)s)
 
-MERGE INTO tax.exchange_deletions USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s::VARCHAR AND tax.exchange_deletions.entity = %(entity)s::VARCHAR) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s::BIGINT) THEN %(param_1)s::INTEGER ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT)
+MERGE INTO tax.exchange_deletions USING (SELECT 1 AS one) AS given ON (tax.exchange_deletions.topic = %(topic)s::VARCHAR AND tax.exchange_deletions.entity = %(entity)s::VARCHAR) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < %(time_ms)s::BIGINT) THEN %(time_ms)s::BIGINT ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (%(topic)s::VARCHAR, %(entity)s::VARCHAR, %(time_ms)s::BIGINT)
 
 -- rows of which some are deleted, or emptied
 DELETE FROM tax.income WHERE tax.income._partition IS NOT NULL AND NOT (EXISTS (SELECT tax.exchange_stuck.topic

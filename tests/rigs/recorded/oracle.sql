@@ -60,7 +60,7 @@ CREATE TABLE tax.exchange_stuck (
 -- the first offset of a partition
 MERGE INTO tax.exchange_offsets USING dual ON (tax.exchange_offsets.topic = :topic AND tax.exchange_offsets."partition" = :"partition") WHEN NOT MATCHED THEN INSERT (topic, "partition", next_offset) VALUES (:topic, :"partition", :next_offset)
 
-UPDATE tax.exchange_offsets SET next_offset=:next_offset WHERE tax.exchange_offsets.topic = :topic_1 AND tax.exchange_offsets."partition" = :partition_1 AND tax.exchange_offsets.next_offset = :next_offset_1
+UPDATE tax.exchange_offsets SET next_offset=CASE WHEN (tax.exchange_offsets."partition" = :partition0) THEN :after0 END WHERE tax.exchange_offsets.topic = :whose AND tax.exchange_offsets."partition" = :partition0 AND tax.exchange_offsets.next_offset = :before0
 
 -- the topic's id
 MERGE INTO tax.exchange_topics USING dual ON (tax.exchange_topics.topic = :topic) WHEN NOT MATCHED THEN INSERT (topic, topic_id) VALUES (:topic, :topic_id)
@@ -70,14 +70,14 @@ FROM tax.exchange_topics
 WHERE tax.exchange_topics.topic = :topic_1
 
 -- a gap that is accepted
-UPDATE tax.exchange_offsets SET next_offset=:next_offset WHERE tax.exchange_offsets.topic = :topic_1 AND tax.exchange_offsets."partition" = :partition_1 AND tax.exchange_offsets.next_offset = :next_offset_1
+UPDATE tax.exchange_offsets SET next_offset=CASE WHEN (tax.exchange_offsets."partition" = :partition0) THEN :after0 END WHERE tax.exchange_offsets.topic = :whose AND tax.exchange_offsets."partition" = :partition0 AND tax.exchange_offsets.next_offset = :before0
 
 UPDATE tax.exchange_topics SET topic_id=:topic_id WHERE tax.exchange_topics.topic = :topic_1
 
 MERGE INTO tax.exchange_gaps USING dual ON (tax.exchange_gaps.topic = :topic AND tax.exchange_gaps."partition" = :"partition" AND tax.exchange_gaps.first_offset = :first_offset AND tax.exchange_gaps.topic_id = :topic_id) WHEN NOT MATCHED THEN INSERT (topic, "partition", first_offset, accepted_by, reason, accepted_at, cause, topic_id, next_offset) VALUES (:topic, :"partition", :first_offset, :accepted_by, :reason, :accepted_at, :cause, :topic_id, :next_offset)
 
 -- a deletion
-MERGE INTO tax.exchange_deletions USING dual ON (tax.exchange_deletions.topic = :topic AND tax.exchange_deletions.entity = :entity) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < :time_ms) THEN :param_1 ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (:topic, :entity, :time_ms)
+MERGE INTO tax.exchange_deletions USING dual ON (tax.exchange_deletions.topic = :topic AND tax.exchange_deletions.entity = :entity) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < :time_ms) THEN :time_ms ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (:topic, :entity, :time_ms)
 
 -- a grant
 MERGE INTO tax.exchange_copies USING dual ON (tax.exchange_copies.topic = :topic) WHEN MATCHED THEN UPDATE SET grant_id = :param_1, until = :param_2, fields = :param_3, deletes = :param_4, epoch = :param_5, due_ms = :param_6, done_ms = :param_7 WHEN NOT MATCHED THEN INSERT (topic, grant_id, until, fields, deletes, epoch, due_ms, done_ms) VALUES (:topic, :grant_id, :until, :fields, :deletes, :epoch, :due_ms, :done_ms)
@@ -177,20 +177,20 @@ ALTER TABLE tax.income ADD "rows" NUMBER(19, 0)
 ALTER TABLE tax.income ADD "file" VARCHAR2(4000 CHAR)
 
 -- rows that come and go
-MERGE INTO tax.income USING dual ON (tax.income.id = :id) WHEN MATCHED THEN UPDATE SET "Level" = :"Level", "rows" = :"rows", "_partition" = :"_partition", "_offset" = :"_offset", "_time_ms" = :"_time_ms", "_replay" = :"_replay" WHEN NOT MATCHED THEN INSERT (id, "Level", "rows", "_partition", "_offset", "_time_ms", "_replay") VALUES (:id, :"Level", :"rows", :"_partition", :"_offset", :"_time_ms", :"_replay")
+MERGE INTO tax.income USING dual ON (tax.income.id = :at0) WHEN MATCHED THEN UPDATE SET "Level" = :at1, "rows" = :at2, "_partition" = :at3, "_offset" = :at4, "_time_ms" = :at5, "_replay" = :at6 WHEN NOT MATCHED THEN INSERT (id, "Level", "rows", "_partition", "_offset", "_time_ms", "_replay") VALUES (:at0, :at1, :at2, :at3, :at4, :at5, :at6)
 
 DELETE FROM tax.income WHERE tax.income.id = :at0
 
 -- rows without a key that come and go
-INSERT INTO income (id, "Level", "rows", "_partition", "_offset", "_time_ms", "_replay") VALUES (:id, :"Level", :"rows", :"_partition", :"_offset", :"_time_ms", :"_replay")
+INSERT INTO income (id, "Level", "rows", "_partition", "_offset", "_time_ms", "_replay") VALUES (:at0, :at1, :at2, :at3, :at4, :at5, :at6)
 
 DELETE FROM income WHERE income.id = :at0
 
-MERGE INTO tax.exchange_deletions USING dual ON (tax.exchange_deletions.topic = :topic AND tax.exchange_deletions.entity = :entity) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < :time_ms) THEN :param_1 ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (:topic, :entity, :time_ms)
+MERGE INTO tax.exchange_deletions USING dual ON (tax.exchange_deletions.topic = :topic AND tax.exchange_deletions.entity = :entity) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < :time_ms) THEN :time_ms ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (:topic, :entity, :time_ms)
 
 DELETE FROM income WHERE income.id = :gone AND (income."_replay" = :replay_1 OR income."_time_ms" <= :until_ms)
 
-MERGE INTO tax.exchange_deletions USING dual ON (tax.exchange_deletions.topic = :topic AND tax.exchange_deletions.entity = :entity) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < :time_ms) THEN :param_1 ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (:topic, :entity, :time_ms)
+MERGE INTO tax.exchange_deletions USING dual ON (tax.exchange_deletions.topic = :topic AND tax.exchange_deletions.entity = :entity) WHEN MATCHED THEN UPDATE SET time_ms = CASE WHEN (tax.exchange_deletions.time_ms < :time_ms) THEN :time_ms ELSE tax.exchange_deletions.time_ms END WHEN NOT MATCHED THEN INSERT (topic, entity, time_ms) VALUES (:topic, :entity, :time_ms)
 
 -- rows of which some are deleted, or emptied
 DELETE FROM tax.income WHERE tax.income."_partition" IS NOT NULL AND NOT (EXISTS (SELECT tax.exchange_stuck.topic
