@@ -13,6 +13,7 @@ import pytest
 
 from exchange.records import warm_up, warm_up_source
 from exchange.waiting import until
+from tests.rigs import plain
 
 pytest_plugins = [
     "tests.rigs.brokers",
@@ -61,4 +62,5 @@ def _no_kafka_client_outlives_its_module() -> Iterator[None]:
         return [name for name in names if name == "epochs" or name.startswith("kafka-io")]
 
     yield
+    plain.close_kept()
     assert until(lambda: not left(), 10, 0.05), f"a test of this module has left open: {left()}"

@@ -44,9 +44,7 @@ def store(url: str) -> Iterator[LedgerStore]:
 @pytest.fixture
 def project(own_cluster: Cluster, tmp_path: Path, unique: str) -> Iterator[Project]:
     """A contract of the test's own, which is not applied yet."""
-    made = Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
-    yield made
-    made.close()
+    yield Project(tmp_path, own_cluster, f"{unique}a", f"{unique}b")
     clear(own_cluster, unique)
 
 

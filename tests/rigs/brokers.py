@@ -24,6 +24,8 @@ from exchange.bus import Cluster
 from exchange.bus.admin import Admin
 from exchange.credentials import load
 from exchange.settings import Settings
+from tests.rigs import plain
+from tests.rigs.clients import librdkafka
 
 CLIENT = "exchange.tests"
 _IMAGE = "confluentinc/cp-kafka:8.0.0"
@@ -78,7 +80,7 @@ def own_cluster(broker: LocalBroker) -> Iterator[Cluster]:
 def clear(cluster: Cluster, part: str = "") -> None:
     """Remove the topics and rules that have this part in their names: every `exchange apply` reads all there are."""
     with Admin(cluster) as admin:
-        admin.delete([name for name in admin.topics() if part in name])
+        admin.delete([name for name in plain.topics(librdkafka(cluster)) if part in name])
         admin.withdraw([rule for rule in admin.access() or () if part in rule.principal + rule.name])
 
 

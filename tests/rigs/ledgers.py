@@ -20,6 +20,8 @@ from exchange.ledger.merkle import digest_leaf, merkle_root
 from exchange.plan.topics import LEDGER_PARTITIONS, wanted
 from exchange.records.build import pack
 from exchange.schema import wire
+from tests.rigs import plain
+from tests.rigs.clients import librdkafka
 
 KEY = bytes(range(32))
 TIME_MS = 1_763_800_000_000  # 2025-11-22 in the city
@@ -67,8 +69,8 @@ class Rig:
         self.subject = f"{owner}.income"
         self.topic = names.subject_topic(self.subject)
         contract = one_subject(owner)
+        there = plain.topics(librdkafka(cluster))
         with Admin(cluster) as admin:
-            there = admin.topics()
             admin.create({name: topic for name, topic in wanted(contract).items() if name not in there})
         self.epoch = 1 + sum(1 for _ in read_all(cluster, names.CONTRACT_TOPIC))
         published = one_epoch(self.epoch, owner)

@@ -63,7 +63,7 @@ class Office:
         number = 1 + sum(1 for _ in read_all(self.cluster, names.CONTRACT_TOPIC))
         self.epoch = routing.epoch(*grants, number=number, owner=self.owner, key=key)
         with Admin(self.cluster) as admin:
-            there = admin.topics()
+            there = plain.topics(self.kafka)
             admin.create({n: t for n, t in wanted(self.epoch.contract).items() if n not in there})
             if self.routers is not self.cluster:
                 admin.allow(wanted_access(self.epoch.contract))

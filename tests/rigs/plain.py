@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import uuid
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -19,9 +20,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 DEADLINE_S = 60.0
 _PASSING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
-
 Kafka = Mapping[str, str]
 """The settings under which librdkafka reaches a cluster."""
+_KEPT: defaultdict[tuple[frozenset[tuple[str, str]], str, str], deque[Consumer]] = defaultdict(deque)
+"""Clients that nobody uses now, by the cluster, isolation and group."""
 
 
 class Read(NamedTuple):
@@ -49,13 +51,34 @@ def consumer(kafka: Kafka, *, isolation: str = "read_committed", group: str = ""
     )
 
 
-def topics(kafka: Kafka) -> dict[str, int]:
-    """Every topic, with the number of its partitions."""
-    client = consumer(kafka)
+@contextmanager
+def lent(kafka: Kafka, *, isolation: str = "read_committed", group: str = "") -> Iterator[Consumer]:
+    """A client that nobody else uses until the block ends, and that is kept: its login costs more than most questions.
+
+    One in whose block something failed is not kept.
+    """
+    kept = _KEPT[frozenset(kafka.items()), isolation, group]
+    client = kept.pop() if kept else consumer(kafka, isolation=isolation, group=group)
     try:
-        return {name: len(topic.partitions) for name, topic in client.list_topics(timeout=30).topics.items()}
-    finally:
+        yield client
+    except BaseException:
         client.close()
+        raise
+    kept.append(client)
+
+
+def close_kept() -> None:
+    """Close the clients that are kept."""
+    for kept in _KEPT.values():
+        while kept:
+            kept.pop().close()
+
+
+def topics(kafka: Kafka) -> dict[str, int]:
+    """Every topic except Kafka's internal ones, with the number of its partitions."""
+    with lent(kafka) as client:
+        found = client.list_topics(timeout=30).topics.items()
+    return {name: len(topic.partitions) for name, topic in found if not name.startswith("__")}
 
 
 def read(kafka: Kafka, topic: str, *, isolation: str = "read_committed") -> Iterator[Read]:
@@ -64,38 +87,33 @@ def read(kafka: Kafka, topic: str, *, isolation: str = "read_committed") -> Iter
     Transactions that are open at the end are waited for: markers reach their partitions one by one,
     so that one may already be seen as committed elsewhere.
     """
-    client = consumer(kafka, isolation=isolation)
-    try:
+    with lent(kafka, isolation=isolation) as client:
         waiting = ends(kafka, topic)
-        if waiting:
-            client.assign([TopicPartition(topic, p, 0) for p in waiting])
+        client.assign([TopicPartition(topic, p, 0) for p in waiting])
         deadline = time.monotonic() + DEADLINE_S
         while waiting:
             assert time.monotonic() < deadline, f"the end of {topic} was not reached"
-            for message in client.consume(10_000, timeout=0.2):
+            for message in arrived(client):
                 deadline = time.monotonic() + DEADLINE_S
                 if message.error():
                     if message.offset() >= waiting.get(message.partition(), 0):
                         waiting.pop(message.partition(), None)
                 else:
                     yield as_read(message)
-    finally:
-        client.close()
+        client.unassign()
+
+
+def arrived(client: Consumer) -> list[Message]:
+    """What has come, once there is something; empty after 0.2 s."""
+    first = client.poll(0.2)
+    return [first, *client.consume(10_000, timeout=0)] if first else []
 
 
 def ends(kafka: Kafka, topic: str) -> dict[int, int]:
     """Where each partition ends, open transactions included."""
-    client = consumer(kafka, isolation="read_uncommitted")
-    try:
-        return ends_by(client, topic)
-    finally:
-        client.close()
-
-
-def ends_by(client: Consumer, topic: str) -> dict[int, int]:
-    """The same, for who asks often: a client of one's own each time costs a login."""
-    partitions = client.list_topics(topic, timeout=30).topics[topic].partitions
-    return {p: client.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1] for p in partitions}
+    with lent(kafka, isolation="read_uncommitted") as client:
+        partitions = client.list_topics(topic, timeout=30).topics[topic].partitions
+        return {p: client.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1] for p in partitions}
 
 
 def as_read(message: Message) -> Read:
@@ -106,16 +124,14 @@ def as_read(message: Message) -> Read:
 
 def committed(kafka: Kafka, group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """The group's committed offsets; absent where there is none, or where the broker cannot say for now."""
-    client = consumer(kafka, group=group)
     try:
-        found = client.committed([TopicPartition(*place) for place in places], timeout=30)
-        return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+        with lent(kafka, group=group) as client:
+            found = client.committed([TopicPartition(*place) for place in places], timeout=30)
     except KafkaException as error:
         if not error.args[0].retriable() and error.args[0].code() not in _PASSING:
             raise
         return {}
-    finally:
-        client.close()
+    return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
 
 class Registry:
