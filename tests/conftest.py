@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,7 @@ pytest_plugins = [
     "tests.rigs.oracle",
     "tests.rigs.sqlserver",
 ]
+_workers: list[subprocess.Popen[bytes]] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,7 +45,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{tests} not run: {reason.removeprefix('Skipped: ')}", yellow=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Note the process of a worker, to which a SIGTERM is passed on."""
+    _workers.append(node.gateway._io.popen)
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    for worker in _workers:
+        worker.terminate()
     raise KeyboardInterrupt
 
 

@@ -146,7 +146,7 @@ def distinct_records(record_bytes: int, seed: int = 1) -> list[dict[str, Any]]:
             "note": "",
         }
         spare = record_bytes - len(record["resident_id"]) - len(wire.pack(SCHEMA_ID, avro.encode(schema, record))) - 9
-        record["note"] = "".join(chr(97 + c) for c in rng.integers(0, 26, max(0, spare)))
+        record["note"] = (97 + rng.integers(0, 26, max(0, spare))).astype(np.uint8).tobytes().decode()
         made.append(record)
     return made
 

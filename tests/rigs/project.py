@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-
 from exchange.bus import Cluster
 from exchange.contract.load import load
 from exchange.contract.model import Epoch
