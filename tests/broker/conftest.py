@@ -19,6 +19,7 @@ from tests.rigs.contracts import CONTRACT, write
 from tests.rigs.inbox import BY_COLUMNS, BY_ROWS
 from tests.rigs.office import Office
 from tests.rigs.project import Project
+from tests.rigs.sinks import url_of
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -28,10 +29,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_database"))
 
 
-@pytest.fixture(params=["rows", "columns"])
-def by_rows_and_by_columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has sinks take everything in row by row, or by columns as soon as there are two records."""
-    monkeypatch.setattr(sink, "FEW", {"rows": BY_ROWS, "columns": BY_COLUMNS}[request.param])
+@pytest.fixture(params=["rows-sqlite", "columns-postgresql"])
+def reader_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty database; sinks write into it row by row, or by columns as soon as there are two records.
+
+    One way for each database is enough: test_connect_sink_columns shows that on both of them both make the same.
+    """
+    way, kind = request.param.split("-")
+    monkeypatch.setattr(sink, "FEW", {"rows": BY_ROWS, "columns": BY_COLUMNS}[way])
+    return url_of(request, tmp_path, kind)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,29 +18,23 @@ from click.testing import CliRunner
 from exchange.audit.copy_list import CopyStatus, held_copies
 from exchange.bus.topics import read_all
 from exchange.cli.ledger import audit
-from exchange.connect import sink
 from exchange.connect.runner import RunningConnector
 from exchange.connect.terms_watch import NotInContractError
 from exchange.epochs import epoch_in_force
 from exchange.names import subject_topic
 from exchange.schema import avro, wire
 from tests.rigs.deliveries import Sent, connect, drain, income, rows, running, send
-from tests.rigs.inbox import BY_COLUMNS, BY_ROWS
 from tests.rigs.plain import wait_until
 from tests.rigs.project import INCOME, Project
-from tests.rigs.sinks import url_of
 
 GIVEN = ["resident_id", "year", "serial"]
 OVER = {"until": "2020-12-31"}
 LATER = {"from": "2090-01-01"}
 
 
-@pytest.fixture(params=[("sqlite", BY_ROWS), ("postgresql", BY_COLUMNS)], ids=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Sinks work by rows on one, by columns on the other: test_connect_sink_columns shows that both make the same."""
-    kind, few = request.param
-    monkeypatch.setattr(sink, "FEW", few)
-    return url_of(request, tmp_path, kind)
+@pytest.fixture
+def url(reader_url: str) -> str:
+    return reader_url
 
 
 def given(serial: int, *fields: str, **changes: Any) -> Sent:

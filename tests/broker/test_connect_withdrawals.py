@@ -24,22 +24,18 @@ from exchange.connect import sink
 from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.names import inbox_topic
-from tests.rigs.deliveries import ONE_WAY, Sent, connect, count_steps, drain, income, row_name, rows, running, send
+from tests.rigs.deliveries import Sent, connect, count_steps, drain, income, row_name, rows, running, send
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import Reader, schema
 
-pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
-
-
+WAYS = ["rows-sqlite", "columns-postgresql"]
 HIDDEN = {"masks": {"resident_id": {"kind": "pseudonym"}}}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/reader.db"
-    return str(request.getfixturevalue("postgres_database"))
+@pytest.fixture
+def url(reader_url: str) -> str:
+    return reader_url
 
 
 def given(serial: int, handle: bytes | None = None, **changes: Any) -> Sent:
@@ -230,7 +226,6 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-@ONE_WAY
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_row_is_found_by_a_key_of_any_type(url: str, tmp_path: Path, kind: str) -> None:
     written, values = TYPES[kind]
@@ -250,7 +245,6 @@ def test_a_row_is_found_by_a_key_of_any_type(url: str, tmp_path: Path, kind: str
     database.user.dispose()
 
 
-@ONE_WAY
 def test_a_value_that_must_be_unique_goes_from_one_row_to_another(url: str, tmp_path: Path) -> None:
     """The sink writes rows that come before others that go, if it can; here it cannot, and nothing is set aside."""
     full, name = schema(id="string", plate="string"), schema(id="string")
@@ -306,11 +300,10 @@ def is_writing(database: sa.Connection) -> bool:
     return database.exec_driver_sql(locked).first() is not None
 
 
-@ONE_WAY
 @pytest.mark.parametrize(
-    ("url", "kills"),
-    [("postgresql", 2), *(pytest.param(kind, 20, marks=pytest.mark.siege) for kind in ("sqlite", "postgresql"))],
-    indirect=["url"],
+    ("reader_url", "kills"),
+    [("columns-postgresql", 2), *(pytest.param(each, 20, marks=pytest.mark.siege) for each in WAYS)],
+    indirect=["reader_url"],
 )
 def test_kills_neither_bring_rows_back_nor_remove_others(project: Project, url: str, kills: int) -> None:
     """Each kill comes while some thousand changes are written, at any moment of their transaction."""

@@ -6,17 +6,17 @@ import itertools
 import json
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
 
-from exchange.connect import load
+from exchange.connect import load, sink
 from tests.broker.test_copies import History, keyed
 from tests.rigs.copies import CLEAR, GRANTS, passes
 from tests.rigs.deliveries import run_until_idle
+from tests.rigs.inbox import BY_COLUMNS, BY_ROWS
 from tests.rigs.office import Office
-
-pytestmark = pytest.mark.usefixtures("by_rows_and_by_columns")
 
 
 @pytest.fixture
@@ -29,13 +29,14 @@ def take_in(office: Office, folder: Path, url: str, reader: str) -> None:
     config = {"department": reader, "database": url, "sinks": [{"subject": office.subject, "table": reader}]}
     (folder / reader).mkdir(exist_ok=True)
     (folder / reader / load.FILE).write_text(json.dumps(config))
-    run_until_idle(office.cluster, load.load(folder, reader), folder)
+    with mock.patch.object(sink, "FEW", BY_ROWS if url.startswith("sqlite") else BY_COLUMNS):
+        run_until_idle(office.cluster, load.load(folder, reader), folder)
 
 
 def test_tables_have_what_grants_give_of_the_register_now(
     office: Office, tmp_path: Path, postgres_database: str
 ) -> None:
-    """Every second reader's are on PostgreSQL, the others' on SQLite."""
+    """Every second reader's are on PostgreSQL, written by columns, the others' on SQLite, row by row."""
     history, urls = History(office), itertools.cycle([f"sqlite:///{tmp_path}/readers.db", postgres_database])
     engines = {reader: sa.create_engine(url) for reader, url in zip(GRANTS, urls, strict=False)}
     with office.router():

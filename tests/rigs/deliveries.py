@@ -30,10 +30,6 @@ from tests.rigs.project import Project
 KEY = ("resident_id", "serial")
 
 
-ONE_WAY = pytest.mark.parametrize("by_rows_and_by_columns", ["columns"], indirect=True)
-"""For a test whose sink is in another process, or that has none: it is no matter to it how sinks of this one work."""
-
-
 def connect(project: Project, url: str, *, key: tuple[str, ...] = KEY, table: str = "income", **contract: Any) -> None:
     """Apply the contract with that key, and write a connector that takes the inbox into the table."""
     project.key = key
