@@ -114,7 +114,7 @@ def test_odd_times_of_the_cursor_stop_nobody(mariadb_database: str, column: str,
 
 
 @settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

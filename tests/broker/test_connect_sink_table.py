@@ -174,10 +174,10 @@ def take_once(database: Reader, note: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "is_bad", [lambda i: True, lambda i: i == 1_234, lambda i: i % 2 == 0], ids=["all", "1", "half"]
+    "is_bad", [lambda i: True, lambda i: i == 654, lambda i: i % 2 == 0], ids=["all", "1", "half"]
 )
 def test_many_bad_records_cost_no_more_than_a_few_attempts_each(database: Reader, is_bad: Any) -> None:
-    count = 3_000
+    count = 1_000
     with closing(database.table()) as table:
         table.fit(PLAIN)
         database.write(table, row(-1, "taken"))
