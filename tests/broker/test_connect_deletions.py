@@ -59,6 +59,7 @@ def test_a_column_says_what_is_deleted(project: Project, register: IncomeTable) 
     assert settled(project) == register.keys()
 
 
+@pytest.mark.parametrize("register", ["mariadb"], indirect=True)
 def test_a_great_loss_waits_for_a_person(
     project: Project, register: IncomeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_great_loss_waits_for_a_person(
     assert isinstance(CliRunner().invoke(exchange, accept).exception, NoQuestionError)
 
 
+@pytest.mark.parametrize("register", ["postgresql"], indirect=True)
 def test_a_running_source_stands_still_visibly_and_goes_on_when_its_question_is_answered(
     project: Project, register: IncomeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
