@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -107,17 +108,20 @@ def _plain(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-").replace(".", "-")
 
 
-def _imports(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def _imports(path: Path) -> list[tuple[int, str]]:
     """Line and full name of everything that a module imports, wherever in it; of extras, too."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         match node:
             case ast.Call(func=ast.Name(id="extra"), args=[ast.Constant(value=str(name)), _]):
-                yield node.lineno, name
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+                found.append((node.lineno, name))
+            case ast.Import():
+                found += [(node.lineno, alias.name) for alias in node.names]
+            case ast.ImportFrom():
+                assert node.level == 0, f"{path}:{node.lineno}: relative import"
+                found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
 
 
 def _rooms_imported(path: Path) -> Iterator[tuple[int, str]]:
@@ -202,4 +206,4 @@ def test_the_rules_see_imports_wherever_they_are(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text("def late():\n    from exchange.router import loop\n    import kafka.errors\n")
     assert list(_rooms_imported(module)) == [(2, "router")]
-    assert (3, "kafka.errors") in list(_imports(module))
+    assert (3, "kafka.errors") in _imports(module)
