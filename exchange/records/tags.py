@@ -11,8 +11,6 @@ from exchange.records import hashes
 from exchange.records.memory import address, equal
 from exchange.records.scan import varint
 from exchange.records.values import Values
-from exchange.records.wire_ids import bodies
-from exchange.schema.wire import HEADER_BYTES
 
 ROW = b"exchange.row\0\0\0\0"
 HANDLE = b"exchange.handle\0"
@@ -40,7 +38,7 @@ class Tagger:
         """The tag of each row, uint64[n, 2]: half of its entity's tag, and half of a hash of its name in the subject.
 
         If its name says the record's key and nothing else, it is the entity's whole tag; if it has no name, the second
-        half is 0. `entities` (uint8[n, 16]) are the tags of the keys.
+        half is 0. `names` are without wire headers; `entities` (uint8[n, 16]) are the tags of the keys.
         """
         tags = np.ascontiguousarray(entities).view(np.uint64).copy()
         tags[names.length < 0, 1] = 0
@@ -48,8 +46,7 @@ class Tagger:
         _says_more(*names, *keys, says_more)
         others = np.flatnonzero(says_more)
         if len(others):
-            hashed = hashes.tags(bodies(names.at(others)), self._state(ROW, subject))
-            tags[others, 1] = hashed.view(np.uint64)[:, 0]
+            tags[others, 1] = hashes.tags(names.at(others), self._state(ROW, subject)).view(np.uint64)[:, 0]
         return tags
 
     def handles(self, reader: str, tags: np.ndarray) -> Values:
@@ -73,10 +70,10 @@ class Tagger:
 
 @njit(nogil=True, cache=True)
 def _says_more(buf, start, length, key_buf, key_start, key_len, out):
-    """Which names are not the key as an Avro string behind a wire header; a null name is not one of them."""
+    """Which names are not the key as an Avro string; a null name is not one of them."""
     names, keys = address(buf), address(key_buf)
     for row in range(len(start)):
         end = start[row] + length[row]
-        size, at = varint(buf, start[row] + HEADER_BYTES, end)
+        size, at = varint(buf, start[row], end)
         is_key = at >= 0 and size == key_len[row] and at + size == end
         out[row] = length[row] >= 0 and not (is_key and equal(names + at, keys + key_start[row], size))

@@ -31,9 +31,9 @@ def _warm_up_rows(run: Run, ids: np.ndarray, rows: np.ndarray, located: LocatedR
     """The same for a subject whose rows have a key."""
     namers = compile_namers({_ID: _SCHEMA}, ["text"])
     names, _ = named(run, ids, rows, {_ID: located}, namers, "h")
-    build.sections({}, "h", names)
+    build.sections({}, "h", names.at(rows))
     tagger, table = Tagger(bytes(32)), RowTable()
-    tags = tagger.rows("", names, run.keys, tagger.entities(run.keys))
+    tags = tagger.rows("", names.bodies, run.keys, tagger.entities(run.keys))
     patterns, _ = intern([np.ones(run.rows, np.uint8)], run.rows)
     table.put(tags, patterns)
     known = Moves(run.rows)

@@ -77,7 +77,7 @@ class Checked:
     @cached_property
     def ends(self) -> np.ndarray:
         """int64[m]: the indexes of the valid records that delete all rows of an entity."""
-        return np.flatnonzero(self.tombstones & (self.examined.names.length < 0))
+        return np.flatnonzero(self.tombstones & (self.examined.names.bodies.length < 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,8 @@ from exchange.records.build import Batch
 from exchange.records.check import REASONS as CHECK_REASONS
 from exchange.records.check import check
 from exchange.records.locate import LocatedRows, locate
-from exchange.records.row_names import named
+from exchange.records.row_names import RowNames, named
 from exchange.records.scan import Run
-from exchange.records.values import Values
 from exchange.router.ready import ReadySubject
 
 _OURS = ("wire-header", "schema-id", "batch-codec", "record-size", "row-name")
@@ -36,7 +35,7 @@ class Examined(NamedTuple):
     status: np.ndarray
     ids: np.ndarray
     located: Mapping[int, LocatedRows]
-    names: Values
+    names: RowNames
 
     @property
     def good(self) -> np.ndarray:
@@ -63,7 +62,7 @@ def examine(run: Run, subject: ReadySubject) -> Examined:
             status[rows] = check(program, bodies)
     status[run.tails.length > MAX_RECORD_BYTES] = _RECORD_SIZE
     status[run.tails.length < 0] = _BATCH_CODEC
-    row_names = Values.nulls(run.rows)
+    row_names = RowNames.nulls(run.rows)
     if subject.namers:
         row_names, misnamed = named(run, ids, np.flatnonzero(status == 0), located, subject.namers, names.ROW_HEADER)
         status[misnamed] = _ROW_NAME

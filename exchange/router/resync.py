@@ -182,7 +182,7 @@ class _Job:
         """The tags of the records' rows (uint64[n, 2]), and the indexes of the valid records."""
         examined = examine(run, self.subject)
         entities = self.tagger.entities(run.keys)
-        tags = self.tagger.rows(names.subject_of(self.place[0]), examined.names, run.keys, entities)
+        tags = self.tagger.rows(names.subject_of(self.place[0]), examined.names.bodies, run.keys, entities)
         return tags, examined.good
 
 

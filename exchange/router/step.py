@@ -76,7 +76,9 @@ def step(
     examined = examine(run, subject)
     leaves = hashes.leaves(run.keys, run.values)
     tags = tagger.entities(run.keys)
-    row_tags = tagger.rows(names.subject_of(source.topic), examined.names, run.keys, tags) if subject.namers else None
+    row_tags = (
+        tagger.rows(names.subject_of(source.topic), examined.names.bodies, run.keys, tags) if subject.namers else None
+    )
     checked = Checked(run, examined, row_tags, leaves, hashes.merkle_root(leaves), source.headers)
     if again and held is not None and row_tags is not None:
         [reader] = {reader for view in subject.views for reader in view.readers}

@@ -117,7 +117,7 @@ def _build(checked: Checked, choice: Choice, given: _Given, tagger: Tagger) -> t
         told = sections.at(lost)
     else:
         sections = _sections(checked, view, at, kept, lost)
-        is_row = checked.examined.names.length[at[lost]] >= 0
+        is_row = checked.examined.names.bodies.length[at[lost]] >= 0
         told = sections.at(lost)._replace(length=np.where(is_row, sections.length[lost], -1))
     leaves = np.empty((len(at), hashes.DIGEST_BYTES), np.uint8)
     leaves[kept] = checked.leaves[at[kept]] if view.is_whole else hashes.leaves(keys.at(kept), values.at(kept))
