@@ -14,7 +14,7 @@ from exchange.bus import Cluster
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.stuck_rows import NONE, Stuck
 from tests.broker.test_connect_follows import answer, given, held
-from tests.rigs.deliveries import connect, rows, running, send
+from tests.rigs.deliveries import connect, is_made, rows, running, send
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import KINDS, PLAIN, Reader, row, url_of
@@ -147,6 +147,7 @@ def test_the_connector_and_the_auditors_say_what_is_stuck(
     fields = ("resident_id", "employer", "year", "amount", "paid_on", "recorded_at", "serial")
     with running(project) as connector:
         send(project, given(1, *fields), given(2, *fields))
+        wait_until(lambda: is_made(postgres_database), "the table")
         wait_until(lambda: [tuple(each) for each in rows(postgres_database, "serial")] == [(1,), (2,)], "the rows")
         reader.sql(
             "CREATE TABLE mine (resident_id TEXT, serial BIGINT, FOREIGN KEY (resident_id, serial) REFERENCES income)",

@@ -24,7 +24,7 @@ from exchange.connect import sink
 from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.names import inbox_topic
-from tests.rigs.deliveries import Sent, connect, count_steps, drain, income, row_name, rows, running, send
+from tests.rigs.deliveries import Sent, connect, count_steps, drain, income, is_made, row_name, rows, running, send
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import Reader, schema
@@ -330,6 +330,7 @@ def test_kills_neither_bring_rows_back_nor_remove_others(project: Project, url: 
         process = connector(project)
         due[1_000] = f"kill {kill}"
         send(project, given(1_000, employer=due[1_000]))
+        wait_until(lambda: is_made(url), "the table")
         wait_until(lambda: due[1_000] in [row[1] for row in rows(url, "serial, employer")], "the sink to work")
         send(project, *(change(f"{kill}.{i}") for i in range(3_000)))
         wait_until_written(url)

@@ -178,6 +178,15 @@ def running(project: Project, department: str = "") -> Iterator[RunningConnector
         made.wait(until_idle=False)
 
 
+def is_made(url: str, table: str = "income") -> bool:
+    """Whether the sink has made its table."""
+    engine = sa.create_engine(url)
+    try:
+        return bool(sa.inspect(engine).has_table(table))
+    finally:
+        engine.dispose()
+
+
 def rows(url: str, columns: str = "*", table: str = "income") -> list[Any]:
     engine = sa.create_engine(url)
     with engine.connect() as connection:
