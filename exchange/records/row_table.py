@@ -150,12 +150,12 @@ def _advance(table, sets, tags, patterns, pairs, following, before, now, first):
         if pairs[known] == UNKNOWN:
             return i, taken, rows
         now[i] = following[known]
-        if now[i] != was:
-            if sets[at] == UNKNOWN:
-                table[at, 0], table[at, 1] = tags[i, 0], tags[i, 1]
-                taken += 1
-            rows += (now[i] > 0) - (was > 0)
+        rows += (now[i] > 0) - (was > 0)
+        if sets[at] != UNKNOWN:  # written even if nothing changes: a branch on that could not be foretold
             sets[at] = now[i]
+        elif now[i] > 0:
+            table[at, 0], table[at, 1], sets[at] = tags[i, 0], tags[i, 1], now[i]
+            taken += 1
     return len(tags), taken, rows
 
 
