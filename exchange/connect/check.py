@@ -106,12 +106,11 @@ class _Check:
                     self._add((*path, "deleted", "column"), f"there is no column {column}", nearest(column, there))
                     self._origin(config.model_copy(update={"deleted": None}), subject, schema, path, place)
                     return
-                allowed = {name: how for name, how in config.round.items() if subject.rounded.get(name) == how}
-                self._table(config.model_copy(update={"round": allowed}), subject, schema, source, place)
+                self._table(config, subject, schema, source, place)
                 if config.sweep is not None:
                     self._sweep(config, subject, source, (*path, "sweep"))
             if config.cdc is not None:
-                self._captured(config, schema, source, place)
+                self._captured(config, subject, schema, source, place)
             if isinstance(source, DebeziumSource):
                 self._topic(config, subject, schema, source, place)
             if isinstance(source, PullSource) and (page := source.look()) is not None:
@@ -174,8 +173,7 @@ class _Check:
         if found is not None:
             columns, page = found
             self._defaults(config, schema, columns, path)
-            allowed = {name: how for name, how in config.round.items() if subject.rounded.get(name) == how}
-            self._sample(config.model_copy(update={"round": allowed}), subject, schema, page, path)
+            self._sample(config, subject, schema, page, path)
 
     def _defaults(self, config: SourceConfig, schema: Schema, there: Collection[str], path: Path) -> None:
         """Report the fields that are published with their default because their column is missing."""
@@ -200,8 +198,8 @@ class _Check:
         if page is not None:
             self._sample(config, subject, schema, page, path)
 
-    def _captured(self, config: SourceConfig, schema: Schema, source: Source, path: Path) -> None:
-        """Report what the table, or its server, lacks for changes to be read from the log."""
+    def _captured(self, config: SourceConfig, subject: Subject, schema: Schema, source: Source, path: Path) -> None:
+        """Report what keeps the table's changes from being read from the log, or which first rows from going out."""
         from exchange.connect.cdc.capture import CaptureSource  # kernels, which only those who need them load
 
         assert isinstance(source, CaptureSource)
@@ -210,6 +208,8 @@ class _Check:
             self._add(path, fault.message, fault.remedy, "warning" if fault.is_warning else "error")
         if table.oid:
             self._defaults(config, schema, table.columns, path)
+        if all(fault.is_warning for fault in table.faults):
+            self._sample(config, subject, schema, source.first_page(table), path)
 
     def _topic(
         self, config: SourceConfig, subject: Subject, schema: Schema, source: DebeziumSource, path: Path
@@ -223,6 +223,8 @@ class _Check:
 
     def _sample(self, config: SourceConfig, subject: Subject, schema: Schema, page: Page, path: Path) -> None:
         """Report which of the first rows would not be published."""
+        allowed = {name: how for name, how in config.round.items() if subject.rounded.get(name) == how}
+        config = config.model_copy(update={"round": allowed})
         reasons = self._reasons(config, subject, schema, page)
         rounding = self._rounding(config, subject, schema, page)
         for reason, count in reasons.most_common():

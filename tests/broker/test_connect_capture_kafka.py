@@ -47,7 +47,11 @@ def test_check_says_what_to_run_and_then_only_warns(project: Project, register: 
     found.remove(error)
     assert len(found) == 2  # the log is kept without limit; there is no column for `employer`
     register.sql(error.remedy)
+    register.insert(3)
     assert problems(project) == found
+    register.sql("UPDATE income SET recorded_at = '2025-03-01 08:00:00.0001' WHERE serial = 1")
+    [rejected] = [problem for problem in problems(project) if problem not in found]
+    assert rejected.message.startswith("1 of the first 3 rows would be rejected: recorded_at: timestamp finer")
     register.sql("ALTER TABLE income DROP year")
     assert any("it has no column year" in problem.message for problem in problems(project))
 

@@ -23,7 +23,7 @@ from exchange import metrics
 from exchange.connect.cdc import slots
 from exchange.connect.cdc.captured import BEGUN, LAST, READ, TAKEN, Begun, Captured, Visibility, lsn, place
 from exchange.connect.cdc.following import Following, LastDeletions, Stored
-from exchange.connect.cdc.reading import Loader, Reading, reread
+from exchange.connect.cdc.reading import Loader, Reading, first_rows, reread
 from exchange.connect.cdc.setup import (
     CaptureSetupError,
     Fault,
@@ -88,6 +88,14 @@ class CaptureSource(Source):
         with translated(f"look at {self._config.subject}"):
             return self._examine(self._connection())
 
+    def first_page(self, table: Table) -> Page:
+        """Some rows of the table that `look` found, as they are now."""
+        columns = self._wanted(table)
+        with translated(f"read {self._config.subject}"):
+            connection = self._connection()
+            loader = Loader(connection, self._table, columns)
+            return Page(loader.rows(first_rows(connection, self._table, columns, self._config.page_rows)), {})
+
     def open(self, progress: Progress) -> None:
         self._position = Captured.of(progress)
         # What this source knew when it found rows in another way: it is wrong as soon as the log is followed.
@@ -100,8 +108,7 @@ class CaptureSource(Source):
         self._slot = slots.slot_of(self._config.subject, begun.snapshot if begun else self._cdc.snapshot)
         state = self._look()
         table = self._sound()
-        wanted = [name for name in table.columns if self._columns is None or name in {*self._columns, *self._key}]
-        columns = {name: table.columns[name] for name in wanted}
+        columns = {name: table.columns[name] for name in self._wanted(table)}
         now = Begun.now(self._cdc.snapshot, system, table, columns, again=bool(progress))
         if begun is not None and begun.snapshot > now.snapshot:
             raise CaptureSetupError(
@@ -154,6 +161,10 @@ class CaptureSource(Source):
         for connection in self._open:
             with suppress(psycopg.Error):
                 connection.close()
+
+    def _wanted(self, table: Table) -> list[str]:
+        """The columns that are taken."""
+        return [name for name in table.columns if self._columns is None or name in {*self._columns, *self._key}]
 
     def _connection(self, *, replication: bool = False) -> Connection:
         made = self._connect(replication=replication)

@@ -164,6 +164,13 @@ def reread(
     return read
 
 
+def first_rows(connection: Connection, table: str, columns: Sequence[str], most: int) -> list[Raws]:
+    """At most so many rows of the table, in no order."""
+    result = connection.execute(_select(columns, table, "LIMIT {most}", most=sql.Literal(most))).pgresult
+    assert result is not None
+    return [[result.get_value(i, j) for j in range(len(columns))] for i in range(result.ntuples)]
+
+
 def _select(columns: Sequence[str], table: str, rest: str, **parts: sql.Composable) -> sql.Composed:
     names: list[sql.Composable] = [sql.Identifier(name) for name in columns]
     if "by" in parts:
