@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, case, func, select
 
 from exchange import names
-from exchange.audit.reread import Report, Reread, count, plain_records
+from exchange.audit.reread import Report, Reread, count, plain_records, source_topics
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
+from exchange.epochs import latest_epoch
 from exchange.ledger import tables
 from exchange.ledger.store import LedgerStore
 from exchange.names import Partition
@@ -50,9 +51,9 @@ def behind(cluster: Cluster, store: LedgerStore) -> int:
 
 
 def reconcile(cluster: Cluster, store: LedgerStore, subject: str | None, report: Report) -> list[Comparison]:
-    """Compare the source and inbox topics that committed entries name, including what was replayed into inboxes.
+    """Compare the contract's source topics, and the source and inbox topics that committed entries name.
 
-    Call it on a quiet system, or after routers and follower have caught up: deliveries made meanwhile are on Kafka
+    What was replayed into inboxes is included. Call it on a quiet system, or after routers and follower have caught up: deliveries made meanwhile are on Kafka
     before they are in the database.
     """
     only = [_e.topic == names.subject_topic(subject)] if subject else []
@@ -74,14 +75,15 @@ def reconcile(cluster: Cluster, store: LedgerStore, subject: str | None, report:
         (names.inbox_topic(reader, of), partition): int(records)
         for reader, of, partition, records in store.rows(delivered)
     }
-    return [*_compare_sources(cluster, store, ends, report), *_compare_inboxes(cluster, inboxes, report)]
+    topics = {topic for topic, _ in ends} | source_topics(latest_epoch(cluster), subject)
+    sources = _compare_sources(Reread(cluster, topics), store, ends, report)
+    return [*sources, *_compare_inboxes(cluster, inboxes, report)]
 
 
 def _compare_sources(
-    cluster: Cluster, store: LedgerStore, ends: Mapping[Partition, int], report: Report
+    reread: Reread, store: LedgerStore, ends: Mapping[Partition, int], report: Report
 ) -> Iterator[Comparison]:
     """Compare each source partition; `ends` holds the offset after the last one that an entry covers."""
-    reread = Reread(cluster, {topic for topic, _ in ends})
     routed, pending = Counter[Partition](), Counter[Partition]()
     for batch in reread:
         place, header, records = (batch.topic, batch.partition), batch.header, count(batch)

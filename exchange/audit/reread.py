@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from exchange import names
 from exchange.bus import Cluster
 from exchange.bus.consume import Consumer
+from exchange.epochs import Published
 from exchange.errors import TransientError
 from exchange.names import Partition
 from exchange.records.codec import OversizedBatchError, decompress
@@ -41,6 +43,12 @@ class PlainRecord(NamedTuple):
 class _Pending:
     batch: RawBatch
     committed: bool | None
+
+
+def source_topics(newest: Published | None, subject: str | None) -> set[str]:
+    """The topics whose records routers have to decide under that epoch: of one subject, or of all."""
+    subjects = newest.epoch.contract.subjects if newest else ()
+    return {names.subject_topic(each.id) for each in subjects if subject in (None, each.id)}
 
 
 class Reread:

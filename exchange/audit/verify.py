@@ -16,7 +16,7 @@ from exchange.audit.gaps import open_gaps
 from exchange.audit.holders import compare, fold
 from exchange.audit.inboxes import deliveries, verify_inboxes
 from exchange.audit.proofs import Contracts, Mismatch, Proof, Verification, contracts, proofs
-from exchange.audit.reread import PlainRecord, Report, Reread, encoded_headers, plain_records
+from exchange.audit.reread import PlainRecord, Report, Reread, encoded_headers, plain_records, source_topics
 from exchange.audit.row_tags import RowTags
 from exchange.bus import Cluster
 from exchange.contract.model import Subject
@@ -55,19 +55,21 @@ def verify(cluster: Cluster, ledger_key: bytes, subject: str | None, report: Rep
             if entry.gap.cause == "recreated":  # the topic of the earlier entries is gone, with all its records
                 found.unverifiable += len(live.pop(place, ())) + len(again.pop(place, ()))
     found.entries = len(of_subject)
-    for gap in open_gaps(cluster, latest_epoch(cluster)):
+    newest = latest_epoch(cluster)
+    for gap in open_gaps(cluster, newest):
         if subject is None or gap.topic == names.subject_topic(subject):
             found.mismatches.append(Mismatch(gap.place, gap.loss))
     waiting = deliveries(of_subject, said.grants, found)
     folded = fold(of_subject, said.grants, found)
-    _verify_sources(cluster, live, again, Expect(said, row_tags, ledger_key, found), report)
+    topics = {topic for topic, _ in (*live, *again)} | source_topics(newest, subject)
+    _verify_sources(Reread(cluster, topics), live, again, Expect(said, row_tags, ledger_key, found), report)
     compare(cluster, folded, found, report)
     verify_inboxes(cluster, waiting, folded, row_tags, found, report)
     return found
 
 
 def _verify_sources(
-    cluster: Cluster,
+    reread: Reread,
     waiting: Mapping[Partition, deque[Proof]],
     replayed: Mapping[Partition, Iterable[Proof]],
     expect: Expect,
@@ -76,7 +78,6 @@ def _verify_sources(
     """Compare source records with entries, in order per partition; removes the entries from `waiting`."""
     found = expect.found
     again = _Replays(replayed, expect)
-    reread = Reread(cluster, {topic for topic, _ in (*waiting, *replayed)})
     held: defaultdict[Partition, list[PlainRecord]] = defaultdict(list)
     begins: dict[Partition, int] = {}
     for batch in reread:

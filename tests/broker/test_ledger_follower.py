@@ -148,6 +148,14 @@ def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path,
     whole.close()
 
 
+def test_a_subject_of_which_no_router_decided_anything_is_not_yet_routed(rig: Rig, store: LedgerStore) -> None:
+    rig.publish(1, [(person.encode(), b"\0\0\0\0\1") for person in PEOPLE])
+    follow(rig.cluster, store)
+    [waits] = reconcile(rig.cluster, store, rig.subject, silent)
+    assert (waits.topic, waits.partition, waits.ledger, waits.kafka, waits.pending) == (rig.topic, 1, 0, 0, 40)
+    assert check(rig).pending == 40
+
+
 def test_kafka_and_the_ledger_agree(rig: Rig, store: LedgerStore) -> None:
     rig.exchange(0, PEOPLE)
     rig.exchange(0, PEOPLE, commit=False)
