@@ -53,8 +53,8 @@ def behind(cluster: Cluster, store: LedgerStore) -> int:
 def reconcile(cluster: Cluster, store: LedgerStore, subject: str | None, report: Report) -> list[Comparison]:
     """Compare the contract's source topics, and the source and inbox topics that committed entries name.
 
-    What was replayed into inboxes is included. Call it on a quiet system, or after routers and follower have caught up: deliveries made meanwhile are on Kafka
-    before they are in the database.
+    What was replayed into inboxes is included. Call it on a quiet system, or after routers and follower have caught up:
+    deliveries made meanwhile are on Kafka before they are in the database.
     """
     only = [_e.topic == names.subject_topic(subject)] if subject else []
     covered = (

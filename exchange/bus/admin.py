@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -54,6 +55,11 @@ class Admin:
         """Kafka's own id of the cluster, which never changes."""
         with translated("describe the cluster"):
             return str(self._client.describe_cluster()["cluster_id"])
+
+    def brokers(self) -> int:
+        """How many brokers the cluster has now."""
+        with translated("describe the cluster"):
+            return len(self._client.describe_cluster()["brokers"])
 
     def topics(self) -> dict[str, Topic]:
         """Every topic except Kafka's internal ones, with the configs that were set for it."""
@@ -218,6 +224,8 @@ def _slices(names: list[str], size: int) -> Iterable[list[str]]:
 
 
 def _refuse(faults: Iterable[tuple[str, str | None]]) -> None:
-    told = [f"{topic}: {message or 'no reason given'}" for topic, message in faults]
-    if told:
-        raise TopicRefusedError("; ".join(told))
+    topics = defaultdict[str, list[str]](list)
+    for topic, message in faults:
+        topics[message or "no reason given"].append(topic)
+    if topics:
+        raise TopicRefusedError("; ".join(f"{', '.join(refused)}: {message}" for message, refused in topics.items()))

@@ -50,9 +50,8 @@ def load(connectors: Path, department: str) -> Connector:
         document = read(path.read_bytes())
     except OSError as error:
         known = ", ".join(departments(connectors)) or "none"
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}", remedy=f"there are connectors for: {known}"
-        ) from error
+        remedy = f"there are connectors for: {known}; EXCHANGE_CONNECTORS names their folder"
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
     problems = list(document.problems)
     config = None
     if not problems:

@@ -56,12 +56,13 @@ class ConcurrentApplyError(TransientError):
 def read_actual(cluster: Cluster) -> Actual:
     """Read the cluster as it is now."""
     with Admin(cluster) as admin:
-        topics, access, rates, known_as = admin.topics(), admin.access(), admin.rates(), admin.cluster_id()
+        topics, access, rates = admin.topics(), admin.access(), admin.rates()
+        known_as, brokers = admin.cluster_id(), admin.brokers()
     newest = latest_epoch(cluster) if names.CONTRACT_TOPIC in topics else None
     epoch = newest.epoch if newest else None
     registry = _registry(cluster) if names.SCHEMAS_TOPIC in topics else Registry()
     departments = frozenset(_departments(cluster, epoch)) if epoch else frozenset()
-    return Actual(topics, registry, epoch, departments, access, rates, known_as)
+    return Actual(topics, registry, epoch, departments, access, rates, known_as, brokers)
 
 
 def _departments(cluster: Cluster, newest: Epoch) -> Iterator[str]:

@@ -45,7 +45,8 @@ class CreateTopic(Change):
 
     @property
     def text(self) -> str:
-        return f"create topic {self.target}: {self.topic.partitions} partitions{_configs(self.topic.configs)}"
+        size = f"{self.topic.partitions} partitions, {self.topic.replication} replicas"
+        return f"create topic {self.target}: {size}{_configs(self.topic.configs)}"
 
 
 @dataclass(frozen=True)

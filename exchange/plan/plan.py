@@ -64,7 +64,7 @@ class Actual:
     """The cluster as it is. Planning changes `registry`, so read a new `Actual` for every plan.
 
     `id` is Kafka's id of the cluster; `departments` are those of every epoch so far; `access` is None if the
-    cluster has no authorizer.
+    cluster has no authorizer; `brokers` is None if nobody asked how many there are.
     """
 
     topics: Mapping[str, Topic]
@@ -74,6 +74,7 @@ class Actual:
     access: frozenset[Rule] | None = None
     rates: Mapping[str, ByteRates] = field(default_factory=dict)
     id: str = ""
+    brokers: int | None = None
 
 
 @dataclass
@@ -117,6 +118,10 @@ def _topics(plan: Plan, topics: Mapping[str, Topic], actual: Actual, delete: Col
         existing = actual.topics.get(name)
         if existing is None:
             plan.changes.append(CreateTopic(name, topic))
+            if actual.brokers is not None and name.startswith("subject.") and topic.replication > actual.brokers:
+                message = f"{topic.replication} replicas need so many brokers, and the cluster has {actual.brokers} now"
+                remedy = f"write `replication: {actual.brokers}`, or start more brokers"
+                plan.refusals.append(RefusedChange("topics", name, message, remedy))
         else:
             _existing(plan, name, topic, actual)
     orphans = sorted(n for n in actual.topics if n.startswith(PREFIXES) and n not in topics)

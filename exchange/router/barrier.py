@@ -49,10 +49,13 @@ class Passed:
     @property
     def text(self) -> str:
         """What `exchange apply` and `grant revoke` tell about it."""
+        if not self.adopted | self.late | self.absent:
+            return "No record is released under an earlier contract: no router is at work."
         taken = "1 router has" if len(self.adopted) == 1 else f"{len(self.adopted)} routers have"
         told = [f"No record is released under the earlier contract: {taken} taken the new one."]
         if self.late:
-            told.append(f"Fenced, because they did not answer: {', '.join(sorted(self.late))}.")
+            late = ", ".join(sorted(self.late))
+            told.append(f"Fenced, because they did not answer at once, and take it when they go on: {late}.")
         if self.absent:
             told.append(f"Fenced, because they are not at work: {', '.join(sorted(self.absent))}.")
         return printable(" ".join(told))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -123,3 +124,12 @@ def test_a_topic_that_the_epoch_in_force_still_needs_stays_until_the_next(city: 
     plan = _plan(without, city.actual(), "inbox.civil.tax.income", "inbox.civil.tax.old")
     [refusal] = _select(plan, city.epoch, "topics").refusals
     assert refusal.target == "inbox.civil.tax.income"
+
+
+def test_more_replicas_than_brokers_are_refused_before_anything_is_created(tmp_path: Path) -> None:
+    contract = loaded(tmp_path)
+    [subject] = contract.contract.subjects
+    needed = subject.topic.replication
+    assert not _plan(contract, replace(_empty(), brokers=needed)).refusals
+    [refusal] = _plan(contract, replace(_empty(), brokers=needed - 1)).refusals
+    assert refusal.message == f"{needed} replicas need so many brokers, and the cluster has {needed - 1} now"
