@@ -63,7 +63,7 @@ _DRIVERS: Mapping[str, Diagnosis] = {
     "DPY-1001": STATES["08"],
     "DPY-3010": _TOO_OLD,
     "DPY-3015": _VERIFIER,
-    "DPY-4001": _LOGIN,
+    "DPY-4001": Diagnosis("user or password is missing", "write oracle://user@host/service, and `password_file`"),
     "DPY-4011": STATES["08"],
     "DPY-4024": STATES["57014"],
     "DPY-4033": STATES["08"],
