@@ -15,7 +15,8 @@ from numba import njit
 from exchange.records.text_table import TextTable
 from exchange.records.values import read_only
 
-ROWS = 8192  # at once
+ROWS = 8192  # at most, at once
+CELLS = 1 << 20  # at most, at once, unless one row has more
 LINE_BYTES = 1 << 20
 _START, _PLAIN, _QUOTED, _CLOSED = range(4)  # where in a cell the kernel is
 
@@ -39,13 +40,14 @@ class LineSplitter:
 
     def __init__(self, columns: int, delimiter: str) -> None:
         self._delimiter = ord(delimiter)
+        rows = max(1, min(ROWS, CELLS // columns))
         # All of this is used again and again: for few rows, it would take longer to make than to fill.
-        self._start, self._length = (np.empty((columns, ROWS), np.int64) for _ in range(2))
-        self._before, self._chars = (np.empty(ROWS, np.int64) for _ in range(2))
+        self._start, self._length = (np.empty((columns, rows), np.int64) for _ in range(2))
+        self._before, self._chars = (np.empty(rows, np.int64) for _ in range(2))
         self._out = np.empty(0, np.uint8)
 
     def split(self, data: bytes, at: int) -> UsualRows:
-        """The rows from there on, at most `ROWS`; `data` is UTF-8."""
+        """The rows from there on, at most `ROWS` of `CELLS` together; `data` is UTF-8."""
         if len(self._out) < len(data):
             self._out = np.empty(len(data), np.uint8)
         scratch = (self._out, self._start, self._length, self._before, self._chars)

@@ -202,3 +202,8 @@ def test_a_kill_between_the_move_and_the_end_leaves_no_progress(drop: Drop) -> N
     drop.restart()
     assert drop.take() == []
     assert drop.files_in_progress() == []
+
+
+def test_a_header_of_very_many_columns_takes_no_memory_for_many_rows(drop: Drop) -> None:
+    (drop.folder / "a.csv").write_text("id" + "," * 1_000_000 + "\n")
+    assert drop.bad() == ["refused: two columns have one name"]
