@@ -108,7 +108,7 @@ class TableTransform:
         if len(set(names)) < len(names):
             raise NotTheseRowsError(f"{self._name} returned two columns of one name")
         columns = dict(zip(names, made.columns, strict=True))
-        kept = columns.pop(ROW).to_pylist() if ROW in columns else range(len(rows))
+        kept = _numbers(columns.pop(ROW)) if ROW in columns else range(len(rows))
         if made.num_rows != len(kept):
             reason = f"returned {made.num_rows} rows for {len(rows)}, without the column {ROW} that says which they are"
             raise NotTheseRowsError(f"{self._name} {reason}")
@@ -150,3 +150,12 @@ class TableTransform:
         if types:
             self._types[name] = array.type
         return array
+
+
+def _numbers(column: Any) -> Sequence[Any]:
+    """What a column says; nothing if Python cannot hold it."""
+    try:
+        numbers: list[Any] = column.to_pylist()
+    except Exception:  # such as nanoseconds; the message could quote a value
+        return [None] * len(column)
+    return numbers

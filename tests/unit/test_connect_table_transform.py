@@ -118,6 +118,10 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda table: table.set_column(2, ROW, pyarrow.array([0.0, 1.0, 2.0, 3.0])),
         f"income returned a column {ROW} in which not every number is another row's",
     ),
+    "numbers that Python cannot hold": (
+        lambda table: table.set_column(2, ROW, table[ROW].combine_chunks().view(pyarrow.duration("ns"))),
+        f"income returned a column {ROW} in which not every number is another row's",
+    ),
 }  # fmt: skip
 
 
