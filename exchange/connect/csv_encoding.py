@@ -29,14 +29,19 @@ _NARROW = re.compile("[\u0080-\u07ff]")
 
 def mismatch(file: BinaryIO, encoding: str) -> str | None:
     """What speaks against `encoding`; None if nothing does. Reads only as far as it must to decide."""
-    family = re.sub("-(sig|le|be)$", "", codecs.lookup(encoding).name.replace("_", "-"))
+    declared = codecs.lookup(encoding).name.replace("_", "-")
+    family = re.sub("-(sig|le|be)$", "", declared)
     file.seek(0)
     head = file.read(HEAD_BYTES)
     marked = next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
     if marked is not None:
         return None if marked == family else f"begins with the byte order mark of {marked}"
     if family in ("utf-16", "utf-32"):
-        return None if b"\0" in head or not head else "has characters of one byte"
+        if not head:
+            return None
+        if b"\0" not in head:
+            return "has characters of one byte"
+        return "has no byte order mark, without which -le or -be has to say the order" if declared == family else None
     if b"\0" in head[: head.find(b"\n") + 2]:
         return "has zero bytes in its header, as UTF-16 has"
     if family != "utf-8" and _is_utf8(file, single=len(b"\xc5\xae".decode(encoding, "replace")) == 2):

@@ -47,6 +47,8 @@ def test_utf8_that_is_declared_as_something_else(tmp_path: Path, declared: str) 
         ("utf-8", TEXT.encode("utf-32")),
         ("gb18030", TEXT.encode("utf-16-be")),
         ("utf-16", b"id,name\n1,x\n"),
+        ("utf-16", TEXT.encode("utf-16-le")),  # which is no byte order without its mark
+        ("UTF_32", TEXT.encode("utf-32-be")),
         ("utf-16-be", b"id,name\n1,x\n"),
         ("utf-8", b"\x84\x31\x95\x33" + TEXT.encode("gb18030")),
         ("big5", b"\x84\x31\x95\x33" + TEXT.encode("gb18030")),
