@@ -21,6 +21,8 @@ from exchange.connect.source import Unreadable
 # Types that hold more in PostgreSQL than in Python; arrays and ranges of them use the same loaders.
 _WIDER = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb")
 LOCK_S = 15  # a table that someone else has locked for this long is reported as locked
+# The files of PostgreSQL's source that check constraints; a trigger's own errors come from those of its language.
+CHECKERS = ("execMain.c", "nbtinsert.c", "ri_triggers.c", "execIndexing.c", "execExprInterp.c", "domains.c")
 # Values as text that is the same in every session; a transaction may wait for Kafka, and a commit is on the disk.
 PLAIN = (
     "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex "

@@ -9,6 +9,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from exchange.connect.dialects import mysql_errors, oracle_errors, sqlserver_errors
+from exchange.connect.postgres import CHECKERS
 
 _ENCODING = "a character that the database's encoding lacks"
 _NULL, _UNIQUE = "null in a column that must not be null", "a unique index has the same value in another row"
@@ -147,6 +148,7 @@ def _is_users(state: str) -> bool:
 def _named(origin: object, state: str) -> str:
     """The SQLSTATE, with the constraint and column that the server names for its own errors."""
     diagnosis = getattr(origin, "diag", None)
+    if getattr(diagnosis, "source_file", None) not in CHECKERS:  # a trigger can put any text there
+        return state
     names = (getattr(diagnosis, f"{kind}_name", None) for kind in ("constraint", "column"))
-    # A trigger can put any text there.
-    return ", ".join([state, *(name for name in names if name)]) if state[:2] == "23" else state
+    return ", ".join([state, *(name for name in names if name)])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from exchange.connect.database import DatabaseConfigError
 from exchange.connect.sink_layout import TableMismatchError
 from tests.rigs.sinks import KINDS, PLAIN, Reader, row, schema, url_of
 
@@ -238,6 +239,25 @@ def test_of_domains_only_those_are_taken_that_can_neither_round_nor_cut(tmp_path
         table.fit(schema(id="string"))
         aside = database.write(table, {"id": "a"}, {"id": "canary"}, schema=schema(id="string"))
     assert aside == [(1, "the database refuses it: a check of the table (23514, known_check)")]
+    database.user.dispose()
+
+
+@pytest.mark.parametrize(("state", "name"), [("23514", "CONSTRAINT"), ("42703", "COLUMN")])
+def test_what_a_trigger_names_is_not_repeated(tmp_path: Path, postgres_database: str, state: str, name: str) -> None:
+    database = Reader(postgres_database, tmp_path)
+    with closing(database.table()) as table:
+        table.fit(schema(id="string"))
+        raised = f"RAISE EXCEPTION 'x' USING ERRCODE = '{state}', {name} = NEW.id"
+        database.sql(
+            f"CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {raised}; END$$",
+            "CREATE TRIGGER no BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION no()",
+        )
+        try:
+            said = str(database.write(table, {"id": "canary"}, schema=schema(id="string")))
+        except DatabaseConfigError as error:
+            said = str(error)
+    assert state in said
+    assert "canary" not in said
     database.user.dispose()
 
 
