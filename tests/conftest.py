@@ -19,6 +19,7 @@ from tests.rigs import plain
 
 pytest_plugins = [
     "tests.rigs.brokers",
+    "tests.rigs.dameng",
     "tests.rigs.databases",
     "tests.rigs.mariadb",
     "tests.rigs.oracle",

@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from exchange.connect import postgres
 from exchange.connect.config import Database
 from exchange.connect.diagnosis import Diagnosis, diagnose
+from exchange.connect.dialects import dameng_errors, mysql_errors, oracle_errors, sqlserver_errors
 from exchange.connect.dialects import known as dialects
-from exchange.connect.dialects import mysql_errors, oracle_errors, sqlserver_errors
 from exchange.errors import ConfigError, TransientError
 
 _waits: dict[int, tuple[str, float]] = {}  # per thread: what it asked of a database, and when (Unix time)
@@ -174,7 +174,8 @@ def waiting(thread: int | None) -> tuple[str, float] | None:
 
 def _raised() -> tuple[type[Exception], ...]:
     """What drivers raise, and Python for a value that they cannot make."""
-    drivers = (*mysql_errors.raised(), *oracle_errors.raised(), *sqlserver_errors.raised())
+    numbered = (mysql_errors, oracle_errors, sqlserver_errors, dameng_errors)
+    drivers = tuple(each for errors in numbered for each in errors.raised())
     return SQLAlchemyError, psycopg.Error, sqlite3.Error, ValueError, ArithmeticError, *drivers
 
 
@@ -188,6 +189,8 @@ def _diagnose(error: BaseException) -> Diagnosis:
         found = oracle_errors.diagnose(origin)
     elif isinstance(origin, sqlserver_errors.raised()):
         found = sqlserver_errors.diagnose(origin)
+    elif isinstance(origin, dameng_errors.raised()):
+        found = dameng_errors.diagnose(origin)
     else:
         found = diagnose(origin)
     if isinstance(error, DBAPIError) and error.connection_invalidated and not found.waiting_helps:

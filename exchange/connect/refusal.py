@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from exchange.connect.dialects import mysql_errors, oracle_errors, sqlserver_errors
+from exchange.connect.dialects import dameng_errors, mysql_errors, oracle_errors, sqlserver_errors
 from exchange.connect.postgres import CHECKERS
 
 _ENCODING = "a character that the database's encoding lacks"
@@ -92,11 +92,21 @@ _SQL_SERVER: Mapping[int, str] = {
     8115: _POSTGRESQL["22003"],
     8152: _POSTGRESQL["22001"],
 }
+_DAMENG: Mapping[int, str] = {
+    **dict.fromkeys((-2665, -2781), _POSTGRESQL["54000"].replace("an index", "a row")),
+    **dict.fromkeys((-6102, -6164, -6165, -6170, -6173), _POSTGRESQL["22003"]),
+    **dict.fromkeys((-6108, -6124, -6169, -70005), _POSTGRESQL["22001"]),
+    **dict.fromkeys((-6601, -6605, -6609), _NULL),
+    **dict.fromkeys((-6602, -6608, -6610, -6611, -6612, -6625), _UNIQUE),
+    **dict.fromkeys((-6603, -6604), _CHECK),
+    **dict.fromkeys((-6606, -6607, -6628), _FOREIGN),
+}
 
 
 def raised() -> tuple[type[Exception], ...]:
     """What drivers raise for a record; a UnicodeEncodeError comes from encoding a value for the wire."""
-    others = (*mysql_errors.raised(), *oracle_errors.raised(), *sqlserver_errors.raised())
+    numbered = (mysql_errors, oracle_errors, sqlserver_errors, dameng_errors)
+    others = (each for errors in numbered for each in errors.raised())
     return DBAPIError, psycopg.Error, sqlite3.Error, UnicodeEncodeError, *others
 
 
@@ -118,6 +128,9 @@ def reason(error: Exception) -> str | None:
     if isinstance(origin, sqlserver_errors.raised()):
         number = sqlserver_errors.number_of(origin)
         return _numbered(_TRIGGER if number >= sqlserver_errors.USERS else _SQL_SERVER.get(number), f"error {number}")
+    if isinstance(origin, dameng_errors.raised()):
+        number = dameng_errors.number_of(origin)
+        return _numbered(_TRIGGER if number in dameng_errors.USERS else _DAMENG.get(number), f"error {number}")
     state = getattr(origin, "sqlstate", None)
     if not isinstance(state, str):
         return None

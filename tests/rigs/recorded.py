@@ -30,13 +30,15 @@ from exchange.connect.sink_layout import Layout
 from exchange.connect.sink_rows import SinkRows
 from exchange.connect.stuck_rows import Place, StuckRows
 from exchange.gap import Gap
+from tests.rigs import dameng  # noqa: F401 – stands for the driver
 from tests.rigs.sinks import schema
 from tests.rigs.sql_source import HERE, decimal
 
 FOLDER = Path(__file__).parent / "recorded"
-RECORDED = ("kingbase", "opengauss", "oracle", "mssql")
+RECORDED = ("kingbase", "opengauss", "oracle", "mssql", "dameng")
 # What SQLAlchemy finds out with the first connection.
 FOUND_OUT = {
+    "dameng": {"default_schema_name": "own", "supports_native_boolean": False},
     "mssql": {"server_version_info": (13, 0), "_supports_offset_fetch": True, "deprecate_large_types": True},
     "oracle": {"server_version_info": (19, 0), "supports_native_boolean": False},
 }

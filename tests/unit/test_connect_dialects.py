@@ -17,7 +17,7 @@ from tests.rigs.sql_source import HERE
 EXAMPLES = [dialect.example for dialect in known.KNOWN]
 
 
-@pytest.mark.parametrize("text", ["db2://a@b/c", "dm://a@b/c", "gaussdb://a@b/c"])
+@pytest.mark.parametrize("text", ["db2://a@b/c", "gaussdb://a@b/c"])
 def test_an_unknown_database_is_refused_with_a_list_of_those_that_work(text: str) -> None:
     with pytest.raises(DatabaseConfigError) as caught:
         url(Database(url=text), Paths(HERE.folder, HERE.home))
@@ -34,7 +34,14 @@ def test_its_example_is_taken(dialect: known.Dialect) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "extra"), [("mysql://a@b/c", "mysql"), ("oracle://a@b/c", "oracle"), ("sqlserver://a@b/c", "mssql")]
+    ("text", "extra"),
+    [
+        ("mysql://a@b/c", "mysql"),
+        ("oracle://a@b/c", "oracle"),
+        ("sqlserver://a@b/c", "mssql"),
+        ("dm://a@b", "dameng"),
+        ("dm+dmPython://a@b", "dameng"),
+    ],
 )
 def test_a_missing_driver_is_named_with_its_extra(text: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "find_spec", lambda _name: None)
@@ -75,7 +82,24 @@ def test_a_url_of_sql_server_that_cannot_be_used_says_why(text: str, words: str)
     assert caught.value.remedy == "write mssql://user@host/database"
 
 
-@pytest.mark.parametrize("text", ["kingbase://a@b/c", "opengauss://a@b/c", "oracle://a@b/c", "mssql://a@b/c"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dameng:///", "names no host"),
+        ("dameng://a@b/tax", "has something behind the port; a schema goes before the table"),
+        ("dameng://a@b?schema=tax", "has something behind the port; a schema goes before the table"),
+    ],
+)
+def test_a_url_of_dameng_that_cannot_be_used_says_why(text: str, words: str) -> None:
+    with pytest.raises(DatabaseConfigError) as caught:
+        url(Database(url=text), HERE)
+    assert words in caught.value.message
+    assert caught.value.remedy == "write dameng://user@host:5236"
+
+
+@pytest.mark.parametrize(
+    "text", ["dameng://a@b", "kingbase://a@b/c", "opengauss://a@b/c", "oracle://a@b/c", "mssql://a@b/c"]
+)
 def test_only_postgresql_has_a_log_to_follow(text: str) -> None:
     with pytest.raises(DatabaseConfigError, match="cdc needs PostgreSQL"):
         connection(Database(url=text), HERE)
@@ -89,6 +113,6 @@ def test_a_relative_of_postgresql_counts_as_that_from_which_it_descends(number: 
 
 
 def test_a_driver_is_loaded_by_those_that_use_it_only() -> None:
-    loaded = "[name for name in ('oracledb', 'pymysql', 'pytds') if name in sys.modules]"
+    loaded = "[name for name in ('oracledb', 'pymysql', 'pytds', 'dmPython') if name in sys.modules]"
     said = f"import sys, exchange.connect.sql_source, exchange.connect.sink_table; print({loaded})"
     assert subprocess.run([sys.executable, "-c", said], capture_output=True, check=True).stdout == b"[]\n"

@@ -35,6 +35,7 @@ from exchange.connect.sink_rows import SinkRows
 from exchange.connect.sink_values import UnstorableError
 from exchange.schema.types import Field
 from tests.rigs import recorded
+from tests.rigs.dameng import DRIVER, Dameng
 from tests.rigs.oracle import Oracle, Variable
 from tests.rigs.recorded import EVERY_KIND, FOLDER, RECORDED
 from tests.rigs.sinks import PLAIN, Reader, schema
@@ -57,8 +58,17 @@ def test_what_a_sink_sends_is_what_is_recorded(name: str) -> None:
     assert recorded.record(name) == (FOLDER / f"{name}.sql").read_text()
 
 
-@pytest.mark.parametrize("name", ["oracle", "mssql"])
-def test_each_row_goes_with_its_values(name: str, oracle: Oracle, sql_server: SqlServer) -> None:
+@pytest.mark.parametrize(
+    ("name", "merge", "times"),
+    [
+        ("oracle", "MERGE INTO income", 1),
+        ("mssql", "MERGE INTO income WITH (HOLDLOCK)", 1),
+        ("dameng", 'MERGE INTO "INCOME"', 2),  # by their places: what is found and changed, what is inserted
+    ],
+)
+def test_each_row_goes_with_its_values(
+    name: str, merge: str, times: int, oracle: Oracle, sql_server: SqlServer, dameng: Dameng
+) -> None:
     rows = [{"id": key, "rows": None, "_offset": at, "Level": "x"} for at, key in enumerate("abc")]
     written = SinkRows("income", None, ("id",), "id", dialect_of(name).insert, Deletions(None, dialect_of(name).insert))
     made = engine(Database(url=dialect_of(name).example), HERE, writes=True)
@@ -67,11 +77,16 @@ def test_each_row_goes_with_its_values(name: str, oracle: Oracle, sql_server: Sq
     with made.begin() as connection:
         written.write(connection, "topic", changes)
     made.dispose()
-    *upserts, deleted = oracle.said if name == "oracle" else sql_server.said
-    said = {statement.split(" USING ")[0] for statement, _ in upserts}
-    assert said == {"MERGE INTO income" if name == "oracle" else "MERGE INTO income WITH (HOLDLOCK)"}
-    assert [list(values.values()) for _, values in upserts] == [list(row.values()) for row in rows]
-    assert deleted[1] == {"at0": "a"}
+    told: dict[str, list[tuple[str, Any]]] = {"oracle": oracle.said, "mssql": sql_server.said, "dameng": dameng.said}
+    *upserts, deleted = [(said, [*getattr(values, "values", values.copy)()]) for said, values in told[name]]
+    assert {statement.split(" USING ")[0] for statement, _ in upserts} == {merge}
+    if times == 1:
+        assert [values for _, values in upserts] == [list(row.values()) for row in rows]
+    else:
+        assert [values for _, values in upserts] == [
+            [row["id"], *list(row.values())[1:], *row.values()] for row in rows
+        ]
+    assert deleted[1] == ["a"]
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -100,6 +115,19 @@ def test_a_column_that_a_sink_makes_keeps_its_values(name: str, field: Field) ->
         ("oracle", "local", oracle.TIMESTAMP(timezone=True), False),
         ("oracle", "local", oracle.DATE(), False),
         ("oracle", "data", oracle.LONG(), False),
+        ("dameng", "text", sa.VARCHAR(40), True),
+        ("dameng", "text", sa.CLOB(), True),
+        ("dameng", "number", sa.INTEGER(), True),
+        ("dameng", "number", sa.DOUBLE_PRECISION(), False),
+        ("dameng", "amount", oracle.NUMBER(38, 0), False),
+        ("dameng", "amount", oracle.NUMBER(12, 2), True),
+        ("dameng", "ratio", oracle.NUMBER(38, 9), False),
+        ("dameng", "moment", sa.TIMESTAMP(), True),
+        ("dameng", "moment", sa.DATE(), False),
+        ("dameng", "moment", sa.types.NullType(), False),  # what the catalogue calls otherwise
+        ("dameng", "day", sa.TIMESTAMP(), True),
+        ("dameng", "clock", sa.TIMESTAMP(), False),
+        ("dameng", "data", sa.VARBINARY(9), True),
         ("mssql", "text", sa.NVARCHAR(40), True),
         ("mssql", "text", sa.VARCHAR(40), False),  # it lacks characters
         ("mssql", "text", sa.NCHAR(40), False),
@@ -136,6 +164,14 @@ MOMENT = datetime(2025, 3, 1, 4, 5, 6, 7, tzinfo=UTC)
         ("oracle", "day", date(2025, 3, 1), datetime(2025, 3, 1)),
         ("oracle", "clock", time(4, 5, 6), "04:05:06"),
         ("oracle", "moment", MOMENT, MOMENT.replace(tzinfo=None)),  # its session is in UTC
+        ("dameng", "flag", True, 1),
+        ("dameng", "amount", Decimal("1E+3"), "1000"),
+        ("dameng", "ratio", 0.1, 0.1),
+        ("dameng", "ratio", math.inf, None),
+        ("dameng", "day", date(2025, 3, 1), date(2025, 3, 1)),
+        ("dameng", "clock", time(4, 5, 6, 7), "04:05:06.000007"),
+        ("dameng", "moment", MOMENT, MOMENT.replace(tzinfo=None)),
+        ("dameng", "data", b"a", b"a"),
         ("mssql", "text", "😀", "😀"),
         ("mssql", "flag", True, True),
         ("mssql", "ratio", math.nan, None),
@@ -156,10 +192,10 @@ def test_a_value_goes_as_it_is_or_not_at_all(name: str, field: str, value: Any, 
         assert type(convert(value)) is type(stored)
 
 
-@pytest.mark.parametrize(("name", "text"), [("oracle", "😀😀"), ("mssql", "😀")])
+@pytest.mark.parametrize(("name", "text"), [("oracle", "😀😀"), ("dameng", "😀😀"), ("mssql", "😀")])
 def test_a_text_is_as_long_as_its_column_counts(name: str, text: str) -> None:
     dialect = dialect_of(name)
-    column = sa.VARCHAR(2) if name == "oracle" else sa.NVARCHAR(2)
+    column = sa.NVARCHAR(2) if name == "mssql" else sa.VARCHAR(2)
     convert = dialect.adapter(FIELDS["text"], column)
     assert convert(text) == text
     with pytest.raises(UnstorableError, match="text longer than the column's 2 characters"):
@@ -209,7 +245,9 @@ def test_a_table_that_would_spoil_values_without_an_error_is_refused(cautions: C
         check("t", there, fields, ("id",))
 
 
-@pytest.mark.parametrize(("name", "longest"), [("oracle", 128), ("mssql", 128), ("opengauss", 63), ("kingbase", 63)])
+@pytest.mark.parametrize(
+    ("name", "longest"), [("oracle", 128), ("dameng", 128), ("mssql", 128), ("opengauss", 63), ("kingbase", 63)]
+)
 def test_a_name_that_no_column_can_have_is_refused(name: str, longest: int) -> None:
     check_names("t", ["x" * longest], dialect_of(name))
     with pytest.raises(TableMismatchError, match=f"a name of more than {longest}"):
@@ -263,6 +301,13 @@ def of_sql_server(number: int) -> Exception:
         (of_oracle(20001), "a trigger of the table (ORA-20001)"),
         (of_oracle(942), None),
         (of_oracle(60), None),
+        (DRIVER.of(-6602, SECRET), "a unique index has the same value in another row (error -6602)"),
+        (DRIVER.of(-6609, SECRET), "null in a column that must not be null (error -6609)"),
+        (DRIVER.of(-6169, SECRET), "text longer than its column (error -6169)"),
+        (DRIVER.of(-20001, SECRET), "a trigger of the table (error -20001)"),
+        (DRIVER.of(-2665, SECRET), "a value longer than a row can hold (error -2665)"),
+        (DRIVER.of(-2106, SECRET), None),
+        (DRIVER.of(-6403, SECRET), None),
         (of_sql_server(2627), "a unique index has the same value in another row (error 2627)"),
         (of_sql_server(547), "a foreign key or a check of the table (error 547)"),
         (of_sql_server(50001), "a trigger of the table (error 50001)"),

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from sqlalchemy.engine import Engine
 
+from exchange.connect.dialects.dameng import Dameng
 from exchange.connect.dialects.dialect import Dialect
 from exchange.connect.dialects.mysql import MySQL
 from exchange.connect.dialects.oracle import Oracle
@@ -14,8 +15,17 @@ from exchange.connect.dialects.postgresql_kin import KingbaseES, OpenGauss
 from exchange.connect.dialects.sqlite import SQLite
 from exchange.connect.dialects.sqlserver import SqlServer
 
-KNOWN: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL(), KingbaseES(), OpenGauss(), Oracle(), SqlServer())
-_ALIASES = {"postgres": "postgresql", "mariadb": "mysql", "sqlserver": "mssql"}
+KNOWN: tuple[Dialect, ...] = (
+    SQLite(),
+    PostgreSQL(),
+    MySQL(),
+    KingbaseES(),
+    OpenGauss(),
+    Oracle(),
+    SqlServer(),
+    Dameng(),
+)
+_ALIASES = {"postgres": "postgresql", "mariadb": "mysql", "sqlserver": "mssql", "dm": "dameng"}
 
 
 def named(backend: str) -> Dialect | None:

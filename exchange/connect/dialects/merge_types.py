@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -122,7 +122,7 @@ def _words(field: Field) -> Adapter:
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise UnstorableError("SQL Server has no NaN and no infinite numbers")
+        raise UnstorableError("the database has no NaN and no infinite numbers")
     return value
 
 
@@ -177,6 +177,36 @@ ORACLE = MergeTypes(
 )
 
 _WHOLE = (mssql.TINYINT, sa.SMALLINT, sa.INTEGER, sa.BIGINT)
+# Dameng takes Oracle's types. Its texts end at 8,188 bytes; times have no zone, for the driver neither sends nor gives
+# one. A decimal goes as its text, which the server makes into a number.
+DAMENG = replace(
+    ORACLE,
+    title="Dameng",
+    merge=Spelling("", "(SELECT 1 AS one FROM dual) given", ""),
+    created={
+        **ORACLE.created,
+        "text": oracle.VARCHAR2(2000),
+        "float": sa.DOUBLE_PRECISION(),
+        "date": sa.DATE(),
+        "instant": sa.TIMESTAMP(),
+        "local": sa.TIMESTAMP(),
+    },
+    decimal=lambda scale: oracle.NUMBER(38, scale),  # as many digits as a later schema may have
+    bytes_in_key=sa.VARBINARY,
+    key_room=500,
+    keeps={
+        **ORACLE.keeps,
+        "boolean": (oracle.NUMBER, *_WHOLE),
+        "integer": (oracle.NUMBER, *_WHOLE),
+        "float": (sa.DOUBLE_PRECISION,),
+        "bytes": (sa.BLOB, sa.VARBINARY),
+        "date": (sa.DATE, sa.TIMESTAMP),  # where it passes for Oracle, a DATE has a time
+        "instant": (sa.TIMESTAMP,),
+        "local": (sa.TIMESTAMP,),
+    },
+    stores={"boolean": int, "float": _finite, "decimal": decimal_text, "instant": in_utc},
+)
+
 SQL_SERVER = MergeTypes(
     title="SQL Server",
     dialect=mssql.dialect(),
