@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-TYPES = ("BIGINT", "CLOB", "DATE", "DECIMAL", "DOUBLE", "REAL", "STRING", "TIME", "TIME_WITH_TIMEZONE", "TIMESTAMP",
-         "TIMESTAMP_WITH_TIMEZONE")  # fmt: skip
+TYPES = ("BIGINT", "DATE", "DECIMAL", "FIXED_BINARY", "FIXED_STRING", "REAL", "STRING", "TIME", "TIME_WITH_TIMEZONE",
+         "TIMESTAMP", "TIMESTAMP_WITH_TIMEZONE")  # fmt: skip
 
 
 class Driver(ModuleType):
@@ -81,8 +81,8 @@ class Cursor:
 class Dameng:
     """The server and each connection to it; it has one table, in which each SELECT finds the next of `answers`.
 
-    `columns`: the table's names, with their type and scale as the driver describes them. `catalogue`: what the server
-    says to a question that has this text in it.
+    `columns`: the table's names, with their type, and their size or scale, as the driver describes them. `catalogue`:
+    what the server says to a question that has this text in it.
     """
 
     current_schema = "TAX"
@@ -112,7 +112,7 @@ class Dameng:
         self.said.append((statement, values))
         if not statement.startswith("SELECT"):
             return None, ()
-        columns = [(name, of_type, None, None, 0, scale, True) for name, (of_type, scale) in self.columns.items()]
+        columns = [(name, of_type, None, size, size, size, True) for name, (of_type, size) in self.columns.items()]
         return columns, () if "FETCH FIRST 0 ROWS" in statement else self.answers.pop(0)
 
     def commit(self) -> None:

@@ -94,6 +94,9 @@ def test_a_login_without_a_password_has_an_empty_one(dameng: Dameng) -> None:
         ((DRIVER.TIMESTAMP, 9), 'to_char("INCOME"."V", \'YYYY-MM-DD HH24:MI:SS.FF9\') AS "TO_CHAR_1"'),
         ((DRIVER.TIME, 6), 'to_char("INCOME"."V", \'HH24:MI:SS.FF6\') AS "TO_CHAR_1"'),
         ((DRIVER.REAL, 0), 'CAST("INCOME"."V" AS DOUBLE PRECISION) AS "V"'),
+        ((DRIVER.FIXED_BINARY, 2001), 'CAST("INCOME"."V" AS BLOB) AS "V"'),
+        ((DRIVER.FIXED_STRING, 2001), 'CAST("INCOME"."V" AS CLOB) AS "V"'),
+        ((DRIVER.FIXED_STRING, 2000), '"INCOME"."V"'),
         ((DRIVER.DECIMAL, 2), '"INCOME"."V"'),
     ],
 )

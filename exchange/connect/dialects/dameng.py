@@ -41,6 +41,7 @@ _FORMS: Mapping[str, str] = {
     "zoned": "'YYYY-MM-DD HH24:MI:SS.FF9 TZH:TZM'",
     "time": "'HH24:MI:SS.FF6'",
 }
+_CASTS: Mapping[str, Type] = {"single": sa.DOUBLE_PRECISION(), "bytes": sa.BLOB(), "text": sa.CLOB()}
 
 
 class CursorCutError(ConfigError):
@@ -54,7 +55,7 @@ class Dameng(Dialect):
     """Dameng. It takes texts for equal that differ in blanks at their end, and commits when a table is made.
 
     The kinds of its columns: `fine` and `zoned` times, with more than six digits of the second and with a zone, and
-    `time`s of day come as text; `single`s, of 32 bits, as doubles.
+    `time`s of day come as text; `single`s, of 32 bits, as doubles; long `bytes` and `text` of a fixed length as LOBs.
     """
 
     name, title, drivername = "dameng", "Dameng", "dameng+dmPython"
@@ -97,8 +98,8 @@ class Dameng(Dialect):
     def exact(self, column: ColumnElement[Any], kind: str | None) -> ColumnElement[Any]:
         if kind is None:
             return column
-        if kind == "single":
-            return sa.cast(column, sa.DOUBLE_PRECISION())
+        if kind in _CASTS:
+            return sa.cast(column, _CASTS[kind])
         return sa.func.to_char(column, sa.literal_column(_FORMS[kind]))
 
     def ordered(self, column: ColumnElement[Any], kind: str | None) -> ColumnElement[Any]:

@@ -2,7 +2,8 @@
 
 What the driver does to values is in its published source: texts, bytes, integers, doubles, dates and timestamps come
 and go whole, decimals come by their text. It cuts off the fraction of a TIME and the zone of any time, makes 32-bit
-floats of a text with unknown digits, and with `executemany` sends decimals as such floats.
+floats of a text with unknown digits, has no room for the end of a long CHAR or BINARY, and with `executemany` sends
+decimals as 32-bit floats.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _CONNECT_S = 10
 _DEFAULT_PORT = 5236
 _LOST = (-6003, -6007, -6010, -6029, -70019, -70025, -70028, -70065, -70066)
 _MICROSECONDS = 6  # digits of a second that the driver gives
+_PADDED = 2000  # bytes for which it has room where the length is fixed
 
 
 class _Names(OracleIdentifierPreparer):
@@ -88,9 +90,11 @@ def connect(url: URL, timeout_s: float) -> Any:
 
 def kind(column: Sequence[Any]) -> str | None:
     """The kind of a column as the driver describes it, in the words of the class Dameng."""
-    of_type, scale = column[1], column[5] or 0
+    of_type, size, scale = column[1], column[4] or 0, column[5] or 0
     if of_type is dmPython.TIMESTAMP and scale > _MICROSECONDS:
         return "fine"
+    if of_type in (dmPython.FIXED_BINARY, dmPython.FIXED_STRING) and size > _PADDED:
+        return "bytes" if of_type is dmPython.FIXED_BINARY else "text"
     kinds = {
         dmPython.TIMESTAMP_WITH_TIMEZONE: "zoned",
         dmPython.TIME: "time",
