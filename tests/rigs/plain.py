@@ -105,8 +105,8 @@ def read(kafka: Kafka, topic: str, *, isolation: str = "read_committed") -> Iter
 
 def arrived(client: Consumer) -> list[Message]:
     """What has come, once there is something; empty after 0.2 s."""
-    first = client.poll(0.2)
-    return [first, *client.consume(10_000, timeout=0)] if first else []
+    first = client.poll(0.2)  # without a value it counts as false
+    return [] if first is None else [first, *client.consume(10_000, timeout=0)]
 
 
 def ends(kafka: Kafka, topic: str) -> dict[int, int]:
