@@ -10,6 +10,7 @@ from pathlib import Path
 import exchange
 from exchange.bus.refusals import KNOWN
 from exchange.errors import ConfigError, CorruptionError, ExchangeError, RecordError, TransientError
+from tests.rigs import dameng  # noqa: F401 – stands for a driver that is not installed
 
 PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
 BRANCHES = (ConfigError, RecordError, TransientError, CorruptionError)
