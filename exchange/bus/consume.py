@@ -257,7 +257,8 @@ class Consumer:
 
     def assigned(self) -> set[Partition]:
         """The partitions assigned to this consumer."""
-        return {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
+        assigned: set[Partition] = self._consumer.assignment()  # a TopicPartition is a tuple
+        return assigned
 
     def positions(self) -> dict[Partition, tuple[int, int]]:
         """Per partition (next offset to read, high watermark), as of the last fetches."""

@@ -48,11 +48,12 @@ class Sources:
         Partitions that the group assigned anew are not paused yet.
         """
         self._find_absent()
-        assigned = self._consumer.assigned()
-        if assigned:
-            self._suspended.keep(assigned.union(*self._absent.values()))
-        self._suspended.suspend(self._absent)
-        self._suspended.suspend({cause: _of({topic}, assigned) for topic, cause in unready.items()})
+        if self._absent or unready or self._suspended.facts:
+            assigned = self._consumer.assigned()
+            if assigned:
+                self._suspended.keep(assigned.union(*self._absent.values()))
+            self._suspended.suspend(self._absent)
+            self._suspended.suspend({cause: _of({topic}, assigned) for topic, cause in unready.items()})
         self._busy = busy
         self._consumer.pause(aside := self._suspended.places | busy)
         self._consumer.resume(self._paused - aside)  # but not partitions that the consumer paused before a gap
