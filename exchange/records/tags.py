@@ -14,7 +14,7 @@ from exchange.records.values import Values
 
 ROW = b"exchange.row\0\0\0\0"
 HANDLE = b"exchange.handle\0"
-KEY_ID = b"exchange.key-id\0"
+KEY_ID = b"exchange.key-id2"  # other tags, other id: a router does not take up the rows of one that made others
 
 
 class Tagger:

@@ -62,10 +62,10 @@ def office(broker: LocalBroker, own_cluster: Cluster, unique: str) -> Iterator[O
 
 
 @pytest.fixture
-def empty(own_cluster: Cluster) -> Cluster:
+def empty(fresh_cluster: Cluster) -> Cluster:
     """A cluster without topics and rules."""
-    clear(own_cluster)
-    return own_cluster
+    clear(fresh_cluster)
+    return fresh_cluster
 
 
 @pytest.fixture

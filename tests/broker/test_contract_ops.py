@@ -39,12 +39,12 @@ RATES = "rates: {producer_byte_rate: 5000000, consumer_byte_rate: 9000000}\ndepa
 
 
 @pytest.fixture
-def empty(own_cluster: Cluster) -> Cluster:
+def empty(fresh_cluster: Cluster) -> Cluster:
     """A secured cluster without topics, rules and rates."""
-    clear(own_cluster)
-    with Admin(own_cluster) as admin:
+    clear(fresh_cluster)
+    with Admin(fresh_cluster) as admin:
         admin.set_rates({user: dict.fromkeys(rates) for user, rates in admin.rates().items()})
-    return own_cluster
+    return fresh_cluster
 
 
 def _plan(cluster: Cluster, contract: Loaded) -> Plan:

@@ -38,9 +38,9 @@ ASK = ("request", "--subject", "tax.income", "--fields", "resident_id,amount", "
 
 
 @pytest.fixture
-def contract(tmp_path: Path, own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Path:
+def contract(tmp_path: Path, fresh_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = write(tmp_path, BEFORE)
-    settings = environment(own_cluster, tmp_path)
+    settings = environment(fresh_cluster, tmp_path)
     settings |= {"CONTRACT": str(path), "HOME": str(tmp_path / "home"), "AUTHORITY": "bureau"}
     for name, value in settings.items():
         monkeypatch.setenv(f"EXCHANGE_{name.removeprefix('EXCHANGE_')}", value)
@@ -63,9 +63,9 @@ def command(contract: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 
 @pytest.fixture
-def router(own_cluster: Cluster) -> Iterator[threading.Thread]:
+def router(fresh_cluster: Cluster) -> Iterator[threading.Thread]:
     stop = threading.Event()
-    thread = threading.Thread(target=Router(own_cluster, "grants", KEY).run, args=(stop,), daemon=True)
+    thread = threading.Thread(target=Router(fresh_cluster, "grants", KEY).run, args=(stop,), daemon=True)
     thread.start()
     yield thread
     stop.set()
@@ -104,21 +104,21 @@ def _delivered(cluster: Cluster) -> int:
 
 
 def test_from_request_to_delivery_to_revocation(
-    own_cluster: Cluster, contract: Path, command: Command, router: threading.Thread
+    fresh_cluster: Cluster, contract: Path, command: Command, router: threading.Thread
 ) -> None:
     _grant(command)
-    [given] = _epoch(own_cluster).contract.grants
+    [given] = _epoch(fresh_cluster).contract.grants
     assert (given.id, given.fields) == ("civil.income.1", ("resident_id", "amount"))
-    _publish(own_cluster, range(10))
-    _wait_routed(own_cluster, 10)
-    assert _delivered(own_cluster) == 10
+    _publish(fresh_cluster, range(10))
+    _wait_routed(fresh_cluster, 10)
+    assert _delivered(fresh_cluster) == 10
 
     told = command("zhao@tax", "revoke", given.id, "--reason", "The purpose no longer holds.")
     assert "epoch 2 is without it" in told
     assert "taken the new one" in told  # by this router, or by none: one that is slow to answer is fenced
-    _publish(own_cluster, range(10, 20))
-    _wait_routed(own_cluster, 20)
-    assert _delivered(own_cluster) == 10
+    _publish(fresh_cluster, range(10, 20))
+    _wait_routed(fresh_cluster, 20)
+    assert _delivered(fresh_cluster) == 10
     assert contract.read_text() == BEFORE
     shown = json.loads(command("wang@civil", "show", "1", "--output", "json"))
     assert shown["state"] == "revoked"
@@ -128,28 +128,28 @@ def test_from_request_to_delivery_to_revocation(
 
 
 def test_who_revokes_again_and_again_ends_no_router(
-    own_cluster: Cluster, contract: Path, command: Command, router: threading.Thread, monkeypatch: pytest.MonkeyPatch
+    fresh_cluster: Cluster, contract: Path, command: Command, router: threading.Thread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rivals, "FENCED_AT_MOST", 3)
     _grant(command)
-    number = _epoch(own_cluster).number
-    routed = _routed(own_cluster)
+    number = _epoch(fresh_cluster).number
+    routed = _routed(fresh_cluster)
     command("zhao@tax", "revoke", "civil.income.1", "--reason", "The purpose no longer holds.")
     for turn in range(1, 5):
         # What an interrupted run left undone, the next one does; here it is nothing.
         told = command("zhao@tax", "revoke", "civil.income.1", "--reason", "The purpose no longer holds.")
         assert "since an earlier command returned" in told
-        _publish(own_cluster, range(1))
-        _wait_routed(own_cluster, routed + turn)
+        _publish(fresh_cluster, range(1))
+        _wait_routed(fresh_cluster, routed + turn)
     assert router.is_alive()
-    assert _epoch(own_cluster).number == number + 1
+    assert _epoch(fresh_cluster).number == number + 1
 
 
 def test_a_revocation_survives_another_epoch_that_comes_first(
-    own_cluster: Cluster, contract: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    fresh_cluster: Cluster, contract: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _grant(command)
-    before = _epoch(own_cluster)
+    before = _epoch(fresh_cluster)
     tries = iter(range(2))
 
     def late(out: TopicAppender, epoch: Epoch) -> int:
@@ -161,12 +161,12 @@ def test_a_revocation_survives_another_epoch_that_comes_first(
     monkeypatch.setattr(epochs, "publish_epoch", late)
     command("wang@civil", "revoke", "civil.income.1", "--reason", "Not needed any more.")
     assert next(tries, None) is None
-    assert _epoch(own_cluster).number == before.number + 2
-    assert not _epoch(own_cluster).contract.grants
+    assert _epoch(fresh_cluster).number == before.number + 2
+    assert not _epoch(fresh_cluster).contract.grants
 
 
 def test_an_apply_that_began_before_does_not_bring_a_revoked_grant_back(
-    own_cluster: Cluster, contract: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    fresh_cluster: Cluster, contract: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _grant(command)
     before = contract.read_bytes()
@@ -181,22 +181,22 @@ def test_an_apply_that_began_before_does_not_bring_a_revoked_grant_back(
     result = CliRunner().invoke(contract_commands.apply, ["--yes"])
     assert isinstance(result.exception, TransientError)
     assert "changed meanwhile" in str(result.exception)
-    assert not _epoch(own_cluster).contract.grants
+    assert not _epoch(fresh_cluster).contract.grants
 
 
 def test_a_file_that_cannot_be_edited_does_not_stop_a_revocation(
-    own_cluster: Cluster, contract: Path, command: Command
+    fresh_cluster: Cluster, contract: Path, command: Command
 ) -> None:
     _grant(command)
     contract.write_text(contract.read_text() + "\n: [")
     with pytest.raises(ExchangeError, match="still in the contract file"):
         command("wang@civil", "revoke", "civil.income.1", "--reason", "Not needed any more.")
-    assert not _epoch(own_cluster).contract.grants
+    assert not _epoch(fresh_cluster).contract.grants
 
 
-def test_who_has_no_part_in_a_grant_cannot_revoke_it(own_cluster: Cluster, contract: Path, command: Command) -> None:
+def test_who_has_no_part_in_a_grant_cannot_revoke_it(fresh_cluster: Cluster, contract: Path, command: Command) -> None:
     _grant(command)
     with pytest.raises(ExchangeError, match="for bureau, tax, civil to revoke"):
         command("eve@health", "revoke", "civil.income.1", "--reason", "Because.")
-    assert _epoch(own_cluster).contract.grants
+    assert _epoch(fresh_cluster).contract.grants
     assert "civil.income.1" in contract.read_text()
