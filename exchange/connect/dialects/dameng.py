@@ -12,12 +12,11 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, spelt_after, spelt_within
-from exchange.connect.dialects.merge import Upsert
+from exchange.connect.dialects.dialect import Cautions
+from exchange.connect.dialects.merge_dialect import MergeDialect
 from exchange.connect.dialects.merge_types import DAMENG
-from exchange.connect.sink_values import Adapter, Type, or_null
+from exchange.connect.sink_values import Type
 from exchange.errors import ConfigError
-from exchange.schema.types import Field
 
 _UTF8 = 1
 _LOOKED_INTO = (0, 2)  # values of COMPATIBLE_MODE: none, and Oracle's
@@ -51,7 +50,7 @@ class CursorCutError(ConfigError):
     remedy = "name a `query` that makes the column a TIMESTAMP(6): CAST(… AS TIMESTAMP(6))"
 
 
-class Dameng(Dialect):
+class Dameng(MergeDialect):
     """Dameng. It takes texts for equal that differ in blanks at their end, and commits when a table is made.
 
     The kinds of its columns: `fine` and `zoned` times, with more than six digits of the second and with a zone, and
@@ -60,6 +59,7 @@ class Dameng(Dialect):
 
     name, title, drivername = "dameng", "Dameng", "dameng+dmPython"
     example, extra = "dameng://user@host:5236", "dameng"
+    types = DAMENG
     longest_name = 128
     folds_names = True
     undoes_ddl = False
@@ -107,27 +107,6 @@ class Dameng(Dialect):
         if kind is not None:
             raise CursorCutError(f"{column.key} is a {kind} value, of which the driver cuts something off")
         return column
-
-    def after(self, columns: Columns, values: Columns) -> ColumnElement[bool]:
-        return spelt_after(columns, values)
-
-    def within(self, columns: Columns, first: Columns, last: Columns) -> ColumnElement[bool]:
-        return spelt_within(columns, first, last)
-
-    def column_type(self, field: Field, key_size: int = 0) -> Type:
-        return DAMENG.column_type(field, key_size)
-
-    def type_name(self, column: Type) -> str:
-        return DAMENG.type_name(column)
-
-    def keeps(self, field: Field, column: Type) -> bool:
-        return DAMENG.keeps_all(field, column)
-
-    def adapter(self, field: Field, column: Type) -> Adapter:
-        return or_null(DAMENG.adapter(field, column))
-
-    def insert(self, table: Any) -> Any:
-        return Upsert(table, DAMENG.merge)
 
     @contextmanager
     def making(self, engine: Engine) -> Iterator[Connection]:

@@ -11,12 +11,10 @@ from sqlalchemy import Select, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, spelt_after, spelt_within, statement
-from exchange.connect.dialects.merge import Upsert
+from exchange.connect.dialects.dialect import Cautions, statement
+from exchange.connect.dialects.merge_dialect import MergeDialect
 from exchange.connect.dialects.merge_types import ORACLE
-from exchange.connect.sink_values import Adapter, Type, or_null
 from exchange.errors import ConfigError
-from exchange.schema.types import Field
 
 # What can stand behind the ? of a URL.
 _OPTIONS = ("sid", "protocol", "wallet_location", "ssl_server_cert_dn")
@@ -49,7 +47,7 @@ class CursorTooFineError(ConfigError):
     remedy = "name a `query` that rounds the column: CAST(… AS TIMESTAMP(6)), or … AS TIMESTAMP(6) WITH TIME ZONE"
 
 
-class Oracle(Dialect):
+class Oracle(MergeDialect):
     """Oracle. Its DATE has a time, its empty text is null, it compares no pairs, and it commits when a table is made.
 
     The kinds of its columns: `zoned` and `fine`, for times with a zone and with more than six digits of the second.
@@ -57,6 +55,7 @@ class Oracle(Dialect):
 
     name, title, drivername = "oracle", "Oracle", "oracle+oracledb"
     example, extra = "oracle://user@host/service", "oracle"
+    types = ORACLE
     longest_name = 128
     folds_names = True
     undoes_ddl = False
@@ -118,27 +117,6 @@ class Oracle(Dialect):
         if kind is not None and kind.endswith("fine"):
             raise CursorTooFineError(f"{column.key} has more than six digits of the second")
         return column
-
-    def after(self, columns: Columns, values: Columns) -> ColumnElement[bool]:
-        return spelt_after(columns, values)
-
-    def within(self, columns: Columns, first: Columns, last: Columns) -> ColumnElement[bool]:
-        return spelt_within(columns, first, last)
-
-    def column_type(self, field: Field, key_size: int = 0) -> Type:
-        return ORACLE.column_type(field, key_size)
-
-    def type_name(self, column: Type) -> str:
-        return ORACLE.type_name(column)
-
-    def keeps(self, field: Field, column: Type) -> bool:
-        return ORACLE.keeps_all(field, column)
-
-    def adapter(self, field: Field, column: Type) -> Adapter:
-        return or_null(ORACLE.adapter(field, column))
-
-    def insert(self, table: Any) -> Any:
-        return Upsert(table, ORACLE.merge)
 
     @contextmanager
     def making(self, engine: Engine) -> Iterator[Connection]:

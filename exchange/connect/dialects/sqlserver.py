@@ -13,12 +13,10 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from exchange.connect.dialects.dialect import Cautions, Columns, Dialect, spelt_after, spelt_within, statement
-from exchange.connect.dialects.merge import Upsert
+from exchange.connect.dialects.dialect import Cautions, statement
+from exchange.connect.dialects.merge_dialect import MergeDialect
 from exchange.connect.dialects.merge_types import SQL_SERVER
 from exchange.connect.postgres import LOCK_S
-from exchange.connect.sink_values import Adapter, Type, or_null
-from exchange.schema.types import Field
 
 # What can stand behind the ? of a URL.
 _OPTIONS = ("cafile",)
@@ -50,7 +48,7 @@ _AS_TEXT: Mapping[str | None, tuple[str, ...]] = {
 }
 
 
-class SqlServer(Dialect):
+class SqlServer(MergeDialect):
     """SQL Server. It compares no pairs, and takes texts for equal that differ in case or in blanks at their end.
 
     The kinds of its columns: `text`, and the types of `_AS_TEXT`.
@@ -58,6 +56,7 @@ class SqlServer(Dialect):
 
     name, title, drivername = "mssql", "SQL Server", "mssql+pytds"
     example, extra = "mssql://user@host/database", "mssql"
+    types = SQL_SERVER
     longest_name, name_unit = 128, "characters"
     folds_names = True
 
@@ -115,27 +114,6 @@ class SqlServer(Dialect):
         from pytds import Binary
 
         return Binary(value.encode("utf-16-le"))
-
-    def after(self, columns: Columns, values: Columns) -> ColumnElement[bool]:
-        return spelt_after(columns, values)
-
-    def within(self, columns: Columns, first: Columns, last: Columns) -> ColumnElement[bool]:
-        return spelt_within(columns, first, last)
-
-    def column_type(self, field: Field, key_size: int = 0) -> Type:
-        return SQL_SERVER.column_type(field, key_size)
-
-    def type_name(self, column: Type) -> str:
-        return SQL_SERVER.type_name(column)
-
-    def keeps(self, field: Field, column: Type) -> bool:
-        return SQL_SERVER.keeps_all(field, column)
-
-    def adapter(self, field: Field, column: Type) -> Adapter:
-        return or_null(SQL_SERVER.adapter(field, column))
-
-    def insert(self, table: Any) -> Any:
-        return Upsert(table, SQL_SERVER.merge)
 
     @contextmanager
     def making(self, engine: Engine) -> Iterator[Connection]:
