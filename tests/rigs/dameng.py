@@ -7,12 +7,14 @@ what becomes of the values that it hands over, in the types of which its source 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.rigs.answered import Answered
 
 TYPES = ("BIGINT", "DATE", "DECIMAL", "FIXED_BINARY", "FIXED_STRING", "REAL", "STRING", "TIME", "TIME_WITH_TIMEZONE",
          "TIMESTAMP", "TIMESTAMP_WITH_TIMEZONE")  # fmt: skip
@@ -47,15 +49,15 @@ DRIVER: Any = Driver()
 sys.modules["dmPython"] = DRIVER
 
 
-class Cursor:
+class Cursor(Answered):
     """A cursor of the driver's, which takes values by their place."""
 
     rowcount = 1
 
     def __init__(self, server: Dameng) -> None:
+        super().__init__()
         self._server = server
         self.description: list[tuple[Any, ...]] | None = None
-        self._rows: Iterator[Any] = iter(())
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
         assert statement.count("?") == len(parameters)
@@ -64,18 +66,6 @@ class Cursor:
 
     def executemany(self, *_: Any) -> None:
         raise AssertionError("with `executemany`, the driver makes decimals into floats")
-
-    def fetchone(self) -> Any:
-        row = next(self._rows, None)
-        if isinstance(row, Exception):
-            raise row
-        return row
-
-    def fetchall(self) -> list[Any]:
-        return list(self._rows)
-
-    def close(self) -> None:
-        self._rows = iter(())
 
 
 class Dameng:

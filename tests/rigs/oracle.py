@@ -12,6 +12,8 @@ from typing import Any
 import oracledb
 import pytest
 
+from tests.rigs.answered import Answered
+
 
 class Column(tuple[Any, ...]):
     """A column as the driver describes it."""
@@ -37,17 +39,17 @@ class Variable:
         return self.options.get("outconverter", lambda same: same)(value)
 
 
-class Cursor:
+class Cursor(Answered):
     """A cursor of the driver's."""
 
     arraysize = 100
     rowcount = 1
 
     def __init__(self, oracle: Oracle) -> None:
+        super().__init__()
         self._oracle = oracle
         self.description: list[Column] | None = None
         self.outputtypehandler: Any = None
-        self._rows: Iterator[Any] = iter(())
 
     var = staticmethod(Variable)
 
@@ -63,21 +65,6 @@ class Cursor:
 
     def __iter__(self) -> Iterator[Any]:
         return self._rows
-
-    def fetchone(self) -> Any:
-        return next(self._rows, None)
-
-    def fetchall(self) -> list[Any]:
-        return list(self._rows)
-
-    def close(self) -> None:
-        self._rows = iter(())
-
-    def __enter__(self) -> Cursor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Oracle:

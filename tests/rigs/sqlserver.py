@@ -6,20 +6,22 @@ that the driver hands over; not that a server takes the one and sends the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytds
 import pytest
 
+from tests.rigs.answered import Answered
 
-class Cursor:
+
+class Cursor(Answered):
     """A cursor of the driver's; it has one answer after the other, and cancels those that nobody has read."""
 
     def __init__(self, server: SqlServer) -> None:
+        super().__init__()
         self._server = server
         self.description: list[tuple[Any, ...]] | None = None
-        self._rows: Iterator[Any] = iter(())
         self.rowcount = -1
 
     def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
@@ -38,24 +40,6 @@ class Cursor:
             raise count
         self.rowcount = count
         return True
-
-    def fetchone(self) -> Any:
-        row = next(self._rows, None)
-        if isinstance(row, Exception):
-            raise row
-        return row
-
-    def fetchall(self) -> list[Any]:
-        return list(self._rows)
-
-    def close(self) -> None:
-        self._rows = iter(())
-
-    def __enter__(self) -> Cursor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class SqlServer:
