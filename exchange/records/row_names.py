@@ -16,7 +16,7 @@ from numba import njit
 from exchange.contract.key import name_schema
 from exchange.records.check import check
 from exchange.records.locate import LocatedRows
-from exchange.records.memory import copy
+from exchange.records.memory import address, copy, equal
 from exchange.records.program import Program, compile_program
 from exchange.records.projection import Projection, compile_projection
 from exchange.records.scan import Run, varint
@@ -167,9 +167,7 @@ def _find(buf, own, ends, name, start, length):
             size, at = varint(buf, at, end)
             if at < 0 or size < 0 or size > end - at:
                 break
-            is_it = size == len(name)
-            for i in range(size if is_it else 0):
-                is_it = is_it and buf[at + i] == name[i]
+            is_it = size == len(name) and equal(address(buf) + at, address(name), size)
             at += size
             size, at = varint(buf, at, end)
             if at < 0 or size > end - at:

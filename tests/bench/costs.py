@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from exchange import names
 from exchange.ledger.body import encode
+from exchange.records.build import Batch
 from exchange.records.header import RawBatch, crc, parse, stamp
 from exchange.records.scan import scan
 from exchange.records.tags import Tagger
@@ -40,16 +41,20 @@ def cost_us(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def batches(records: int, batch_kb: int) -> list[RawBatch]:
-    """That many records of 200 B as fetched."""
-    made = workload.batches(workload.distinct_records(200)[:records], batch_kb, "none")
-    fetched, offset = [], 0
+def fetched(made: Iterable[Batch], offset: int = 0) -> list[RawBatch]:
+    """Batches as fetched, from that offset on."""
+    got = []
     for batch in made:
         stamp(batch.head, batch.body, 1, 0, 0, False)
         header = parse(batch.head)._replace(base_offset=offset)
-        fetched.append(RawBatch("", 0, header, memoryview(batch.data), 0))
+        got.append(RawBatch("", 0, header, memoryview(batch.data), 0))
         offset += batch.records
-    return fetched
+    return got
+
+
+def batches(records: int, batch_kb: int) -> list[RawBatch]:
+    """That many records of 200 B as fetched."""
+    return fetched(workload.batches(workload.distinct_records(200)[:records], batch_kb, "none"))
 
 
 def ready(*views: workload.View) -> ReadySubject:

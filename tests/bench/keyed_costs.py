@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from exchange import names
 from exchange.keys import KEY_BYTES
 from exchange.ledger.body import encode
-from exchange.records.header import RawBatch, parse, stamp
+from exchange.records.header import RawBatch
 from exchange.records.scan import scan
 from exchange.records.tags import Tagger
 from exchange.router.gather import MAX_RUN_RECORDS
@@ -21,7 +21,7 @@ from exchange.router.ready import make_ready
 from exchange.router.step import RunSource, Step, step
 from tests.bench import workload
 from tests.bench.changes import History
-from tests.bench.costs import NOW
+from tests.bench.costs import NOW, fetched
 from tests.bench.table import markdown
 from tests.bench.workload import ENTITY, IN_CLEAR, Loaded, Source, Task
 
@@ -34,16 +34,9 @@ def runs() -> Iterator[list[RawBatch]]:
     distinct = workload.distinct_records(_SOURCE.record_bytes)
     history = History.of(MAX_RUN_RECORDS * _RUNS, [view.all_takes(distinct) for view in IN_CLEAR])
     _, values = workload.encoded(distinct)
-    offset = 0
     for first in range(0, MAX_RUN_RECORDS * _RUNS, MAX_RUN_RECORDS):
-        fetched = []
         records = history.versions(slice(first, first + MAX_RUN_RECORDS), values)
-        for batch in workload.packed(*records, _SOURCE.batch_kb, _SOURCE.codec):
-            stamp(batch.head, batch.body, 1, 0, 0, False)
-            header = parse(batch.head)._replace(base_offset=offset)
-            fetched.append(RawBatch("", 0, header, memoryview(batch.data), 0))
-            offset += batch.records
-        yield fetched
+        yield fetched(workload.packed(*records, _SOURCE.batch_kb, _SOURCE.codec), first)
 
 
 def costs() -> Iterator[tuple[str, float, float, float]]:

@@ -38,7 +38,7 @@ WRITERS = {7: _schema(["id", "year", "note", "plate"]), 2**24 + 9: _schema(["pla
 
 def _run(records: Sequence[tuple[bytes | None, bytes | None]]) -> Run:
     """Records by their values and the values of their headers."""
-    heads = [build.encode_headers({} if said is None else {"other": b"x", HEADER: said}) for _, said in records]
+    heads = [build.encode_headers({} if said is None else {"rox": b"x", HEADER: said}) for _, said in records]
     keys, values = Values.of([b"k"] * len(records)), Values.of([value for value, _ in records])
     every = np.arange(len(records))
     made = build.join(keys, values, np.zeros(len(records), np.int64), every, headers=Values.of(heads))
