@@ -37,7 +37,7 @@ class FencedError(TransientError):
     """Someone opened a producer with the same transactional id; what this one had not committed is aborted."""
 
     code = "fenced"
-    remedy = "see that no second process runs under the same name"
+    remedy = "wait, if `exchange apply` or `grant revoke` just ran; else see that no second process has the same name"
 
 
 class _Opened(NamedTuple):

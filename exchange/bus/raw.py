@@ -113,9 +113,12 @@ def forget_assignment(consumer: KafkaConsumer) -> None:
     """Drop all partitions until the group assigns some; each then starts at its committed offset.
 
     When a member gets a partition again, kafka-python keeps its position, which would skip what was polled but not
-    committed before the rebalance. Java's client drops it too.
+    committed before the rebalance. Java's client drops it too. With a position goes where the partition ends: in a
+    session of fetches (KIP-227), a broker says that once, until it changes, so new sessions begin.
     """
     consumer._subscription.assign_from_subscribed([])
+    for session in consumer._fetcher._session_handlers.values():
+        session.next_metadata = session.next_metadata.next_close_existing()
 
 
 def committed(

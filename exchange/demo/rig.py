@@ -211,7 +211,8 @@ class Rig:
                 elif time.monotonic() - moved > STALLED_S:
                     decided = f"{self._decided():,} of {manifest.published + planted:,} records are decided"
                     raise StalledDemoError(
-                        "records stopped moving", remedy=f"{decided}, {_missing(due, held)}; see {self._logs()}"
+                        "records stopped moving",
+                        remedy=f"{decided}, {_missing(due, held) or self._unsettled(samples)}; see {self._logs()}",
                     )
                 done = held == due and lag == 0 and self._all_idle()
                 # As many rows as are due may be there before a change and after it.
@@ -287,6 +288,20 @@ class Rig:
         facts = [self.processes.facts(daemon.name) for daemon in self.daemons]
         return all(facts) and not any(str(said).startswith("working") for found in facts for said in found.values())
 
+    def _unsettled(self, samples: dict[str, dict[str, float]]) -> str:
+        """Which daemons still have something to do though all rows are there, and what they say."""
+        behind = [
+            f"{daemon} has {name} {value:g}"
+            for daemon, found in samples.items()
+            for name in LAGS
+            if (value := found.get(name, 0.0))
+        ]
+        for daemon in self.daemons:
+            is_well, said = self.processes.health(daemon.name)
+            if not is_well or any(str(fact).startswith("working") for fact in said.values()):
+                behind.append(f"{daemon.name} says {said or 'nothing'}")
+        return f"all rows are there, but {', '.join(behind) or 'fewer records are decided'}"
+
     def _restart_dead(self, flow: Flow, restart: bool) -> None:
         running = self.processes.running()
         for daemon in self.daemons:
@@ -313,4 +328,4 @@ def _total(samples: dict[str, dict[str, float]], prefix: str, name: str) -> int:
 
 def _missing(due: dict[str, int], held: dict[str, int]) -> str:
     wrong = [f"{grant}: {held[grant]:,} of {rows:,}" for grant, rows in due.items() if held[grant] != rows]
-    return ", ".join(wrong) or "all rows are there, but a daemon still has a lag"
+    return ", ".join(wrong)

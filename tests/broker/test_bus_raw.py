@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import kafka
@@ -199,6 +200,20 @@ def test_membership_is_known_only_inside_of_the_group(cluster: Cluster, topic: s
             member.membership()
         drain(member, lambda _: len(member.assigned()) == 2)
         assert member.membership().generation > 0
+
+
+def test_an_idle_member_knows_where_its_partitions_end_after_a_rebalance(cluster: Cluster, topic: str) -> None:
+    def is_known(partitions: int) -> bool:
+        assert member.poll(0.05) == []
+        return len(member.positions()) == len(member.assigned()) == partitions
+
+    with Consumer(cluster, topics=[topic], group=topic) as member:
+        member.collect(0, is_at_rest=True)
+        wait_until(lambda: is_known(2), "the broker says where both end")
+        with ThreadPoolExecutor(1) as pool, Consumer(cluster, topics=[topic], group=topic) as other:
+            joined = pool.submit(drain, other, lambda _: bool(other.assigned()))
+            wait_until(lambda: is_known(1) and joined.done(), "the broker says where the one that is left ends")
+        wait_until(lambda: is_known(2), "the broker says where both end once more")
 
 
 def test_publish_tells_the_offsets(cluster: Cluster, topic: str) -> None:
