@@ -13,6 +13,8 @@ from exchange.ledger.entry import SCHEMA_FILE, TAG_BYTES, Entry, Outcome, Quaran
 from exchange.schema import avro
 
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_ENTITIES = b"\0"
+"""In place of row tags that are those of the entities: most subjects have one row an entity."""
 
 
 class EntryError(CorruptionError):
@@ -70,7 +72,7 @@ def encode(entry: Entry) -> bytes:
                 "topic_id": entry.gap.topic_id,
                 "accepted": entry.gap_accepted,
             },
-            "row_tags": entry.row_tags,
+            "row_tags": _OF_ENTITIES if entry.row_tags and entry.row_tags == entry.tags else entry.row_tags,
             "withdrawn": [
                 {"outcome": i, "reason": w.reason, "count": w.count, "bitmap": w.bitmap, "records": w.records}
                 for i, outcome in enumerate(entry.outcomes)
@@ -116,7 +118,7 @@ def decode(body: bytes | memoryview) -> Entry:
         replay=raw.get("replay"),
         gap=Gap(topic=raw["topic"], partition=raw["partition"], **gap) if gap else None,
         gap_accepted=accepted,
-        row_tags=raw.get("row_tags", b""),
+        row_tags=raw["tags"] if raw.get("row_tags") == _OF_ENTITIES else raw.get("row_tags", b""),
     )
 
 

@@ -116,7 +116,7 @@ def _build(checked: Checked, choice: Choice, given: _Given, tagger: Tagger) -> t
         sections = build.sections(checked.headers, names.ROW_HEADER, tagger.handles(view.handles_for, given.tags))
         told = sections.at(lost)
     else:
-        sections = _sections(checked, view, at, kept, lost)
+        sections = _sections(checked, view, at, lost)
         is_row = checked.examined.names.bodies.length[at[lost]] >= 0
         told = sections.at(lost)._replace(length=np.where(is_row, sections.length[lost], -1))
     leaves = np.empty((len(at), hashes.DIGEST_BYTES), np.uint8)
@@ -127,23 +127,20 @@ def _build(checked: Checked, choice: Choice, given: _Given, tagger: Tagger) -> t
     return batches, hashes.merkle_root(leaves), size
 
 
-def _sections(checked: Checked, view: ReadyView, at: np.ndarray, kept: np.ndarray, lost: np.ndarray) -> Values:
+def _sections(checked: Checked, view: ReadyView, at: np.ndarray, lost: np.ndarray) -> Values:
     """The headers sections of records by their source: a record's own if it passes whole, the row's name if it is lost.
 
-    `kept` and `lost` say which of `at` are which (int64 indexes each).
+    `lost` says which of `at` (int64 indexes each).
     """
     run, row_names = checked.run, checked.examined.names.at(at[lost])
     is_row = row_names.length >= 0
-    named = build.sections(checked.headers, names.ROW_HEADER, row_names.at(np.flatnonzero(is_row)))
-    bare = Values.repeated(NO_HEADERS, len(at))
+    own = bare = Values.repeated(NO_HEADERS, len(at))
     if view.is_whole:
-        passing = at[kept]
-        start = run.values.start[passing] + run.values.sizes[passing]
-        own = Values(run.values.buf, start, run.tails.start[passing] + run.tails.length[passing] - start)
-    else:
-        own = bare.at(kept)
-    whole = lost[~is_row]
-    joined = Values.joined([own, named, bare.at(whole)])
-    order = np.empty(len(at), np.int64)
-    order[np.concatenate([kept, lost[is_row], whole])] = np.arange(len(at))
-    return joined.at(order)
+        start = (run.values.start + run.values.sizes)[at]
+        own = Values(run.values.buf, start, (run.tails.start + run.tails.length)[at] - start)
+    named = build.sections(checked.headers, names.ROW_HEADER, row_names.at(np.flatnonzero(is_row)))
+    parts = Values.joined([own, bare.at(lost[:1]), named])
+    which = np.arange(len(at))
+    which[lost] = len(at)
+    which[lost[is_row]] += 1 + np.arange(named.rows)
+    return parts.at(which)
