@@ -47,6 +47,21 @@ class Selection:
         ]
 
 
+def unknown(store: LedgerStore, selection: Selection) -> list[str]:
+    """What the selection names though no grant in the database has it: nothing will be found."""
+    asked = (
+        ("subject", _g.subject, selection.subject),
+        ("reader", _g.reader, selection.reader),
+        ("id", _g.id, selection.grant),
+    )
+    with store.snapshot() as connection:
+        return [
+            f"no grant in the ledger's database has the {what} '{name}'"
+            for what, column, name in asked
+            if name and not connection.execute(select(column).where(column == name).limit(1)).first()
+        ]
+
+
 @dataclass
 class Exchanged:
     """What one grant's reader got of one subject on one day of the city, in the live flow or in a `replay`."""

@@ -19,7 +19,7 @@ from exchange.audit.balance import Balance, balance_against_kafka
 from exchange.audit.balance import balance as balance_of
 from exchange.audit.copy_list import held_copies
 from exchange.audit.disclosures import disclosures
-from exchange.audit.questions import Selection, exchanged
+from exchange.audit.questions import Selection, exchanged, unknown
 from exchange.audit.verify import verify as verify_ledger
 from exchange.bus.connection import connect
 from exchange.cli.daemon import daemon, metrics_port_option
@@ -113,7 +113,7 @@ def _selection(command: Callable[..., None]) -> Callable[..., None]:
 @output_option
 def list_(selection: Selection, output: str) -> None:
     """What was exchanged: per day, subject, reader and grant, what was delivered, withheld and withdrawn, and why."""
-    with closing(_store()) as store:
+    with _asked(selection) as store:
         found = exchanged(store, selection)
     if output == "json":
         show_json(found)
@@ -138,7 +138,7 @@ def balance(selection: Selection, against_kafka: bool, output: str) -> None:
 
     Exit status 1 if something does not balance.
     """
-    with closing(_store()) as store:
+    with _asked(selection) as store:
         if against_kafka:
             cluster = connect(Settings(), "exchange.ledger.audit", names.LEDGER_PRINCIPAL)
             with _progress() as report:
@@ -205,7 +205,7 @@ def person(identifier: str, selection: Selection, include_aborted: bool, output:
     if identifier == "-":
         identifier = sys.stdin.readline()
     wanted = tag(identifier.strip().encode(), load(ledger_key_file(settings)))
-    with closing(_store()) as store:
+    with _asked(selection) as store:
         found = list(disclosures(store, wanted, selection, include_aborted=include_aborted))
     if output == "json":
         rows = [asdict(one) | {"time": say_time(one.time_ms)} for one in found]
@@ -275,8 +275,13 @@ def _reported(moment: datetime | None, *, is_silent: bool) -> str:
     return f"NOT SINCE {_moment(moment)}" if is_silent else _moment(moment)
 
 
-def _store() -> LedgerStore:
-    return LedgerStore(ledger_url(Settings()))
+@contextmanager
+def _asked(selection: Selection) -> Iterator[LedgerStore]:
+    """The ledger's database. Says on stderr what it does not know, because an answer of nothing would not."""
+    with closing(LedgerStore(ledger_url(Settings()))) as store:
+        for fault in unknown(store, selection):
+            say(f"{fault}; see `exchange grant list`", "yellow", err=True)
+        yield store
 
 
 def _ms(day: datetime | None) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from exchange.contract.base import Model
@@ -51,4 +51,6 @@ def _changes(old: Model, new: Model, names: Sequence[str]) -> Iterator[str]:
 def _short(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "nothing"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {of}" for key, of in value.items()) or "nothing"
     return "nothing" if value is None else str(value)

@@ -102,7 +102,7 @@ class Router:
         self._clock = BrokerClock(clock)
         self._in_force: InForce | None = None  # until the ledger has it that this router took its first epoch
         self._failures = 0
-        self._reason = "prepares; at its first start on a machine, a router compiles for a minute or so"
+        self._reason = "prepares: at its first start on a machine, a router compiles for a minute or so"
         self._suspended = Suspended()
         self._losses = Losses(instance, self._suspended)
         self._passed = PassedOver(self._suspended)
@@ -118,6 +118,7 @@ class Router:
 
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
+        _log.info("prepares", extra={"note": self._reason})
         warm_up()
         self._reason = "waits for a contract; `exchange apply` publishes one"
         with EpochWatch(self._cluster) as watch:

@@ -13,7 +13,7 @@ from sqlalchemy import DDL, event, select
 
 from exchange import names
 from exchange.audit.disclosures import disclosures
-from exchange.audit.questions import Selection, balance_of_grants, exchanged
+from exchange.audit.questions import Selection, balance_of_grants, exchanged, unknown
 from exchange.cli.ledger import audit
 from exchange.keys import load_or_create
 from exchange.ledger import tables, tag_index
@@ -121,6 +121,17 @@ def test_an_answer_is_of_one_moment(store: LedgerStore, url: str, question: str)
     assert steps == []
     assert len(ask()) == 2
     other.close()
+
+
+def test_a_name_that_no_grant_has_is_told(store: LedgerStore) -> None:
+    [grant, *_] = one_epoch(1, "dept").contract.grants
+    store.apply(intake(0, placed(0, late_entry()), epochs=[one_epoch(1, "dept")]))
+    assert unknown(store, Selection(subject=grant.subject, reader=grant.reader, grant=grant.id)) == []
+    asked = Selection(subject="dept.nope", reader=grant.reader, grant="nope")
+    assert unknown(store, asked) == [
+        "no grant in the ledger's database has the subject 'dept.nope'",
+        "no grant in the ledger's database has the id 'nope'",
+    ]
 
 
 def late_entry() -> Entry:

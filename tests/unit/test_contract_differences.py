@@ -20,6 +20,14 @@ def test_subjects_and_departments(tmp_path: Path) -> None:
     ]
 
 
+def test_a_mapping_is_told_in_words(tmp_path: Path) -> None:
+    after = loaded(tmp_path, CONTRACT).contract
+    [subject] = after.subjects
+    rounded = subject.model_copy(update={"rounded": {"at": "millis", "amount": 2}})
+    before = after.model_copy(update={"subjects": (rounded,)})
+    assert differences(before, after) == ["subject tax.income: rounded at: millis, amount: 2 → nothing"]
+
+
 def test_what_is_new_and_what_is_gone(tmp_path: Path) -> None:
     after = loaded(tmp_path, CONTRACT).contract
     before = after.model_copy(update={"subjects": (), "grants": (), "departments": after.departments[:1]})
