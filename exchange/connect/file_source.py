@@ -30,6 +30,7 @@ from exchange.errors import TransientError
 
 PAGE_CHARS = 4 << 20  # in one transaction, not counting the last row
 MANY = 100  # rows, which are worth columns
+HEADER_CHARS = 200_000
 LATER = "what came after that is not published: drop it as a file of its own, with the header"
 _log = logging.getLogger("exchange.connect")
 
@@ -212,6 +213,8 @@ class FileSource(Source):
         if isinstance(cells, Bad):
             raise UnusableFileError(f"the header is {cells.reason}")
         header = [name.strip() for name in cells]
+        if sum(map(len, header)) > HEADER_CHARS:  # the progress remembers them, in one record
+            raise UnusableFileError(f"the names of {len(header):,} columns have more than {HEADER_CHARS:,} characters")
         if missing := [name for name in self._required if name not in header]:
             raise UnusableFileError(f"no column {', '.join(missing)}")
         if gone := self._columns.gone(header):

@@ -204,6 +204,11 @@ def test_a_kill_between_the_move_and_the_end_leaves_no_progress(drop: Drop) -> N
     assert drop.files_in_progress() == []
 
 
+def test_a_header_that_no_record_of_progress_holds_is_refused(drop: Drop) -> None:
+    (drop.folder / "a.csv").write_text("id," + ",".join(f"c{n}" for n in range(40_000)) + "\n")
+    assert drop.bad() == ["refused: the names of 40,001 columns have more than 200,000 characters"]
+
+
 def test_a_header_of_very_many_columns_takes_no_memory_for_many_rows(drop: Drop) -> None:
     (drop.folder / "a.csv").write_text("id" + "," * 1_000_000 + "\n")
     assert drop.bad() == ["refused: two columns have one name"]
