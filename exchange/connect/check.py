@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 
 from exchange.connect.assembly import Assembly, columns_of_fields
-from exchange.connect.config import Drop, SinkConfig, SourceConfig
+from exchange.connect.config import Database, Drop, SinkConfig, SourceConfig
 from exchange.connect.database import Paths
 from exchange.connect.debezium.debezium_source import DebeziumSource
 from exchange.connect.delivered import Delivered, row_key
@@ -47,9 +48,12 @@ def examine(settings: Settings, department: str, today: date) -> list[Problem]:
 def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
     """Every mistake, by line. Reads the first page of each table; publishes and writes nothing."""
     run = _Check(connector, loaded, paths)
+    run.database(connector.config.database, ())
     for i, source in enumerate(connector.config.sources):
+        run.database(source.database, ("sources", i))
         run.source(source, ("sources", i))
     for i, sink in enumerate(connector.config.sinks):
+        run.database(sink.database, ("sinks", i))
         run.sink(sink, ("sinks", i))
     return sorted([*run.problems, *overlaps(connector, paths)])
 
@@ -70,6 +74,13 @@ class _Check:
             yield
         except ExchangeError as error:
             self._add(path, error.message, error.remedy)
+
+    def database(self, database: Database | None, path: Path) -> None:
+        """Report a password that everybody sees who reads the file."""
+        if database and re.match(r"[^/]+://[^/@]*:[^/@]+@", database.url):
+            self._add(
+                (*path, "database"), "a password is in the database's URL", "write it into a `password_file`", "warning"
+            )
 
     def source(self, config: SourceConfig, path: Path) -> None:
         """Report what is wrong with one source."""

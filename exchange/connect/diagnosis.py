@@ -39,7 +39,7 @@ class Diagnosis:
 # By SQLSTATE or its class; the longest match counts.
 STATES = {
     "08": Diagnosis("the connection was lost", _GOES_ON, waiting_helps=True),
-    "0A": Diagnosis("the database cannot do that", "use a newer PostgreSQL, or another table or query"),
+    "0A": Diagnosis("the database cannot do that", "name a table without rules, another query, or a newer PostgreSQL"),
     "22": Diagnosis(
         "a value cannot be computed", "correct the row, or the query or view that converts it", of_value=True
     ),
@@ -77,6 +77,7 @@ STATES = {
     "XX002": Diagnosis("an index of the database is damaged", "REINDEX it"),
 }
 OTHER = Diagnosis("the database refuses", "see the server's log")
+_OF_STATEMENTS = frozenset({"42601", "42703", "42883", "42P01"})  # of the connector's, or of a function's
 
 # SQLite's primary result codes: https://www.sqlite.org/rescode.html
 _SQLITE = {
@@ -109,6 +110,8 @@ _SQLITE_SENTENCES = (
     (r"(near \".*\": syntax error|incomplete input|unrecognized token: .*)", STATES["42601"]),
     (r"ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint", STATES["42P10"]),
     (r"too many .*", STATES["54"]),
+    (r"no such savepoint: .*", Diagnosis(
+        "a trigger of the table rolls the transaction back", "write RAISE(ABORT, …) there, not RAISE(ROLLBACK, …)")),
     (r"malformed JSON|integer overflow|bad JSON path.*", STATES["22"]),
 )  # fmt: skip
 # Sentences of libpq and the server about connections that fail; in another language none of them matches.
@@ -150,6 +153,10 @@ def _postgresql(error: psycopg.Error) -> Diagnosis:
     state = error.sqlstate
     if state:
         found = next((STATES[s] for s in (state, state[:2]) if s in STATES), OTHER)
+        if state in _OF_STATEMENTS and "function" in (error.diag.context or ""):
+            found = Diagnosis(
+                "a function or trigger of the database fails", "correct it; the server's log has the place"
+            )
         return _with(found, _details(error, state))
     # Without a state, libpq or the driver raised it; these two classes concern connections and options.
     if isinstance(error, psycopg.OperationalError | psycopg.ProgrammingError):

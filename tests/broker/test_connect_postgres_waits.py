@@ -108,6 +108,7 @@ def test_a_server_that_is_not_there_says_why(url: str, cause: str, waits: bool) 
         ("40001", "another transaction was in the way", True),
         ("40P01", "another transaction was in the way", True),
         ("42501", "a right is missing", False),
+        ("42703", "a function or trigger of the database fails", False),
         ("53100", "the disk of the database is full", True),
         ("53200", "out of memory", True),
         ("55P03", "holds a lock", True),

@@ -40,6 +40,14 @@ def test_a_right_connector_gets_warnings_about_its_rows_only(tmp_path: Path) -> 
     ]
 
 
+def test_a_password_that_everybody_sees_is_a_warning(tmp_path: Path) -> None:
+    sink = "sinks:\n  - subject: civil.income\n    database: {url: 'postgresql://a:canary-7f3a@127.0.0.1:1/x'}\n"
+    found = problems(tmp_path, SOURCE + sink)
+    told = [(p.line, p.path, p.message) for p in found if "password" in p.message]
+    assert told == [(10, "sinks[0].database", "a password is in the database's URL")]
+    assert "canary" not in str(found)
+
+
 def test_every_mistake_at_once_with_its_line(tmp_path: Path) -> None:
     found = problems(
         tmp_path,

@@ -50,6 +50,7 @@ def fail(database: str, *statements: str) -> sqlite3.Error:
         (["PRAGMA query_only = 1", "INSERT INTO t VALUES (5, 'x')"], "the database is read-only", False),
         (["PRAGMA max_page_count = 1", "CREATE TABLE u AS SELECT zeroblob(99999)"], "the disk of the database is full",
          True),
+        (["RELEASE one"], "a trigger of the table rolls the transaction back", False),
         (["SELECT json('{')"], "a value cannot be computed (malformed JSON)", False),
         (["SELECT abs(-9223372036854775808)"], "a value cannot be computed (integer overflow)", False),
     ],
