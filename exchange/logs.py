@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ FIELDS = frozenset({
 })  # fmt: skip
 """The `extra` fields that reach the log; all others are dropped. There is no field for a record's key or value."""
 
+REPEAT_S = 60.0
 _NO_ERRORS = {"Cancelled", "UnstableOffsetCommitError"}
 
 Scalar = str | int | float | bool | None
@@ -34,16 +36,34 @@ def configure(level: str = "INFO", *, stream: TextIO | None = None) -> None:
         )
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
-    handler.addFilter(_is_of_use)
+    handler.addFilter(_Useful())
     handler.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("exchange").setLevel(level)
 
 
-def _is_of_use(record: logging.LogRecord) -> bool:
-    """Whether to log it. kafka-python reports some normal events as errors: an answer to wait for, a closing client."""
-    arguments = record.args if isinstance(record.args, tuple) else ()
-    return not (record.name.startswith("kafka.") and any(type(each).__name__ in _NO_ERRORS for each in arguments))
+class _Useful(logging.Filter):
+    """Leaves out what is of no use in kafka-python's log lines.
+
+    It reports some normal events as errors: an answer to wait for, a closing client. While a broker is away, each
+    client reports each of its attempts several times; of lines that differ by numbers only, one in `REPEAT_S` is left.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_s: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("kafka."):
+            return True
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if any(type(each).__name__ in _NO_ERRORS for each in arguments):
+            return False
+        line = (record.name, re.sub(r"\d+", "", str(record.msg)))
+        if record.created < self._told_s.get(line, 0.0) + REPEAT_S:
+            return False
+        self._told_s[line] = record.created
+        return True
 
 
 class JsonFormatter(logging.Formatter):

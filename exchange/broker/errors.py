@@ -33,6 +33,13 @@ class BrokerBusyError(ConfigError):
     remedy = "run `exchange broker stop` first, or use that port"
 
 
+class BrokerFolderError(ConfigError):
+    """The local broker's folder cannot be written."""
+
+    code = "broker-folder"
+    remedy = "make room on its disk, or see to the rights of the folder; then start it again"
+
+
 class InsecureDataError(ConfigError):
     """The data belongs to a broker without security, or its administrator's credentials are lost."""
 

@@ -12,11 +12,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import disk_usage
 from tempfile import NamedTemporaryFile
 
 from exchange import credentials, names, private
 from exchange.broker.certificates import Certificates
-from exchange.broker.errors import BrokerBusyError, BrokerDiedError, InsecureDataError, PortTakenError
+from exchange.broker.errors import (
+    BrokerBusyError,
+    BrokerDiedError,
+    BrokerFolderError,
+    InsecureDataError,
+    PortTakenError,
+)
 from exchange.broker.jars import java_version, resolve
 from exchange.broker.properties import BROKER, Ports, server_properties
 from exchange.bus import Cluster, users
@@ -28,6 +35,7 @@ from exchange.settings import Settings
 from exchange.waiting import until
 
 HEAP = "512m"
+_LEAST_BYTES = 10 << 20  # with less on its disk, it does not come far
 _HOST = "127.0.0.1"
 _LOCAL_HOSTS = frozenset({_HOST, "localhost", "::1"})
 
@@ -98,8 +106,15 @@ class LocalBroker:
         """Return once a client can connect; if the broker already runs, leave it alone.
 
         Data of an earlier run is used again, even if that run was killed.
-        Raises `JavaError`, `MavenError`, `PortTakenError`, `BrokerBusyError`, `BrokerDiedError` or `InsecureDataError`.
+        Raises `JavaError`, `MavenError`, `PortTakenError`, `BrokerBusyError`, `BrokerDiedError` or `InsecureDataError`;
+        BrokerFolderError if its folder cannot be written.
         """
+        try:
+            return self._start(timeout_s, progress)
+        except OSError as error:
+            raise BrokerFolderError(f"{error.filename or self._folder}: {error.strerror}") from error
+
+    def _start(self, timeout_s: float, progress: Callable[[str], None]) -> BrokerStatus:
         private.folder(self._folder).chmod(0o700)  # the data in it are records of all departments
         self._require_secure_data()
         deadline = time.monotonic() + timeout_s
@@ -116,7 +131,8 @@ class LocalBroker:
                 what = (
                     "ended while starting" if status.state == "stopped" else f"did not answer within {timeout_s:.0f} s"
                 )
-                raise BrokerDiedError(f"the broker {what}", remedy=f"read the end of {self._log}")
+                full = "make room: its disk is full; then " if disk_usage(self._folder).free < _LEAST_BYTES else ""
+                raise BrokerDiedError(f"the broker {what}", remedy=f"{full}read the end of {self._log}")
             # The process was on its way down, and someone else had started it: start our own now.
 
     def stop(self, *, timeout_s: float = 30.0) -> bool:

@@ -13,9 +13,11 @@ from typing import Any
 from kafka import KafkaConsumer
 from kafka.protocol.consumer import FetchRequest
 
+from exchange.bus.connection import BusUnavailableError
 from exchange.bus.raw import metadata_age
 
 LOOK_S = 1.0
+CUT_OFF_S = 10.0  # a broker that restarts is back by then
 _Asked = FetchRequest.FetchTopic.FetchPartition
 
 
@@ -78,6 +80,32 @@ def ask_calmly(consumer: KafkaConsumer, is_at_rest: Callable[[], bool]) -> None:
     consumer._refresh_committed_offsets = seldom(consumer._refresh_committed_offsets)
     fetcher.reset_offsets_if_needed = seldom(fetcher.reset_offsets_if_needed)
     fetcher.validate_offsets_if_needed = seldom(fetcher.validate_offsets_if_needed)
+
+
+class Reach:
+    """Whether a consumer can reach a broker.
+
+    A poll of kafka-python that cannot would try to two hundred times a second, and end as if there were no data.
+    """
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._manager = consumer._fetcher._manager
+        self._lost_s: float | None = None  # when it had lost all brokers, on the monotonic clock
+
+    def is_paused(self, timeout_s: float) -> bool:
+        """Whether no broker is to be tried now; then wait until one is, or as long as one may.
+
+        Raises BusUnavailableError if none could be reached for `CUT_OFF_S`.
+        """
+        if not self._manager.is_cut_off():
+            self._lost_s = None
+            return False
+        now, pause_s = time.monotonic(), self._manager.pause_s()
+        self._lost_s = self._lost_s or now
+        time.sleep(min(pause_s, timeout_s))
+        if pause_s and now - self._lost_s > CUT_OFF_S:
+            raise BusUnavailableError("no broker can be reached")
+        return bool(pause_s)
 
 
 def wait(consumer: KafkaConsumer, timeout_s: float) -> bool:

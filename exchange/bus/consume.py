@@ -60,6 +60,8 @@ class Consumer:
     at their committed offsets again. The broker answers a fetch as soon as it has data, or after `IDLE_MS`, with up to
     about `fetch_bytes`, a quarter of them from one partition; three such answers may be in memory.
 
+    `poll` raises BusUnavailableError if no broker can be reached for `calm.CUT_OFF_S`; it goes on once one can be.
+
     Never skips a record silently: if Kafka no longer keeps the next records, or the topic is not the one that was
     read before, `poll` raises GapError. That partition then stands still until `pass_over`; the next `poll` goes
     on with the others.
@@ -107,6 +109,7 @@ class Consumer:
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
+        self._reach = calm.Reach(self._consumer)
         raw.fetch_raw(self._consumer, control=control)
         if group is not None:
             calm.ask_calmly(self._consumer, lambda: self._is_at_rest)
@@ -139,6 +142,8 @@ class Consumer:
         still from now on.
         """
         with translated("fetch"):
+            if self._reach.is_paused(timeout_s):
+                return []
             raw.join(self._consumer, JOIN_S)
             if self._unplaced:
                 self._find_places()
@@ -333,15 +338,3 @@ class _Listener(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._take(assigned)
-
-
-def gaps_of_group(
-    cluster: Cluster, group: str, topics: Iterable[str], topic_ids: Mapping[str, str] = MappingProxyType({})
-) -> tuple[Gap, ...]:
-    """The gaps that the group would meet in these topics, by its committed offsets.
-
-    If it has committed nothing in a partition, the topic must have its id in `topic_ids`.
-    """
-    with Consumer(cluster, group=group) as consumer:
-        places = [(topic, partition) for topic in topics for partition in consumer.partitions(topic)]
-        return consumer.gaps(places, topic_ids)

@@ -72,6 +72,12 @@ class NetClient(KafkaNetClient):
         is_full = connection is not None and connection.connected and connection.paused
         return math.inf if is_full else super().connection_delay(node_id)
 
+    def poll(self, timeout_ms: float | None = None, future: Any = None) -> Any:
+        """As its own; while no broker can be reached, a sender would do so two hundred times a second."""
+        if timeout_ms is not None and future is None:
+            timeout_ms = max(timeout_ms, self._manager.pause_s() * 1000)
+        return super().poll(timeout_ms=timeout_ms, future=future)
+
 
 def raise_refusal(client: Any) -> None:
     """Raise the error of the last attempt to connect if the refusal is final: the client would retry for ever."""
@@ -88,6 +94,21 @@ class _Manager(KafkaConnectionManager):
             self.close()
             self._net.close()
             raise
+
+    def is_cut_off(self) -> bool:
+        """Whether it has lost every broker, and reached none since."""
+        nodes = [broker.node_id for broker in self.cluster.brokers()]
+        return bool(nodes) and all(node in self._backoff for node in nodes)
+
+    def pause_s(self) -> float:
+        """So long it makes no attempt to reach a broker, because it has lost all; 0 if that is due, or it has one."""
+        nodes = [broker.node_id for broker in self.cluster.brokers()] if self._backoff else []
+        return min((super(_Manager, self).connection_delay(node) for node in nodes), default=0.0)
+
+    def connection_delay(self, node_id: Any) -> float:
+        # Else the loop that refreshes metadata asks ten times in that time whether there is a broker.
+        delay: float = super().connection_delay(node_id)
+        return max(delay, self.pause_s()) if node_id == "metadata" else delay
 
     def maybe_raise_auth_failure(self, node_id: Any) -> None:
         # Later, this would raise in the loop that refreshes metadata, which then does not pause.

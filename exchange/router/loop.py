@@ -118,7 +118,7 @@ class Router:
 
     def run(self, stop: threading.Event) -> None:
         """Route until `stop` is set; transient failures are replayed, anything else is raised."""
-        _log.info("prepares", extra={"note": self._reason})
+        _log.info("starts", extra={"reason": self._reason})
         warm_up()
         self._reason = "waits for a contract; `exchange apply` publishes one"
         with EpochWatch(self._cluster) as watch:

@@ -11,9 +11,10 @@ from confluent_kafka import Consumer as Plain
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from exchange.audit.gaps import gaps_of_group
 from exchange.bus import Cluster, raw
 from exchange.bus.admin import Admin
-from exchange.bus.consume import Consumer, gaps_of_group
+from exchange.bus.consume import Consumer
 from exchange.bus.record import records_without_kernels
 from exchange.bus.topic import Topic
 from exchange.bus.topics import publish, read_all

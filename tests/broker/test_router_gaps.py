@@ -15,11 +15,12 @@ from click.testing import CliRunner, Result
 from exchange import metrics, names
 from exchange.audit.explain import of_place
 from exchange.audit.explain import undecided as undecided_place
+from exchange.audit.gaps import gaps_of_group
 from exchange.audit.questions import Selection, balance_of_partitions, undecided
 from exchange.audit.reconcile import reconcile
 from exchange.audit.verify import verify
 from exchange.bus.admin import Admin
-from exchange.bus.consume import Consumer, gaps_of_group
+from exchange.bus.consume import Consumer
 from exchange.bus.topic import Topic
 from exchange.cli.main import exchange as command
 from exchange.ledger.follower import Follower

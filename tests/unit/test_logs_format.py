@@ -53,6 +53,31 @@ def test_what_a_client_waits_for_or_gives_up_is_no_error(lines: io.StringIO) -> 
     assert json.loads(lines.getvalue())["message"].startswith("Metadata refresh: failed NodeNotReadyError")
 
 
+def test_what_a_client_repeats_while_the_broker_is_away_is_told_once_a_minute(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell() -> None:
+        for wait_s in (0.05, 0.11):
+            logging.getLogger("kafka.net.manager").warning(f"not ready; waiting {wait_s} secs")
+            logging.getLogger("kafka.net.manager").error("Connection failed: %s", wait_s)
+            logging.getLogger("exchange.router").warning("transaction given up")
+
+    def told() -> list[str]:
+        made = [json.loads(line)["message"] for line in lines.getvalue().splitlines()]
+        lines.truncate(0)
+        lines.seek(0)
+        return made
+
+    tell()
+    first = ["not ready; waiting 0.05 secs", "Connection failed: 0.05", "transaction given up", "transaction given up"]
+    assert told() == first
+    tell()
+    assert told() == ["transaction given up"] * 2
+    monkeypatch.setattr(logs, "REPEAT_S", 0.0)
+    tell()
+    assert len(told()) == 6
+
+
 def test_a_librarys_error_is_named_but_not_quoted(lines: io.StringIO) -> None:
     try:
         try:
