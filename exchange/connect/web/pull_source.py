@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 from exchange.connect.config import SourceConfig
-from exchange.connect.published import forgotten, others
+from exchange.connect.published import Leftovers, forgotten, others
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
 from exchange.connect.web.web_client import WebClient, WebRefusedError
@@ -44,7 +44,7 @@ class PullSource(Source):
 
     def open(self, progress: Progress) -> None:
         own = others(progress)
-        self._forgotten = forgotten(progress) | dict.fromkeys(name for name in own if name != NOTED)
+        self._leftovers = Leftovers(forgotten(progress) | dict.fromkeys(name for name in own if name != NOTED))
         self._last, self._tags = _noted(own.get(NOTED))
 
     def close(self) -> None:
@@ -59,9 +59,7 @@ class PullSource(Source):
 
     def pages(self) -> Iterator[Page]:
         assert self._http.since is not None
-        if self._forgotten:
-            yield Page([], self._forgotten)
-            self._forgotten = {}
+        yield from self._leftovers.pages()
         began = datetime.now(UTC).isoformat(timespec="seconds")
         number, is_new = 0, True
         while is_new:
