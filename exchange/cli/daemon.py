@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from exchange import logs, metrics
+from exchange import logs, metrics, metrics_server
 from exchange.errors import ExchangeError, TransientError
 from exchange.settings import Settings
 
@@ -43,7 +43,7 @@ def daemon(
     before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     for code in _codes(TransientError):
         metrics.TRANSACTION_FAILURES.labels(code)  # from 0 on: if it appeared later, Prometheus would see no increase
-    server = metrics.serve(settings.metrics_host, metrics_port, health)
+    server = metrics_server.serve(settings.metrics_host, metrics_port, health)
     _log.info("started", extra={"address": server.address})
     try:
         yield stop

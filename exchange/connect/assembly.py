@@ -34,8 +34,9 @@ from exchange.connect.source import Source
 from exchange.connect.sql_source import SqlSource
 from exchange.connect.sweep import SweptTable
 from exchange.connect.web.pulled import pulled
+from exchange.connect.web.signed_events import Hook
 from exchange.connect.web.web_config import Webhook
-from exchange.connect.web.webhook import Hook, HookTable
+from exchange.connect.web.webhook import HookTable
 from exchange.contract.key import name_schema
 from exchange.contract.model import Subject
 from exchange.names import inbox_topic

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 
+from exchange.connect.database import DatabaseConfigError
 from exchange.connect.window import ProgressError
 
 PROGRESS = "columns"
+
+
+class ColumnGoneError(DatabaseConfigError):
+    """A column from which rows were published no longer exists."""
+
+    code = "column-gone"
+    remedy = "bring it back, or give its new name under `columns`"
 
 
 class Columns:
@@ -30,6 +38,12 @@ class Columns:
     def gone(self, available: Collection[str]) -> list[str]:
         """The columns that rows had before and still need, but that are not `available`."""
         return sorted(name for name in self._had if self._counts(name) and name not in available)
+
+    def require(self, available: Collection[str], where: str) -> None:
+        """Raise ColumnGoneError, about what `where` names, if a column is gone."""
+        if gone := ", ".join(self.gone(available)):
+            remedy = f"{ColumnGoneError.remedy}; if the fields shall take the schema's defaults from now on, "
+            raise ColumnGoneError(f"{where} no longer has column {gone}", remedy=f"{remedy}`optional: [{gone}]`")
 
     def noted(self, available: Collection[str]) -> dict[str, bytes | None]:
         """The change of progress that remembers the `available` columns; empty if it remembers them already.

@@ -17,9 +17,10 @@ from zipfile import is_zipfile
 
 from exchange.connect.config import Excel
 from exchange.connect.drop_folder import UnusableFileError
-from exchange.connect.excel_sheets import DAMAGED, PROTECTED, Sheet, sheets
+from exchange.connect.excel_sheets import sheets
 from exchange.connect.extras import extra
 from exchange.connect.source import Bad, Unreadable
+from exchange.connect.workbook_sheet import DAMAGED, PROTECTED, Sheet
 
 MAX_FILE_BYTES = 256 << 20
 _EXACT = 10**15  # Excel keeps 15 digits

@@ -2,7 +2,7 @@
 
 calamine reads the values, but gives an error (#N/A) and a formula without a value as an empty cell, and ends the whole
 process if a stray cell makes a sheet too large: so the file is looked through first. Layouts: ECMA-376 part 1 (.xlsx),
-OpenDocument 1.3 part 3 (.ods), MS-XLS (.xls).
+OpenDocument 1.3 part 3 (.ods); for .xls see `xls_sheets`.
 """
 
 from __future__ import annotations
@@ -11,53 +11,21 @@ import posixpath
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import product
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile
 
 from exchange.connect.drop_folder import UnusableFileError
-from exchange.connect.extras import extra
+from exchange.connect.workbook_sheet import DAMAGED, ERROR, PROTECTED, UNCOMPUTED, Cell, Sheet
+from exchange.connect.xls_sheets import xls_sheets
 
-MAX_CELLS = 20_000_000  # of a sheet's rectangle: calamine holds 32 bytes for each
 MAX_BYTES = 2 << 30  # of a sheet's XML, unpacked
-ERROR = "an error, such as #N/A,"
-UNCOMPUTED = "a formula that nobody has computed (open the file in Excel and save it)"
-DAMAGED = "damaged, or no workbook"
-PROTECTED = "protected by a password: save it without one"
-Cell = tuple[int, int]
 # Damage makes anything of lengths, numbers and names.
 _DAMAGE = (
     *(BadZipFile, RuntimeError, zlib.error),  # RuntimeError: a version or compression that is not known
     *(expat.ExpatError, LookupError, ValueError, EOFError, OSError, struct.error),
 )
-_BOF, _EOF, _BOUNDSHEET, _FORMULA, _BOOLERR, _FILEPASS = 0x809, 0x0A, 0x85, 0x06, 0x205, 0x2F
-_CELLS = frozenset({_FORMULA, _BOOLERR, 0xBD, 0xFD, 0x203, 0x204, 0x27E})  # records of cells that are not empty
-
-
-@dataclass
-class Sheet:
-    """A sheet's cells that have no value, with what they are, and its merged ranges; (row, column) from 0."""
-
-    name: str
-    is_hidden: bool = False
-    bad: dict[Cell, str] = field(default_factory=dict)
-    merged: list[tuple[Cell, Cell]] = field(default_factory=list)
-    last_row: int = -1
-    last_column: int = -1
-
-    def note(self, rows: range, columns: range, fault: str | None) -> None:
-        """Note cells that are not empty; raises UnusableFileError if the sheet becomes too large."""
-        self.last_row, self.last_column = max(self.last_row, rows[-1]), max(self.last_column, columns[-1])
-        if (self.last_row + 1) * (self.last_column + 1) > MAX_CELLS:
-            raise UnusableFileError(
-                f"sheet {self.name} reaches to row {self.last_row + 1}, column {self.last_column + 1}: delete what is "
-                "out there, or split it"
-            )
-        if fault:
-            self.bad |= dict.fromkeys(product(rows, columns), fault)
 
 
 def sheets(file: BinaryIO) -> list[Sheet]:
@@ -69,7 +37,7 @@ def sheets(file: BinaryIO) -> list[Sheet]:
             with ZipFile(file) as archive:
                 return _zipped(archive)
         if head == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
-            return _xls(file)
+            return xls_sheets(file)
     except _DAMAGE as error:
         raise UnusableFileError(DAMAGED) from error
     raise UnusableFileError(DAMAGED)
@@ -220,44 +188,3 @@ class _Ods:
                 self.sheets[-1].note(self._rows, columns, ERROR if is_error else None)
             elif "formula" in said:
                 self.sheets[-1].note(self._rows, columns, UNCOMPUTED)
-
-
-def _xls(file: BinaryIO) -> list[Sheet]:
-    olefile: Any = extra("olefile", "excel")
-    compound = olefile.OleFileIO(file)
-    if compound.exists("EncryptedPackage"):
-        raise UnusableFileError(PROTECTED)
-    if not compound.exists("Workbook"):
-        raise UnusableFileError("not a workbook of Excel 97 or later")
-    data = compound.openstream("Workbook").read()
-    found: list[Sheet] = []
-    for kind, body in _records(data, 0):
-        if kind == _FILEPASS:
-            raise UnusableFileError(PROTECTED)
-        if kind == _BOUNDSHEET:
-            at, state, _, length, is_wide = struct.unpack_from("<IBBBB", body)
-            name = body[8:].decode("utf-16-le")[:length] if is_wide else body[8 : 8 + length].decode("latin-1")
-            sheet = Sheet(name, bool(state & 3))
-            for of, cell_body in _records(data, at):
-                if of in _CELLS:
-                    row, column, _, _, is_error = struct.unpack_from("<HHHBB", cell_body)
-                    is_error = of == _BOOLERR and is_error
-                    if of == _FORMULA:  # its result is a number, or a mark of what else it is
-                        is_error = cell_body[6] == 2 and cell_body[12:14] == b"\xff\xff"
-                    sheet.note(range(row, row + 1), range(column, column + 1), ERROR if is_error else None)
-            found.append(sheet)
-    return found
-
-
-def _records(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
-    """The records of a part of .xls, without those of charts within it."""
-    depth = 0
-    while True:
-        kind, length = struct.unpack_from("<HH", data, at)
-        body = data[at + 4 : at + 4 + length]
-        depth += (kind == _BOF) - (kind == _EOF)
-        if depth == 0:
-            return
-        if depth == 1 and kind != _BOF:
-            yield kind, body
-        at += 4 + length

@@ -23,7 +23,7 @@ from exchange.connect.columns import Columns
 from exchange.connect.config import SourceConfig
 from exchange.connect.drop_folder import DropFolder, State, UnusableFileError, opened, state_of
 from exchange.connect.file_rows import Block, FileRecord, FileRows, FileRun, RecordPlaces, blocks
-from exchange.connect.published import forgotten
+from exchange.connect.published import Leftovers, forgotten
 from exchange.connect.soft_delete import deletes
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source, Unreadable
 from exchange.errors import TransientError
@@ -117,7 +117,7 @@ class FileSource(Source):
     def open(self, progress: Progress) -> None:
         self._columns = Columns(progress, self._wanted, self._config.optional)
         self._at = {name: _At.of(value) for name, value in progress.items() if _is_key(name)}
-        self._forgotten = forgotten(progress)
+        self._leftovers = Leftovers(forgotten(progress))
         self._folder.make()
 
     def settled(self) -> bool:
@@ -128,9 +128,7 @@ class FileSource(Source):
         return self._reader.looks_whole(file)
 
     def pages(self) -> Iterator[Page]:
-        if self._forgotten:
-            yield Page([], self._forgotten)
-            self._forgotten = {}
+        yield from self._leftovers.pages()
         try:
             self._folder.take()
             for path in self._folder.taken():

@@ -70,7 +70,7 @@ def load(connectors: Path, department: str) -> Connector:
 def _problem(document: Document, fault: ErrorDetails) -> Problem:
     message, remedy = in_words(fault, fault["loc"])
     if fault["type"] == "extra_forbidden":
-        remedy = "see docs/operator.md for the keys there are"
+        remedy = "see docs/connectors.md for the keys there are"
         if fault["loc"][0] == "sinks" and fault["loc"][2:] == ("key",):
             remedy = "remove the line: the subject's `key` in the contract is what tells its rows apart"
     return Problem(document.line(fault["loc"]), dotted(fault["loc"]), message, remedy)

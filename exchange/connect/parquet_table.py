@@ -9,11 +9,10 @@ transaction is read from the inbox again, and after it the names are given at th
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,36 +26,16 @@ from exchange.connect.database import translated
 from exchange.connect.extras import extra
 from exchange.connect.held_copy import HeldCopy
 from exchange.connect.offsets import OtherSinkError, making
+from exchange.connect.parquet_files import FILES, REWRITTEN, UNFINISHED, ParquetFiles, writing_in
 from exchange.connect.parquet_types import Adapt, ParquetTypeError, adapter, arrow_type
 from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_table import SinkTable
 from exchange.connect.sink_values import UnstorableError
-from exchange.errors import TransientError
 from exchange.schema.avro import Schema
 
 STATE = ".exchange.db"
-FILES = sa.Table("exchange_files", sa.MetaData(), sa.Column("name", sa.Text, primary_key=True),
-                 sa.Column("rows", sa.BigInteger, nullable=False))  # fmt: skip
 OPERATION, PARTITION, OFFSET, TIME, REPLAY = "_operation", "_partition", "_offset", "_time", "_replay"
-COMPLETE, UNFINISHED, REWRITTEN = "[!.]*.parquet", ".*.parquet", ".*.part"  # patterns of names
-DELETED_AT_ONCE = 100
-
-
-class ParquetFolderError(TransientError):
-    """The folder of a sink's Parquet files cannot be written."""
-
-    code = "parquet-folder"
-    remedy = "make room, or let the connector's user write in the folder; the sink goes on by itself then"
-
-
-@contextmanager
-def _writing_in(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        cause = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise ParquetFolderError(f"{folder} cannot be written: {cause}") from error
 
 
 class ParquetTable(SinkTable):
@@ -91,12 +70,12 @@ class ParquetTable(SinkTable):
         return False
 
     def copy(self, topic: str) -> HeldCopy:
-        return _Files(self._engine, self._folder, topic, self._copies, self._writer)
+        return ParquetFiles(self._engine, self._folder, topic, self._copies, self._writer)
 
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         self._drop()  # what is collected was read behind these offsets
         known = super().offsets(topic, partitions)
-        with translated("read offsets"), _writing_in(self._folder), making(self._engine) as connection:
+        with translated("read offsets"), writing_in(self._folder), making(self._engine) as connection:
             FILES.create(connection, checkfirst=True)
             connection.execute(sa.delete(FILES).where(FILES.c.name == ""))  # from here on nobody else changes files
             noted = set(connection.scalars(sa.select(FILES.c.name)))
@@ -174,7 +153,7 @@ class ParquetTable(SinkTable):
         rows: dict[int, list[RowChange]] = defaultdict(list)
         for change in self._changes:
             rows[change.origin.partition].append(change)
-        with translated("write Parquet files"), _writing_in(self._folder):
+        with translated("write Parquet files"), writing_in(self._folder):
             files = {self._written(partition, part): len(part) for partition, part in rows.items()}
             with self._moving(self._topic, self._moved, is_change=bool(self._changes)) as connection:
                 if files:
@@ -204,45 +183,3 @@ class ParquetTable(SinkTable):
         self._writer.write_table(self._arrow.table(arrays), hidden, compression="zstd")
         private.sync(hidden)
         return name
-
-
-class _Files(HeldCopy):
-    """The rows of one inbox in the folder's files."""
-
-    def __init__(self, engine: Engine, folder: Path, topic: str, notes: Any, writer: Any) -> None:
-        super().__init__(engine, "parquet", None, topic, notes)
-        self._folder, self._writer = folder, writer
-
-    def delete_some(self) -> int:
-        with self._writing("delete Parquet files") as connection, _writing_in(self._folder):
-            paths = sorted(self._folder.glob(COMPLETE))[:DELETED_AT_ONCE]
-            for path in paths:
-                path.unlink()
-            if paths:
-                self._notes.change(connection, self._topic, self._now_ms())
-            return len(paths)
-
-    def count(self) -> bool:
-        with self._writing("count the rows of Parquet files") as connection:
-            FILES.create(connection, checkfirst=True)
-            noted = self._notes.read(connection, self._topic)
-            there = {path.name for path in self._folder.glob(COMPLETE)}
-            rows = sum(row.rows for row in connection.execute(sa.select(FILES)) if row.name in there)
-            self._notes.count(connection, self._topic, rows, noted.changed_ms if noted else None)
-        return True
-
-    def _empty(self, fields: Iterable[str]) -> None:
-        """Write the files again that have these columns, without them."""
-        with _writing_in(self._folder):
-            self._rewrite(set(fields))
-
-    def _rewrite(self, names: set[str]) -> None:
-        for path in self._folder.glob(COMPLETE):
-            gone = sorted(names.intersection(self._writer.read_schema(path).names))
-            if not gone:
-                continue
-            hidden = path.with_name(f".{path.name}.part")
-            table = self._writer.ParquetFile(path).read().drop_columns(gone)
-            self._writer.write_table(table, hidden, compression="zstd")
-            private.sync(hidden)
-            hidden.replace(path)

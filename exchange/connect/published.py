@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 
-from exchange.connect.source import Encoded, Progress
+from exchange.connect.source import Encoded, Page, Progress
 from exchange.connect.window import ProgressError
 
 OWN = "rows/"  # with this begins all progress that is not the source's own
@@ -40,6 +40,19 @@ def others(progress: Progress) -> dict[str, bytes]:
 def forgotten(progress: Progress) -> dict[str, bytes | None]:
     """The change of progress of a source that does not remember rows (any more): what it says would soon be wrong."""
     return {name: None for name in progress if name.startswith(OWN) and name != ANSWER}
+
+
+class Leftovers:
+    """Progress that a source found and does not use: it is forgotten once, before the first rows."""
+
+    def __init__(self, change: Mapping[str, bytes | None]) -> None:
+        self._change = change
+
+    def pages(self) -> Iterator[Page]:
+        """A page without rows, until it is published."""
+        if self._change:
+            yield Page([], self._change)
+            self._change = {}
 
 
 class PublishedRows:

@@ -22,9 +22,10 @@ from exchange.connect.rejects import RejectFile
 from exchange.connect.reporter import Reporter
 from exchange.connect.schemas import Schemas
 from exchange.connect.sink_parts import SinkParts
+from exchange.connect.sink_worker import SinkWorker
 from exchange.connect.source import Source
 from exchange.connect.terms_watch import SinkTerms, SourceTerms, TermsWatch, sink_terms, source_terms
-from exchange.connect.worker import SinkWorker, SourceWorker, Worker
+from exchange.connect.worker import SourceWorker, Worker
 from exchange.contract.model import Epoch
 from exchange.epoch_watch import EpochWatch
 from exchange.epochs import epoch_in_force

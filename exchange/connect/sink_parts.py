@@ -18,8 +18,8 @@ from exchange.connect.rejects import RejectFile
 from exchange.connect.schemas import Schemas
 from exchange.connect.sink import Sink
 from exchange.connect.sink_table import SinkTable
+from exchange.connect.sink_worker import SinkPart
 from exchange.connect.terms_watch import SinkTerms
-from exchange.connect.worker import SinkPart
 from exchange.contract.model import Epoch, Grant
 from exchange.contract.period import Interruption, end_of, interruption
 from exchange.epochs import contracts_of, epochs_since

@@ -45,13 +45,6 @@ class RepeatedCursorError(DatabaseConfigError):
     remedy = "name a column as cursor.id that tells the rows apart"
 
 
-class ColumnGoneError(DatabaseConfigError):
-    """A column from which rows were published no longer exists."""
-
-    code = "column-gone"
-    remedy = "bring it back, or give its new name under `columns`"
-
-
 class SqlSource(Source):
     """Sweeps over a table in the order of (time, id), from a little before the newest row that was published.
 
@@ -97,19 +90,15 @@ class SqlSource(Source):
         self._newest_since = self._monotonic()
         available = self.available()
         missing = [name for name in dict.fromkeys([*self._required, *self._fixed]) if name not in available]
+        where = self._config.table or "the query"
         if missing:
             raise DatabaseConfigError(
-                f"{self._config.table or 'the query'} has no column {', '.join(missing)}",
+                f"{where} has no column {', '.join(missing)}",
                 remedy="correct `columns`, `cursor` or `deleted`; one that may be missing goes under `optional`, and "
                 "its field needs a default in the schema",
             )
         had = Columns(progress, self._columns, self._config.optional)
-        if gone := had.gone(available):
-            raise ColumnGoneError(
-                f"{self._config.table or 'the query'} no longer has column {', '.join(gone)}",
-                remedy="bring it back, or give its new name under `columns`; if the fields shall take the schema's "
-                f"defaults from now on, `optional: [{', '.join(gone)}]`",
-            )
+        had.require(available, where)
         # An optional column that does not exist is left out of the rows, so that the field gets its default.
         wanted = dict.fromkeys([*(self._columns or available), *self._fixed])
         self.names = [name for name in wanted if name in available]

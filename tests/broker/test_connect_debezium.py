@@ -17,13 +17,13 @@ from exchange.bus import Cluster
 from exchange.cli.main import exchange
 from exchange.connect import load
 from exchange.connect.check import check
+from exchange.connect.columns import ColumnGoneError
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import Paths
 from exchange.connect.debezium.assembled import assembled
 from exchange.connect.debezium.debezium_source import DebeziumTopicError
 from exchange.connect.roll_call import ManyDeletionsError
 from exchange.connect.source import Row, Source
-from exchange.connect.sql_source import ColumnGoneError
 from exchange.connect.testing import DeletionConformance, Origin
 from exchange.contract.load import load as load_contract
 from exchange.document.problem import Problem

@@ -59,7 +59,7 @@ REVIVED: dict[str, Callable[[Any], Any]] = {
 
 
 def revived(field: Field, value: Any) -> Any:
-    """The value of a column as a reader takes it, by docs/operator.md."""
+    """The value of a column as a reader takes it, by docs/connectors.md."""
     if value is None:
         return None
     if field.solid.means in ("array", "map", "record", "union"):
@@ -104,7 +104,7 @@ def holds(value: Any, is_hard: Callable[[Any], bool]) -> bool:
 
 
 def not_for(database: Reader, field: Field, value: Any) -> bool:
-    """Whether the database has no room for the value, by docs/operator.md."""
+    """Whether the database has no room for the value, by docs/connectors.md."""
     if field.solid.means in ("array", "map", "record", "union"):
         return holds(value, lambda part: isinstance(part, float) and not math.isfinite(part))
     if database.is_sqlite:

@@ -19,9 +19,10 @@ import fastavro
 import pytest
 import sqlalchemy as sa
 
+from exchange.connect.columns import ColumnGoneError
 from exchange.connect.config import SourceConfig
 from exchange.connect.database import DatabaseConfigError
-from exchange.connect.sql_source import ColumnGoneError, SqlSource
+from exchange.connect.sql_source import SqlSource
 from exchange.connect.testing import apply
 from exchange.names import subject_topic
 from tests.rigs import plain

@@ -14,7 +14,7 @@ import pytest
 from exchange.connect import load
 from exchange.connect.check import check
 from exchange.connect.database import Paths
-from exchange.connect.web.web_client import WebRefusedError
+from exchange.connect.web.errors import WebRefusedError
 from exchange.contract.load import load as load_contract
 from exchange.document.problem import Problem
 from exchange.names import inbox_topic

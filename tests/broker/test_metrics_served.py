@@ -14,8 +14,9 @@ from contextlib import ExitStack, suppress
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from exchange import metrics
-from exchange.metrics import Health, MetricsPortError
+from exchange import metrics, metrics_server
+from exchange.metrics import Health
+from exchange.metrics_server import MetricsPortError
 from tests.rigs.prometheus import program
 
 
@@ -35,7 +36,7 @@ def doctor() -> Doctor:
 
 @pytest.fixture
 def address(doctor: Doctor) -> Iterator[str]:
-    server = metrics.serve("127.0.0.1", 0, doctor)
+    server = metrics_server.serve("127.0.0.1", 0, doctor)
     yield server.address
     server.close()
 
@@ -66,7 +67,7 @@ def test_health_is_a_status_with_its_facts(address: str, doctor: Doctor) -> None
 
 def test_a_taken_port_is_refused(doctor: Doctor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(MetricsPortError, match="--metrics-port"):
-        metrics.serve("127.0.0.1", other.getsockname()[1], doctor)
+        metrics_server.serve("127.0.0.1", other.getsockname()[1], doctor)
 
 
 @pytest.mark.parametrize(
@@ -100,18 +101,18 @@ def test_hostile_requests_get_no_metrics_and_leave_no_trace(
 
 
 def test_silent_clients_take_a_few_threads_for_a_while(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "PATIENCE_S", 2.0)
-    server = metrics.serve("127.0.0.1", 0, doctor)
+    monkeypatch.setattr(metrics_server, "PATIENCE_S", 2.0)
+    server = metrics_server.serve("127.0.0.1", 0, doctor)
     address = server.address
     before = threading.active_count()
     with ExitStack() as stack:
-        clients = [stack.enter_context(_connected(address)) for _ in range(3 * metrics.SERVED_AT_ONCE)]
+        clients = [stack.enter_context(_connected(address)) for _ in range(3 * metrics_server.SERVED_AT_ONCE)]
         clients[0].sendall(b"GET /metr")
         # Those that are one too many are closed at once, the others when they have said nothing for long enough.
         closed = sum(1 for client in clients if _is_closed(client, 0.05))
-        assert closed >= 2 * metrics.SERVED_AT_ONCE - 1
-        assert threading.active_count() - before <= metrics.SERVED_AT_ONCE
-        assert all(_is_closed(client, metrics.PATIENCE_S + 5) for client in clients)
+        assert closed >= 2 * metrics_server.SERVED_AT_ONCE - 1
+        assert threading.active_count() - before <= metrics_server.SERVED_AT_ONCE
+        assert all(_is_closed(client, metrics_server.PATIENCE_S + 5) for client in clients)
     assert _get(f"http://{address}/healthz")[0] == 200
     server.close()
 

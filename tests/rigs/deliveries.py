@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from exchange.bus import Cluster, consume
 from exchange.bus.produce import Producer
-from exchange.connect import load, runner, sink, worker
+from exchange.connect import load, runner, sink, sink_worker
 from exchange.connect.load import Connector
 from exchange.connect.runner import RunningConnector
 from exchange.contract.key import name_schema
@@ -145,8 +145,8 @@ def run_until_idle(cluster: Cluster, connector: Connector, home: Path) -> None:
     with (
         # It asks for more often, and so sees soon that there is nothing left.
         mock.patch.object(consume, "IDLE_MS", 20),
-        mock.patch.object(worker, "WAIT_S", 0.02),
-        mock.patch.object(worker, "POLL_S", 0.02),
+        mock.patch.object(sink_worker, "WAIT_S", 0.02),
+        mock.patch.object(sink_worker, "POLL_S", 0.02),
         mock.patch.object(runner, "WATCH_S", 0.02),
     ):
         runner.start(cluster, connector, home, threading.Event(), until_idle=True).wait(until_idle=True)

@@ -18,7 +18,8 @@ from exchange.connect import extras, parquet_table
 from exchange.connect.config import Database, Parquet
 from exchange.connect.database import Paths, engine
 from exchange.connect.offsets import OtherSinkError
-from exchange.connect.parquet_table import STATE, ParquetFolderError, ParquetTable
+from exchange.connect.parquet_files import ParquetFolderError
+from exchange.connect.parquet_table import STATE, ParquetTable
 from exchange.connect.parquet_types import ParquetTypeError
 from exchange.connect.row_change import RecordOrigin
 from exchange.connect.sink_layout import TableMismatchError

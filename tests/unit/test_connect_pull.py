@@ -14,9 +14,9 @@ from exchange.connect.database import Paths
 from exchange.connect.roll_call import ManyDeletionsError
 from exchange.connect.source import Bad, Page, Row, Source
 from exchange.connect.testing import DeletionConformance, Journal, Origin, SourceConformance, drain
-from exchange.connect.web.pull_source import pointed
+from exchange.connect.web.answer_pages import pointed
+from exchange.connect.web.errors import WebRefusedError
 from exchange.connect.web.pulled import pulled
-from exchange.connect.web.web_client import WebRefusedError
 from tests.rigs import keyed
 from tests.rigs.web import Api, Asked, Reply, Web, serving
 

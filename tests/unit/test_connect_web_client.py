@@ -18,7 +18,8 @@ from exchange.broker.certificates import Certificates
 from exchange.connect import extras
 from exchange.connect.database import Paths
 from exchange.connect.extras import MissingExtraError
-from exchange.connect.web.web_client import WebClient, WebRefusedError, WebUnavailableError
+from exchange.connect.web.errors import WebRefusedError, WebUnavailableError
+from exchange.connect.web.web_client import WebClient
 from exchange.connect.web.web_config import Pull, Service
 from tests.rigs.web import Reply, Web, serving
 

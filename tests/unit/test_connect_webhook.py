@@ -21,8 +21,9 @@ from exchange.connect.database import Paths, engine
 from exchange.connect.row_change import RecordOrigin, Refused, RowChange
 from exchange.connect.sink_layout import TableMismatchError
 from exchange.connect.sink_values import UnstorableError
-from exchange.connect.web.web_client import WebRefusedError
-from exchange.connect.web.webhook import Hook, HookTable
+from exchange.connect.web.errors import WebRefusedError
+from exchange.connect.web.signed_events import Hook
+from exchange.connect.web.webhook import HookTable
 from exchange.gap import Gap
 from tests.rigs.sinks import PLAIN, row, schema
 from tests.rigs.web import Reply, Web, serving

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from exchange.connect import cursor, worker
+from exchange.connect import cursor, sink_worker, worker
 from exchange.connect.database import DatabaseConfigError, DatabaseUnavailableError, translated
 from exchange.connect.runner import RunningConnector
 from exchange.connect.sink import Taken
+from exchange.connect.sink_worker import SinkWorker
 from exchange.connect.stuck_rows import NONE, Stuck
-from exchange.connect.web.web_client import WebUnavailableError
-from exchange.connect.worker import SinkWorker, SourceWorker, Worker, WorkerError
+from exchange.connect.web.errors import WebUnavailableError
+from exchange.connect.worker import SourceWorker, Worker, WorkerError
 from exchange.metrics import REGISTRY
 
 SECRET = "440106199001010014"
@@ -202,7 +203,7 @@ def test_an_idle_sink_waits_at_the_broker_so_that_a_record_need_not_wait_for_it(
     task = SinkWorker(made, reporter, "a", unique, stop, has_changed=lambda: False, patient=True)
     monkeypatch.setattr(task, "rest", rests.append)
     task.run()
-    assert part.waited == [worker.POLL_S, worker.POLL_S, worker.WAIT_S, worker.WAIT_S]
+    assert part.waited == [sink_worker.POLL_S, sink_worker.POLL_S, sink_worker.WAIT_S, sink_worker.WAIT_S]
     assert len(rests) == (0 if waits else 3)
 
 
@@ -216,8 +217,8 @@ def test_a_sink_says_which_rows_its_database_keeps_until_they_are_gone(
     reporter: Any = NoReporter()
     reporter.look = lambda _, at_once=False: reports.append(at_once)
     task = SinkWorker(made, reporter, "a", unique, stop, has_changed=lambda: False, patient=True)
-    monkeypatch.setattr(worker, "FREE_S", 0.0)
-    monkeypatch.setattr(worker, "FREE_SHARE", 0.0)
+    monkeypatch.setattr(sink_worker, "FREE_S", 0.0)
+    monkeypatch.setattr(sink_worker, "FREE_SHARE", 0.0)
     succeeded = task.succeeded
 
     def step_is_done(*, idle: bool) -> None:

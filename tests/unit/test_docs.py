@@ -65,6 +65,12 @@ def test_command_parses(page: str, words: list[str], whole: bool) -> None:
         assert not whole
 
 
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings of a page, in links to them."""
+    headings = re.findall(r"^#+ (.*)$", _BLOCK.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_examples_are_found() -> None:
     assert len(examples()) >= 15
 
@@ -80,8 +86,11 @@ def test_wrong_commands_are_noticed(words: list[str]) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in _LINK.findall(page.read_text()):
-        if "://" not in target and not target.startswith("#"):
-            assert (page.parent / target.partition("#")[0]).exists(), target
+        if "://" not in target:
+            name, _, anchor = target.partition("#")
+            linked = page.parent / name if name else page
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors(linked), target
 
 
 def test_contributing_names_files_that_exist() -> None:

@@ -27,6 +27,7 @@ ROOMS = {
     "settings": set(),
     "names": set(),
     "metrics": {"errors"},
+    "metrics_server": {"errors", "metrics"},
     "printable": set(),
     "private": set(),
     "process": set(),
@@ -56,7 +57,7 @@ ROOMS = {
     # No library of Kafka's or of databases (HOMES), no schema, record or policy: it asks, and prints the answers.
     "cli": _WORDS
     | {"audit", "broker", "bus", "connect", "contract", "document", "epochs", "grants", "keys", "ledger"}
-    | {"logs", "metrics", "monitoring", "plan", "replay", "router"},
+    | {"logs", "metrics", "metrics_server", "monitoring", "plan", "replay", "router"},
     "demo": _WORDS
     | {"audit", "broker", "bus", "cli", "connect", "contract", "epochs", "keys", "ledger", "metrics", "records"}
     | {"private", "process", "schema"},

@@ -13,9 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from exchange import metrics, names
+from exchange import metrics, metrics_server, names
 from exchange.cli.daemon import daemon
-from exchange.connect.worker import SinkWorker, SourceWorker
+from exchange.connect.sink_worker import SinkWorker
+from exchange.connect.worker import SourceWorker
 from exchange.ledger.follower import Follower
 from exchange.names import Partition, subject_topic
 from exchange.router import report
@@ -154,7 +155,7 @@ def test_the_codes_of_passing_faults_are_there_from_the_start() -> None:
 
 def test_what_fails_is_shown_part_by_part() -> None:
     parts = {metrics.Part("source", "tax.arrears"): True, metrics.Part("sink", "tax.arrears"): False}
-    server = metrics.serve("127.0.0.1", 0, lambda: metrics.Health(False, {}, parts))
+    server = metrics_server.serve("127.0.0.1", 0, lambda: metrics.Health(False, {}, parts))
     try:
         with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=5) as answer:
             page = answer.read().decode()

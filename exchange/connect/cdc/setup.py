@@ -13,7 +13,7 @@ from exchange.connect.database import DatabaseConfigError
 from exchange.connect.postgres import Connection
 
 _AGAIN = "raise `snapshot` of `cdc` by one: the table is read again from its beginning"
-_UNKNOWN = "readers keep rows that are gone by then until their deletion is published, see docs/operator.md"
+_UNKNOWN = "readers keep rows that are gone by then until their deletion is published, see docs/connectors.md"
 
 
 class CaptureSetupError(DatabaseConfigError):

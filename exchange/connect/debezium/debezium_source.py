@@ -13,10 +13,9 @@ from exchange.bus.record import Record, records
 from exchange.connect.columns import PROGRESS, Columns
 from exchange.connect.config import SourceConfig
 from exchange.connect.debezium.envelope import Envelope
-from exchange.connect.published import others
+from exchange.connect.published import Leftovers, others
 from exchange.connect.roll_call import RollCall
 from exchange.connect.source import Bad, Deleted, Page, Progress, Row, Source
-from exchange.connect.sql_source import ColumnGoneError
 from exchange.connect.window import ProgressError
 from exchange.errors import ConfigError
 from exchange.gap import GapError
@@ -91,7 +90,7 @@ class DebeziumSource(Source):
 
     def _begin(self, progress: Progress) -> None:
         self._columns = Columns(progress, self._wanted, self._config.optional)
-        self._forgotten = dict.fromkeys(name for name in progress if name not in (NEXT, PROGRESS))
+        self._leftovers = Leftovers(dict.fromkeys(name for name in progress if name not in (NEXT, PROGRESS)))
         with self._its_kafka():
             self._consumer = self._consumer or Consumer(self._cluster)
             if not self._consumer.partitions(self._topic):
@@ -134,9 +133,7 @@ class DebeziumSource(Source):
     def _pages(self) -> Iterator[Page]:
         """What is in the topic now; progress of others is forgotten first."""
         assert self._consumer is not None
-        if self._forgotten:
-            yield Page([], self._forgotten)
-            self._forgotten = {}
+        yield from self._leftovers.pages()
         with self._its_kafka():
             self._read()
         quiet_since = self._monotonic()
@@ -172,9 +169,7 @@ class DebeziumSource(Source):
     def _same_columns(self, there: frozenset[str], place: str) -> Iterator[Page]:
         if self._rows:
             yield self._page()  # which notes the columns so far
-        if gone := self._columns.gone(there):
-            remedy = f"bring it back; or if its field shall take the default, `optional: [{', '.join(gone)}]`"
-            raise ColumnGoneError(f"from {place} on, there is no column {', '.join(gone)}", remedy=remedy)
+        self._columns.require(there, f"from {place} on, the table")
         self._shape = there
 
     def _emptied(self, place: str) -> Iterator[Page]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exchange.connect.config import SourceConfig
-from exchange.connect.published import others
+from exchange.connect.published import Leftovers, others
 from exchange.connect.roll_call import RollCall
 from exchange.connect.source import Bad, Deleted, Encoded, Page, Progress, Row
 from exchange.connect.web.pull_source import PullSource, tagged
@@ -34,7 +34,7 @@ class FullPull(PullSource):
         self._roll_call.open(progress)
         own = others(progress)
         self._versions = Versions(own)
-        self._forgotten = dict.fromkeys(name for name in own if not name.startswith(ENTRY))
+        self._leftovers = Leftovers(dict.fromkeys(name for name in own if not name.startswith(ENTRY)))
 
     def close(self) -> None:
         self._roll_call.close()
@@ -44,9 +44,7 @@ class FullPull(PullSource):
 
     def pages(self) -> Iterator[Page]:
         assert self._versions is not None
-        if self._forgotten:
-            yield Page([], self._forgotten)
-            self._forgotten = {}
+        yield from self._leftovers.pages()
         began = datetime.now(UTC).isoformat(timespec="seconds")
         is_asking, self._unreadable, self._is_new = self._roll_call.is_asking, 0, False
         self._roll_call.rows.begin()

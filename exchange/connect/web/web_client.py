@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import ssl
 import time
@@ -16,36 +14,15 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from exchange.connect.database import Paths
 from exchange.connect.extras import extra
-from exchange.connect.web.web_config import OAuth, Service
-from exchange.errors import ConfigError, TransientError
+from exchange.connect.web.errors import WebRefusedError, WebUnavailableError
+from exchange.connect.web.login import ServiceLogin, origin
+from exchange.connect.web.web_config import Service
 
 ATTEMPTS, FIRST_PAUSE_S, LAST_PAUSE_S = 6, 0.5, 60.0
 REDIRECTS = 5
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
 for _name in ("httpx2", "httpcore2"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # they log whole URLs, whose parameters are values of rows
-
-
-class WebUnavailableError(TransientError):
-    """A web service does not answer, or says that it cannot now, perhaps for how long."""
-
-    code = "web-unavailable"
-    remedy = "see whether the service runs; the connector tries again by itself"
-
-    def __init__(self, message: str, *, remedy: str = "", wait_s: float = 0.0) -> None:
-        super().__init__(message, remedy=remedy)
-        self.wait_s = wait_s
-
-
-class WebRefusedError(ConfigError):
-    """A web service refuses the connector, or answers what cannot be used."""
-
-    code = "web-refused"
-    remedy = "correct the address, `auth` or the parameters; `exchange connector check` asks the service once"
-
-    def __init__(self, message: str, *, remedy: str = "", status: int = 0) -> None:
-        super().__init__(message, remedy=remedy)
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -55,17 +32,6 @@ class Answer:
     status: int
     body: bytes
     next: str | None = None
-
-
-def secret(paths: Paths, name: str) -> str:
-    """The first line of that file; raises WebRefusedError."""
-    try:
-        lines = paths.path(name).read_text("utf-8-sig").splitlines()
-    except (OSError, ValueError):
-        raise WebRefusedError(f"{name} cannot be read", remedy="check its path and permissions; it is UTF-8") from None
-    if not lines or not lines[0].isprintable() or not lines[0].isascii():
-        raise WebRefusedError(f"{name} has no secret", remedy="write it into the file's first line, in ASCII")
-    return lines[0]
 
 
 class WebClient:
@@ -82,7 +48,7 @@ class WebClient:
         self._http = extra("httpx2", "http")
         self._service, self._paths = service, paths
         self._sleep, self._monotonic = sleep, monotonic
-        self._token: tuple[str, float] | None = None
+        self._login = ServiceLogin(service.auth, paths, self._asked, monotonic)
         oauth = service.auth.oauth if service.auth is not None else None
         try:
             trusted: ssl.SSLContext | bool = False
@@ -108,7 +74,7 @@ class WebClient:
     def same_host(self, url: str, target: str) -> str:
         """The URL to which `target` leads from `url`; raises WebRefusedError if it is another host's."""
         joined = urljoin(url, target)
-        if _origin(joined) != _origin(self._service.url):
+        if origin(joined) != origin(self._service.url):
             raise WebRefusedError(
                 "the service leads to another host", remedy="write that host's address, if it is right"
             )
@@ -122,7 +88,7 @@ class WebClient:
             except _Busy as busy:
                 wait_s = pause_s if busy.wait_s is None else busy.wait_s
                 if attempt == ATTEMPTS - 1 or wait_s > LAST_PAUSE_S:
-                    message = f"{_origin(self._service.url)}: {busy}"
+                    message = f"{origin(self._service.url)}: {busy}"
                     raise WebUnavailableError(message, wait_s=busy.wait_s or 0.0) from busy.__cause__
                 self._sleep(wait_s)
                 pause_s = min(LAST_PAUSE_S, 2 * pause_s)
@@ -139,12 +105,11 @@ class WebClient:
     def _once(
         self, method: str, url: str, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
-        answer = self._asked(method, url, params, {**headers, **self._login()}, body)
-        if answer.status == 401 and self._token is not None:
-            self._token = None  # it was withdrawn before its time
-            answer = self._asked(method, url, params, {**headers, **self._login()}, body)
+        answer = self._asked(method, url, params, {**headers, **self._login.headers()}, body)
+        if answer.status == 401 and self._login.forget_token():
+            answer = self._asked(method, url, params, {**headers, **self._login.headers()}, body)
         if answer.status >= 400 or (answer.status >= 300 and (method == "POST" or answer.next is None)):
-            raise WebRefusedError(f"{_origin(url)} answers {answer.status}", status=answer.status)
+            raise WebRefusedError(f"{origin(url)} answers {answer.status}", status=answer.status)
         return answer
 
     def _asked(
@@ -170,38 +135,11 @@ class WebClient:
             raise WebRefusedError("the service leads to what is not an address") from error
         except (self._http.RequestError, self._http.StreamError) as error:
             if isinstance(_root(error), ssl.SSLCertVerificationError):
-                message = f"{_origin(url)}: no authority vouches for its certificate"
+                message = f"{origin(url)}: no authority vouches for its certificate"
                 raise WebRefusedError(message, remedy="name its authority's file as `ca_file`") from None
             raise _Busy(f"no answer ({type(error).__name__})") from error
         link = response.links.get("next", {}).get("url")
         return Answer(response.status_code, bytes(data), response.headers.get("location") or link)
-
-    def _login(self) -> Mapping[str, str]:
-        auth = self._service.auth
-        if auth is None:
-            return {}
-        if auth.bearer_file is not None:
-            return {"Authorization": f"Bearer {secret(self._paths, auth.bearer_file)}"}
-        if auth.basic is not None:
-            return _basic(auth.basic.user, secret(self._paths, auth.basic.password_file))
-        if auth.header is not None:
-            return {auth.header.name: secret(self._paths, auth.header.file)}
-        assert auth.oauth is not None
-        if self._token is None or self._monotonic() >= self._token[1]:
-            self._token = self._new_token(auth.oauth)
-        return {"Authorization": f"Bearer {self._token[0]}"}
-
-    def _new_token(self, oauth: OAuth) -> tuple[str, float]:
-        """A token, and until when on the monotonic clock it is used: half a minute less than it holds."""
-        form = {"grant_type": "client_credentials"} | ({"scope": oauth.scope} if oauth.scope else {})
-        headers = _basic(oauth.client_id, secret(self._paths, oauth.secret_file))
-        headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-        answer = self._asked("POST", oauth.token_url, {}, headers, urlencode(form).encode())
-        try:
-            told = json.loads(answer.body)
-            return str(told["access_token"]), self._monotonic() + float(told.get("expires_in", 60)) - 30
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise WebRefusedError(f"{_origin(oauth.token_url)} gives no token (answers {answer.status})") from None
 
 
 class _Busy(Exception):
@@ -212,10 +150,6 @@ class _Busy(Exception):
         self.wait_s = wait_s
 
 
-def _basic(user: str, password: str) -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
-
-
 def _asking(url: str, params: Mapping[str, str]) -> str:
     """The URL with these parameters, in place of those of the same name that it has."""
     if not params:
@@ -223,12 +157,6 @@ def _asking(url: str, params: Mapping[str, str]) -> str:
     parts = urlsplit(url)
     kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in params]
     return urlunsplit(parts._replace(query=urlencode([*kept, *params.items()])))
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 def _retry_after(value: str | None) -> float | None:
