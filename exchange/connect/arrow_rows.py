@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,18 @@ _KINDS: Mapping[str, Kind] = {
     "double": "double",
     "date32[day]": "date",
     "null": "null",
+}
+
+# As what Arrow reads texts: its values are then those that Python makes of them.
+_READ: Mapping[Kind, str] = {
+    "text": "string",
+    "uuid": "string",
+    "whole": "int64",
+    "boolean": "bool",
+    "double": "double",
+    "date": "date32",
+    "moment": "timestamp[us]",
+    "instant": "timestamp[us]",
 }
 
 
@@ -58,24 +70,49 @@ class ArrowRows(TextRows):
             return super().__iter__()
         return (dict(zip(self._columns, row, strict=True)) for row in zip(*values, strict=True))
 
+    def values(self, column: int) -> list[Any]:
+        made: list[Any] = self._columns[self.layout.names[column]].to_pylist(maps_as_pydicts="strict")
+        return made
+
     def deletions(self) -> np.ndarray:
         return np.zeros(len(self), np.bool_)
 
 
-def columns_of(rows: TextRows) -> Mapping[str, Any]:
-    """Rows of texts as columns of Arrow; raises ValueError if one is null, or not UTF-8."""
-    arrow = extra("pyarrow", "parquet")
-    if (rows.table.length < 0).any():
-        raise ValueError("a text is null")
+def columns_of(rows: TextRows, column_of: Callable[[str, list[Any]], Any]) -> Mapping[str, Any]:
+    """Rows as columns of Arrow: from a column's texts, or by `column_of` from its values.
+
+    Raises what `values` and `column_of` raise.
+    """
     columns = {}
-    for number, name in enumerate(rows.layout.names):
-        texts = packed(rows.table.column(number), 0)
-        offsets = np.zeros(len(rows) + 1, np.int32)
-        np.cumsum(texts.sizes, out=offsets[1:])
-        buffers = map(arrow.py_buffer, (offsets, texts.buf))
-        columns[name] = arrow.StringArray.from_buffers(len(rows), *buffers)
-        columns[name].validate(full=True)
+    for number, (name, kind) in enumerate(zip(rows.layout.names, rows.layout.kinds, strict=True)):
+        column = None if kind is None else _read(rows.table.column(number), kind)
+        columns[name] = column_of(name, rows.values(number)) if column is None else column
     return columns
+
+
+def _read(texts: Values, kind: Kind) -> Any:
+    """A column of texts in Arrow; None if it has no values, or none that Arrow reads as Python does."""
+    arrow, compute = extra("pyarrow", "parquet"), extra("pyarrow.compute", "parquet")
+    is_there = texts.length >= 0
+    if kind not in _READ or not is_there.any():
+        return None
+    strings = packed(texts, 0)
+    offsets = np.zeros(len(is_there) + 1, np.int32)
+    np.cumsum(strings.sizes, out=offsets[1:])
+    bits = None if is_there.all() else arrow.py_buffer(np.packbits(is_there, bitorder="little"))
+    column = arrow.StringArray.from_buffers(len(is_there), *map(arrow.py_buffer, (offsets, strings.buf)), bits)
+    try:
+        column.validate(full=True)
+        if kind == "boolean":
+            return compute.equal(column, "t")
+        if kind == "instant":
+            if not compute.all(compute.ends_with(column, "+00")).as_py():
+                return None
+            column = compute.utf8_slice_codeunits(column, 0, -3)
+            return column.cast(arrow.timestamp("us")).cast(arrow.timestamp("us", "UTC"))
+        return column.cast(_READ[kind])
+    except ValueError:
+        return None
 
 
 def _texts(column: Any) -> tuple[Kind | None, Values]:

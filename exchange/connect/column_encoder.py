@@ -25,15 +25,17 @@ _VALUE_BYTES = 12  # at most, that a field of a key takes beside its text
 
 
 class WrittenRows(NamedTuple):
-    """Kafka's keys and values of rows; a value is null where the row is to be processed by itself."""
+    """Kafka's keys and values of rows, and their names; a value is null where the row is to be processed by itself."""
 
     keys: Values
     values: Values
+    names: Values
 
 
 class _Plan(NamedTuple):
     layout: TextColumns
     program: TextProgram | None
+    name: TextProgram | None
     entity: int | None
     key: Sequence[int]
 
@@ -61,14 +63,16 @@ class ColumnEncoder:
         self._head = wire.pack(schema_id, b"")
         defaults = simple_defaults(schema.type)
         self._defaults = {name: encoder(name_schema(schema, [name]))({name: value}) for name, value in defaults.items()}
+        self._name_schema = name_schema(schema, subject.key) if subject.key else None
         self._plan: _Plan | None = None
 
-    def write(self, rows: TextRows) -> WrittenRows | None:
+    def write(self, rows: TextRows, *, named: bool = False) -> WrittenRows | None:
         """The rows as records; None if a column is of a type, or a field filled in a way, that no kernel knows."""
-        _, program, entity, key = self._planned(rows.layout)
-        if program is None:
+        _, program, name, entity, key = self._planned(rows.layout)
+        if program is None or (named and name is None):
             return None
         values = write(program, self._head, rows.table)
+        names = write(name, b"", rows.table) if named and name else Values.nulls(len(rows))
         keys = Values.nulls(len(rows)) if entity is None else rows.table.column(entity)
         is_odd = rows.deletions() | (values.sizes + keys.sizes > MAX_RECORD_BYTES)
         if self._no_key is not None:
@@ -77,9 +81,20 @@ class ColumnEncoder:
         if key:
             sizes = sum(rows.table.column(number).sizes for number in key)
             is_odd |= sizes + _VALUE_BYTES * len(key) > MAX_NAME_BYTES
+        if named:
+            is_odd |= names.length < 0
         if is_odd.any():
             values = values._replace(length=np.where(is_odd, -1, values.length))
-        return WrittenRows(keys, values)
+        return WrittenRows(keys, values, names)
+
+    def names(self, rows: TextRows) -> Values | None:
+        """The names of the rows, null where a row is to be looked at by itself; None if no kernel knows the key."""
+        name = self._planned(rows.layout).name
+        if name is None:
+            return None
+        names = write(name, b"", rows.table)
+        is_odd = rows.deletions() | (names.length > MAX_NAME_BYTES)
+        return names._replace(length=np.where(is_odd, -1, names.length))
 
     def _planned(self, layout: TextColumns) -> _Plan:
         if self._plan is None or not self._plan.layout.is_like(layout):
@@ -96,11 +111,19 @@ class ColumnEncoder:
             elif name in self._defaults:
                 constants[name] = self._defaults[name]
             else:
-                return _Plan(layout, None, None, ())
-        program = compile_text(self._schema, columns, constants, self._zone, self._rounding, self._null_text)
+                return _Plan(layout, None, None, None, ())
+        program = self._compiled(self._schema, columns, constants)
+        key, named = self._subject.key, None
+        if self._name_schema is not None and columns.keys() >= set(key):
+            named = self._compiled(self._name_schema, columns, {})
         name = self._subject.entity.field
         entity, means = columns.get(name), self._schema.fields[name].solid.means
         # Its text has to be the key, as it is of no other values.
         if entity is None or entity[1] not in ("whole", "text", "uuid") or means not in _KEYS:
-            return _Plan(layout, None, None, ())
-        return _Plan(layout, program, entity[0], [columns[name][0] for name in self._subject.key if name in columns])
+            return _Plan(layout, None, named, None, ())
+        return _Plan(layout, program, named, entity[0], [columns[name][0] for name in key if name in columns])
+
+    def _compiled(
+        self, schema: Schema, columns: Mapping[str, tuple[int, Kind | None]], constants: Mapping[str, bytes]
+    ) -> TextProgram | None:
+        return compile_text(schema, columns, constants, self._zone, self._rounding, self._null_text)

@@ -134,6 +134,11 @@ class CopiedRows(FetchedTexts):
         with translated("read a cursor"):
             return self._columns.loaders[column](text or b"")
 
+    def values(self, column: int) -> list[Any]:
+        load, texts = self._columns.loaders[column], self.table.column(column).tolist()
+        with translated(self._what):
+            return [None if text is None else load(text) for text in texts]
+
     def at(self, rows: np.ndarray) -> CopiedRows:
         return CopiedRows(self._columns, self.table.at(rows), self._deletes, self._deleted, self._what)
 

@@ -176,6 +176,9 @@ class FileRows(TextRows):
         row = dict(zip(self.layout.names, cells, strict=True))
         return Deleted(row) if self._deletes(row) else row
 
+    def values(self, column: int) -> list[Any]:
+        return list(map(_read, self.table.column(column).tolist()))
+
     def deletions(self) -> np.ndarray:
         found = np.zeros(len(self), np.bool_)
         found[list(self._bad)] = True

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from exchange.connect.config import SourceConfig
 from exchange.connect.file_rows import blocks
@@ -14,7 +13,6 @@ from exchange.connect.file_source import PAGE_CHARS, FileReader, FileSource
 from exchange.connect.published import others
 from exchange.connect.roll_call import RollCall
 from exchange.connect.source import Bad, Page, Progress
-from exchange.errors import RecordError
 
 AT_ONCE = 5_000
 
@@ -59,10 +57,10 @@ class FullFileSource(FileSource):
         rows.begin()
         self._unreadable = 0
         header, rest = self._header(file)
-        found = blocks("", rest, 0, AT_ONCE, PAGE_CHARS)
-        names = (self._name(row) for block in found for row in self._rows(header, block))
-        while some := list(islice(names, AT_ONCE)):
-            rows.see(name for name in some if name is not None)
+        for block in blocks("", rest, 0, AT_ONCE, PAGE_CHARS):
+            names, unreadable = self._roll_call.encoder.names(self._rows(header, block))
+            rows.see(names)
+            self._unreadable += unreadable
         if not self._unreadable:
             for page in self._roll_call.check():
                 # Where the file was, it stands still: it need not be seen complete again when that is answered.
@@ -75,14 +73,3 @@ class FullFileSource(FileSource):
         reason = f"nothing is deleted for this file: the key of {self._unreadable} of its rows cannot be read"
         yield Page([Bad(reason)], {}, [path.name])
         yield from self._roll_call.settle()
-
-    def _name(self, row: Any) -> bytes | None:
-        """The name of a row that is there; None if it is skipped, deleted or not readable."""
-        if isinstance(row, Mapping):
-            try:
-                return self._roll_call.encoder.name(row)
-            except RecordError:
-                self._unreadable += 1
-        elif isinstance(row, Bad):
-            self._unreadable += 1
-        return None

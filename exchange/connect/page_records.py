@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exchange.bus.produce import Transaction
 from exchange.connect import cursor
-from exchange.connect.source import Page
+from exchange.connect.source import Bad, Deleted, Encoded, Page, Row
 from exchange.connect.text_rows import TextRows
 from exchange.contract.model import Subject
 from exchange.errors import RecordError
@@ -25,51 +25,90 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Records:
+class Records(Sequence[Encoded | Bad]):
     """What became of a page's rows: keys, values and headers to publish, and (place, reason) of the rejected ones.
 
-    `rows` (int64[n], ascending) says of which row each record is.
+    `rows` (int64[n], ascending) says of which row each record is; `names` are the rows', null if nobody asked for them.
+    As a sequence, it is the records, then the rejected rows: so it can be the rows of a page.
     """
 
     rows: np.ndarray
     keys: Values
     values: Values
     headers: Values
+    names: Values
     rejected: Sequence[tuple[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.rejected)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError
+        if index >= len(self.rows):
+            return Bad(self.rejected[index - len(self.rows)][1])
+        at = np.array([index])
+        return Encoded(*(column.at(at).tolist()[0] for column in (self.keys, self.values, self.names)))
 
     @classmethod
     def merged(cls, parts: Sequence[Records]) -> Records:
         """The records of all parts, in the order of their rows."""
         rows = np.concatenate([part.rows for part in parts])
         order = np.argsort(rows)
-        keys, values, headers = (
+        keys, values, headers, names = (
             Values.joined(columns).at(order)
-            for columns in zip(*((part.keys, part.values, part.headers) for part in parts), strict=True)
+            for columns in zip(*((part.keys, part.values, part.headers, part.names) for part in parts), strict=True)
         )
-        return cls(rows[order], keys, values, headers, [each for part in parts for each in part.rejected])
+        return cls(rows[order], keys, values, headers, names, [each for part in parts for each in part.rejected])
 
 
-def encode(encoder: Encoder, page: Page) -> Records:
+def encode(encoder: Encoder, page: Page, *, named: bool = False) -> Records:
     """As `Encoder.encode`."""
+    if isinstance(page.rows, Records):
+        return page.rows
     if encoder.table_transform is not None:
-        return _transformed(encoder, encoder.table_transform, page)
+        return _transformed(encoder, encoder.table_transform, page, named=named)
     columns = encoder.columns
-    written = columns.write(page.rows) if columns and isinstance(page.rows, TextRows) else None
+    written = columns.write(page.rows, named=named) if columns and isinstance(page.rows, TextRows) else None
     if written is None:
         return _by_row(encoder, page, range(len(page.rows)))
     rows = np.flatnonzero(written.values.length >= 0)
     headers = Values.repeated(NO_HEADERS, len(rows))
-    records = Records(rows, written.keys.at(rows), written.values.at(rows), headers, [])
+    keys, values, names = (column.at(rows) for column in written)
+    records = Records(rows, keys, values, headers, names, [])
     if len(rows) == len(page.rows):
         return records
     return Records.merged([records, _by_row(encoder, page, np.flatnonzero(written.values.length < 0).tolist())])
 
 
-def _transformed(encoder: Encoder, transform: TableTransform, page: Page) -> Records:
+def names(encoder: Encoder, rows: Sequence[Row | Deleted | Bad | Encoded]) -> tuple[list[bytes], int]:
+    """As `Encoder.names`."""
+    if encoder.table_transform is not None:
+        there = rows if isinstance(rows, TextRows) else [row for row in rows if not isinstance(row, Deleted)]
+        parts = [names(encoder.untransformed, some) for _, some in encoder.table_transform.pieces(there)]
+        return [name for found, _ in parts for name in found], sum(count for _, count in parts)
+    columns = encoder.columns
+    written = columns.names(rows) if columns and isinstance(rows, TextRows) else None
+    if written is None:
+        written = Values.nulls(len(rows))
+    found = [name for name in written.tolist() if name is not None]
+    unreadable = 0
+    for row in _these(rows, np.flatnonzero(written.length < 0).tolist()):
+        try:
+            name = encoder.name(row) if isinstance(row, Mapping) else None
+        except RecordError:
+            name, unreadable = None, unreadable + 1
+        unreadable += isinstance(row, Bad)
+        found += [] if name is None else [name]
+    return found, unreadable
+
+
+def _transformed(encoder: Encoder, transform: TableTransform, page: Page, *, named: bool) -> Records:
     """Transform the rows many at once, and encode what becomes of them."""
     parts = [_by_row(encoder, page, ())]
     for indexes, rows in transform.pieces(page.rows):
-        made = encode(encoder.untransformed, Page(rows, {}, [page.place(index) for index in indexes]))
+        places = [page.place(index) for index in indexes]
+        made = encode(encoder.untransformed, Page(rows, {}, places), named=named)
         parts.append(replace(made, rows=np.array(indexes, np.int64)[made.rows]))
     return Records.merged(parts)
 
@@ -77,28 +116,33 @@ def _transformed(encoder: Encoder, transform: TableTransform, page: Page) -> Rec
 def _by_row(encoder: Encoder, page: Page, some: Sequence[int]) -> Records:
     """Process these rows one by one."""
     rows: list[int] = []
-    columns: tuple[list[bytes | None], ...] = ([], [])
+    columns: tuple[list[bytes | None], ...] = ([], [], [])
     gone: list[bytes | None] = []
     header: list[int] = []  # of each record: 0 for none, or the number in `gone`, from 1
     rejected: list[tuple[str, str]] = []
-    them = list(page.rows) if 2 * len(some) > len(page.rows) else page.rows
-    for index in some:
+    for index, row in zip(some, _these(page.rows, some), strict=True):
         try:
-            made = encoder.record(them[index])
+            made = encoder.record(row)
         except RecordError as error:
             rejected.append((page.place(index), error.message))
             continue
         if made is not None:
             rows.append(index)
-            for column, value in zip(columns, (made.key, made.value), strict=True):
+            for column, value in zip(columns, (made.key, made.value, made.name), strict=True):
                 column.append(value)
             if made.value is None:
                 gone.append(encoder.header(made))
             header.append(0 if made.value is not None else len(gone))
-    keys, values = map(Values.of, columns)
-    named = sections({}, ROW_HEADER, Values.of(gone))
-    headers = Values.joined([Values.of([NO_HEADERS]), named]).at(np.array(header, np.int64))
-    return Records(np.array(rows, np.int64), keys, values, headers, rejected)
+    keys, values, named = map(Values.of, columns)
+    told = sections({}, ROW_HEADER, Values.of(gone))
+    headers = Values.joined([Values.of([NO_HEADERS]), told]).at(np.array(header, np.int64))
+    return Records(np.array(rows, np.int64), keys, values, headers, named, rejected)
+
+
+def _these(rows: Sequence[Any], some: Sequence[int]) -> Iterator[Any]:
+    """Some of the rows; if they are most of them, all are loaded at once."""
+    them = list(rows) if 2 * len(some) > len(rows) else rows
+    return (them[index] for index in some)
 
 
 def send(

@@ -58,6 +58,9 @@ class PlainRows(FetchedTexts):
     def value(self, index: int, column: int) -> Any:
         return self._rows[index][column]
 
+    def values(self, column: int) -> list[Any]:
+        return [row[column] for row in self._rows]
+
     def deletions(self) -> np.ndarray:
         if self._deleted is None:
             return np.zeros(len(self), np.bool_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -68,14 +68,15 @@ class Encoder:
         """What transforms many rows at once, if that is how."""
         return self._transform if isinstance(self._transform, TableTransform) else None
 
-    def encode(self, page: Page) -> Records:
+    def encode(self, page: Page, *, named: bool = False) -> Records:
         """Process every row: it becomes a record, is rejected, or is skipped by the transform.
 
-        Raises NoRowKeyError if a row is deleted and the subject has no key.
+        `named`: with the names of the rows; the subject has a key. Raises NoRowKeyError if a row is deleted and the
+        subject has no key.
         """
         from exchange.connect import page_records  # kernels, which only those who need them load
 
-        return page_records.encode(self, page)
+        return page_records.encode(self, page, named=named)
 
     def record(self, row: Row | Deleted | Bad | Encoded) -> Encoded | None:
         """The record that a row becomes, named if the subject has a key; None if the transform skips the row.
@@ -100,6 +101,15 @@ class Encoder:
             raise RowRejectedError(f"a record of more than {MAX_RECORD_BYTES} bytes")
         name = None if self._row_key is None else self._row_key.of_record(record)
         return Encoded(key, wire.pack(self._schema_id, body), name)
+
+    def names(self, rows: Sequence[Row | Deleted | Bad | Encoded]) -> tuple[list[bytes], int]:
+        """The names of the rows that are there, in any order, and how many rows have a key that cannot be read.
+
+        Rows that are deleted, or that the transform drops, are not there.
+        """
+        from exchange.connect import page_records  # kernels, which only those who need them load
+
+        return page_records.names(self, rows)
 
     def name(self, row: Row) -> bytes | None:
         """The name of a row of the source, of which only the key's fields need be there; None if it is skipped."""

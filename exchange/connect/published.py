@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 
-from exchange.connect.source import Encoded, Page, Progress
+from exchange.connect.source import Page, Progress
 from exchange.connect.window import ProgressError
 
 OWN = "rows/"  # with this begins all progress that is not the source's own
@@ -95,19 +95,24 @@ class PublishedRows:
         """Free what it holds."""
         self._names.close()
 
-    def change(self, records: Iterable[Encoded]) -> dict[str, bytes | None]:
-        """The change of progress that goes with these records, in their order; they count as seen."""
-        is_there = {record.name: record.value is not None for record in records if record.name is not None}
-        return self._changed(is_there)
-
-    def adopt(self, names: Iterable[bytes]) -> dict[str, bytes | None]:
-        """As `change`, for rows that were published before it was introduced."""
-        return self._changed(dict.fromkeys(names, True))
+    def change(self, is_there: Mapping[bytes, bool]) -> dict[str, bytes | None]:
+        """The change of progress that goes with rows that come or are gone now, by name; they count as seen."""
+        touched: set[int] = set()
+        known = self._entries(list(is_there))
+        for name, there in is_there.items():
+            if there and name not in known:
+                touched.add(self._add(name))
+            elif not there and name in known:
+                self._names.execute("DELETE FROM names WHERE name = ?", [name])
+                touched.add(known[name])
+        self.see(name for name, there in is_there.items() if there and name in known)
+        due, self._due = self._due, {}
+        return due | {f"{NAMES}{number:010d}": self._entry(number) for number in sorted(touched)}
 
     def completed(self) -> dict[str, bytes | None]:
         """The change of progress that says that all rows are known."""
         self.is_complete = True
-        return self._changed({}) | {COMPLETE: b"1"}
+        return self.change({}) | {COMPLETE: b"1"}
 
     def begin(self) -> None:
         """Begin a comparison: no row was seen yet."""
@@ -146,18 +151,14 @@ class PublishedRows:
         """Forget which rows were asked about."""
         self._names.execute("UPDATE names SET asked = 0 WHERE asked")
 
-    def _changed(self, is_there: dict[bytes, bool]) -> dict[str, bytes | None]:
-        touched: set[int] = set()
-        for name, there in is_there.items():
-            found = self._names.execute("SELECT entry FROM names WHERE name = ?", [name]).fetchone()
-            if found is None and there:
-                touched.add(self._add(name))
-            elif found is not None and not there:
-                self._names.execute("DELETE FROM names WHERE name = ?", [name])
-                touched.add(found[0])
-        self.see(name for name, there in is_there.items() if there)
-        due, self._due = self._due, {}
-        return due | {f"{NAMES}{number:010d}": self._entry(number) for number in sorted(touched)}
+    def _entries(self, names: Sequence[bytes]) -> dict[bytes, int]:
+        """In which entry each of the rows is that are published."""
+        found: dict[bytes, int] = {}
+        for at in range(0, len(names), ENTRY_NAMES):
+            some = names[at : at + ENTRY_NAMES]
+            query = f"SELECT name, entry FROM names WHERE name IN ({', '.join('?' * len(some))})"
+            found.update(self._names.execute(query, some))
+        return found
 
     def _add(self, name: bytes) -> int:
         if self._held >= ENTRY_NAMES or self._bytes + len(name) > ENTRY_BYTES:
@@ -165,7 +166,7 @@ class PublishedRows:
             self._held = self._bytes = 0
         self._held += 1
         self._bytes += len(name)
-        self._names.execute("INSERT INTO names VALUES (?, ?, 0, 0)", [name, self._last])
+        self._names.execute("INSERT INTO names VALUES (?, ?, ?, 0)", [name, self._last, self._round])
         return self._last
 
     def _entry(self, number: int) -> bytes | None:

@@ -14,9 +14,9 @@ from exchange import metrics
 from exchange.connect.config import SourceConfig
 from exchange.connect.publish import Encoder
 from exchange.connect.published import ANSWER, ASKED, QUESTION, PublishedRows
-from exchange.connect.source import Bad, Encoded, Page, Progress
+from exchange.connect.source import Page, Progress
 from exchange.connect.window import ProgressError
-from exchange.errors import ConfigError, RecordError
+from exchange.errors import ConfigError
 
 FEW_ROWS = 20  # fewer are deleted without a question, whatever their share
 _ENTRIES_AT_ONCE = 50
@@ -102,19 +102,10 @@ class RollCall:
 
     def remembered(self, page: Page) -> Page:
         """The page as records, with the names of its rows in its progress."""
-        made: list[Encoded | Bad] = []
-        kept: list[int] = []
-        for index, row in enumerate(page.rows):
-            try:
-                record: Encoded | Bad | None = self.encoder.record(row)
-            except RecordError as error:
-                record = Bad(error.message)
-            if record is not None:
-                made.append(record)
-                kept.append(index)
-        places = page.places if len(kept) == len(page.rows) else [page.place(index) for index in kept]
-        change = self.rows.change(record for record in made if isinstance(record, Encoded))
-        return Page(made, {**page.progress, **change}, places, page.oldest)
+        records = self.encoder.encode(page, named=True)
+        rows = zip(records.names.tolist(), (records.values.length >= 0).tolist(), strict=True)
+        change = self.rows.change({name: there for name, there in rows if name is not None})
+        return Page(records, {**page.progress, **change}, oldest=page.oldest)
 
     def check(self) -> Iterator[Page]:
         """Raise ManyDeletionsError if too much is gone at once; the pages before note the question."""
@@ -136,7 +127,7 @@ class RollCall:
         """Delete what is gone; the question, if there was one, is settled then."""
         for names in self.rows.gone(self._config.page_rows):
             records = [self.encoder.gone(name) for name in names]
-            yield Page(records, self.rows.change(records), ["a row that is gone"] * len(records))
+            yield Page(records, self.rows.change(dict.fromkeys(names, False)), ["a row that is gone"] * len(records))
         yield from self.settle()
 
     def settle(self) -> Iterator[Page]:

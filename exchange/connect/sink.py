@@ -26,6 +26,7 @@ from exchange.contract.model import Subject
 from exchange.errors import RecordError
 from exchange.gap import GapError
 from exchange.names import REPLAY_HEADER, REPLAY_ID, ROW_HEADER, inbox_topic
+from exchange.records.compiler import give_back
 from exchange.records.header import RawBatch
 from exchange.schema import avro, wire
 from exchange.schema.avro import Schema
@@ -189,6 +190,7 @@ class Sink:
 
         if not self._table.apply_whole(self._topic, prepared.write, moved, set_aside):
             return None
+        give_back()
         gone = sum(change.is_gone for change in prepared.changes)
         written = prepared.written + len(prepared.changes) - gone
         return Taken(written, prepared.removed + gone, len(prepared.rejected))

@@ -82,7 +82,7 @@ class SweptTable(SqlSource):
             there = {name: row for row in found if (name := self._name(row)) is not None}
             if not rows.is_complete:
                 live = [name for name, row in there.items() if not self._deletes(row)]
-                if change := rows.adopt(live):
+                if change := rows.change(dict.fromkeys(live, True)):
                     yield Page([], change)
             rows.see(there)
             if self._keys.is_last(found):

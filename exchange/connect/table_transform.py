@@ -6,8 +6,7 @@ the result has no such column, it must have as many rows as the table, in their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from exchange.connect.coerce import RowRejectedError
 from exchange.connect.extras import extra
 from exchange.connect.source import Bad, Deleted, Encoded, Row
 from exchange.connect.text_rows import TextRows
-from exchange.errors import RecordError
+from exchange.errors import ExchangeError, RecordError
 
 ROW = "exchange_row"
 MANY = 100  # rows, which are worth columns for kernels
@@ -49,7 +48,7 @@ class TableTransform:
             return made[0]
         return None
 
-    def pieces(self, rows: Iterable[Row | Deleted | Bad | Encoded]) -> Iterator[Piece]:
+    def pieces(self, rows: Sequence[Row | Deleted | Bad | Encoded]) -> Iterator[Piece]:
         """What becomes of a page's rows; those that are dropped are in no piece. Deleted rows are a table of their own.
 
         If the function raises an error, it gets the rows again, half of them each time, until it is clear which of them
@@ -57,8 +56,8 @@ class TableTransform:
         """
         alike: dict[tuple[bool, tuple[str, ...]], tuple[Any, Any]] = {}
         single: list[tuple[int, Any]] = []  # what is no row, or is rejected
-        if isinstance(rows, TextRows) and set(rows.layout.kinds) == {"text"} and not rows.deletions().any():
-            alike[False, rows.layout.names] = range(len(rows)), rows
+        if (columns := self._in_columns(rows)) is not None:
+            alike[False, tuple(columns)] = range(len(rows)), rows
             rows = ()
         for index, row in enumerate(rows):
             of = row.row if isinstance(row, Deleted) else row
@@ -69,7 +68,7 @@ class TableTransform:
             else:
                 single.append((index, row))
         for (is_deleted, _), (indexes, some) in alike.items():
-            for numbers, made in self._made(indexes, some):
+            for numbers, made in self._made(indexes, some, columns):
                 if isinstance(made, Bad):
                     single += ((number, made) for number in numbers)
                 else:
@@ -77,9 +76,12 @@ class TableTransform:
         if single:
             yield [index for index, _ in single], [row for _, row in single]
 
-    def _made(self, indexes: Sequence[int], rows: Sequence[Row]) -> Iterator[tuple[Sequence[int], Sequence[Row] | Bad]]:
+    def _made(
+        self, indexes: Sequence[int], rows: Sequence[Row], given: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[Sequence[int], Sequence[Row] | Bad]]:
+        """What becomes of rows that have the same columns; `given` are these, if they are known."""
         try:
-            kept, columns = self._called(rows)
+            kept, columns = self._called(self._columns(rows) if given is None else given, len(rows))
         except RecordError as error:
             if len(rows) == 1 or isinstance(error, NotTheseRowsError):
                 yield indexes, Bad(error.message)
@@ -91,12 +93,11 @@ class TableTransform:
             if kept:
                 yield [indexes[number] for number in kept], self._rows(columns, len(kept))
 
-    def _called(self, rows: Sequence[Row]) -> tuple[Sequence[int], Mapping[str, Any]]:
+    def _called(self, given: Mapping[str, Any], count: int) -> tuple[Sequence[int], Mapping[str, Any]]:
         """Call the function: the numbers of the rows that it keeps, and its columns."""
-        given = self._columns(rows)
         if ROW in given:
             raise NotTheseRowsError(f"{self._name} needs the name {ROW}, which a column of the source has")
-        table = self._arrow.table({**given, ROW: self._arrow.array(range(len(rows)), self._arrow.int64())})
+        table = self._arrow.table({**given, ROW: self._arrow.array(range(count), self._arrow.int64())})
         try:
             made = self._function(table)
         except (Exception, SystemExit) as error:
@@ -108,21 +109,28 @@ class TableTransform:
         if len(set(names)) < len(names):
             raise NotTheseRowsError(f"{self._name} returned two columns of one name")
         columns = dict(zip(names, made.columns, strict=True))
-        kept = _numbers(columns.pop(ROW)) if ROW in columns else range(len(rows))
+        kept = _numbers(columns.pop(ROW)) if ROW in columns else range(count)
         if made.num_rows != len(kept):
-            reason = f"returned {made.num_rows} rows for {len(rows)}, without the column {ROW} that says which they are"
+            reason = f"returned {made.num_rows} rows for {count}, without the column {ROW} that says which they are"
             raise NotTheseRowsError(f"{self._name} {reason}")
-        if {*map(type, kept)} - {int} or len(set(kept)) < len(kept) or not set(kept) <= set(range(len(rows))):
+        if {*map(type, kept)} - {int} or len(set(kept)) < len(kept) or not set(kept) <= set(range(count)):
             raise NotTheseRowsError(f"{self._name} returned a column {ROW} in which not every number is another row's")
         return kept, columns
 
-    def _columns(self, rows: Sequence[Any]) -> Mapping[str, Any]:
-        if isinstance(rows, TextRows):
-            from exchange.connect.arrow_rows import columns_of  # kernels, which only those who need them load
+    def _in_columns(self, rows: Sequence[Any]) -> Mapping[str, Any] | None:
+        """The columns of a page that has them, and is one table as a whole."""
+        if not isinstance(rows, TextRows) or not rows or rows.deletions().any():
+            return None
+        from exchange.connect.arrow_rows import columns_of  # kernels, which only those who need them load
 
-            with suppress(ValueError):
-                return columns_of(rows)
-            rows = list(rows)
+        try:
+            columns = columns_of(rows, self._column)
+        except (ValueError, ExchangeError):
+            return None
+        self._types.update({name: of.type for name, of in columns.items() if of.null_count < len(rows)})
+        return columns
+
+    def _columns(self, rows: Sequence[Row]) -> Mapping[str, Any]:
         return {name: self._column(name, [row[name] for row in rows]) for name in rows[0]}
 
     def _rows(self, columns: Mapping[str, Any], count: int) -> Sequence[Any]:

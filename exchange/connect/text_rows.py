@@ -93,5 +93,9 @@ class TextRows(Sequence[Row | Deleted | Bad]):
     def __getitem__(self, index: Any) -> Any: ...
 
     @abstractmethod
+    def values(self, column: int) -> list[Any]:
+        """What a column's values are in the rows; raises ValueError or an ExchangeError if one cannot be loaded."""
+
+    @abstractmethod
     def deletions(self) -> np.ndarray:
         """bool[n]: which rows may be deletions: they are, or it cannot be told without loading them."""

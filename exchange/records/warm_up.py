@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 
 from exchange.contract.terms import Condition, Mask
-from exchange.records import build, hashes, wire_ids
+from exchange.records import build, compiler, hashes, wire_ids
 from exchange.records.check import check
 from exchange.records.header import RawBatch, parse
 from exchange.records.locate import LocatedRows, locate
@@ -60,3 +60,4 @@ def warm_up() -> None:
     _warm_up_rows(run, ids, rows, LocatedRows(rows, locate(program, bodies)))
     hashes.tags(run.keys, hashes.tag_state(bytes(32)))
     hashes.merkle_root(hashes.leaves(run.keys, made.values))
+    compiler.give_back()

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from exchange.records import build, row_hashes
+from exchange.records import build, compiler, row_hashes
 from exchange.records.partition import partitions
 from exchange.records.text_program import compile_text
 from exchange.records.text_table import parse
@@ -33,3 +33,4 @@ def warm_up() -> None:
         build.join(some, values, rows, rows)
     build.pack([b"k"], [b"v"], [0])
     build.sections({}, "h", keys)
+    compiler.give_back()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from exchange.connect import table_transform
 from exchange.connect.arrow_rows import ArrowRows
 from exchange.connect.config import Csv, SourceConfig
+from exchange.connect.database import DatabaseConfigError
 from exchange.connect.page_records import encode
 from exchange.connect.publish import Encoder
 from exchange.connect.source import Page
 from exchange.connect.table_transform import TableTransform
 from exchange.schema import avro
-from tests.property import test_connect_csv
+from tests.property import test_connect_columns, test_connect_csv
 from tests.property.test_connect_columns import WORDS, avro_types, logical
 from tests.rigs.copied import encoder
 
@@ -104,3 +106,23 @@ def test_a_transform_that_changes_nothing_changes_nothing(case: test_connect_csv
     transforms._transform = TableTransform("income", lambda table: table)
     with patch.object(table_transform, "MANY", 1):
         assert list(test_connect_csv.pages(case._replace(encoder=transforms), 1000)) == due
+
+
+@given(test_connect_columns.cases())
+def test_a_table_of_a_databases_columns_is_that_of_its_rows(case: test_connect_columns.Case) -> None:
+    assert given_to(case.page.rows) == given_to(list(case.page.rows))
+
+
+def given_to(rows: Sequence[Any]) -> Any:
+    """The tables that a function gets, and what becomes of them."""
+    tables: list[Any] = []
+
+    def income(table: Any) -> Any:
+        tables.append((table.schema, repr(table.to_pylist())))
+        return table
+
+    try:
+        made = [(list(indexes), repr(list(some))) for indexes, some in TableTransform("income", income).pieces(rows)]
+    except (OverflowError, DatabaseConfigError) as error:
+        return type(error)
+    return tables, made

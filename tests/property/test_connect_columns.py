@@ -214,6 +214,23 @@ def test_columns_equal_rows(case: Case) -> None:
     assert columns == outcome(lambda: case.encoder.encode(Page(list(case.page.rows), {}, places)))
 
 
+@given(cases())
+def test_names_in_columns_equal_those_of_rows(case: Case) -> None:
+    if case.encoder._row_key is None:
+        return
+    by_row = Page(list(case.page.rows), {}, case.page.places)
+    assert names(case.encoder, case.page) == names(case.encoder, by_row)
+
+
+def names(encoder: Encoder, page: Page) -> Any:
+    """The names of the page's records, and of the rows that are there."""
+    try:
+        records, (found, unreadable) = encoder.encode(page, named=True), encoder.names(page.rows)
+    except (OverflowError, DatabaseConfigError) as error:
+        return type(error)
+    return records.names.tolist(), sorted(found), unreadable
+
+
 @given(cases(), st.booleans())
 def test_columns_of_values_equal_rows(case: Case, as_in_sqlite: bool) -> None:
     """Values as other databases' drivers give them; SQLite has numbers with decimals as integers and floats."""

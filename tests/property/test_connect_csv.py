@@ -144,8 +144,12 @@ def pages(case: Case, most_chars: int) -> Iterator[Any]:
     header, rest = case.source._header(BytesIO(case.data))
     for block in blocks("a.csv", rest, case.skip, case.source._config.page_rows, most_chars):
         page = case.source._page(header, block, {}, (0, 0))
-        made = encode(case.encoder, page)
-        strings = [column.tolist() for column in (made.keys, made.values, made.headers)]
+        is_named = case.encoder._row_key is not None
+        made = encode(case.encoder, page, named=is_named)
+        strings = [column.tolist() for column in (made.keys, made.values, made.headers, made.names)]
+        if is_named:
+            found, unreadable = case.encoder.names(page.rows)
+            strings += [sorted(found), unreadable]
         rows = list(page.rows)
         assert rows == [page.rows[index] for index in range(len(rows))]
         yield block.last, rows, list(page.places), made.rows.tolist(), strings, sorted(made.rejected)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from exchange.connect.column_encoder import ColumnEncoder
 from exchange.connect.config import Csv, Cursor, Database, Excel, SoftDelete, SourceConfig, Sweep
 from exchange.connect.convert import converter
 from exchange.connect.database import Paths, engine
@@ -44,7 +46,8 @@ def encoder(
 ) -> Encoder:
     subject = SUBJECT.model_copy(update=changes)
     key = RowKey(subject, NAMES, converter(NAMES, columns or {})) if subject.key else None
-    return Encoder(subject, 7, CAR, converter(CAR, columns or {}), transform, key)
+    in_columns = partial(ColumnEncoder, subject, 7, CAR, columns or {}, "UTC", {})
+    return Encoder(subject, 7, CAR, converter(CAR, columns or {}), transform, key, in_columns)
 
 
 def name(vin: str, year: int = 2020) -> bytes:

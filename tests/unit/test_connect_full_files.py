@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from exchange.connect.coerce import RowRejectedError
 from exchange.connect.columns import PROGRESS
+from exchange.connect.publish import Encoder
 from exchange.connect.published import QUESTION, others
 from exchange.connect.roll_call import ManyDeletionsError, Question
 from exchange.connect.testing import MAX_PAGES, Journal, Origin, apply, drain
@@ -155,3 +158,22 @@ def test_a_file_that_is_taken_away_ends_its_question(tmp_path: Path) -> None:
     registers.add(range(99))
     drain(registers, journal)
     assert journal.deleted == [99]
+
+
+def test_usual_rows_are_taken_in_columns(registers: Registers, monkeypatch: pytest.MonkeyPatch) -> None:
+    singly: list[object] = []
+
+    def by_itself(of: object, row: object) -> None:
+        singly.append(row)
+        raise RowRejectedError("by itself")
+
+    monkeypatch.setattr(Encoder, "record", by_itself)
+    monkeypatch.setattr(Encoder, "name", by_itself)
+    journal = Journal()
+    registers.add(range(30))
+    drain(registers, journal)
+    assert (journal.there, singly) == ({*range(30)}, [])
+    registers.rows[7] = "é" * 1000
+    registers.drop("v0050,twenty,normal")
+    drain(registers, journal)
+    assert [row["vin"] for row in singly if isinstance(row, Mapping)] == ["v0050"] * 2

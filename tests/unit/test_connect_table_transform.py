@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import pytest
 
 from exchange.connect import user_code
+from exchange.connect.config import Cursor, SourceConfig
 from exchange.connect.convert import converter
+from exchange.connect.copied import CopiedRows
 from exchange.connect.extras import MissingExtraError
 from exchange.connect.page_records import Records
 from exchange.connect.publish import Encoder
@@ -25,6 +27,7 @@ from exchange.connect.table_transform import ROW, TableTransform
 from exchange.connect.user_code import UserCodeError
 from exchange.contract.model import Entity, Subject, Title
 from exchange.schema import avro
+from tests.rigs.copied import copied
 
 SCHEMA = avro.parse(
     json.dumps(
@@ -207,3 +210,19 @@ def test_arrow_has_to_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"pyarrow is not installed"):
         code(tmp_path, "def income(table): return table")
+
+
+def test_a_databases_rows_come_as_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    types = ["text", "int8", "bool", "float8", "date", "timestamp", "timestamptz", "uuid", "numeric", "bytea"]
+    texts = ["a", "7", "t", "1.5", "2024-01-02", "2024-01-02 03:04:05.5", "2024-01-02 03:04:05+00", str(UUID(int=1))]
+    row = [text.encode() for text in [*texts, "1.50", "\\x00ff"]]
+    config = SourceConfig(subject="a.b", table="t", cursor=Cursor(time="f5", id="f0"))
+    page = copied(types, [row, [None] * len(row)], config)
+    monkeypatch.setattr(CopiedRows, "__getitem__", None)
+    tables: list[Any] = []
+    list(TableTransform("income", lambda table: tables.append(table) or table).pieces(page))
+    moment = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+    value = ["a", 7, True, 1.5, date(2024, 1, 2), datetime(2024, 1, 2, 3, 4, 5, 500_000), moment, str(UUID(int=1))]
+    [table] = tables
+    rows = [list(each.values()) for each in table.to_pylist()]
+    assert rows == [[*value, Decimal("1.50"), b"\x00\xff", 0], [*[None] * len(row), 1]]

@@ -88,6 +88,13 @@ class LoggedRows(TextRows):
         row = self._load(names, texts)
         return row if isinstance(row, Bad) or self._kinds[index] == WRITTEN else Deleted(row)
 
+    def values(self, column: int) -> list[Any]:
+        name = self.layout.names[column]
+        rows = [self._load((name,), (text,)) for text in self.table.column(column).tolist()]
+        if any(isinstance(row, Bad) for row in rows):
+            raise ValueError("a value cannot be loaded")
+        return [row[name] for row in rows if not isinstance(row, Bad)]
+
     def deletions(self) -> np.ndarray:
         are_gone: np.ndarray = self._kinds != WRITTEN
         return are_gone
