@@ -20,7 +20,7 @@ import pytest
 
 from exchange.waiting import until
 from tests.rigs.captures import table
-from tests.rigs.capturing_process import Event, events, opened
+from tests.rigs.capturing_process import Event, count, events, opened
 from tests.rigs.sql_source import connected, plain, run
 
 ROWS, WRITERS = 3000, 3
@@ -76,7 +76,7 @@ def _writers(url: str) -> Iterator[None]:
             while not stop.is_set():
                 with suppress(psycopg.errors.DeadlockDetected):
                     _write(connection, chance)
-                time.sleep(0.002)
+                time.sleep(0.01)
 
     threads = [threading.Thread(target=write, args=(seed,)) for seed in range(WRITERS)]
     for thread in threads:
@@ -121,9 +121,9 @@ def published(url: str, tmp_path: Path, kills: list[int]) -> dict[int, list[int 
     opened(path).close()
     with _writers(url):
         for at, number in enumerate(kills, 1):
-            before = len(events(path))
+            before = count(path)
             with _process(url, path, pause_s=0.02, snapshot=number) as process:
-                assert until(lambda before=before: len(events(path)) > before, 60)
+                assert until(lambda before=before: count(path) > before, 60)
                 assert process.poll() is None
                 # Most are killed while they read the table, the last one when it has long followed the log.
                 time.sleep(chance.uniform(0.25, 0.5) if at < len(kills) else 4)
@@ -137,7 +137,7 @@ def _history(url: str) -> dict[int, list[int | None]]:
         return _by_key(list(connection.execute("SELECT id, v FROM history ORDER BY at")))
 
 
-@pytest.mark.parametrize("kills", [[1] * 4, pytest.param([1] * 12, marks=pytest.mark.siege)])
+@pytest.mark.parametrize("kills", [[1] * 3, pytest.param([1] * 12, marks=pytest.mark.siege)])
 def test_each_version_is_published_once_and_in_order(url: str, published: dict[int, list[int | None]]) -> None:
     assert len(published) > ROWS // 2
     for key, versions in _history(url).items():
@@ -149,7 +149,7 @@ def test_each_version_is_published_once_and_in_order(url: str, published: dict[i
 
 
 @pytest.mark.parametrize(
-    "kills", [[1, 2, 2, 3, 4], pytest.param([1, 1, 1, 1, 2, 2, 3, 4, 4, 4, 4, 4], marks=pytest.mark.siege)]
+    "kills", [[1, 2, 2, 3], pytest.param([1, 1, 1, 1, 2, 2, 3, 4, 4, 4, 4, 4], marks=pytest.mark.siege)]
 )
 def test_a_table_that_is_read_again_never_goes_back(url: str, published: dict[int, list[int | None]]) -> None:
     for key, versions in _history(url).items():

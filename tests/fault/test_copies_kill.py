@@ -160,7 +160,7 @@ def test_routers_that_forget_when_they_are_killed_are_found_out(
     registers = Registers(tmp_path / "town", private_broker.cluster(CLIENT), private_postgres, 500)
     with siege(registers, private_postgres, ("tests.rigs.fragile_router", "forgetful")) as begun:
         plain.wait_until(lambda: all(router.has_started() for router in begun.routers), "the routers start")
-        plain.wait_until(lambda: not registers.faults(), "the first rows are there")
+        plain.wait_until(lambda: not registers.faults(), "the first rows are there", pause_s=0.5)
         for router in begun.routers:
             router.kill()
             router.start()

@@ -72,7 +72,7 @@ def feed(town: Town, rows: int, seconds: float) -> None:
             time.sleep(left)
 
 
-def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
+def kill_while_fed(begun: Siege, rows: int, feed_s: float, pause_s: float, kills: int) -> None:
     """Kill every daemon at random until each was killed that often and all rows are in the database."""
     chance = random.Random(SEED)
     feeder = threading.Thread(target=feed, args=(begun.town, rows, feed_s), daemon=True)
@@ -82,9 +82,9 @@ def kill_while_fed(begun: Siege, rows: int, feed_s: float, kills: int) -> None:
 
     is_open = OpenTransaction(begun.town)
     killers = [
-        Killer(begun.routers, (0.0, 12.0), random.Random(chance.random()), enough, is_open),
-        Killer([begun.connector], (0.0, 10.0), random.Random(chance.random()), enough),
-        Killer([begun.follower], (0.0, 10.0), random.Random(chance.random()), enough),
+        Killer(begun.routers, (0.0, pause_s), random.Random(chance.random()), enough, is_open),
+        Killer([begun.connector], (0.0, pause_s), random.Random(chance.random()), enough),
+        Killer([begun.follower], (0.0, pause_s), random.Random(chance.random()), enough),
     ]
     feeder.start()
     for killer in killers:
@@ -127,14 +127,15 @@ def finish(begun: Siege, timeout_s: float = 120.0) -> Verdict:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("rows", "feed_s", "kills"), [(50_000, 10.0, 2), pytest.param(1_000_000, 80.0, 10, marks=pytest.mark.siege)]
+    ("rows", "feed_s", "pause_s", "kills"),
+    [(20_000, 8.0, 4.0, 1), pytest.param(1_000_000, 80.0, 12.0, 10, marks=pytest.mark.siege)],
 )
 def test_all_records_survive_the_kills(
-    private_broker: LocalBroker, tmp_path: Path, rows: int, feed_s: float, kills: int
+    private_broker: LocalBroker, tmp_path: Path, rows: int, feed_s: float, pause_s: float, kills: int
 ) -> None:
     with siege(Town(tmp_path / "town", private_broker.cluster(CLIENT))) as begun:
         town = begun.town
-        kill_while_fed(begun, rows, feed_s, kills)
+        kill_while_fed(begun, rows, feed_s, pause_s, kills)
         verdict = finish(begun)
         assert verdict.faults() == {}
         assert verdict.published == rows == sum(round(rows * share) for share in SHARE.values())

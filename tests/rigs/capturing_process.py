@@ -31,6 +31,12 @@ def events(path: Path) -> list[Event]:
         return list(connection.execute("SELECT id, v FROM event ORDER BY at"))
 
 
+def count(path: Path) -> int:
+    """How many were committed."""
+    with sqlite3.connect(path) as connection:
+        return int(connection.execute("SELECT count(*) FROM event").fetchone()[0])
+
+
 def _event(row: object) -> Event:
     assert not isinstance(row, Bad)
     if isinstance(row, Deleted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,15 +136,18 @@ class Office:
         self, values: Iterable[bytes | None], *, partition: int = 0, key: bytes | None = b"440101", **settings: Any
     ) -> None:
         """Append records to one source partition with librdkafka; returns when all are acknowledged."""
-        producer = self.producer(**settings)
-        for value in values:
-            producer.produce(self.topic, value, key, partition=partition)
-        assert producer.flush(60) == 0
+        with plain.lent_producer(self._settings(settings)) as producer:
+            for value in values:
+                producer.produce(self.topic, value, key, partition=partition)
+            assert producer.flush(60) == 0
 
     def producer(self, **settings: Any) -> Producer:
         """A client of librdkafka; names of settings have underscores for dots."""
+        return Producer(self._settings(settings))
+
+    def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         named = {name.replace("_", "."): setting for name, setting in settings.items()}
-        return Producer({**self.kafka, "linger.ms": 5, **named})
+        return {**self.kafka, "linger.ms": 5, **named}
 
     def inbox(self, reader: str) -> str:
         """The topic of that reader's deliveries."""

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 DEADLINE_S = 60.0
 _PASSING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
@@ -24,6 +24,8 @@ Kafka = Mapping[str, str]
 """The settings under which librdkafka reaches a cluster."""
 _KEPT: defaultdict[tuple[frozenset[tuple[str, str]], str, str], deque[Consumer]] = defaultdict(deque)
 """Clients that nobody uses now, by the cluster, isolation and group."""
+_KEPT_PRODUCERS: defaultdict[frozenset[tuple[str, Any]], deque[Producer]] = defaultdict(deque)
+"""The same of clients that publish, by all of their settings."""
 
 
 class Read(NamedTuple):
@@ -67,8 +69,18 @@ def lent(kafka: Kafka, *, isolation: str = "read_committed", group: str = "") ->
     kept.append(client)
 
 
+@contextmanager
+def lent_producer(settings: Mapping[str, Any]) -> Iterator[Producer]:
+    """The same for a client that publishes."""
+    kept = _KEPT_PRODUCERS[frozenset(settings.items())]
+    client = kept.pop() if kept else Producer(settings)
+    yield client
+    kept.append(client)
+
+
 def close_kept() -> None:
     """Close the clients that are kept."""
+    _KEPT_PRODUCERS.clear()
     for kept in _KEPT.values():
         while kept:
             kept.pop().close()
