@@ -168,7 +168,7 @@ def test_an_error_is_told_by_its_cause_and_quotes_nothing(number: int, words: st
 @pytest.mark.parametrize(
     ("of_network", "words", "waits"),
     [
-        (ConnectionRefusedError(111, "refused"), "the database does not answer", True),
+        (ConnectionRefusedError(111, "refused"), "the database does not answer (refused)", True),
         (TimeoutError("timed out"), "the database does not answer", True),
         (socket.gaierror(-2, "Name or service not known"), "there is no such host", False),
         (pytds.Error("Server requires encryption"), "no secure connection", False),

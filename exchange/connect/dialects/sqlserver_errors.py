@@ -69,8 +69,16 @@ def diagnose(error: BaseException) -> Diagnosis:
     if not number and type(error).__name__ == "DataError":  # raised by `sqlserver_session.stream`
         return replace(STATES["22"], cause=f"{STATES['22'].cause} (a value that Python does not have)")
     found = STATES["P0001"] if number >= USERS else _KNOWN.get(number, OTHER)
-    said = f"error {number}" if number > 0 else type(error).__name__ if number == 0 else ""
+    said = f"error {number}" if number > 0 else type(error).__name__ if number == 0 else _of_network(error)
     return replace(found, cause=f"{found.cause} ({said})") if said else found
+
+
+def _of_network(error: BaseException | None) -> str:
+    """The system's words for the first cause, such as `Connection refused`; empty if there are none."""
+    said = ""
+    while error := error and error.__cause__:
+        said = (isinstance(error, OSError) and error.strerror) or said
+    return said
 
 
 def number_of(error: BaseException) -> int:
