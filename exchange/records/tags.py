@@ -41,10 +41,8 @@ class Tagger:
         half is 0. `names` are without wire headers; `entities` (uint8[n, 16]) are the tags of the keys.
         """
         tags = np.ascontiguousarray(entities).view(np.uint64).copy()
-        tags[names.length < 0, 1] = 0
-        says_more = np.empty(names.rows, np.bool_)
-        _says_more(*names, *keys, says_more)
-        others = np.flatnonzero(says_more)
+        others = np.empty(names.rows, np.int64)
+        others = others[: _others(*names, *keys, tags, others)]
         if len(others):
             tags[others, 1] = hashes.tags(names.at(others), self._state(ROW, subject)).view(np.uint64)[:, 0]
         return tags
@@ -69,11 +67,18 @@ class Tagger:
 
 
 @njit(nogil=True, cache=True)
-def _says_more(buf, start, length, key_buf, key_start, key_len, out):
-    """Which names are not the key as an Avro string; a null name is not one of them."""
+def _others(buf, start, length, key_buf, key_start, key_len, tags, out):
+    """Which names are not the key as an Avro string, and how many; the tag of a null name gets 0 as its second half."""
     names, keys = address(buf), address(key_buf)
+    found = 0
     for row in range(len(start)):
+        if length[row] < 0:
+            tags[row, 1] = 0
+            continue
         end = start[row] + length[row]
         size, at = varint(buf, start[row], end)
         is_key = at >= 0 and size == key_len[row] and at + size == end
-        out[row] = length[row] >= 0 and not (is_key and equal(names + at, keys + key_start[row], size))
+        if not (is_key and equal(names + at, keys + key_start[row], size)):
+            out[found] = row
+            found += 1
+    return found

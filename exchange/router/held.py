@@ -270,10 +270,11 @@ class HeldRows:
             self._is_marked = True
         heads |= {RESYNC + id_.encode(): json.dumps(at).encode() for id_, at in progress.items()}
         self._written.update(numbers)
-        sets = _column(now.astype("<i4"), _NUMBER_BYTES)
-        sets.length[now == 0] = -1
-        keys = Values.joined([Values.of(list(heads)), _column(tags.astype("<u8"), _TAG_BYTES)])
-        values = Values.joined([Values.of(list(heads.values())), sets])
+        keys, values = _column(tags.astype("<u8", copy=False), _TAG_BYTES), _column(now.astype("<i4"), _NUMBER_BYTES)
+        values.length[now == 0] = -1
+        if heads:
+            keys = Values.joined([Values.of(list(heads)), keys])
+            values = Values.joined([Values.of(list(heads.values())), values])
         every = np.arange(keys.rows, dtype=np.int64)
         return build.join(keys, values, np.full(keys.rows, time_ms, np.int64), every) if keys.rows else []
 

@@ -134,13 +134,15 @@ def _sections(checked: Checked, view: ReadyView, at: np.ndarray, lost: np.ndarra
     """
     run, row_names = checked.run, checked.examined.names.at(at[lost])
     is_row = row_names.length >= 0
-    own = bare = Values.repeated(NO_HEADERS, len(at))
-    if view.is_whole:
-        start = (run.values.start + run.values.sizes)[at]
-        own = Values(run.values.buf, start, (run.tails.start + run.tails.length)[at] - start)
     named = build.sections(checked.headers, names.ROW_HEADER, row_names.at(np.flatnonzero(is_row)))
-    parts = Values.joined([own, bare.at(lost[:1]), named])
-    which = np.arange(len(at))
-    which[lost] = len(at)
-    which[lost[is_row]] += 1 + np.arange(named.rows)
-    return parts.at(which)
+    bare = Values.repeated(NO_HEADERS, len(at))
+    own, start, length = bare
+    if view.is_whole:
+        own, start = run.values.buf, (run.values.start + run.values.sizes)[at]
+        length = (run.tails.start + run.tails.length)[at] - start
+    start[lost], length[lost] = len(own), len(NO_HEADERS)
+    rows = lost[is_row]
+    start[rows], length[rows] = len(own) + len(NO_HEADERS) + named.start, named.length
+    buf = np.concatenate([own, bare.buf, named.buf])
+    buf.flags.writeable = False
+    return Values(buf, start, length)
