@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -110,10 +110,10 @@ def test_a_transform_that_changes_nothing_changes_nothing(case: test_connect_csv
 
 @given(test_connect_columns.cases())
 def test_a_table_of_a_databases_columns_is_that_of_its_rows(case: test_connect_columns.Case) -> None:
-    assert given_to(case.page.rows) == given_to(list(case.page.rows))
+    assert given_to(lambda: case.page.rows) == given_to(lambda: list(case.page.rows))
 
 
-def given_to(rows: Sequence[Any]) -> Any:
+def given_to(read: Callable[[], Sequence[Any]]) -> Any:
     """The tables that a function gets, and what becomes of them."""
     tables: list[Any] = []
 
@@ -122,7 +122,7 @@ def given_to(rows: Sequence[Any]) -> Any:
         return table
 
     try:
-        made = [(list(indexes), repr(list(some))) for indexes, some in TableTransform("income", income).pieces(rows)]
+        made = [(list(indexes), repr(list(some))) for indexes, some in TableTransform("income", income).pieces(read())]
     except (OverflowError, DatabaseConfigError) as error:
         return type(error)
     return tables, made
