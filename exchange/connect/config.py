@@ -2,7 +2,7 @@
 
     department: tax
     database: sqlite:///${home}/city/tax.db     # the URL of SQLite, PostgreSQL, MySQL or MariaDB; or, with a password:
-    # database: {url: postgresql+psycopg://exchange@db/tax, password_file: secrets/tax}
+    # database: {url: postgresql://exchange@db/tax, password_file: secrets/tax}
     sources:
       - subject: tax.income                     # one of the department's own subjects
         table: income                           # or query: SELECT …
