@@ -46,7 +46,8 @@ class _Useful(logging.Filter):
     """Leaves out what is of no use in kafka-python's log lines.
 
     It reports some normal events as errors: an answer to wait for, a closing client. While a broker is away, each
-    client reports each of its attempts several times; of lines that differ by numbers only, one in `REPEAT_S` is left.
+    client reports each of its attempts several times; of lines that differ only by numbers and addresses
+    in memory, one in `REPEAT_S` is left.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class _Useful(logging.Filter):
         arguments = record.args if isinstance(record.args, tuple) else ()
         if any(type(each).__name__ in _NO_ERRORS for each in arguments):
             return False
-        line = (record.name, re.sub(r"\d+", "", str(record.msg)))
+        line = (record.name, re.sub(r"0x[0-9a-f]+|\d+", "", str(record.msg)))
         if record.created < self._told_s.get(line, 0.0) + REPEAT_S:
             return False
         self._told_s[line] = record.created

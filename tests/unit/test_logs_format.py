@@ -78,6 +78,12 @@ def test_what_a_client_repeats_while_the_broker_is_away_is_told_once_a_minute(
     assert len(told()) == 6
 
 
+def test_a_line_that_differs_by_an_address_in_memory_is_told_once_a_minute(lines: io.StringIO) -> None:
+    for address in ("0x7f67c2c963d0", "0x7f67c2cfcf10"):
+        logging.getLogger("kafka.net.selector").warning(f"Task <Task object at {address}> ran for 0.104s")
+    assert len(lines.getvalue().splitlines()) == 1
+
+
 def test_a_librarys_error_is_named_but_not_quoted(lines: io.StringIO) -> None:
     try:
         try:
