@@ -37,7 +37,7 @@ class BusForbiddenError(ConfigError):
     """Kafka refuses this principal the access."""
 
     code = "bus-forbidden"
-    remedy = "let an administrator run `exchange apply`, or use credentials that may"
+    remedy = "let an administrator run `exchange apply`, or use credentials that may (EXCHANGE_CREDENTIALS)"
 
     def __init__(self, message: str, *, remedy: str = "", topics: Collection[str] = ()) -> None:
         super().__init__(message, remedy=remedy)
@@ -122,10 +122,9 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except kafka.errors.AuthorizationError as error:
-        remedy = "give this principal the access, or run `exchange apply`"
         topics = error.args[0] if error.args and isinstance(error.args[0], set) else ()
         message = f"Kafka refuses to {doing}: {' '.join([type(error).__name__, *sorted(topics)])}"
-        raise BusForbiddenError(message, remedy=remedy, topics=topics) from error
+        raise BusForbiddenError(message, topics=topics) from error
     except kafka.errors.SaslAuthenticationFailedError as error:
         remedy = "name the newest credential file (EXCHANGE_CREDENTIALS), or `exchange department rotate-credential`"
         raise BusLoginError(f"cannot {doing}: {error.args[0]}", remedy=remedy) from error

@@ -45,7 +45,7 @@ class Headway:
 
     def __str__(self) -> str:
         """Such as `12,345 rows, 850 a second, 40,000 left for 47 s, 2 rejected`."""
-        said = [f"{self.rows:,} rows"]
+        said = [f"{self.rows:,} row{'' if self.rows == 1 else 's'}"]
         if (rate := self.rate) >= 1:
             said.append(f"{rate:,.0f} a second")
         if self.left:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from exchange.connect.config import ConnectorConfig
-from exchange.document.problem import Problem, dotted, in_words
+from exchange.document.problem import Problem, dotted, in_words, listed
 from exchange.document.yaml import Document, read
 from exchange.errors import ConfigError
 
@@ -24,9 +24,7 @@ class ConnectorConfigError(ConfigError):
 
     def __init__(self, source: str, problems: list[Problem]) -> None:
         self.problems = tuple(sorted(problems))
-        lines = "\n".join(f"  {problem}" for problem in self.problems)
-        count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        super().__init__(f"{source} has {count}:\n{lines}")
+        super().__init__(listed(source, self.problems))
 
 
 @dataclass(frozen=True)

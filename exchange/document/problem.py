@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +49,12 @@ def in_words(fault: ErrorDetails, place: Path) -> tuple[str, str]:
     return message[0].lower() + message[1:], ""
 
 
+def listed(source: str, problems: Sequence[Problem]) -> str:
+    """The message of an error that has all mistakes of a file, each on its line."""
+    count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    return "\n".join([f"{source} has {count}:", *(f"  {problem}" for problem in problems)])
+
+
 class ContractError(ConfigError):
     """The contract file has mistakes; `problems` are all of them, by line."""
 
@@ -57,5 +63,4 @@ class ContractError(ConfigError):
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))
-        lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(f"{source} has {len(self.problems)} mistakes:\n{lines}")
+        super().__init__(listed(source, self.problems))

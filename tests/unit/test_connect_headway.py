@@ -35,7 +35,9 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
     headway = Headway(lambda: 7.0)
-    headway.note(3, 0, None)
+    headway.note(1, 0, None)
+    assert str(headway) == "1 row"
+    headway.note(2, 0, None)
     assert str(headway) == "3 rows"
 
 

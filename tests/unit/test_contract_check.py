@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exchange.contract.load import examine, load
-from exchange.document.problem import ContractError
+from exchange.document.problem import ContractError, Problem
 from exchange.errors import ConfigError
 from tests.rigs.contracts import CONTRACT, INCOME, TODAY, write
 
@@ -170,6 +170,12 @@ def test_loading_refuses_with_every_mistake(folder: Path) -> None:
         load(write(folder, WRONG), TODAY)
     assert len(refused.value.problems) >= 40
     assert "subjects[0].owner" in str(refused.value)
+
+
+def test_one_mistake_is_not_many() -> None:
+    problems = [Problem(3, "a.b", "x is wrong"), Problem(2, "a.c", "y is wrong")]
+    assert str(ContractError("topics.yaml", problems[:1])).startswith("topics.yaml has a mistake:\n  line 3, a.b")
+    assert str(ContractError("topics.yaml", problems)).startswith("topics.yaml has 2 mistakes:\n  line 2, a.c")
 
 
 def test_names_like_the_wrong_one_are_suggested(folder: Path) -> None:
