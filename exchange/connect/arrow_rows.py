@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from exchange.connect.extras import extra
-from exchange.connect.source import Bad, Deleted, Row
+from exchange.connect.source import Bad, Deleted, Row, Unreadable
 from exchange.connect.text_rows import TextColumns, TextRows
 from exchange.records.text_program import Kind
 from exchange.records.text_table import TextTable, packed
@@ -38,35 +38,37 @@ _READ: Mapping[Kind, str] = {
 }
 
 
+class Unheld(Unreadable):
+    """A value of Arrow that Python cannot hold, such as nanoseconds."""
+
+    def __init__(self) -> None:
+        super().__init__("", "value")
+
+    @property
+    def what(self) -> str:
+        return "a value that Python cannot hold"
+
+
 class ArrowRows(TextRows):
-    """The rows of a table of Arrow, with these columns, of which there is one at least; no row is deleted.
+    """The rows of a table of Arrow, with these columns, of which there is one at least; no row is deleted."""
 
-    A row that Python cannot hold is Bad: `whose` names the function that made it.
-    """
-
-    def __init__(self, columns: Mapping[str, Any], whose: str) -> None:
+    def __init__(self, columns: Mapping[str, Any]) -> None:
         kinds, texts = zip(*map(_texts, columns.values()), strict=True)
         joined = Values.joined(texts)
         rows = len(joined.start) // len(columns)
         start, length = (each.reshape(len(columns), rows) for each in (joined.start, joined.length))
         super().__init__(TextColumns(tuple(columns), kinds), TextTable(joined.buf, start, length))
-        self._columns, self._whose = columns, whose
+        self._columns = columns
 
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
             raise IndexError
-        row = {}
-        for name, column in self._columns.items():
-            try:
-                row[name] = column[index].as_py(maps_as_pydicts="strict")
-            except Exception:  # such as nanoseconds
-                return Bad(f"{self._whose} returned a value in {name} that Python cannot hold")
-        return row
+        return {name: _value(column, index) for name, column in self._columns.items()}
 
     def __iter__(self) -> Iterator[Row | Deleted | Bad]:
         try:
             values = [column.to_pylist(maps_as_pydicts="strict") for column in self._columns.values()]
-        except Exception:  # which row it is, each says by itself
+        except Exception:  # which value it is, each says by itself
             return super().__iter__()
         return (dict(zip(self._columns, row, strict=True)) for row in zip(*values, strict=True))
 
@@ -76,6 +78,13 @@ class ArrowRows(TextRows):
 
     def deletions(self) -> np.ndarray:
         return np.zeros(len(self), np.bool_)
+
+
+def _value(column: Any, index: int) -> Any:
+    try:
+        return column[index].as_py(maps_as_pydicts="strict")
+    except Exception:  # Arrow's or Python's: ValueError, OverflowError, KeyError …; the message could quote the value
+        return Unheld()
 
 
 def columns_of(rows: TextRows, column_of: Callable[[str, list[Any]], Any]) -> Mapping[str, Any]:
@@ -140,5 +149,11 @@ def _kind(of: Any, types: Any) -> Kind | None:
     if types.is_decimal(of):
         return "decimal"
     if types.is_timestamp(of) and of.unit != "ns":
-        return "moment" if of.tz is None else "instant"
+        return "moment" if of.tz is None else "instant" if _is_known(of) else None
     return _KINDS.get(str(of))
+
+
+def _is_known(zoned: Any) -> bool:
+    """Whether Python knows the type's zone."""
+    moment = extra("pyarrow", "parquet").array([0], zoned)
+    return not isinstance(_value(moment, 0), Unheld)

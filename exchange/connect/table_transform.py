@@ -19,7 +19,8 @@ from exchange.errors import ExchangeError, RecordError
 
 ROW = "exchange_row"
 MANY = 100  # rows, which are worth columns for kernels
-_KEPT = (str, int, float, bool, bytes, date, datetime, time)  # of which Arrow gives back what it got
+# Of which Arrow gives back what it got: types, and whether without a zone.
+_KEPT = {*((each, True) for each in (str, int, float, bool, bytes, date, datetime, time)), (datetime, False)}
 Piece = tuple[Sequence[int], Sequence[Row | Deleted | Bad | Encoded]]
 """Rows, and which of the page's they were."""
 
@@ -138,7 +139,7 @@ class TableTransform:
             return [{}] * count
         from exchange.connect.arrow_rows import ArrowRows  # kernels, which only those who need them load
 
-        rows = ArrowRows(columns, self._name)
+        rows = ArrowRows(columns)
         return rows if count >= MANY else list(rows)
 
     def _column(self, name: str, values: list[Any]) -> Any:
@@ -149,7 +150,7 @@ class TableTransform:
         try:
             array = self._arrow.array(values, None if types else self._types.get(name))
             is_kept = types == {int, float} or (
-                len(kinds) < 2 and (types <= set(_KEPT) or array.to_pylist(maps_as_pydicts="strict") == values)
+                len(kinds) < 2 and (kinds <= _KEPT or array.to_pylist(maps_as_pydicts="strict") == values)
             )
         except (Exception, SystemExit):
             is_kept = False

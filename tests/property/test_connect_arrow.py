@@ -93,7 +93,7 @@ def outcome(made: Encoder, rows: Any) -> Any:
 
 @given(cases())
 def test_columns_equal_rows(case: Case) -> None:
-    rows = ArrowRows(case.columns, "income")
+    rows = ArrowRows(case.columns)
     singly = [rows[index] for index in range(len(rows))]
     assert repr(list(rows)) == repr(singly)  # floats that are no number are not equal
     assert outcome(case.encoder, rows) == outcome(case.encoder, singly)

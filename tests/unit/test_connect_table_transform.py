@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from copy import copy
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 import pytest
 
 from exchange.connect import user_code
-from exchange.connect.config import Cursor, SourceConfig
+from exchange.connect.config import Csv, Cursor, SourceConfig
 from exchange.connect.convert import converter
 from exchange.connect.copied import CopiedRows
 from exchange.connect.extras import MissingExtraError
@@ -28,6 +29,8 @@ from exchange.connect.user_code import UserCodeError
 from exchange.contract.model import Entity, Subject, Title
 from exchange.schema import avro
 from tests.rigs.copied import copied
+from tests.rigs.copied import encoder as copied_encoder
+from tests.rigs.sinks import schema
 
 SCHEMA = avro.parse(
     json.dumps(
@@ -38,6 +41,7 @@ SCHEMA = avro.parse(
         }
     )
 )
+MOMENTS = schema(id="string", at={"type": "long", "logicalType": "timestamp-micros"})
 SUBJECT = Subject(
     name="b", owner="a", title=Title(zh="表", en="T"), schema="x.avsc", share="open",
     entity=Entity(field="id", kind="person"),
@@ -109,8 +113,8 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "one name": (lambda table: table.append_column("id", table["id"]), "income returned two columns of one name"),
     "nanoseconds": (
-        lambda table: table.append_column("at", pyarrow.array([1] * len(table), pyarrow.timestamp("ns"))),
-        "income returned a value in at that Python cannot hold",
+        lambda table: table.set_column(1, "year", pyarrow.array([1] * len(table), pyarrow.timestamp("ns"))),
+        "year: a value that Python cannot hold where a whole number is due",
     ),
     "no such column": (lambda table: table.select(["year", ROW]), "id: missing"),
     "other values": (
@@ -163,6 +167,41 @@ def test_a_value_that_arrow_does_not_hold_rejects_its_row(value: Any) -> None:
     made = encode([*rows(200), {"id": "x", "year": value}], lambda table: table)
     assert len(made.rows) == 200
     assert made.rejected == [("line 200", "income cannot get the column year: Arrow does not hold its values")]
+
+
+def test_a_time_keeps_its_zone_or_its_row_is_rejected() -> None:
+    aware = time(12, tzinfo=timezone(timedelta(hours=8)))
+    made = encode([{"id": "a", "year": 1, "at": time(12)}, {"id": "b", "year": 1, "at": aware}], lambda table: table)
+    assert ids(made) == ["a"]
+    assert made.rejected == [("line 1", "income cannot get the column at: Arrow does not hold its values")]
+
+
+def encode_as_a_connector(given: list[Any], of: avro.Schema, function: Callable[[Any], Any]) -> Records:
+    """With columns for many rows, as a connector has them."""
+    encoder = copy(copied_encoder(SourceConfig(subject="a.b", csv=Csv(folder="")), of, "id", (), {}))
+    encoder._transform = TableTransform("income", function)
+    return encoder.encode(Page(given, {}, ["line"] * len(given)))
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_a_column_that_is_no_field_may_hold_what_python_cannot(count: int) -> None:
+    def income(table: Any) -> Any:
+        return table.append_column("at", pyarrow.array([1] * len(table), pyarrow.timestamp("ns")))
+
+    made = encode_as_a_connector(rows(count), SCHEMA, income)
+    assert (len(made.rows), made.rejected) == (count, [])
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_a_moment_in_a_zone_that_nobody_knows_rejects_its_row(count: int) -> None:
+    def income(table: Any) -> Any:
+        return table.append_column("at", pyarrow.array([0] * len(table), pyarrow.timestamp("us", "No/Where")))
+
+    made = encode_as_a_connector(rows(count), MOMENTS, income)
+    assert (len(made.rows), set(made.rejected)) == (
+        0,
+        {("line", "at: a value that Python cannot hold where a timestamp is due")},
+    )
 
 
 def test_a_column_keeps_its_type_where_it_has_only_nulls() -> None:
