@@ -84,7 +84,8 @@ def encode(encoder: Encoder, page: Page, *, named: bool = False) -> Records:
 def names(encoder: Encoder, rows: Sequence[Row | Deleted | Bad | Encoded]) -> tuple[list[bytes], int]:
     """As `Encoder.names`."""
     if encoder.table_transform is not None:
-        there = rows if isinstance(rows, TextRows) else [row for row in rows if not isinstance(row, Deleted)]
+        is_whole = isinstance(rows, TextRows) and not rows.deletions().any()
+        there = rows if is_whole else [row for row in rows if not isinstance(row, Deleted)]
         parts = [names(encoder.untransformed, some) for _, some in encoder.table_transform.pieces(there)]
         return [name for found, _ in parts for name in found], sum(count for _, count in parts)
     columns = encoder.columns

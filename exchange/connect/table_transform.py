@@ -21,6 +21,7 @@ ROW = "exchange_row"
 MANY = 100  # rows, which are worth columns for kernels
 # Of which Arrow gives back what it got: types, and whether without a zone.
 _KEPT = {*((each, True) for each in (str, int, float, bool, bytes, date, datetime, time)), (datetime, False)}
+_EXACT = 10**15  # below it, a whole number that becomes a float is the same decimal, see `coerce`
 Piece = tuple[Sequence[int], Sequence[Row | Deleted | Bad | Encoded]]
 """Rows, and which of the page's they were."""
 
@@ -149,7 +150,7 @@ class TableTransform:
         types = {kind for kind, _ in kinds}
         try:
             array = self._arrow.array(values, None if types else self._types.get(name))
-            is_kept = types == {int, float} or (
+            is_kept = (types == {int, float} and all(abs(v) < _EXACT for v in values if type(v) is int)) or (
                 len(kinds) < 2 and (kinds <= _KEPT or array.to_pylist(maps_as_pydicts="strict") == values)
             )
         except (Exception, SystemExit):

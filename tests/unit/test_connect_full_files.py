@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow
 import pytest
 
 from exchange.connect.coerce import RowRejectedError
 from exchange.connect.columns import PROGRESS
+from exchange.connect.file_rows import Block, FileRows, FileRun
 from exchange.connect.publish import Encoder
 from exchange.connect.published import QUESTION, others
 from exchange.connect.roll_call import ManyDeletionsError, Question
+from exchange.connect.soft_delete import deletes
+from exchange.connect.table_transform import TableTransform
 from exchange.connect.testing import MAX_PAGES, Journal, Origin, apply, drain
-from tests.rigs.keyed import SOFT, Registers, Workbooks
+from exchange.records.text_table import TextTable
+from tests.rigs.keyed import SOFT, Registers, Workbooks, encoder, name
 
 
 @pytest.fixture
@@ -177,3 +184,14 @@ def test_usual_rows_are_taken_in_columns(registers: Registers, monkeypatch: pyte
     registers.drop("v0050,twenty,normal")
     drain(registers, journal)
     assert [row["vin"] for row in singly if isinstance(row, Mapping)] == ["v0050"] * 2
+
+
+def test_a_deleted_row_that_a_transform_rejects_is_no_row_whose_key_cannot_be_read() -> None:
+    def income(table: Any) -> Any:
+        return table.set_column(1, "year", table["year"].cast(pyarrow.int64()))
+
+    rows = [["v1", "2020", "normal"], ["v2", "", "sold"]]
+    run = FileRun(TextTable.of([cell.encode() for row in rows for cell in row], 3), np.arange(2, 4), np.ones(2, int))
+    made = FileRows(["vin", "year", "state"], Block("", [run]), deletes(SOFT), SOFT.column)
+    with_table = encoder(transform=TableTransform("income", income))
+    assert with_table.names(made) == with_table.names(list(made)) == ([name("v1")], 0)

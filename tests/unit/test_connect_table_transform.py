@@ -183,6 +183,13 @@ def encode_as_a_connector(given: list[Any], of: avro.Schema, function: Callable[
     return encoder.encode(Page(given, {}, ["line"] * len(given)))
 
 
+def test_what_becomes_of_a_long_whole_number_is_the_same_beside_a_fraction() -> None:
+    money = schema(id="string", n={"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 2})
+    given = [{"id": "a", "n": 9_007_199_254_740_991}, {"id": "b", "n": 1.5}]
+    made = encode_as_a_connector(given, money, lambda table: table)
+    assert (ids(made), made.rejected) == (["a", "b"], [])
+
+
 @pytest.mark.parametrize("count", [1, 500])
 def test_a_column_that_is_no_field_may_hold_what_python_cannot(count: int) -> None:
     def income(table: Any) -> Any:
