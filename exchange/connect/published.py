@@ -13,8 +13,11 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from struct import Struct
+from typing import Any
 
+from exchange.connect.database import DatabaseUnavailableError
 from exchange.connect.source import Page, Progress
 from exchange.connect.window import ProgressError
 
@@ -55,6 +58,28 @@ class Leftovers:
             self._change = {}
 
 
+class _TemporaryFile(sqlite3.Connection):
+    """A database that raises DatabaseUnavailableError if it has no room."""
+
+    def execute(self, *statement: Any) -> sqlite3.Cursor:
+        with _room():
+            return super().execute(*statement)
+
+    def executemany(self, *statement: Any) -> sqlite3.Cursor:
+        with _room():
+            return super().executemany(*statement)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        remedy = "make room in TMPDIR, or let it name another folder; the connector tries again by itself"
+        what = f"the temporary file of the published rows: {error}"
+        raise DatabaseUnavailableError(what, remedy=remedy) from error
+
+
 class PublishedRows:
     """The names of the rows that are published, and which of them a comparison with the source has seen.
 
@@ -64,7 +89,7 @@ class PublishedRows:
     """
 
     def __init__(self, key: Sequence[str], progress: Progress) -> None:
-        self._names = sqlite3.connect("")  # a file without a name, which the system deletes whatever happens
+        self._names = sqlite3.connect("", factory=_TemporaryFile)  # a file without a name, which the system deletes whatever happens
         self._names.executescript(f"PRAGMA cache_size = -{MEMORY_KIB}; PRAGMA journal_mode = OFF; {_MAKE}")
         self._round = 0
         self._due: dict[str, bytes | None] = {}

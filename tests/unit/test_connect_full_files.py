@@ -13,9 +13,10 @@ import pytest
 
 from exchange.connect.coerce import RowRejectedError
 from exchange.connect.columns import PROGRESS
+from exchange.connect.database import DatabaseUnavailableError
 from exchange.connect.file_rows import Block, FileRows, FileRun
 from exchange.connect.publish import Encoder
-from exchange.connect.published import QUESTION, others
+from exchange.connect.published import QUESTION, PublishedRows, others
 from exchange.connect.roll_call import ManyDeletionsError, Question
 from exchange.connect.soft_delete import deletes
 from exchange.connect.table_transform import TableTransform
@@ -195,3 +196,11 @@ def test_a_deleted_row_that_a_transform_rejects_is_no_row_whose_key_cannot_be_re
     made = FileRows(["vin", "year", "state"], Block("", [run]), deletes(SOFT), SOFT.column)
     with_table = encoder(transform=TableTransform("income", income))
     assert with_table.names(made) == with_table.names(list(made)) == ([name("v1")], 0)
+
+
+def test_no_room_for_the_names_of_published_rows_is_said() -> None:
+    rows = PublishedRows(["vin"], {})
+    rows._names.execute("PRAGMA max_page_count = 5")
+    with pytest.raises(DatabaseUnavailableError, match=r"temporary file of the published rows: .* full .* TMPDIR"):
+        rows.change({name(f"v{serial}"): True for serial in range(10_000)})
+    rows.close()
