@@ -89,7 +89,8 @@ class PublishedRows:
     """
 
     def __init__(self, key: Sequence[str], progress: Progress) -> None:
-        self._names = sqlite3.connect("", factory=_TemporaryFile)  # a file without a name, which the system deletes whatever happens
+        # A file without a name, which the system deletes whatever happens.
+        self._names = sqlite3.connect("", factory=_TemporaryFile)
         self._names.executescript(f"PRAGMA cache_size = -{MEMORY_KIB}; PRAGMA journal_mode = OFF; {_MAKE}")
         self._round = 0
         self._due: dict[str, bytes | None] = {}
