@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import kafka
@@ -207,12 +208,17 @@ def test_an_idle_member_knows_where_its_partitions_end_after_a_rebalance(cluster
         assert member.poll(0.05) == []
         return len(member.positions()) == len(member.assigned()) == partitions
 
+    done = Event()
     with Consumer(cluster, topics=[topic], group=topic) as member:
         member.collect(0, is_at_rest=True)
         wait_until(lambda: is_known(2), "the broker says where both end")
         with ThreadPoolExecutor(1) as pool, Consumer(cluster, topics=[topic], group=topic) as other:
-            joined = pool.submit(drain, other, lambda _: bool(other.assigned()))
-            wait_until(lambda: is_known(1) and joined.done(), "the broker says where the one that is left ends")
+            polling = pool.submit(drain, other, lambda _: done.is_set())
+            try:
+                wait_until(lambda: is_known(1), "the broker says where the one that is left ends")
+            finally:
+                done.set()
+                polling.result()
         wait_until(lambda: is_known(2), "the broker says where both end once more")
 
 
