@@ -194,7 +194,7 @@ def test_a_partition_added_by_hand_holds_up_itself_alone(
         first.publish(given[:5])
         delivered(first, "r1", given[:5])
         admin.add_partitions(first.topic, PARTITIONS + 1)
-        first.publish(given, partition=PARTITIONS)
+        first.publish(given, partition=PARTITIONS, client_id="anew")  # a kept client would not know the partition yet
         wait_until(lambda: bool(suspended(router)), "it is left aside")
         first.publish(given[5:])
         second.publish(given)

@@ -52,7 +52,13 @@ class MariaDB(DatabaseServer):
 
     def start(self) -> None:
         serve = [_program("mariadbd"), "--no-defaults", f"--datadir={self._data}", f"--port={self._port}"]
-        serve += ["--bind-address=127.0.0.1", f"--socket={self._folder}/socket", f"--pid-file={self._folder}/pid"]
+        # A server that starts removes what another left in its folder for temporary files, and what one has there.
+        serve += [
+            f"--tmpdir={self._data}",
+            "--bind-address=127.0.0.1",
+            f"--socket={self._folder}/socket",
+            f"--pid-file={self._folder}/pid",
+        ]
         serve += ["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0", "--debug-no-sync"]
         self._serve([*serve, "--innodb-flush-method=nosync", *self._options])
 
