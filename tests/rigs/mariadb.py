@@ -52,7 +52,7 @@ class MariaDB(DatabaseServer):
 
     def start(self) -> None:
         serve = [_program("mariadbd"), "--no-defaults", f"--datadir={self._data}", f"--port={self._port}"]
-        # A server that starts removes what another left in its folder for temporary files, and what one has there.
+        # A server that starts removes the temporary files of every other one that has the same folder for them.
         serve += [
             f"--tmpdir={self._data}",
             "--bind-address=127.0.0.1",
