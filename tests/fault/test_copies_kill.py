@@ -154,6 +154,7 @@ def test_copies_stay_true_through_kills(
         print(f"{registers.changes:,} changes, {verified['records']:,} records; killed {sum(lines.values())}: {lines}")
 
 
+@pytest.mark.siege  # it shows that the other one can fail
 def test_routers_that_forget_when_they_are_killed_are_found_out(
     private_broker: LocalBroker, private_postgres: Server, tmp_path: Path
 ) -> None:
