@@ -146,6 +146,8 @@ def diagnose(error: BaseException) -> Diagnosis:
 
 
 def _unknown(error: BaseException) -> Diagnosis:
+    if isinstance(error, UnicodeDecodeError):  # a PostgreSQL whose encoding is SQL_ASCII takes any bytes for text
+        return Diagnosis("a text is not UTF-8", "correct the row", of_value=True)
     return Diagnosis(f"a value or statement is not for the driver ({type(error).__name__})", _CHECK)
 
 

@@ -20,7 +20,7 @@ from exchange.connect.database import DatabaseConfigError
 from exchange.connect.plain_rows import PlainRows
 from exchange.connect.publish import Encoder
 from exchange.connect.soft_delete import deletes
-from exchange.connect.source import Deleted, Page, Row
+from exchange.connect.source import Bad, Deleted, Page, Row
 from exchange.connect.window import row_hash
 from exchange.contract import key as row_key
 from exchange.contract.model import Rounding
@@ -285,3 +285,12 @@ def test_offsets_are_those_of_the_zone(name: str, local: Any) -> None:
         return
     due = local.replace(tzinfo=ZoneInfo(name)).utcoffset()
     assert offsets[np.searchsorted(breaks, second, "right") - 1] == due.total_seconds()
+
+
+def test_a_text_that_is_not_utf8_rejects_its_row_alone() -> None:
+    config = SourceConfig.model_validate({"subject": "a.b", "table": "t", "cursor": {"time": "f0", "id": "f0"}})
+    bad, good = copied(["text"], [[b"canary \xff"], [b"fine"]], config)
+    assert good == {"f0": "fine"}
+    assert isinstance(bad, Bad)
+    assert "not UTF-8" in bad.reason
+    assert "canary" not in bad.reason
