@@ -214,7 +214,7 @@ class Rig:
                         "records stopped moving",
                         remedy=f"{decided}, {_missing(due, held) or self._unsettled(samples)}; see {self._logs()}",
                     )
-                done = held == due and lag == 0 and self._all_idle()
+                done = held == due and lag == 0 and not self._busy()
                 # As many rows as are due may be there before a change and after it.
                 done = done and self._decided() == manifest.published + planted
                 settled = settled + 1 if done else 0
@@ -284,9 +284,14 @@ class Rig:
         """What was counted since `start_daemons`, including by daemons that ran before."""
         return max(0, _total(samples, prefix, name) - _total(self._before, prefix, name))
 
-    def _all_idle(self) -> bool:
-        facts = [self.processes.facts(daemon.name) for daemon in self.daemons]
-        return all(facts) and not any(str(said).startswith("working") for found in facts for said in found.values())
+    def _busy(self) -> list[str]:
+        """Which daemons are not well or still work, and what they say."""
+        found = {daemon.name: self.processes.health(daemon.name) for daemon in self.daemons}
+        return [
+            f"{name} says {said or 'nothing'}"
+            for name, (is_well, said) in found.items()
+            if not is_well or any(str(fact).startswith("working") for fact in said.values())
+        ]
 
     def _unsettled(self, samples: dict[str, dict[str, float]]) -> str:
         """Which daemons still have something to do though all rows are there, and what they say."""
@@ -296,11 +301,7 @@ class Rig:
             for name in LAGS
             if (value := found.get(name, 0.0))
         ]
-        for daemon in self.daemons:
-            is_well, said = self.processes.health(daemon.name)
-            if not is_well or any(str(fact).startswith("working") for fact in said.values()):
-                behind.append(f"{daemon.name} says {said or 'nothing'}")
-        return f"all rows are there, but {', '.join(behind) or 'fewer records are decided'}"
+        return f"all rows are there, but {', '.join(behind + self._busy()) or 'fewer records are decided'}"
 
     def _restart_dead(self, flow: Flow, restart: bool) -> None:
         running = self.processes.running()
