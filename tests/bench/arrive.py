@@ -69,7 +69,9 @@ def watch(
     from `began`. Only some keys are looked for, by index: to count all rows would cost the server more than the rows
     do. Raises CandidateFailedError if a process ends or a row does not come.
     """
-    with psycopg.connect(url, autocommit=True) as connection:
+    # A plan made while the table was empty reads all of it: each look is planned anew, and by the index.
+    indexed = "-c enable_seqscan=off"
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None, options=indexed) as connection:
         seen, first, moved = _Seen(connection, table, key, rows), 0.0, began
         opened = None if opens else _Used.now(processes, server, 0, began)
         while True:
