@@ -35,6 +35,8 @@ from tests.rigs.plain import wait_until
 REVOCATIONS = int(os.environ.get("REVOCATIONS", "20"))
 PARTITIONS = 8
 TURN_S = 0.01
+QUEUED = 100_000
+"""Of the load, at most so many records wait for the broker."""
 LATER_S = 0.4  # so long is delivered to the other reader before the revoked one's inbox is looked at again
 PAUSE, KILL = "pause", "kill"
 TROUBLES = {0: PAUSE, 2: KILL, 5: PAUSE, 10: PAUSE, 15: PAUSE}  # by turn, of twenty
@@ -62,7 +64,7 @@ TEXT = (
 
 
 class Load(threading.Thread):
-    """Publishes the same record to all partitions, `rate` times a second, until it is stopped."""
+    """Publishes the same record to all partitions until it is stopped: `rate` times a second, or as often as it can."""
 
     def __init__(self, kafka: dict[str, str], value: bytes, rate: int) -> None:
         super().__init__(name="load", daemon=True)
@@ -71,16 +73,20 @@ class Load(threading.Thread):
         self._rate = rate
         self._value = value
         self._ended = threading.Event()
-        self._producer = Producer({**kafka, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+        self._producer = Producer({**kafka, "linger.ms": 5, "queue.buffering.max.messages": 2 * QUEUED})
 
     def run(self) -> None:
         while not self._ended.wait(TURN_S):
-            due = min(int((time.monotonic() - self.began) * self._rate) - self.published, self._rate)
+            due = min(int((time.monotonic() - self.began) * self._rate) - self.published, self._rate, self._room())
             for n in range(due):
                 self._producer.produce("subject.tax.income", self._value, b"k", partition=n % PARTITIONS)
             self._producer.poll(0)
             self.published += due
         assert self._producer.flush(60) == 0
+
+    def _room(self) -> int:
+        """What may be published now: a busy machine is behind, and a queue that is full ends the thread."""
+        return QUEUED - len(self._producer)
 
     def stop(self) -> float:
         """The records published per second."""
