@@ -24,7 +24,7 @@ demo: tools $(INSTALLED) ## Run the whole exchange once on a small city, and say
 test: tools $(INSTALLED) ## Run all tests but the sieges, on a real Kafka and a real PostgreSQL
 	@$(BIN)/pytest -m "not siege" -n 4 --dist loadfile --no-loadscope-reorder
 
-siege: tools $(INSTALLED) ## Run the tests whose promise is about many repetitions: kills, revocations, a million records
+siege: tools $(INSTALLED) ## Run the long tests: many kills and revocations, a million records, the installed package
 	@$(BIN)/pytest -m siege -n 2
 
 # Rounds of 10,000 that differ by seed: each says at once what it found, and with which seed.

@@ -191,7 +191,7 @@ def _result(database: Reader, case: Case, records: Mapping[int, Sequence[Sent]],
     return taken, offsets, sorted(rows, key=repr), deleted
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(500, marks=[pytest.mark.siege, pytest.mark.timeout(3_600)])])
+@pytest.mark.parametrize("examples", [25, pytest.param(500, marks=[pytest.mark.siege, pytest.mark.timeout(3_600)])])
 def test_columns_make_what_rows_make(
     database: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: int
 ) -> None:

@@ -24,6 +24,8 @@ from tests.rigs.project import Project
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+pytestmark = pytest.mark.siege  # it installs all that the wheel needs, and compiles every kernel anew
+
 
 def interpreter() -> str:
     """A Python that somebody else than root may run, too: root's own may lie in a closed folder."""

@@ -33,6 +33,7 @@ from tests.rigs.place import Place
 from tests.rigs.plain import wait_until
 
 REVOCATIONS = int(os.environ.get("REVOCATIONS", "20"))
+RATE = 50_000  # records a second
 PARTITIONS = 8
 TURN_S = 0.01
 QUEUED = 100_000
@@ -64,20 +65,19 @@ TEXT = (
 
 
 class Load(threading.Thread):
-    """Publishes the same record to all partitions until it is stopped: `rate` times a second, or as often as it can."""
+    """Publishes the same record to all partitions until it is stopped: `RATE` times a second, or as often as it can."""
 
-    def __init__(self, kafka: dict[str, str], value: bytes, rate: int) -> None:
+    def __init__(self, kafka: dict[str, str], value: bytes) -> None:
         super().__init__(name="load", daemon=True)
         self.published = 0
         self.began = time.monotonic()
-        self._rate = rate
         self._value = value
         self._ended = threading.Event()
         self._producer = Producer({**kafka, "linger.ms": 5, "queue.buffering.max.messages": 2 * QUEUED})
 
     def run(self) -> None:
         while not self._ended.wait(TURN_S):
-            due = min(int((time.monotonic() - self.began) * self._rate) - self.published, self._rate, self._room())
+            due = min(int((time.monotonic() - self.began) * RATE) - self.published, RATE, self._room())
             for n in range(due):
                 self._producer.produce("subject.tax.income", self._value, b"k", partition=n % PARTITIONS)
             self._producer.poll(0)
@@ -97,25 +97,21 @@ class Load(threading.Thread):
 
 
 @pytest.mark.timeout(240 + 8 * REVOCATIONS)
-@pytest.mark.parametrize(
-    ("revocations", "rate"), [(3, 5_000), pytest.param(REVOCATIONS, 50_000, marks=pytest.mark.siege)]
-)
-def test_no_record_is_released_after_a_revocation(
-    private_broker: LocalBroker, tmp_path: Path, revocations: int, rate: int
-) -> None:
+@pytest.mark.siege
+def test_no_record_is_released_after_a_revocation(private_broker: LocalBroker, tmp_path: Path) -> None:
     place = Place(tmp_path, private_broker.cluster(CLIENT))
     write(tmp_path, TEXT)
     place.exchange("apply", "--yes")
     granted, chance = epoch_in_force(place.cluster), random.Random(5)
     routers = [Daemon(place, f"router-{n}", ["router", "run", "--instance", str(n)]) for n in (1, 2)]
-    load = Load(place.kafka, record(granted), rate)
+    load = Load(place.kafka, record(granted))
     took: dict[str, list[float]] = {}
     with ExitStack() as ends:
         for router in routers:
             router.start()
             ends.callback(router.end)
         load.start()
-        for turn in range(revocations):
+        for turn in range(REVOCATIONS):
             wait_for_more(place, "civil", 1)
             trouble = TROUBLES.get(turn % 20)
             time.sleep(chance.uniform(0, 0.1))  # at any moment of a transaction
@@ -132,13 +128,13 @@ def test_no_record_is_released_after_a_revocation(
             if trouble == PAUSE:
                 assert f"exchange.router.{victim.name[-1]}" in told.partition("did not answer")[2]
                 victim.resume()
-            wait_for_more(place, "works", int(LATER_S * rate))
+            wait_for_more(place, "works", int(LATER_S * RATE))
             assert inbox(place, "civil") == barrier, f"released after revocation {turn} ({trouble}): {told}"
             grant_again(place, granted)
         reached = load.stop()
         for router in routers:
             router.stop()
-    print(f"\n{revocations} revocations at {reached:,.0f} records/s; seconds until the command returned:")
+    print(f"\n{REVOCATIONS} revocations at {reached:,.0f} records/s; seconds until the command returned:")
     for kind, seconds in {"all": [one for some in took.values() for one in some], **took}.items():
         percentile = statistics.quantiles([*seconds, *seconds], n=100, method="inclusive")
         print(f"  {kind} ({len(seconds)}): p50 {percentile[49]:.2f}, p99 {percentile[98]:.2f}, most {max(seconds):.2f}")
