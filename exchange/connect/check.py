@@ -199,7 +199,7 @@ class _Check:
         source.open({})
         self._defaults(config, schema, source.names, path)
         if unordered := source.without_cursor():
-            message = f"{unordered} rows have no {source.cursor.time} or no {source.cursor.id} and are never published"
+            message = f"rows without {source.cursor.time} or {source.cursor.id} are never published: {unordered}"
             self._add(path, message, "fill these columns", "warning")
         if not source.has_index():
             message = f"no index begins with {source.cursor.time}: every look sorts the whole table"

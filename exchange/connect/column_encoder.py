@@ -74,7 +74,7 @@ class ColumnEncoder:
         values = write(program, self._head, rows.table)
         names = write(name, b"", rows.table) if named and name else Values.nulls(len(rows))
         keys = Values.nulls(len(rows)) if entity is None else rows.table.column(entity)
-        is_odd = rows.deletions() | (values.sizes + keys.sizes > MAX_RECORD_BYTES)
+        is_odd = rows.deletions() | (values.sizes + keys.sizes > MAX_RECORD_BYTES) | (keys.length == 0)
         if self._no_key is not None:
             for index in np.flatnonzero(keys.length == len(self._no_key)).tolist():
                 is_odd[index] |= keys.string(index) == self._no_key

@@ -96,6 +96,8 @@ class Encoder:
         record = self._convert(mapped)
         body = self._encode(record)
         entity = record.get(self._entity)
+        if entity == "":
+            raise RowRejectedError(f"{self._entity}: an empty text names nobody")
         key = None if entity is None else str(entity).encode()
         if len(body) + len(key or b"") > MAX_RECORD_BYTES:
             raise RowRejectedError(f"a record of more than {MAX_RECORD_BYTES} bytes")

@@ -34,8 +34,8 @@ def test_a_right_connector_gets_warnings_about_its_rows_only(tmp_path: Path) -> 
     assert [(p.line, p.path, p.severity) for p in found] == [(5, "sources[0].table", "warning")] * 4
     assert [p.message for p in found] == [
         "1 of the first 2 rows would be rejected: year: null where a value is due",
-        "1 rows have no at or no id and are never published",
         "no index begins with at: every look sorts the whole table",
+        "rows without at or id are never published: 1",
         "there is no column note: note is published with its default",
     ]
 

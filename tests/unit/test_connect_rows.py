@@ -118,6 +118,11 @@ def test_what_is_no_row_is_set_aside() -> None:
     assert [reason for _, reason in made.rejected] == [f"{kind}, not a mapping" for kind in ("int", "NoneType", "list")]
 
 
+def test_an_entity_without_a_letter_is_nobody() -> None:
+    reason = "resident_id: an empty text names nobody"
+    assert encode([{"resident_id": "", "year": 1}]).rejected == [("line 0", reason)]
+
+
 def test_a_record_is_too_long_also_by_its_key() -> None:
     assert encode([{"resident_id": "x" * 500_000, "year": 1}]).rejected == [
         ("line 0", "a record of more than 900000 bytes")
