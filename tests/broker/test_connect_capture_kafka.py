@@ -18,6 +18,8 @@ from tests.rigs.deliveries import drain
 from tests.rigs.income_table import KEY, IncomeTable, history, settled
 from tests.rigs.project import Project
 
+KILLS = 25
+
 
 @pytest.fixture
 def project(project: Project) -> Project:
@@ -56,12 +58,12 @@ def test_check_says_what_to_run_and_then_only_warns(project: Project, register: 
     assert any("it has no column year" in problem.message for problem in problems(project))
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.siege)])
-def test_kills_neither_lose_nor_repeat_changes(project: Project, register: IncomeTable, kills: int) -> None:
+@pytest.mark.siege
+def test_kills_neither_lose_nor_repeat_changes(project: Project, register: IncomeTable) -> None:
     register.sql(f"CREATE PUBLICATION {name_of(project.subject)} FOR TABLE income")
     register.insert(300)
     drain(project, project.owner)
-    register.change_through_kills(kills, random.Random(11))
+    register.change_through_kills(KILLS, random.Random(11))
     drain(project, project.owner)
     found = history(project)
     gone = sum(events.count("gone") for events in found.values())

@@ -36,6 +36,7 @@ from tests.rigs.income_table import KEY, command, history, settled
 from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 
+KILLS = 20
 FIELDS: list[dict[str, Any]] = [
     {"field": "serial", "type": "int64"},
     {"field": "resident_id", "type": "string"},
@@ -288,12 +289,12 @@ def test_check_reads_the_topic(project: Project, office: Office) -> None:
     assert "there is no topic no.such" in error.message
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.siege)])
-def test_kills_neither_lose_nor_repeat(project: Project, office: Office, kills: int) -> None:
+@pytest.mark.siege
+def test_kills_neither_lose_nor_repeat(project: Project, office: Office) -> None:
     choose = random.Random(5)
     office.insert(300)
     changes = 300
-    for _ in range(kills):
+    for _ in range(KILLS):
         process = command(project)
         target = project.published() + choose.randint(1, 200)
         for _ in range(10):

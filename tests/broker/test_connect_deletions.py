@@ -18,6 +18,8 @@ from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import KINDS, url_of
 
+KILLS = 25
+
 
 @pytest.fixture
 def project(project: Project) -> Project:
@@ -105,14 +107,11 @@ def test_a_running_source_stands_still_visibly_and_goes_on_when_its_question_is_
         wait_until(lambda: connector.health().ok, "the source is healthy")
 
 
-@pytest.mark.parametrize(
-    ("register", "kills"),
-    [("postgresql", 2), *(pytest.param(kind, 25, marks=pytest.mark.siege) for kind in KINDS)],
-    indirect=["register"],
-)
-def test_kills_neither_lose_nor_repeat_deletions(project: Project, register: IncomeTable, kills: int) -> None:
+@pytest.mark.siege
+@pytest.mark.parametrize("register", KINDS, indirect=True)
+def test_kills_neither_lose_nor_repeat_deletions(project: Project, register: IncomeTable) -> None:
     register.insert(300)
-    register.change_through_kills(kills, random.Random(11))
+    register.change_through_kills(KILLS, random.Random(11))
     drain(project, project.owner)
     found = history(project)
     assert sum(events.count("gone") for events in found.values()) > 20, "the test tests something"

@@ -222,8 +222,8 @@ def test_columns_make_what_rows_make(
         assert by_columns == by_rows
 
     check()
-    assert copied > 200
-    assert removed > 50
+    assert copied > 3 * examples
+    assert removed > examples // 2
 
 
 @pytest.mark.parametrize("few", [BY_ROWS, BY_COLUMNS], ids=["rows", "columns"])

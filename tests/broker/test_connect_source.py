@@ -33,6 +33,7 @@ from tests.rigs.project import INCOME, Project
 from tests.rigs.remotes import Sftp, running
 from tests.rigs.workbooks import write
 
+KILLS = 20
 START = datetime(2025, 3, 1, 8, 0)
 
 
@@ -289,12 +290,12 @@ def test_workbooks_on_a_server_under_kills(project: Project, tmp_path: Path) -> 
     assert len({line.split('"place"')[1] for line in lines}) == 5
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.siege)])
-def test_kills_neither_lose_nor_repeat(project: Project, database: sqlite3.Connection, kills: int) -> None:
+@pytest.mark.siege
+def test_kills_neither_lose_nor_repeat(project: Project, database: sqlite3.Connection) -> None:
     insert(database, range(500))
     numbers = itertools.count(500)
     publish_through_kills(
-        project, kills, random.Random(7), lambda: insert(database, [next(numbers) for _ in range(60)])
+        project, KILLS, random.Random(7), lambda: insert(database, [next(numbers) for _ in range(60)])
     )
     drain(project, project.owner)
     assert serials(project) == Counter(range(next(numbers)))

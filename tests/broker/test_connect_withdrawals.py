@@ -29,6 +29,7 @@ from tests.rigs.plain import wait_until
 from tests.rigs.project import Project
 from tests.rigs.sinks import Reader, schema
 
+KILLS = 20
 WAYS = ["rows-sqlite", "columns-postgresql"]
 HIDDEN = {"masks": {"resident_id": {"kind": "pseudonym"}}}
 
@@ -300,12 +301,9 @@ def is_writing(database: sa.Connection) -> bool:
     return database.exec_driver_sql(locked).first() is not None
 
 
-@pytest.mark.parametrize(
-    ("reader_url", "kills"),
-    [("columns-postgresql", 2), *(pytest.param(each, 20, marks=pytest.mark.siege) for each in WAYS)],
-    indirect=["reader_url"],
-)
-def test_kills_neither_bring_rows_back_nor_remove_others(project: Project, url: str, kills: int) -> None:
+@pytest.mark.siege
+@pytest.mark.parametrize("reader_url", WAYS, indirect=True)
+def test_kills_neither_bring_rows_back_nor_remove_others(project: Project, url: str) -> None:
     """Each kill comes while some thousand changes are written, at any moment of their transaction."""
     chance = random.Random(7)
     connect(project, url)
@@ -326,7 +324,7 @@ def test_kills_neither_bring_rows_back_nor_remove_others(project: Project, url: 
             del due[other]
         return entity_gone(serial)
 
-    for kill in range(kills):
+    for kill in range(KILLS):
         process = connector(project)
         due[1_000] = f"kill {kill}"
         send(project, given(1_000, employer=due[1_000]))

@@ -31,6 +31,7 @@ from exchange.ledger.store import LedgerStore
 from tests.rigs.clients import environment
 from tests.rigs.ledgers import KEY, Pair, Rig, send_entry
 
+KILLS = 20
 PEOPLE = [f"44010019800101{at:04}" for at in range(40)]
 
 
@@ -117,8 +118,8 @@ def test_an_entry_is_open_until_its_marker_comes(rig: Rig, store: LedgerStore) -
     assert states(store, rig) == ["committed"]
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.siege)])
-def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path, kills: int) -> None:
+@pytest.mark.siege
+def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path) -> None:
     for at in range(60):
         rig.exchange(at % 2, PEOPLE[at % 7 :], commit=at % 5 != 4)
     chance = random.Random(7)
@@ -129,7 +130,7 @@ def test_the_follower_can_be_killed_anywhere(rig: Rig, url: str, tmp_path: Path,
         "EXCHANGE_LOG_LEVEL": "WARNING",
     }
     command = [sys.executable, "-m", "exchange", "ledger", "follow"]
-    for _ in range(kills):
+    for _ in range(KILLS):
         process = subprocess.Popen(command, env=env)
         time.sleep(chance.uniform(0.3, 2.5))
         rig.exchange(0, PEOPLE[:3])
