@@ -40,6 +40,7 @@ ROOMS = {
     "workdays": {"errors", "printable", "document"},
     "schema": {"errors"},
     "contract": {"errors", "gap", "names", "document", "private", "schema"},
+    "cases": {"errors", "settings", "printable", "private", "sql", "waiting", "document", "contract", "workdays"},
     "policy": {"errors", "contract", "schema"},
     "records": {"errors", "contract", "schema"},
     "bus": {"errors", "gap", "names", "settings", "credentials", "records", "waiting"},
@@ -57,7 +58,7 @@ ROOMS = {
     "monitoring": {"errors", "private"},
     # No library of Kafka's or of databases (HOMES), no schema, record or policy: it asks, and prints the answers.
     "cli": _WORDS
-    | {"audit", "broker", "bus", "connect", "contract", "document", "epochs", "grants", "keys", "ledger"}
+    | {"audit", "broker", "bus", "cases", "connect", "contract", "document", "epochs", "grants", "keys", "ledger"}
     | {"logs", "metrics", "metrics_server", "monitoring", "plan", "replay", "router", "workdays"},
     "demo": _WORDS
     | {"audit", "broker", "bus", "cli", "connect", "contract", "epochs", "keys", "ledger", "metrics", "records"}
@@ -70,6 +71,7 @@ ONLY = {
     ("plan", "ledger"): {"entry"},
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
+    ("cli", "cases"): {"load"},
     ("cli", "ledger"): {"entry", "follower", "store"},
     ("cli", "connect"): {"answer", "check", "gaps", "load", "runner", "sample", "worker"},
     ("cli", "router"): {"enact", "gaps", "loop", "quota_day", "revocation"},
