@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.text import Text
 
+from exchange.cases.load import examine as examine_case
+from exchange.cases.load import files as case_files
 from exchange.cli import plan_words
 from exchange.cli.options import confirm, output_option, show_json, today, yes_option
 from exchange.cli.say import counted, say
@@ -38,27 +41,31 @@ _delete = click.option(
     help="The contract file as it was, with its schemas beside it: warn of every reader whom a schema change affects.",
 )
 def validate(output: str, against: Path | None) -> None:
-    """Check the contract and its schemas: every mistake with its line, path and remedy.
+    """Check the contract, its schemas and the departments' case types: every mistake with its line, path and remedy.
 
     The exit status is 0 if there is no error; warnings do not count.
     """
     settings = Settings()
     day = today()
     check = examine(settings.contract, day)
-    errors = sum(problem.severity == "error" for problem in check.problems)
-    problems = check.problems + (check.changes(examine(against, day)) if against else [])
+    cases = {path: examine_case(path, check.contract, day).problems for path in case_files(settings.connectors)}
+    checked = [*check.problems, *(problem for problems in cases.values() for problem in problems)]
+    errors = sum(problem.severity == "error" for problem in checked)
+    of_contract = check.problems + (check.changes(examine(against, day)) if against else [])
     if output == "json":
-        show_json(problems)
+        show_json([*of_contract, *({"file": path, **asdict(one)} for path in cases for one in cases[path])])
     else:
-        _show_problems(settings.contract, problems)
-        if check.contract:
+        for path, problems in {settings.contract: of_contract, **cases}.items():
+            _show_problems(path, problems)
+        if check.contract and not errors:
             c = check.contract
+            types = f", {counted(len(cases), 'case type')}" if cases else ""
             click.echo(
                 f"{counted(len(c.departments), 'department')}, {counted(len(c.subjects), 'subject')}, "
-                f"{counted(len(c.grants), 'grant')}: in order"
+                f"{counted(len(c.grants), 'grant')}{types}: in order"
             )
         else:
-            click.echo(f"{counted(errors, 'error')}, {counted(len(check.problems) - errors, 'warning')}")
+            click.echo(f"{counted(errors, 'error')}, {counted(len(checked) - errors, 'warning')}")
     sys.exit(ConfigError.exit_status if errors else 0)
 
 

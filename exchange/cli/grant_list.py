@@ -14,11 +14,11 @@ from exchange.cli.say import say
 from exchange.cli.table import table
 from exchange.contract.edit import entry
 from exchange.contract.period import ms_of
-from exchange.grants.days import Due
 from exchange.grants.desk import Desk
 from exchange.grants.history import Event
 from exchange.grants.life import Clock
 from exchange.grants.standing import STANDINGS, Standing, selected
+from exchange.workdays import Due
 
 
 @click.command("list")

@@ -13,9 +13,9 @@ from exchange import logs
 from exchange.cli.grant_desk import with_desk
 from exchange.cli.options import output_option, show_json
 from exchange.grants import notices
-from exchange.grants.days import read_calendar
 from exchange.grants.desk import Desk
 from exchange.grants.notices import Notice
+from exchange.workdays import read_calendar
 
 _log = logging.getLogger("exchange.grants")
 

@@ -57,8 +57,8 @@ class Desk:
 
     def standings(self, store: GrantStore) -> list[Standing]:
         """Where all requests and grants stand; HolidaysError if the file of public holidays has a mistake."""
-        from exchange.grants.days import read_calendar
         from exchange.grants.standing import standings
+        from exchange.workdays import read_calendar
 
         calendar = read_calendar(self.settings.holidays)
         return list(standings(store.requests(), self.contract(), self.settings.authority, self.today, calendar))

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 from exchange.contract.model import Grant
 from exchange.contract.period import city_day
 from exchange.errors import ConfigError
-from exchange.grants.days import Calendar, Due
+from exchange.workdays import Calendar, Due
 
 State = Literal["requested", "reviewed", "agreed", "approved", "rejected", "withdrawn"]
 Act = Literal["review", "agree", "refuse", "approve", "reject"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from exchange.contract.model import Contract, Grant
-from exchange.grants.days import Calendar
 from exchange.grants.life import STATES, Clock, Request, clock
+from exchange.workdays import Calendar
 
 STANDINGS = (*(state for state in STATES if state != "approved"), "upcoming", "in-force", "expired", "revoked")
 """An approved request stands as its grant does: upcoming, in force, expired, or revoked."""

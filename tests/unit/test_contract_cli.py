@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from exchange.cli.contract import schema, validate
 from exchange.contract.json_schema import contract_schema
+from tests.rigs.cases import connectors, household_file, write_contract
 from tests.rigs.contracts import CONTRACT, INCOME, write
 
 
@@ -17,6 +18,7 @@ from tests.rigs.contracts import CONTRACT, INCOME, write
 def contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = write(tmp_path, CONTRACT.replace("2026-12-31", "2099-12-31"))
     monkeypatch.setenv("EXCHANGE_CONTRACT", str(path))
+    monkeypatch.setenv("EXCHANGE_CONNECTORS", str(tmp_path / "connectors"))
     return path
 
 
@@ -62,6 +64,50 @@ def test_mistakes_as_json(contract: Path) -> None:
         "remedy": "renew it with a new review, or remove it",
         "severity": "warning",
     }
+
+
+@pytest.fixture
+def case_file(contract: Path) -> Path:
+    """A case type in the folder of connectors, and a contract under which it is right."""
+    write_contract(contract.parent)
+    return household_file(connectors(contract.parent))
+
+
+def test_case_types_of_all_connectors_are_checked(case_file: Path) -> None:
+    result = _validate()
+    assert (result.exit_code, result.output) == (0, "6 departments, 6 subjects, 10 grants, 1 case type: in order\n")
+    other = case_file.parents[2] / "tax" / "cases" / "debtor.yaml"
+    other.parent.mkdir(parents=True)
+    other.write_text("within: 5\n")
+    case_file.write_text(case_file.read_text().replace("asks: police", "asks: polise"))
+    result = _validate()
+    assert result.exit_code == 2
+    line = case_file.read_text().splitlines().index("    asks: polise") + 1
+    assert (
+        f"{case_file}:{line} items[3].asks: error: department 'polise' is not in the contract — did you mean police?"
+        in result.output
+    )
+    assert f"{other}:1 decided_by: error: 'decided_by' is missing" in result.output
+    assert "in order" not in result.output
+
+
+def test_mistakes_of_case_types_as_json_say_in_which_file(case_file: Path) -> None:
+    write_contract(case_file.parents[3], without=("planning.answer.civil-affairs",))
+    result = _validate("--output", "json")
+    assert result.exit_code == 2
+    [problem] = json.loads(result.stdout)
+    assert (problem["file"], problem["path"]) == (str(case_file), "items[4].asks")
+    assert problem["message"] == "planning.answer is not granted to civil-affairs"
+
+
+def test_if_the_contract_is_wrong_case_types_are_checked_in_themselves(contract: Path, case_file: Path) -> None:
+    contract.write_text(contract.read_text().replace('"owner": "tax"', '"owner": "txa"'))
+    case_file.write_text(case_file.read_text().replace("within: 18", "within: soon"))
+    result = _validate()
+    assert result.exit_code == 2
+    assert "department 'txa' is not in this contract" in result.output
+    assert f"{case_file}:3 within: error: input should be a valid integer" in result.output
+    assert "is not granted" not in result.output
 
 
 def test_the_json_schema_is_written(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from exchange.contract.file import edit
 from exchange.document.problem import ContractError
 from exchange.errors import ConfigError, ExchangeError
 from exchange.grants import desk
-from exchange.grants.days import Calendar, HolidaysError
 from exchange.grants.life import WrongActorError, WrongStateError
 from exchange.grants.propose import RequestMistakesError
+from exchange.workdays import Calendar, HolidaysError
 from tests.rigs.contracts import CONTRACT, INCOME, write
 
 SUBJECTS = """\

@@ -10,7 +10,6 @@ from typing import Any, get_args
 import pytest
 
 from exchange.contract.model import Contract, Grant, Purpose
-from exchange.grants.days import Calendar
 from exchange.grants.life import (
     OPEN,
     STATES,
@@ -30,6 +29,7 @@ from exchange.grants.life import (
 )
 from exchange.grants.notices import notice_due
 from exchange.grants.standing import standings
+from exchange.workdays import Calendar
 from tests.rigs import routing
 
 NOW = datetime(2026, 6, 1, 2, tzinfo=UTC)  # a Monday

@@ -37,8 +37,10 @@ ROOMS = {
     "keys": {"errors", "settings", "private"},
     "credentials": {"errors", "settings", "document", "names", "private"},
     "document": {"errors", "printable"},
+    "workdays": {"errors", "printable", "document"},
     "schema": {"errors"},
     "contract": {"errors", "gap", "names", "document", "private", "schema"},
+    "cases": {"errors", "settings", "printable", "private", "sql", "waiting", "document", "contract", "workdays"},
     "policy": {"errors", "contract", "schema"},
     "records": {"errors", "contract", "schema"},
     "bus": {"errors", "gap", "names", "settings", "credentials", "records", "waiting"},
@@ -48,7 +50,7 @@ ROOMS = {
     "plan": _BUS | {"credentials", "ledger"},
     "ledger": _BUS | {"metrics", "records", "sql"},
     "audit": _BUS | {"copies", "records", "ledger"},
-    "grants": {"errors", "settings", "printable", "sql", "document", "contract", "metrics"},
+    "grants": {"errors", "settings", "printable", "sql", "document", "contract", "metrics", "workdays"},
     "router": _BUS | {"epoch_watch", "metrics", "records", "policy", "ledger", "plan"},
     "replay": _BUS | {"epoch_watch", "records", "policy", "ledger", "router"},
     "connect": _BUS | {"copies", "credentials", "epoch_watch", "metrics", "records", "sql"},
@@ -56,8 +58,8 @@ ROOMS = {
     "monitoring": {"errors", "private"},
     # No library of Kafka's or of databases (HOMES), no schema, record or policy: it asks, and prints the answers.
     "cli": _WORDS
-    | {"audit", "broker", "bus", "connect", "contract", "document", "epochs", "grants", "keys", "ledger"}
-    | {"logs", "metrics", "metrics_server", "monitoring", "plan", "replay", "router"},
+    | {"audit", "broker", "bus", "cases", "connect", "contract", "document", "epochs", "grants", "keys", "ledger"}
+    | {"logs", "metrics", "metrics_server", "monitoring", "plan", "replay", "router", "workdays"},
     "demo": _WORDS
     | {"audit", "broker", "bus", "cli", "connect", "contract", "epochs", "keys", "ledger", "metrics", "records"}
     | {"private", "process", "schema"},
@@ -69,6 +71,7 @@ ONLY = {
     ("plan", "ledger"): {"entry"},
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
+    ("cli", "cases"): {"load"},
     ("cli", "ledger"): {"entry", "follower", "store"},
     ("cli", "connect"): {"answer", "check", "gaps", "load", "runner", "sample", "worker"},
     ("cli", "router"): {"enact", "gaps", "loop", "quota_day", "revocation"},
@@ -84,7 +87,7 @@ HOMES = {
     "sqlalchemy": {"sql", "ledger", "audit", "connect", "demo", "grants"},
     "psycopg": {"ledger", "connect"},
     "prometheus_client": {"metrics"},
-    "chinese_calendar": {"grants"},
+    "chinese_calendar": {"workdays"},
     "click": {"cli", "demo"},
     "rich": {"cli", "demo"},
     "httpx2": {"connect"},

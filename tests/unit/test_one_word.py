@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parents[2] / "exchange"
 ABOUT_ROOMS = {"cli", "monitoring/dashboards"}
 # Modules that are the same for each room that has one.
 SAME_IN_EACH_ROOM = {
-    "check": "is it as it must be: a contract, a connector, a record",
+    "check": "is it as it must be: a contract, a connector, a case type, a record",
     "errors": "the tree of errors, and the room's own branch of it",
     "gaps": "what Kafka no longer keeps: how it is found, written down, told and passed over",
-    "load": "what is read from a folder of files: a contract, a connector",
+    "load": "what is read from a folder of files: a contract, a connector, a case type",
     "rounding": "how sums are rounded, said in the contract and done to rows",
     "store": "the room's database",
     "tables": "the room's database's tables",

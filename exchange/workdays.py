@@ -9,9 +9,8 @@ from itertools import count
 from pathlib import Path
 
 import chinese_calendar
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from exchange.contract.base import Model
 from exchange.document.problem import dotted, in_words
 from exchange.document.yaml import read
 from exchange.errors import ConfigError
@@ -27,11 +26,13 @@ class HolidaysError(ConfigError):
     remedy = "correct the file that EXCHANGE_HOLIDAYS names"
 
 
-class Year(Model):
+class Year(BaseModel):
     """What the State Council announced for a year: days off besides weekends, and weekend days that are worked.
 
     A day may be in the December before.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     year: int
     off: tuple[date, ...] = Field(min_length=1)

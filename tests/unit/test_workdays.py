@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.grants.days import Calendar, Due, HolidaysError, read_calendar
+from exchange.workdays import Calendar, Due, HolidaysError, read_calendar
 
 
 @pytest.mark.parametrize(
