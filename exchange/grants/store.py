@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from exchange import sql
+from exchange import chain, sql
 from exchange.contract.model import Grant
 from exchange.contract.period import moment_of, ms_of
 from exchange.errors import TransientError
 from exchange.grants import tables
-from exchange.grants.history import START, Event, digest, verify
+from exchange.grants.history import Event, HistoryError
 from exchange.grants.life import OPEN, Actor, NoRequestError, Request
 from exchange.settings import Settings
 
@@ -91,8 +91,8 @@ class GrantStore:
             connection.execute(update(tables.head).values(id=1))  # no writer meanwhile
             [(seq, ended)] = connection.execute(select(tables.head.c.seq, tables.head.c.digest))
             rows = connection.execute(select(tables.events).order_by(tables.events.c.seq))
-            found = ((row.seq, _event(row), bytes(row.digest)) for row in rows)
-            return verify(found, (seq, bytes(ended))), bytes(ended)
+            found = ((row.seq, _event(row).told, bytes(row.digest)) for row in rows)
+            return chain.verify(found, (seq, bytes(ended)), HistoryError), bytes(ended)
 
     def _make(self) -> None:
         """Create the tables. If another process creates one at the same moment, the next attempt finds it."""
@@ -106,7 +106,7 @@ class GrantStore:
         tables.metadata.create_all(self.engine)
         with self.engine.begin() as connection:
             if connection.scalar(select(func.count()).select_from(tables.head)) == 0:
-                connection.execute(insert(tables.head).values(id=1, seq=0, digest=START))
+                connection.execute(insert(tables.head).values(id=1, seq=0, digest=chain.START))
 
 
 class RequestWriter:
@@ -142,7 +142,7 @@ class RequestWriter:
         """Append the event to the history."""
         connection, t = self._connection, tables.head
         [(last, before)] = connection.execute(select(t.c.seq, t.c.digest))
-        seq, sealed = last + 1, digest(bytes(before), last + 1, done)
+        seq, sealed = last + 1, chain.digest(bytes(before), last + 1, done.told)
         connection.execute(
             insert(tables.events).values(
                 seq=seq,

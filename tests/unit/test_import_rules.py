@@ -23,6 +23,7 @@ _BUS = _MODELS | {"bus", "epochs"}
 # room → the rooms that it may import, besides itself
 ROOMS = {
     "errors": set(),
+    "chain": {"errors"},
     "gap": {"errors"},
     "settings": set(),
     "names": set(),
@@ -50,7 +51,7 @@ ROOMS = {
     "plan": _BUS | {"credentials", "ledger"},
     "ledger": _BUS | {"metrics", "records", "sql"},
     "audit": _BUS | {"copies", "records", "ledger"},
-    "grants": {"errors", "settings", "printable", "sql", "document", "contract", "metrics", "workdays"},
+    "grants": {"errors", "chain", "settings", "printable", "sql", "document", "contract", "metrics", "workdays"},
     "router": _BUS | {"epoch_watch", "metrics", "records", "policy", "ledger", "plan"},
     "replay": _BUS | {"epoch_watch", "records", "policy", "ledger", "router"},
     "connect": _BUS | {"copies", "credentials", "epoch_watch", "metrics", "records", "sql"},
