@@ -2,4 +2,7 @@
 
 Read `case_type` (what is asked, of whom, by when, on what basis), `load` and `check` (every mistake of its file, at
 once), `clocks` (due days), `excess` (what a department would answer beyond what is asked).
+
+Then `states` (what can happen when), `events` (what is kept of it), `case` (the fold of them), `finding`, `store` and
+`engine` (what asks, takes answers and makes findings), `acts` (what persons do).
 """

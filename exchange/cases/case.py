@@ -1,0 +1,196 @@
+"""A case as the fold of its events; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import StrEnum
+
+from exchange.cases.events import (
+    CaseAmended,
+    CaseAnswer,
+    CaseAnswered,
+    CaseAsked,
+    CaseCarried,
+    CaseContradicted,
+    CaseDecided,
+    CaseEvent,
+    CaseFinding,
+    CaseFound,
+    CaseLate,
+    CaseObjected,
+    CaseOpened,
+    CaseQuestion,
+    CaseReminded,
+    Party,
+)
+from exchange.cases.states import CaseState, CaseStateError, states_after
+
+
+class NextStep(StrEnum):
+    """What the engine has to do for a case, without waiting for anybody."""
+
+    ASK = "ask"
+    FIND = "find"
+    AMEND = "amend"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case after event number `last`; `current` is the latest question of each item and party."""
+
+    case_no: str
+    type: str
+    region: str
+    day: date
+    year: int
+    parties: tuple[Party, ...]
+    state: CaseState = CaseState.OPENED
+    last: int = 1
+    round: int = 0
+    questions: Mapping[str, CaseQuestion] = field(default_factory=dict)
+    current: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    answers: Mapping[str, CaseAnswer] = field(default_factory=dict)
+    contradictions: tuple[CaseAnswer, ...] = ()
+    reminded: frozenset[str] = frozenset()
+    late: frozenset[str] = frozenset()
+    contested: tuple[str, ...] = ()
+    finding: CaseFinding | None = None
+    finding_event: int = 0
+    answer_event: int = 0
+    decision: CaseDecided | None = None
+
+    @property
+    def awaited(self) -> tuple[CaseQuestion, ...]:
+        """The questions whose answers are still to come, late ones too; superseded ones are not waited for."""
+        return tuple(self.questions[asked] for asked in self.current.values() if asked not in self.answers)
+
+    @property
+    def next_step(self) -> NextStep | None:
+        """What the engine has to do now; None if it waits, or if it is a person's turn."""
+        match self.state:
+            case CaseState.OPENED | CaseState.OBJECTED:
+                return NextStep.ASK
+            case CaseState.PARTIAL | CaseState.ANSWERED:
+                if all(asked.optional and asked.question_id in self.late for asked in self.awaited):
+                    return NextStep.FIND
+            case CaseState.FOUND | CaseState.AMENDED:
+                if self.answer_event > self.finding_event:
+                    return NextStep.AMEND
+        return None
+
+    @property
+    def next_day(self) -> date | None:
+        """The day after which a department has to be reminded, or is late; None if nothing is awaited in time."""
+        if self.state not in (CaseState.ASKED, CaseState.PARTIAL):
+            return None
+        days = [asked.due_on for asked in self.awaited if asked.question_id not in self.late]
+        days += [asked.remind_on for asked in self.awaited if asked.remind_on and self._may_remind(asked)]
+        return min(days, default=None)
+
+    def to_remind(self, today: date) -> tuple[str, ...]:
+        """The questions of which the departments have to be reminded on this day."""
+        return tuple(
+            asked.question_id
+            for asked in self.awaited
+            if self._may_remind(asked) and asked.remind_on and asked.remind_on < today <= asked.due_on
+        )
+
+    def to_mark_late(self, today: date) -> tuple[str, ...]:
+        """The questions that have become late before this day."""
+        return tuple(
+            asked.question_id for asked in self.awaited if asked.question_id not in self.late and asked.due_on < today
+        )
+
+    def _may_remind(self, asked: CaseQuestion) -> bool:
+        return asked.question_id not in self.reminded | self.late
+
+
+def fold(history: Iterable[CaseEvent]) -> Case | None:
+    """The case after these events; None if there are none. Raises CaseStateError where one cannot follow."""
+    case = None
+    for event in history:
+        case = step(case, event)
+    return case
+
+
+def step(case: Case | None, event: CaseEvent) -> Case:
+    """The case after one more event; raises CaseStateError if that cannot happen to it."""
+    if isinstance(event, CaseOpened):
+        states_after(event.case_no, case.state if case else None, event.kind)
+        return Case(event.case_no, event.type, event.region, event.day, event.day.year, event.parties)
+    if case is None:
+        raise CaseStateError(f"a case begins with being opened, not {event.kind}")
+    states = states_after(case.case_no, case.state, event.kind)
+    _must_fit(case, event)
+    after = replace(_told(case, event), last=case.last + 1)
+    if len(states) > 1:  # of the answers of a round: some, or all
+        return replace(after, state=CaseState.PARTIAL if after.awaited else CaseState.ANSWERED)
+    return replace(after, state=states[0])
+
+
+def _must_fit(case: Case, event: CaseEvent) -> None:
+    match event:
+        case CaseAsked():
+            known = any(asked.question_id in case.questions for asked in event.questions)
+            wrong = "it has asked that before" if known or event.round != case.round + 1 else ""
+        case CaseAnswered():
+            asked = event.answer.question_id in case.questions
+            wrong = "it has asked no such question" if not asked else ""
+            wrong = "that question is answered" if event.answer.question_id in case.answers else wrong
+        case CaseContradicted():
+            first = case.answers.get(event.answer.question_id)
+            wrong = "" if first and first.contradicts(event.answer) else "no answer of it says anything else"
+        case CaseReminded() | CaseLate():
+            awaited = {asked.question_id for asked in case.awaited}
+            wrong = "" if awaited.issuperset(event.questions) else "it does not wait for that"
+        case CaseFound():
+            wrong = "it has a finding, which can be amended" if case.finding else ""
+        case CaseAmended():
+            wrong = "" if case.finding else "it has no finding yet"
+        case CaseDecided():
+            wrong = "" if event.finding == case.finding_event else "its finding was amended"
+        case CaseObjected():
+            items = {item for item, _ in case.current}
+            wrong = "" if items.issuperset(event.items) else f"it asks about {', '.join(sorted(items))} only"
+        case CaseCarried():
+            wrong = "" if event.year > case.year else "it has come to that year already"
+        case _:
+            wrong = ""
+    if wrong:
+        raise CaseStateError(f"case {case.case_no} cannot be {event.kind}: {wrong}")
+
+
+def _told(case: Case, event: CaseEvent) -> Case:
+    """The case with what the event tells."""
+    seq = case.last + 1
+    match event:
+        case CaseAsked(questions=questions):
+            return replace(
+                case,
+                round=event.round,
+                questions={**case.questions, **{asked.question_id: asked for asked in questions}},
+                current={**case.current, **{(asked.item, asked.party): asked.question_id for asked in questions}},
+                contested=(),
+            )
+        case CaseAnswered(answer=answer):
+            counts = answer.question_id in case.current.values()
+            answers = {**case.answers, answer.question_id: answer}
+            return replace(case, answers=answers, answer_event=seq if counts else case.answer_event)
+        case CaseContradicted(answer=answer):
+            return replace(case, contradictions=(*case.contradictions, answer))
+        case CaseReminded(questions=asked):
+            return replace(case, reminded=case.reminded.union(asked))
+        case CaseLate(questions=asked):
+            return replace(case, late=case.late.union(asked))
+        case CaseFound() | CaseAmended():
+            return replace(case, finding=event.finding, finding_event=seq)
+        case CaseDecided():
+            return replace(case, decision=event)
+        case CaseObjected(items=items):
+            return replace(case, contested=items)
+        case CaseCarried(year=year):
+            return replace(case, year=year)
+        case _:
+            return case
