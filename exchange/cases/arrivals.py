@@ -1,0 +1,135 @@
+"""Answers that have arrived in the sinks' tables: each is taken once, or told apart from those that can be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, and_, insert, or_, select, tuple_, update
+
+from exchange.cases import tables
+from exchange.cases.case import Case
+from exchange.cases.events import CaseAnswer, content_of
+from exchange.cases.states import CaseState
+from exchange.cases.store import CaseStore, CaseUnknownError
+
+_BATCH = 1000
+
+
+class Fate(StrEnum):
+    """What became of an answer that arrived."""
+
+    TAKEN = "taken"
+    REPEATED = "repeated"
+    CONTRADICTED = "contradicted"
+    NEVER_ASKED = "never-asked"
+    OTHER_DEPARTMENT = "other-department"
+    OTHER_PARTY = "other-party"
+    UNREADABLE = "unreadable"
+    CASE_CLOSED = "case-closed"
+
+
+class Arrival:
+    """A row of a sink's table that the engine has not seen as it is now."""
+
+    def __init__(self, department: str, row: Any) -> None:
+        self.department = department
+        self.question_id: str = row.question_id
+        self.place = (row.question_id, row.party_id)
+        self.addressee: str | None = row.to
+        self.row = row
+
+    @property
+    def case_no(self) -> str:
+        """The case of which a question with this number would be: the part before item, party and round."""
+        return self.question_id.rsplit("/", 3)[0]
+
+    @property
+    def answer(self) -> CaseAnswer | None:
+        """What the row says; None if it is not what an answer is."""
+        row = self.row
+        if not isinstance(row.content, str) or content_of(row.content) is None:
+            return None
+        try:
+            return CaseAnswer(
+                question_id=self.question_id,
+                department=self.department,
+                status=row.status,
+                content=row.content,
+                reason=row.reason,
+                data_as_of=row.data_as_of,
+                queried_at=_in_utc(row.queried_at),
+                answered_by=row.answered_by,
+            )
+        except ValidationError:
+            return None
+
+    def fate(self, case: Case | None, department: str) -> Fate:
+        """What has to become of it, in the case as it is now, at that asking department."""
+        asked = case.questions.get(self.question_id) if case else None
+        if case is None or asked is None:
+            return Fate.NEVER_ASKED
+        if asked.to != self.department or self.addressee != department:
+            return Fate.OTHER_DEPARTMENT
+        if not any((each.number, each.party_id) == (asked.party, self.row.party_id) for each in case.parties):
+            return Fate.OTHER_PARTY
+        answer = self.answer
+        if answer is None:
+            return Fate.UNREADABLE
+        if case.state == CaseState.CLOSED:
+            return Fate.CASE_CLOSED
+        first = case.answers.get(self.question_id)
+        if first is None:
+            return Fate.TAKEN
+        told = any(
+            each.question_id == self.question_id and not each.contradicts(answer) for each in case.contradictions
+        )
+        return Fate.CONTRADICTED if first.contradicts(answer) and not told else Fate.REPEATED
+
+    def note(self, connection: Connection, fate: Fate) -> None:
+        """Write down what became of it, so that it is not looked at again as it is now."""
+        t = tables.arrivals
+        seen = {"status": self.row.status, "content": self.row.content, "fate": fate}
+        key = {"department": self.department, "question_id": self.question_id, "party_id": self.row.party_id}
+        this = and_(*(t.c[name] == value for name, value in key.items()))
+        if not connection.execute(update(t).where(this).values(seen)).rowcount:
+            connection.execute(insert(t).values({**key, **seen}))
+
+
+def arrived(store: CaseStore, department: str) -> Iterator[Arrival]:
+    """The answers of that department that are new or were changed, in order; none if its sink has made no table yet."""
+    if not store.has(tables.name_of_answers(department)):
+        return
+    a, t = tables.answers_of(department), tables.arrivals
+    seen = (t.c.department == department) & (t.c.question_id == a.c.question_id) & (t.c.party_id == a.c.party_id)
+    changed = or_(
+        t.c.question_id.is_(None),
+        t.c.status.is_distinct_from(a.c.status),
+        t.c.content.is_distinct_from(a.c.content),
+    )
+    query = select(a).select_from(a.outerjoin(t, seen)).where(changed).order_by(a.c.question_id, a.c.party_id)
+    place = ("", "")
+    while True:
+        after = tuple_(a.c.question_id, a.c.party_id) > tuple_(*place)
+        with store.transaction() as connection:
+            rows = connection.execute(query.where(after).limit(_BATCH)).all()
+        for row in rows:
+            place = (row.question_id, row.party_id)
+            yield Arrival(department, row)
+        if len(rows) < _BATCH:
+            return
+
+
+def case_of(store: CaseStore, arrival: Arrival) -> Case | None:
+    """The case that the answer would be for, as it is now; None if there is none."""
+    try:
+        return store.case(arrival.case_no)
+    except CaseUnknownError:
+        return None
+
+
+def _in_utc(moment: Any) -> Any:
+    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment

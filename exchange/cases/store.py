@@ -1,0 +1,219 @@
+"""Cases and their history in the asking department's database: no change without its event, and no event twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, insert, inspect, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from exchange import chain, sql
+from exchange.cases import tables
+from exchange.cases.case import Case, NextStep, fold, step
+from exchange.cases.events import CaseEvent, read_event
+from exchange.cases.states import CaseState
+from exchange.contract.period import ms_of
+from exchange.errors import ConfigError, CorruptionError, TransientError
+
+
+class CaseStoreUnavailableError(TransientError):
+    """The department's database does not answer, or is busy for too long."""
+
+    code = "case-store-unavailable"
+    remedy = "see that the department's database runs and lets you in; nothing was changed"
+
+
+class CaseMovedError(TransientError):
+    """Something else happened to the case since it was read; nothing was written."""
+
+    code = "case-moved"
+    remedy = "look at the case as it is now, and do it again if it is still right"
+
+
+class CaseUnknownError(ConfigError):
+    """There is no case with this number."""
+
+    code = "case-unknown"
+    remedy = "see which cases there are, by their state"
+
+
+class CaseExistsError(ConfigError):
+    """There is a case with this number already."""
+
+    code = "case-exists"
+    remedy = "look at that case: it may be this one; else give a number that was never used"
+
+
+class CaseHistoryError(CorruptionError):
+    """The history of a case was changed after it was written."""
+
+    code = "case-history"
+    remedy = "find out who changed the department's database, and compare it with a backup"
+
+
+Also = Callable[[Connection], None]
+
+
+def _nothing(_: Connection) -> None:
+    pass
+
+
+class CaseStore:
+    """The tables of cases in a department's database, SQLite or PostgreSQL, by URL; creates those that are missing."""
+
+    def __init__(self, url: str, setting: str = "`database`") -> None:
+        self.engine: Engine = sql.engine_of(url, setting, "synchronous = FULL")
+        with translated():
+            self.engine.connect().close()
+            self._make()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction; an exception undoes all of it."""
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    def append(self, before: Case | None, event: CaseEvent, also: Also = _nothing) -> Case:
+        """Write what happened to the case as it was read, and what belongs to it, in one transaction; return the case.
+
+        Raises CaseStateError if that cannot happen to it, CaseMovedError if the case is not any more as it was read,
+        and CaseExistsError if one is opened whose number is taken. Then nothing is written.
+        """
+        after = step(before, event)
+        with self.transaction() as connection:
+            sealed = _seal(connection, before, after, event)
+            body = {**sealed, "case_no": after.case_no, "seq": after.last}
+            connection.execute(insert(tables.events).values(body))
+            also(connection)
+        return after
+
+    def case(self, case_no: str) -> Case:
+        """The case with that number; raises CaseUnknownError if there is none."""
+        case = fold(self.history(case_no))
+        if case is None:
+            raise CaseUnknownError(f"there is no case {case_no}")
+        return case
+
+    def history(self, case_no: str) -> list[CaseEvent]:
+        """All that happened to the case, in order; nothing if there is no such case."""
+        t = tables.events
+        with self.transaction() as connection:
+            rows = connection.execute(select(t.c.body).where(t.c.case_no == case_no).order_by(t.c.seq))
+            return [read_event(row.body) for row in rows]
+
+    def in_states(self, *states: CaseState) -> list[str]:
+        """The numbers of the cases in one of these states, in order."""
+        return self._numbers(tables.cases.c.state.in_(states))
+
+    def to_do(self, next_step: NextStep) -> list[str]:
+        """The numbers of the cases for which the engine has to do this at once."""
+        return self._numbers(tables.cases.c.next_step == next_step)
+
+    def expired(self, today: date) -> list[str]:
+        """The numbers of the cases in which a department has to be reminded, or is late."""
+        return self._numbers(tables.cases.c.next_day < today)
+
+    def to_carry(self, year: int) -> list[str]:
+        """The numbers of the cases that are open and of an earlier year."""
+        return self._numbers((tables.cases.c.year < year) & (tables.cases.c.state != CaseState.CLOSED))
+
+    def verify(self, case_no: str) -> int:
+        """The number of the case's events; raises CaseHistoryError if they or its row are not what was written."""
+        t, e = tables.cases, tables.events
+        with self.transaction() as connection:
+            connection.execute(update(t).where(t.c.case_no == case_no).values(case_no=case_no))  # no writer meanwhile
+            row = connection.execute(select(t).where(t.c.case_no == case_no)).mappings().first()
+            rows = connection.execute(select(e).where(e.c.case_no == case_no).order_by(e.c.seq)).mappings().all()
+        if row is None:
+            if rows:
+                raise CaseHistoryError(f"case {case_no} has a history, but is not there")
+            raise CaseUnknownError(f"there is no case {case_no}")
+        links = ((each["seq"], _told(case_no, each), bytes(each["digest"])) for each in rows)
+        count = chain.verify(links, (row["last_event"], bytes(row["digest"])), CaseHistoryError)
+        case = fold(read_event(each["body"]) for each in rows)
+        if case is None or {**columns(case), "digest": row["digest"]} != dict(row):
+            raise CaseHistoryError(f"case {case_no} is not as its history says")
+        return count
+
+    def verify_all(self) -> int:
+        """The number of all events of all cases; raises CaseHistoryError at the first fault."""
+        with self.transaction() as connection:
+            numbers = connection.scalars(select(tables.cases.c.case_no).union(select(tables.events.c.case_no))).all()
+        return sum(self.verify(case_no) for case_no in sorted(numbers))
+
+    def has(self, table: str) -> bool:
+        """Whether the database has that table."""
+        with translated():
+            return inspect(self.engine).has_table(table)
+
+    def _numbers(self, wanted: ColumnElement[bool]) -> list[str]:
+        with self.transaction() as connection:
+            query = select(tables.cases.c.case_no).where(wanted).order_by(tables.cases.c.case_no)
+            return list(connection.scalars(query))
+
+    def _make(self) -> None:
+        """Create the tables. If another process creates one at the same moment, the next attempt finds it."""
+        for _ in tables.metadata.tables:
+            with suppress(DBAPIError):
+                tables.metadata.create_all(self.engine)
+                return
+        tables.metadata.create_all(self.engine)
+
+
+def columns(case: Case) -> dict[str, Any]:
+    """What the case's row holds, besides the digest."""
+    return {
+        "case_no": case.case_no,
+        "type": case.type,
+        "region": case.region,
+        "day": case.day,
+        "year": case.year,
+        "state": case.state,
+        "round": case.round,
+        "next_step": case.next_step,
+        "next_day": case.next_day,
+        "last_event": case.last,
+    }
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise SQLAlchemy's errors as the exchange's."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise CaseStoreUnavailableError("the department's database does not answer") from error
+
+
+def _seal(connection: Connection, before: Case | None, after: Case, event: CaseEvent) -> dict[str, Any]:
+    """Bring the case's row up to date, and return the event's row; who comes second is refused."""
+    t = tables.cases
+    row: dict[str, Any] = {"time_ms": ms_of(event.time), "kind": event.kind, "body": event.model_dump_json()}
+    told = _told(after.case_no, row)
+    if before is None:
+        row["digest"] = chain.digest(chain.START, after.last, told)
+        try:
+            connection.execute(insert(t).values({**columns(after), "digest": row["digest"]}))
+        except IntegrityError as error:
+            raise CaseExistsError(f"there is a case {after.case_no} already") from error
+        return row
+    # Updating the row waits for its turn, on both databases, so the digest read next is the last one.
+    mine = (t.c.case_no == after.case_no) & (t.c.last_event == before.last)
+    if not connection.execute(update(t).where(mine).values(columns(after))).rowcount:
+        raise CaseMovedError(f"case {after.case_no} has changed after event {before.last}")
+    ended = connection.scalar(select(t.c.digest).where(t.c.case_no == after.case_no))
+    assert ended is not None
+    row["digest"] = chain.digest(bytes(ended), after.last, told)
+    connection.execute(update(t).where(t.c.case_no == after.case_no).values(digest=row["digest"]))
+    return row
+
+
+def _told(case_no: str, row: Any) -> tuple[object, ...]:
+    return case_no, row["time_ms"], row["kind"], row["body"]
