@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, and_, insert, or_, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
 
 from exchange.cases import tables
 from exchange.cases.case import Case
@@ -96,7 +98,9 @@ class Arrival:
         key = {"department": self.department, "question_id": self.question_id, "party_id": self.row.party_id}
         this = and_(*(t.c[name] == value for name, value in key.items()))
         if not connection.execute(update(t).where(this).values(seen)).rowcount:
-            connection.execute(insert(t).values({**key, **seen}))
+            # Another engine may write down the same at this moment.
+            with suppress(IntegrityError), connection.begin_nested():
+                connection.execute(insert(t).values({**key, **seen}))
 
 
 def arrived(store: CaseStore, department: str) -> Iterator[Arrival]:
