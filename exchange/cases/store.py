@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Engine, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -14,7 +15,7 @@ from exchange import chain, sql
 from exchange.cases import tables
 from exchange.cases.case import Case, NextStep, fold, step
 from exchange.cases.events import CaseEvent, read_event
-from exchange.cases.states import CaseState
+from exchange.cases.states import CaseState, CaseStateError
 from exchange.contract.period import ms_of
 from exchange.errors import ConfigError, CorruptionError, TransientError
 
@@ -95,8 +96,8 @@ class CaseStore:
         return after
 
     def case(self, case_no: str) -> Case:
-        """The case with that number; raises CaseUnknownError if there is none."""
-        case = fold(self.history(case_no))
+        """The case with that number; raises CaseUnknownError, or CaseHistoryError if it cannot be read."""
+        case = _folded(case_no, self.history(case_no))
         if case is None:
             raise CaseUnknownError(f"there is no case {case_no}")
         return case
@@ -106,7 +107,7 @@ class CaseStore:
         t = tables.events
         with self.transaction() as connection:
             rows = connection.execute(select(t.c.body).where(t.c.case_no == case_no).order_by(t.c.seq))
-            return [read_event(row.body) for row in rows]
+            return [_event(case_no, row.body) for row in rows]
 
     def in_states(self, *states: CaseState) -> list[str]:
         """The numbers of the cases in one of these states, in order."""
@@ -137,7 +138,7 @@ class CaseStore:
             raise CaseUnknownError(f"there is no case {case_no}")
         links = ((each["seq"], _told(case_no, each), bytes(each["digest"])) for each in rows)
         count = chain.verify(links, (row["last_event"], bytes(row["digest"])), CaseHistoryError)
-        case = fold(read_event(each["body"]) for each in rows)
+        case = _folded(case_no, [_event(case_no, each["body"]) for each in rows])
         if case is None or {**columns(case), "digest": row["digest"]} != dict(row):
             raise CaseHistoryError(f"case {case_no} is not as its history says")
         return count
@@ -213,6 +214,21 @@ def _seal(connection: Connection, before: Case | None, after: Case, event: CaseE
     row["digest"] = chain.digest(bytes(ended), after.last, told)
     connection.execute(update(t).where(t.c.case_no == after.case_no).values(digest=row["digest"]))
     return row
+
+
+def _event(case_no: str, body: str) -> CaseEvent:
+    try:
+        return read_event(body)
+    except ValidationError:
+        # Not from this error: it holds what is in the event.
+        raise CaseHistoryError(f"an event of case {case_no} cannot be read") from None
+
+
+def _folded(case_no: str, history: Iterable[CaseEvent]) -> Case | None:
+    try:
+        return fold(history)
+    except CaseStateError as error:
+        raise CaseHistoryError(f"the history of case {case_no} cannot have happened") from error
 
 
 def _told(case_no: str, row: Any) -> tuple[object, ...]:

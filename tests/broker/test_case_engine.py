@@ -239,6 +239,8 @@ def test_an_objection_asks_the_contested_items_again_and_no_others(world: World)
         world.acts.object(case, CLERK, ["debts"], "Wrong.", LATER)
     world.acts.object(case, CLERK, ["cars", "cars"], "The car was sold.", LATER)
     assert world.engine.work(LATER).events == {"asked": 1}
+    again_on = world.store.case("C1").questions["C1/cars/1/2"]
+    assert (again_on.as_of, again_on.due_on) == (date(2026, 3, 3), date(2026, 3, 10))
     assert world.questions() == sorted([*ALL, "C1/cars/1/2", "C1/cars/2/2"])
     asked = [event for event in world.store.history("C1") if isinstance(event, CaseAsked)]
     assert [event.round for event in asked] == [1, 2]
@@ -254,6 +256,16 @@ def test_an_objection_asks_the_contested_items_again_and_no_others(world: World)
     world.acts.object(case, CLERK, ["wages"], "Too high.", LATER)
     world.engine.work(LATER)
     assert [q for q in world.questions() if q.endswith("/3")] == ["C1/wages/1/3", "C1/wages/2/3"]
+
+
+def test_a_period_is_the_case_s_in_each_round(world: World) -> None:
+    case = found(world)
+    in_april = NOW.replace(month=4)
+    world.acts.object(case, CLERK, ["wages"], "Too high.", in_april)
+    world.engine.work(in_april)
+    questions = world.store.case("C1").questions
+    first, second = questions["C1/wages/1/1"], questions["C1/wages/1/2"]
+    assert (first.period_from, first.period_until) == (second.period_from, second.period_until)
 
 
 def test_persons_act_on_the_case_that_they_saw(world: World) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -190,3 +191,14 @@ def test_two_engines_at_once_count_what_nobody_asked_for(url: str, world: World)
         each.close()
     assert set(world.fates().values()) == {"never-asked"}
     assert len(world.fates()) == 60
+
+
+@pytest.mark.parametrize("body", ['{"kind":"SECRET"}', "SECRET", None])
+def test_a_history_that_cannot_be_read_is_corrupt(world: World, body: str | None) -> None:
+    world.store.append(world.open(), carried(2027))
+    first = (E.c.case_no == "C1") & (E.c.seq == 1)
+    with world.store.engine.begin() as connection:
+        connection.execute(update(E).where(first).values(body=body) if body else delete(E).where(first))
+    with pytest.raises(CaseHistoryError) as raised:
+        world.store.case("C1")
+    assert "SECRET" not in "".join(format_exception(raised.value))

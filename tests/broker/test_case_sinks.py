@@ -1,0 +1,93 @@
+"""The engine of cases reads the tables that sinks make, and its questions are rows that sources can publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exchange.cases.states import CaseState
+from exchange.connect.config import Database
+from exchange.connect.database import Paths, engine
+from exchange.connect.sink_table import SinkTable
+from tests.rigs.case_world import DAY, NOW, OFFICE, PARTIES, World, sink
+from tests.rigs.sinks import Reader, schema, url_of
+
+DATE = {"type": "int", "logicalType": "date"}
+ANSWER = schema(
+    question_id="string",
+    to="string",
+    party_id="string",
+    status={
+        "type": "enum",
+        "name": "S",
+        "symbols": ["found", "nothing_found", "not_authorised", "not_identified", "refused"],
+    },
+    content="string",
+    reason=["null", "string"],
+    data_as_of=["null", DATE],
+    queried_at={"type": "long", "logicalType": "timestamp-millis"},
+    answered_by={"type": "enum", "name": "B", "symbols": ["query", "person"]},
+)
+QUERIED = datetime(2026, 3, 2, 8, 0, 0, 123_000, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Reader:
+    return Reader(url_of(request, tmp_path), tmp_path)
+
+
+@pytest.fixture
+def world(reader: Reader) -> Iterator[World]:
+    with closing(World(reader.url)) as made:
+        for department in ("tax", "police"):
+            sink(department).drop(made.store.engine)
+        yield made
+
+
+def table(reader: Reader, name: str) -> SinkTable:
+    paths = Paths(Path(), Path())
+    made = SinkTable(
+        engine(Database(url=reader.url), paths, writes=True), name, ("party_id", "question_id"), "party_id"
+    )
+    made.fit(ANSWER)
+    return made
+
+
+def given(question_id: str, **changes: Any) -> dict[str, Any]:
+    """An answer, as the connector decodes it."""
+    return {
+        "question_id": question_id,
+        "to": OFFICE,
+        "party_id": "R1",
+        "status": "nothing_found",
+        "content": "{}",
+        "reason": None,
+        "data_as_of": date(2026, 2, 28),
+        "queried_at": QUERIED,
+        "answered_by": "query",
+        **changes,
+    }
+
+
+def test_answers_are_taken_from_the_tables_of_sinks(reader: Reader, world: World) -> None:
+    world.open(parties=PARTIES[:1])
+    assert world.engine.work(NOW).events == {"asked": 1}
+    tax, police = table(reader, "tax_answer"), table(reader, "police_answer")
+    total = '{"total":"400.00"}'
+    reader.write(tax, given("C1/wages/1/1", status="found", content=total), schema=ANSWER)
+    assert world.engine.work(NOW).arrivals == {"taken": 1}
+    reader.write(police, given("C1/cars/1/1", data_as_of=None), schema=ANSWER)
+    assert world.engine.work(NOW + DAY).events == {"answered": 1, "found": 1}
+    case = world.store.case("C1")
+    wages, cars = case.answers["C1/wages/1/1"], case.answers["C1/cars/1/1"]
+    assert (wages.content, wages.data_as_of, wages.queried_at) == (total, date(2026, 2, 28), QUERIED)
+    assert (cars.status, cars.data_as_of, cars.answered_by) == ("nothing_found", None, "query")
+    assert world.engine.work(NOW + DAY).arrivals == {}
+    reader.write(police, given("C1/cars/1/1", status="found", content='{"cars":1}'), schema=ANSWER)
+    assert world.engine.work(NOW + DAY).events == {"contradicted": 1}
+    assert world.store.case("C1").state == CaseState.FOUND
