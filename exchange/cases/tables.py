@@ -23,6 +23,7 @@ from sqlalchemy import (
     table,
 )
 
+from exchange.cases.moment import UtcMoment
 from exchange.cases.states import CaseState, EventKind
 
 metadata = MetaData()
@@ -63,8 +64,8 @@ events = Table(
 questions = Table(
     "exchange_questions",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("updated_at", UtcMoment, nullable=False),
     Column("question_id", Text, nullable=False, unique=True),
     Column("to", Text, nullable=False),
     Column("type", Text, nullable=False),
@@ -76,7 +77,7 @@ questions = Table(
     Column("as_of", Date),
     Column("parameters", Text, nullable=False),
     Column("authorisation", Text, nullable=False),
-    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("asked_at", UtcMoment, nullable=False),
     Column("due_on", Date, nullable=False),
 )
 Index("exchange_questions_cursor", questions.c.updated_at, questions.c.id)

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from exchange.cases.states import CaseState
-from exchange.connect.config import Database
+from exchange.connect.assembly import Assembly
+from exchange.connect.config import Cursor, Database, SourceConfig
 from exchange.connect.database import Paths, engine
 from exchange.connect.sink_table import SinkTable
+from exchange.contract.model import Entity, Subject, Title
+from exchange.schema import avro, wire
 from tests.rigs.case_world import DAY, NOW, OFFICE, PARTIES, World, sink
 from tests.rigs.sinks import Reader, schema, url_of
 
@@ -32,6 +35,21 @@ ANSWER = schema(
     data_as_of=["null", DATE],
     queried_at={"type": "long", "logicalType": "timestamp-millis"},
     answered_by={"type": "enum", "name": "B", "symbols": ["query", "person"]},
+)
+QUESTION = schema(
+    question_id="string",
+    to="string",
+    type="string",
+    item="string",
+    party_id="string",
+    party_name="string",
+    period_from=["null", DATE],
+    period_until=["null", DATE],
+    as_of=["null", DATE],
+    parameters="string",
+    authorisation="string",
+    asked_at={"type": "long", "logicalType": "timestamp-millis"},
+    due_on=DATE,
 )
 QUERIED = datetime(2026, 3, 2, 8, 0, 0, 123_000, tzinfo=UTC)
 
@@ -91,3 +109,29 @@ def test_answers_are_taken_from_the_tables_of_sinks(reader: Reader, world: World
     reader.write(police, given("C1/cars/1/1", status="found", content='{"cars":1}'), schema=ANSWER)
     assert world.engine.work(NOW + DAY).events == {"contradicted": 1}
     assert world.store.case("C1").state == CaseState.FOUND
+
+
+def test_questions_are_rows_that_a_source_publishes(reader: Reader, world: World, tmp_path: Path) -> None:
+    world.open(parties=PARTIES[:1])
+    world.engine.work(NOW)
+    subject = Subject(
+        name="question",
+        owner="civil-affairs",
+        title=Title(zh="问", en="Question"),
+        schema="question.avsc",
+        entity=Entity(field="party_id", kind="person"),
+        key=("party_id", "question_id"),
+        share="conditional",
+    )
+    cursor = Cursor(time="updated_at", id="id")
+    config = SourceConfig(subject=subject.id, table="exchange_questions", cursor=cursor)
+    parts = Assembly(Paths(tmp_path, tmp_path), Database(url=reader.url))
+    encoder = parts.encoder(config, subject, 0, QUESTION)
+    with closing(parts.source(config, QUESTION)) as source:
+        source.open({})
+        made = encoder.encode(next(iter(source.pages())))
+    assert made.rejected == []
+    wages, cars = (avro.decode(QUESTION, wire.unpack(encoded.value)[1]) for encoded in made)
+    assert (wages["question_id"], cars["question_id"]) == ("C1/wages/1/1", "C1/cars/1/1")
+    assert (wages["asked_at"], wages["due_on"], wages["as_of"]) == (NOW, date(2026, 3, 9), None)
+    assert (cars["as_of"], cars["party_name"], cars["parameters"]) == (date(2026, 3, 2), "王一", "{}")
