@@ -13,6 +13,7 @@ items:
     within: 5                     # working days to answer
     remind: 3                     # working days after which the department is reminded
     outside: false                # true: a unit outside of the city, the whole's clock stops while it is awaited
+    optional: false               # true: once it is late, an incomplete finding may be made without the answer
     parameters: [wage_limit]      # whose values of the day go with the question
     answer:
       total: {shape: value, scale: 2, unit: CNY}
@@ -140,6 +141,9 @@ class Item(Model):
     remind: WorkingDays | None = Field(default=None, description="Working days after which it is reminded.")
     outside: bool = Field(
         default=False, description="A unit outside of the city: the whole's clock stops while it is awaited."
+    )
+    optional: bool = Field(
+        default=False, description="Once the answer is late, a finding may be made without it, which is incomplete."
     )
     parameters: tuple[Word, ...] = Field(default=(), description="Parameters whose values go with the question.")
     answer: Mapping[Word, AnswerShape] = Field(min_length=1, description="The values of an answer, and their shapes.")
