@@ -21,8 +21,9 @@ from exchange.cases.events import (
     Who,
 )
 from exchange.cases.finding import make
+from exchange.cases.rules import keep
 from exchange.cases.states import EventKind, states_after
-from exchange.cases.store import CaseStore
+from exchange.cases.store import Also, CaseStore
 from exchange.contract.period import moment_of, ms_of
 from exchange.errors import ConfigError
 from exchange.printable import is_hidden
@@ -124,9 +125,9 @@ class CaseActs:
     def amend(self, case: Case, who: Who, reason: str, now: datetime) -> Case:
         """The case with its finding made anew, of all answers that are there now."""
         states_after(case.case_no, case.state, EventKind.AMENDED)
-        made_now = made(case, type_of(self._types, case.type))
+        made_now, keep = made(case, type_of(self._types, case.type))
         event = CaseAmended(time=_ms(now), who=_person(who), reason=_words(reason, "the reason"), **made_now)
-        return self._store.append(case, event)
+        return self._store.append(case, event, keep)
 
     def close(self, case: Case, who: Who, reason: str, now: datetime) -> Case:
         """The case, closed; before a decision if the applicant withdraws it."""
@@ -143,10 +144,11 @@ class Made(TypedDict):
     finding: CaseFinding
 
 
-def made(case: Case, type_: AskedType) -> Made:
-    """The case's finding now, by the rule and the values of the case's day."""
+def made(case: Case, type_: AskedType) -> tuple[Made, Also]:
+    """The case's finding now, by the rule and the values of the case's day; and what keeps the rule's text with it."""
     rule, parameters = type_.rule_on(case.day), dict(type_.parameters_on(case.day, case.region))
-    return Made(rule=rule.name, version=rule.version, parameters=parameters, finding=make(case, rule, parameters))
+    finding = make(case, rule, parameters)
+    return Made(rule=rule.name, version=rule.version, parameters=parameters, finding=finding), keep(rule)
 
 
 def type_of(types: Mapping[str, AskedType], name: str) -> AskedType:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, Protocol
 
+from exchange.cases.case_type import Item
 from exchange.cases.events import CaseAnswer, MissingAnswer, Party
 
 
@@ -47,7 +48,7 @@ class CaseFacts:
 
 
 class FactRule(Protocol):
-    """A pure function that makes findings; `version` changes with what it does."""
+    """A pure function that makes findings; `version` is another one for other text of its file (`source`)."""
 
     @property
     def name(self) -> str: ...
@@ -55,61 +56,14 @@ class FactRule(Protocol):
     @property
     def version(self) -> str: ...
 
+    @property
+    def source(self) -> str: ...
+
     def __call__(self, facts: CaseFacts) -> Conclusion: ...
-
-
-class AskedTimes(Protocol):
-    """The days that a question is about."""
-
-    @property
-    def period_from(self) -> date | None: ...
-
-    @property
-    def period_until(self) -> date | None: ...
-
-    @property
-    def as_of(self) -> date | None: ...
-
-
-class AskedAbout(Protocol):
-    """A period before a day, or that day."""
-
-    def times(self, day: date) -> AskedTimes: ...
-
-
-class AskedItem(Protocol):
-    """What is asked of one department about each party; `within` and `remind` are working days."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def asks(self) -> str: ...
-
-    @property
-    def about(self) -> AskedAbout: ...
-
-    @property
-    def within(self) -> int: ...
-
-    @property
-    def remind(self) -> int | None: ...
-
-    @property
-    def outside(self) -> bool: ...
-
-    @property
-    def optional(self) -> bool: ...
-
-    @property
-    def parameters(self) -> tuple[str, ...]: ...
 
 
 class AskedType(Protocol):
     """A case type, as far as the engine needs it."""
-
-    @property
-    def type(self) -> str: ...
 
     @property
     def decided_by(self) -> str: ...
@@ -118,13 +72,10 @@ class AskedType(Protocol):
     def authorised(self) -> bool: ...
 
     @property
-    def items(self) -> Sequence[AskedItem]: ...
+    def items(self) -> Sequence[Item]: ...
 
     def parameters_on(self, day: date, region: str) -> Mapping[str, str]:
         """The values of that day and region; raises a ConfigError if one is missing."""
 
     def rule_on(self, day: date) -> FactRule:
         """The rule of that day; raises a ConfigError if there is none."""
-
-    def rule_again(self, name: str, version: str) -> FactRule:
-        """That rule as it was; raises a ConfigError if it is not there any more."""

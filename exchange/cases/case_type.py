@@ -223,10 +223,14 @@ class CaseType(Model):
 
         Raises NothingInForceError or SeveralInForceError; a value of another day or region is never taken instead.
         """
-        rule = self._only(self.rules, day, "rule")
+        rule = self.rule_on(day)
         of_rule = {each.name for each in self.parameters} if rule.parameters is None else set(rule.parameters)
         names = of_rule.union(*(item.parameters for item in self.items))
         return CaseTerms(rule, {name: self._parameter(name, day, region) for name in sorted(names)})
+
+    def rule_on(self, day: date) -> FindingRule:
+        """The rule of that day; raises NothingInForceError or SeveralInForceError."""
+        return self._only(self.rules, day, "rule")
 
     def _parameter(self, name: str, day: date, region: str) -> Parameter:
         there = [each for each in self.parameters if (each.name, each.region) == (name, region)]

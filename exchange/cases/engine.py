@@ -18,8 +18,9 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from exchange.cases import acts, tables
 from exchange.cases.arrivals import Arrival, Fate, arrived, case_of
-from exchange.cases.asked import AskedItem, AskedType
+from exchange.cases.asked import AskedType
 from exchange.cases.case import Case, NextStep
+from exchange.cases.case_type import Item
 from exchange.cases.events import (
     ENGINE,
     CaseAmended,
@@ -118,9 +119,7 @@ class CaseEngine:
         self._store.append(case, asked, rows)
         done.events[EventKind.ASKED] += 1
 
-    def _question(
-        self, case: Case, item: AskedItem, party: Party, values: Mapping[str, str], today: date
-    ) -> CaseQuestion:
+    def _question(self, case: Case, item: Item, party: Party, values: Mapping[str, str], today: date) -> CaseQuestion:
         times = item.about.times(case.day)  # a period is the case's, in each round
         return CaseQuestion(
             question_id=f"{case.case_no}/{item.name}/{party.number}/{case.round + 1}",
@@ -175,10 +174,9 @@ class CaseEngine:
     def _find(self, case: Case, now: datetime, done: Pass) -> None:
         if case.next_step not in (NextStep.FIND, NextStep.AMEND):
             return
-        type_ = acts.type_of(self._types, case.type)
-        made = acts.made(case, type_)
+        made, keep = acts.made(case, acts.type_of(self._types, case.type))
         kind = CaseAmended if case.finding else CaseFound
-        self._store.append(case, kind(time=now, who=ENGINE, **made))
+        self._store.append(case, kind(time=now, who=ENGINE, **made), keep)
         done.events[EventKind.AMENDED if case.finding else EventKind.FOUND] += 1
 
 

@@ -83,6 +83,14 @@ questions = Table(
 Index("exchange_questions_cursor", questions.c.updated_at, questions.c.id)
 Index("exchange_questions_to", questions.c.to)
 
+# The text of each Python file whose rule made a finding, so that the finding can be made again.
+rules = Table(
+    "exchange_case_rules",
+    metadata,
+    Column("version", Text, primary_key=True, comment="SHA-256 of the text."),
+    Column("source", Text, nullable=False),
+)
+
 # One row for each answer in a sink's table: as the engine last saw it, and what became of it.
 arrivals = Table(
     "exchange_case_arrivals",

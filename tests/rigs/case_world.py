@@ -69,6 +69,7 @@ class Rule:
 
     name: str = "household.py:finding"
     version: str = "1"
+    source: str = "def finding(facts): …"
     instead: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, facts: CaseFacts) -> Conclusion:

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from exchange.cases import events as e
-from exchange.cases.asked import AskedItem
 from exchange.cases.case import Case, NextStep, fold
-from exchange.cases.case_type import About, AnswerShape, Item
 from exchange.cases.states import CaseState, CaseStateError
 from tests.rigs.case_world import CLERK, NOW, PARTIES, STREET
 
@@ -157,12 +155,3 @@ def test_days_on_which_something_is_to_do() -> None:
     assert folded(asked(1, "a", "b"), late("a")).next_day == remind
     assert folded(*BOTH).next_day is None
     assert folded(asked(1, "a", remind_on=None)).next_day == due
-
-
-def test_the_items_of_a_case_type_are_what_the_engine_asks() -> None:
-    about = About(period="12 months")
-    item: AskedItem = Item(
-        name="wages", asks="tax", about=about, within=5, answer={"months": AnswerShape(shape="count")}
-    )
-    assert (item.optional, item.outside, item.remind, item.parameters) == (False, False, None, ())
-    assert item.about.times(date(2026, 3, 2)).period_until == date(2026, 2, 28)

@@ -1,0 +1,104 @@
+"""Findings are made again by the text of their rule as it was, whatever has become of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from exchange.cases import tables
+from exchange.cases.finding import again
+from exchange.cases.rules import CaseRuleFileError, LoadedType, kept
+from exchange.cases.store import CaseHistoryError
+from tests.rigs.case_world import CLERK, DAY, NOW, World
+from tests.rigs.cases import household, household_file
+
+RULE = """\
+from __future__ import annotations
+from dataclasses import dataclass
+from exchange.cases.asked import Because, CaseFacts, Conclusion
+
+@dataclass
+class Sum:
+    of: int
+
+def finding_2016(facts: CaseFacts) -> Conclusion:
+    asked = [fact.answer.question_id for fact in facts.facts]
+    return Conclusion("{outcome}", [Because("All of it.", asked)], {{"answers": str(Sum(len(asked)).of)}})
+
+finding_2020 = finding_2016
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(f"sqlite:///{tmp_path / 'office.db'}")
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def rule(world: World, tmp_path: Path) -> Path:
+    """The file of the rules of the world's case type, which is the example's with two items."""
+    example = household(tmp_path)
+    folder = household_file(tmp_path / "connectors").parent
+    items = tuple(item for item in example.items if item.name in ("wages", "cars"))
+    world.types["household"] = LoadedType(example.model_copy(update={"items": items}), folder)  # type: ignore[assignment]
+    (folder / "household.py").write_text(RULE.format(outcome="eligible"))
+    return folder / "household.py"
+
+
+def found(world: World) -> None:
+    world.open()
+    world.engine.work(NOW)
+    world.answer_all()
+    done = world.engine.work(NOW + DAY)
+    assert not done.failed
+    assert world.kinds()[-1] == "found"
+
+
+def remade(world: World) -> list[bool]:
+    return [each.same for each in again(world.store.history("C1"), partial(kept, world.store))]
+
+
+def test_a_finding_is_made_again_by_its_rule_of_then(world: World, rule: Path) -> None:
+    found(world)
+    case = world.store.case("C1")
+    assert case.finding is not None
+    assert (case.finding.outcome, case.finding.values) == ("eligible", {"answers": "4"})
+    rule.write_text(RULE.format(outcome="excluded"))
+    world.acts.amend(case, CLERK, "The rule was wrong.", NOW + DAY)
+    rule.unlink()
+    assert remade(world) == [True, True]
+    assert [event.finding.outcome for event in world.store.history("C1") if event.kind in ("found", "amended")] == [
+        "eligible", "excluded",
+    ]  # fmt: skip
+
+
+def test_a_rule_whose_text_was_changed_afterwards_is_found_out(world: World, rule: Path) -> None:
+    found(world)
+    with world.store.engine.begin() as connection:
+        connection.execute(sa.update(tables.rules).values(source=RULE.format(outcome="excluded")))
+    with pytest.raises(CaseHistoryError, match="is not what was written"):
+        remade(world)
+
+
+def test_without_its_file_a_case_is_not_opened(world: World, rule: Path) -> None:
+    rule.unlink()
+    with pytest.raises(CaseRuleFileError, match=r"household\.py cannot be read: FileNotFoundError"):
+        world.open()
+
+
+def test_a_rule_that_cannot_be_run_holds_up_its_case_alone(world: World, rule: Path) -> None:
+    rule.write_text("def finding_2020(facts):\n    return secret\n")
+    world.open()
+    world.engine.work(NOW)
+    world.answer_all()
+    [(case_no, error)] = world.engine.work(NOW + DAY).failed.items()
+    assert (case_no, error.message) == ("C1", "case C1: rule household.py:finding_2020 fails with NameError")
+    rule.write_text(RULE.format(outcome="eligible"))
+    assert not world.engine.work(NOW + DAY).failed
+    assert remade(world) == [True]
