@@ -1,0 +1,69 @@
+"""The cases of one department: its case types, the store in its database, what persons do and what the engine does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from exchange.cases import load
+from exchange.cases.acts import CaseActs
+from exchange.cases.engine import CaseEngine
+from exchange.cases.load import CaseTypeError
+from exchange.cases.rules import LoadedType
+from exchange.cases.store import CaseStore
+from exchange.connect import database
+from exchange.connect.database import DatabaseConfigError, Paths
+from exchange.connect.load import Connector
+from exchange.errors import ConfigError
+from exchange.workdays import Calendar
+
+
+class NoCaseTypeError(ConfigError):
+    """The department runs no cases."""
+
+    code = "no-case-type"
+    remedy = "describe one in the folder `cases` beside the department's connector.yaml"
+
+
+@dataclass(frozen=True)
+class CaseDesk:
+    """What a department's cases need, opened."""
+
+    store: CaseStore
+    acts: CaseActs
+    engine: CaseEngine
+
+
+def types(folder: Path, today: date) -> Mapping[str, LoadedType]:
+    """The case types in a department's folder, by name; raises CaseTypeError at the first file with mistakes.
+
+    What they need of the contract is not checked here: `exchange validate` does.
+    """
+    found = {}
+    for path in load.files(folder.parent):
+        if path.parent.parent == folder:
+            read = load.examine(path, None, today)
+            if read.case_type is None:
+                raise CaseTypeError(str(path), read.problems)
+            found[path.stem] = LoadedType(read.case_type, path.parent)
+    return found
+
+
+@contextmanager
+def desk(connector: Connector, home: Path, calendar: Calendar, today: date) -> Iterator[CaseDesk]:
+    """The department's cases, until the block ends; raises NoCaseTypeError if it has none."""
+    department, chosen = connector.config.department, connector.config.database
+    known = types(connector.folder, today)
+    if not known:
+        raise NoCaseTypeError(f"{department} has no case type in {connector.folder / load.FOLDER}")
+    if chosen is None:
+        raise DatabaseConfigError("cases need a database", remedy="give `database: …` at the file's top")
+    url = database.url(chosen, Paths(connector.folder, home))
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise DatabaseConfigError("cases are kept in SQLite or PostgreSQL", remedy="name one of them as `database`")
+    with closing(CaseStore(url.render_as_string(hide_password=False))) as store:
+        engine = CaseEngine(department, store, known, lambda day, days: calendar.due(day, days).day)
+        yield CaseDesk(store, CaseActs(store, known), engine)

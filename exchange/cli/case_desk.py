@@ -1,0 +1,251 @@
+"""`exchange case open`, `list`, `show` and the others: what people do with the cases of their department."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any, TextIO
+
+import click
+
+from exchange.cases import batch
+from exchange.cases.case import Case
+from exchange.cases.desk import CaseDesk, desk
+from exchange.cases.events import CaseAmended, CaseFinding, CaseFound, Who
+from exchange.cases.finding import again
+from exchange.cases.rules import kept
+from exchange.cases.states import CaseState
+from exchange.cases.store import CaseExistsError, CaseHistoryError
+from exchange.cli.options import output_option, say_time, show_json, today
+from exchange.cli.say import counted, say
+from exchange.cli.table import table
+from exchange.connect import load
+from exchange.contract.period import city_day
+from exchange.errors import ExchangeError
+from exchange.grants.desk import operator
+from exchange.settings import Settings
+from exchange.workdays import read_calendar
+
+ACCEPTED, COMPLETED = "accepted", "completed"
+
+department_argument = click.argument("department")
+case_argument = click.argument("case_no")
+role_option = click.option("--role", required=True, help="The role in which you act, such as street-office.")
+reason_option = click.option("--reason", required=True, help="Why; the parties can read it.")
+
+
+@contextmanager
+def _desk(department: str) -> Iterator[CaseDesk]:
+    settings = Settings()
+    connector = load.load(settings.connectors, department)
+    with desk(connector, settings.home, read_calendar(settings.holidays), today()) as opened:
+        yield opened
+
+
+def _who(role: str) -> Who:
+    return Who(person=operator(Settings()), role=role)
+
+
+def _act(department: str, case_no: str, act: Callable[[CaseDesk, Case, datetime], Case]) -> None:
+    """Do something to the case as it is now, and say where it stands then."""
+    with _desk(department) as its:
+        case = act(its, its.store.case(case_no), datetime.now(UTC))
+    click.echo(f"Case {case.case_no} is {case.state}.")
+
+
+@click.command("import")
+@department_argument
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@role_option
+def import_(department: str, file: TextIO, role: str) -> None:
+    """Open the cases of DEPARTMENT that are in FILE, a CSV with a row for each person (`-`: standard input).
+
+    Columns: case_no, type, region, day, party_id, name, authorisation. Cases that are there already are left alone, so
+    that the same file can be given again. If a case cannot be opened, the others are, and the exit status is not 0.
+    """
+    opened, there = 0, 0
+    refused: list[ExchangeError] = []
+    with _desk(department) as its:
+        for one in batch.applications(file):
+            try:
+                its.acts.open(one.case_no, one.type, one.region, one.day, one.parties, _who(role), datetime.now(UTC))
+                opened += 1
+            except CaseExistsError:
+                there += 1
+            except ExchangeError as error:
+                refused.append(error)
+                say(f"line {one.line}: {error}", fg="red", err=True)
+    click.echo(f"{counted(opened, 'case')} opened, {there} there already, {len(refused)} refused")
+    if refused:
+        sys.exit(refused[0].exit_status)
+
+
+@click.command("list")
+@department_argument
+@click.option("--state", "states", type=click.Choice([str(s) for s in CaseState]), multiple=True, help="Only these.")
+@output_option
+def list_(department: str, states: tuple[str, ...], output: str) -> None:
+    """List the cases of DEPARTMENT: where each stands, and whom it waits for."""
+    with _desk(department) as its:
+        wanted = [CaseState(state) for state in states] or list(CaseState)
+        found = [its.store.case(case_no) for case_no in its.store.in_states(*wanted)]
+    if output == "json":
+        show_json([_summary(case) for case in found])
+        return
+    table(
+        ("case", "type", "day", "state", "round", "persons", "waits for", "finding"),
+        [(c.case_no, c.type, c.day, c.state, c.round, len(c.parties), _waits(c), _outcome(c)) for c in found],
+    )
+    click.echo(counted(len(found), "case"))
+
+
+@click.command()
+@department_argument
+@case_argument
+@output_option
+def show(department: str, case_no: str, output: str) -> None:
+    """Show one case of DEPARTMENT: what happened to it, what was found, and on which answers each reason rests."""
+    with _desk(department) as its:
+        history, case = its.store.history(case_no), its.store.case(case_no)
+    if output == "json":
+        show_json({**_summary(case), "history": [event.model_dump(mode="json") for event in history]})
+        return
+    say(f"Case {case.case_no} ({case.type}) is {case.state}; {_waits(case) or 'nothing is awaited'}")
+    for event in history:
+        say(f"  {say_time(event.time)}  {event.kind}  {event.who.person} ({event.who.role})".replace("   (", "  ("))
+        if isinstance(event, CaseFound | CaseAmended):
+            _say_finding(event.finding)
+
+
+@click.command()
+@department_argument
+@case_argument
+@click.argument("outcome")
+@reason_option
+@role_option
+def decide(department: str, case_no: str, outcome: str, reason: str, role: str) -> None:
+    """Decide a case on its finding: OUTCOME in a word, and why. The role is that which the case type names."""
+    _act(department, case_no, lambda its, case, now: its.acts.decide(case, _who(role), outcome, [reason], now))
+
+
+@click.command("object")
+@department_argument
+@case_argument
+@click.option("--item", "items", multiple=True, required=True, help="What is contested; can be repeated.")
+@reason_option
+@role_option
+def object_(department: str, case_no: str, items: Sequence[str], reason: str, role: str) -> None:
+    """Record an objection: the contested items, and only these, are asked again."""
+    _act(department, case_no, lambda its, case, now: its.acts.object(case, _who(role), items, reason, now))
+
+
+@click.command()
+@department_argument
+@case_argument
+@reason_option
+@role_option
+def amend(department: str, case_no: str, reason: str, role: str) -> None:
+    """Make the finding anew, of all answers that are there now."""
+    _act(department, case_no, lambda its, case, now: its.acts.amend(case, _who(role), reason, now))
+
+
+@click.command()
+@department_argument
+@case_argument
+@reason_option
+@role_option
+def close(department: str, case_no: str, reason: str, role: str) -> None:
+    """Close a case; before a decision if its applicant withdraws it."""
+    _act(department, case_no, lambda its, case, now: its.acts.close(case, _who(role), reason, now))
+
+
+@click.command()
+@department_argument
+@output_option
+def verify(department: str, output: str) -> None:
+    """Check every case's history, and make every finding again from its answers and the rules of its day."""
+    findings, differing = 0, []
+    with _desk(department) as its:
+        events = its.store.verify_all()
+        for case_no in its.store.in_states(*CaseState):
+            made = again(its.store.history(case_no), partial(kept, its.store))
+            findings += len(made)
+            differing += [f"{case_no}: event {each.seq}" for each in made if not each.same]
+    if output == "json":
+        show_json({"events": events, "findings": findings, "differing": differing})
+    else:
+        click.echo(f"{counted(events, 'event')} as written, {counted(findings, 'finding')} made again")
+    if differing:
+        raise CaseHistoryError(f"made again, these findings are not what was written: {', '.join(differing[:10])}")
+
+
+@click.command()
+@department_argument
+@click.option("--year", type=int, help="The year of acceptance or completion; absent: all years.")
+@output_option
+def statistics(department: str, year: int | None, output: str) -> None:
+    """Count the cases and persons of DEPARTMENT: accepted, completed, and by what was decided, per type."""
+    cases: Counter[tuple[str, str]] = Counter()
+    persons: Counter[tuple[str, str]] = Counter()
+    with _desk(department) as its:
+        for case_no in its.store.in_states(*CaseState):
+            case = its.store.case(case_no)
+            decided = case.decision
+            counts = [(ACCEPTED, case.day)]
+            if decided is not None:
+                counts += [(what, city_day(decided.time)) for what in (COMPLETED, decided.outcome)]
+            for what, day in counts:
+                if year in (None, day.year):
+                    cases[case.type, what] += 1
+                    persons[case.type, what] += len(case.parties)
+    rows = [(type_, what, cases[type_, what], persons[type_, what]) for type_, what in cases]
+    if output == "json":
+        show_json([dict(zip(("type", "what", "cases", "persons"), row, strict=True)) for row in rows])
+        return
+    table(("type", "what", "cases", "persons"), rows)
+
+
+def _waits(case: Case) -> str:
+    """Whom the case waits for, in words."""
+    late = sum(asked.question_id in case.late for asked in case.awaited)
+    who = ", ".join(dict.fromkeys(asked.to for asked in case.awaited))
+    return f"{counted(len(case.awaited), 'answer')} of {who}" + (f", {late} late" if late else "") if who else ""
+
+
+def _outcome(case: Case) -> str:
+    return case.finding.outcome if case.finding else ""
+
+
+def _summary(case: Case) -> dict[str, Any]:
+    return {
+        "case_no": case.case_no,
+        "type": case.type,
+        "region": case.region,
+        "day": case.day,
+        "state": case.state,
+        "round": case.round,
+        "persons": len(case.parties),
+        "awaited": [asked.question_id for asked in case.awaited],
+        "late": sorted(case.late),
+        "finding": case.finding and case.finding.model_dump(mode="json"),
+        "decision": case.decision and case.decision.outcome,
+    }
+
+
+def _say_finding(finding: CaseFinding) -> None:
+    say(f"      {finding.outcome}" + "".join(f", {name} {value}" for name, value in finding.values.items()))
+    for reason in finding.reasons:
+        on = "; ".join(
+            f"{each.question_id} of {each.department}, as of {_day(each.data_as_of)}" for each in reason.rests_on
+        )
+        say(f"      - {reason.text} ({on})")
+    for missing in finding.missing:
+        say(f"      - missing: {missing.question_id} of {missing.department}, {missing.why.replace('_', ' ')}")
+
+
+def _day(day: date | None) -> str:
+    return str(day) if day else "no day given"
