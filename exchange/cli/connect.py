@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 
 from exchange.bus.connection import connect
+from exchange.cases.answering import answer_worker
 from exchange.cli.daemon import daemon, metrics_port_option
 from exchange.cli.live import live
 from exchange.cli.options import confirm, output_option, show_gaps, show_json, today, yes_option
@@ -34,7 +37,7 @@ def connector() -> None:
 @click.option("--until-idle", is_flag=True, help="Stop when everything is published and taken in.")
 @metrics_port_option
 def run(department: str, until_idle: bool, metrics_port: int) -> None:
-    """Run all sources and sinks of DEPARTMENT until SIGTERM."""
+    """Run all sources and sinks of DEPARTMENT, and answer what it is asked, until SIGTERM."""
     settings = Settings()
     found = load.load(settings.connectors, department)
     cluster = connect(settings, f"{department}.connector", department)
@@ -44,7 +47,8 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
         return running[0].health() if running else Health(ok=False, facts={"status": "starting"})
 
     with live(lambda: running[0].workers if running else ()), daemon(settings, metrics_port, health) as stop:
-        running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle))
+        extra = partial(answer_worker.workers, found, settings.home, patient=not until_idle)
+        running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle, extra=extra))
         running[0].wait(until_idle=until_idle)
     for worker in running[0].workers if until_idle else ():
         say(f"{worker.kind} {worker.subject}: {worker.headway}")
@@ -59,17 +63,20 @@ def check(department: str, sample: int | None, output: str) -> None:
 
     Shows every mistake at once, each with its line. Nothing is published or written.
     """
-    from exchange.connect import check as checks  # `run` needs neither, and holds what it has loaded
+    from exchange.cases.answering import answer_check, answer_tables
+    from exchange.connect import check as checks  # `run` needs none of these, and holds what it has loaded
     from exchange.connect import sample as sampling
 
     settings = Settings()
-    problems = checks.examine(settings, department, today())
+    problems = checks.examine(settings, department, today(), made=[answer_tables.ANSWERS])
+    with suppress(load.ConnectorConfigError):  # is among the problems
+        problems += answer_check.check(load.load(settings.connectors, department), settings.home)
     is_right = not any(problem.severity == "error" for problem in problems)
     sampled = sampling.examine(settings, department, today(), sample) if sample and is_right else []
     if output == "json":
-        show_json({"problems": problems, "samples": sampled} if sample else problems)
+        show_json({"problems": sorted(problems), "samples": sampled} if sample else sorted(problems))
     else:
-        for problem in problems:
+        for problem in sorted(problems):
             say(f"{department}/{load.FILE}: {problem}")
         errors = sum(problem.severity == "error" for problem in problems)
         click.echo(f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}")

@@ -40,7 +40,8 @@ ROOMS = {
     "workdays": {"errors", "printable", "document"},
     "schema": {"errors"},
     "contract": {"errors", "gap", "names", "document", "private", "schema"},
-    "cases": {"errors", "settings", "printable", "private", "sql", "waiting", "document", "contract", "workdays"},
+    "cases": {"errors", "settings", "printable", "private", "sql", "waiting", "document", "contract", "workdays"}
+    | {"connect", "metrics"},
     "policy": {"errors", "contract", "schema"},
     "records": {"errors", "contract", "schema"},
     "bus": {"errors", "gap", "names", "settings", "credentials", "records", "waiting"},
@@ -71,9 +72,11 @@ ONLY = {
     ("plan", "ledger"): {"entry"},
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
-    ("cli", "cases"): {"load"},
+    ("cli", "cases"): {"answering", "load"},
     ("cli", "ledger"): {"entry", "follower", "store"},
-    ("cli", "connect"): {"answer", "check", "gaps", "load", "runner", "sample", "worker"},
+    ("cli", "connect"): {"answer", "check", "database", "gaps", "load", "runner", "sample", "worker"},
+    # The parts of a connector that know nothing of Kafka, but for the thread that all its work is done in.
+    ("cases", "connect"): {"config", "database", "dialects", "load", "query", "worker"},
     ("cli", "router"): {"enact", "gaps", "loop", "quota_day", "revocation"},
 }
 # What starts the process.
@@ -84,7 +87,7 @@ HOMES = {
     "kafka": {"bus"},
     "fastavro": {"schema"},
     "numba": {"records", "connect"},
-    "sqlalchemy": {"sql", "ledger", "audit", "connect", "demo", "grants"},
+    "sqlalchemy": {"sql", "ledger", "audit", "cases", "connect", "demo", "grants"},
     "psycopg": {"ledger", "connect"},
     "prometheus_client": {"metrics"},
     "chinese_calendar": {"workdays"},
