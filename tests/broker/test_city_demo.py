@@ -49,7 +49,7 @@ RECORDS = 6_000
 TODAY = datetime.now(CITY_TIME).date()
 pytestmark = pytest.mark.timeout(900)
 NOT_IN_DEMO = ("exchange_source_slot_bytes", "exchange_case_questions_total")
-"""The one metric that the demo cannot have: its databases are SQLite."""
+"""Metrics that the demo does not have: its databases are SQLite, and nobody answers questions of cases."""
 _PERSON = re.compile(rb"(?=(\d{17}[0-9X]))")
 
 

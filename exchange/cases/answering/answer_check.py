@@ -36,7 +36,7 @@ def check(connector: Connector, home: Path) -> list[Problem]:
         if (item.question, item.type, item.item) in {(o.question, o.type, o.item) for o in items[:i]}:
             run.add(("answers", i, "item"), f"{item} is there twice for {item.question}", "remove one of them")
     try:
-        store = AnswerStore(connector, Paths(connector.folder, home))
+        store = AnswerStore(connector, Paths(connector.folder, home), writes=False)
     except ExchangeError as error:
         run.add(("database",), error.message, error.remedy)
     else:

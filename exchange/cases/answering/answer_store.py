@@ -63,12 +63,12 @@ class QueuedQuestion:
 class AnswerStore:
     """One connector's database, SQLite or PostgreSQL; `make` creates the tables that are missing."""
 
-    def __init__(self, connector: Connector, home: Paths) -> None:
+    def __init__(self, connector: Connector, paths: Paths, *, writes: bool = True) -> None:
         chosen = connector.config.database
         if chosen is None:
             raise DatabaseConfigError("answers need a database", remedy="give `database: …` at the file's top")
-        database.require_file(chosen, home)
-        self.engine: Engine = database.engine(chosen, home, writes=True)
+        database.require_file(chosen, paths)
+        self.engine: Engine = database.engine(chosen, paths, writes=writes)
         self.dialect = dialects.of(self.engine)
         self.timeout_s = chosen.timeout_s
         if self.dialect.name not in ("sqlite", "postgresql"):
