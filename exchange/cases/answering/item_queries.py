@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from exchange.cases.answering.answer_store import AnswerStore, ReceivedQuestion
 from exchange.cases.answering.items import FIXED, AnsweredItem
@@ -46,9 +45,8 @@ class ItemQueries:
 
     def columns(self, key: str) -> list[str]:
         """The columns that the query gives, for a party and parameters that nobody has."""
-        nothing = dict.fromkeys(self.parameters(key))
-        with translated(f"{key} of {self._item}"), self._store.engine.connect() as connection:
-            return list(self._run(connection, key, nothing, 1).keys())
+        columns, _ = self._run(key, dict.fromkeys(self.parameters(key)), 1)
+        return columns
 
     def names(self, question: ReceivedQuestion) -> list[Any]:
         """The names that belong to the question's number; none if the number is not known."""
@@ -84,16 +82,22 @@ class ItemQueries:
     def _says_nothing(self, name: str, value: Any) -> bool:
         return value is None or (isinstance(self._item.answer[name], CountShape) and value == 0)
 
-    def _rows(self, key: str, question: ReceivedQuestion, at_most: int) -> Sequence[Mapping[str, Any]]:
-        values = self._values(key, question)
-        with translated(f"{key} of {self._item}"), self._store.engine.connect() as connection:
-            return [dict(row) for row in self._run(connection, key, values, at_most).mappings()]
+    def _rows(self, key: str, question: ReceivedQuestion, at_most: int) -> list[dict[str, Any]]:
+        columns, rows = self._run(key, self._values(key, question), at_most)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    def _run(self, connection: Connection, key: str, values: Mapping[str, Any], at_most: int) -> sa.CursorResult[Any]:
-        """The first rows. As a subquery the statement can only read, whatever it says."""
-        rows = self._statements[key].bindparams(**values).columns().subquery("found")
-        with self._store.dialect.in_time(connection, self._store.timeout_s):
-            return connection.execute(sa.select(sa.text("*")).select_from(rows).limit(at_most))
+    def _run(self, key: str, values: Mapping[str, Any], at_most: int) -> tuple[list[str], list[Sequence[Any]]]:
+        """The columns and the first rows. As a subquery the statement can only read, whatever it says."""
+        found = self._statements[key].bindparams(**values).columns().subquery("found")
+        query = sa.select(sa.text("*")).select_from(found).limit(at_most)
+        store = self._store
+        with (
+            translated(f"{key} of {self._item}"),
+            store.engine.connect() as connection,
+            store.dialect.in_time(connection, store.timeout_s),  # SQLite computes rows while they are fetched
+        ):
+            result = connection.execute(query)
+            return list(result.keys()), list(result)
 
     def _values(self, key: str, question: ReceivedQuestion) -> dict[str, Any]:
         """What the query's parameters are for this question.
