@@ -14,10 +14,10 @@ from exchange import metrics
 from exchange.cases.answering import answer_worker
 from exchange.cases.answering.answer_worker import UnansweredError, UnansweredForNowError, workers
 from exchange.connect import worker as connect_worker
+from exchange.connect.load import ConnectorConfigError
 from exchange.connect.runner import RunningConnector
-from exchange.errors import ConfigError
 from exchange.waiting import until
-from tests.rigs.answering import NAME, NUMBER, STUDY, WAGES, TaxOffice
+from tests.rigs.answering import NAME, NUMBER, SINK, STUDY, WAGES, TaxOffice
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) AS total FROM n"
 
@@ -127,6 +127,13 @@ def test_until_idle_ends_if_only_a_person_can_help(
 def test_without_a_block_there_are_no_threads_and_a_wrong_one_refuses_to_start(office: TaxOffice) -> None:
     office.write()
     assert workers(office.connector, office.folder, threading.Event(), patient=True) == []
-    office.write(STUDY | {"by": "machine"})
-    with pytest.raises(ConfigError):
-        workers(office.connector, office.folder, threading.Event(), patient=True)
+    for wrong in (
+        {"answers": [STUDY | {"by": "machine"}]},
+        {"answers": [STUDY], "sinks": []},
+        {"answers": [STUDY], "sources": []},
+        {"answers": [STUDY], "sinks": [SINK | {"database": "sqlite:///x.db"}]},
+        {"answers": [STUDY, STUDY]},
+    ):
+        office.write(**wrong)
+        with pytest.raises(ConnectorConfigError):
+            workers(office.connector, office.folder, threading.Event(), patient=True)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from exchange import metrics
+from exchange.cases.answering.answer_check import require_fit
 from exchange.cases.answering.answer_store import AnswerStore
 from exchange.cases.answering.answerer import Answerer, Treated
 from exchange.cases.answering.items import Asker, askers
@@ -83,10 +84,11 @@ class AnswerWorker(Worker):
 
 
 def workers(connector: Connector, home: Path, stop: threading.Event, *, patient: bool) -> list[Worker]:
-    """The threads that answer what connector.yaml declares, not started; raises ConfigError if none could work.
+    """The threads that answer what connector.yaml declares, not started; raises ConfigError if one could not work.
 
     The tables are made now, because a source reads one of them; if the database is away, a thread makes them later.
     """
+    require_fit(connector)
     found = askers(connector)
     if not found:
         return []
