@@ -118,6 +118,12 @@ CONNECTOR_ROWS = Counter(
     ["department", "subject", "outcome"],
     registry=REGISTRY,
 )
+CASE_QUESTIONS = Counter(
+    "exchange_case_questions",
+    "Questions of other departments' cases by what became of them: answered, queued for a person, failed.",
+    ["department", "type", "item", "outcome"],
+    registry=REGISTRY,
+)
 DELETIONS_ASKED = Gauge(
     "exchange_deletions_asked_rows",
     "Rows that a source misses and does not delete until a person accepts it; 0 if it asks nothing.",

@@ -3,6 +3,8 @@
 Read `case_type` (what is asked, of whom, by when, on what basis), `load` and `check` (every mistake of its file, at
 once), `clocks` (due days), `excess` (what a department would answer beyond what is asked).
 
-Then `states` (what can happen when), `events` (what is kept of it), `case` (the fold of them), `finding`, `store` and
-`engine` (what asks, takes answers and makes findings), `acts` (what persons do).
+Then, of the department that asks: `states` (what can happen when), `events` (what is kept of it), `case` (the fold of
+them), `finding`, `rules`, `store` and `engine` (what asks, takes answers and makes findings), `acts` (what persons do),
+`desk` (all of it for one department). Of the department that is asked: `shapes` (the values of an answer) and
+`answering` (how it answers).
 """

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 
@@ -14,6 +18,7 @@ from exchange.cli.options import confirm, output_option, show_gaps, show_json, t
 from exchange.cli.say import counted, say
 from exchange.connect import answer, load, runner
 from exchange.connect import gaps as gaps_of
+from exchange.connect.worker import Worker
 from exchange.errors import ConfigError
 from exchange.grants.desk import operator
 from exchange.grants.life import plain
@@ -34,7 +39,7 @@ def connector() -> None:
 @click.option("--until-idle", is_flag=True, help="Stop when everything is published and taken in.")
 @metrics_port_option
 def run(department: str, until_idle: bool, metrics_port: int) -> None:
-    """Run all sources and sinks of DEPARTMENT until SIGTERM."""
+    """Run all sources, sinks and cases of DEPARTMENT, and answer what it is asked, until SIGTERM."""
     settings = Settings()
     found = load.load(settings.connectors, department)
     cluster = connect(settings, f"{department}.connector", department)
@@ -44,10 +49,29 @@ def run(department: str, until_idle: bool, metrics_port: int) -> None:
         return running[0].health() if running else Health(ok=False, facts={"status": "starting"})
 
     with live(lambda: running[0].workers if running else ()), daemon(settings, metrics_port, health) as stop:
-        running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle))
+        extra = partial(_case_workers, found, settings, patient=not until_idle)
+        running.append(runner.start(cluster, found, settings.home, stop, until_idle=until_idle, extra=extra))
         running[0].wait(until_idle=until_idle)
     for worker in running[0].workers if until_idle else ():
         say(f"{worker.kind} {worker.subject}: {worker.headway}")
+
+
+def _case_workers(
+    found: load.Connector, settings: Settings, stop: threading.Event, *, patient: bool
+) -> Sequence[Worker]:
+    """The threads of a department that asks or answers; another one does not load what they need."""
+    made: list[Worker] = []
+    if found.config.answers:
+        from exchange.cases.answering import answer_worker
+
+        made += answer_worker.workers(found, settings.home, stop, patient=patient)
+    if (found.folder / "cases").is_dir():
+        from exchange.cases import engine_worker
+        from exchange.workdays import read_calendar
+
+        calendar = read_calendar(settings.holidays)
+        made += engine_worker.workers(found, settings.home, calendar, stop, patient=patient)
+    return made
 
 
 @connector.command()
@@ -59,17 +83,20 @@ def check(department: str, sample: int | None, output: str) -> None:
 
     Shows every mistake at once, each with its line. Nothing is published or written.
     """
-    from exchange.connect import check as checks  # `run` needs neither, and holds what it has loaded
+    from exchange.cases.answering import answer_check, answer_tables
+    from exchange.connect import check as checks  # `run` needs none of these, and holds what it has loaded
     from exchange.connect import sample as sampling
 
     settings = Settings()
-    problems = checks.examine(settings, department, today())
+    problems = checks.examine(settings, department, today(), made=[answer_tables.ANSWERS])
+    with suppress(load.ConnectorConfigError):  # is among the problems
+        problems += answer_check.check(load.load(settings.connectors, department), settings.home)
     is_right = not any(problem.severity == "error" for problem in problems)
     sampled = sampling.examine(settings, department, today(), sample) if sample and is_right else []
     if output == "json":
-        show_json({"problems": problems, "samples": sampled} if sample else problems)
+        show_json({"problems": sorted(problems), "samples": sampled} if sample else sorted(problems))
     else:
-        for problem in problems:
+        for problem in sorted(problems):
             say(f"{department}/{load.FILE}: {problem}")
         errors = sum(problem.severity == "error" for problem in problems)
         click.echo(f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}")

@@ -26,6 +26,7 @@ _COMMANDS = {
         "Ask the ledger: what was exchanged, does it balance, who got whose records.",
     ),
     "broker": ("exchange.cli.broker:broker", "Start, stop and look at the local Kafka."),
+    "case": ("exchange.cli.case:case", "Ask about the parties of a case across departments, and answer."),
     "city": ("exchange.demo.city_commands:city", "Make the databases of a fictional city."),
     "connector": ("exchange.cli.connect:connector", "Move a department's records between its databases and Kafka."),
     "demo": ("exchange.demo.commands:demo", "Run the whole exchange once, and show the result."),

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 
+import sqlalchemy as sa
+
 from exchange.connect.assembly import Assembly, columns_of_fields
 from exchange.connect.config import Database, Drop, SinkConfig, SourceConfig
 from exchange.connect.database import Paths
@@ -36,18 +38,21 @@ from exchange.schema.avro import Schema
 from exchange.settings import Settings
 
 
-def examine(settings: Settings, department: str, today: date) -> list[Problem]:
-    """Every mistake of the department's connector, of its file's form too; ContractError for one of the contract's."""
+def examine(settings: Settings, department: str, today: date, made: Collection[str] = ()) -> list[Problem]:
+    """Every mistake of the department's connector, of its file's form too; ContractError for one of the contract's.
+
+    `made`: tables that are made when the connector starts.
+    """
     try:
         found = load(settings.connectors, department)
     except ConnectorConfigError as error:
         return list(error.problems)
-    return check(found, load_contract(settings.contract, today), Paths(found.folder, settings.home))
+    return check(found, load_contract(settings.contract, today), Paths(found.folder, settings.home), made)
 
 
-def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
+def check(connector: Connector, loaded: Loaded, paths: Paths, made: Collection[str] = ()) -> list[Problem]:
     """Every mistake, by line. Reads the first page of each table; publishes and writes nothing."""
-    run = _Check(connector, loaded, paths)
+    run = _Check(connector, loaded, paths, made)
     run.database(connector.config.database, ())
     for i, source in enumerate(connector.config.sources):
         run.database(source.database, ("sources", i))
@@ -59,7 +64,8 @@ def check(connector: Connector, loaded: Loaded, paths: Paths) -> list[Problem]:
 
 
 class _Check:
-    def __init__(self, connector: Connector, loaded: Loaded, paths: Paths) -> None:
+    def __init__(self, connector: Connector, loaded: Loaded, paths: Paths, made: Collection[str]) -> None:
+        self._made = made
         self._document, self._loaded, self._paths = connector.document, loaded, paths
         self._department = connector.config.department
         self._parts = Assembly(paths, connector.config.database)
@@ -111,6 +117,8 @@ class _Check:
     def _origin(self, config: SourceConfig, subject: Subject, schema: Schema, path: Path, place: Path) -> None:
         with self._noted(place), closing(self._source(config, subject, schema)) as source:
             if isinstance(source, SqlSource):
+                if config.table in self._made and not sa.inspect(source.engine).has_table(config.table or ""):
+                    return
                 there = source.available()
                 if config.deleted is not None and config.deleted.column not in there:
                     column = config.deleted.column

@@ -34,6 +34,7 @@
         parquet: {folder: "${home}/analysts/marriage"}  # in place of a table
       - subject: civil.divorce
         webhook: {url: https://hook.tax/marriages, secret_file: secrets/hook}
+    answers: […]                                # what it answers of cases, see exchange/cases/answering/items.py
 
 `${home}` is the exchange's home folder; other relative paths start at the connector's folder.
 """
@@ -321,6 +322,7 @@ class ConnectorConfig(Model):
     database: Database | None = None
     sources: tuple[SourceConfig, ...] = ()
     sinks: tuple[SinkConfig, ...] = ()
+    answers: tuple[Any, ...] = Field(default=(), description="What it answers of cases: exchange/cases/answering.")
 
     @model_validator(mode="after")
     def _distinct(self) -> ConnectorConfig:

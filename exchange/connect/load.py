@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from exchange.connect.config import ConnectorConfig
+from exchange.document.problem import Path as Place
 from exchange.document.problem import Problem, dotted, in_words, listed
 from exchange.document.yaml import Document, read
 from exchange.errors import ConfigError
@@ -56,7 +57,7 @@ def load(connectors: Path, department: str) -> Connector:
         try:
             config = ConnectorConfig.model_validate(document.value)
         except ValidationError as error:
-            problems += [_problem(document, fault) for fault in error.errors(include_url=False, include_input=False)]
+            problems += mistakes(document, error)
     if config is not None and config.department != department:
         message = f"the file of {department} says department {config.department}"
         problems.append(Problem(document.line(("department",)), "department", message, "make both the same"))
@@ -65,10 +66,16 @@ def load(connectors: Path, department: str) -> Connector:
     return Connector(path.parent, config, document)
 
 
-def _problem(document: Document, fault: ErrorDetails) -> Problem:
-    message, remedy = in_words(fault, fault["loc"])
+def mistakes(document: Document, error: ValidationError, at: Place = ()) -> list[Problem]:
+    """What pydantic found wrong with the part of the document that begins `at`."""
+    return [_problem(document, fault, at) for fault in error.errors(include_url=False, include_input=False)]
+
+
+def _problem(document: Document, fault: ErrorDetails, at: Place) -> Problem:
+    place = (*at, *fault["loc"])
+    message, remedy = in_words(fault, place)
     if fault["type"] == "extra_forbidden":
         remedy = "see docs/connectors.md for the keys there are"
-        if fault["loc"][0] == "sinks" and fault["loc"][2:] == ("key",):
+        if place[0] == "sinks" and place[2:] == ("key",):
             remedy = "remove the line: the subject's `key` in the contract is what tells its rows apart"
-    return Problem(document.line(fault["loc"]), dotted(fault["loc"]), message, remedy)
+    return Problem(document.line(place), dotted(place), message, remedy)

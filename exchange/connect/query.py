@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from sqlalchemy import FromClause, Select, Text, bindparam, cast, column, select, table, text
+from sqlalchemy import FromClause, Select, Text, TextClause, bindparam, cast, column, select, table, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType
@@ -83,6 +83,29 @@ def one_select(query: str) -> str:
     if not (select := "".join(parts).strip()):
         raise DatabaseConfigError("`query` is empty", remedy="give one SELECT")
     return select
+
+
+def with_parameters(query: str) -> TextClause:
+    r"""The SELECT with its `:names` as parameters; raises DatabaseConfigError if it is not one statement.
+
+    >>> str(with_parameters("SELECT ':a', b::text FROM t WHERE c < :limit::numeric -- :d"))
+    "SELECT ':a', b ::text FROM t WHERE c < :limit ::numeric"
+    """
+    return text(_PART.sub(_marked, one_select(query)))
+
+
+def _marked(part: re.Match[str]) -> str:
+    """The part, so that SQLAlchemy takes each `:name` outside of quotes for a parameter, and nothing else."""
+    said, before, after = part[0], part.string[: part.start()][-1:], part.string[part.end() :][:1]
+    if said == ":" and (after.isalpha() or after == "_") and before != ":" and not _is_of_word(before):
+        return said
+    if after == ":" and _is_of_word(said[-1]):
+        return f"{said} "  # SQLAlchemy finds no parameter that a colon follows
+    return _literal(said)
+
+
+def _is_of_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def _end_of_comment(query: str, at: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,19 +66,32 @@ class RunningConnector:
                 raise worker.ended_with
 
 
+def _none(_stop: threading.Event) -> Sequence[Worker]:
+    return ()
+
+
 def start(
-    cluster: Cluster, connector: Connector, home: Path, stop: threading.Event, *, until_idle: bool = False
+    cluster: Cluster,
+    connector: Connector,
+    home: Path,
+    stop: threading.Event,
+    *,
+    until_idle: bool = False,
+    extra: Callable[[threading.Event], Sequence[Worker]] = _none,
 ) -> RunningConnector:
     """Start every source and sink in a thread of its own; raises ConfigError if one cannot be put together.
 
     A worker that fails starts again and does not disturb the others. All of them follow the contract. With
-    `until_idle`, a worker gives up if waiting cannot help.
+    `until_idle`, a worker gives up if waiting cannot help. `extra` makes further workers, and first of all: what they
+    need in a database is there when a source looks for it.
     """
     if problems := overlaps(connector, Paths(connector.folder, home)):
         raise ConnectorConfigError(str(connector.folder / FILE), problems)
     with ExitStack() as shared:
         watch = shared.enter_context(EpochWatch(cluster))
+        further = extra(stop)
         made = _Workers(cluster, connector, home, watch).make(epoch_in_force(cluster), stop, patient=not until_idle)
+        made += further
         for worker in made:
             worker.start()
         return RunningConnector(tuple(made), stop, shared.pop_all().close)

@@ -1,4 +1,4 @@
-"""A thread that runs one source or sink, keeps it going and reports its state; and that of a source."""
+"""A thread that runs one source, sink or answerer, keeps it going and reports its state; and that of a source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ LAST_BACKOFF_S = 30.0
 LONGEST_WAIT_S = 86_400.0
 LOOK_S = 0.2  # while it rests, it looks so often whether the contract has changed
 WAITING_S = 2.0  # from when on a worker counts as waiting for its database
-OUTCOMES = {"source": ("read", "published", "rejected"), "sink": Taken._fields}
+OUTCOMES = {
+    "source": ("read", "published", "rejected"),
+    "sink": Taken._fields,
+    "answerer": ("answered", "queued", "failed"),
+    "cases": ("taken", "found", "failed"),
+}
 QUICK_S, SWEEP_SHARE = 0.5, 10  # of a look that found nothing, each second beyond so many costs so many of a pause
 _log = logging.getLogger("exchange.connect")
 
@@ -38,7 +43,7 @@ class WorkerError(CorruptionError):
 
 
 class Worker(threading.Thread):
-    """Runs one source or sink until `stop`; after a failure it starts again, and whenever its terms have changed.
+    """Runs its part until `stop`; after a failure it starts again, and whenever its terms have changed.
 
     It retries soon at first, then less and less often; every 30 s if only a person can help (ConfigError). `idle`:
     there is nothing to do for now. `error`: what made the last attempt fail. A CorruptionError ends the thread

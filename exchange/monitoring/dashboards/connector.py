@@ -44,6 +44,13 @@ _WORK = (
     ),
 )
 
+_CASES = Panel(
+    "Questions of cases",
+    "Questions that departments ask each other: answered, given to people, or failed (tried again, and again counted).",
+    "rps",
+    {"{{department}} {{item}} {{outcome}}": rate("department, item, outcome", "exchange_case_questions_total", _WHICH)},
+)
+
 _DELAY = (
     Panel(
         "Changes that wait in databases",
@@ -100,9 +107,9 @@ CONNECTOR = Dashboard(
     "Exchange: connector",
     "The departments' connectors: what they publish, take in, reject, and how far behind they are.",
     (
-        ("Work", _WORK),
+        ("Work", (*_WORK, _CASES)),
         ("Delay", _DELAY),
-        ("Faults", (failing(f'{JOB},part=~"source|sink"'), failures(JOB), _ASKED, _STUCK)),
+        ("Faults", (failing(f'{JOB},part=~"source|sink|answerer"'), failures(JOB), _ASKED, _STUCK)),
         ("Processes", processes(f"{_ROWS}{{{_WHICH}}}")),
     ),
     (Variable("department", "Department", f"label_values({_ROWS}{{{JOB}}}, department)", is_multi=True),),

@@ -58,7 +58,7 @@ def failing(selector: str) -> Panel:
     """What fails now."""
     return Panel(
         "Failing parts",
-        "1 while that router, ledger follower, source or sink fails; the daemon's /healthz and log say why.",
+        "1 while that router, ledger follower, source, sink or answerer fails; the daemon's /healthz and log say why.",
         "short",
         {
             "{{instance}} {{part}} {{subject}}": (

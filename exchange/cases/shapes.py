@@ -1,0 +1,147 @@
+"""What one value of an answer can look like, and the JSON value that is made of what a database or a person gives.
+
+As a case type and connector.yaml write them:
+
+total: {shape: value, scale: 2, unit: CNY}          # a number with exactly so many decimals: "20160.00"
+months: {shape: count}                              # a whole number of at least 0: 12
+over_limit: {shape: predicate}                      # true or false
+bracket: {shape: range, values: [none, low, high]}  # one of these words
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from exchange.contract.base import Model
+from exchange.errors import ConfigError
+
+EXACT_DIGITS = 15  # decimal digits that every double keeps (IEEE 754)
+_NUMBER = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,60})?", re.ASCII)
+ValueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+
+
+class WrongShapeError(ConfigError):
+    """A query or a person gave something else than the shape that is declared for it."""
+
+    code = "answer-shape"
+    remedy = "correct the query, or what was typed, so that it gives the shape that `answer` declares"
+
+
+class ValueShape(Model):
+    """A decimal number, as text with exactly `scale` decimals."""
+
+    shape: Literal["value"]
+    scale: int = Field(ge=0, le=18, strict=True)
+    unit: str | None = Field(default=None, min_length=1, description="CNY, m2, …")
+
+
+class CountShape(Model):
+    """A whole number of at least 0."""
+
+    shape: Literal["count"]
+
+
+class PredicateShape(Model):
+    """True or false; a database may say 1 or 0."""
+
+    shape: Literal["predicate"]
+
+
+class RangeShape(Model):
+    """One of some words."""
+
+    shape: Literal["range"]
+    values: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _differ(self) -> RangeShape:
+        if len(set(self.values)) < len(self.values):
+            raise ValueError("a value is given twice")
+        return self
+
+
+Shape = Annotated[ValueShape | CountShape | PredicateShape | RangeShape, Field(discriminator="shape")]
+
+
+def json_value(shape: Shape, given: Any) -> str | int | bool:
+    """What a database gave, as the JSON value of that shape; raises WrongShapeError, which does not quote it.
+
+    Nothing is rounded: a number with more decimals than the shape is refused. A float counts as the decimal of 15
+    digits next to it, so that a sum of SQLite's numbers is what it would be in decimals.
+    """
+    match shape:
+        case ValueShape():
+            return _value(given, shape.scale)
+        case CountShape():
+            return _count(given)
+        case PredicateShape():
+            if isinstance(given, bool | int) and given in (0, 1):
+                return bool(given)
+            raise WrongShapeError(f"a predicate is true or false, or 1 or 0, and not {_kind(given)}")
+        case RangeShape():
+            if isinstance(given, str) and given in shape.values:
+                return given
+            raise WrongShapeError(f"a range is one of {', '.join(shape.values)}, and not {_kind(given)}")
+
+
+def typed(shape: Shape, text: str) -> str | int | bool:
+    """What a person typed, as the JSON value of that shape; raises WrongShapeError.
+
+    >>> typed(ValueShape(shape="value", scale=2), "20160"), typed(PredicateShape(shape="predicate"), "true")
+    ('20160.00', True)
+    """
+    words: Mapping[str, bool] = {"true": True, "false": False}
+    if isinstance(shape, PredicateShape):
+        return json_value(shape, words.get(text, text))
+    if isinstance(shape, CountShape):
+        return json_value(shape, _decimal(text) if _NUMBER.fullmatch(text) else text)
+    return json_value(shape, text)
+
+
+def _value(given: Any, scale: int) -> str:
+    if isinstance(given, float) and abs(given) >= 10.0 ** (EXACT_DIGITS - scale):
+        raise WrongShapeError(f"a floating-point number keeps {EXACT_DIGITS} digits, and this one needs more")
+    number = _decimal(given)
+    if number is None:
+        raise WrongShapeError(f"a value is a number, and not {_kind(given)}")
+    shown = f"{number:.{scale}f}"
+    if Decimal(shown) != number:
+        raise WrongShapeError(f"the number has more than {scale} decimals: round it as the law says, in the query")
+    return shown.removeprefix("-") if not number else shown
+
+
+def _count(given: Any) -> int:
+    number = _decimal(given) if not isinstance(given, str) else None
+    if number is None or number < 0 or number != int(number):
+        raise WrongShapeError(f"a count is a whole number of at least 0, and not {_kind(given)}")
+    return int(number)
+
+
+def _decimal(given: Any) -> Decimal | None:
+    """The number that was given, if it is one."""
+    if isinstance(given, bool):
+        return None
+    if isinstance(given, int):
+        return Decimal(given)
+    if isinstance(given, Decimal):
+        return given if given.is_finite() else None
+    if isinstance(given, float):
+        return Decimal(f"{given:.{EXACT_DIGITS}g}") if math.isfinite(given) else None
+    return Decimal(given) if isinstance(given, str) and _NUMBER.fullmatch(given) else None
+
+
+def _kind(given: Any) -> str:
+    """What was given, in a word that says nothing of its content."""
+    if given is None:
+        return "NULL"
+    if isinstance(given, str):
+        return "this text"
+    if isinstance(given, int | float | Decimal) and not isinstance(given, bool):
+        return "this number"
+    return f"something of type {type(given).__name__}"
