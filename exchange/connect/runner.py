@@ -54,7 +54,7 @@ class RunningConnector:
         """Return when stopped, or (`until_idle`) when nothing is left to do; raise what ended a worker."""
         while not self.stop.wait(WATCH_S if until_idle else WATCH_DAEMON_S):
             ended = [w for w in self.workers if not w.is_alive()]
-            if len(ended) == len(self.workers) or (until_idle and all(w.idle or w in ended for w in self.workers)):
+            if len(ended) == len(self.workers) or (until_idle and self._has_nothing_to_do(ended)):
                 self.stop.set()
         deadline = time.monotonic() + STOP_S
         for worker in self.workers:
@@ -64,6 +64,14 @@ class RunningConnector:
         for worker in self.workers:
             if worker.ended_with is not None:
                 raise worker.ended_with
+
+    def _has_nothing_to_do(self, ended: Sequence[Worker]) -> bool:
+        """Whether all are idle. What one makes of what another took in: all have looked since anyone worked last."""
+        left = [worker for worker in self.workers if worker not in ended]
+        if not all(worker.idle for worker in left):
+            return False
+        is_chain = any(worker.kind == "answerer" for worker in self.workers)
+        return not is_chain or min(w.looked_s for w in left) > max(w.worked_s for w in self.workers)
 
 
 def _none(_stop: threading.Event) -> Sequence[Worker]:

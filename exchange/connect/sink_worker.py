@@ -80,13 +80,14 @@ class SinkWorker(Worker):
             self._free(part.copy)
             self._reporter.look(part.copy, at_once=not self._has_grant)
             while self.goes_on() and not part.is_finished:
+                began = time.monotonic()
                 taken = part.step(wait_s)
                 for outcome, records in taken._asdict().items():
                     self.count(outcome, records)
                 lag = part.lag()
                 self.headway.note(sum(taken), taken.rejected, lag)
                 self.show_lag(lag, time.monotonic())
-                self.succeeded(idle=lag == 0)
+                self.succeeded(idle=lag == 0, worked=any(taken), began_s=began)
                 self._reporter.look(part.copy, at_once=self._free(part.copy))
                 wait_s = POLL_S if any(taken) else WAIT_S
                 if not any(taken) and not part.waits:

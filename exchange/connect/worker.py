@@ -68,6 +68,7 @@ class Worker(threading.Thread):
         self.error: Exception | SystemExit | None = None
         self.ended_with: ExchangeError | None = None
         self.headway = Headway()
+        self.worked_s = self.looked_s = 0.0  # on the monotonic clock, see `succeeded`
         self._failing_since = 0.0
         self._stop_asked = stop
         self._has_changed = has_changed
@@ -160,10 +161,14 @@ class Worker(threading.Thread):
         """Connect, and work until `stop`."""
         raise NotImplementedError
 
-    def succeeded(self, *, idle: bool) -> None:
-        """Note a step that succeeded."""
+    def succeeded(self, *, idle: bool, worked: bool, began_s: float) -> None:
+        """Note a step that succeeded, which began then: it did some work, or looked and found nothing to do."""
         self.error = None
         self._attempt = 0
+        if worked:
+            self.worked_s = time.monotonic()
+        else:
+            self.looked_s = began_s
         self.idle = idle
 
     def count(self, outcome: str, rows: int) -> None:
@@ -224,11 +229,11 @@ class SourceWorker(Worker):
             self.count("published", published)
             self.count("rejected", rejected)
             self.headway.note(len(page.rows), rejected, source.left())
-            self.succeeded(idle=False)
+            self.succeeded(idle=False, worked=True, began_s=began)
             if not self.goes_on():
                 return
         self._lag_s, self._looked, self._looked_once = 0.0, looked, True
-        self.succeeded(idle=rows == 0 and source.settled())
+        self.succeeded(idle=rows == 0 and source.settled(), worked=rows > 0, began_s=began)
         if rows == 0:
             took_s = 0.0 if source.is_told else time.monotonic() - began
             self.rest(max(self._poll_s, took_s, SWEEP_SHARE * (took_s - QUICK_S)))

@@ -17,15 +17,17 @@ from exchange.bus import Cluster
 from exchange.cli.main import exchange
 from exchange.contract.load import load as load_contract
 from exchange.ledger.entry import SCHEMA_FILE
+from exchange.names import inbox_topic
 from exchange.plan.apply import apply, read_actual
 from exchange.plan.plan import make_plan
 from exchange.schema import avro
 from tests.rigs.answering import NAME, NUMBER, STUDY, WAGES
 from tests.rigs.brokers import clear
+from tests.rigs.clients import librdkafka
 from tests.rigs.daemons import Daemon
 from tests.rigs.office import Office
 from tests.rigs.place import Place
-from tests.rigs.plain import wait_until
+from tests.rigs.plain import ends, wait_until
 
 _DAY = ["null", {"type": "int", "logicalType": "date"}]
 _MOMENT = {"type": "long", "logicalType": "timestamp-millis"}
@@ -153,6 +155,9 @@ class Exchange:
         )
         return {row[0]: row[1:] for row in rows}
 
+    def until_idle(self, department: str) -> None:
+        Place(self.folder, self.cluster).exchange("connector", "run", department, "--until-idle")
+
     @contextmanager
     def connector(self, department: str) -> Iterator[None]:
         """`exchange connector run`, until the block ends."""
@@ -194,3 +199,24 @@ def test_a_question_comes_back_as_an_answer_and_a_misfit_name_waits_for_a_person
 
         city.ask("c1/wages/1/2", "wages")
         wait_until(lambda: "c1/wages/1/2" in city.answers(), "the second round", 60)
+
+
+def test_a_connector_that_runs_until_idle_has_answered_and_published_what_it_took_in(
+    city: Exchange, own_cluster: Cluster, unique: str
+) -> None:
+    """Its source and its answerer were idle when the sink began to take the questions in."""
+    asked = {f"c{number}/wages/1/1" for number in range(30)}
+    for question_id in asked:
+        city.ask(question_id, "wages")
+    kafka = librdkafka(own_cluster)
+    question, answer = (
+        inbox_topic(city.asked, f"{city.asker}.question"),
+        inbox_topic(city.asker, f"{city.asked}.answer"),
+    )
+    with Office(own_cluster, unique).router():
+        city.until_idle(city.asker)
+        wait_until(lambda: sum(ends(kafka, question).values()) >= len(asked), "the questions", 60)
+        city.until_idle(city.asked)
+        wait_until(lambda: sum(ends(kafka, answer).values()) >= len(asked), "the answers", 60)
+        city.until_idle(city.asker)
+    assert city.answers().keys() == asked

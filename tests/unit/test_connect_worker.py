@@ -221,8 +221,8 @@ def test_a_sink_says_which_rows_its_database_keeps_until_they_are_gone(
     monkeypatch.setattr(sink_worker, "FREE_SHARE", 0.0)
     succeeded = task.succeeded
 
-    def step_is_done(*, idle: bool) -> None:
-        succeeded(idle=idle)
+    def step_is_done(**how: Any) -> None:
+        succeeded(**how)
         said.append((value("exchange_sink_rows_stuck", unique, department="a"), "a foreign key" in task.words()))
 
     monkeypatch.setattr(task, "succeeded", step_is_done)

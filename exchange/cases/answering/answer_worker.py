@@ -70,7 +70,7 @@ class AnswerWorker(Worker):
                         return
                 if failures:
                     raise _unanswered(failures, lasting=lasting)
-                self.succeeded(idle=treated == 0)
+                self.succeeded(idle=treated == 0, worked=treated > 0, began_s=began)
                 if treated == 0:
                     took_s = time.monotonic() - began
                     self.rest(max(POLL_S, took_s, SWEEP_SHARE * (took_s - QUICK_S)))
