@@ -93,7 +93,7 @@ def test_a_case_from_its_application_to_the_decision(city: Exchange, own_cluster
 
         assert city.command("case", "decide", city.asker, "C1", "refused", *street) == "Case C1 is decided.\n"
     said = city.command("case", "verify", city.asker)
-    assert said == "8 events as written, 2 findings made again\n"
+    assert said == "9 events as written, 2 findings made again\n"
     assert "household" in city.command("case", "list", city.asker, "--state", "decided")
     counted = json.loads(city.command("case", "statistics", city.asker, "--year", "2026", "--output", "json"))
     assert {one["what"]: (one["cases"], one["persons"]) for one in counted} == {
