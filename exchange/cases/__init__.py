@@ -5,6 +5,6 @@ once), `clocks` (due days), `excess` (what a department would answer beyond what
 
 Then, of the department that asks: `states` (what can happen when), `events` (what is kept of it), `case` (the fold of
 them), `finding`, `rules`, `store` and `engine` (what asks, takes answers and makes findings), `acts` (what persons do),
-`desk` (all of it for one department). Of the department that is asked: `shapes` (the values of an answer) and
+`caseload` (all of it for one department). Of the department that is asked: `shapes` (the values of an answer) and
 `answering` (how it answers).
 """

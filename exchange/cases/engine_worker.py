@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exchange.cases.desk import CaseDesk, desk, types
+from exchange.cases.caseload import Caseload, caseload, types
 from exchange.cases.states import EventKind
 from exchange.connect.load import Connector
 from exchange.connect.worker import Worker
@@ -33,7 +33,7 @@ class EngineWorker(Worker):
 
     def __init__(
         self,
-        opened: Callable[[], AbstractContextManager[CaseDesk]],
+        opened: Callable[[], AbstractContextManager[Caseload]],
         department: str,
         stop: threading.Event,
         *,
@@ -70,8 +70,8 @@ def workers(
     """
     department = connector.config.department
 
-    def opened() -> AbstractContextManager[CaseDesk]:
-        return desk(connector, home, calendar, city_day(datetime.now(UTC)))
+    def opened() -> AbstractContextManager[Caseload]:
+        return caseload(connector, home, calendar, city_day(datetime.now(UTC)))
 
     if not types(connector.folder, city_day(datetime.now(UTC))):
         return []

@@ -9,15 +9,15 @@ from exchange.cli.main import LazyGroup
 # name → (module:attribute, help for the list of commands)
 _COMMANDS = {
     "answer": ("exchange.cli.case_queue:answer", "As the department that is asked, answer a question of the queue."),
-    "amend": ("exchange.cli.case_desk:amend", "Make a case's finding anew, of all answers that are there now."),
-    "close": ("exchange.cli.case_desk:close", "Close a case."),
-    "decide": ("exchange.cli.case_desk:decide", "Decide a case on its finding."),
-    "import": ("exchange.cli.case_desk:import_", "Open the cases of a CSV file."),
-    "list": ("exchange.cli.case_desk:list_", "List a department's cases: where each stands, whom it waits for."),
-    "object": ("exchange.cli.case_desk:object_", "Record an objection: what is contested is asked again."),
-    "show": ("exchange.cli.case_desk:show", "Show a case: what happened, what was found, on which answers it rests."),
-    "statistics": ("exchange.cli.case_desk:statistics", "Count cases and persons: accepted, completed, as decided."),
-    "verify": ("exchange.cli.case_desk:verify", "Check every history, and make every finding again."),
+    "amend": ("exchange.cli.case_work:amend", "Make a case's finding anew, of all answers that are there now."),
+    "close": ("exchange.cli.case_work:close", "Close a case."),
+    "decide": ("exchange.cli.case_work:decide", "Decide a case on its finding."),
+    "import": ("exchange.cli.case_work:import_", "Open the cases of a CSV file."),
+    "list": ("exchange.cli.case_work:list_", "List a department's cases: where each stands, whom it waits for."),
+    "object": ("exchange.cli.case_work:object_", "Record an objection: what is contested is asked again."),
+    "show": ("exchange.cli.case_work:show", "Show a case: what happened, what was found, on which answers it rests."),
+    "statistics": ("exchange.cli.case_work:statistics", "Count cases and persons: accepted, completed, as decided."),
+    "verify": ("exchange.cli.case_work:verify", "Check every history, and make every finding again."),
     "queue": ("exchange.cli.case_queue:queue", "List the questions that wait for a person of the department."),
 }
 

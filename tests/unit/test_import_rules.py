@@ -73,7 +73,7 @@ ONLY = {
     ("plan", "ledger"): {"entry"},
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
-    ("cli", "cases"): {"answering", "batch", "case", "desk", "engine_worker", "events", "finding", "load", "rules"}
+    ("cli", "cases"): {"answering", "batch", "case", "caseload", "engine_worker", "events", "finding", "load", "rules"}
     | {"states", "store"},
     ("cli", "ledger"): {"entry", "follower", "store"},
     ("cli", "connect"): {"answer", "check", "database", "gaps", "load", "runner", "sample", "worker"},

@@ -14,7 +14,7 @@ import click
 
 from exchange.cases import batch
 from exchange.cases.case import Case
-from exchange.cases.desk import CaseDesk, desk
+from exchange.cases.caseload import Caseload, caseload
 from exchange.cases.events import CaseAmended, CaseFinding, CaseFound, Who
 from exchange.cases.finding import again
 from exchange.cases.rules import kept
@@ -39,10 +39,10 @@ reason_option = click.option("--reason", required=True, help="Why; the parties c
 
 
 @contextmanager
-def _desk(department: str) -> Iterator[CaseDesk]:
+def _desk(department: str) -> Iterator[Caseload]:
     settings = Settings()
     connector = load.load(settings.connectors, department)
-    with desk(connector, settings.home, read_calendar(settings.holidays), today()) as opened:
+    with caseload(connector, settings.home, read_calendar(settings.holidays), today()) as opened:
         yield opened
 
 
@@ -50,7 +50,7 @@ def _who(role: str) -> Who:
     return Who(person=operator(Settings()), role=role)
 
 
-def _act(department: str, case_no: str, act: Callable[[CaseDesk, Case, datetime], Case]) -> None:
+def _act(department: str, case_no: str, act: Callable[[Caseload, Case, datetime], Case]) -> None:
     """Do something to the case as it is now, and say where it stands then."""
     with _desk(department) as its:
         case = act(its, its.store.case(case_no), datetime.now(UTC))

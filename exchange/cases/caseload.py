@@ -29,7 +29,7 @@ class NoCaseTypeError(ConfigError):
 
 
 @dataclass(frozen=True)
-class CaseDesk:
+class Caseload:
     """What a department's cases need, opened."""
 
     store: CaseStore
@@ -53,7 +53,7 @@ def types(folder: Path, today: date) -> Mapping[str, LoadedType]:
 
 
 @contextmanager
-def desk(connector: Connector, home: Path, calendar: Calendar, today: date) -> Iterator[CaseDesk]:
+def caseload(connector: Connector, home: Path, calendar: Calendar, today: date) -> Iterator[Caseload]:
     """The department's cases, until the block ends; raises NoCaseTypeError if it has none."""
     department, chosen = connector.config.department, connector.config.database
     known = types(connector.folder, today)
@@ -66,4 +66,4 @@ def desk(connector: Connector, home: Path, calendar: Calendar, today: date) -> I
         raise DatabaseConfigError("cases are kept in SQLite or PostgreSQL", remedy="name one of them as `database`")
     with closing(CaseStore(url.render_as_string(hide_password=False))) as store:
         engine = CaseEngine(department, store, known, lambda day, days: calendar.due(day, days).day)
-        yield CaseDesk(store, CaseActs(store, known), engine)
+        yield Caseload(store, CaseActs(store, known), engine)
