@@ -39,6 +39,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from exchange.cases.shapes import AnswerShape, Word
 from exchange.contract.base import Model
 from exchange.contract.model import Name, Title
 from exchange.errors import ConfigError
@@ -46,8 +47,6 @@ from exchange.errors import ConfigError
 MAX_DIGITS = 38
 
 WorkingDays = Annotated[int, Field(ge=1, le=1000, strict=True)]
-Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
-"""The name of a parameter, or of a value in an answer: also a column's."""
 
 
 def _decimal(value: Any) -> Decimal:
@@ -71,30 +70,6 @@ class SeveralInForceError(ConfigError):
 
     code = "case-several-in-force"
     remedy = "let each end on the day before the next begins; `exchange validate` shows the lines"
-
-
-class AnswerShape(Model):
-    """How much one named value of an answer says.
-
-    value: a decimal number. count: a whole number from 0. predicate: true or false. range: one of a few words.
-    """
-
-    shape: Literal["value", "count", "predicate", "range"]
-    scale: int | None = Field(default=None, ge=0, le=10, strict=True, description="Decimals of a value.")
-    unit: str | None = Field(default=None, min_length=1, description="Unit of a value, such as CNY.")
-    values: tuple[str, ...] = Field(default=(), description="The words of a range, in their order.")
-
-    @model_validator(mode="after")
-    def _has_what_it_needs(self) -> AnswerShape:
-        if (self.scale is not None) != (self.shape == "value"):
-            raise ValueError("`scale`, the number of decimals, goes with `shape: value`, and with nothing else")
-        if self.unit is not None and self.shape != "value":
-            raise ValueError("`unit` goes with `shape: value`, and with nothing else")
-        if bool(self.values) != (self.shape == "range"):
-            raise ValueError("`values`, a list of words, goes with `shape: range`, and with nothing else")
-        if self.values and (len(self.values) < 2 or len(set(self.values)) < len(self.values)):
-            raise ValueError("a range has at least two words, each of them once")
-        return self
 
 
 class Times(NamedTuple):

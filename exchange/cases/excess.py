@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exchange.cases.case_type import AnswerShape, Item
+from exchange.cases.case_type import Item
+from exchange.cases.shapes import AnswerShape
 from exchange.document.nearest import nearest
 
 WIDTH = {"predicate": 0, "range": 1, "count": 2, "value": 3}

@@ -23,7 +23,8 @@ from exchange.errors import ConfigError
 
 EXACT_DIGITS = 15  # decimal digits that every double keeps (IEEE 754)
 _NUMBER = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,60})?", re.ASCII)
-ValueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+"""The name of a parameter, or of a value in an answer: also a column's."""
 
 
 class WrongShapeError(ConfigError):
@@ -33,73 +34,61 @@ class WrongShapeError(ConfigError):
     remedy = "correct the query, or what was typed, so that it gives the shape that `answer` declares"
 
 
-class ValueShape(Model):
-    """A decimal number, as text with exactly `scale` decimals."""
+class AnswerShape(Model):
+    """How much one named value of an answer says.
 
-    shape: Literal["value"]
-    scale: int = Field(ge=0, le=18, strict=True)
-    unit: str | None = Field(default=None, min_length=1, description="CNY, m2, …")
+    value: a decimal number. count: a whole number from 0. predicate: true or false. range: one of a few words.
+    """
 
-
-class CountShape(Model):
-    """A whole number of at least 0."""
-
-    shape: Literal["count"]
-
-
-class PredicateShape(Model):
-    """True or false; a database may say 1 or 0."""
-
-    shape: Literal["predicate"]
-
-
-class RangeShape(Model):
-    """One of some words."""
-
-    shape: Literal["range"]
-    values: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2)
+    shape: Literal["value", "count", "predicate", "range"]
+    scale: int | None = Field(default=None, ge=0, le=18, strict=True, description="Decimals of a value.")
+    unit: str | None = Field(default=None, min_length=1, description="Unit of a value, such as CNY.")
+    values: tuple[str, ...] = Field(default=(), description="The words of a range, in their order.")
 
     @model_validator(mode="after")
-    def _differ(self) -> RangeShape:
-        if len(set(self.values)) < len(self.values):
-            raise ValueError("a value is given twice")
+    def _has_what_it_needs(self) -> AnswerShape:
+        if (self.scale is not None) != (self.shape == "value"):
+            raise ValueError("`scale`, the number of decimals, goes with `shape: value`, and with nothing else")
+        if self.unit is not None and self.shape != "value":
+            raise ValueError("`unit` goes with `shape: value`, and with nothing else")
+        if bool(self.values) != (self.shape == "range"):
+            raise ValueError("`values`, a list of words, goes with `shape: range`, and with nothing else")
+        if self.values and (len(self.values) < 2 or len(set(self.values)) < len(self.values)):
+            raise ValueError("a range has at least two words, each of them once")
         return self
 
 
-Shape = Annotated[ValueShape | CountShape | PredicateShape | RangeShape, Field(discriminator="shape")]
-
-
-def json_value(shape: Shape, given: Any) -> str | int | bool:
+def json_value(shape: AnswerShape, given: Any) -> str | int | bool:
     """What a database gave, as the JSON value of that shape; raises WrongShapeError, which does not quote it.
 
     Nothing is rounded: a number with more decimals than the shape is refused. A float counts as the decimal of 15
     digits next to it, so that a sum of SQLite's numbers is what it would be in decimals.
     """
-    match shape:
-        case ValueShape():
-            return _value(given, shape.scale)
-        case CountShape():
+    match shape.shape:
+        case "value":
+            return _value(given, shape.scale or 0)
+        case "count":
             return _count(given)
-        case PredicateShape():
+        case "predicate":
             if isinstance(given, bool | int) and given in (0, 1):
                 return bool(given)
             raise WrongShapeError(f"a predicate is true or false, or 1 or 0, and not {_kind(given)}")
-        case RangeShape():
+        case "range":
             if isinstance(given, str) and given in shape.values:
                 return given
             raise WrongShapeError(f"a range is one of {', '.join(shape.values)}, and not {_kind(given)}")
 
 
-def typed(shape: Shape, text: str) -> str | int | bool:
+def typed(shape: AnswerShape, text: str) -> str | int | bool:
     """What a person typed, as the JSON value of that shape; raises WrongShapeError.
 
-    >>> typed(ValueShape(shape="value", scale=2), "20160"), typed(PredicateShape(shape="predicate"), "true")
+    >>> typed(AnswerShape(shape="value", scale=2), "20160"), typed(AnswerShape(shape="predicate"), "true")
     ('20160.00', True)
     """
     words: Mapping[str, bool] = {"true": True, "false": False}
-    if isinstance(shape, PredicateShape):
+    if shape.shape == "predicate":
         return json_value(shape, words.get(text, text))
-    if isinstance(shape, CountShape):
+    if shape.shape == "count":
         return json_value(shape, _decimal(text) if _NUMBER.fullmatch(text) else text)
     return json_value(shape, text)
 

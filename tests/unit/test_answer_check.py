@@ -49,7 +49,7 @@ def without(item: dict[str, Any], *names: str) -> dict[str, Any]:
         (STUDY | {"as_of": "SELECT 1"}, "answers[0]", "`person`, `as_of` and `parameters` go with `query`"),
         (WAGES | {"parameters": ["limit", "as_of"]}, "answers[0]", "every question has as_of: leave it out"),
         (without(STUDY, "answer"), "answers[0].answer", "'answer' is missing"),
-        (STUDY | {"answer": {"a": {"shape": "total"}}}, "answers[0].answer.a", "input tag 'total'"),
+        (STUDY | {"answer": {"a": {"shape": "total"}}}, "answers[0].answer.a.shape", "input should be 'value'"),
         (STUDY | {"quary": "SELECT 1"}, "answers[0].quary", "'quary' is not known here"),
         ("study", "answers[0]", "input should be a valid dictionary"),
     ],

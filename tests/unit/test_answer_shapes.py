@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from exchange.cases.shapes import Shape, WrongShapeError, json_value, typed
-
-SHAPE: TypeAdapter[Shape] = TypeAdapter(Shape)
+from exchange.cases.shapes import AnswerShape, WrongShapeError, json_value, typed
 
 
-def shape(kind: str, **more: Any) -> Shape:
-    return SHAPE.validate_python({"shape": kind, **more})
+def shape(kind: str, **more: Any) -> AnswerShape:
+    return AnswerShape.model_validate({"shape": kind, **more})
 
 
 @pytest.mark.parametrize(
@@ -35,7 +33,7 @@ def shape(kind: str, **more: Any) -> Shape:
         (shape("range", values=["none", "low"]), "low", "low"),
     ],
 )
-def test_what_a_database_gives_becomes_a_json_value(of: Shape, raw: Any, value: Any) -> None:
+def test_what_a_database_gives_becomes_a_json_value(of: AnswerShape, raw: Any, value: Any) -> None:
     found = json_value(of, raw)
     assert found == value
     assert type(found) is type(value)
@@ -63,7 +61,7 @@ def test_what_a_database_gives_becomes_a_json_value(of: Shape, raw: Any, value: 
         (shape("range", values=["none", "low"]), None),
     ],
 )
-def test_another_shape_is_refused_without_quoting_it(of: Shape, raw: Any) -> None:
+def test_another_shape_is_refused_without_quoting_it(of: AnswerShape, raw: Any) -> None:
     with pytest.raises(WrongShapeError) as caught:
         json_value(of, raw)
     assert "canary" not in str(caught.value)
@@ -91,7 +89,7 @@ def test_a_decimal_is_kept_exactly_and_a_float_of_15_digits_is_its_decimal(units
         (shape("range", values=["none", "low"]), "none", "none"),
     ],
 )
-def test_what_a_person_types(of: Shape, text: str, value: Any) -> None:
+def test_what_a_person_types(of: AnswerShape, text: str, value: Any) -> None:
     assert typed(of, text) == value
 
 
@@ -106,6 +104,10 @@ def test_a_person_types_true_or_false(text: str) -> None:
     [
         {"shape": "value"},
         {"shape": "value", "scale": -1},
+        {"shape": "value", "scale": 2, "values": ["low", "high"]},
+        {"shape": "count", "unit": "CNY"},
+        {"shape": "predicate", "values": ["yes", "no"]},
+        {"shape": "range"},
         {"shape": "range", "values": ["a"]},
         {"shape": "range", "values": ["a", "a"]},
         {"shape": "total"},
@@ -114,4 +116,4 @@ def test_a_person_types_true_or_false(text: str) -> None:
 )
 def test_shapes_of_no_kind(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        SHAPE.validate_python(wrong)
+        AnswerShape.model_validate(wrong)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from exchange.cases.case_type import AnswerShape, Item
+from exchange.cases.case_type import Item
 from exchange.cases.excess import excess
+from exchange.cases.shapes import AnswerShape
 
 VALUE, COUNT, PREDICATE = {"shape": "value", "scale": 2, "unit": "CNY"}, {"shape": "count"}, {"shape": "predicate"}
 RANGE = {"shape": "range", "values": ["none", "low", "high"]}

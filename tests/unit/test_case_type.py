@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from exchange.cases.case_type import About, AnswerShape, CaseType, NothingInForceError, Parameter, SeveralInForceError
+from exchange.cases.case_type import About, CaseType, NothingInForceError, Parameter, SeveralInForceError
 from tests.rigs.cases import household
 
 
@@ -110,24 +110,3 @@ def test_numbers_of_parameters_keep_their_decimals(text: Any, right: bool) -> No
 def test_questions_are_about_whole_months_or_the_day(about: Any, day: str, times: tuple[str | None, ...]) -> None:
     found = About.model_validate(about).times(date.fromisoformat(day))
     assert tuple(found) == tuple(part and date.fromisoformat(part) for part in times)
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        {"shape": "value"},
-        {"shape": "value", "scale": -1},
-        {"shape": "value", "scale": 2, "values": ["low", "high"]},
-        {"shape": "count", "scale": 0},
-        {"shape": "count", "unit": "CNY"},
-        {"shape": "predicate", "values": ["yes", "no"]},
-        {"shape": "range"},
-        {"shape": "range", "values": ["all"]},
-        {"shape": "range", "values": ["low", "low"]},
-        {"shape": "text"},
-        {},
-    ],
-)
-def test_a_shape_says_what_it_needs_and_nothing_else(shape: Any) -> None:
-    with pytest.raises(ValidationError):
-        AnswerShape.model_validate(shape)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from exchange.cases.answering.answer_store import AnswerStore, ReceivedQuestion
 from exchange.cases.answering.items import FIXED, AnsweredItem
-from exchange.cases.shapes import EXACT_DIGITS, CountShape, WrongShapeError, json_value
+from exchange.cases.shapes import EXACT_DIGITS, WrongShapeError, json_value
 from exchange.connect.database import translated
 from exchange.connect.query import with_parameters
 from exchange.contract.period import city_day
@@ -80,7 +80,7 @@ class ItemQueries:
         return content_of(self._item, rows[0])
 
     def _says_nothing(self, name: str, value: Any) -> bool:
-        return value is None or (isinstance(self._item.answer[name], CountShape) and value == 0)
+        return value is None or (self._item.answer[name].shape == "count" and value == 0)
 
     def _rows(self, key: str, question: ReceivedQuestion, at_most: int) -> list[dict[str, Any]]:
         columns, rows = self._run(key, self._values(key, question), at_most)

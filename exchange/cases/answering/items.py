@@ -27,7 +27,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from exchange.cases.shapes import Shape, ValueName
+from exchange.cases.shapes import AnswerShape, Word
 from exchange.connect.load import FILE, Connector, ConnectorConfigError, mistakes
 from exchange.contract.base import Model
 from exchange.contract.model import Name, SubjectId
@@ -47,8 +47,8 @@ class AnsweredItem(Model):
     person: Sql | None = None
     as_of: Sql | None = None
     by: Literal["person"] | None = None
-    parameters: tuple[ValueName, ...] = ()
-    answer: Mapping[ValueName, Shape] = Field(min_length=1)
+    parameters: tuple[Word, ...] = ()
+    answer: Mapping[Word, AnswerShape] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _one_way(self) -> AnsweredItem:
