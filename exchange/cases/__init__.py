@@ -1,7 +1,8 @@
 """Cases: a department asks others about a person, item by item, until a person can decide.
 
 Read `case_type` (what is asked, of whom, by when, on what basis), `load` and `check` (every mistake of its file, at
-once), `clocks` (due days), `excess` (what a department would answer beyond what is asked).
+once), `clocks` (due days), `answered` and `excess` (whether departments say how they answer: no less and no more than
+is asked).
 
 Then, of the department that asks: `states` (what can happen when), `events` (what is kept of it), `case` (the fold of
 them), `finding`, `rules`, `store` and `engine` (what asks, takes answers and makes findings), `acts` (what persons do),

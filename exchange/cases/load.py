@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from exchange.cases import check
+from exchange.cases import answered, check
 from exchange.cases.case_type import CaseType, FindingRule, Item, Parameter
 from exchange.contract.base import Model
 from exchange.contract.model import Contract
@@ -98,9 +98,14 @@ def examine(path: Path, contract: Contract | None, today: date) -> CaseTypeFile:
         problems += [_problem(document, fault) for fault in error.errors(include_url=False, include_input=False)]
     mistakes = [*_names(path, root, names), *_mistakes(path, root, contract, today)]
     problems += [_told(document, mistake) for mistake in mistakes]
+    if case_type is not None and not problems and contract is not None:
+        problems += [_told(document, mistake) for mistake in answered.too_much(path.parents[2], case_type)]
     if case_type is None or problems:
         return CaseTypeFile(None, tuple(sorted(problems)))
-    return CaseTypeFile(case_type, tuple(_told(document, mistake, "warning") for mistake in check.on(today, case_type)))
+    doubts = [*check.on(today, case_type)]
+    if contract is not None:
+        doubts += answered.too_little(path.parents[2], case_type)
+    return CaseTypeFile(case_type, tuple(_told(document, mistake, "warning") for mistake in doubts))
 
 
 def _told(document: Document, mistake: check.Mistake, severity: Severity = "error") -> Problem:
