@@ -43,6 +43,7 @@ ROOMS = {
     "contract": {"errors", "gap", "names", "document", "private", "schema"},
     "cases": {"errors", "chain", "settings", "printable", "private", "sql", "waiting", "document", "contract"}
     | {"workdays", "connect", "metrics"},
+    "apps": {"errors", "printable", "private", "document", "contract", "cases", "workdays"},
     "policy": {"errors", "contract", "schema"},
     "records": {"errors", "contract", "schema"},
     "bus": {"errors", "gap", "names", "settings", "credentials", "records", "waiting"},
@@ -73,6 +74,7 @@ ONLY = {
     ("plan", "ledger"): {"entry"},
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
+    ("apps", "cases"): {"asked", "case_type", "clocks"},
     ("cli", "cases"): {"answering", "batch", "case", "caseload", "engine_worker", "events", "finding", "load", "rules"}
     | {"states", "store"},
     ("cli", "ledger"): {"entry", "follower", "store"},

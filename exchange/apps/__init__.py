@@ -1,0 +1,1 @@
+"""Applications: what a department decides with what it asked and was sent. Each room is one of them."""
