@@ -35,12 +35,17 @@ def reminder_due(item: Item, asked_on: date, calendar: Calendar) -> Due | None:
 
 
 def case_due(case_type: CaseType, opened_on: date, stops: Collection[Stop], today: date, calendar: Calendar) -> Due:
-    """The last day on which a case that was opened on that day is decided in time.
+    """The last day on which a case that was opened on that day is decided in time; see `due_with_stops`."""
+    return due_with_stops(opened_on, case_type.within, stops, today, calendar)
+
+
+def due_with_stops(since: date, working_days: int, stops: Collection[Stop], today: date, calendar: Calendar) -> Due:
+    """The last day of a period of `working_days` whose clock stands still at times.
 
     Working days after a stop's first day, up to its last, do not count, and count once if several stops have them. For
     an answer that is still awaited the day is that which would hold if the answer came `today`.
     """
-    due, left = Due(opened_on, provisional=False), case_type.within
+    due, left = Due(since, provisional=False), working_days
     while left:
         next_ = calendar.due(due.day, 1)
         due = Due(next_.day, due.provisional or next_.provisional)
