@@ -29,8 +29,10 @@ TITLE = {"zh": "测试", "en": "Test"}
 
 
 def connectors(folder: Path) -> Path:
-    """A copy of the example's folder of connectors, to be bent by tests."""
-    return Path(shutil.copytree(Path(__file__).parent / "connectors", folder / "connectors"))
+    """A folder of connectors with a copy of the example, to be bent by tests."""
+    office = "civil-affairs"
+    shutil.copytree(Path(__file__).parent / "connectors" / office, folder / "connectors" / office)
+    return folder / "connectors"
 
 
 def household_file(connectors: Path) -> Path:
