@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from exchange.cases.asked import CaseFacts, Conclusion, Fact
-from exchange.cases.case_type import CaseType
 from exchange.cases.events import CaseAnswer, MissingAnswer, Party
 from exchange.cases.load import examine
+from exchange.cases.rules import LoadedType, PythonRule
 from exchange.document.yaml import read
 
 FOLDER = Path(__file__).parent / "connectors" / "transport" / "cases"
@@ -46,11 +44,11 @@ class Life:
 
 
 @cache
-def case_type(name: str) -> CaseType:
-    """The case type `quota` or `quota-unit`, which has no mistakes."""
+def case_type(name: str) -> LoadedType:
+    """The case type `quota` or `quota-unit`, which has no mistakes, with its rules."""
     found = examine(FOLDER / f"{name}.yaml", None, date(2018, 7, 1))
     assert found.case_type is not None, found.problems
-    return found.case_type
+    return LoadedType(found.case_type, FOLDER)
 
 
 def answers_of(life: Life, asked_on: date) -> dict[str, dict[str, object] | None]:
@@ -99,19 +97,18 @@ def human_resources(item: str, life: Life, asked_on: date) -> dict[str, object]:
 
 def conclude(type_: str, answers: Answers, day: date, missing: tuple[str, ...] = ()) -> Conclusion:
     """What the rule of that day makes of the answers; those of the `missing` items did not come."""
-    terms = case_type(type_).in_force(day, HERE)
+    loaded = case_type(type_)
     facts = CaseFacts(
         day=day,
         region=HERE,
         parties=(Party(number=1, party_id=ME, name="王一", authorisation="A-1"),),
-        parameters={name: str(parameter.value) for name, parameter in terms.parameters.items()},
+        parameters=loaded.parameters_on(day, HERE),
         facts=tuple(_fact(item, content) for item, content in answers.items() if item not in missing),
         missing=tuple(
             MissingAnswer(question_id=f"C1/{item}/1/1", department=asked(type_, item), why="late") for item in missing
         ),
     )
-    rule: Callable[[CaseFacts], Conclusion] = getattr(_rules(), terms.rule.python.partition(":")[2])
-    return rule(facts)
+    return _rule(loaded.rule_on(day).name)(facts)
 
 
 def asked(type_: str, item: str) -> str:
@@ -144,13 +141,9 @@ def _fact(item: str, content: Mapping[str, object] | None) -> Fact:
 
 
 @cache
-def _rules() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quota_rule", FOLDER / "quota.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _rule(name: str) -> PythonRule:
+    """That function of the rule's file, which is compiled once."""
+    return PythonRule(name, (FOLDER / name.partition(":")[0]).read_text("utf-8"))
 
 
 @cache
