@@ -10,7 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from exchange.monitoring.export import contents
-from tests.rigs.prometheus import as_series, judge, program
+from tests.rigs.programs import program
+from tests.rigs.prometheus import as_series, judge
 
 RULES = Path(__file__).parents[2] / "exchange" / "monitoring" / "alerts.yml"
 HEALTHY = Path(__file__).parent / "healthy"

@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from exchange import metrics, metrics_server
 from exchange.metrics import Health
 from exchange.metrics_server import MetricsPortError
-from tests.rigs.prometheus import program
+from tests.rigs.programs import program
 
 
 class Doctor:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from exchange.apps.car_quota.lottery import draw, read_draw_list, verify
-from tests.rigs.draws import NODE, drawn_in_node, listed
+from tests.rigs.draws import drawn_in_node, listed
 
 ENTRANTS = st.dictionaries(st.text("0123456789AZ", min_size=1, max_size=4), st.integers(1, 6), max_size=40)
 QUOTAS = st.integers(0, 50)
@@ -59,7 +58,6 @@ def test_a_published_list_is_read_as_it_was(entrants: dict[str, int], quotas: in
     assert read_draw_list(list_.content) == list_
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ENTRANTS, QUOTAS, SEEDS)
 def test_a_second_program_finds_the_same_winners(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
 from exchange.apps.car_quota.lottery import DrawList, Entrant, draw_list
+from tests.rigs.programs import program
 
 SECOND_PROGRAM = Path(__file__).parents[2] / "docs" / "winners.mjs"
-NODE = shutil.which("node")
 
 
 def listed(entrants: Iterable[Entrant | tuple[str, int]], quotas: int = 1) -> DrawList:
@@ -26,7 +25,7 @@ def many(count: int, quotas: int, tiers: int = 3) -> DrawList:
 
 def drawn_in_node(content: bytes, seed: str, folder: Path) -> bytes:
     """The result of the published list and the seed, as the second program writes it."""
-    assert NODE is not None
+    node = program("node")
     path = folder / "list.txt"
     path.write_bytes(content)
-    return subprocess.run([NODE, SECOND_PROGRAM, path, seed], check=True, capture_output=True, timeout=60).stdout
+    return subprocess.run([node, SECOND_PROGRAM, path, seed], check=True, capture_output=True, timeout=60).stdout

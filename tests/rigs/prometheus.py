@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import threading
 import time
@@ -21,15 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.rigs.brokers import free_port
-
-
-def program(name: str) -> str:
-    """Where `prometheus` or `promtool` is; without it the test is skipped, and fails in CI, which installs it."""
-    found = shutil.which(name)
-    if found is None:
-        missing = f"{name} is not there. Remedy: install Prometheus (Debian: apt-get install prometheus)"
-        pytest.fail(missing, pytrace=False) if os.environ.get("CI") else pytest.skip(missing)
-    return found
+from tests.rigs.programs import program
 
 
 def as_series(text: str, job: str, instance: str) -> dict[str, float]:
@@ -93,7 +83,11 @@ def running(folder: Path, targets: Mapping[str, Sequence[str]], rules: Path) -> 
     config = folder / "prometheus.yml"
     config.write_text(json.dumps({"global": every, "rule_files": [str(rules)], "scrape_configs": jobs}))
     address = f"127.0.0.1:{free_port()}"
-    command = [program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+    command = [
+        program("prometheus"),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+    ]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=log, stderr=log)
         try:

@@ -19,7 +19,7 @@ from exchange.apps.car_quota.lottery import (
     verify,
 )
 from exchange.apps.car_quota.lottery_seed import WORD, SeedError, below, words
-from tests.rigs.draws import NODE, SECOND_PROGRAM, drawn_in_node, listed, many
+from tests.rigs.draws import SECOND_PROGRAM, drawn_in_node, listed, many
 
 LIST = listed([("C", 1), ("A", 2), ("B", 3), ("D", 1)], quotas=2)
 RESULT = draw(LIST, "012345")
@@ -156,7 +156,6 @@ def test_every_base_number_is_as_likely_as_the_others() -> None:
     assert sum((found[n] - 20_000 / count) ** 2 / (20_000 / count) for n in range(1, count + 1)) < 84.04
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
 def test_the_second_program_also_passes_words_over(tmp_path: Path) -> None:
     """A draw of 250,000 base numbers, in which some words are too high."""
     list_ = many(125_000, quotas=124_999)
