@@ -23,6 +23,16 @@ CODES = {
     "housing-fund": "12440100MBX05FA1XQ",
     "police": "11440100MBX01FA1XW",
     "planning": "11440100MBX06FA1XK",
+    "market": "11440100MBX07FA1XB",
+    "disabled": "13440100MBX10FA1XH",
+    "health": "11440100MBX11FA1XF",
+    "banking": "11440100MBX17FA1XX",
+    "securities": "11440100MBX18FA1XM",
+    "education": "11440100MBX19FA1XD",
+    "justice": "11440100MBX20FA1XA",
+    "court": "11440100MBX21FA1X2",
+    "veterans": "11440100MBX22FA1XR",
+    "religion": "11440100MBX23FA1XH",
 }
 ASKED = tuple(CODES)[1:]
 TITLE = {"zh": "测试", "en": "Test"}
