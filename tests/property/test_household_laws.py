@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange.cases.events import Status
 from exchange.cases.finding import facts_of
 from tests.rigs.household import Planted, case, case_type, finding_of, found, months, parameters_on, rule_on, texts
 from tests.rigs.household_oracle import expected
@@ -68,7 +69,8 @@ def test_more_income_never_makes_more_aid(planted: Planted, data: st.DataObject)
 def test_whatever_is_missing_it_is_incomplete(planted: Planted, data: st.DataObject) -> None:
     asked = [(item.name, n) for item in case_type().items for n in range(1, planted.persons + 1)]
     why = st.sampled_from([None, "refused", "not_identified", "not_authorised"])
-    finding = found(planted, data.draw(st.dictionaries(st.sampled_from(asked), why, min_size=1)))
+    missing: dict[tuple[str, int], Status | None] = data.draw(st.dictionaries(st.sampled_from(asked), why, min_size=1))
+    finding = found(planted, missing)
     assert finding.outcome == "incomplete"
 
 

@@ -167,9 +167,9 @@ EXCLUDED = ("ineligible", "800.00", "0.00")
             family().also("certificate", FLAT, ("C2", "U2", 1, 1, 3, 60, "home")), ELIGIBLE, id="a-third-of-a-flat"
         ),
         pytest.param(
-            family().also("certificate", *((f"C{n}{u}", u, n, 1, 3, 60, "home") for n in (1, 2, 3) for u in "ab")),
+            family().also("certificate", FLAT, *((f"C{n}", "U2", n, 1, 3, 60, "home") for n in (1, 2, 3))),
             EXCLUDED,
-            id="three-thirds-of-two-flats",
+            id="a-flat-and-three-thirds",
         ),
         pytest.param(
             family().also("certificate", FLAT, ("C2", "U2", 2, 1, 1, 3, "home")), ELIGIBLE, id="two-that-are-small"
@@ -181,6 +181,11 @@ EXCLUDED = ("ineligible", "800.00", "0.00")
             family().also("certificate", FLAT, ("C2", "U2", 1, 1, 1, 9, "shop")), EXCLUDED, id="flat-and-shop"
         ),
         pytest.param(family().also("certificate", ("C2", "U2", 1, 1, 1, 9, "shop")), ELIGIBLE, id="lives-in-the-shop"),
+        pytest.param(
+            family().also("certificate", *((f"C{n}", f"U{n}", 1, 1, 1, 9, "shop") for n in (1, 2))),
+            EXCLUDED,
+            id="two-shops",
+        ),
         pytest.param(
             family().also("certificate", *((f"C{n}", "U2", n, 1, 2, 9, "shop") for n in (1, 2))),
             TO_A_PERSON,

@@ -17,7 +17,7 @@ from exchange.cases.asked import Because, CaseFacts, Conclusion
 INCOME = ("wages", "pensions", "service")
 ASSETS = ("cars", "card", "homes", "deposits", "securities", "companies")
 TWO_DWELLINGS = Fraction("1.99")
-"""Shares have four decimals: three thirds of two flats are told as 1.9998."""
+"""Shares have four decimals: a flat and three thirds of another are told as 1.9999."""
 
 
 def finding_2016(facts: CaseFacts) -> Conclusion:
