@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exchange.cases.events import Status
 from exchange.cases.finding import facts_of
-from tests.rigs.household import Planted, case, case_type, finding_of, found, months, parameters_on, rule_on, texts
+from tests.rigs.household import REGION, Planted, case, finding_of, found, loaded, months, texts
 from tests.rigs.household_oracle import expected
 from tests.rigs.household_town import household
 
@@ -42,7 +42,7 @@ def agrees(planted: Planted) -> None:
     finding, right = found(planted), expected(planted)
     members = finding.values.get("members")
     assert (finding.outcome, members and int(members), finding.values.get("aid")) == right, (planted, texts(finding))
-    numbers = {f"C1/{item.name}/{n}/1" for item in case_type().items for n in range(1, planted.persons + 1)}
+    numbers = {f"C1/{item.name}/{n}/1" for item in loaded().items for n in range(1, planted.persons + 1)}
     for reason in finding.reasons:
         assert {each.question_id for each in reason.rests_on} <= numbers
         assert len({each.question_id for each in reason.rests_on}) == len(reason.rests_on)
@@ -67,8 +67,8 @@ def test_more_income_never_makes_more_aid(planted: Planted, data: st.DataObject)
 
 @given(HOUSEHOLDS, st.data())
 def test_whatever_is_missing_it_is_incomplete(planted: Planted, data: st.DataObject) -> None:
-    asked = [(item.name, n) for item in case_type().items for n in range(1, planted.persons + 1)]
-    why = st.sampled_from([None, "refused", "not_identified", "not_authorised"])
+    asked = [(item.name, n) for item in loaded().items for n in range(1, planted.persons + 1)]
+    why: st.SearchStrategy[Status | None] = st.sampled_from([None, "refused", "not_identified", "not_authorised"])
     missing: dict[tuple[str, int], Status | None] = data.draw(st.dictionaries(st.sampled_from(asked), why, min_size=1))
     finding = found(planted, missing)
     assert finding.outcome == "incomplete"
@@ -77,13 +77,13 @@ def test_whatever_is_missing_it_is_incomplete(planted: Planted, data: st.DataObj
 @given(HOUSEHOLDS, st.randoms(use_true_random=False))
 def test_the_order_of_facts_does_not_matter_and_twice_is_the_same(planted: Planted, rng: random.Random) -> None:
     made = case(planted)
-    facts = facts_of(made, parameters_on(planted.day))
+    facts = facts_of(made, loaded().parameters_on(planted.day, REGION))
     shuffled = replace(
         facts,
         facts=tuple(rng.sample(facts.facts, len(facts.facts))),
         parties=tuple(rng.sample(facts.parties, len(facts.parties))),
         parameters=dict(rng.sample(sorted(facts.parameters.items()), len(facts.parameters))),
     )
-    rule = rule_on(planted.day)
+    rule = loaded().rule_on(planted.day)
     assert rule(shuffled) == rule(facts)
     assert finding_of(made).model_dump_json() == finding_of(case(planted)).model_dump_json()

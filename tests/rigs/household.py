@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,9 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from exchange.cases.asked import CaseFacts, Conclusion
 from exchange.cases.case import Case, fold
-from exchange.cases.case_type import AnswerShape, CaseType, Item
+from exchange.cases.case_type import AnswerShape, Item
 from exchange.cases.events import (
     ENGINE,
     CaseAnswer,
@@ -31,6 +29,7 @@ from exchange.cases.events import (
 )
 from exchange.cases.finding import make
 from exchange.cases.load import load
+from exchange.cases.rules import LoadedType
 from tests.rigs.cases import TODAY, contract
 
 CONNECTORS = Path(__file__).parent / "connectors"
@@ -109,27 +108,9 @@ class Planted:
 
 
 @cache
-def case_type() -> CaseType:
-    return load(CONNECTORS, "civil-affairs", "household", contract(), TODAY)
-
-
-def parameters_on(day: date) -> dict[str, str]:
-    return {name: str(each.value) for name, each in case_type().in_force(day, REGION).parameters.items()}
-
-
-@dataclass(frozen=True)
-class PythonRule:
-    """The function that the file names, as a rule of the engine."""
-
-    name: str
-    version: str = "1"
-
-    def __call__(self, facts: CaseFacts) -> Conclusion:
-        return _function(self.name)(facts)
-
-
-def rule_on(day: date) -> PythonRule:
-    return PythonRule(case_type().in_force(day, REGION).rule.python)
+def loaded() -> LoadedType:
+    case_type = load(CONNECTORS, "civil-affairs", "household", contract(), TODAY)
+    return LoadedType(case_type, CONNECTORS / "civil-affairs" / "cases")
 
 
 def history(planted: Planted, unanswered: Mapping[tuple[str, int], Status | None] | None = None) -> list[CaseEvent]:
@@ -149,7 +130,7 @@ def history(planted: Planted, unanswered: Mapping[tuple[str, int], Status | None
         day=planted.day,
         parties=parties,
     )
-    questions = tuple(_question(item, party, planted.day) for item in case_type().items for party in parties)
+    questions = tuple(_question(item, party, planted.day) for item in loaded().items for party in parties)
     events: list[CaseEvent] = [opened, CaseAsked(time=ASKED_AT, who=ENGINE, round=1, questions=questions)]
     instead = unanswered or {}
     with sqlite3.connect(":memory:") as database:
@@ -176,7 +157,7 @@ def found(planted: Planted, unanswered: dict[tuple[str, int], Status | None] | N
 
 
 def finding_of(made: Case) -> CaseFinding:
-    return make(made, rule_on(made.day), parameters_on(made.day))
+    return make(made, loaded().rule_on(made.day), loaded().parameters_on(made.day, made.region))
 
 
 def texts(finding: CaseFinding) -> str:
@@ -184,7 +165,7 @@ def texts(finding: CaseFinding) -> str:
 
 
 def _question(item: Item, party: Party, day: date) -> CaseQuestion:
-    values = parameters_on(day)
+    values = loaded().parameters_on(day, REGION)
     times = item.about.times(day)
     return CaseQuestion(
         question_id=f"C1/{item.name}/{party.number}/1",
@@ -211,7 +192,7 @@ def _answered(database: sqlite3.Connection, asked: CaseQuestion) -> dict[str, An
     row = cursor.fetchone()
     if row is None or all(value is None for value in row):
         return None
-    [item] = (each for each in case_type().items if each.name == asked.item)
+    [item] = (each for each in loaded().items if each.name == asked.item)
     found = dict(zip((column[0] for column in cursor.description), row, strict=True))
     assert found.keys() == item.answer.keys()
     return {name: _shaped(shape, found[name]) for name, shape in item.answer.items()}
@@ -241,18 +222,6 @@ def _answer(asked: CaseQuestion, content: Mapping[str, Any] | None, otherwise: S
         answered_by="query",
     )
     return CaseAnswered(time=ASKED_AT, who=ENGINE, answer=answer)
-
-
-@cache
-def _function(python: str) -> Callable[[CaseFacts], Conclusion]:
-    file, _, name = python.partition(":")
-    spec = importlib.util.spec_from_file_location("household_rules", CONNECTORS / "civil-affairs" / "cases" / file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    function: Callable[[CaseFacts], Conclusion] = getattr(module, name)
-    return function
 
 
 def months(day: date, count: int = 3, *, before: int = 0) -> Iterable[str]:

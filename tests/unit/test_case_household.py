@@ -12,18 +12,17 @@ import pytest
 
 from exchange.cases.events import ENGINE, CaseFinding, CaseFound, Status
 from exchange.cases.finding import RuleError, again, facts_of, make
+from exchange.cases.rules import PythonRule
 from tests.rigs.household import (
     ASKED_AT,
+    REGION,
     Planted,
-    PythonRule,
     case,
-    case_type,
     finding_of,
     found,
     history,
+    loaded,
     months,
-    parameters_on,
-    rule_on,
     texts,
 )
 from tests.rigs.household_oracle import expected
@@ -265,25 +264,29 @@ def test_rules_and_values_change_at_midnight(day: date, head: int, before: str, 
 
 
 def test_an_old_case_keeps_the_old_rule_and_standard_to_the_byte() -> None:
-    """The history is read after the standard, the rule and its name have changed; nothing of today gets in."""
-    events = history(family())
-    parameters, rule = parameters_on(DAY), rule_on(DAY)
-    finding = make(case(family()), rule, parameters)
-    was = CaseFound(time=ASKED_AT, who=ENGINE, rule=rule.name, version="1", parameters=parameters, finding=finding)
-    [remade] = again([*events, was], PythonRule)
-    assert remade.same
-    assert json.loads(remade.again)["values"] == {
-        "members": "3",
-        "income": "7200.00",
-        "head": "800.00",
-        "aid": "120.00",
-    }
-    [today] = again([*events, was.model_copy(update={"parameters": parameters_on(LATER)})], PythonRule)
-    assert not today.same
+    """Its finding is made again from the history, in which the values of then are written."""
+    planted = family()
+    rule, then, now = (loaded().rule_on(DAY), *(loaded().parameters_on(day, REGION) for day in (DAY, LATER)))
+    event = CaseFound(
+        time=ASKED_AT,
+        who=ENGINE,
+        rule=rule.name,
+        version=rule.version,
+        parameters=then,
+        finding=make(case(planted), rule, then),
+    )
+    again_same, again_with_today = (
+        again([*history(planted), each], lambda name, version: PythonRule(name, rule.source))[0]
+        for each in (event, event.model_copy(update={"parameters": now}))
+    )
+    assert again_same.same
+    values = json.loads(again_same.again)["values"]
+    assert values == {"members": "3", "income": "7200.00", "head": "800.00", "aid": "120.00"}
+    assert not again_with_today.same
 
 
 @pytest.mark.parametrize("why", [None, "refused", "not_identified", "not_authorised"])
-@pytest.mark.parametrize("item", [item.name for item in case_type().items])
+@pytest.mark.parametrize("item", [item.name for item in loaded().items])
 def test_without_an_answer_it_is_never_eligible(item: str, why: Status | None) -> None:
     finding = found(family(), {(item, 2): why})
     assert (finding.outcome, finding.values) == ("incomplete", {})
@@ -294,12 +297,12 @@ def test_without_an_answer_it_is_never_eligible(item: str, why: Status | None) -
 SOMETIMES = {"insurance", "fund", "study", "treatment", "card"}
 
 
-@pytest.mark.parametrize("item", sorted({item.name for item in case_type().items} - SOMETIMES))
+@pytest.mark.parametrize("item", sorted({item.name for item in loaded().items} - SOMETIMES))
 def test_the_rule_itself_takes_no_absent_answer_for_nothing(item: str) -> None:
-    facts = facts_of(case(family()), parameters_on(DAY))
+    facts = facts_of(case(family()), loaded().parameters_on(DAY, REGION))
     fewer = replace(facts, facts=tuple(fact for fact in facts.facts if (fact.item, fact.party) != (item, 1)))
     with pytest.raises(KeyError):
-        rule_on(DAY)(fewer)
+        loaded().rule_on(DAY)(fewer)
 
 
 def test_an_answer_without_the_value_that_was_asked_is_an_error_and_no_zero() -> None:
@@ -312,14 +315,14 @@ def test_an_answer_without_the_value_that_was_asked_is_an_error_and_no_zero() ->
 
 def test_the_questions_are_as_small_as_the_rule_allows() -> None:
     """Sums are asked of five items only; whoever has deposits, shares, a company or a base does not tell how much."""
-    values = {item.name for item in case_type().items for shape in item.answer.values() if shape.shape == "value"}
+    values = {item.name for item in loaded().items for shape in item.answer.values() if shape.shape == "value"}
     assert values == {"wages", "pensions", "homes", "service", "study", "treatment"}
-    assert not any(shape.shape == "count" for item in case_type().items for shape in item.answer.values())
-    assert len({item.asks for item in case_type().items}) >= 12
+    assert not any(shape.shape == "count" for item in loaded().items for shape in item.answer.values())
+    assert len({item.asks for item in loaded().items}) >= 12
 
 
 @pytest.mark.parametrize("day", [date(2016, 1, 1), date(2018, 1, 1), date(2020, 1, 1), date(2026, 6, 1)])
 def test_what_the_type_says_twice_is_the_same(day: date) -> None:
-    values = parameters_on(day)
+    values = loaded().parameters_on(day, REGION)
     assert Decimal(values["deposit_limit"]) == 24 * Decimal(values["standard"])
-    assert {item.about.period for item in case_type().items} == {None, f"{values['window']} months"}
+    assert {item.about.period for item in loaded().items} == {None, f"{values['window']} months"}
