@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from exchange.cases.case import Case, fold
-from exchange.cases.case_type import AnswerShape, Item
+from exchange.cases.case_type import Item
 from exchange.cases.events import (
     ENGINE,
     CaseAnswer,
@@ -30,6 +30,7 @@ from exchange.cases.events import (
 from exchange.cases.finding import make
 from exchange.cases.load import load
 from exchange.cases.rules import LoadedType
+from exchange.cases.shapes import AnswerShape
 from tests.rigs.cases import TODAY, contract
 
 CONNECTORS = Path(__file__).parent / "connectors"
@@ -60,35 +61,35 @@ TABLES = {
     "treatment": "resident, month, own_fen",
     "disability_card": "resident, status",
 }
-_IN_WINDOW = "resident = :party AND month BETWEEN :period_from AND :period_until"
+_IN_WINDOW = "resident = :party_id AND month BETWEEN :period_from AND :period_until"
 QUERIES = {
-    "wages": f"""SELECT SUM(fen) / 100.0 AS total, EXISTS (SELECT 1 FROM employment WHERE resident = :party
+    "wages": f"""SELECT SUM(fen) / 100.0 AS total, EXISTS (SELECT 1 FROM employment WHERE resident = :party_id
         AND since >= DATE(:period_until, '+1 day', '-' || :new_job_months || ' months')) AS new_job
         FROM wage WHERE {_IN_WINDOW} HAVING COUNT(*)""",
     "pensions": f"SELECT SUM(fen) / 100.0 AS total FROM pension WHERE {_IN_WINDOW}",
-    "deposits": "SELECT SUM(fen) > 100 * :deposit_limit AS over_limit FROM deposit WHERE resident = :party",
-    "securities": "SELECT SUM(fen) > 100 * :deposit_limit AS over_limit FROM security WHERE resident = :party",
+    "deposits": "SELECT SUM(fen) > 100 * :deposit_limit AS over_limit FROM deposit WHERE resident = :party_id",
+    "securities": "SELECT SUM(fen) > 100 * :deposit_limit AS over_limit FROM security WHERE resident = :party_id",
     "cars": """SELECT MAX(NOT adapted) AS car, MAX(adapted) AS adapted FROM vehicle
-        WHERE resident = :party AND status = 'registered'""",
+        WHERE resident = :party_id AND status = 'registered'""",
     "homes": """SELECT ROUND(TOTAL(part) FILTER (WHERE use = 'home'), 4) AS shares,
         ROUND(TOTAL(part * area) FILTER (WHERE use = 'home'), 2) AS area,
         CASE COUNT(*) FILTER (WHERE use <> 'home') WHEN 0 THEN 'none' WHEN 1 THEN 'one' ELSE 'more' END AS other_use
         FROM (SELECT unit, MAX(1.0 * share / shares) AS part, MAX(area) AS area, MAX(use) AS use
-        FROM certificate WHERE resident = :party GROUP BY unit) HAVING COUNT(*)""",
-    "companies": "SELECT COUNT(*) > 0 AS holds FROM shareholder WHERE resident = :party",
+        FROM certificate WHERE resident = :party_id GROUP BY unit) HAVING COUNT(*)""",
+    "companies": "SELECT COUNT(*) > 0 AS holds FROM shareholder WHERE resident = :party_id",
     "insurance": f"SELECT MAX(base > floor) AS above_floor FROM contribution WHERE {_IN_WINDOW}",
     "fund": f"SELECT COUNT(*) > 0 AS paid FROM fund_payment WHERE {_IN_WINDOW}",
-    "register": "SELECT state, marriage FROM resident WHERE resident = :party",
-    "death": "SELECT COUNT(*) > 0 AS certified FROM death_certificate WHERE resident = :party",
-    "custody": "SELECT COUNT(*) > 0 AS in_custody FROM prisoner WHERE resident = :party",
-    "divorce": "SELECT COUNT(*) > 0 AS divorced FROM judgment WHERE resident = :party AND kind = 'divorce'",
-    "service": f"""SELECT EXISTS (SELECT 1 FROM conscript WHERE resident = :party) AS serving,
+    "register": "SELECT state, marriage FROM resident WHERE resident = :party_id",
+    "death": "SELECT COUNT(*) > 0 AS certified FROM death_certificate WHERE resident = :party_id",
+    "custody": "SELECT COUNT(*) > 0 AS in_custody FROM prisoner WHERE resident = :party_id",
+    "divorce": "SELECT COUNT(*) > 0 AS divorced FROM judgment WHERE resident = :party_id AND kind = 'divorce'",
+    "service": f"""SELECT EXISTS (SELECT 1 FROM conscript WHERE resident = :party_id) AS serving,
         TOTAL(fen) / 100.0 AS exempt FROM pension WHERE {_IN_WINDOW} AND for_service""",
-    "clergy": "SELECT COUNT(*) > 0 AS apart FROM clergy WHERE resident = :party AND apart_years >= 1",
-    "study": f"""SELECT EXISTS (SELECT 1 FROM student WHERE resident = :party AND full_time) AS full_time,
+    "clergy": "SELECT COUNT(*) > 0 AS apart FROM clergy WHERE resident = :party_id AND apart_years >= 1",
+    "study": f"""SELECT EXISTS (SELECT 1 FROM student WHERE resident = :party_id AND full_time) AS full_time,
         TOTAL(fen) / 100.0 AS own_cost FROM school_fee WHERE {_IN_WINDOW}""",
     "treatment": f"SELECT SUM(own_fen) / 100.0 AS own_cost FROM treatment WHERE {_IN_WINDOW}",
-    "card": "SELECT COUNT(*) > 0 AS valid FROM disability_card WHERE resident = :party AND status = 'valid'",
+    "card": "SELECT COUNT(*) > 0 AS valid FROM disability_card WHERE resident = :party_id AND status = 'valid'",
 }
 
 
@@ -187,7 +188,7 @@ def _question(item: Item, party: Party, day: date) -> CaseQuestion:
 def _answered(database: sqlite3.Connection, asked: CaseQuestion) -> dict[str, Any] | None:
     """The content of the department's answer; None if it finds nothing."""
     own = {name: float(value) if "." in value else int(value) for name, value in asked.parameters.items()}
-    given = {"party": asked.party, "period_from": str(asked.period_from), "period_until": str(asked.period_until)}
+    given = {"party_id": asked.party, "period_from": str(asked.period_from), "period_until": str(asked.period_until)}
     cursor = database.execute(QUERIES[asked.item], {**given, **own})
     row = cursor.fetchone()
     if row is None or all(value is None for value in row):

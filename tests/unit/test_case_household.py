@@ -314,11 +314,15 @@ def test_an_answer_without_the_value_that_was_asked_is_an_error_and_no_zero() ->
 
 
 def test_the_questions_are_as_small_as_the_rule_allows() -> None:
-    """Sums are asked of five items only; whoever has deposits, shares, a company or a base does not tell how much."""
+    """Sums are asked where the rule adds; whoever has deposits, shares, a company or a base does not tell how much."""
     values = {item.name for item in loaded().items for shape in item.answer.values() if shape.shape == "value"}
     assert values == {"wages", "pensions", "homes", "service", "study", "treatment"}
     assert not any(shape.shape == "count" for item in loaded().items for shape in item.answer.values())
     assert len({item.asks for item in loaded().items}) >= 12
+
+
+def test_no_answer_is_one_that_the_rule_could_do_without() -> None:
+    assert not any(item.optional for item in loaded().items)
 
 
 @pytest.mark.parametrize("day", [date(2016, 1, 1), date(2018, 1, 1), date(2020, 1, 1), date(2026, 6, 1)])

@@ -1,7 +1,8 @@
 """The rules of the example's findings on the economic status of a household; named by household.yaml.
 
 Read `finding_2020`: who counts, what excludes, then the income. A finding is a signal for the person who decides. What
-the answers leave open goes `to_a_person` and is never guessed; what they lack is the engine's `incomplete`.
+the answers leave open goes `to_a_person` and is never guessed. Every answer is needed, so that no item is optional: if
+one is missing, the engine says `incomplete`.
 
 Numbers are exact fractions. Money is rounded once, for the finding: to a fen, half a fen up.
 """
