@@ -305,11 +305,23 @@ def test_the_rule_itself_takes_no_absent_answer_for_nothing(item: str) -> None:
         loaded().rule_on(DAY)(fewer)
 
 
-def test_an_answer_without_the_value_that_was_asked_is_an_error_and_no_zero() -> None:
+@pytest.mark.parametrize(
+    ("item", "content"),
+    [
+        ("wages", {"new_job": False}),
+        ("wages", {"total": True, "new_job": False}),
+        ("wages", {"total": None, "new_job": False}),
+        ("wages", {"total": "7200.00", "new_job": "no"}),
+        ("register", {"state": "lost", "marriage": "married"}),
+        ("homes", {"shares": "1.0000", "area": "60.00", "other_use": False}),
+    ],
+)
+def test_an_answer_that_is_not_what_was_asked_is_an_error_and_no_zero(item: str, content: dict[str, Any]) -> None:
     made = case(family())
     answers = dict(made.answers)
-    answers["C1/wages/1/1"] = answers["C1/wages/1/1"].model_copy(update={"content": '{"new_job": false}'})
-    with pytest.raises(RuleError, match=r"household\.py:finding_2016 fails with KeyError"):
+    asked = f"C1/{item}/1/1"
+    answers[asked] = answers[asked].model_copy(update={"status": "found", "content": json.dumps(content)})
+    with pytest.raises(RuleError, match=r"household\.py:finding_2016 fails with (Key|Value|Type)Error"):
         finding_of(replace(made, answers=answers))
 
 

@@ -340,29 +340,34 @@ def test_a_case_type_that_is_not_there(file: Path) -> None:
 
 
 def answering(connectors: Path, **answer: dict[str, Any]) -> None:
-    """A connector of the police, which answers about cars in this shape."""
-    entry = {"question": "civil-affairs.question", "type": "household", "item": "cars", "by": "person"}
-    config = {"department": "police", "answers": [{**entry, "answer": answer}]}
+    """A connector of the police, which answers about cars in this shape, and about the register as it is asked."""
+    words = {"state": ["alive", "dead", "moved_out"], "marriage": ["single", "married", "divorced", "widowed"]}
+    register = {name: {"shape": "range", "values": values} for name, values in words.items()}
+    entry = {"question": "civil-affairs.question", "type": "household", "by": "person"}
+    answers = [{**entry, "item": "cars", "answer": answer}, {**entry, "item": "register", "answer": register}]
+    config = {"department": "police", "answers": answers}
     (connectors / "police").mkdir(exist_ok=True)
     (connectors / "police" / "connector.yaml").write_text(json.dumps(config))
 
 
 def test_who_is_asked_answers_no_more_than_is_asked(file: Path) -> None:
-    answering(file.parents[2], cars={"shape": "value", "scale": 2}, aids={"shape": "count"}, plates={"shape": "count"})
+    answering(
+        file.parents[2], car={"shape": "value", "scale": 2}, adapted={"shape": "predicate"}, plates={"shape": "count"}
+    )
     more = "police/connector.yaml answers more than the item:"
     assert problems(file) == [
-        ("items[3].answer", f"{more} 'cars' says more than is asked: a value in place of a count"),
-        ("items[3].answer", f"{more} 'plates' is not asked: one of: aids, cars"),
+        ("items[3].answer", f"{more} 'car' says more than is asked: a value in place of a predicate"),
+        ("items[3].answer", f"{more} 'plates' is not asked: one of: adapted, car"),
     ]
     assert examine(file, contract(), TODAY).case_type is None
 
 
 def test_who_does_not_answer_what_is_asked_is_a_warning(file: Path) -> None:
-    answering(file.parents[2], cars={"shape": "count"})
+    answering(file.parents[2], car={"shape": "predicate"})
     found = examine(file, contract(), TODAY)
     assert [(each.path, each.message, each.severity) for each in found.problems] == [
-        ("items[3].asks", "police/connector.yaml does not answer aids of item 'cars'", "warning")
+        ("items[3].asks", "police/connector.yaml does not answer adapted of item 'cars'", "warning")
     ]
     assert found.case_type is not None
-    answering(file.parents[2], cars={"shape": "predicate"}, aids={"shape": "count"})
+    answering(file.parents[2], car={"shape": "predicate"}, adapted={"shape": "predicate"})
     assert problems(file) == []

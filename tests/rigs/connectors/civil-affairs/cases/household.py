@@ -17,6 +17,11 @@ from exchange.cases.asked import Because, CaseFacts, Conclusion
 
 INCOME = ("wages", "pensions", "service")
 ASSETS = ("cars", "card", "homes", "deposits", "securities", "companies")
+WORDS = {
+    "state": ("alive", "dead", "moved_out"),
+    "marriage": ("single", "married", "divorced", "widowed"),
+    "other_use": ("none", "one", "more"),
+}
 TWO_DWELLINGS = Fraction("1.99")
 """Shares have four decimals: a flat and three thirds of another are told as 1.9999."""
 
@@ -58,8 +63,11 @@ class Household:
         return Fraction(0) if said is None else Fraction(str(said))
 
     def word(self, item: str, person: int, name: str) -> str | None:
+        """One of the words that are known; None if nothing was found."""
         said = self._said(item, person, name)
-        return None if said is None else str(said)
+        if said is None or said in WORDS[name]:
+            return None if said is None else str(said)
+        raise ValueError(f"{name} of {item} is no known word")
 
     def so(self, item: str, person: int, name: str) -> bool:
         said = self._said(item, person, name)
@@ -72,8 +80,13 @@ class Household:
         return [self._facts[item, person].answer.question_id for person in persons for item in items]
 
     def _said(self, item: str, person: int, name: str) -> object:
+        """What was answered; None if nothing was found."""
         fact = self._facts[item, person]
-        return fact.content[name] if fact.answer.status == "found" else None
+        if fact.answer.status != "found":
+            return None
+        if fact.content[name] is None:
+            raise ValueError(f"{name} of {item} was found and has no value")
+        return fact.content[name]
 
 
 Group = Callable[[Household, Sequence[int], Fraction], tuple[str, list[Because]]]
