@@ -83,6 +83,8 @@ class CaseActs:
         type_ = type_of(self._types, type_name)
         if [party.number for party in parties] != list(range(1, len(parties) + 1)) or not parties:
             raise CaseTextError(f"the parties of case {case_no} are not numbered 1, 2, 3 …", remedy="number them so")
+        if len({party.party_id for party in parties}) < len(parties):
+            raise CaseTextError(f"case {case_no} names a party twice", remedy="name each person once")
         for party in parties:
             if type_.authorised and not party.authorisation.strip():
                 raise UnauthorisedPartyError(f"party {party.number} of case {case_no} has given no authorisation")

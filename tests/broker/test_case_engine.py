@@ -296,13 +296,20 @@ def test_who_may_not_act_and_what_cannot_be_said(world: World) -> None:
 def test_what_cannot_be_opened(world: World) -> None:
     day = date(2026, 3, 1)
     unsigned = PARTIES[0].model_copy(update={"authorisation": ""})
+    twice = PARTIES[0].model_copy(update={"number": 2})
     with pytest.raises(UnauthorisedPartyError):
         world.open(parties=(unsigned,))
     with pytest.raises(CaseTypeUnknownError):
         world.acts.open("C1", "marriage", "4401", day, PARTIES, CLERK, NOW)
     with pytest.raises(NoValueError):
         world.acts.open("C1", "household", "9999", day, PARTIES, CLERK, NOW)
-    for case_no, parties in (("C/1", PARTIES), ("", PARTIES), ("C1", ()), ("C1", PARTIES[1:])):
+    for case_no, parties in (
+        ("C/1", PARTIES),
+        ("", PARTIES),
+        ("C1", ()),
+        ("C1", PARTIES[1:]),
+        ("C1", (PARTIES[0], twice)),
+    ):
         with pytest.raises(CaseTextError):
             world.acts.open(case_no, "household", "4401", day, parties, CLERK, NOW)
     with pytest.raises(CaseUnknownError):
