@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 
+from exchange.cases.clocks import Stop
 from exchange.cases.events import (
     CaseAmended,
     CaseAnswer,
@@ -26,6 +27,7 @@ from exchange.cases.events import (
     Party,
 )
 from exchange.cases.states import CaseState, CaseStateError, states_after
+from exchange.contract.period import city_day
 
 
 class NextStep(StrEnum):
@@ -38,13 +40,17 @@ class NextStep(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """A case after event number `last`; `current` is the latest question of each item and party."""
+    """A case after event number `last`; `current` is the latest question of each item and party.
+
+    `stops`: the times for which its clock stands still, by the questions to units outside of the city.
+    """
 
     case_no: str
     type: str
     region: str
     day: date
     year: int
+    opened_on: date
     parties: tuple[Party, ...]
     state: CaseState = CaseState.OPENED
     last: int = 1
@@ -55,6 +61,7 @@ class Case:
     contradictions: tuple[CaseAnswer, ...] = ()
     reminded: frozenset[str] = frozenset()
     late: frozenset[str] = frozenset()
+    stops: Mapping[str, Stop] = field(default_factory=dict)
     contested: tuple[str, ...] = ()
     finding: CaseFinding | None = None
     finding_event: int = 0
@@ -119,7 +126,8 @@ def step(case: Case | None, event: CaseEvent) -> Case:
     """The case after one more event; raises CaseStateError if that cannot happen to it."""
     if isinstance(event, CaseOpened):
         states_after(event.case_no, case.state if case else None, event.kind)
-        return Case(event.case_no, event.type, event.region, event.day, event.day.year, event.parties)
+        opened_on = city_day(event.time)
+        return Case(event.case_no, event.type, event.region, event.day, event.day.year, opened_on, event.parties)
     if case is None:
         raise CaseStateError(f"a case begins with being opened, not {event.kind}")
     states = states_after(case.case_no, case.state, event.kind)
@@ -164,7 +172,7 @@ def _must_fit(case: Case, event: CaseEvent) -> None:
 
 def _told(case: Case, event: CaseEvent) -> Case:
     """The case with what the event tells."""
-    seq = case.last + 1
+    seq, today = case.last + 1, city_day(event.time)
     match event:
         case CaseAsked(questions=questions):
             return replace(
@@ -173,11 +181,13 @@ def _told(case: Case, event: CaseEvent) -> Case:
                 questions={**case.questions, **{asked.question_id: asked for asked in questions}},
                 current={**case.current, **{(asked.item, asked.party): asked.question_id for asked in questions}},
                 contested=(),
+                stops={**case.stops, **{asked.question_id: Stop(today, None) for asked in questions if asked.outside}},
             )
         case CaseAnswered(answer=answer):
             counts = answer.question_id in case.current.values()
             answers = {**case.answers, answer.question_id: answer}
-            return replace(case, answers=answers, answer_event=seq if counts else case.answer_event)
+            stops = _ended(case, today, answer.question_id)
+            return replace(case, answers=answers, stops=stops, answer_event=seq if counts else case.answer_event)
         case CaseContradicted(answer=answer):
             return replace(case, contradictions=(*case.contradictions, answer))
         case CaseReminded(questions=asked):
@@ -185,7 +195,8 @@ def _told(case: Case, event: CaseEvent) -> Case:
         case CaseLate(questions=asked):
             return replace(case, late=case.late.union(asked))
         case CaseFound() | CaseAmended():
-            return replace(case, finding=event.finding, finding_event=seq)
+            stops = _ended(case, today, *case.stops)  # what is still awaited is done without
+            return replace(case, finding=event.finding, finding_event=seq, stops=stops)
         case CaseDecided():
             return replace(case, decision=event)
         case CaseObjected(items=items):
@@ -194,3 +205,9 @@ def _told(case: Case, event: CaseEvent) -> Case:
             return replace(case, year=year)
         case _:
             return case
+
+
+def _ended(case: Case, today: date, *questions: str) -> Mapping[str, Stop]:
+    """The stops, of which those of these questions end today, if they last until now."""
+    ended = {asked: Stop(stop.since, today) for asked, stop in case.stops.items() if stop.until is None}
+    return {**case.stops, **{asked: stop for asked, stop in ended.items() if asked in questions}}

@@ -10,15 +10,18 @@ from pathlib import Path
 
 from exchange.cases import load
 from exchange.cases.acts import CaseActs
+from exchange.cases.case import Case
+from exchange.cases.clocks import case_due
 from exchange.cases.engine import CaseEngine
 from exchange.cases.load import CaseTypeError
 from exchange.cases.rules import LoadedType
+from exchange.cases.states import CaseState
 from exchange.cases.store import CaseStore
 from exchange.connect import database
 from exchange.connect.database import DatabaseConfigError, Paths
 from exchange.connect.load import Connector
 from exchange.errors import ConfigError
-from exchange.workdays import Calendar
+from exchange.workdays import Calendar, Due
 
 
 class NoCaseTypeError(ConfigError):
@@ -35,6 +38,15 @@ class Caseload:
     store: CaseStore
     acts: CaseActs
     engine: CaseEngine
+    types: Mapping[str, LoadedType]
+    calendar: Calendar
+
+    def due(self, case: Case, today: date) -> Due | None:
+        """The last day on which the case is decided in time; None if nothing is to be decided any more."""
+        if case.state in (CaseState.DECIDED, CaseState.CLOSED) or case.type not in self.types:
+            return None
+        its = self.types[case.type].case_type
+        return case_due(its, case.opened_on, list(case.stops.values()), today, self.calendar)
 
 
 def types(folder: Path, today: date) -> Mapping[str, LoadedType]:
@@ -66,4 +78,4 @@ def caseload(connector: Connector, home: Path, calendar: Calendar, today: date) 
         raise DatabaseConfigError("cases are kept in SQLite or PostgreSQL", remedy="name one of them as `database`")
     with closing(CaseStore(url.render_as_string(hide_password=False))) as store:
         engine = CaseEngine(department, store, known, lambda day, days: calendar.due(day, days).day)
-        yield Caseload(store, CaseActs(store, known), engine)
+        yield Caseload(store, CaseActs(store, known), engine, known, calendar)

@@ -28,7 +28,7 @@ from exchange.contract.period import city_day
 from exchange.errors import ExchangeError
 from exchange.grants.desk import operator
 from exchange.settings import Settings
-from exchange.workdays import read_calendar
+from exchange.workdays import Due, read_calendar
 
 ACCEPTED, COMPLETED = "accepted", "completed"
 
@@ -89,17 +89,19 @@ def import_(department: str, file: TextIO, role: str) -> None:
 @click.option("--state", "states", type=click.Choice([str(s) for s in CaseState]), multiple=True, help="Only these.")
 @output_option
 def list_(department: str, states: tuple[str, ...], output: str) -> None:
-    """List the cases of DEPARTMENT: where each stands, and whom it waits for."""
+    """List the cases of DEPARTMENT: where each stands, whom it waits for, and until when it is to be decided.
+
+    The time for the whole stands still while a unit outside of the city is awaited. `?`: public holidays of that year
+    are not known yet, and may move the day.
+    """
     with _desk(department) as its:
         wanted = [CaseState(state) for state in states] or list(CaseState)
-        found = [its.store.case(case_no) for case_no in its.store.in_states(*wanted)]
+        found = [_summary(its, its.store.case(case_no)) for case_no in its.store.in_states(*wanted)]
     if output == "json":
-        show_json([_summary(case) for case in found])
+        show_json(found)
         return
-    table(
-        ("case", "type", "day", "state", "round", "persons", "waits for", "finding"),
-        [(c.case_no, c.type, c.day, c.state, c.round, len(c.parties), _waits(c), _outcome(c)) for c in found],
-    )
+    names = ("case_no", "type", "state", "round", "persons", "waits_for", "due", "overdue", "outcome")
+    table([name.replace("_", " ") for name in names], [[_shown(each[name]) for name in names] for each in found])
     click.echo(counted(len(found), "case"))
 
 
@@ -111,10 +113,12 @@ def show(department: str, case_no: str, output: str) -> None:
     """Show one case of DEPARTMENT: what happened to it, what was found, and on which answers each reason rests."""
     with _desk(department) as its:
         history, case = its.store.history(case_no), its.store.case(case_no)
+        summary = _summary(its, case)
     if output == "json":
-        show_json({**_summary(case), "history": [event.model_dump(mode="json") for event in history]})
+        show_json({**summary, "history": [event.model_dump(mode="json") for event in history]})
         return
-    say(f"Case {case.case_no} ({case.type}) is {case.state}; {_waits(case) or 'nothing is awaited'}")
+    due = f"; to be decided until {_shown(summary['due'])}" if summary["due"] else ""
+    say(f"Case {case.case_no} ({case.type}) is {case.state}{due}; {_waits(case) or 'nothing is awaited'}")
     for event in history:
         say(f"  {say_time(event.time)}  {event.kind}  {event.who.person} ({event.who.role})".replace("   (", "  ("))
         if isinstance(event, CaseFound | CaseAmended):
@@ -216,11 +220,8 @@ def _waits(case: Case) -> str:
     return f"{counted(len(case.awaited), 'answer')} of {who}" + (f", {late} late" if late else "") if who else ""
 
 
-def _outcome(case: Case) -> str:
-    return case.finding.outcome if case.finding else ""
-
-
-def _summary(case: Case) -> dict[str, Any]:
+def _summary(its: Caseload, case: Case) -> dict[str, Any]:
+    due = its.due(case, today())
     return {
         "case_no": case.case_no,
         "type": case.type,
@@ -229,11 +230,22 @@ def _summary(case: Case) -> dict[str, Any]:
         "state": case.state,
         "round": case.round,
         "persons": len(case.parties),
+        "due": due,
+        "overdue": due is not None and due.day < today(),
+        "waits_for": _waits(case),
         "awaited": [asked.question_id for asked in case.awaited],
         "late": sorted(case.late),
+        "outcome": case.finding.outcome if case.finding else None,
         "finding": case.finding and case.finding.model_dump(mode="json"),
         "decision": case.decision and case.decision.outcome,
     }
+
+
+def _shown(value: object) -> object:
+    """A cell of the table."""
+    if isinstance(value, Due):
+        return f"{value.day}{'?' if value.provisional else ''}"
+    return "" if value is None or value is False else "yes" if value is True else value
 
 
 def _say_finding(finding: CaseFinding) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from exchange.cases import events as e
 from exchange.cases.case import Case, NextStep, fold
+from exchange.cases.clocks import Stop
 from exchange.cases.states import CaseState, CaseStateError
-from tests.rigs.case_world import CLERK, NOW, PARTIES, STREET
+from tests.rigs.case_world import CLERK, DAY, NOW, PARTIES, STREET
 
 ENGINE: dict[str, Any] = {"time": NOW, "who": e.ENGINE}
 PERSON: dict[str, Any] = {"time": NOW, "who": CLERK}
@@ -155,3 +156,19 @@ def test_days_on_which_something_is_to_do() -> None:
     assert folded(asked(1, "a", "b"), late("a")).next_day == remind
     assert folded(*BOTH).next_day is None
     assert folded(asked(1, "a", remind_on=None)).next_day == due
+
+
+def test_the_clock_stands_still_while_a_unit_outside_of_the_city_is_awaited() -> None:
+    def on(event: e.CaseEvent, days: int) -> e.CaseEvent:
+        return event.model_copy(update={"time": NOW + days * DAY})
+
+    abroad = asked(1, "bank", "shares", outside=True, optional=True)
+    history = [abroad.model_copy(update={"questions": (*abroad.questions, question("wages"))})]
+    first = NOW.date()
+    assert folded(*history).stops == {"C1/bank/1/1": Stop(first, None), "C1/shares/1/1": Stop(first, None)}
+    history += [on(answered("bank"), 2), on(answered("wages"), 3), on(late("shares"), 8), on(FOUND, 8)]
+    ended = {"C1/bank/1/1": Stop(first, first + 2 * DAY), "C1/shares/1/1": Stop(first, first + 8 * DAY)}
+    assert folded(*history).stops == ended, "a finding no longer waits for what it was made without"
+    history += [on(answered("shares"), 9)]
+    assert folded(*history).stops == ended
+    assert folded(*history).opened_on == first

@@ -10,10 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from exchange.cases import tables
+from exchange.cases.caseload import Caseload
 from exchange.cases.finding import again
 from exchange.cases.rules import CaseRuleFileError, LoadedType, kept
 from exchange.cases.store import CaseHistoryError
-from tests.rigs.case_world import CLERK, DAY, NOW, World
+from exchange.workdays import Calendar
+from tests.rigs.case_world import CLERK, DAY, NOW, STREET, World
 from tests.rigs.cases import household, household_file
 
 RULE = """\
@@ -51,8 +53,9 @@ def rule(world: World, tmp_path: Path) -> Path:
     return folder / "household.py"
 
 
-def found(world: World) -> None:
-    world.open()
+def found(world: World, *, opened: bool = False) -> None:
+    if not opened:
+        world.open()
     world.engine.work(NOW)
     world.answer_all()
     done = world.engine.work(NOW + DAY)
@@ -102,3 +105,13 @@ def test_a_rule_that_cannot_be_run_holds_up_its_case_alone(world: World, rule: P
     rule.write_text(RULE.format(outcome="eligible"))
     assert not world.engine.work(NOW + DAY).failed
     assert remade(world) == [True]
+
+
+def test_the_whole_is_due_until_it_is_decided(world: World, rule: Path) -> None:
+    load = Caseload(world.store, world.acts, world.engine, world.types, Calendar())  # type: ignore[arg-type]
+    case, today = world.open(), NOW.date()
+    assert load.due(case, today) == Calendar().due(today, 18)
+    found(world, opened=True)
+    case = world.store.case("C1")
+    assert load.due(case, today + 60 * DAY) == Calendar().due(today, 18), "late as it is"
+    assert load.due(world.acts.decide(case, STREET, "granted", ["Poor."], NOW), today) is None
