@@ -28,7 +28,8 @@ def too_little(connectors: Path, case_type: CaseType) -> Iterator[Mistake]:
         if not (connectors / item.asks / FILE).is_file():
             continue
         declared = _declared(connectors, case_type, item.name, item.asks)
-        lacking = [name for name in item.answer if declared is None or name not in declared.answer]
+        given = {name: shape.shape for name, shape in declared.answer.items()} if declared else {}
+        lacking = [f"{name} ({asked.shape})" for name, asked in item.answer.items() if given.get(name) != asked.shape]
         if lacking:
             message = f"{item.asks}/{FILE} does not answer {', '.join(lacking)} of item '{item.name}'"
             yield Mistake(("items", i, "asks"), message, "add it to `answers` there, see docs/connectors.md")

@@ -130,6 +130,7 @@ class CaseEngine:
             period_until=times.period_until,
             as_of=today if times.as_of else None,
             parameters={name: values[name] for name in item.parameters},
+            answer=dict(item.answer),
             authorisation=party.authorisation,
             remind_on=None if item.remind is None else self._due_day(today, item.remind),
             due_on=self._due_day(today, item.within),

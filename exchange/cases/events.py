@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
+from exchange.cases.shapes import AnswerShape
 from exchange.cases.states import EventKind
 from exchange.contract.base import Model
 
@@ -52,6 +53,7 @@ class CaseQuestion(Model):
     period_until: date | None = None
     as_of: date | None = None
     parameters: dict[str, str]
+    answer: dict[str, AnswerShape]
     authorisation: str
     remind_on: date | None
     due_on: date
@@ -96,7 +98,7 @@ class MissingAnswer(Model):
 
     question_id: str
     department: str
-    why: Literal["late", "refused", "not_identified", "not_authorised"]
+    why: Literal["late", "refused", "not_identified", "not_authorised", "unreadable"]
 
 
 class CaseFinding(Model):

@@ -19,6 +19,7 @@ from exchange.cases.events import (
     RestsOn,
     content_of,
 )
+from exchange.cases.shapes import fits
 from exchange.errors import ConfigError
 
 
@@ -48,12 +49,15 @@ def facts_of(case: Case, parameters: Mapping[str, str]) -> CaseFacts:
     facts, missing = [], []
     for question_id in case.current.values():
         asked, answer = case.questions[question_id], case.answers.get(question_id)
+        content = (answer and content_of(answer.content)) or {}
         if answer is None:
             missing.append(MissingAnswer(question_id=question_id, department=asked.to, why="late"))
         elif answer.status not in FACTS:
             missing.append(MissingAnswer(question_id=question_id, department=asked.to, why=answer.status))
+        elif answer.status == "found" and not fits(asked.answer, content):
+            missing.append(MissingAnswer(question_id=question_id, department=asked.to, why="unreadable"))
         else:
-            facts.append(Fact(asked.item, asked.party, answer, content_of(answer.content) or {}))
+            facts.append(Fact(asked.item, asked.party, answer, content))
     return CaseFacts(case.day, case.region, case.parties, parameters, tuple(facts), tuple(missing))
 
 

@@ -79,6 +79,26 @@ def json_value(shape: AnswerShape, given: Any) -> str | int | bool:
             raise WrongShapeError(f"a range is one of {', '.join(shape.values)}, and not {_kind(given)}")
 
 
+def fits(shapes: Mapping[str, AnswerShape], content: Mapping[str, Any]) -> bool:
+    """Whether the content of an answer has the values that were asked, each in its shape, and no others.
+
+    >>> cars = {"cars": AnswerShape(shape="count")}
+    >>> fits(cars, {"cars": 1}), fits(cars, {"cars": True}), fits(cars, {}), fits(cars, {"cars": 1, "plate": "A1"})
+    (True, False, False, False)
+    """
+    return content.keys() == shapes.keys() and all(_fits(shapes[name], value) for name, value in content.items())
+
+
+def _fits(shape: AnswerShape, value: Any) -> bool:
+    if type(value) is not {"count": int, "predicate": bool}.get(shape.shape, str):
+        return False
+    try:
+        json_value(shape, value)
+    except WrongShapeError:
+        return False
+    return True
+
+
 def typed(shape: AnswerShape, text: str) -> str | int | bool:
     """What a person typed, as the JSON value of that shape; raises WrongShapeError.
 

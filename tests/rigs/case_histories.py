@@ -13,11 +13,11 @@ from exchange.cases import events as e
 from exchange.cases.case import Case, NextStep, step
 from exchange.cases.finding import make
 from exchange.cases.states import MOVES, CaseState, EventKind
-from tests.rigs.case_world import CLERK, NOW, PARTIES, STREET, Rule
+from tests.rigs.case_world import CLERK, NOW, PARTIES, SHAPES, STREET, Rule
 
 RULE = Rule()
 VALUES = {"standard": "950.00"}
-CONTENTS = ("{}", '{"total":"10.00"}', '{"total":"5000.00"}', '{"cars":1}', '{"cars":0}')
+CONTENTS = {"wages": ('{"total":"10.00"}', '{"total":"5000.00"}'), "cars": ('{"cars":1}', '{"cars":0}')}
 STATUSES = ("found", "nothing_found", "not_authorised", "not_identified", "refused")
 
 
@@ -55,6 +55,7 @@ class Drawing:
                 item=item,
                 party=party.number,
                 parameters=VALUES,
+                answer=SHAPES[item],
                 authorisation=party.authorisation,
                 remind_on=self._one(st.sampled_from([None, date(2026, 3, 5)])),
                 due_on=date(2026, 3, 9),
@@ -71,7 +72,7 @@ class Drawing:
             question_id=question.question_id,
             department=question.to,
             status=self._one(st.sampled_from(STATUSES)),
-            content=self._one(st.sampled_from(CONTENTS)),
+            content=self._one(st.sampled_from(CONTENTS[question.item])),
             reason=self._one(st.sampled_from([None, "secret"])),
             data_as_of=self._one(st.sampled_from([None, date(2026, 3, 1)])),
             queried_at=self.now,

@@ -17,6 +17,7 @@ from exchange.cases.asked import Because, CaseFacts, Conclusion
 from exchange.cases.case import Case
 from exchange.cases.engine import CaseEngine
 from exchange.cases.events import Party, Who
+from exchange.cases.shapes import AnswerShape
 from exchange.cases.store import CaseStore
 from exchange.errors import ConfigError
 
@@ -61,6 +62,7 @@ class Item:
     outside: bool = False
     optional: bool = False
     parameters: tuple[str, ...] = ()
+    answer: Mapping[str, AnswerShape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Rule:
         """Eligible if the wages of all are below the standard and nobody has a car."""
         wages = [fact for fact in facts.facts if fact.item == "wages"]
         total = sum((Decimal(str(fact.content.get("total", "0"))) for fact in wages), Decimal(0))
+        if total < 0:
+            raise ValueError(f"wages of {total}")
         cars = [fact for fact in facts.facts if fact.item == "cars" and fact.content.get("cars", 0)]
         reasons = [Because("They own a car.", [car.answer.question_id]) for car in cars]
         if wages:
@@ -85,9 +89,13 @@ class Rule:
         return Conclusion(outcome, reasons, {"total": str(total)})._replace(**self.instead)
 
 
+SHAPES = {
+    "wages": {"total": AnswerShape(shape="value", scale=2)},
+    "cars": {"cars": AnswerShape(shape="count")},
+}
 ITEMS = (
-    Item("wages", "tax", About(months=True), parameters=("standard",)),
-    Item("cars", "police"),
+    Item("wages", "tax", About(months=True), parameters=("standard",), answer=SHAPES["wages"]),
+    Item("cars", "police", answer=SHAPES["cars"]),
 )
 
 
@@ -171,7 +179,7 @@ class World:
 
     def answer_all(self, case_no: str = "C1", round_: int = 1, parties: int = 2) -> None:
         for party in range(1, parties + 1):
-            self.answer(f"{case_no}/wages/{party}/{round_}", status="found", content={"total": "400.00", "months": 12})
+            self.answer(f"{case_no}/wages/{party}/{round_}", status="found", content={"total": "400.00"})
             self.answer(f"{case_no}/cars/{party}/{round_}")
 
     def kinds(self, case_no: str = "C1") -> list[str]:

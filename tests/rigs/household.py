@@ -177,6 +177,7 @@ def _question(item: Item, party: Party, day: date) -> CaseQuestion:
         period_until=times.period_until,
         as_of=times.as_of,
         parameters={name: values[name] for name in item.parameters},
+        answer=dict(item.answer),
         authorisation=party.authorisation,
         remind_on=None,
         due_on=day,

@@ -62,6 +62,14 @@ def test_statuses(office: TaxOffice, changes: dict[str, Any], status: str) -> No
     assert (row["content"] == "{}") == (status != "found")
 
 
+def test_whom_a_department_need_not_know_has_nothing_there(office: TaxOffice) -> None:
+    office.write(WAGES | {"unknown": "nothing_found"})
+    asked = office.ask(party_id="440106199001010099")
+    office.look()
+    row = office.answered()[asked]
+    assert (row["status"], row["data_as_of"]) == ("nothing_found", date(2025, 3, 28))
+
+
 def test_without_an_authorisation_no_query_is_run(office: TaxOffice) -> None:
     office.write(WAGES | {"query": "SELECT no FROM such", "person": "SELECT no FROM such"})
     office.ask(authorisation="")

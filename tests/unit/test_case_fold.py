@@ -28,6 +28,7 @@ def question(item: str, round_: int = 1, **changes: Any) -> e.CaseQuestion:
         "item": item,
         "party": 1,
         "parameters": {},
+        "answer": {},
         "authorisation": "A-1",
         "remind_on": date(2026, 3, 5),
         "due_on": date(2026, 3, 9),

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from exchange.cases.events import ENGINE, CaseFinding, CaseFound, Status
-from exchange.cases.finding import RuleError, again, facts_of, make
+from exchange.cases.events import ENGINE, INCOMPLETE, CaseFinding, CaseFound, Status
+from exchange.cases.finding import again, facts_of, make
 from exchange.cases.rules import PythonRule
 from tests.rigs.household import (
     ASKED_AT,
@@ -316,13 +316,14 @@ def test_the_rule_itself_takes_no_absent_answer_for_nothing(item: str) -> None:
         ("homes", {"shares": "1.0000", "area": "60.00", "other_use": False}),
     ],
 )
-def test_an_answer_that_is_not_what_was_asked_is_an_error_and_no_zero(item: str, content: dict[str, Any]) -> None:
+def test_an_answer_that_is_not_what_was_asked_is_missing_and_no_zero(item: str, content: dict[str, Any]) -> None:
     made = case(family())
     answers = dict(made.answers)
     asked = f"C1/{item}/1/1"
     answers[asked] = answers[asked].model_copy(update={"status": "found", "content": json.dumps(content)})
-    with pytest.raises(RuleError, match=r"household\.py:finding_2016 fails with (Key|Value|Type)Error"):
-        finding_of(replace(made, answers=answers))
+    finding = finding_of(replace(made, answers=answers))
+    assert finding.outcome == INCOMPLETE
+    assert [(missing.question_id, missing.why) for missing in finding.missing] == [(asked, "unreadable")]
 
 
 def test_the_questions_are_as_small_as_the_rule_allows() -> None:

@@ -366,8 +366,10 @@ def test_who_does_not_answer_what_is_asked_is_a_warning(file: Path) -> None:
     answering(file.parents[2], car={"shape": "predicate"})
     found = examine(file, contract(), TODAY)
     assert [(each.path, each.message, each.severity) for each in found.problems] == [
-        ("items[3].asks", "police/connector.yaml does not answer adapted of item 'cars'", "warning")
+        ("items[3].asks", "police/connector.yaml does not answer adapted (predicate) of item 'cars'", "warning")
     ]
     assert found.case_type is not None
+    answering(file.parents[2], car={"shape": "predicate"}, adapted={"shape": "range", "values": ["no", "yes"]})
+    assert "answers more than the item" in str(problems(file))
     answering(file.parents[2], car={"shape": "predicate"}, adapted={"shape": "predicate"})
     assert problems(file) == []

@@ -15,7 +15,7 @@ from exchange.cases.finding import again
 from exchange.cases.rules import CaseRuleFileError, LoadedType, kept
 from exchange.cases.store import CaseHistoryError
 from exchange.workdays import Calendar
-from tests.rigs.case_world import CLERK, DAY, NOW, STREET, World
+from tests.rigs.case_world import CLERK, DAY, NOW, SHAPES, STREET, World
 from tests.rigs.cases import household, household_file
 
 RULE = """\
@@ -47,7 +47,8 @@ def rule(world: World, tmp_path: Path) -> Path:
     """The file of the rules of the world's case type, which is the example's with two items."""
     example = household(tmp_path)
     folder = household_file(tmp_path / "connectors").parent
-    items = tuple(item for item in example.items if item.name in ("wages", "cars"))
+    its = (item for item in example.items if item.name in SHAPES)
+    items = tuple(item.model_copy(update={"answer": SHAPES[item.name]}) for item in its)
     world.types["household"] = LoadedType(example.model_copy(update={"items": items}), folder)  # type: ignore[assignment]
     (folder / "household.py").write_text(RULE.format(outcome="eligible"))
     return folder / "household.py"

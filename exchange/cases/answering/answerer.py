@@ -88,7 +88,8 @@ class Answerer:
         queries = self._queries[item.type, item.item]
         names = queries.names(question)
         if not names:
-            return Reply("not_identified")
+            is_nothing = item.unknown == "nothing_found"
+            return Reply(item.unknown, data_as_of=queries.data_as_of(question) if is_nothing else None)
         if not all(is_same_name(name, question.party_name) for name in names):
             return "name"
         as_of = queries.data_as_of(question)  # first, so that the values are at least as new as that

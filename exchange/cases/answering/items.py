@@ -6,6 +6,7 @@
         item: wages
         query: SELECT SUM(amount) AS total FROM income WHERE resident_id = :party_id AND amount > :limit AND …
         person: SELECT name FROM resident WHERE resident_id = :party_id   # number and name both have to fit
+        unknown: nothing_found             # if `person` has no such number; absent: not_identified
         as_of: SELECT MAX(updated_at) FROM income                         # optional: how old the data are
         parameters: [limit]                # names of the question's own parameters that the queries use
         answer: {total: {shape: value, scale: 2}}
@@ -46,6 +47,7 @@ class AnsweredItem(Model):
     query: Sql | None = None
     person: Sql | None = None
     as_of: Sql | None = None
+    unknown: Literal["not_identified", "nothing_found"] = "not_identified"
     by: Literal["person"] | None = None
     parameters: tuple[Word, ...] = ()
     answer: Mapping[Word, AnswerShape] = Field(min_length=1)
@@ -56,8 +58,8 @@ class AnsweredItem(Model):
             raise ValueError("give exactly one of `query` and `by: person`")
         if self.query is not None and self.person is None:
             raise ValueError("`query` needs `person`, a query of the name that belongs to the number :party_id")
-        if self.query is None and (self.person or self.as_of or self.parameters):
-            raise ValueError("`person`, `as_of` and `parameters` go with `query`")
+        if self.query is None and self.model_fields_set & {"person", "as_of", "unknown", "parameters"}:
+            raise ValueError("`person`, `unknown`, `as_of` and `parameters` go with `query`")
         if taken := sorted(set(self.parameters) & set(FIXED)):
             raise ValueError(f"every question has {', '.join(taken)}: leave it out of `parameters`")
         return self
