@@ -59,7 +59,7 @@ def _act(department: str, case_no: str, act: Callable[[Caseload, Case, datetime]
 
 @click.command("import")
 @department_argument
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig", lazy=True))
 @role_option
 def import_(department: str, file: TextIO, role: str) -> None:
     """Open the cases of DEPARTMENT that are in FILE, a CSV with a row for each person (`-`: standard input).
