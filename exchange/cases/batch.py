@@ -66,7 +66,7 @@ def applications(lines: Iterable[str]) -> list[Application]:
             found[case_no] = Application(at, case_no, row["type"], row["region"], day, (*parties, party))
             last = case_no
     except csv.Error as error:
-        raise ApplicationsError(f"line {reader.line_num}: it is not CSV") from error
+        raise ApplicationsError(f"after line {reader.line_num}: it is not CSV") from error
     except UnicodeDecodeError as error:
         raise ApplicationsError("it is not UTF-8") from error
     return list(found.values())

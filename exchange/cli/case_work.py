@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -59,9 +59,9 @@ def _act(department: str, case_no: str, act: Callable[[Caseload, Case, datetime]
 
 @click.command("import")
 @department_argument
-@click.argument("file", type=click.File("r", encoding="utf-8-sig", lazy=True))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @role_option
-def import_(department: str, file: TextIO, role: str) -> None:
+def import_(department: str, file: str, role: str) -> None:
     """Open the cases of DEPARTMENT that are in FILE, a CSV with a row for each person (`-`: standard input).
 
     Columns: case_no, type, region, day, party_id, name, authorisation. Cases that are there already are left alone, so
@@ -69,8 +69,13 @@ def import_(department: str, file: TextIO, role: str) -> None:
     """
     opened, there = 0, 0
     refused: list[ExchangeError] = []
+    try:
+        with click.open_file(file, encoding="utf-8-sig") as lines:
+            found = batch.applications(lines)
+    except OSError as error:
+        raise batch.ApplicationsError(f"{file} cannot be read: {error.strerror}", remedy="name a file") from error
     with _desk(department) as its:
-        for one in batch.applications(file):
+        for one in found:
             try:
                 its.acts.open(one.case_no, one.type, one.region, one.day, one.parties, _who(role), datetime.now(UTC))
                 opened += 1
