@@ -127,7 +127,11 @@ def under(contract: Contract, parts: Parts, today: date) -> Iterator[Mistake]:
     subjects = {subject.id for subject in contract.subjects}
     question = f"{asker}.question"
     if question not in subjects:
-        yield Mistake((), f"subject {question} is not in the contract", "add it, with a schema question.avsc")
+        yield Mistake(
+            (),
+            f"subject {question} is not in the contract",
+            "add it, with the schema that `exchange case schema question` prints",
+        )
     seen = set()
     for place, item in parts.items.items():
         asked, at = item.asks, (*place, "asks")
@@ -139,7 +143,11 @@ def under(contract: Contract, parts: Parts, today: date) -> Iterator[Mistake]:
             seen.add(asked)
             answer = f"{asked}.answer"
             if answer not in subjects:
-                yield Mistake(at, f"subject {answer} is not in the contract", "add it, with a schema answer.avsc")
+                yield Mistake(
+                    at,
+                    f"subject {answer} is not in the contract",
+                    "add it, with the schema that `exchange case schema answer` prints",
+                )
             for subject, reader in ((question, asked), (answer, asker)):
                 if subject in subjects:
                     yield from _grants(contract, subject, reader, at, today)

@@ -18,6 +18,7 @@ _COMMANDS = {
     "show": ("exchange.cli.case_work:show", "Show a case: what happened, what was found, on which answers it rests."),
     "statistics": ("exchange.cli.case_work:statistics", "Count cases and persons: accepted, completed, as decided."),
     "verify": ("exchange.cli.case_work:verify", "Check every history, and make every finding again."),
+    "schema": ("exchange.cli.case_work:schema", "Print the Avro schema of questions or of answers."),
     "queue": ("exchange.cli.case_queue:queue", "List the questions that wait for a person of the department."),
 }
 

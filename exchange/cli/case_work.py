@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
+from importlib.resources import files
 from typing import Any
 
 import click
@@ -216,6 +217,13 @@ def statistics(department: str, year: int | None, output: str) -> None:
         show_json([dict(zip(("type", "what", "cases", "persons"), row, strict=True)) for row in rows])
         return
     table(("type", "what", "cases", "persons"), rows)
+
+
+@click.command()
+@click.argument("of", type=click.Choice(["question", "answer"]))
+def schema(of: str) -> None:
+    """Print the Avro schema of the subject `question` of a department that asks, or `answer` of one that answers."""
+    click.echo((files("exchange.cases") / f"{of}.avsc").read_text("utf-8"), nl=False)
 
 
 def _waits(case: Case) -> str:

@@ -29,30 +29,6 @@ from tests.rigs.office import Office
 from tests.rigs.place import Place
 from tests.rigs.plain import ends, wait_until
 
-_DAY = ["null", {"type": "int", "logicalType": "date"}]
-_MOMENT = {"type": "long", "logicalType": "timestamp-millis"}
-STATUS = {
-    "type": "enum",
-    "name": "Status",
-    "symbols": ["found", "nothing_found", "not_authorised", "not_identified", "refused"],
-}
-BY = {"type": "enum", "name": "By", "symbols": ["query", "person"]}
-QUESTION = {
-    **dict.fromkeys(("question_id", "to", "type", "item", "party_id", "party_name"), "string"),
-    **dict.fromkeys(("period_from", "period_until", "as_of"), _DAY),
-    **dict.fromkeys(("parameters", "authorisation"), "string"),
-    "asked_at": _MOMENT,
-    "due_on": _DAY,
-}
-ANSWER = {
-    **dict.fromkeys(("question_id", "to", "party_id"), "string"),
-    "status": STATUS,
-    "content": "string",
-    "reason": ["null", "string"],
-    "data_as_of": _DAY,
-    "queried_at": _MOMENT,
-    "answered_by": BY,
-}
 OUTBOX = (
     'CREATE TABLE exchange_questions (id INTEGER PRIMARY KEY, question_id TEXT, "to" TEXT, type TEXT, item TEXT,'
     " party_id TEXT, party_name TEXT, period_from TEXT, period_until TEXT, as_of TEXT, parameters TEXT,"
@@ -89,15 +65,10 @@ class Exchange:
     def _apply(self) -> None:
         title = {"zh": "测试", "en": "Test"}
         codes = {self.asker: "11440100MBX01FA1XW", self.asked: "11440100MBX02FA1XL"}
-        names = {"question": (QUESTION, self.asker, self.asked), "answer": (ANSWER, self.asked, self.asker)}
+        names = {"question": (self.asker, self.asked), "answer": (self.asked, self.asker)}
         subjects, grants = [], []
-        for name, (fields, owner, reader) in names.items():
-            record = {
-                "type": "record",
-                "name": name.title(),
-                "fields": [{"name": n, "type": t} for n, t in fields.items()],
-            }
-            (self.folder / f"{name}.avsc").write_text(json.dumps(record))
+        for name, (owner, reader) in names.items():
+            (self.folder / f"{name}.avsc").write_text(self.command("case", "schema", name))
             subjects.append(
                 {
                     "name": name,
