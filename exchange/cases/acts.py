@@ -156,7 +156,8 @@ def made(case: Case, type_: AskedType) -> tuple[Made, Also]:
 def type_of(types: Mapping[str, AskedType], name: str) -> AskedType:
     """The case type with that name; raises CaseTypeUnknownError."""
     if name not in types:
-        raise CaseTypeUnknownError(f"there is no case type {name}; there are {', '.join(sorted(types)) or 'none'}")
+        only = f", only {', '.join(sorted(types))}" if types else ""
+        raise CaseTypeUnknownError(f"there is no case type {name}{only}")
     return types[name]
 
 
