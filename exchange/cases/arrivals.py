@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -49,7 +50,7 @@ class Arrival:
         """The case of which a question with this number would be: the part before item, party and round."""
         return self.question_id.rsplit("/", 3)[0]
 
-    @property
+    @cached_property
     def answer(self) -> CaseAnswer | None:
         """What the row says; None if it is not what an answer is."""
         row = self.row

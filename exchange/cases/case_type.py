@@ -46,6 +46,7 @@ from exchange.errors import ConfigError
 
 MAX_DIGITS = 38
 
+Region = Annotated[str, Field(pattern=r"^[0-9]{2,12}$", description="Code of the region (GB/T 2260).")]
 WorkingDays = Annotated[int, Field(ge=1, le=1000, strict=True)]
 
 
@@ -152,7 +153,7 @@ class Parameter(Dated):
     """A number that a region sets for a time, such as a standard or a limit."""
 
     name: Word
-    region: Annotated[str, Field(pattern=r"^[0-9]{2,12}$")] = Field(description="Code of the region (GB/T 2260).")
+    region: Region
     value: Annotated[Decimal, BeforeValidator(_decimal)] = Field(description="A decimal number, in quotes.")
     unit: str | None = Field(default=None, min_length=1)
 

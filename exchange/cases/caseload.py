@@ -77,5 +77,5 @@ def caseload(connector: Connector, home: Path, calendar: Calendar, today: date) 
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise DatabaseConfigError("cases are kept in SQLite or PostgreSQL", remedy="name one of them as `database`")
     with closing(CaseStore(url.render_as_string(hide_password=False))) as store:
-        engine = CaseEngine(department, store, known, lambda day, days: calendar.due(day, days).day)
+        engine = CaseEngine(department, store, known, calendar)
         yield Caseload(store, CaseActs(store, known), engine, known, calendar)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -21,6 +21,7 @@ from exchange.cases.arrivals import Arrival, Fate, arrived, case_of
 from exchange.cases.asked import AskedType
 from exchange.cases.case import Case, NextStep
 from exchange.cases.case_type import Item
+from exchange.cases.clocks import answer_due, reminder_due
 from exchange.cases.events import (
     ENGINE,
     CaseAmended,
@@ -38,9 +39,7 @@ from exchange.cases.states import EventKind
 from exchange.cases.store import CaseMovedError, CaseStore
 from exchange.contract.period import city_day, moment_of, ms_of
 from exchange.errors import ConfigError, RecordError
-
-DueDay = Callable[[date, int], date]
-"""The last day of a time of so many working days that begins on that day."""
+from exchange.workdays import Calendar
 
 
 @dataclass
@@ -59,11 +58,11 @@ class Pass:
 class CaseEngine:
     """The engine of one department, whose case types these are, by name."""
 
-    def __init__(self, department: str, store: CaseStore, types: Mapping[str, AskedType], due_day: DueDay) -> None:
+    def __init__(self, department: str, store: CaseStore, types: Mapping[str, AskedType], calendar: Calendar) -> None:
         self._department = department
         self._store = store
         self._types = types
-        self._due_day = due_day
+        self._calendar = calendar
 
     def work(self, now: datetime) -> Pass:
         """One pass over all cases. Whatever is wrong with one case does not hold up the others; see `Pass.failed`."""
@@ -120,6 +119,7 @@ class CaseEngine:
         done.events[EventKind.ASKED] += 1
 
     def _question(self, case: Case, item: Item, party: Party, values: Mapping[str, str], today: date) -> CaseQuestion:
+        remind = reminder_due(item, today, self._calendar)
         times = item.about.times(case.day)  # a period is the case's, in each round
         return CaseQuestion(
             question_id=f"{case.case_no}/{item.name}/{party.number}/{case.round + 1}",
@@ -132,8 +132,8 @@ class CaseEngine:
             parameters={name: values[name] for name in item.parameters},
             answer=dict(item.answer),
             authorisation=party.authorisation,
-            remind_on=None if item.remind is None else self._due_day(today, item.remind),
-            due_on=self._due_day(today, item.within),
+            remind_on=remind and remind.day,
+            due_on=answer_due(item, today, self._calendar).day,
             optional=item.optional,
             outside=item.outside,
         )

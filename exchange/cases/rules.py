@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -40,16 +40,18 @@ class PythonRule:
         return sha256(self.source.encode()).hexdigest()
 
     def __call__(self, facts: CaseFacts) -> Conclusion:
-        return self._function(facts)
+        return _function(self)(facts)
 
-    @cached_property
-    def _function(self) -> Callable[[CaseFacts], Conclusion]:
-        file, _, function = self.name.partition(":")
-        module = ModuleType(f"exchange_case_rule_{self.version}")
-        sys.modules[module.__name__] = module  # dataclasses look their module up
-        exec(compile(self.source, file, "exec"), module.__dict__)
-        found: Callable[[CaseFacts], Conclusion] = module.__dict__[function]
-        return found
+
+@lru_cache(maxsize=64)
+def _function(rule: PythonRule) -> Callable[[CaseFacts], Conclusion]:
+    """The rule's function; its file is run once for all cases."""
+    file, _, function = rule.name.partition(":")
+    module = ModuleType(f"exchange_case_rule_{rule.version}")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    exec(compile(rule.source, file, "exec"), module.__dict__)
+    found: Callable[[CaseFacts], Conclusion] = module.__dict__[function]
+    return found
 
 
 @dataclass(frozen=True)

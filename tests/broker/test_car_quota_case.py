@@ -31,7 +31,7 @@ class Office:
     def __init__(self, folder: Path) -> None:
         self.store = CaseStore(f"sqlite:///{folder / 'transport.db'}")
         types = {"quota": case_type("quota")}
-        self.engine = CaseEngine("transport", self.store, types, lambda since, days: Calendar().due(since, days).day)
+        self.engine = CaseEngine("transport", self.store, types, Calendar())
         applicant = Party(number=1, party_id=ME, name="王一", authorisation="A-1")
         clerk = Who(person="li", role="clerk")
         CaseActs(self.store, types).open("C1", "quota", HERE, ASKED_AT.date(), [applicant], clerk, ASKED_AT)

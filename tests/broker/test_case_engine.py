@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,13 +42,6 @@ from tests.rigs.case_world import (
 LATER = NOW + DAY
 OVERDUE = NOW + 8 * DAY
 ALL = ["C1/cars/1/1", "C1/cars/2/1", "C1/wages/1/1", "C1/wages/2/1"]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'office.db'}"
-    return str(request.getfixturevalue("postgres_database"))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from pathlib import Path
 from traceback import format_exception
 from typing import Any
 
@@ -26,13 +25,6 @@ from exchange.cases.store import (
 )
 from exchange.errors import TransientError
 from tests.rigs.case_world import CLERK, NOW, PARTIES, World
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'office.db'}"
-    return str(request.getfixturevalue("postgres_database"))
 
 
 @pytest.fixture

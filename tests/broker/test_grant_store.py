@@ -28,13 +28,6 @@ OFFICE = Rules("bureau", "open")
 WANG = Actor("wang", "civil")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'grants.db'}"
-    return str(request.getfixturevalue("postgres_database"))
-
-
 @pytest.fixture
 def store(url: str) -> Iterator[GrantStore]:
     with closing(GrantStore(url)) as made:

@@ -20,6 +20,7 @@ from exchange.cases.events import Party, Who
 from exchange.cases.shapes import AnswerShape
 from exchange.cases.store import CaseStore
 from exchange.errors import ConfigError
+from exchange.workdays import Calendar
 
 OFFICE = "civil-affairs"
 NOW = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)  # a Monday in the city
@@ -122,21 +123,13 @@ class Type:
         return self.rule
 
 
-def due_day(since: date, days: int) -> date:
-    """Working days without holidays."""
-    while days:
-        since += DAY
-        days -= since.weekday() < 5
-    return since
-
-
 class World:
     """A department with its database, its sinks' tables, and one case type."""
 
     def __init__(self, url: str, *types: Type) -> None:
         self.store = CaseStore(url)
         self.types = {type_.type: type_ for type_ in types or (Type(),)}
-        self.engine = CaseEngine(OFFICE, self.store, self.types, due_day)
+        self.engine = CaseEngine(OFFICE, self.store, self.types, Calendar())
         self.acts = CaseActs(self.store, self.types)
         for department in ("tax", "police"):
             sink(department).create(self.store.engine, checkfirst=True)

@@ -38,7 +38,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from exchange.cases.case_type import Dated, WorkingDays
+from exchange.cases.case_type import Dated, Region, WorkingDays
 from exchange.contract.base import Model
 from exchange.contract.model import Name
 from exchange.document.problem import Problem, dotted, in_words, listed
@@ -48,7 +48,6 @@ from exchange.errors import ConfigError
 DayOfMonth = Annotated[int, Field(ge=2, le=28, strict=True)]
 Count = Annotated[int, Field(ge=0, strict=True)]
 Parts = Annotated[int, Field(ge=1, strict=True)]
-Region = Annotated[str, Field(pattern=r"^[0-9]{2,12}$")]
 
 
 class QuotaRulesError(ConfigError):

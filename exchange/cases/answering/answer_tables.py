@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import sqlalchemy as sa
 
+from exchange.cases.events import Status
 from exchange.cases.moment import UtcMoment
 
 ANSWERS = "exchange_answers"
-STATUSES = ("found", "nothing_found", "not_authorised", "not_identified", "refused")
 CAUSES = {"by-person": "people answer this item", "name": "the number has another name here"}
 
 
@@ -34,7 +34,7 @@ answers = sa.Table(
     sa.Column("queried_at", UtcMoment, nullable=False),
     sa.Column("answered_by", sa.Text, nullable=False),
     sa.Column("updated_at", UtcMoment, nullable=False),
-    _words("status", STATUSES),
+    _words("status", get_args(Status)),
     _words("answered_by", ("query", "person")),
 )
 sa.Index("exchange_answers_cursor", answers.c.updated_at, answers.c.id)
