@@ -13,7 +13,6 @@ from exchange.cases.acts import CaseActs
 from exchange.cases.case import Case
 from exchange.cases.clocks import case_due
 from exchange.cases.engine import CaseEngine
-from exchange.cases.load import CaseTypeError
 from exchange.cases.rules import LoadedType
 from exchange.cases.states import CaseState
 from exchange.cases.store import CaseStore
@@ -54,14 +53,8 @@ def types(folder: Path, today: date) -> Mapping[str, LoadedType]:
 
     What they need of the contract is not checked here: `exchange validate` does.
     """
-    found = {}
-    for path in load.files(folder.parent):
-        if path.parent.parent == folder:
-            read = load.examine(path, None, today)
-            if read.case_type is None:
-                raise CaseTypeError(str(path), read.problems)
-            found[path.stem] = LoadedType(read.case_type, path.parent)
-    return found
+    own = [path for path in load.files(folder.parent) if path.parent.parent == folder]
+    return {path.stem: LoadedType(load.sound(path, None, today), path.parent) for path in own}
 
 
 @contextmanager

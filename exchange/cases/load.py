@@ -72,6 +72,11 @@ def load(connectors: Path, department: str, type_: str, contract: Contract, toda
         known = [each.stem for each in files(connectors) if each.parent == path.parent]
         remedy = nearest(type_, known) or "the department has none there"
         raise ConfigError(f"{path} is not there", remedy=remedy)
+    return sound(path, contract, today)
+
+
+def sound(path: Path, contract: Contract | None, today: date) -> CaseType:
+    """The case type in that file, examined as `examine` does; raises CaseTypeError with every mistake of it."""
     found = examine(path, contract, today)
     if found.case_type is None:
         raise CaseTypeError(str(path), found.problems)

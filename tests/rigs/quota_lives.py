@@ -12,7 +12,7 @@ from typing import Any
 
 from exchange.cases.asked import CaseFacts, Conclusion, Fact
 from exchange.cases.events import CaseAnswer, MissingAnswer, Party
-from exchange.cases.load import examine
+from exchange.cases.load import sound
 from exchange.cases.rules import LoadedType, PythonRule
 from exchange.document.yaml import read
 
@@ -46,9 +46,7 @@ class Life:
 @cache
 def case_type(name: str) -> LoadedType:
     """The case type `quota` or `quota-unit`, which has no mistakes, with its rules."""
-    found = examine(FOLDER / f"{name}.yaml", None, date(2018, 7, 1))
-    assert found.case_type is not None, found.problems
-    return LoadedType(found.case_type, FOLDER)
+    return LoadedType(sound(FOLDER / f"{name}.yaml", None, date(2018, 7, 1)), FOLDER)
 
 
 def answers_of(life: Life, asked_on: date) -> dict[str, dict[str, object] | None]:
