@@ -13,6 +13,7 @@ from typing import Any
 from exchange.cases.case_type import CaseType
 from exchange.cases.load import load
 from exchange.contract.model import Contract
+from tests.rigs.own_tables import CONNECTORS
 
 TODAY = date(2026, 6, 1)
 # Well-formed credit codes that belong to nobody.
@@ -40,8 +41,8 @@ TITLE = {"zh": "测试", "en": "Test"}
 
 def connectors(folder: Path) -> Path:
     """A folder of connectors with a copy of the example, to be bent by tests."""
-    office = "civil-affairs"
-    shutil.copytree(Path(__file__).parent / "connectors" / office, folder / "connectors" / office)
+    cases = Path("civil-affairs", "cases")
+    shutil.copytree(CONNECTORS / cases, folder / "connectors" / cases)
     return folder / "connectors"
 
 

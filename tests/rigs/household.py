@@ -1,4 +1,4 @@
-"""Departments' tables about planted persons, the queries by which they answer, and cases made of the answers."""
+"""Planted households, and cases made of what the departments' queries answer about them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from exchange.cases.case import Case, fold
@@ -30,67 +28,11 @@ from exchange.cases.events import (
 from exchange.cases.finding import make
 from exchange.cases.load import load
 from exchange.cases.rules import LoadedType
-from exchange.cases.shapes import AnswerShape
 from tests.rigs.cases import TODAY, contract
+from tests.rigs.own_tables import CONNECTORS, answered_by, content, filled
 
-CONNECTORS = Path(__file__).parent / "connectors"
 REGION = "4401"
 ASKED_AT = datetime(2016, 1, 1, tzinfo=UTC)
-
-# What departments keep; money in fen. `resident` is a person's number.
-TABLES = {
-    "resident": "resident, state, marriage",
-    "vehicle": "resident, adapted, status",
-    "wage": "resident, month, fen",
-    "yearly_return": "resident, year, fen",
-    "employment": "resident, since",
-    "contribution": "resident, month, base, floor",
-    "pension": "resident, month, fen, for_service",
-    "fund_payment": "resident, month",
-    "certificate": "certificate, unit, resident, share, shares, area, use",
-    "shareholder": "resident, company",
-    "deposit": "resident, fen",
-    "security": "resident, fen",
-    "death_certificate": "resident",
-    "prisoner": "resident",
-    "judgment": "resident, kind",
-    "conscript": "resident",
-    "clergy": "resident, apart_years",
-    "student": "resident, full_time",
-    "school_fee": "resident, month, fen",
-    "treatment": "resident, month, own_fen",
-    "disability_card": "resident, status",
-}
-_IN_WINDOW = "resident = :party_id AND month BETWEEN :period_from AND :period_until"
-QUERIES = {
-    "wages": f"""SELECT SUM(fen) / 100.0 AS total, EXISTS (SELECT 1 FROM employment WHERE resident = :party_id
-        AND since >= DATE(:period_until, '+1 day', '-' || :new_job_months || ' months')) AS new_job
-        FROM wage WHERE {_IN_WINDOW} HAVING COUNT(*)""",
-    "pensions": f"SELECT SUM(fen) / 100.0 AS total FROM pension WHERE {_IN_WINDOW}",
-    "deposits": "SELECT SUM(fen) > 100 * :deposit_limit AS over_limit FROM deposit WHERE resident = :party_id",
-    "securities": "SELECT SUM(fen) > 100 * :deposit_limit AS over_limit FROM security WHERE resident = :party_id",
-    "cars": """SELECT MAX(NOT adapted) AS car, MAX(adapted) AS adapted FROM vehicle
-        WHERE resident = :party_id AND status = 'registered'""",
-    "homes": """SELECT ROUND(TOTAL(part) FILTER (WHERE use = 'home'), 4) AS shares,
-        ROUND(TOTAL(part * area) FILTER (WHERE use = 'home'), 2) AS area,
-        CASE COUNT(*) FILTER (WHERE use <> 'home') WHEN 0 THEN 'none' WHEN 1 THEN 'one' ELSE 'more' END AS other_use
-        FROM (SELECT unit, MAX(1.0 * share / shares) AS part, MAX(area) AS area, MAX(use) AS use
-        FROM certificate WHERE resident = :party_id GROUP BY unit) HAVING COUNT(*)""",
-    "companies": "SELECT COUNT(*) > 0 AS holds FROM shareholder WHERE resident = :party_id",
-    "insurance": f"SELECT MAX(base > floor) AS above_floor FROM contribution WHERE {_IN_WINDOW}",
-    "fund": f"SELECT COUNT(*) > 0 AS paid FROM fund_payment WHERE {_IN_WINDOW}",
-    "register": "SELECT state, marriage FROM resident WHERE resident = :party_id",
-    "death": "SELECT COUNT(*) > 0 AS certified FROM death_certificate WHERE resident = :party_id",
-    "custody": "SELECT COUNT(*) > 0 AS in_custody FROM prisoner WHERE resident = :party_id",
-    "divorce": "SELECT COUNT(*) > 0 AS divorced FROM judgment WHERE resident = :party_id AND kind = 'divorce'",
-    "service": f"""SELECT EXISTS (SELECT 1 FROM conscript WHERE resident = :party_id) AS serving,
-        TOTAL(fen) / 100.0 AS exempt FROM pension WHERE {_IN_WINDOW} AND for_service""",
-    "clergy": "SELECT COUNT(*) > 0 AS apart FROM clergy WHERE resident = :party_id AND apart_years >= 1",
-    "study": f"""SELECT EXISTS (SELECT 1 FROM student WHERE resident = :party_id AND full_time) AS full_time,
-        TOTAL(fen) / 100.0 AS own_cost FROM school_fee WHERE {_IN_WINDOW}""",
-    "treatment": f"SELECT SUM(own_fen) / 100.0 AS own_cost FROM treatment WHERE {_IN_WINDOW}",
-    "card": "SELECT COUNT(*) > 0 AS valid FROM disability_card WHERE resident = :party_id AND status = 'valid'",
-}
 
 
 @dataclass(frozen=True)
@@ -134,16 +76,12 @@ def history(planted: Planted, unanswered: Mapping[tuple[str, int], Status | None
     questions = tuple(_question(item, party, planted.day) for item in loaded().items for party in parties)
     events: list[CaseEvent] = [opened, CaseAsked(time=ASKED_AT, who=ENGINE, round=1, questions=questions)]
     instead = unanswered or {}
-    with sqlite3.connect(":memory:") as database:
-        for table, columns in TABLES.items():
-            database.execute(f"CREATE TABLE {table} ({columns})")
-            for row in planted.rows.get(table, ()):
-                database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+    with filled(planted.rows) as database:
         for asked in questions:
             status = instead.get((asked.item, asked.party), "nothing_found")
             if status is not None:
-                content = _answered(database, asked) if (asked.item, asked.party) not in instead else None
-                events.append(_answer(asked, content, status))
+                said = _answered(database, asked) if (asked.item, asked.party) not in instead else None
+                events.append(_answer(asked, said, status))
     return events
 
 
@@ -190,34 +128,15 @@ def _answered(database: sqlite3.Connection, asked: CaseQuestion) -> dict[str, An
     """The content of the department's answer; None if it finds nothing."""
     own = {name: float(value) if "." in value else int(value) for name, value in asked.parameters.items()}
     given = {"party_id": asked.party, "period_from": str(asked.period_from), "period_until": str(asked.period_until)}
-    cursor = database.execute(QUERIES[asked.item], {**given, **own})
-    row = cursor.fetchone()
-    if row is None or all(value is None for value in row):
-        return None
-    [item] = (each for each in loaded().items if each.name == asked.item)
-    found = dict(zip((column[0] for column in cursor.description), row, strict=True))
-    assert found.keys() == item.answer.keys()
-    return {name: _shaped(shape, found[name]) for name, shape in item.answer.items()}
+    return content(database, answered_by(asked.to)["household", asked.item], {**given, **own})
 
 
-def _shaped(shape: AnswerShape, value: Any) -> Any:
-    match shape.shape:
-        case "value":
-            return f"{Decimal(repr(value)):.{shape.scale}f}"
-        case "predicate":
-            assert value in (0, 1)
-            return bool(value)
-        case "range":
-            assert value in shape.values
-    return value
-
-
-def _answer(asked: CaseQuestion, content: Mapping[str, Any] | None, otherwise: Status) -> CaseAnswered:
+def _answer(asked: CaseQuestion, said: Mapping[str, Any] | None, otherwise: Status) -> CaseAnswered:
     answer = CaseAnswer(
         question_id=asked.question_id,
         department=asked.to,
-        status=otherwise if content is None else "found",
-        content=json.dumps(content or {}),
+        status=otherwise if said is None else "found",
+        content=json.dumps(said or {}),
         reason=None,
         data_as_of=asked.as_of,
         queried_at=ASKED_AT,

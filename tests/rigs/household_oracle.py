@@ -45,9 +45,10 @@ def expected(planted: Planted) -> Expected:
         else:
             wage_counts = Fraction(wage)
         fen += wage_counts * (1 - work_cost)
-        fen += sum(amount for _, month, amount, for_service in mine["pension"] if month in window and not for_service)
+        fen += sum(row[2] for row in mine["pension_month"] if row[1] in window)
+        fen -= sum(row[2] for row in mine["service_pension"] if row[1] in window)
         costs += sum(row[2] for table in ("school_fee", "treatment") for row in mine[table] if row[1] in window)
-        insured = any(row[2] > row[3] for row in mine["contribution"] if row[1] in window)
+        insured = any(row[2] > row[3] for row in mine["insured_base"] if row[1] in window)
         if not wage and (insured or any(row[1] in window for row in mine["fund_payment"])):
             return Expected("to_a_person")
         if mine["shareholder"]:
@@ -76,7 +77,7 @@ def _members(planted: Planted, of: Rows) -> tuple[bool, list[int]]:
     look, members, alive_and_married = False, [], 0
     for n in range(1, planted.persons + 1):
         mine = of[n]
-        _, state, marriage = mine["resident"][0] if mine["resident"] else (n, None, None)
+        _, state, marriage = mine["civil_status"][0] if mine["civil_status"] else (n, None, None)
         if state == "dead":
             continue
         alive_and_married += marriage == "married"
@@ -92,11 +93,11 @@ def _members(planted: Planted, of: Rows) -> tuple[bool, list[int]]:
 
 def _property(members: list[int], of: Rows, limit: int, mean_area: int) -> str:
     rich, too_much, look = 0, False, False
-    cards = {n for n in members if any(status == "valid" for _, status in of[n]["disability_card"])}
+    cards = {n for n in members if any(status == "valid" for _, status in of[n]["card_holder"])}
     homes, area, others = Fraction(0), Fraction(0), []
     for n in members:
         rich += any(sum(row[1] for row in of[n][table]) > limit for table in ("deposit", "security"))
-        cars = {adapted for _, adapted, status in of[n]["vehicle"] if status == "registered"}
+        cars = {adapted for _, adapted, status in of[n]["owned_car"] if status == "registered"}
         too_much = too_much or 0 in cars
         if 1 in cars and n not in cards:
             look, too_much = look or bool(cards), too_much or not cards

@@ -40,18 +40,18 @@ class Town:
         rng, day = self.rng, self.planted.day
         state = rng.choice(["dead", "moved_out"]) if self.now_and_then(0.05) else "alive"
         if not self.now_and_then(0.01):
-            self.row("resident", n, state, "married" if self.now_and_then(0.01) else marriage)
+            self.row("civil_status", n, state, "married" if self.now_and_then(0.01) else marriage)
         earns = rng.choice([0, 0, rng.randint(1, 2000_00), rng.randint(1000_00, 5000_00)])
         for month in months(day, 5):
             if earns and not self.now_and_then(0.1):
                 self.row("wage", n, month, earns + rng.randint(0, 300))
             if n % 4 == 3:
-                self.row("pension", n, month, rng.randint(1, 900_00), rng.randint(0, 1))
+                self.pension(n, month, rng.randint(1, 900_00))
             for table in ("treatment", "school_fee"):
                 if self.now_and_then(0.1):
                     self.row(table, n, month, rng.randint(1, 3000_00))
             if (earns and self.now_and_then(0.7)) or self.now_and_then(0.01):
-                self.row("contribution", n, month, rng.choice([5500_00, 9000_00]), 5500_00)
+                self.row("insured_base", n, month, rng.choice([5500_00, 9000_00]), 5500_00)
             if self.now_and_then(0.01):
                 self.row("fund_payment", n, month)
         self.row("yearly_return", n, day.year - 1, rng.randint(0, 90000_00))
@@ -65,10 +65,16 @@ class Town:
                     self.row("certificate", f"C{certificate}", unit, n, *share, size, use)
         self.now_and_thens(n)
 
+    def pension(self, n: int, month: str, fen: int) -> None:
+        """A pension, which may be one for service."""
+        self.row("pension_month", n, month, fen)
+        if self.rng.random() < 0.5:
+            self.row("service_pension", n, month, fen)
+
     def now_and_thens(self, n: int) -> None:
         rows = {
-            "vehicle": (self.rng.randint(0, 1), self.rng.choice(["registered", "registered", "cancelled"])),
-            "disability_card": (self.rng.choice(["valid", "cancelled"]),),
+            "owned_car": (self.rng.randint(0, 1), self.rng.choice(["registered", "registered", "cancelled"])),
+            "card_holder": (self.rng.choice(["valid", "cancelled"]),),
             "deposit": (self.rng.choice([20160_00, 20160_01, 25920_00, 25920_01]),),
             "security": (self.rng.choice([22800_00, 22800_01]),),
             "shareholder": ("X",),
@@ -80,7 +86,7 @@ class Town:
             "student": (self.rng.randint(0, 1),),
         }
         for table, row in rows.items():
-            if self.now_and_then(0.12 if table in ("student", "disability_card") else 0.02):
+            if self.now_and_then(0.12 if table in ("student", "card_holder") else 0.02):
                 self.row(table, n, *row)
 
     def row(self, table: str, *row: Any) -> None:

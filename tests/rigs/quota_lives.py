@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 from exchange.cases.asked import CaseFacts, Conclusion, Fact
 from exchange.cases.events import CaseAnswer, MissingAnswer, Party
 from exchange.cases.load import sound
 from exchange.cases.rules import LoadedType, PythonRule
-from exchange.document.yaml import read
+from tests.rigs.own_tables import CONNECTORS, answered_by, content, filled
 
-FOLDER = Path(__file__).parent / "connectors" / "transport" / "cases"
-HUMAN_RESOURCES = Path(__file__).parent / "car_quota" / "human-resources.yaml"
+FOLDER = CONNECTORS / "transport" / "cases"
 HERE, ELSEWHERE, ME = "4401", "4403", "R1"
 Answers = Mapping[str, Mapping[str, object] | None]
 
@@ -50,47 +46,40 @@ def case_type(name: str) -> LoadedType:
 
 
 def answers_of(life: Life, asked_on: date) -> dict[str, dict[str, object] | None]:
-    """What the departments answer to questions of that day; None: nothing is found."""
-    return {
-        "residence": {"hukou": life.hukou, "soldier": life.soldier, "permit": life.permit},
-        "identity": {"valid": asked_on <= life.identity_until},
-        "exit-entry": {
-            "outsider": life.outsider,
-            "months_last_year": life.here_last_year,
-            "months_year_before": life.here_year_before,
-        },
-        "licence": {"valid": asked_on <= life.licence_until},
-        "vehicles": {
-            "cars": len(life.cars),
-            **{state: life.cars.count(state) for state in ("cancelled", "scrapped", "stolen")},
+    """What the departments answer to questions of that day, by their queries; None: nothing is found."""
+    with filled(_rows(life, asked_on)) as database:
+        return {
+            item.name: content(
+                database,
+                answered_by(item.asks)["quota", item.name],
+                {
+                    "party_id": ME,
+                    **{name: day and day.isoformat() for name, day in item.about.times(asked_on)._asdict().items()},
+                },
+            )
+            for item in case_type("quota").items
         }
-        if life.cars
-        else None,
-        "insurance": human_resources("insurance", life, asked_on),
-        "insurance-running": human_resources("insurance-running", life, asked_on),
-        "talent": {"card": True} if life.talent else None,
-        "quotas": {"held": life.quotas_held, "replacement": life.replacement},
-        "lottery": {"unused": life.lottery_unused},
+
+
+def _rows(life: Life, asked_on: date) -> dict[str, list[tuple[object, ...]]]:
+    """What the registers have of somebody who leads that life."""
+    month = asked_on.year * 12 + asked_on.month - 1
+    here = [*range(1, life.here_last_year + 1), *range(13, life.here_year_before + 13)]  # so many months ago
+    return {
+        "residence": [(ME, kind) for kind in ("hukou", "permit") if getattr(life, kind)],
+        "soldier": [(ME,)] * life.soldier,
+        "identity_document": [(ME, str(life.identity_until))],
+        "driving_licence": [(ME, str(life.licence_until))],
+        "outsider": [(ME, "Macao")] * life.outsider,
+        "stay": [(ME, str(date((month - ago) // 12, (month - ago) % 12 + 1, 1))) for ago in here],
+        "owned_car": [(ME, 0, state) for state in life.cars],
+        "insured_month": [(ME, city, str(each)) for city, each in life.insured_months],
+        "insured_time": [(ME, city, str(first), str(last)) for city, first, last in life.insured_times],
+        "talent_card": [(ME, "2030-01-01")] * life.talent,
+        "quota": [(ME, "held")] * life.quotas_held,
+        "replacement": [(ME,)] * life.replacement,
+        "lottery_win": [(ME, f"{asked_on.year - 1}-12-15", 0)] * life.lottery_unused,
     }
-
-
-def human_resources(item: str, life: Life, asked_on: date) -> dict[str, object]:
-    """The answer of human resources, by the query in their file."""
-    [item_asked] = [each for each in case_type("quota").items if each.name == item]
-    times = item_asked.about.times(asked_on)
-    database = sqlite3.connect(":memory:")
-    try:
-        database.execute("CREATE TABLE insured_month (resident_id TEXT, city TEXT, month TEXT)")
-        database.execute("CREATE TABLE insured_time (resident_id TEXT, city TEXT, from_day TEXT, until_day TEXT)")
-        months = [(ME, city, month.isoformat()) for city, month in life.insured_months]
-        database.executemany("INSERT INTO insured_month VALUES (?, ?, ?)", months)
-        spans = [(ME, city, first.isoformat(), last.isoformat()) for city, first, last in life.insured_times]
-        database.executemany("INSERT INTO insured_time VALUES (?, ?, ?, ?)", spans)
-        days = {name: day and day.isoformat() for name, day in times._asdict().items()}
-        found = database.execute(_queries()[item], {"party_id": ME, **days})
-        return {column[0]: value for column, value in zip(found.description, found.fetchone(), strict=True)}
-    finally:
-        database.close()
 
 
 def conclude(type_: str, answers: Answers, day: date, missing: tuple[str, ...] = ()) -> Conclusion:
@@ -101,7 +90,7 @@ def conclude(type_: str, answers: Answers, day: date, missing: tuple[str, ...] =
         region=HERE,
         parties=(Party(number=1, party_id=ME, name="王一", authorisation="A-1"),),
         parameters=loaded.parameters_on(day, HERE),
-        facts=tuple(_fact(item, content) for item, content in answers.items() if item not in missing),
+        facts=tuple(_fact(item, said) for item, said in answers.items() if item not in missing),
         missing=tuple(
             MissingAnswer(question_id=f"C1/{item}/1/1", department=asked(type_, item), why="late") for item in missing
         ),
@@ -124,27 +113,21 @@ def failed(conclusion: Conclusion) -> list[str]:
     return conclusion.values["failed"].split()
 
 
-def _fact(item: str, content: Mapping[str, object] | None) -> Fact:
+def _fact(item: str, said: Mapping[str, object] | None) -> Fact:
     answer = CaseAnswer(
         question_id=f"C1/{item}/1/1",
         department="x",
-        status="nothing_found" if content is None else "found",
+        status="nothing_found" if said is None else "found",
         content="{}",
         reason=None,
         data_as_of=None,
         queried_at=datetime(2018, 7, 10, tzinfo=UTC),
         answered_by="query",
     )
-    return Fact(item, 1, answer, content or {})
+    return Fact(item, 1, answer, said or {})
 
 
 @cache
 def _rule(name: str) -> PythonRule:
     """That function of the rule's file, which is compiled once."""
     return PythonRule(name, (FOLDER / name.partition(":")[0]).read_text("utf-8"))
-
-
-@cache
-def _queries() -> dict[str, str]:
-    document: Any = read(HUMAN_RESOURCES.read_bytes()).value
-    return {answer["item"]: answer["query"] for answer in document["answers"]}

@@ -90,7 +90,7 @@ def test_every_reason_is_told_at_once() -> None:
         "1 of 2 cars registered here are not cancelled, scrapped or stolen",
         "holds 2 quotas already",
     ]
-    assert rested_on(found)[0] == {"residence", "insurance", "talent", "exit-entry"}
+    assert rested_on(found)[0] == {"residence", "soldier", "insurance", "talent", "exit-entry"}
 
 
 @pytest.mark.parametrize(
@@ -195,13 +195,12 @@ def test_more_cars_gone_than_there_were_are_for_a_person() -> None:
     assert conclude("quota", answers, NEW).outcome == "incomplete"
 
 
-def unit(day: date, state: str = "0", local: str = "0", missing: tuple[str, ...] = (), **changes: bool) -> Any:
+def unit(day: date, tax: str = "0", missing: tuple[str, ...] = (), **changes: bool) -> Any:
     said = {"valid": True, "institution": False, "large": False, **changes}
     answers = {
         "registration": {"valid": said["valid"], "institution": said["institution"]},
         "investment": {"large": said["large"]},
-        "state-tax": {"paid": state},
-        "local-tax": {"paid": local} if local != "0" else None,
+        "tax": {"paid": tax} if tax != "0" else None,
     }
     return conclude("quota-unit", answers, day, missing)
 
@@ -210,20 +209,20 @@ DRAFT, LATER = date(2013, 6, 30), date(2013, 7, 1)
 
 
 @pytest.mark.parametrize(
-    ("state", "local", "codes"),
+    ("tax", "codes"),
     [
-        ("0", "0", 0),
-        ("49999.99", "0", 0),
-        ("20000.00", "30000.00", 1),
-        ("549999.99", "0", 1),
-        ("550000.00", "0", 2),
-        ("3549999.99", "0", 7),
-        ("3550000.00", "0", 8),
-        ("4050000.00", "0", 8),
+        ("0", 0),
+        ("49999.99", 0),
+        ("50000.00", 1),
+        ("549999.99", 1),
+        ("550000.00", 2),
+        ("3549999.99", 7),
+        ("3550000.00", 8),
+        ("4050000.00", 8),
     ],
 )
-def test_a_unit_had_codes_by_its_tax(state: str, local: str, codes: int) -> None:
-    found = unit(DRAFT, state, local)
+def test_a_unit_had_codes_by_its_tax(tax: str, codes: int) -> None:
+    found = unit(DRAFT, tax)
     assert found.values["codes"] == str(codes)
     assert (found.outcome, failed(found)) == (("eligible", []) if codes else ("excluded", ["tax"]))
 
@@ -239,14 +238,14 @@ def test_an_institution_needs_no_tax_but_a_valid_registration() -> None:
 
 
 def test_tax_of_10000_or_a_large_investment_is_enough_from_the_next_day_on() -> None:
-    assert [unit(day, "4000.00", "6000.00").outcome for day in (DRAFT, LATER)] == ["excluded", "eligible"]
+    assert [unit(day, "10000.00").outcome for day in (DRAFT, LATER)] == ["excluded", "eligible"]
     assert failed(unit(LATER, "9999.99")) == ["tax"]
     assert [unit(day, large=True).outcome for day in (DRAFT, LATER)] == ["excluded", "eligible"]
     assert unit(LATER, large=True).reasons[-1].text == "made a large investment"
 
 
 def test_without_the_tax_no_number_of_codes_is_told() -> None:
-    found = unit(DRAFT, "600000.00", missing=("local-tax",))
+    found = unit(DRAFT, "600000.00", missing=("tax",))
     assert (found.outcome, found.values) == ("incomplete", {"failed": ""})
 
 
@@ -256,9 +255,9 @@ def test_seven_departments_are_asked_for_eight_working_days_each() -> None:
         "transport-agency",
         "development-reform",
         "police",
-        "human-resources",
-        "quality-supervision",
-        "state-tax",
-        "local-tax",
+        "social-security",
+        "market",
+        "veterans",
+        "tax",
     }
     assert {item.within for item in items} == {8}

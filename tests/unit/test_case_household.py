@@ -34,7 +34,7 @@ LATER = date(2020, 6, 15)
 def people(*states: str, day: date = DAY) -> Planted:
     """Persons as the register has them: a state, and a marriage if it is not `single`."""
     rows = [(n, *(f"{state} single".split()[:2])) for n, state in enumerate(states, 1)]
-    return Planted(len(states), day).also("resident", *rows)
+    return Planted(len(states), day).also("civil_status", *rows)
 
 
 def monthly(planted: Planted, table: str, person: int, fen: int, *more: Any) -> Planted:
@@ -65,31 +65,31 @@ EXCLUDED = ("ineligible", "800.00", "0.00")
         pytest.param(family(2520_00), ("ineligible", "840.00", "0.00"), id="at-the-standard"),
         pytest.param(family(2519_99), ("eligible", "840.00", "0.01"), id="a-fen-below"),
         # cars
-        pytest.param(family().also("vehicle", CAR), EXCLUDED, id="car"),
-        pytest.param(family().also("vehicle", SOLD), ELIGIBLE, id="car-sold"),
+        pytest.param(family().also("owned_car", CAR), EXCLUDED, id="car"),
+        pytest.param(family().also("owned_car", SOLD), ELIGIBLE, id="car-sold"),
         pytest.param(
-            family().also("vehicle", ADAPTED).also("disability_card", (1, "valid")), ELIGIBLE, id="adapted-with-card"
+            family().also("owned_car", ADAPTED).also("card_holder", (1, "valid")), ELIGIBLE, id="adapted-with-card"
         ),
-        pytest.param(family().also("vehicle", ADAPTED), EXCLUDED, id="adapted-without-card"),
+        pytest.param(family().also("owned_car", ADAPTED), EXCLUDED, id="adapted-without-card"),
         pytest.param(
-            family().also("vehicle", ADAPTED).also("disability_card", (1, "cancelled")), EXCLUDED, id="card-cancelled"
-        ),
-        pytest.param(
-            family().also("vehicle", ADAPTED).also("disability_card", (3, "valid")), TO_A_PERSON, id="card-of-child"
+            family().also("owned_car", ADAPTED).also("card_holder", (1, "cancelled")), EXCLUDED, id="card-cancelled"
         ),
         pytest.param(
-            family().also("vehicle", CAR, ADAPTED).also("disability_card", (1, "valid")), EXCLUDED, id="aid-and-a-car"
+            family().also("owned_car", ADAPTED).also("card_holder", (3, "valid")), TO_A_PERSON, id="card-of-child"
+        ),
+        pytest.param(
+            family().also("owned_car", CAR, ADAPTED).also("card_holder", (1, "valid")), EXCLUDED, id="aid-and-a-car"
         ),
         # the wage of 2,400 is monthly; a base, and a yearly return, are none
         pytest.param(
-            monthly(family(), "contribution", 1, 5500_00, 5500_00), ELIGIBLE, id="insured-at-the-floor-base-of-5500"
+            monthly(family(), "insured_base", 1, 5500_00, 5500_00), ELIGIBLE, id="insured-at-the-floor-base-of-5500"
         ),
-        pytest.param(monthly(family(), "contribution", 1, 9000_00, 5500_00), ELIGIBLE, id="insured-above-with-wages"),
+        pytest.param(monthly(family(), "insured_base", 1, 9000_00, 5500_00), ELIGIBLE, id="insured-above-with-wages"),
         pytest.param(
-            monthly(family().without("wage"), "contribution", 1, 9000_00, 5500_00), TO_A_PERSON, id="insured-above"
+            monthly(family().without("wage"), "insured_base", 1, 9000_00, 5500_00), TO_A_PERSON, id="insured-above"
         ),
         pytest.param(
-            monthly(family().without("wage"), "contribution", 1, 5500_00, 5500_00),
+            monthly(family().without("wage"), "insured_base", 1, 5500_00, 5500_00),
             ("eligible", "0.00", "2520.00"),
             id="jobless-insured-at-the-floor",
         ),
@@ -125,12 +125,18 @@ EXCLUDED = ("ineligible", "800.00", "0.00")
             id="grandfather-dead",
         ),
         pytest.param(
-            monthly(monthly(people("alive married", "alive married", "dead"), "wage", 1, 2400_00), "pension", 3, 10, 0),
+            monthly(
+                monthly(people("alive married", "alive married", "dead"), "wage", 1, 2400_00), "pension_month", 3, 10
+            ),
             ("ineligible", "1200.00", "0.00"),
             id="grandfather-dead-pension-paid",
         ),
-        pytest.param(monthly(GRANDFATHER, "pension", 3, 60_00, 0), ("eligible", "820.00", "60.00"), id="and-alive"),
-        pytest.param(monthly(GRANDFATHER, "pension", 3, 600_00, 1), ELIGIBLE, id="pension-for-service"),
+        pytest.param(monthly(GRANDFATHER, "pension_month", 3, 60_00), ("eligible", "820.00", "60.00"), id="and-alive"),
+        pytest.param(
+            monthly(monthly(GRANDFATHER, "pension_month", 3, 600_00), "service_pension", 3, 600_00),
+            ELIGIBLE,
+            id="pension-for-service",
+        ),
         pytest.param(family().also("death_certificate", (3,)), TO_A_PERSON, id="dead-but-not-in-the-register"),
         pytest.param(family().also("prisoner", (3,)), ("ineligible", "1200.00", "0.00"), id="prisoner"),
         pytest.param(family().also("conscript", (3,)), ("ineligible", "1200.00", "0.00"), id="conscript"),
@@ -212,7 +218,7 @@ def test_from_2020_going_to_work_costs_a_tenth_of_the_wage() -> None:
 
 
 def pensioner(fen: int) -> Planted:
-    return monthly(people("alive", day=LATER), "pension", 1, fen, 0)
+    return monthly(people("alive", day=LATER), "pension_month", 1, fen)
 
 
 @pytest.mark.parametrize(
@@ -225,8 +231,8 @@ def pensioner(fen: int) -> Planted:
         (monthly(pensioner(2000_00), "treatment", 1, 920_00), "ineligible"),
         (monthly(pensioner(2000_00), "treatment", 1, 920_01), "hardship"),
         (monthly(pensioner(2000_00), "school_fee", 1, 920_01), "hardship"),
-        (monthly(pensioner(2000_00), "treatment", 1, 920_01).also("vehicle", CAR), "ineligible"),
-        (pensioner(1200_00).also("vehicle", CAR), "ineligible"),
+        (monthly(pensioner(2000_00), "treatment", 1, 920_01).also("owned_car", CAR), "ineligible"),
+        (pensioner(1200_00).also("owned_car", CAR), "ineligible"),
     ],
 )
 def test_edge_and_hardship_of_2020(planted: Planted, outcome: str) -> None:
@@ -256,8 +262,8 @@ def test_the_window_is_that_of_the_day(day: date, finding: tuple[str, str, str])
 )
 def test_rules_and_values_change_at_midnight(day: date, head: int, before: str, after: tuple[str, str, str]) -> None:
     eve = day.replace(year=day.year - 1, month=12, day=31)
-    paid = tuple((1, month, head, 0) for month in (*months(eve), *months(day)))
-    planted = people("alive", day=day).also("pension", *dict.fromkeys(paid))
+    paid = tuple((1, month, head) for month in (*months(eve), *months(day)))
+    planted = people("alive", day=day).also("pension_month", *dict.fromkeys(paid))
     assert told(found(planted)) == after
     old = found(replace(planted, day=eve))
     assert old.outcome == before

@@ -121,7 +121,7 @@ def _lives_here(facts: CaseFacts, answers: Answers, insurance: Condition) -> Con
     years = [answers.count("exit-entry", name) for name in ("months_last_year", "months_year_before")]
     ways = [
         _is(answers, "residence", "hukou", "hukou", "is registered here", "not registered here"),
-        _is(answers, "residence", "soldier", "soldier", "serves here", "no soldier who serves here"),
+        _is(answers, "soldier", "serving", "soldier", "serves here", "no soldier who serves here"),
         insurance,
         _is(answers, "talent", "card", "talent", "holds a talent card", "no talent card"),
         Condition(
@@ -145,7 +145,7 @@ def _lives_here(facts: CaseFacts, answers: Answers, insurance: Condition) -> Con
 def unit_2012(facts: CaseFacts) -> Conclusion:
     """As many codes as the tax of a year is worth; an institution has one at least, by its registration."""
     answers = Answers(facts)
-    tax, institution = _tax(answers), answers.yes("registration", "institution")
+    tax, institution = answers.amount("tax", "paid"), answers.yes("registration", "institution")
     one, another = (Decimal(facts.parameters[name]) for name in ("tax_for_one", "tax_for_another"))
     most, codes = int(facts.parameters["most_codes"]), None
     if tax is not None:
@@ -154,7 +154,7 @@ def unit_2012(facts: CaseFacts) -> Conclusion:
     enough = Condition(
         "tax",
         _any([institution, None if codes is None else codes > 0]),
-        ("registration", "state-tax", "local-tax"),
+        ("registration", "tax"),
         f"is an institution: {codes} codes" if institution else f"paid {tax} CNY of tax: {codes} codes",
         f"paid {tax} CNY of tax, not {one}, and is no institution",
     )
@@ -165,7 +165,7 @@ def unit_2012(facts: CaseFacts) -> Conclusion:
 def unit_2013(facts: CaseFacts) -> Conclusion:
     """Tax of a year, a large investment, or the registration as an institution is enough."""
     answers = Answers(facts)
-    tax, least = _tax(answers), Decimal(facts.parameters["least_tax"])
+    tax, least = answers.amount("tax", "paid"), Decimal(facts.parameters["least_tax"])
     ways = {
         f"paid {tax} CNY of tax": _at_least(tax, least),
         "made a large investment": answers.yes("investment", "large"),
@@ -174,16 +174,11 @@ def unit_2013(facts: CaseFacts) -> Conclusion:
     enough = Condition(
         "tax",
         _any(ways.values()),
-        ("registration", "investment", "state-tax", "local-tax"),
+        ("registration", "investment", "tax"),
         "; ".join(way for way, holds in ways.items() if holds),
         f"paid {tax} CNY of tax, not {least}, made no large investment, and is no institution",
     )
     return _concluded(facts, answers, [_registered(answers), enough])
-
-
-def _tax(answers: Answers) -> Decimal | None:
-    state, local = answers.amount("state-tax", "paid"), answers.amount("local-tax", "paid")
-    return None if state is None or local is None else state + local
 
 
 def _registered(answers: Answers) -> Condition:
