@@ -30,7 +30,8 @@ def demo(records: int, seed: int, keep: bool) -> None:
     """Run the whole exchange once, and show the result.
 
     Starts what does not run yet, and stops it at the end. After the first delivery the city lives: rows change and are
-    deleted, a grant becomes narrower, another is revoked. The exit status is 0 only if the ledger balances and every
+    deleted, a grant becomes narrower, another is revoked; and departments ask others about households and applicants
+    for car quotas. The exit status is 0 only if the ledger balances and every
     reader's database holds exactly what its grants allow then. Safe to run again.
     """
     rig = Rig(Settings(), Console(stderr=True))
@@ -43,10 +44,11 @@ def demo(records: int, seed: int, keep: bool) -> None:
         started = rig.start_daemons()
         flows = [] if manifest.life else [rig.wait_until_drained(manifest, planted)]
         manifest = rig.live(manifest)
+        worked = rig.work_cases()
         flows.append(rig.wait_until_drained(manifest, planted))
         with rig.step("check"), rig.console.status("checking …") as status:
             expectations = rig.expectations(manifest)
-            facts = summary.gather(rig.settings, rig.loaded, manifest, planted, expectations, status.update)
+            facts = summary.gather(rig.settings, rig.loaded, manifest, planted, expectations, worked, status.update)
         out = Console(width=None if sys.stdout.isatty() else PAPER_WIDTH)
         summary.show(out, rig.loaded, facts, flows)
         _show_addresses(out, rig.processes, keep)

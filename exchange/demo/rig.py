@@ -24,7 +24,8 @@ from exchange.bus.connection import connect
 from exchange.bus.probe import cluster_id
 from exchange.cli.options import today
 from exchange.contract.load import Loaded, load
-from exchange.demo import later, legacy
+from exchange.demo import cases, later, legacy
+from exchange.demo.cases import WorkedCase
 from exchange.demo.city.expect import Expectations
 from exchange.demo.city.live import live
 from exchange.demo.city.make import Life, Manifest, write_manifest
@@ -171,6 +172,31 @@ class Rig:
             say(self._run("apply", "--yes", contract=self._later()).strip().splitlines()[-1])
         return manifest
 
+    def work_cases(self) -> list[WorkedCase]:
+        """Have the planted cases worked through by the daemons, and do what is for people; return how they stand.
+
+        Raises `StalledDemoError` if none of them changes for four minutes.
+        """
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
+        with self.step("cases") as say, cases.opened(self.settings, self.loaded) as its:
+            opened, refused = its.bring_in()
+            before, moved = 0, time.monotonic()
+            with Progress(*columns, console=self.console, transient=True) as progress:
+                task = progress.add_task("questions across departments", total=opened + refused, note="")
+                while (worked := its.worked()) and (stuck := [each for each in worked if not each.done]):
+                    events = sum(len(each.history) for each in worked)
+                    if events != before:
+                        before, moved = events, time.monotonic()
+                    elif time.monotonic() - moved > STALLED_S:
+                        numbers = ", ".join(each.planted.case_no for each in stuck)
+                        raise StalledDemoError(f"cases do not go on: {numbers}", remedy=f"see {self._logs()}")
+                    progress.update(task, completed=len(worked) - len(stuck), note=f"{events:,} events")
+                    its.act(self._run)
+                    time.sleep(_POLL_S)
+            asked = sum(len(each.case.questions) for each in worked if each.case)
+            say(f"{opened} opened, {asked:,} questions asked; {refused} refused, because somebody has not signed")
+        return worked
+
     def expectations(self, manifest: Manifest) -> Expectations:
         """What the readers must hold now."""
         settings, now, key = self.settings, datetime.now(UTC), pseudonym_key(self.settings)
@@ -216,7 +242,7 @@ class Rig:
                     )
                 done = held == due and lag == 0 and not self._busy()
                 # As many rows as are due may be there before a change and after it.
-                done = done and self._decided() == manifest.published + planted
+                done = done and self._decided() == manifest.published + expectations.exchanged_by_cases() + planted
                 settled = settled + 1 if done else 0
                 note = f"{sum(held.values()):,} of {sum(due.values()):,}; published {flow.published:,}, lag {lag:,}"
                 progress.update(task, completed=sum(held.values()), note=note)

@@ -18,6 +18,8 @@ from exchange.audit.questions import Exchanged, PartitionBalance, Selection
 from exchange.audit.reconcile import Comparison, reconcile
 from exchange.bus.connection import connect
 from exchange.contract.load import Loaded
+from exchange.demo import case_summary
+from exchange.demo.cases import WorkedCase
 from exchange.demo.city.expect import Expectations, Verdict
 from exchange.demo.city.make import Manifest
 from exchange.demo.rig import Flow
@@ -40,6 +42,8 @@ class Facts:
     comparisons: list[Comparison]
     rejected: dict[str, int]
     disclosures: list[Disclosure]
+    cases: list[WorkedCase]
+    exchanged_by_cases: int
 
     def published(self, subject: str) -> int:
         """Records of the subject that the routers read, bad ones included."""
@@ -68,12 +72,15 @@ class Facts:
         for subject, held in self.manifest.registers.items():
             if self.rejected.get(subject, 0) != held.rejected:
                 found.append(f"{subject}: {self.rejected.get(subject, 0)} rows rejected, {held.rejected} are bad")
-        published = sum(p.records for p in self.partitions) - self.planted
+        published = sum(p.records for p in self.partitions) - self.planted - self.exchanged_by_cases
         if published != self.manifest.published:
             due = f"the departments' good rows and their changes are {self.manifest.published:,}"
             found.append(f"{published:,} records are published, {due}")
         if self.unbalanced or not all(p.balanced for p in self.partitions):
             found.append("the ledger does not balance: see `exchange audit balance`")
+        found += [
+            f"{each.planted.case_no}: the finding is not what was planted" for each in self.cases if not each.right
+        ]
         wrong = sum(not c.balanced or c.pending > 0 for c in self.comparisons)
         if wrong:
             found.append(f"ledger and Kafka differ on {wrong} partitions: see `exchange audit balance`")
@@ -86,6 +93,7 @@ def gather(
     manifest: Manifest,
     planted: int,
     expectations: Expectations,
+    cases: list[WorkedCase],
     report: Callable[[str], None],
 ) -> Facts:
     """Collect the facts; `report` is called with what is looked at."""
@@ -109,6 +117,8 @@ def gather(
             comparisons=reconcile(cluster, store, None, lambda topic, _: report(topic)),
             rejected={s.id: _rejected(settings.home / "rejects" / f"{s.id}.jsonl") for s in loaded.contract.subjects},
             disclosures=[d for d in disclosures(store, witness, everything) if d.verdict == "delivered"],
+            cases=cases,
+            exchanged_by_cases=expectations.exchanged_by_cases(),
         )
     finally:
         store.close()
@@ -125,6 +135,7 @@ def show(console: Console, loaded: Loaded, facts: Facts, flows: Sequence[Flow]) 
     """Print the facts for people; `flows` are the first delivery and that of the changes, as far as they were run."""
     _show_subjects(console, loaded, facts)
     _show_readers(console, facts)
+    case_summary.show(console, facts.cases)
     _show_person(console, facts)
     delivered = sum(e.delivered for e in facts.exchanged)
     checked = sum(c.compared for c in facts.comparisons)
@@ -133,6 +144,9 @@ def show(console: Console, loaded: Loaded, facts: Facts, flows: Sequence[Flow]) 
     console.print(f"\n[bold]Ledger[/]      {records:,} records in, {delivered:,} deliveries out, each accounted for;")
     console.print(f"            counts agree with Kafka on {checked} partitions")
     _show_life(console, facts)
+    rightly_found = sum(each.right for each in facts.cases)
+    console.print(f"[bold]Cases[/]       {rightly_found} of {len(facts.cases)} found as planted; ", end="")
+    console.print(f"{facts.exchanged_by_cases:,} questions and answers, each only to whom it is for")
     console.print(f"[bold]Readers[/]     {rightly} of {len(facts.verdicts)} hold exactly what their grant allows")
     published, delivered = (sum(getattr(flow, name) for flow in flows) for name in ("published", "delivered"))
     if published or delivered:
@@ -156,7 +170,9 @@ def _show_subjects(console: Console, loaded: Loaded, facts: Facts) -> None:
     for name in ("rows", "changed", "deleted", "rejected", "published", "quarantined"):
         table.add_column(name, justify="right")
     for subject in loaded.contract.subjects:
-        held = facts.manifest.registers[subject.id]
+        held = facts.manifest.registers.get(subject.id)
+        if held is None:
+            continue
         bad = sum(p.quarantined for p in facts.partitions if p.subject == subject.id)
         numbers = (held.rows, held.updated, held.deleted, facts.rejected[subject.id], facts.published(subject.id), bad)
         table.add_row(subject.id, subject.title.zh, *(f"{n:,}" for n in numbers))
@@ -176,6 +192,8 @@ def _show_readers(console: Console, facts: Facts) -> None:
         withdrawn[item.grant] += sum(item.withdrawn.values())
         withheld.setdefault(item.grant, Counter()).update(item.withheld)
     for v in sorted(facts.verdicts, key=lambda v: v.grant.reader):
+        if v.grant.subject not in facts.manifest.registers:
+            continue
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(withheld.get(v.grant.id, {}).items()))
         mark = "[green]✓[/]" if v.right else "[red]✗[/]"
         if v.grant.id in (facts.manifest.life.ended if facts.manifest.life else ()):

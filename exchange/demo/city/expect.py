@@ -96,6 +96,11 @@ class Expectations:
         self._manifest = manifest
         self._desks = {d.subject: (o, d) for o in offices(loaded, connectors, home) for d in o.desks.values()}
 
+    def exchanged_by_cases(self) -> int:
+        """The number of questions and answers of cases that departments have published."""
+        subjects = self._desks.keys() - self._manifest.registers.keys()
+        return sum(office.rows(desk) or 0 for office, desk in map(self._desks.__getitem__, subjects))
+
     def due_rows(self, grant: Grant) -> int:
         """The number of rows that the reader must come to hold."""
         if grant.id in self._ended:
@@ -153,7 +158,8 @@ class Expectations:
     def _due(self, grant: Grant) -> sa.Select[Any]:
         desk = self._desks[grant.subject][1]
         table = desk.table
-        bad = self._manifest.registers[grant.subject].bad
+        held = self._manifest.registers.get(grant.subject)
+        bad = held.bad if held else ()
         query = sa.select(*(table.c[field.name] for field in self._fields(grant))).where(table.c.id.not_in(bad))
         return query.where(desk.there(), _holds(table, grant.where))
 

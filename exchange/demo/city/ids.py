@@ -49,11 +49,11 @@ def _joined(characters: np.ndarray) -> list[str]:
     return texts
 
 
-def resident_ids(birth: np.ndarray, male: np.ndarray, rng: np.random.Generator) -> list[str]:
+def resident_ids(birth: np.ndarray, male: np.ndarray, rng: np.random.Generator, lowest: int = 0) -> list[str]:
     """A distinct resident ID (GB 11643) per person, with an area code that was in use in the year of birth.
 
-    `birth` is datetime64[D]. The three-digit sequence counts within area, day and sex, and is odd for males. At most
-    499 people fit into one such group.
+    `birth` is datetime64[D]. The three-digit sequence counts from `lowest` within area, day and sex, and is odd for
+    males. At most 499 people fit into one such group.
     """
     year = birth.astype("datetime64[Y]").astype(int) + 1970
     codes, first, last = (np.array(column) for column in zip(*BIRTHPLACES, strict=True))
@@ -69,18 +69,18 @@ def resident_ids(birth: np.ndarray, male: np.ndarray, rng: np.random.Generator) 
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.empty(0, int)
     rank = np.empty(len(group), dtype=np.int64)
     rank[order] = np.arange(len(group)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
-    sequence = rank * 2 + np.where(male, 1, 2)
+    sequence = (rank + lowest) * 2 + np.where(male, 1, 2)
     digits = np.hstack([_digits(district, 6), _digits(date, 8), _digits(sequence, 3)])
     check = _RESIDENT_CHECK[digits @ _RESIDENT_WEIGHTS % 11]
     return _joined(np.hstack([digits.astype("U1"), check[:, None]]))
 
 
-def credit_codes(count: int) -> list[str]:
-    """Distinct unified social credit codes (GB 32100) for `count` enterprises.
+def credit_codes(count: int, first: int = 0) -> list[str]:
+    """Distinct unified social credit codes (GB 32100) for the enterprises `first` … `first + count - 1`.
 
     The organisation code inside (GB 11714) has its own check digit.
     """
-    scrambled = np.arange(count, dtype=np.int64) * 387_420_489 % 31**6
+    scrambled = np.arange(first, first + count, dtype=np.int64) * 387_420_489 % 31**6
     body = scrambled[:, None] // 31 ** np.arange(5, -1, -1) % 31
     head = np.array([CREDIT_ALPHABET.index(c) for c in "91440101" + "MA"])
     codes = np.hstack([np.broadcast_to(head, (count, len(head))), body])

@@ -13,14 +13,15 @@ from pydantic import ValidationError
 from exchange import private
 from exchange.contract.base import Model
 from exchange.contract.load import Loaded
-from exchange.demo.city.office import Office, OfficeError
+from exchange.demo.city import casework
+from exchange.demo.city.office import Office, OfficeError, SubjectRows
 from exchange.demo.city.organisations import ORGANISATIONS
 from exchange.demo.city.persons import PERSONS
 from exchange.demo.city.plant import BROKEN_LINES, plant, rejected
 from exchange.demo.city.register import City
 from exchange.errors import ConfigError
 
-VERSION: Literal[2] = 2
+VERSION: Literal[3] = 3
 REGISTERS = PERSONS + ORGANISATIONS
 Report = Callable[[str, int], None]
 """Called after each chunk with the subject and the number of rows added."""
@@ -69,7 +70,7 @@ class Life(Model):
 class Manifest(Model):
     """Which city the databases hold; `complete` is set only after the last row."""
 
-    version: Literal[2] = VERSION
+    version: Literal[3] = VERSION
     seed: int
     records: int
     complete: bool
@@ -160,6 +161,7 @@ def make(
             office.drop(desk, f"{desk.subject}.csv", office.columns(desk, None), BROKEN_LINES)
         refused = rejected(bad, csv=desk.drop is not None, full=desk.is_full)
         held[register.subject] = Held(rows=rows, bad=tuple(bad), records=rows - len(bad), rejected=refused)
+    casework.fill(found, home)
     manifest = manifest.model_copy(update={"complete": True, "registers": held})
     write_manifest(home, manifest)
     return manifest, True
@@ -168,9 +170,7 @@ def make(
 def _stands(found: list[Office], manifest: Manifest) -> bool:
     if manifest.life is not None and not manifest.life.complete:
         return True  # it is in the midst of a change
-    return all(
-        office.rows(desk) == manifest.registers[desk.subject].rows for office in found for desk in office.desks.values()
-    )
+    return all(office.rows(desk) == manifest.registers[desk.subject].rows for office, desk in _of_registers(found))
 
 
 def _refuse_other(found: list[Office], before: Manifest | None) -> None:
@@ -181,10 +181,15 @@ def _refuse_other(found: list[Office], before: Manifest | None) -> None:
             f"the databases hold a city of {before.records} records with seed {before.seed}",
             remedy=f"--records {before.records} --seed {before.seed}; or --force, together with a new broker",
         )
-    for office in found:
-        for desk in office.desks.values():
-            if office.rows(desk):
-                raise OtherCityError(f"table {desk.table.name} of {office.department} has rows that no city made")
+    for office, desk in _of_registers(found):
+        if office.rows(desk):
+            raise OtherCityError(f"table {desk.table.name} of {office.department} has rows that no city made")
+
+
+def _of_registers(found: list[Office]) -> list[tuple[Office, SubjectRows]]:
+    """The desks of the registers; questions and answers of cases are not made here."""
+    subjects = {register.subject for register in REGISTERS}
+    return [(office, desk) for office in found for desk in office.desks.values() if desk.subject in subjects]
 
 
 def write_manifest(home: Path, manifest: Manifest) -> None:

@@ -200,7 +200,8 @@ def _desk(subject: Subject, schema: Schema, source: SourceConfig, paths: Paths) 
         columns += [sa.Column(column, _type(field)) for column in names]
     if source.deleted and source.deleted.column not in schema.fields:
         columns.append(sa.Column(source.deleted.column, sa.Text))
-    columns.append(sa.Column("created_at", sa.DateTime))
+    kept = [name for name in ("updated_at", "created_at") if name not in schema.fields]
+    columns += [sa.Column(name, sa.DateTime) for name in kept]
     table = sa.Table(bare, sa.MetaData(), *columns, schema=owner or None)
     sa.Index(f"{bare}_cursor", table.c.updated_at, table.c.id)
     if source.sweep:

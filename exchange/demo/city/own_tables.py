@@ -7,6 +7,7 @@ first day of the month.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,7 +18,7 @@ _WHOLE = {
 _DAYS = {"month", "since", "day", "from_day", "until_day", "valid_until"}
 
 KNOWN = "known_party"
-"""The table of each of these departments with the numbers that it knows, and the names that belong to them."""
+"""The table of each of these departments with the numbers and names that it knows, and of which day that is."""
 
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "police": {
@@ -68,13 +69,14 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
 
 
 def _table(name: str, columns: str) -> sa.Table:
-    kinds = {**dict.fromkeys(_WHOLE, sa.BigInteger()), **dict.fromkeys(_DAYS, sa.Date())}
-    made = (sa.Column(each, kinds.get(each, sa.Text())) for each in columns.split())
+    kinds: dict[str, sa.types.TypeEngine[Any]] = dict.fromkeys(_WHOLE, sa.BigInteger())
+    kinds |= dict.fromkeys(_DAYS, sa.Date())
+    made = [sa.Column(each, kinds.get(each, sa.Text())) for each in columns.split()]
     return sa.Table(name, sa.MetaData(), *made, sa.Index(f"{name}_party", "party_id"))
 
 
 OWN_TABLES: Mapping[str, Mapping[str, sa.Table]] = {
-    department: {name: _table(name, columns) for name, columns in {KNOWN: "party_id name", **tables}.items()}
+    department: {name: _table(name, columns) for name, columns in {KNOWN: "party_id name day", **tables}.items()}
     for department, tables in _COLUMNS.items()
 }
 """Department → the name of a table → the table."""
