@@ -17,6 +17,7 @@ from exchange.cases.events import (
     CaseFound,
     CaseObjected,
 )
+from exchange.cli.say import counted
 from exchange.demo.cases import WorkedCase
 
 TOLD = "HH-15"
@@ -75,8 +76,8 @@ def _of(event: CaseEvent, answers: int) -> list[str]:
         case CaseAsked():
             asked = event.questions
             items = ", ".join(dict.fromkeys(each.item for each in asked))
-            departments = len({each.to for each in asked})
-            return [f"Round {event.round}: {len(asked)} questions go to {departments} departments, about {items}."]
+            departments = counted(len({each.to for each in asked}), "department")
+            return [f"Round {event.round}: {len(asked)} questions go to {departments}, about {items}."]
         case CaseFound() | CaseAmended():
             return [f"After {answers} answers, the finding is: {event.finding.outcome}.", *_reasons(event.finding)]
         case CaseObjected():

@@ -48,8 +48,8 @@ from tests.rigs.prometheus import as_series, empty_panels, judge, running, serve
 RECORDS = 6_000
 TODAY = datetime.now(CITY_TIME).date()
 pytestmark = pytest.mark.timeout(900)
-NOT_IN_DEMO = ("exchange_source_slot_bytes", "exchange_case_questions_total")
-"""Metrics that the demo does not have: its databases are SQLite, and nobody answers questions of cases."""
+NOT_IN_DEMO = ("exchange_source_slot_bytes",)
+"""Metrics that the demo does not have: its databases are SQLite."""
 _PERSON = re.compile(rb"(?=(\d{17}[0-9X]))")
 
 
@@ -130,7 +130,8 @@ def test_the_demo_says_what_came_of_it(demo: Demo) -> None:
     for words in ("Published", "Delivered", "Who received records of resident", "Ledger", "everything is where"):
         assert words in demo.output
     assert re.search(r"[1-9][\d,]* changes \([1-9][\d,]* deletions\), a grant narrowed, one revoked", demo.output)
-    assert re.search(r"[1-9][\d,]* rows withdrawn, 40 copies compared, all true", demo.output)
+    assert re.search(r"[1-9][\d,]* rows withdrawn, 84 copies compared, all true", demo.output)
+    assert "30 of 30 found as planted" in demo.output
     assert "the grant has ended" in demo.output
 
 
@@ -228,8 +229,35 @@ def test_no_canary_is_found_where_its_field_is_not_granted(
     assert seen > 0, "whole-record grants do deliver canaries, so that they can be found at all"
 
 
+def test_questions_and_answers_reach_only_whom_they_are_for(
+    deliveries: dict[str, list[Message]], schemas: dict[int, dict[str, Any]], loaded: Loaded
+) -> None:
+    seen = 0
+    for grant, topic, _ in _granted(loaded):
+        if grant.subject.partition(".")[2] in ("question", "answer"):
+            assert {to for m in deliveries[topic] for to in _row(m, ("to",), schemas)} == {grant.reader}, grant.id
+            seen += len(deliveries[topic])
+    assert seen > 1_000
+
+
+def test_departments_answer_no_more_than_is_asked(demo: Demo, schemas: dict[int, dict[str, Any]]) -> None:
+    """What they keep to themselves is nowhere on Kafka, and of deposits they tell one bit."""
+    with closing(sqlite3.connect(demo.home / "city" / "banking.db")) as database:
+        [(remark,)] = database.execute("SELECT DISTINCT remark FROM known_party").fetchall()
+    assert remark.startswith(f"{CANARY}:own:")
+    for messages in read(demo, "").values():
+        assert not any(CANARY.encode() + b":own:" in (message.value() or b"") for message in messages)
+    answers = [message for message in read(demo, "subject.banking.answer")["subject.banking.answer"] if message.value()]
+    told = {_row(message, ("status", "content"), schemas) for message in answers}
+    assert told == {
+        ("nothing_found", "{}"),
+        ("found", '{"over_limit":true}'),
+        ("found", '{"over_limit":false}'),
+    }
+
+
 def test_no_resident_id_is_found_where_none_is_granted(deliveries: dict[str, list[Message]], loaded: Loaded) -> None:
-    names = {"resident_id", "legal_rep_id", "shareholders"}
+    names = {"resident_id", "legal_rep_id", "shareholders", "party_id"}
     checked = 0
     for grant, topic, fields in _granted(loaded):
         if (fields - grant.masks.keys()) & names:

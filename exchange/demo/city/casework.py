@@ -20,6 +20,7 @@ from exchange.demo.city.households import HOUSEHOLDS
 from exchange.demo.city.ids import credit_codes, resident_ids
 from exchange.demo.city.office import Office
 from exchange.demo.city.own_tables import HOME, KNOWN, OWN_TABLES
+from exchange.demo.city.plant import canary
 from exchange.demo.city.planted import REGION, PlantedCase, Rows
 
 PLANTED: Mapping[str, tuple[PlantedCase, ...]] = {"civil-affairs": HOUSEHOLDS, "transport": APPLICANTS}
@@ -81,7 +82,10 @@ def _make(office: Office) -> None:
             for n, (party_id, name) in enumerate(zip(ids, case.names, strict=True), 1):
                 if party_id in known:
                     known[party_id] = case.known_as.get((office.department, n), name)
-    found[KNOWN] = [{"party_id": party_id, "name": name, "day": DATA_OF} for party_id, name in known.items()]
+    remark = canary("own", office.department)
+    found[KNOWN] = [
+        {"party_id": party_id, "name": name, "day": DATA_OF, "remark": remark} for party_id, name in known.items()
+    ]
     with translated(f"{office.department}: its own tables"), office.engine.begin() as connection:
         for name, table in OWN_TABLES[office.department].items():
             table.drop(connection, checkfirst=True)

@@ -18,7 +18,8 @@ _WHOLE = {
 _DAYS = {"month", "since", "day", "from_day", "until_day", "valid_until"}
 
 KNOWN = "known_party"
-"""The table of each of these departments with the numbers and names that it knows, and of which day that is."""
+"""The table of each of these departments with the numbers and names that it knows, of which day that is, and a remark
+that is nobody else's business."""
 
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "police": {
@@ -76,7 +77,7 @@ def _table(name: str, columns: str) -> sa.Table:
 
 
 OWN_TABLES: Mapping[str, Mapping[str, sa.Table]] = {
-    department: {name: _table(name, columns) for name, columns in {KNOWN: "party_id name day", **tables}.items()}
+    department: {name: _table(name, columns) for name, columns in {KNOWN: "party_id name day remark", **tables}.items()}
     for department, tables in _COLUMNS.items()
 }
 """Department → the name of a table → the table."""
