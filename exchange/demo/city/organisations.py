@@ -155,6 +155,58 @@ def _rating(city: City, draw: Draw, who: np.ndarray) -> Columns:
     }
 
 
+def _registration(city: City, draw: Draw, who: np.ndarray) -> Columns:
+    registered = np.minimum(city.companies.founded[who] + draw.whole(1, 60), TODAY)
+    return {
+        "registration_no": draw.numbers("SW"),
+        "registered_on": days(registered),
+        "scale": draw.pick(("general", "small"), (0.2, 0.8)),
+        "status": np.where(city.companies.active[who], "active", "cancelled").tolist(),
+        "updated_at": moment(draw, np.maximum(registered, draw.past(900))),
+    }
+
+
+def _equity_transfer(city: City, draw: Draw, who: np.ndarray) -> Columns:
+    agreed = draw.past(900)
+    buyer = at(city.people.ids, draw.rng.choice(city.people.adults, size=draw.size))
+    cost = np.exp(draw.rng.normal(12, 1, draw.size))
+    return {
+        "transfer_no": draw.numbers("GQ"),
+        "seller_id": at(city.people.ids, city.companies.leader[who]),
+        "buyer_id": buyer,
+        "share_percent": draw.rng.choice([5.0, 10.0, 20.0, 49.0], size=draw.size).tolist(),
+        "price": money(cost * draw.rng.uniform(0.6, 2.5, draw.size)),
+        "cost": money(cost),
+        "agreed_on": days(agreed),
+        "updated_at": moment(draw, agreed),
+    }
+
+
+def _vehicle(city: City, draw: Draw, who: np.ndarray) -> Columns:
+    first = draw.past(3_000)
+    return {
+        "plate_no": draw.numbers("粤B", 7),
+        "kind": draw.pick(("car", "suv", "van", "truck"), (0.3, 0.1, 0.3, 0.3)),
+        "first_registered_on": days(first),
+        "price": money(np.exp(draw.rng.normal(11.9, 0.5, draw.size))),
+        "status": draw.pick(("normal", "transferred", "scrapped"), (0.9, 0.06, 0.04)),
+        "updated_at": moment(draw, np.maximum(first, draw.past(700))),
+    }
+
+
+def _property(city: City, draw: Draw, who: np.ndarray) -> Columns:
+    registered = draw.past(5_000)
+    return {
+        "certificate_no": draw.numbers("BDCD"),
+        "district": draw.pick(DISTRICTS),
+        "use": draw.pick(("residential", "commercial", "office", "industrial"), (0.1, 0.4, 0.3, 0.2)),
+        "area_m2": np.round(draw.rng.gamma(2, 400, draw.size) + 30, 2).tolist(),
+        "share_percent": draw.rng.choice([100, 50], size=draw.size, p=[0.9, 0.1]).tolist(),
+        "registered_on": days(registered),
+        "updated_at": moment(draw, np.maximum(registered, draw.past(800))),
+    }
+
+
 def _each(city: City, share: float, salt: int) -> np.ndarray:
     rng = np.random.default_rng([city.seed, 5, salt])
     return np.flatnonzero(rng.random(len(city.companies)) < share)
@@ -177,4 +229,8 @@ ORGANISATIONS = (
     Register("market.penalty", "credit_code", lambda c: _counted(c.companies.penalties), _penalty),
     Register("ecology.penalty", "credit_code", lambda c: _counted(c.companies.pollutions), _pollution),
     Register("credit.rating", "credit_code", _all, _rating),
+    Register("tax.registration", "credit_code", lambda c: _each(c, 0.95, 3), _registration),
+    Register("market.equity-transfer", "credit_code", lambda c: _each(c, 0.08, 4), _equity_transfer),
+    Register("police.organisation-vehicle", "credit_code", lambda c: _each(c, 0.4, 5), _vehicle),
+    Register("planning.organisation-property", "credit_code", lambda c: _each(c, 0.3, 6), _property),
 )

@@ -14,7 +14,7 @@ from exchange.demo.city.draw import Draw, at, instants
 from exchange.demo.city.people import TODAY, People, settle
 
 CHUNK_ROWS = 40_000
-ROWS_PER_RESIDENT = 10.0
+ROWS_PER_RESIDENT = 10.5
 """Rows of all registers together per resident; measured on generated cities."""
 
 Columns = dict[str, Any]
