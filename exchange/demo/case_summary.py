@@ -18,7 +18,7 @@ from exchange.cases.events import (
     CaseObjected,
 )
 from exchange.cli.say import counted
-from exchange.demo.cases import WorkedCase
+from exchange.demo.worked_cases import WorkedCase
 
 TOLD = "HH-15"
 """The case that is told in words."""

@@ -24,13 +24,13 @@ from exchange.bus.connection import connect
 from exchange.bus.probe import cluster_id
 from exchange.cli.options import today
 from exchange.contract.load import Loaded, load
-from exchange.demo import cases, later, legacy
-from exchange.demo.cases import WorkedCase
+from exchange.demo import later, legacy, worked_cases
 from exchange.demo.city.expect import Expectations
 from exchange.demo.city.live import live
 from exchange.demo.city.make import Life, Manifest, write_manifest
 from exchange.demo.city_commands import build
 from exchange.demo.processes import TAIL_LINES, Daemon, Processes
+from exchange.demo.worked_cases import WorkedCase
 from exchange.errors import ConfigError, TransientError
 from exchange.keys import pseudonym_key
 from exchange.ledger.store import LedgerStore, ledger_url
@@ -178,7 +178,7 @@ class Rig:
         Raises `StalledDemoError` if none of them changes for four minutes.
         """
         columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
-        with self.step("cases") as say, cases.opened(self.settings, self.loaded) as its:
+        with self.step("cases") as say, worked_cases.opened(self.settings, self.loaded) as its:
             opened, refused = its.bring_in()
             before, moved = 0, time.monotonic()
             with Progress(*columns, console=self.console, transient=True) as progress:

@@ -19,10 +19,10 @@ from exchange.audit.reconcile import Comparison, reconcile
 from exchange.bus.connection import connect
 from exchange.contract.load import Loaded
 from exchange.demo import case_summary
-from exchange.demo.cases import WorkedCase
 from exchange.demo.city.expect import Expectations, Verdict
 from exchange.demo.city.make import Manifest
 from exchange.demo.rig import Flow
+from exchange.demo.worked_cases import WorkedCase
 from exchange.keys import ledger_key
 from exchange.ledger.entry import tag
 from exchange.ledger.store import LedgerStore, ledger_url

@@ -16,7 +16,7 @@ from exchange.demo.city.register import City
 BRAKE = SourceConfig.model_fields["brake"].default
 
 
-@pytest.fixture(scope="module", params=[3_000, 60_000])
+@pytest.fixture(scope="module", params=[5_000, 60_000])
 def city(request: pytest.FixtureRequest) -> City:
     return City.draw(request.param, 1)
 

@@ -64,8 +64,8 @@ ROOMS = {
     | {"audit", "broker", "bus", "cases", "connect", "contract", "document", "epochs", "grants", "keys", "ledger"}
     | {"logs", "metrics", "metrics_server", "monitoring", "plan", "replay", "router", "workdays"},
     "demo": _WORDS
-    | {"audit", "broker", "bus", "cli", "connect", "contract", "epochs", "keys", "ledger", "metrics", "records"}
-    | {"private", "process", "schema"},
+    | {"audit", "broker", "bus", "cases", "cli", "connect", "contract", "epochs", "keys", "ledger", "metrics"}
+    | {"private", "process", "records", "schema", "workdays"},
 }
 # What a room may import of another that is not open to it as a whole: what checks shares nothing with what it checks,
 # and what speaks with people takes no part in the work.

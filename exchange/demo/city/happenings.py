@@ -136,6 +136,8 @@ HAPPENINGS = (
     Happening("housing-fund.account", 0.02, _each(status="sealed")),
     Happening("housing-fund.account", 0.02, _each(status="active")),
     Happening("planning.property", 0.02, lambda c, d, who: {"use": d.pick(("residential", "commercial", "office"))}),
+    Happening("civil-affairs.marriage", 0.01, _each(status="divorced")),
+    Happening("tax.registration", 0.03, _each(status="cancelled")),
     Happening("market.company", 0.05, _each(status="cancelled")),
     Happening("market.permit", 0.03, _each(status="revoked")),
     Happening("market.penalty", 0.1, _each(published=False)),
