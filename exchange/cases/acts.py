@@ -81,7 +81,9 @@ class CaseActs:
         if not re.fullmatch(r"[\w.-]{1,64}", case_no):
             raise CaseTextError("the case's number is not 1 to 64 letters, digits, dots and hyphens")
         type_ = type_of(self._types, type_name)
-        if [party.number for party in parties] != list(range(1, len(parties) + 1)) or not parties:
+        if not parties:
+            raise CaseTextError(f"case {case_no} names nobody", remedy="name each person")
+        if [party.number for party in parties] != list(range(1, len(parties) + 1)):
             raise CaseTextError(f"the parties of case {case_no} are not numbered 1, 2, 3 …", remedy="number them so")
         if len({party.party_id for party in parties}) < len(parties):
             raise CaseTextError(f"case {case_no} names a party twice", remedy="name each person once")

@@ -1,93 +1,31 @@
-"""`exchange case open`, `list`, `show` and the others: what people do with the cases of their department."""
+"""`exchange case list`, `show`, `decide` and the others: what people do with the cases of their department."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import date
 from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import click
 
-from exchange.cases import batch
 from exchange.cases.case import Case
-from exchange.cases.caseload import Caseload, caseload
-from exchange.cases.events import CaseAmended, CaseFinding, CaseFound, Who
+from exchange.cases.caseload import Caseload
+from exchange.cases.events import CaseAmended, CaseFinding, CaseFound
 from exchange.cases.finding import again
 from exchange.cases.rules import kept
 from exchange.cases.states import CaseState
-from exchange.cases.store import CaseExistsError, CaseHistoryError
+from exchange.cases.store import CaseHistoryError
+from exchange.cli.case_desk import act, case_argument, department_argument, desk, reason_option, role_option, who
 from exchange.cli.options import output_option, say_time, show_json, today
 from exchange.cli.say import counted, say
 from exchange.cli.table import table
-from exchange.connect import load
 from exchange.contract.period import city_day
-from exchange.errors import ExchangeError
-from exchange.grants.desk import operator
-from exchange.settings import Settings
-from exchange.workdays import Due, read_calendar
+from exchange.workdays import Due
 
 ACCEPTED, COMPLETED = "accepted", "completed"
-
-department_argument = click.argument("department")
-case_argument = click.argument("case_no")
-role_option = click.option("--role", required=True, help="The role in which you act, such as street-office.")
-reason_option = click.option("--reason", required=True, help="Why; the parties can read it.")
-
-
-@contextmanager
-def _desk(department: str) -> Iterator[Caseload]:
-    settings = Settings()
-    connector = load.load(settings.connectors, department)
-    with caseload(connector, settings.home, read_calendar(settings.holidays), today()) as opened:
-        yield opened
-
-
-def _who(role: str) -> Who:
-    return Who(person=operator(Settings()), role=role)
-
-
-def _act(department: str, case_no: str, act: Callable[[Caseload, Case, datetime], Case]) -> None:
-    """Do something to the case as it is now, and say where it stands then."""
-    with _desk(department) as its:
-        case = act(its, its.store.case(case_no), datetime.now(UTC))
-    click.echo(f"Case {case.case_no} is {case.state}.")
-
-
-@click.command("import")
-@department_argument
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@role_option
-def import_(department: str, file: str, role: str) -> None:
-    """Open the cases of DEPARTMENT that are in FILE, a CSV with a row for each person (`-`: standard input).
-
-    Columns: case_no, type, region, day, party_id, name, authorisation. Cases that are there already are left alone, so
-    that the same file can be given again. If a case cannot be opened, the others are, and the exit status is not 0.
-    """
-    opened, there = 0, 0
-    refused: list[ExchangeError] = []
-    try:
-        with click.open_file(file, encoding="utf-8-sig") as lines:
-            found = batch.applications(lines)
-    except OSError as error:
-        raise batch.ApplicationsError(f"{file} cannot be read: {error.strerror}", remedy="name a file") from error
-    with _desk(department) as its:
-        for one in found:
-            try:
-                its.acts.open(one.case_no, one.type, one.region, one.day, one.parties, _who(role), datetime.now(UTC))
-                opened += 1
-            except CaseExistsError:
-                there += 1
-            except ExchangeError as error:
-                refused.append(error)
-                say(f"line {one.line}: {error}", fg="red", err=True)
-    click.echo(f"{counted(opened, 'case')} opened, {there} there already, {len(refused)} refused")
-    if refused:
-        sys.exit(refused[0].exit_status)
 
 
 @click.command("list")
@@ -100,7 +38,7 @@ def list_(department: str, states: tuple[str, ...], output: str) -> None:
     The time for the whole stands still while a unit outside of the city is awaited. `?`: public holidays of that year
     are not known yet, and may move the day.
     """
-    with _desk(department) as its:
+    with desk(department) as its:
         wanted = [CaseState(state) for state in states] or list(CaseState)
         found = [_summary(its, its.store.case(case_no)) for case_no in its.store.in_states(*wanted)]
     if output == "json":
@@ -117,7 +55,7 @@ def list_(department: str, states: tuple[str, ...], output: str) -> None:
 @output_option
 def show(department: str, case_no: str, output: str) -> None:
     """Show one case of DEPARTMENT: what happened to it, what was found, and on which answers each reason rests."""
-    with _desk(department) as its:
+    with desk(department) as its:
         history, case = its.store.history(case_no), its.store.case(case_no)
         summary = _summary(its, case)
     if output == "json":
@@ -139,7 +77,7 @@ def show(department: str, case_no: str, output: str) -> None:
 @role_option
 def decide(department: str, case_no: str, outcome: str, reason: str, role: str) -> None:
     """Decide a case on its finding: OUTCOME in a word, and why. The role is that which the case type names."""
-    _act(department, case_no, lambda its, case, now: its.acts.decide(case, _who(role), outcome, [reason], now))
+    act(department, case_no, lambda its, case, now: its.acts.decide(case, who(role), outcome, [reason], now))
 
 
 @click.command("object")
@@ -150,7 +88,7 @@ def decide(department: str, case_no: str, outcome: str, reason: str, role: str) 
 @role_option
 def object_(department: str, case_no: str, items: Sequence[str], reason: str, role: str) -> None:
     """Record an objection: the contested items, and only these, are asked again."""
-    _act(department, case_no, lambda its, case, now: its.acts.object(case, _who(role), items, reason, now))
+    act(department, case_no, lambda its, case, now: its.acts.object(case, who(role), items, reason, now))
 
 
 @click.command()
@@ -160,7 +98,7 @@ def object_(department: str, case_no: str, items: Sequence[str], reason: str, ro
 @role_option
 def amend(department: str, case_no: str, reason: str, role: str) -> None:
     """Make the finding anew, of all answers that are there now."""
-    _act(department, case_no, lambda its, case, now: its.acts.amend(case, _who(role), reason, now))
+    act(department, case_no, lambda its, case, now: its.acts.amend(case, who(role), reason, now))
 
 
 @click.command()
@@ -170,7 +108,7 @@ def amend(department: str, case_no: str, reason: str, role: str) -> None:
 @role_option
 def close(department: str, case_no: str, reason: str, role: str) -> None:
     """Close a case; before a decision if its applicant withdraws it."""
-    _act(department, case_no, lambda its, case, now: its.acts.close(case, _who(role), reason, now))
+    act(department, case_no, lambda its, case, now: its.acts.close(case, who(role), reason, now))
 
 
 @click.command()
@@ -179,7 +117,7 @@ def close(department: str, case_no: str, reason: str, role: str) -> None:
 def verify(department: str, output: str) -> None:
     """Check every case's history, and make every finding again from its answers and the rules of its day."""
     findings, differing = 0, []
-    with _desk(department) as its:
+    with desk(department) as its:
         events = its.store.verify_all()
         for case_no in its.store.in_states(*CaseState):
             made = again(its.store.history(case_no), partial(kept, its.store))
@@ -201,7 +139,7 @@ def statistics(department: str, year: int | None, output: str) -> None:
     """Count the cases and persons of DEPARTMENT: accepted, completed, and by what was decided, per type."""
     cases: Counter[tuple[str, str]] = Counter()
     persons: Counter[tuple[str, str]] = Counter()
-    with _desk(department) as its:
+    with desk(department) as its:
         for case_no in its.store.in_states(*CaseState):
             case = its.store.case(case_no)
             decided = case.decision
