@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -92,8 +93,14 @@ class Calendar:
         if day in self._worked or day in self._off:
             return day in self._worked
         if day.year in _LIBRARY and day.year not in self._said:
-            return bool(chinese_calendar.is_workday(day))
+            return _is_worked_by_library(day)
         return day.weekday() < 5
+
+
+@cache
+def _is_worked_by_library(day: date) -> bool:
+    """Asked once for each day, because the library looks at all of its days each time."""
+    return bool(chinese_calendar.is_workday(day))
 
 
 def read_calendar(path: Path | None) -> Calendar:

@@ -14,6 +14,7 @@ from exchange.cases.events import (
     CaseAnswered,
     CaseAsked,
     CaseCarried,
+    CaseClosed,
     CaseContradicted,
     CaseDecided,
     CaseEvent,
@@ -42,7 +43,8 @@ class NextStep(StrEnum):
 class Case:
     """A case after event number `last`; `current` is the latest question of each item and party.
 
-    `stops`: the times for which its clock stands still, by the questions to units outside of the city.
+    `stops`: the times for which its clock stands still, by the questions to units outside of the city. It is completed
+    when it is first decided.
     """
 
     case_no: str
@@ -67,6 +69,8 @@ class Case:
     finding_event: int = 0
     answer_event: int = 0
     decision: CaseDecided | None = None
+    completed_on: date | None = None
+    closed_on: date | None = None
 
     @property
     def awaited(self) -> tuple[CaseQuestion, ...]:
@@ -198,11 +202,13 @@ def _told(case: Case, event: CaseEvent) -> Case:
             stops = _ended(case, today, *case.stops)  # what is still awaited is done without
             return replace(case, finding=event.finding, finding_event=seq, stops=stops)
         case CaseDecided():
-            return replace(case, decision=event)
+            return replace(case, decision=event, completed_on=case.completed_on or today)
         case CaseObjected(items=items):
             return replace(case, contested=items)
         case CaseCarried(year=year):
             return replace(case, year=year)
+        case CaseClosed():
+            return replace(case, closed_on=today)
         case _:
             return case
 

@@ -6,6 +6,7 @@ basis: Interim Measures for Social Assistance 2014, art. 58
 within: 18                        # working days for the whole
 decided_by: street-office         # who decides; the exchange never does
 authorised: true                  # without the persons' authorisation nothing is asked
+sums: [spared]                    # optional: values of findings that `exchange case statistics` adds up
 items:
   - name: wages
     asks: tax                     # a department
@@ -193,6 +194,7 @@ class CaseType(Model):
     items: tuple[Item, ...] = Field(min_length=1)
     parameters: tuple[Parameter, ...] = ()
     rules: tuple[FindingRule, ...] = Field(min_length=1)
+    sums: tuple[Word, ...] = Field(default=(), description="Values of findings that statistics add up.")
 
     def in_force(self, day: date, region: str) -> CaseTerms:
         """The rule of that day, and the region's value of every parameter that the rule or an item names.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from exchange.cases import load
 from exchange.cases.acts import CaseActs
-from exchange.cases.case import Case
+from exchange.cases.case_row import CaseRow
 from exchange.cases.clocks import case_due
 from exchange.cases.engine import CaseEngine
 from exchange.cases.rules import LoadedType
@@ -40,12 +40,12 @@ class Caseload:
     types: Mapping[str, LoadedType]
     calendar: Calendar
 
-    def due(self, case: Case, today: date) -> Due | None:
+    def due(self, case: CaseRow, today: date) -> Due | None:
         """The last day on which the case is decided in time; None if nothing is to be decided any more."""
         if case.state in (CaseState.DECIDED, CaseState.CLOSED) or case.type not in self.types:
             return None
         its = self.types[case.type].case_type
-        return case_due(its, case.opened_on, list(case.stops.values()), today, self.calendar)
+        return case_due(its, case.opened_on, case.stops, today, self.calendar)
 
 
 def types(folder: Path, today: date) -> Mapping[str, LoadedType]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from exchange import chain, sql
 from exchange.cases import tables
 from exchange.cases.case import Case, NextStep, fold, step
+from exchange.cases.case_row import CaseRow, columns, read_row
 from exchange.cases.events import CaseEvent, read_event
 from exchange.cases.states import CaseState, CaseStateError
 from exchange.contract.period import ms_of
@@ -113,6 +114,14 @@ class CaseStore:
         """The numbers of the cases in one of these states, in order."""
         return self._numbers(tables.cases.c.state.in_(states))
 
+    def rows(self, *states: CaseState) -> Iterator[CaseRow]:
+        """What the store keeps of the cases in one of these states, in order, without their histories."""
+        t = tables.cases
+        query = select(t).where(t.c.state.in_(states)).order_by(t.c.case_no).execution_options(yield_per=1000)
+        with self.transaction() as connection:
+            for row in connection.execute(query).mappings():
+                yield read_row(row)
+
     def to_do(self, next_step: NextStep) -> list[str]:
         """The numbers of the cases for which the engine has to do this at once."""
         return self._numbers(tables.cases.c.next_step == next_step)
@@ -166,22 +175,6 @@ class CaseStore:
                 tables.metadata.create_all(self.engine)
                 return
         tables.metadata.create_all(self.engine)
-
-
-def columns(case: Case) -> dict[str, Any]:
-    """What the case's row holds, besides the digest."""
-    return {
-        "case_no": case.case_no,
-        "type": case.type,
-        "region": case.region,
-        "day": case.day,
-        "year": case.year,
-        "state": case.state,
-        "round": case.round,
-        "next_step": case.next_step,
-        "next_day": case.next_day,
-        "last_event": case.last,
-    }
 
 
 @contextmanager

@@ -1,52 +1,24 @@
-"""`exchange case list`, `show`, `decide` and the others: what people do with the cases of their department."""
+"""`exchange case show`, `decide` and the others: what people do with the cases of their department."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from importlib.resources import files
-from typing import Any
 
 import click
 
-from exchange.cases.case import Case
-from exchange.cases.caseload import Caseload
+from exchange.cases.case_row import row_of
 from exchange.cases.events import CaseAmended, CaseFinding, CaseFound
 from exchange.cases.finding import again
 from exchange.cases.rules import kept
 from exchange.cases.states import CaseState
 from exchange.cases.store import CaseHistoryError
 from exchange.cli.case_desk import act, case_argument, department_argument, desk, reason_option, role_option, who
-from exchange.cli.options import output_option, say_time, show_json, today
+from exchange.cli.case_list import shown, summary
+from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import counted, say
-from exchange.cli.table import table
-from exchange.contract.period import city_day
-from exchange.workdays import Due
-
-ACCEPTED, COMPLETED = "accepted", "completed"
-
-
-@click.command("list")
-@department_argument
-@click.option("--state", "states", type=click.Choice([str(s) for s in CaseState]), multiple=True, help="Only these.")
-@output_option
-def list_(department: str, states: tuple[str, ...], output: str) -> None:
-    """List the cases of DEPARTMENT: where each stands, whom it waits for, and until when it is to be decided.
-
-    The time for the whole stands still while a unit outside of the city is awaited. `?`: public holidays of that year
-    are not known yet, and may move the day.
-    """
-    with desk(department) as its:
-        wanted = [CaseState(state) for state in states] or list(CaseState)
-        found = [_summary(its, its.store.case(case_no)) for case_no in its.store.in_states(*wanted)]
-    if output == "json":
-        show_json(found)
-        return
-    names = ("case_no", "type", "state", "round", "persons", "waits_for", "due", "overdue", "outcome")
-    table([name.replace("_", " ") for name in names], [[_shown(each[name]) for name in names] for each in found])
-    click.echo(counted(len(found), "case"))
 
 
 @click.command()
@@ -57,12 +29,18 @@ def show(department: str, case_no: str, output: str) -> None:
     """Show one case of DEPARTMENT: what happened to it, what was found, and on which answers each reason rests."""
     with desk(department) as its:
         history, case = its.store.history(case_no), its.store.case(case_no)
-        summary = _summary(its, case)
+        told = summary(its, row_of(case))
     if output == "json":
-        show_json({**summary, "history": [event.model_dump(mode="json") for event in history]})
+        more = {
+            "awaited": [asked.question_id for asked in case.awaited],
+            "late": sorted(case.late),
+            "finding": case.finding and case.finding.model_dump(mode="json"),
+            "history": [event.model_dump(mode="json") for event in history],
+        }
+        show_json({**told, **more})
         return
-    due = f"; to be decided until {_shown(summary['due'])}" if summary["due"] else ""
-    say(f"Case {case.case_no} ({case.type}) is {case.state}{due}; {_waits(case) or 'nothing is awaited'}")
+    due = f"; to be decided until {shown(told['due'])}" if told["due"] else ""
+    say(f"Case {case.case_no} ({case.type}) is {case.state}{due}; {told['waits_for'] or 'nothing is awaited'}")
     for event in history:
         say(f"  {say_time(event.time)}  {event.kind}  {event.who.person} ({event.who.role})".replace("   (", "  ("))
         if isinstance(event, CaseFound | CaseAmended):
@@ -132,71 +110,10 @@ def verify(department: str, output: str) -> None:
 
 
 @click.command()
-@department_argument
-@click.option("--year", type=int, help="The year of acceptance or completion; absent: all years.")
-@output_option
-def statistics(department: str, year: int | None, output: str) -> None:
-    """Count the cases and persons of DEPARTMENT: accepted, completed, and by what was decided, per type."""
-    cases: Counter[tuple[str, str]] = Counter()
-    persons: Counter[tuple[str, str]] = Counter()
-    with desk(department) as its:
-        for case_no in its.store.in_states(*CaseState):
-            case = its.store.case(case_no)
-            decided = case.decision
-            counts = [(ACCEPTED, case.day)]
-            if decided is not None:
-                counts += [(what, city_day(decided.time)) for what in (COMPLETED, decided.outcome)]
-            for what, day in counts:
-                if year in (None, day.year):
-                    cases[case.type, what] += 1
-                    persons[case.type, what] += len(case.parties)
-    rows = [(type_, what, cases[type_, what], persons[type_, what]) for type_, what in cases]
-    if output == "json":
-        show_json([dict(zip(("type", "what", "cases", "persons"), row, strict=True)) for row in rows])
-        return
-    table(("type", "what", "cases", "persons"), rows)
-
-
-@click.command()
 @click.argument("of", type=click.Choice(["question", "answer"]))
 def schema(of: str) -> None:
     """Print the Avro schema of the subject `question` of a department that asks, or `answer` of one that answers."""
     click.echo((files("exchange.cases") / f"{of}.avsc").read_text("utf-8"), nl=False)
-
-
-def _waits(case: Case) -> str:
-    """Whom the case waits for, in words."""
-    late = sum(asked.question_id in case.late for asked in case.awaited)
-    who = ", ".join(dict.fromkeys(asked.to for asked in case.awaited))
-    return f"{counted(len(case.awaited), 'answer')} of {who}" + (f", {late} late" if late else "") if who else ""
-
-
-def _summary(its: Caseload, case: Case) -> dict[str, Any]:
-    due = its.due(case, today())
-    return {
-        "case_no": case.case_no,
-        "type": case.type,
-        "region": case.region,
-        "day": case.day,
-        "state": case.state,
-        "round": case.round,
-        "persons": len(case.parties),
-        "due": due,
-        "overdue": due is not None and due.day < today(),
-        "waits_for": _waits(case),
-        "awaited": [asked.question_id for asked in case.awaited],
-        "late": sorted(case.late),
-        "outcome": case.finding.outcome if case.finding else None,
-        "finding": case.finding and case.finding.model_dump(mode="json"),
-        "decision": case.decision and case.decision.outcome,
-    }
-
-
-def _shown(value: object) -> object:
-    """A cell of the table."""
-    if isinstance(value, Due):
-        return f"{value.day}{'?' if value.provisional else ''}"
-    return "" if value is None or value is False else "yes" if value is True else value
 
 
 def _say_finding(finding: CaseFinding) -> None:

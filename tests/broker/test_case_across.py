@@ -96,8 +96,9 @@ def test_a_case_from_its_application_to_the_decision(city: Exchange, own_cluster
     assert said == "9 events as written, 2 findings made again\n"
     assert "household" in city.command("case", "list", city.asker, "--state", "decided")
     counted = json.loads(city.command("case", "statistics", city.asker, "--year", "2026", "--output", "json"))
-    assert {one["what"]: (one["cases"], one["persons"]) for one in counted} == {
+    assert {f"{one['what']} {one['name']}".strip(): (one["cases"], one["persons"]) for one in counted} == {
         "accepted": (1, 1),
         "completed": (1, 1),
-        "refused": (1, 1),
+        "found ineligible": (1, 1),
+        "decided refused": (1, 1),
     }

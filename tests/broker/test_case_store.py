@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from datetime import date
 from traceback import format_exception
 from typing import Any
 
@@ -122,9 +123,28 @@ OF_2 = (E.c.case_no == "C1") & (E.c.seq == 2)
         update(tables.cases).values(last_event=2),
         update(tables.cases).values(state="decided"),
         update(tables.cases).values(next_step="find"),
+        update(tables.cases).values(persons=1),
+        update(tables.cases).values(numbers='{"spared":"9.00"}'),
+        update(tables.cases).values(decision="granted", completed_on=date(2026, 3, 2)),
         delete(tables.cases),
     ],
-    ids=["body", "time", "kind", "digest", "removed", "cut off", "moved", "put in", "count", "state", "step", "case"],
+    ids=[
+        "body",
+        "time",
+        "kind",
+        "digest",
+        "removed",
+        "cut",
+        "moved",
+        "put-in",
+        "count",
+        "state",
+        "step",
+        "persons",
+        "sum",
+        "decision",
+        "case",
+    ],
 )
 def test_a_history_that_was_touched_shows_it(world: World, touch: Any) -> None:
     case = world.open()

@@ -14,10 +14,11 @@ from sqlalchemy import event, select
 
 from exchange.cases import tables
 from exchange.cases.case import Case, fold, step
+from exchange.cases.case_row import columns, read_row, row_of
 from exchange.cases.events import FACTS, INCOMPLETE, CaseAmended, CaseDecided, CaseEvent, CaseFound, read_event
 from exchange.cases.finding import again
 from exchange.cases.states import CaseStateError, EventKind
-from exchange.cases.store import CaseStore, columns
+from exchange.cases.store import CaseStore
 from tests.rigs.case_histories import histories
 from tests.rigs.case_world import Type
 
@@ -89,6 +90,7 @@ def test_the_store_says_what_the_fold_says(store: CaseStore, data: st.DataObject
         with store.transaction() as connection:
             row = connection.execute(select(tables.cases).where(tables.cases.c.case_no == case_no)).mappings().one()
         assert {name: value for name, value in row.items() if name != "digest"} == columns(case)
+        assert read_row(row) == row_of(case)
     assert store.history(case_no) == history
     assert store.case(case_no) == case
     assert store.verify(case_no) == len(history)

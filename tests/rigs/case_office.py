@@ -29,6 +29,7 @@ basis: Interim Measures for Social Assistance 2014, art. 58
 within: 18
 decided_by: street-office
 authorised: true
+sums: [spared]
 items:
   - name: wages
     asks: tax

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from exchange.cases import tables
+from exchange.cases.case_row import row_of
 from exchange.cases.caseload import Caseload
 from exchange.cases.finding import again
 from exchange.cases.rules import CaseRuleFileError, LoadedType, kept
@@ -111,8 +112,8 @@ def test_a_rule_that_cannot_be_run_holds_up_its_case_alone(world: World, rule: P
 def test_the_whole_is_due_until_it_is_decided(world: World, rule: Path) -> None:
     load = Caseload(world.store, world.acts, world.engine, world.types, Calendar())  # type: ignore[arg-type]
     case, today = world.open(), NOW.date()
-    assert load.due(case, today) == Calendar().due(today, 18)
+    assert load.due(row_of(case), today) == Calendar().due(today, 18)
     found(world, opened=True)
     case = world.store.case("C1")
-    assert load.due(case, today + 60 * DAY) == Calendar().due(today, 18), "late as it is"
-    assert load.due(world.acts.decide(case, STREET, "granted", ["Poor."], NOW), today) is None
+    assert load.due(row_of(case), today + 60 * DAY) == Calendar().due(today, 18), "late as it is"
+    assert load.due(row_of(world.acts.decide(case, STREET, "granted", ["Poor."], NOW)), today) is None

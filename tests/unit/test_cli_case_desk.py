@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
@@ -13,6 +14,7 @@ from exchange.cases.acts import UnauthorisedPartyError
 from exchange.cases.batch import ApplicationsError
 from exchange.cases.store import CaseExistsError
 from tests.rigs.case_office import CaseOffice
+from tests.rigs.case_world import CLERK, DAY, NOW, STREET
 
 OPENED = ("--type", "household", "--region", "4401", "--role", "clerk")
 PERSONS = "R1,王一,A-1\nR2,王二,A-2\n"
@@ -59,3 +61,49 @@ def test_persons_that_are_not_complete_open_no_case(office: CaseOffice, text: st
 
 def test_nobody_is_no_case(office: CaseOffice) -> None:
     assert "case C1 names nobody" in str(office.run("open", "C1", *OPENED).exception)
+
+
+def test_the_statistics_count_what_was_found_and_decided(office: CaseOffice) -> None:
+    for case_no in ("C1", "C2", "C3"):
+        office.open(case_no)
+    office.engine.work(NOW)
+    for case_no in ("C1", "C2"):
+        office.answer_all(case_no)
+    office.answer("C1/cars/2/1", status="found", content={"cars": 1})
+    office.engine.work(NOW + DAY)
+    for case_no, outcome in (("C1", "refused"), ("C2", "granted")):
+        office.acts.decide(office.store.case(case_no), STREET, outcome, ["So."], NOW + DAY)
+    counted = json.loads(office.run("statistics", "--year", "2026", "--output", "json").output)
+    assert [" ".join(str(each) for each in one.values()) for one in counted] == [
+        "household accepted  3 None 6 None {}",
+        "household completed  2 100.00 4 100.00 {'spared': '250.50'}",
+        "household found eligible 1 50.00 2 50.00 {'spared': '0.00'}",
+        "household found ineligible 1 50.00 2 50.00 {'spared': '250.50'}",
+        "household decided granted 1 50.00 2 50.00 {'spared': '0.00'}",
+        "household decided refused 1 50.00 2 50.00 {'spared': '250.50'}",
+        "household open  1 None 2 None {}",
+    ]
+    assert "found ineligible" in office.run("statistics").output
+
+
+def test_the_list_says_of_each_case_what_its_history_says(office: CaseOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchange.cli.case_list.today", lambda: date(2026, 3, 31))
+    for case_no in ("C1", "C2", "C3"):
+        office.open(case_no)
+    office.engine.work(NOW)
+    office.answer_all("C1")
+    office.answer_all("C2", parties=1)
+    office.engine.work(NOW + 10 * DAY)
+    office.acts.close(office.store.case("C3"), CLERK, "Withdrawn.", NOW)
+    listed = {one["case_no"]: one for one in json.loads(office.run("list", "--output", "json").output)}
+    for case_no, waits_for in (
+        ("C1", ""),
+        ("C2", "2 answers of tax, police, 2 late"),
+        ("C3", "4 answers of tax, police"),
+    ):
+        shown = json.loads(office.run("show", case_no, "--output", "json").output)
+        assert shown == {**shown, **listed[case_no]}
+        assert listed[case_no]["waits_for"].startswith(waits_for)
+    assert (listed["C2"]["due"]["day"], listed["C2"]["overdue"]) == ("2026-03-26", True)
+    assert [listed[each]["outcome"] for each in ("C1", "C2", "C3")] == ["eligible", None, None]
+    assert office.run("list", "--state", "found").output.splitlines()[-1] == "1 case"

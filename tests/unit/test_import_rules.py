@@ -75,8 +75,19 @@ ONLY = {
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
     ("apps", "cases"): {"asked", "case_type", "clocks"},
-    ("cli", "cases"): {"answering", "batch", "case", "caseload", "engine_worker", "events", "finding", "load", "rules"}
-    | {"states", "store"},
+    ("cli", "cases"): {
+        "answering",
+        "batch",
+        "case",
+        "case_row",
+        "caseload",
+        "engine_worker",
+        "events",
+        "finding",
+        "load",
+        "rules",
+    }
+    | {"states", "statistics", "store"},
     ("cli", "ledger"): {"entry", "follower", "store"},
     ("cli", "connect"): {"answer", "check", "database", "gaps", "load", "runner", "sample", "worker"},
     # The parts of a connector that know nothing of Kafka, but for the thread that all its work is done in.
