@@ -5,7 +5,8 @@ once), `clocks` (due days), `answered` and `excess` (whether departments say how
 is asked).
 
 Then, of the department that asks: `states` (what can happen when), `events` (what is kept of it), `case` (the fold of
-them), `case_row` and `statistics` (what is known without the histories), `finding`, `rules`, `store` and
-`engine` (what asks, takes answers and makes findings), `acts` (what persons do), `caseload` (all of it for one
-department). Of the department that is asked: `shapes` (the values of an answer) and `answering` (how it answers).
+them), `case_row` and `statistics` (what is known without the histories), `finding`, `rules`, `store` and `engine` (what
+asks, takes answers and makes findings), `acts` (what persons do), `case_page` (for the parties), `caseload` (all of
+it for one department). Of the department that is asked: `shapes` (the values of an answer) and `answering` (how it
+answers).
 """

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from exchange.cases import tables
 from exchange.cases.case import Case
-from exchange.cases.events import CaseAnswer, content_of
+from exchange.cases.events import CaseAnswer, json_object
 from exchange.cases.states import CaseState
 from exchange.cases.store import CaseStore, CaseUnknownError
 
@@ -54,7 +54,7 @@ class Arrival:
     def answer(self) -> CaseAnswer | None:
         """What the row says; None if it is not what an answer is."""
         row = self.row
-        if not isinstance(row.content, str) or content_of(row.content) is None:
+        if not isinstance(row.content, str) or json_object(row.content) is None:
             return None
         try:
             return CaseAnswer(

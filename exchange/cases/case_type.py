@@ -6,6 +6,7 @@ basis: Interim Measures for Social Assistance 2014, art. 58
 within: 18                        # working days for the whole
 decided_by: street-office         # who decides; the exchange never does
 authorised: true                  # without the persons' authorisation nothing is asked
+contest_within: 5                 # optional: working days after the newest finding or decision
 sums: [spared]                    # optional: values of findings that `exchange case statistics` adds up
 items:
   - name: wages
@@ -194,6 +195,9 @@ class CaseType(Model):
     items: tuple[Item, ...] = Field(min_length=1)
     parameters: tuple[Parameter, ...] = ()
     rules: tuple[FindingRule, ...] = Field(min_length=1)
+    contest_within: WorkingDays | None = Field(
+        default=None, description="Working days after the finding or decision in which it can be contested."
+    )
     sums: tuple[Word, ...] = Field(default=(), description="Values of findings that statistics add up.")
 
     def in_force(self, day: date, region: str) -> CaseTerms:

@@ -75,7 +75,7 @@ class CaseAnswer(Model):
 
     def contradicts(self, other: CaseAnswer) -> bool:
         """Whether the two say different things, whenever they were said."""
-        return (self.status, content_of(self.content)) != (other.status, content_of(other.content))
+        return (self.status, json_object(self.content)) != (other.status, json_object(other.content))
 
 
 class RestsOn(Model):
@@ -236,7 +236,7 @@ def read_event(body: str) -> CaseEvent:
     return _EVENT.validate_json(body)
 
 
-def content_of(text: str) -> Mapping[str, object] | None:
+def json_object(text: str) -> Mapping[str, object] | None:
     """The named values of an answer's content; None if the text is no JSON object."""
     try:
         value = json.loads(text, parse_float=Decimal)

@@ -17,7 +17,7 @@ from exchange.cases.events import (
     FindingReason,
     MissingAnswer,
     RestsOn,
-    content_of,
+    json_object,
 )
 from exchange.cases.shapes import fits
 from exchange.errors import ConfigError
@@ -49,7 +49,7 @@ def facts_of(case: Case, parameters: Mapping[str, str]) -> CaseFacts:
     facts, missing = [], []
     for question_id in case.current.values():
         asked, answer = case.questions[question_id], case.answers.get(question_id)
-        content = (answer and content_of(answer.content)) or {}
+        content = (answer and json_object(answer.content)) or {}
         if answer is None:
             missing.append(MissingAnswer(question_id=question_id, department=asked.to, why="late"))
         elif answer.status not in FACTS:

@@ -16,6 +16,7 @@ _COMMANDS = {
     "import": ("exchange.cli.case_open:import_", "Open the cases of a CSV file."),
     "list": ("exchange.cli.case_list:list_", "List a department's cases: where each stands, whom it waits for."),
     "object": ("exchange.cli.case_work:object_", "Record an objection: what is contested is asked again."),
+    "report": ("exchange.cli.case_report:report", "Write a case as a page for its parties, to print."),
     "show": ("exchange.cli.case_work:show", "Show a case: what happened, what was found, on which answers it rests."),
     "statistics": (
         "exchange.cli.case_list:statistics",

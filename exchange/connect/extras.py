@@ -9,7 +9,7 @@ from exchange.errors import ConfigError
 
 
 class MissingExtraError(ConfigError):
-    """A part of the connector needs a library that is not installed."""
+    """A part of the exchange needs a library that is not installed."""
 
     code = "missing-extra"
     remedy = "install it with the package: pip install 'exchange[…]'"

@@ -87,11 +87,11 @@ ONLY = {
         "load",
         "rules",
     }
-    | {"states", "statistics", "store"},
+    | {"states", "case_page", "case_page_file", "statistics", "store"},
     ("cli", "ledger"): {"entry", "follower", "store"},
     ("cli", "connect"): {"answer", "check", "database", "gaps", "load", "runner", "sample", "worker"},
     # The parts of a connector that know nothing of Kafka, but for the thread that all its work is done in.
-    ("cases", "connect"): {"config", "database", "dialects", "load", "query", "worker"},
+    ("cases", "connect"): {"config", "database", "dialects", "extras", "load", "query", "worker"},
     ("cli", "router"): {"enact", "gaps", "loop", "quota_day", "revocation"},
 }
 # What starts the process.
@@ -109,6 +109,8 @@ HOMES = {
     "click": {"cli", "demo"},
     "rich": {"cli", "demo"},
     "httpx2": {"connect"},
+    "jinja2": {"cases"},
+    "weasyprint": {"cases"},
     "python_calamine": {"connect"},
     "olefile": {"connect"},
     "pyarrow": {"connect"},
