@@ -122,6 +122,11 @@ def _contest(case: Case, history: Sequence[CaseEvent], case_type: CaseType | Non
     return Contest(possible=True, until=calendar.due(told[-1], within) if within else None)
 
 
+def _shown(value: object) -> object:
+    """What is put into the page; a macro's part of it is shown already."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 @cache
 def _template() -> Template:
     """What is put in is escaped, and what would hide something is written out."""
@@ -130,6 +135,6 @@ def _template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: printable(value) if isinstance(value, str) else value,
+        finalize=_shown,
     )
     return environment.from_string((files("exchange.cases") / "case_page.html").read_text("utf-8"))

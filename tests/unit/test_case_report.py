@@ -107,6 +107,7 @@ def test_what_others_wrote_is_escaped_and_shown(office: CaseOffice) -> None:
     assert "\u202e" not in html
     assert "&lt;script&gt;x&lt;/script&gt;\\u202e王" in html
     assert "They own a &lt;car&gt; &amp; more." in html
+    assert "&amp;lt;" not in html, "escaped twice"
 
 
 @pytest.mark.parametrize("suffix", ["html", "pdf"])
