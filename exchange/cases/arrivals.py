@@ -104,11 +104,14 @@ class Arrival:
                 connection.execute(insert(t).values({**key, **seen}))
 
 
-def arrived(store: CaseStore, department: str) -> Iterator[Arrival]:
-    """The answers of that department that are new or were changed, in order; none if its sink has made no table yet."""
-    if not store.has(tables.name_of_answers(department)):
+def arrived(store: CaseStore, department: str, table: str | None) -> Iterator[Arrival]:
+    """The answers of that department that are new or were changed, in order, from its sink's table.
+
+    None if there is no sink, or if it has made no table yet.
+    """
+    if table is None or not store.has(table):
         return
-    a, t = tables.answers_of(department), tables.arrivals
+    a, t = tables.answers_in(table), tables.arrivals
     seen = (t.c.department == department) & (t.c.question_id == a.c.question_id) & (t.c.party_id == a.c.party_id)
     changed = or_(
         t.c.question_id.is_(None),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from exchange.cases import load
 from exchange.cases.acts import CaseActs
+from exchange.cases.case_database import own_database
 from exchange.cases.case_row import CaseRow
 from exchange.cases.clocks import case_due
 from exchange.cases.engine import CaseEngine
@@ -17,7 +18,7 @@ from exchange.cases.rules import LoadedType
 from exchange.cases.states import CaseState
 from exchange.cases.store import CaseStore
 from exchange.connect import database
-from exchange.connect.database import DatabaseConfigError, Paths
+from exchange.connect.database import Paths
 from exchange.connect.load import Connector
 from exchange.errors import ConfigError
 from exchange.workdays import Calendar, Due
@@ -60,15 +61,13 @@ def types(folder: Path, today: date) -> Mapping[str, LoadedType]:
 @contextmanager
 def caseload(connector: Connector, home: Path, calendar: Calendar, today: date) -> Iterator[Caseload]:
     """The department's cases, until the block ends; raises NoCaseTypeError if it has none."""
-    department, chosen = connector.config.department, connector.config.database
+    department = connector.config.department
     known = types(connector.folder, today)
     if not known:
         raise NoCaseTypeError(f"{department} has no case type in {connector.folder / load.FOLDER}")
-    if chosen is None:
-        raise DatabaseConfigError("cases need a database", remedy="give `database: …` at the file's top")
-    url = database.url(chosen, Paths(connector.folder, home))
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise DatabaseConfigError("cases are kept in SQLite or PostgreSQL", remedy="name one of them as `database`")
+    paths = Paths(connector.folder, home)
+    url = database.url(own_database(connector, paths), paths)
     with closing(CaseStore(url.render_as_string(hide_password=False))) as store:
-        engine = CaseEngine(department, store, known, calendar)
+        answers = {sink.subject.removesuffix(".answer"): sink.table_name for sink in connector.config.sinks}
+        engine = CaseEngine(department, store, known, calendar, answers)
         yield Caseload(store, CaseActs(store, known), engine, known, calendar)

@@ -56,13 +56,21 @@ class Pass:
 
 
 class CaseEngine:
-    """The engine of one department, whose case types these are, by name."""
+    """The engine of one department, whose case types these are, by name; `answers`: sinks' tables, by who answers."""
 
-    def __init__(self, department: str, store: CaseStore, types: Mapping[str, AskedType], calendar: Calendar) -> None:
+    def __init__(
+        self,
+        department: str,
+        store: CaseStore,
+        types: Mapping[str, AskedType],
+        calendar: Calendar,
+        answers: Mapping[str, str],
+    ) -> None:
         self._department = department
         self._store = store
         self._types = types
         self._calendar = calendar
+        self._answers = answers
 
     def work(self, now: datetime) -> Pass:
         """One pass over all cases. Whatever is wrong with one case does not hold up the others; see `Pass.failed`."""
@@ -75,7 +83,7 @@ class CaseEngine:
             with _each(case_no, done):
                 self._ask(self._store.case(case_no), now, done)
         for department in self._asked_departments():
-            for arrival in arrived(self._store, department):
+            for arrival in arrived(self._store, department, self._answers.get(department)):
                 with _each(arrival.case_no, done):
                     self._take(arrival, now, done)
         for case_no in self._store.expired(today):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from exchange.cases.caseload import Caseload, caseload, types
+from exchange.cases.question_check import require_fit
 from exchange.cases.states import EventKind
 from exchange.connect.load import Connector
 from exchange.connect.worker import Worker
@@ -66,6 +67,8 @@ def workers(
 ) -> list[Worker]:
     """The thread, not started, if the department has case types; raises CaseTypeError if one has mistakes.
 
+    Raises ConnectorConfigError if questions would not go out or answers not come in.
+
     The tables are made now, because a source reads one of them.
     """
     department = connector.config.department
@@ -73,8 +76,10 @@ def workers(
     def opened() -> AbstractContextManager[Caseload]:
         return caseload(connector, home, calendar, city_day(datetime.now(UTC)))
 
-    if not types(connector.folder, city_day(datetime.now(UTC))):
+    known = types(connector.folder, city_day(datetime.now(UTC)))
+    if not known:
         return []
+    require_fit(connector, known.values())
     with opened():
         return [EngineWorker(opened, department, stop, patient=patient)]
 

@@ -159,9 +159,10 @@ class CaseStore:
         return sum(self.verify(case_no) for case_no in sorted(numbers))
 
     def has(self, table: str) -> bool:
-        """Whether the database has that table."""
+        """Whether the database has that table, which can have its schema before it."""
+        schema, _, bare = table.rpartition(".")
         with translated():
-            return inspect(self.engine).has_table(table)
+            return inspect(self.engine).has_table(bare, schema or None)
 
     def _numbers(self, wanted: ColumnElement[bool]) -> list[str]:
         with self.transaction() as connection:

@@ -115,10 +115,11 @@ arrivals = Table(
 )
 
 
-def answers_of(department: str) -> TableClause:
-    """The sink's table with the answers of that department."""
+def answers_in(name: str) -> TableClause:
+    """The table of that name, which a sink fills with answers; it can have its schema before it."""
+    schema, _, bare = name.rpartition(".")
     return table(
-        name_of_answers(department),
+        bare,
         column("question_id", Text),
         column("to", Text),
         column("party_id", Text),
@@ -128,9 +129,5 @@ def answers_of(department: str) -> TableClause:
         column("data_as_of", Date),
         column("queried_at", DateTime(timezone=True)),
         column("answered_by", Text),
+        schema=schema or None,
     )
-
-
-def name_of_answers(department: str) -> str:
-    """The name of the sink's table."""
-    return f"{department.replace('-', '_')}_answer"

@@ -83,14 +83,16 @@ def check(department: str, sample: int | None, output: str) -> None:
 
     Shows every mistake at once, each with its line. Nothing is published or written.
     """
+    from exchange.cases import question_check, tables
     from exchange.cases.answering import answer_check, answer_tables
     from exchange.connect import check as checks  # `run` needs none of these, and holds what it has loaded
     from exchange.connect import sample as sampling
 
     settings = Settings()
-    problems = checks.examine(settings, department, today(), made=[answer_tables.ANSWERS])
+    problems = checks.examine(settings, department, today(), made=[answer_tables.ANSWERS, tables.questions.name])
     with suppress(load.ConnectorConfigError):  # is among the problems
-        problems += answer_check.check(load.load(settings.connectors, department), settings.home)
+        found = load.load(settings.connectors, department)
+        problems += [*answer_check.check(found, settings.home), *question_check.check(found, today())]
     is_right = not any(problem.severity == "error" for problem in problems)
     sampled = sampling.examine(settings, department, today(), sample) if sample and is_right else []
     if output == "json":

@@ -18,7 +18,7 @@ from exchange.cases.events import Party, Who
 from exchange.cases.states import CaseState
 from exchange.cases.store import CaseStore
 from exchange.workdays import Calendar
-from tests.rigs.case_world import sink
+from tests.rigs.case_world import sink, table_of
 from tests.rigs.quota_lives import HERE, ME, Answers, Life, answers_of, asked, case_type
 
 ASKED_AT = datetime(2018, 7, 13, 1, 0, tzinfo=UTC)
@@ -31,7 +31,13 @@ class Office:
     def __init__(self, folder: Path) -> None:
         self.store = CaseStore(f"sqlite:///{folder / 'transport.db'}")
         types = {"quota": case_type("quota")}
-        self.engine = CaseEngine("transport", self.store, types, Calendar())
+        self.engine = CaseEngine(
+            "transport",
+            self.store,
+            types,
+            Calendar(),
+            {each.asks: table_of(each.asks) for each in types["quota"].items},
+        )
         applicant = Party(number=1, party_id=ME, name="王一", authorisation="A-1")
         clerk = Who(person="li", role="clerk")
         CaseActs(self.store, types).open("C1", "quota", HERE, ASKED_AT.date(), [applicant], clerk, ASKED_AT)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from exchange.cases.states import CaseState
 from exchange.connect.assembly import Assembly
@@ -109,6 +110,19 @@ def test_answers_are_taken_from_the_tables_of_sinks(reader: Reader, world: World
     reader.write(police, given("C1/cars/1/1", status="found", content='{"cars":1}'), schema=ANSWER)
     assert world.engine.work(NOW + DAY).events == {"contradicted": 1}
     assert world.store.case("C1").state == CaseState.FOUND
+
+
+def test_answers_are_taken_from_the_table_that_the_sink_names(reader: Reader) -> None:
+    name = "what_tax_says" if reader.url.startswith("sqlite") else "office.what_tax_says"
+    with closing(World(reader.url, answers={"tax": name})) as world:
+        if "." in name:
+            with world.store.transaction() as connection:
+                connection.execute(sa.text("CREATE SCHEMA office"))
+        world.open(parties=PARTIES[:1])
+        assert world.engine.work(NOW).arrivals == {}, "the sink has made no table yet"
+        reader.write(table(reader, name), given("C1/wages/1/1"), schema=ANSWER)
+        world.answer("C1/cars/1/1")
+        assert world.engine.work(NOW).arrivals == {"taken": 1}, "nobody says where the police's answers are"
 
 
 def test_questions_are_rows_that_a_source_publishes(reader: Reader, world: World, tmp_path: Path) -> None:

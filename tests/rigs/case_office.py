@@ -12,7 +12,7 @@ from exchange.cases.caseload import types
 from exchange.cases.engine import CaseEngine
 from exchange.cli.main import exchange
 from exchange.workdays import Calendar
-from tests.rigs.case_world import NOW, OFFICE, World
+from tests.rigs.case_world import ASKED, NOW, OFFICE, World, table_of
 
 CONNECTOR = """\
 department: civil-affairs
@@ -73,7 +73,7 @@ class CaseOffice(World):
         (self.own / "cases" / "household.py").write_text(RULE, "utf-8")
         super().__init__(f"sqlite:///{self.own / 'office.db'}")
         known = types(self.own, NOW.date())
-        self.engine = CaseEngine(OFFICE, self.store, known, Calendar())
+        self.engine = CaseEngine(OFFICE, self.store, known, Calendar(), {each: table_of(each) for each in ASKED})
         self.acts = CaseActs(self.store, known)
 
     def run(self, command: str, *words: str, text: str = "") -> Result:

@@ -19,10 +19,12 @@ from exchange.cases.engine import CaseEngine
 from exchange.cases.events import Party, Who
 from exchange.cases.shapes import AnswerShape
 from exchange.cases.store import CaseStore
+from exchange.connect.config import SinkConfig
 from exchange.errors import ConfigError
 from exchange.workdays import Calendar
 
 OFFICE = "civil-affairs"
+ASKED = ("tax", "police")
 NOW = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)  # a Monday in the city
 DAY = timedelta(days=1)
 CLERK = Who(person="li", role="clerk")
@@ -126,12 +128,14 @@ class Type:
 class World:
     """A department with its database, its sinks' tables, and one case type."""
 
-    def __init__(self, url: str, *types: Type) -> None:
+    def __init__(self, url: str, *types: Type, answers: Mapping[str, str] | None = None) -> None:
         self.store = CaseStore(url)
         self.types = {type_.type: type_ for type_ in types or (Type(),)}
-        self.engine = CaseEngine(OFFICE, self.store, self.types, Calendar())
+        self.engine = CaseEngine(
+            OFFICE, self.store, self.types, Calendar(), answers or {each: table_of(each) for each in ASKED}
+        )
         self.acts = CaseActs(self.store, self.types)
-        for department in ("tax", "police"):
+        for department in ASKED:
             sink(department).create(self.store.engine, checkfirst=True)
 
     def close(self) -> None:
@@ -197,10 +201,15 @@ def with_optional_cars(**changes: Any) -> Type:
     return Type(items=(ITEMS[0], replace(ITEMS[1], optional=True)), **changes)
 
 
+def table_of(department: str) -> str:
+    """The table into which a sink takes the answers of that department, if connector.yaml names no other."""
+    return SinkConfig(subject=f"{department}.answer").table_name
+
+
 def sink(department: str) -> sa.Table:
     """The table that a sink makes for the answers of that department."""
     return sa.Table(
-        tables.name_of_answers(department),
+        table_of(department),
         sa.MetaData(),
         sa.Column("question_id", sa.Text, primary_key=True),
         sa.Column("to", sa.Text),

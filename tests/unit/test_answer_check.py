@@ -120,7 +120,7 @@ def test_columns_are_what_is_declared(office: TaxOffice) -> None:
         ({"answers": [STUDY, STUDY]}, "answers[1].item", "error: study of household is there twice"),
         ({"database": "mysql://a@127.0.0.1/a"}, "database", "error: "),
         ({"database": "sqlite:///missing.db"}, "database", "error: there is no database file"),
-        ({"database": None}, "database", "error: answers need a database"),
+        ({"database": None}, "database", "error: cases need a database"),
     ],
 )
 def test_what_has_to_be_beside_the_block(office: TaxOffice, changes: dict[str, Any], path: str, message: str) -> None:

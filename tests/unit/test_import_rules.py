@@ -75,19 +75,9 @@ ONLY = {
     ("router", "plan"): {"apply", "changes", "find"},
     ("cli", "bus"): {"connection"},
     ("apps", "cases"): {"asked", "case_type", "clocks"},
-    ("cli", "cases"): {
-        "answering",
-        "batch",
-        "case",
-        "case_row",
-        "caseload",
-        "engine_worker",
-        "events",
-        "finding",
-        "load",
-        "rules",
-    }
-    | {"states", "case_page", "case_page_file", "statistics", "store"},
+    ("cli", "cases"): {"answering", "batch", "case", "case_page", "case_page_file", "case_row", "caseload"}
+    | {"engine_worker", "events", "finding", "load", "question_check", "rules", "states", "statistics", "store"}
+    | {"tables"},
     ("cli", "ledger"): {"entry", "follower", "store"},
     ("cli", "connect"): {"answer", "check", "database", "gaps", "load", "runner", "sample", "worker"},
     # The parts of a connector that know nothing of Kafka, but for the thread that all its work is done in.

@@ -10,16 +10,13 @@ from exchange.cases.answering.answer_store import AnswerStore
 from exchange.cases.answering.answer_tables import ANSWERS
 from exchange.cases.answering.item_queries import ItemQueries
 from exchange.cases.answering.items import FIXED, AnsweredItem, answered_items
-from exchange.connect.config import Cursor, SinkConfig, SourceConfig
+from exchange.cases.rows_check import RowsCheck
 from exchange.connect.database import Paths
-from exchange.connect.load import FILE, Connector, ConnectorConfigError
+from exchange.connect.load import Connector, ConnectorConfigError
 from exchange.document.nearest import nearest
 from exchange.document.problem import Path as Place
-from exchange.document.problem import Problem, Severity, dotted
+from exchange.document.problem import Problem
 from exchange.errors import ExchangeError
-
-CURSOR = Cursor(time="updated_at", id="id")
-_SHARED = "leave out its `database`: questions, answers and queries share the connector's"
 
 
 def check(connector: Connector, home: Path) -> list[Problem]:
@@ -39,24 +36,17 @@ def require_fit(connector: Connector) -> None:
     """Raise ConnectorConfigError if, as the file is, questions would not come in or answers not go out."""
     run = _Check(connector)
     run.beside(answered_items(connector))
-    if run.problems:
-        raise ConnectorConfigError(str(connector.folder / FILE), run.problems)
+    run.require_none()
 
 
-class _Check:
-    def __init__(self, connector: Connector) -> None:
-        self._connector, self._document, self._config = connector, connector.document, connector.config
-        self.problems: list[Problem] = []
-
-    def _add(self, path: Place, message: str, remedy: str, severity: Severity = "error") -> None:
-        self.problems.append(Problem(self._document.line(path), dotted(path), message, remedy, severity))
-
+class _Check(RowsCheck):
     def beside(self, items: Sequence[AnsweredItem]) -> None:
         """Report what the items lack in the rest of the file, and those that are there twice."""
         if items:
-            self._outbox()
+            self.goes_out(f"{self._config.department}.answer", ANSWERS, ("answers",))
+        sinks = [sink.subject for sink in self._config.sinks]
         for i, item in enumerate(items):
-            self._question(item, ("answers", i))
+            self.comes_in(item.question, ("answers", i, "question"), nearest(item.question, sinks))
             if (item.question, item.type, item.item) in {(o.question, o.type, o.item) for o in items[:i]}:
                 self._add(("answers", i, "item"), f"{item} is there twice for {item.question}", "remove one of them")
 
@@ -70,36 +60,6 @@ class _Check:
         with closing(store):
             for i, item in enumerate(items):
                 self._queries(store, item, ("answers", i))
-
-    def _outbox(self) -> None:
-        """Report what keeps answers from being published."""
-        subject = f"{self._config.department}.answer"
-        source = next((one for one in self._config.sources if one.subject == subject), None)
-        wanted = f"{{subject: {subject}, table: {ANSWERS}, cursor: {{time: {CURSOR.time}, id: {CURSOR.id}}}}}"
-        if source is None:
-            self._add(("answers",), f"no source publishes {subject}", f"add to `sources`: {wanted}")
-            return
-        path: Place = ("sources", self._config.sources.index(source))
-        if source.table != ANSWERS or source.cursor != CURSOR:
-            self._add(path, f"{subject} does not come from the table of answers", f"write {wanted}")
-        self._shares(source, path)
-
-    def _question(self, item: AnsweredItem, path: Place) -> None:
-        """Report what keeps the questions from coming."""
-        sinks = {one.subject: one for one in self._config.sinks}
-        if item.question not in sinks:
-            remedy = nearest(item.question, list(sinks)) or f"add to `sinks`: {{subject: {item.question}}}"
-            self._add((*path, "question"), f"no sink takes in {item.question}", remedy)
-            return
-        sink = sinks[item.question]
-        at: Place = ("sinks", self._config.sinks.index(sink))
-        if sink.parquet is not None or sink.webhook is not None:
-            self._add(at, f"{sink.subject} does not go into a table, where answers look for it", "give a `table`")
-        self._shares(sink, at)
-
-    def _shares(self, part: SourceConfig | SinkConfig, path: Place) -> None:
-        if part.database is not None:
-            self._add((*path, "database"), f"{part.subject} has a database of its own", _SHARED)
 
     def _queries(self, store: AnswerStore, item: AnsweredItem, path: Place) -> None:
         """Report what is wrong with the item's queries."""

@@ -12,8 +12,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from exchange.cases.answering.answer_tables import ANSWERS, answers, metadata, question_table, queue
 from exchange.cases.answering.items import Asker
+from exchange.cases.case_database import own_database
 from exchange.connect import database
-from exchange.connect.database import DatabaseConfigError, Paths, translated
+from exchange.connect.database import Paths, translated
 from exchange.connect.dialects import known as dialects
 from exchange.connect.load import Connector
 
@@ -64,18 +65,11 @@ class AnswerStore:
     """One connector's database, SQLite or PostgreSQL; `make` creates the tables that are missing."""
 
     def __init__(self, connector: Connector, paths: Paths, *, writes: bool = True) -> None:
-        chosen = connector.config.database
-        if chosen is None:
-            raise DatabaseConfigError("answers need a database", remedy="give `database: …` at the file's top")
+        chosen = own_database(connector, paths)
         database.require_file(chosen, paths)
         self.engine: Engine = database.engine(chosen, paths, writes=writes)
         self.dialect = dialects.of(self.engine)
         self.timeout_s = chosen.timeout_s
-        if self.dialect.name not in ("sqlite", "postgresql"):
-            self.engine.dispose()
-            raise DatabaseConfigError(
-                f"answers do not work with {self.dialect.title}", remedy="name SQLite or PostgreSQL as `database`"
-            )
 
     def make(self) -> None:
         """Create the tables that are missing."""
