@@ -16,6 +16,7 @@ from exchange.cases import answered, check
 from exchange.cases.case_type import CaseType, FindingRule, Item, Parameter
 from exchange.contract.base import Model
 from exchange.contract.model import Contract
+from exchange.document.faults import Words, faults
 from exchange.document.nearest import nearest
 from exchange.document.problem import Path as Place
 from exchange.document.problem import Problem, Severity, dotted, in_words, listed
@@ -100,7 +101,7 @@ def examine(path: Path, contract: Contract | None, today: date) -> CaseTypeFile:
     try:
         case_type = CaseType.model_validate({**root, **names})
     except ValidationError as error:
-        problems += [_problem(document, fault) for fault in error.errors(include_url=False, include_input=False)]
+        problems += faults(document, error, words=_words(document))
     mistakes = [*_names(path, root, names), *_mistakes(path, root, contract, today)]
     problems += [_told(document, mistake) for mistake in mistakes]
     if case_type is not None and not problems and contract is not None:
@@ -151,17 +152,18 @@ def _sound(root: Mapping[str, Any], key: str, model: type[M]) -> Iterator[tuple[
             yield (key, i), model.model_validate(value)
 
 
-def _problem(document: Document, fault: ErrorDetails) -> Problem:
-    loc = fault["loc"]
-    place = loc[:-1] if loc[-1:] == ("[key]",) else loc  # pydantic's mark behind a mapping's wrong key
-    message, remedy = in_words(fault, place)
-    if fault["type"] == "extra_forbidden":
-        remedy = nearest(str(place[-1]), _keys(place[:-1]))
-    if place == ("type",) and place not in document.lines:
-        message, remedy = "the file's name is not a name of a type", "use small letters, digits and hyphens"
-    if fault["type"] == "string_pattern_mismatch":
-        remedy = FORMS.get(str(place[-1]), "")
-    return Problem(document.line(place), dotted(place), message, remedy or REMEDIES.get(fault["type"], ""))
+def _words(document: Document) -> Words:
+    def words(fault: ErrorDetails, place: Place) -> tuple[str, str]:
+        message, remedy = in_words(fault, place)
+        if fault["type"] == "extra_forbidden":
+            remedy = nearest(str(place[-1]), _keys(place[:-1]))
+        if place == ("type",) and place not in document.lines:
+            message, remedy = "the file's name is not a name of a type", "use small letters, digits and hyphens"
+        if fault["type"] == "string_pattern_mismatch":
+            remedy = FORMS.get(str(place[-1]), "")
+        return message, remedy or REMEDIES.get(fault["type"], "")
+
+    return words
 
 
 def _keys(place: Place) -> list[str]:

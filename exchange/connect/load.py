@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from exchange.connect.config import ConnectorConfig
+from exchange.document.faults import faults
 from exchange.document.problem import Path as Place
-from exchange.document.problem import Problem, dotted, in_words, listed
+from exchange.document.problem import Problem, in_words, listed
 from exchange.document.yaml import Document, read
 from exchange.errors import ConfigError
 
@@ -68,14 +69,13 @@ def load(connectors: Path, department: str) -> Connector:
 
 def mistakes(document: Document, error: ValidationError, at: Place = ()) -> list[Problem]:
     """What pydantic found wrong with the part of the document that begins `at`."""
-    return [_problem(document, fault, at) for fault in error.errors(include_url=False, include_input=False)]
+    return faults(document, error, at, _words)
 
 
-def _problem(document: Document, fault: ErrorDetails, at: Place) -> Problem:
-    place = (*at, *fault["loc"])
+def _words(fault: ErrorDetails, place: Place) -> tuple[str, str]:
     message, remedy = in_words(fault, place)
     if fault["type"] == "extra_forbidden":
         remedy = "see docs/connectors.md for the keys there are"
         if place[0] == "sinks" and place[2:] == ("key",):
             remedy = "remove the line: the subject's `key` in the contract is what tells its rows apart"
-    return Problem(document.line(place), dotted(place), message, remedy)
+    return message, remedy

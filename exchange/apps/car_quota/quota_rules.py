@@ -41,7 +41,8 @@ from pydantic import Field, ValidationError, model_validator
 from exchange.cases.case_type import Dated, Region, WorkingDays
 from exchange.contract.base import Model
 from exchange.contract.model import Name
-from exchange.document.problem import Problem, dotted, in_words, listed
+from exchange.document.faults import faults
+from exchange.document.problem import listed
 from exchange.document.yaml import read
 from exchange.errors import ConfigError
 
@@ -164,7 +165,5 @@ def read_quota_rules(path: Path) -> QuotaRules:
         if not problems:
             return QuotaRules.model_validate(document.value)
     except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            message, remedy = in_words(fault, fault["loc"])
-            problems.append(Problem(document.line(fault["loc"]), dotted(fault["loc"]), message, remedy))
+        problems += faults(document, error)
     raise QuotaRulesError(listed(str(path), sorted(problems)))
