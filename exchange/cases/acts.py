@@ -15,6 +15,7 @@ from exchange.cases.events import (
     CaseDecided,
     CaseEvent,
     CaseFinding,
+    CaseFound,
     CaseObjected,
     CaseOpened,
     Party,
@@ -127,10 +128,15 @@ class CaseActs:
         return self._store.append(case, event)
 
     def amend(self, case: Case, who: Who, reason: str, now: datetime) -> Case:
-        """The case with its finding made anew, of all answers that are there now."""
-        states_after(case.case_no, case.state, EventKind.AMENDED)
+        """The case with its finding made anew, or made at last, of all answers that are there now.
+
+        An answer that is still awaited has to be late. The finding is incomplete then, and names it: a person decides
+        what becomes of it.
+        """
+        kind = CaseAmended if case.finding else CaseFound
+        states_after(case.case_no, case.state, EventKind.AMENDED if case.finding else EventKind.FOUND)
         made_now, keep = made(case, type_of(self._types, case.type))
-        event = CaseAmended(time=_ms(now), who=_person(who), reason=_words(reason, "the reason"), **made_now)
+        event = kind(time=_ms(now), who=_person(who), reason=_words(reason, "the reason"), **made_now)
         return self._store.append(case, event, keep)
 
     def close(self, case: Case, who: Who, reason: str, now: datetime) -> Case:

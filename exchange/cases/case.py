@@ -157,10 +157,11 @@ def _must_fit(case: Case, event: CaseEvent) -> None:
         case CaseReminded() | CaseLate():
             awaited = {asked.question_id for asked in case.awaited}
             wrong = "" if awaited.issuperset(event.questions) else "it does not wait for that"
-        case CaseFound():
-            wrong = "it has a finding, which can be amended" if case.finding else ""
-        case CaseAmended():
-            wrong = "" if case.finding else "it has no finding yet"
+        case CaseFound() | CaseAmended():
+            in_time = {asked.to for asked in case.awaited if asked.question_id not in case.late}
+            wrong = f"it waits for {', '.join(sorted(in_time))}, until they are late" if in_time else ""
+            if bool(case.finding) != isinstance(event, CaseAmended):
+                wrong = "it has a finding, which can be amended" if case.finding else "it has no finding yet"
         case CaseDecided():
             wrong = "" if event.finding == case.finding_event else "its finding was amended"
         case CaseObjected():

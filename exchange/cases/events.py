@@ -167,10 +167,11 @@ class _Made(_Event):
     version: str
     parameters: dict[str, str]
     finding: CaseFinding
+    reason: str = ""
 
 
 class CaseFound(_Made):
-    """The finding, the rule that made it, and the values of the case's day."""
+    """The finding, the rule that made it, and the values of the case's day; `reason` if a person asked for it."""
 
     kind: Literal[EventKind.FOUND] = EventKind.FOUND
 
@@ -179,7 +180,6 @@ class CaseAmended(_Made):
     """The finding made anew, after an objection or a late answer; `reason` if a person asked for it."""
 
     kind: Literal[EventKind.AMENDED] = EventKind.AMENDED
-    reason: str = ""
 
 
 class CaseDecided(_Event):

@@ -18,8 +18,9 @@
               amended → amended, carried → amended, closed → closed
     closed    (nothing)
 
-A finding is *found* once; each later one, after an objection or an answer that came late, is *amended*. A case can be
-closed without a decision, because its applicant may withdraw it.
+A finding is *found* once; each later one, after an objection or an answer that came late, is *amended*. The engine does
+not make one without an answer that the case type cannot do without; a person can have it made once that is late, and it
+is incomplete. A case can be closed without a decision, because its applicant may withdraw it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from exchange.cli.main import LazyGroup
 # name → (module:attribute, help for the list of commands)
 _COMMANDS = {
     "answer": ("exchange.cli.case_queue:answer", "As the department that is asked, answer a question of the queue."),
-    "amend": ("exchange.cli.case_work:amend", "Make a case's finding anew, of all answers that are there now."),
+    "amend": ("exchange.cli.case_work:amend", "Make a case's finding, or make it anew, of the answers that are there."),
     "close": ("exchange.cli.case_work:close", "Close a case."),
     "decide": ("exchange.cli.case_work:decide", "Decide a case on its finding."),
     "open": ("exchange.cli.case_open:open_", "Open one case; standard input names its persons."),

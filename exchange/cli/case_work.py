@@ -75,7 +75,11 @@ def object_(department: str, case_no: str, items: Sequence[str], reason: str, ro
 @reason_option
 @role_option
 def amend(department: str, case_no: str, reason: str, role: str) -> None:
-    """Make the finding anew, of all answers that are there now."""
+    """Make the finding anew, or make it at last, of all answers that are there now.
+
+    An answer that is still awaited has to be late. The finding is incomplete then, and names what is missing; a person
+    decides.
+    """
     act(department, case_no, lambda its, case, now: its.acts.amend(case, who(role), reason, now))
 
 

@@ -142,6 +142,57 @@ def test_without_a_late_answer_a_finding_is_incomplete_and_amended_when_it_comes
         world.acts.decide(case, STREET, "granted", ["Below the standard."], OVERDUE + DAY)
 
 
+def test_without_an_answer_that_is_needed_a_person_has_the_finding_made_and_decides(world: World) -> None:
+    case = world.open(parties=PARTIES[:1])
+    with pytest.raises(CaseStateError, match="is opened and cannot be found"):
+        world.acts.amend(case, CLERK, "Too early.", NOW)
+    world.engine.work(NOW)
+    world.answer("C1/wages/1/1", status="found", content={"total": "1.00"})
+    world.engine.work(LATER)
+    with pytest.raises(CaseStateError, match="it waits for police, until they are late"):
+        world.acts.amend(world.store.case("C1"), CLERK, "The police do not answer.", LATER)
+    assert world.engine.work(OVERDUE).events == {"late": 1}
+    assert world.engine.work(OVERDUE + DAY).events == {}, "the engine waits"
+    case = world.acts.amend(world.store.case("C1"), CLERK, "The police do not answer.", OVERDUE + DAY)
+    assert case.finding is not None
+    assert (case.state, case.finding.outcome, case.finding.reasons) == (CaseState.FOUND, INCOMPLETE, ())
+    assert [(m.question_id, m.department, m.why) for m in case.finding.missing] == [("C1/cars/1/1", "police", "late")]
+    found = world.bodies()[-1]
+    assert (found["kind"], found["who"]["person"], found["reason"]) == ("found", "li", "The police do not answer.")
+    decided = world.acts.decide(case, STREET, "granted", ["The car is known to be scrapped."], OVERDUE + DAY)
+    assert (decided.state, decided.finding) == (CaseState.DECIDED, case.finding)
+    assert [made.same for made in again(world.store.history("C1"), Type().rule_again)] == [True]
+    assert world.store.verify("C1") == 6
+
+
+def test_the_needed_answer_that_comes_after_all_amends_the_finding_before_the_decision(world: World) -> None:
+    world.open(parties=PARTIES[:1])
+    world.engine.work(NOW)
+    world.answer("C1/wages/1/1", status="found", content={"total": "1.00"})
+    world.engine.work(OVERDUE)
+    world.acts.amend(world.store.case("C1"), CLERK, "The police do not answer.", OVERDUE)
+    world.answer("C1/cars/1/1")
+    assert world.engine.work(OVERDUE + DAY).events == {"answered": 1, "amended": 1}
+    case = world.store.case("C1")
+    assert (case.state, case.finding and case.finding.outcome) == (CaseState.AMENDED, "eligible")
+
+
+def test_what_is_contested_is_waited_for_before_a_person_has_the_finding_made(world: World) -> None:
+    world.open(parties=PARTIES[:1])
+    world.engine.work(NOW)
+    world.answer_all(parties=1)
+    world.engine.work(LATER)
+    world.acts.object(world.store.case("C1"), CLERK, ["wages", "cars"], "Both are wrong.", LATER)
+    world.engine.work(LATER)
+    world.answer("C1/cars/1/2")
+    world.engine.work(LATER)
+    with pytest.raises(CaseStateError, match="it waits for tax, until they are late"):
+        world.acts.amend(world.store.case("C1"), CLERK, "Too early.", LATER)
+    world.engine.work(OVERDUE + DAY)
+    case = world.acts.amend(world.store.case("C1"), CLERK, "The tax office does not answer.", OVERDUE + DAY)
+    assert (case.state, case.finding and case.finding.outcome) == (CaseState.AMENDED, INCOMPLETE)
+
+
 def test_an_answer_after_the_decision_amends_only_if_a_person_says_so(url: str) -> None:
     with closing(World(url, with_optional_cars())) as world:
         world.open(parties=PARTIES[:1])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exchange.cases import events as e
 from exchange.cases.case import Case, NextStep, step
 from exchange.cases.finding import make
-from exchange.cases.states import MOVES, CaseState, EventKind
+from exchange.cases.states import MOVES, EventKind
 from tests.rigs.case_world import CLERK, NOW, PARTIES, SHAPES, STREET, Rule
 
 RULE = Rule()
@@ -113,12 +113,17 @@ class Drawing:
         return {"rule": RULE.name, "version": RULE.version, "parameters": VALUES, "finding": finding}
 
     def _found(self, case: Case) -> e.CaseFound | None:
-        if case.finding or case.next_step != NextStep.FIND:
+        if case.finding or not self._is_over(case):
             return None
-        return e.CaseFound(**self._stamp(), **self._made(case))
+        who = e.ENGINE if case.next_step == NextStep.FIND else CLERK
+        return e.CaseFound(**self._stamp(who), **self._made(case))
+
+    def _is_over(self, case: Case) -> bool:
+        """Whether nothing is awaited that is not late."""
+        return all(asked.question_id in case.late for asked in case.awaited)
 
     def _amended(self, case: Case) -> e.CaseAmended | None:
-        if case.finding is None or (case.state == CaseState.PARTIAL and case.next_step != NextStep.FIND):
+        if case.finding is None or not self._is_over(case):
             return None
         return e.CaseAmended(**self._stamp(CLERK), **self._made(case), reason="Late.")
 
