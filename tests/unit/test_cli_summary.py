@@ -12,8 +12,10 @@ from exchange.audit.questions import PartitionBalance
 from exchange.audit.reconcile import Comparison
 from exchange.contract.model import Grant
 from exchange.demo.city.expect import Verdict
+from exchange.demo.city.households import HOUSEHOLDS
 from exchange.demo.city.make import Held, Manifest, Tally
 from exchange.demo.summary import Facts
+from exchange.demo.worked_cases import WorkedCase
 
 GRANT = Grant.model_validate(
     {
@@ -45,7 +47,11 @@ GOOD = Facts(
     comparisons=[Comparison("subject.tax.arrears", 0, ledger=12, kafka=12, pending=0)],
     rejected={"tax.arrears": 1},
     disclosures=[],
+    cases=[],
+    exchanged_by_cases=0,
 )
+UNFOUND = WorkedCase(next(each for each in HOUSEHOLDS if each.outcome), None, [])
+"""A case that has no finding, and should have one."""
 
 
 def test_nothing_is_wrong_where_all_agrees() -> None:
@@ -63,6 +69,8 @@ def test_nothing_is_wrong_where_all_agrees() -> None:
         ({"partitions": [replace(PARTITION, twice=1)]}, "balance"),
         ({"partitions": [replace(PARTITION, unauthorised=1)]}, "balance"),
         ({"unbalanced": 1}, "balance"),
+        ({"exchanged_by_cases": 1}, "published"),
+        ({"cases": [UNFOUND]}, "not what was planted"),
         ({"comparisons": [Comparison("subject.tax.arrears", 0, ledger=12, kafka=11, pending=0)]}, "differ"),
         ({"comparisons": [Comparison("subject.tax.arrears", 0, ledger=12, kafka=12, pending=1)]}, "differ"),
     ],

@@ -83,4 +83,26 @@ HOUSEHOLDS = (
     replace(_family(16, "one of them has not signed: nobody is asked", None), authorised=False),
     _pensioner(17, "a pension of 1,200, with a standard of 1,080", "edge"),
     _pensioner(18, "the same, and 150 a month for treatment", "hardship").monthly("treatment", 1, 150_00),
+    _family(19, "the son is in prison and does not count", "ineligible", head="1200.00").also("prisoner", (3,)),
+    _family(20, "the son serves as a conscript and does not count", "ineligible", head="1200.00").also(
+        "conscript", (3,)
+    ),
+    _family(21, "the son has lived in a monastery for two years", "ineligible", head="1200.00").also("clergy", (3, 2)),
+    _household(
+        22,
+        "the son has moved out to study",
+        "eligible",
+        *("alive married", "alive married", "moved_out single"),
+        **_AID,
+    )
+    .monthly("wage", 1, 2400_00)
+    .also("student", (3, 1)),
+    _household(23, "more in shares than 24 times the standard", "ineligible", "alive single").also(
+        "security", (1, 20160_01)
+    ),
+    _household(24, "a housing fund is paid, and nobody knows of wages", "to_a_person", "alive single").also(
+        "fund_payment", (1, date(2016, 5, 1))
+    ),
+    _household(25, "a share in a company", "to_a_person", "alive single").also("shareholder", (1, "GS000001")),
+    _family(26, "a flat and a shop", "ineligible").also("certificate", _FLAT, ("C2", "F2", 1, 1, 1, 9, "shop")),
 )
