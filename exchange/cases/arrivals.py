@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
+from heapq import merge
+from itertools import groupby
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, and_, insert, or_, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, or_, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
 
 from exchange.cases import tables
 from exchange.cases.case import Case
 from exchange.cases.events import CaseAnswer, json_object
 from exchange.cases.states import CaseState
-from exchange.cases.store import CaseStore, CaseUnknownError
+from exchange.cases.store import CaseStore
 
 _BATCH = 1000
+_INSERTS: Mapping[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Fate(StrEnum):
@@ -92,16 +94,23 @@ class Arrival:
         )
         return Fate.CONTRADICTED if first.contradicts(answer) and not told else Fate.REPEATED
 
-    def note(self, connection: Connection, fate: Fate) -> None:
-        """Write down what became of it, so that it is not looked at again as it is now."""
-        t = tables.arrivals
-        seen = {"status": self.row.status, "content": self.row.content, "fate": fate}
-        key = {"department": self.department, "question_id": self.question_id, "party_id": self.row.party_id}
-        this = and_(*(t.c[name] == value for name, value in key.items()))
-        if not connection.execute(update(t).where(this).values(seen)).rowcount:
-            # Another engine may write down the same at this moment.
-            with suppress(IntegrityError), connection.begin_nested():
-                connection.execute(insert(t).values({**key, **seen}))
+
+def note(connection: Connection, fates: Sequence[tuple[Arrival, Fate]]) -> None:
+    """Write down what became of these, so that none is looked at again as it is now."""
+    insert = _INSERTS[connection.dialect.name](tables.arrivals)
+    seen = {name: insert.excluded[name] for name in ("status", "content", "fate")}
+    rows = [
+        {
+            "department": each.department,
+            "question_id": each.question_id,
+            "party_id": each.row.party_id,
+            "status": each.row.status,
+            "content": each.row.content,
+            "fate": fate,
+        }
+        for each, fate in fates
+    ]
+    connection.execute(insert.on_conflict_do_update(index_elements=tables.arrivals.primary_key, set_=seen), rows)
 
 
 def arrived(store: CaseStore, department: str, table: str | None) -> Iterator[Arrival]:
@@ -131,12 +140,13 @@ def arrived(store: CaseStore, department: str, table: str | None) -> Iterator[Ar
             return
 
 
-def case_of(store: CaseStore, arrival: Arrival) -> Case | None:
-    """The case that the answer would be for, as it is now; None if there is none."""
-    try:
-        return store.case(arrival.case_no)
-    except CaseUnknownError:
-        return None
+def by_case(streams: Iterable[Iterator[Arrival]]) -> Iterator[tuple[str, list[Arrival]]]:
+    """The arrivals of several departments, each in order, by the case that they are for.
+
+    Where the database has another order than Python, a case may come more than once.
+    """
+    for case_no, found in groupby(merge(*streams, key=lambda each: each.question_id), key=lambda each: each.case_no):
+        yield case_no, list(found)
 
 
 def _in_utc(moment: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -17,9 +17,9 @@ from datetime import date, datetime
 from sqlalchemy import Connection, delete, func, insert, select
 
 from exchange.cases import acts, tables
-from exchange.cases.arrivals import Arrival, Fate, arrived, case_of
+from exchange.cases.arrivals import Arrival, Fate, arrived, by_case, note
 from exchange.cases.asked import AskedType
-from exchange.cases.case import Case, NextStep
+from exchange.cases.case import Case, NextStep, step
 from exchange.cases.case_type import Item
 from exchange.cases.clocks import answer_due, reminder_due
 from exchange.cases.events import (
@@ -29,6 +29,7 @@ from exchange.cases.events import (
     CaseAsked,
     CaseCarried,
     CaseContradicted,
+    CaseEvent,
     CaseFound,
     CaseLate,
     CaseQuestion,
@@ -82,10 +83,10 @@ class CaseEngine:
         for case_no in self._store.to_do(NextStep.ASK):
             with _each(case_no, done):
                 self._ask(self._store.case(case_no), now, done)
-        for department in self._asked_departments():
-            for arrival in arrived(self._store, department, self._answers.get(department)):
-                with _each(arrival.case_no, done):
-                    self._take(arrival, now, done)
+        streams = [arrived(self._store, each, self._answers.get(each)) for each in self._asked_departments()]
+        for case_no, arrivals in by_case(streams):
+            with _each(case_no, done):
+                self._take(case_no, arrivals, now, done)
         for case_no in self._store.expired(today):
             with _each(case_no, done):
                 self._press(self._store.case(case_no), today, now, done)
@@ -156,21 +157,25 @@ class CaseEngine:
             yield found
             last = found
 
-    def _take(self, arrival: Arrival, now: datetime, done: Pass) -> None:
-        case = case_of(self._store, arrival)
-        fate, answer = arrival.fate(case, self._department), arrival.answer
-        if case and answer and fate == Fate.TAKEN:
-            taken = CaseAnswered(time=now, who=ENGINE, answer=answer)
-            self._store.append(case, taken, lambda connection: arrival.note(connection, fate))
-            done.events[EventKind.ANSWERED] += 1
-        elif case and answer and fate == Fate.CONTRADICTED:
-            other = CaseContradicted(time=now, who=ENGINE, answer=answer)
-            self._store.append(case, other, lambda connection: arrival.note(connection, fate))
-            done.events[EventKind.CONTRADICTED] += 1
+    def _take(self, case_no: str, arrivals: Sequence[Arrival], now: datetime, done: Pass) -> None:
+        """Take the answers to one case's questions, in one transaction."""
+        before = self._store.case_if_any(case_no)
+        case, events = before, list[CaseEvent]()
+        fates: list[tuple[Arrival, Fate]] = []
+        for arrival in arrivals:
+            fate, answer = arrival.fate(case, self._department), arrival.answer
+            fates.append((arrival, fate))
+            if case and answer and fate in (Fate.TAKEN, Fate.CONTRADICTED):
+                kind = CaseAnswered if fate == Fate.TAKEN else CaseContradicted
+                events.append(kind(time=now, who=ENGINE, answer=answer))
+                case = step(case, events[-1])
+        if before and events:
+            self._store.append_all(before, events, lambda connection: note(connection, fates))
         else:
             with self._store.transaction() as connection:
-                arrival.note(connection, fate)
-        done.arrivals[fate] += 1
+                note(connection, fates)
+        done.events.update(event.kind for event in events)
+        done.arrivals.update(fate for _, fate in fates)
 
     def _press(self, case: Case, today: date, now: datetime, done: Pass) -> None:
         if reminded := case.to_remind(today):

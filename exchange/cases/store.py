@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from typing import Any
@@ -88,17 +88,29 @@ class CaseStore:
         Raises CaseStateError if that cannot happen to it, CaseMovedError if the case is not any more as it was read,
         and CaseExistsError if one is opened whose number is taken. Then nothing is written.
         """
-        after = step(before, event)
+        return self.append_all(before, [event], also)
+
+    def append_all(self, before: Case | None, events: Sequence[CaseEvent], also: Also = _nothing) -> Case:
+        """Write several events as one; see `append`."""
+        after, rows = before, list[dict[str, Any]]()
+        for event in events:
+            after = step(after, event)
+            told = {"time_ms": ms_of(event.time), "kind": event.kind, "body": event.model_dump_json()}
+            rows.append({"case_no": after.case_no, "seq": after.last, **told})
+        assert after is not None
         with self.transaction() as connection:
-            sealed = _seal(connection, before, after, event)
-            body = {**sealed, "case_no": after.case_no, "seq": after.last}
-            connection.execute(insert(tables.events).values(body))
+            _seal(connection, before, after, rows)
+            connection.execute(insert(tables.events), rows)
             also(connection)
         return after
 
+    def case_if_any(self, case_no: str) -> Case | None:
+        """The case with that number; None if there is none. Raises CaseHistoryError if it cannot be read."""
+        return _folded(case_no, self.history(case_no))
+
     def case(self, case_no: str) -> Case:
         """The case with that number; raises CaseUnknownError, or CaseHistoryError if it cannot be read."""
-        case = _folded(case_no, self.history(case_no))
+        case = self.case_if_any(case_no)
         if case is None:
             raise CaseUnknownError(f"there is no case {case_no}")
         return case
@@ -187,27 +199,31 @@ def translated() -> Iterator[None]:
         raise CaseStoreUnavailableError("the department's database does not answer") from error
 
 
-def _seal(connection: Connection, before: Case | None, after: Case, event: CaseEvent) -> dict[str, Any]:
-    """Bring the case's row up to date, and return the event's row; who comes second is refused."""
+def _seal(connection: Connection, before: Case | None, after: Case, rows: Sequence[dict[str, Any]]) -> None:
+    """Bring the case's row up to date, and give each event's row its digest; who comes second is refused."""
     t = tables.cases
-    row: dict[str, Any] = {"time_ms": ms_of(event.time), "kind": event.kind, "body": event.model_dump_json()}
-    told = _told(after.case_no, row)
     if before is None:
-        row["digest"] = chain.digest(chain.START, after.last, told)
+        digest = _chained(chain.START, rows)
         try:
-            connection.execute(insert(t).values({**columns(after), "digest": row["digest"]}))
+            connection.execute(insert(t).values({**columns(after), "digest": digest}))
         except IntegrityError as error:
             raise CaseExistsError(f"there is a case {after.case_no} already") from error
-        return row
+        return
     # Updating the row waits for its turn, on both databases, so the digest read next is the last one.
     mine = (t.c.case_no == after.case_no) & (t.c.last_event == before.last)
     if not connection.execute(update(t).where(mine).values(columns(after))).rowcount:
         raise CaseMovedError(f"case {after.case_no} has changed after event {before.last}")
     ended = connection.scalar(select(t.c.digest).where(t.c.case_no == after.case_no))
     assert ended is not None
-    row["digest"] = chain.digest(bytes(ended), after.last, told)
-    connection.execute(update(t).where(t.c.case_no == after.case_no).values(digest=row["digest"]))
-    return row
+    digest = _chained(bytes(ended), rows)
+    connection.execute(update(t).where(t.c.case_no == after.case_no).values(digest=digest))
+
+
+def _chained(digest: bytes, rows: Sequence[dict[str, Any]]) -> bytes:
+    """Give each row its digest, from that of the one before; return the last one."""
+    for row in rows:
+        row["digest"] = digest = chain.digest(digest, row["seq"], _told(row["case_no"], row))
+    return digest
 
 
 def _event(case_no: str, body: str) -> CaseEvent:
