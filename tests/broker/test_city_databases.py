@@ -16,6 +16,7 @@ from exchange.contract.model import Grant
 from exchange.demo.city.expect import Expectations
 from exchange.demo.city.live import live
 from exchange.demo.city.make import (
+    REGISTERS,
     Life,
     Manifest,
     OtherCityError,
@@ -29,7 +30,8 @@ from exchange.demo.city.plant import BROKEN_LINES
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RECORDS = 3_000
+RECORDS = 5_000
+SEED = 5  # of a city in which each of the grants below loses a row
 
 
 @pytest.fixture
@@ -55,11 +57,14 @@ def connectors(tmp_path: Path, postgres_database: str) -> Path:
 def city(
     loaded: Loaded, connectors: Path, home: Path, records: int = RECORDS, force: bool = False
 ) -> tuple[Manifest, bool]:
-    return make(loaded, connectors, home, records=records, seed=1, force=force, report=lambda *_: None)
+    return make(loaded, connectors, home, records=records, seed=SEED, force=force, report=lambda *_: None)
 
 
 def counts(loaded: Loaded, connectors: Path, home: Path) -> dict[str, int | None]:
-    return {d.subject: o.rows(d) for o in offices(loaded, connectors, home) for d in o.desks.values()}
+    """The rows of each register."""
+    desks = [(office, desk) for office in offices(loaded, connectors, home) for desk in office.desks.values()]
+    registers = {register.subject for register in REGISTERS}
+    return {desk.subject: office.rows(desk) for office, desk in desks if desk.subject in registers}
 
 
 def test_a_second_run_leaves_the_city_alone(loaded: Loaded, connectors: Path, home: Path) -> None:
@@ -96,7 +101,7 @@ def test_an_interrupted_city_is_made_anew(loaded: Loaded, connectors: Path, home
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        make(loaded, connectors, home, records=RECORDS, seed=1, force=False, report=report)
+        make(loaded, connectors, home, records=RECORDS, seed=SEED, force=False, report=report)
     manifest, made = city(loaded, connectors, home)
     assert made
     assert read_manifest(home) == manifest
