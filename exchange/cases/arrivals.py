@@ -140,6 +140,21 @@ def arrived(store: CaseStore, department: str, table: str | None) -> Iterator[Ar
             return
 
 
+def progress(store: CaseStore, department: str, table: str | None) -> object | None:
+    """How far the sink of that department's answers has come; None if it does not say.
+
+    As long as this is the same, the sink's table is, too. The sink notes it beside its rows, in their transaction.
+    """
+    schema = table.rpartition(".")[0] if table else ""
+    if not store.has(".".join(filter(None, [schema, tables.PROGRESS]))):
+        return None
+    t = tables.progress_in(schema)
+    of_answers = t.c.topic.endswith(f".{department}.answer", autoescape=True)
+    with store.transaction() as connection:
+        found = connection.execute(select(t).where(of_answers).order_by(t.c.topic, t.c.partition)).all()
+    return [tuple(row) for row in found] or None
+
+
 def by_case(streams: Iterable[Iterator[Arrival]]) -> Iterator[tuple[str, list[Arrival]]]:
     """The arrivals of several departments, each in order, by the case that they are for.
 

@@ -17,7 +17,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection, delete, func, insert, select
 
 from exchange.cases import acts, tables
-from exchange.cases.arrivals import Arrival, Fate, arrived, by_case, note
+from exchange.cases.arrivals import Arrival, Fate, arrived, by_case, note, progress
 from exchange.cases.asked import AskedType
 from exchange.cases.case import Case, NextStep, step
 from exchange.cases.case_type import Item
@@ -72,6 +72,7 @@ class CaseEngine:
         self._types = types
         self._calendar = calendar
         self._answers = answers
+        self._taken_until: Mapping[str, object | None] = {}
 
     def work(self, now: datetime) -> Pass:
         """One pass over all cases. Whatever is wrong with one case does not hold up the others; see `Pass.failed`."""
@@ -83,10 +84,7 @@ class CaseEngine:
         for case_no in self._store.to_do(NextStep.ASK):
             with _each(case_no, done):
                 self._ask(self._store.case(case_no), now, done)
-        streams = [arrived(self._store, each, self._answers.get(each)) for each in self._asked_departments()]
-        for case_no, arrivals in by_case(streams):
-            with _each(case_no, done):
-                self._take(case_no, arrivals, now, done)
+        self._take_all(now, done)
         for case_no in self._store.expired(today):
             with _each(case_no, done):
                 self._press(self._store.case(case_no), today, now, done)
@@ -156,6 +154,20 @@ class CaseEngine:
                 return
             yield found
             last = found
+
+    def _take_all(self, now: datetime, done: Pass) -> None:
+        """Take what has arrived; the tables of sinks that have come no further since are not read again."""
+        if done.events[EventKind.ASKED]:
+            self._taken_until = {}  # what was answered before it was asked is taken now
+        departments = {each: self._answers.get(each) for each in self._asked_departments()}
+        until = {each: progress(self._store, each, table) for each, table in departments.items()}
+        new = [each for each, at in until.items() if at is None or at != self._taken_until.get(each)]
+        left = done.moved + len(done.failed)
+        for case_no, arrivals in by_case(arrived(self._store, each, departments[each]) for each in new):
+            with _each(case_no, done):
+                self._take(case_no, arrivals, now, done)
+        if done.moved + len(done.failed) == left:
+            self._taken_until = until
 
     def _take(self, case_no: str, arrivals: Sequence[Arrival], now: datetime, done: Pass) -> None:
         """Take the answers to one case's questions, in one transaction."""

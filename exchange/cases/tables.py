@@ -131,3 +131,12 @@ def answers_in(name: str) -> TableClause:
         column("answered_by", Text),
         schema=schema or None,
     )
+
+
+PROGRESS = "exchange_offsets"
+
+
+def progress_in(schema: str) -> TableClause:
+    """The table in which the sinks of that schema say how far they have come."""
+    columns = column("topic", Text), column("partition", Integer), column("next_offset", BigInteger)
+    return table(PROGRESS, *columns, schema=schema or None)
