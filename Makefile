@@ -24,8 +24,9 @@ demo: tools $(INSTALLED) ## Run the whole exchange once on a small city, and say
 test: tools $(INSTALLED) ## Run all tests but the sieges, on a real Kafka and a real PostgreSQL
 	@$(BIN)/pytest -m "not siege" -n 4 --dist loadfile --no-loadscope-reorder
 
-siege: tools $(INSTALLED) ## Run the long tests: many kills and revocations, a million records, the installed package
+siege: tools $(INSTALLED) ## Run the long tests: many kills and revocations, a million records, five times the examples, the installed package
 	@$(BIN)/pytest -m siege -n 2
+	@$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=siege tests/property
 
 # Rounds of 10,000 that differ by seed: each says at once what it found, and with which seed.
 long: tools $(INSTALLED) ## Hold the kernels against the Avro library and the row-wise path on 200,000 random examples a property
