@@ -24,7 +24,7 @@ from tests.rigs.examples import schemas
 from tests.rigs.sinks import KINDS, Reader, schema, url_of
 
 FEW = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

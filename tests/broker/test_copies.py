@@ -97,8 +97,7 @@ def test_copies_are_right_after_a_router_died(own_cluster: Cluster, unique: str,
     private.write(private.folder(office.place(tmp_path).home) / "ledger.key", routing.KEY)
     fragile.start()
     try:
-        while fragile.status() is None:
-            history.publish(50)
+        wait_until(lambda: history.publish(50) or fragile.status() is not None, "the router dies", pause_s=0.2)
         assert fragile.status() == -signal.SIGKILL, fragile.tail()
     finally:
         fragile.end()
@@ -157,7 +156,7 @@ def wait_true(office: Office, resyncs: int) -> None:
         said = {(r.partition, r.key): json.loads(r.value or b"") for r in kept if (r.key or b"").startswith(RESYNC)}
         return sum(at == until for at, until in said.values()) >= done
 
-    wait_until(ended, "what readers hold is made true")
+    wait_until(ended, "what readers hold is made true", pause_s=0.3)
 
 
 def test_what_a_narrowed_grant_gives_no_more_is_withdrawn(office: Office) -> None:

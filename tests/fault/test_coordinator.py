@@ -53,9 +53,9 @@ def test_a_revocation_outlives_the_broker(private_broker: LocalBroker, tmp_path:
             assert "No record is released under the earlier contract" in again
             barrier = ends(place, "civil")
             routed = count(place, "works")
-            wait_until(lambda: count(place, "works") > routed, "records are routed again")
+            wait_until(lambda: count(place, "works") > routed, "records are routed again", pause_s=0.5)
         total = count(place)
-        wait_until(lambda: count(place, "works") >= total, "all records are routed")
+        wait_until(lambda: count(place, "works") >= total, "all records are routed", pause_s=0.5)
         assert ends(place, "civil") == barrier, told
         assert numbers(place.kafka, "inbox.works.tax.income") == numbers(place.kafka, SOURCE)
         print(f"\nThe command: {told.strip()}")
