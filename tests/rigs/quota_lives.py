@@ -47,7 +47,7 @@ def case_type(name: str) -> LoadedType:
 
 def answers_of(life: Life, asked_on: date) -> dict[str, dict[str, object] | None]:
     """What the departments answer to questions of that day, by their queries; None: nothing is found."""
-    with filled(_rows(life, asked_on)) as database:
+    with filled(rows_of(life, asked_on)) as database:
         return {
             item.name: content(
                 database,
@@ -61,7 +61,7 @@ def answers_of(life: Life, asked_on: date) -> dict[str, dict[str, object] | None
         }
 
 
-def _rows(life: Life, asked_on: date) -> dict[str, list[tuple[object, ...]]]:
+def rows_of(life: Life, asked_on: date) -> dict[str, list[tuple[object, ...]]]:
     """What the registers have of somebody who leads that life."""
     month = asked_on.year * 12 + asked_on.month - 1
     here = [*range(1, life.here_last_year + 1), *range(13, life.here_year_before + 13)]  # so many months ago

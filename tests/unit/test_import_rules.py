@@ -107,6 +107,7 @@ HOMES = {
     "s3fs": {"connect"},
     "sshfs": {"connect"},
     "confluent_kafka": set(),
+    "duckdb": set(),
     "testcontainers": set(),
 }
 
