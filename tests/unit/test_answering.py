@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from exchange.cases.answering.answerer import is_same_name
+from exchange.cases.answering.answerer import Answerer, is_same_name
 from tests.rigs.answering import NOW, NUMBER, STUDY, WAGES, TaxOffice
 
 
@@ -68,6 +68,31 @@ def test_whom_a_department_need_not_know_has_nothing_there(office: TaxOffice) ->
     office.look()
     row = office.answered()[asked]
     assert (row["status"], row["data_as_of"]) == ("nothing_found", date(2025, 3, 28))
+
+
+def test_the_day_of_the_data_is_looked_up_in_each_pass_before_the_first_values(office: TaxOffice) -> None:
+    """In one pass it is the same for all, so what comes in meanwhile is newer than it says, and never older."""
+    store = office.store()
+    answerer = Answerer(store, "tax", office.asker, lambda: NOW)
+    asked = [office.ask(f"c{n}/wages/1/1") for n in (1, 2)]
+    april = {"resident_id": NUMBER, "month": "2025-04", "day": date(2025, 4, 28), "amount": 10_000}
+    one_by_one = answerer.answer_all()
+    next(one_by_one)
+    with office.engine.begin() as connection:
+        connection.execute(office.income.insert().values(april))
+    assert len(list(one_by_one)) == 1
+    asked.append(office.ask("c3/wages/1/1"))
+    list(answerer.answer_all())
+    store.close()
+    days = [office.answered()[each]["data_as_of"] for each in asked]
+    assert days == [date(2025, 3, 28), date(2025, 3, 28), date(2025, 4, 28)]
+
+
+def test_a_day_that_depends_on_the_question_is_looked_up_for_each(office: TaxOffice) -> None:
+    office.write(WAGES | {"as_of": "SELECT MAX(day) FROM income WHERE day <= :period_until"})
+    asked = [office.ask(f"c{month}/wages/1/1", period_until=date(2025, month, 28)) for month in (1, 2)]
+    office.look()
+    assert [office.answered()[each]["data_as_of"] for each in asked] == [date(2025, 1, 28), date(2025, 2, 28)]
 
 
 def test_without_an_authorisation_no_query_is_run(office: TaxOffice) -> None:

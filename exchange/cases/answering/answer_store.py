@@ -86,8 +86,11 @@ class AnswerStore:
         One with the id of an answer to somebody else is among them.
         """
         last: str | None = None
-        while page := self._page(asker, department, last):
+        while True:
+            page = self._page(asker, department, last)
             yield from page
+            if len(page) < PAGE:
+                return
             last = page[-1].question_id
 
     def _page(self, asker: Asker, department: str, last: str | None) -> list[ReceivedQuestion]:

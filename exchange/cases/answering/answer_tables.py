@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, get_args
 
 import sqlalchemy as sa
@@ -53,8 +54,12 @@ queue = sa.Table(
 )
 
 
+@cache
 def question_table(name: str) -> sa.Table[Any]:
-    """The table that a sink fills with questions, as far as it is read here."""
+    """The table that a sink fills with questions, as far as it is read here.
+
+    The same object for the same name: SQLAlchemy compiles a statement anew for each new table.
+    """
     schema, _, bare = name.rpartition(".")
     types: dict[str, sa.types.TypeEngine[Any]] = {
         **dict.fromkeys(("question_id", "to", "type", "item", "party_id", "party_name"), sa.Text()),

@@ -47,6 +47,8 @@ class Answerer:
         If an item's query fails because the database does not answer in time, the item's other questions wait for the
         next time; any other failure is that of one question.
         """
+        for queries in self._queries.values():
+            queries.begin()
         waits = set()
         for question in self._store.open_questions(self._asker, self._department):
             key = (question.type, question.item)

@@ -38,10 +38,16 @@ class ItemQueries:
         self._store = store
         self._item = item
         self._statements = {key: with_parameters(query) for key, query in item.queries.items()}
+        self._parameters = {key: tuple(query.compile().params) for key, query in self._statements.items()}
+        self._day: tuple[date | None] | None = None
+
+    def begin(self) -> None:
+        """Begin a pass: the day of the data, if it is the same for all questions, is looked up once in each."""
+        self._day = None
 
     def parameters(self, key: str) -> tuple[str, ...]:
         """The names of the parameters of that query."""
-        return tuple(self._statements[key].compile().params)
+        return self._parameters[key]
 
     def columns(self, key: str) -> list[str]:
         """The columns that the query gives, for a party and parameters that nobody has."""
@@ -56,7 +62,12 @@ class ItemQueries:
         return [name for row in rows for name in row.values()]
 
     def data_as_of(self, question: ReceivedQuestion) -> date | None:
-        """The day of the data, if the item says how to find it."""
+        """The day of the data, if the item says how to find it; they may be newer, and never are older."""
+        if self._day is None or self._parameters.get("as_of"):
+            self._day = (self._looked_up_day(question),)
+        return self._day[0]
+
+    def _looked_up_day(self, question: ReceivedQuestion) -> date | None:
         rows = self._rows("as_of", question, 2) if "as_of" in self._statements else []
         if not rows:
             return None
