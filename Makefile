@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test siege long lint bench broker clean tools
+.PHONY: help demo test siege long lint bench scale broker clean tools
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ lint: $(INSTALLED) ## Check style, format and types
 
 bench: tools $(INSTALLED) ## Measure the router against its peers (QUICK=1: under 5 minutes)
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+
+scale: $(INSTALLED) ## Run a year of household cases, or a month of car quotas (SYSTEM=quota), at SIZE=0.01 of the city
+	@$(BIN)/python -m tests.scale $(or $(SYSTEM),household) --size $(or $(SIZE),0.01) --check \
+		$(if $(DATABASE),--database $(DATABASE))
 
 broker: tools $(INSTALLED) ## Start the local Kafka
 	@$(BIN)/exchange broker start

@@ -18,9 +18,9 @@ ASKED = [
 ]
 
 
-def life(rng: random.Random) -> tuple[Life, date]:
-    """A life, and the day on which the departments are asked about it."""
-    asked_on = rng.choice(ASKED)
+def life(rng: random.Random, day: date | None = None) -> tuple[Life, date]:
+    """A life, and the day on which the departments are asked about it: that one, or one of those that matter."""
+    asked_on = day or rng.choice(ASKED)
 
     def seldom() -> bool:
         return rng.random() < 0.1

@@ -38,7 +38,7 @@ def second_households(planted: Mapping[str, Planted], missing: Iterable[tuple[An
     for case_no, household in planted.items():
         ids = {n: f"{case_no}/{n}" for n in range(1, household.persons + 1)}
         applications += [(case_no, "household", "4401", household.day, party, "某", "A") for party in ids.values()]
-        rows.setdefault("known_party", []).extend((party, "某", None) for party in ids.values())
+        rows.setdefault("known_party", []).extend((party, "某", None, None) for party in ids.values())
         for table, each in household.rows.items():
             at = 2 if table == "certificate" else 0
             rows.setdefault(table, []).extend((*row[:at], ids[row[at]], *row[at + 1 :]) for row in each)

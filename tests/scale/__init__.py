@@ -1,0 +1,1 @@
+"""Runs at the size of the reference city; `python -m tests.scale --help`, docs/scale.md."""
