@@ -60,7 +60,10 @@ def applications(lines: Iterable[str]) -> list[Application]:
 
 def persons(lines: Iterable[str]) -> tuple[Party, ...]:
     """The persons of one case, one on each line: a CSV without a first line of names; raises ApplicationsError."""
-    return tuple(_party(number, row) for number, (_, row) in enumerate(_rows(lines, PERSON), start=1))
+    try:
+        return tuple(_party(number, row) for number, (_, row) in enumerate(_rows(lines, PERSON), start=1))
+    except ApplicationsError as error:
+        raise ApplicationsError(error.message, remedy="give each person a line: number,name,authorisation") from error
 
 
 def _rows(lines: Iterable[str], names: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, str]]]:

@@ -39,7 +39,7 @@ class CaseUnknownError(ConfigError):
     """There is no case with this number."""
 
     code = "case-unknown"
-    remedy = "see which cases there are, by their state"
+    remedy = "`exchange case list DEPARTMENT` says which cases there are"
 
 
 class CaseExistsError(ConfigError):

@@ -17,6 +17,7 @@ from exchange.cases.states import CaseState
 from exchange.cases.store import CaseHistoryError
 from exchange.cli.case_desk import act, case_argument, department_argument, desk, reason_option, role_option, who
 from exchange.cli.case_list import shown, summary
+from exchange.cli.case_words import words
 from exchange.cli.options import output_option, say_time, show_json
 from exchange.cli.say import counted, say
 
@@ -40,9 +41,11 @@ def show(department: str, case_no: str, output: str) -> None:
         show_json({**told, **more})
         return
     due = f"; to be decided until {shown(told['due'])}" if told["due"] else ""
-    say(f"Case {case.case_no} ({case.type}) is {case.state}{due}; {told['waits_for'] or 'nothing is awaited'}")
+    waits = f"it waits for {told['waits_for']}" if told["waits_for"] else "nothing is awaited"
+    say(f"Case {case.case_no} ({case.type}) is {case.state}{due}; {waits}")
     for event in history:
-        say(f"  {say_time(event.time)}  {event.kind}  {event.who.person} ({event.who.role})".replace("   (", "  ("))
+        by = f"{event.who.person} ({event.who.role})".lstrip()
+        say(f"  {say_time(event.time)}  {event.kind}  {by}  {words(event)}".rstrip())
         if isinstance(event, CaseFound | CaseAmended):
             _say_finding(event.finding)
 

@@ -55,6 +55,7 @@ def test_without_a_day_the_case_is_of_today(office: CaseOffice, monkeypatch: pyt
 def test_persons_that_are_not_complete_open_no_case(office: CaseOffice, text: str, error: type[Exception]) -> None:
     said = office.run("open", "C1", *OPENED, text=text)
     assert isinstance(said.exception, error)
+    assert "case_no" not in said.exception.remedy  # a column of a file of applications
     assert "canary" not in f"{said.output}{said.exception}"
     assert office.store.history("C1") == []
 
@@ -107,3 +108,34 @@ def test_the_list_says_of_each_case_what_its_history_says(office: CaseOffice, mo
     assert (listed["C2"]["due"]["day"], listed["C2"]["overdue"]) == ("2026-03-26", True)
     assert [listed[each]["outcome"] for each in ("C1", "C2", "C3")] == ["eligible", None, None]
     assert office.run("list", "--state", "found").output.splitlines()[-1] == "1 case"
+
+
+def test_a_case_is_shown_with_what_was_asked_answered_contested_and_decided(office: CaseOffice) -> None:
+    office.run("open", "C1", *OPENED, "--day", "2026-03-01", text=PERSONS)
+    office.engine.work(NOW)
+    office.answer("C1/cars/2/1", status="refused", reason="sealed by a court", answered_by="person")
+    office.answer_all("C1", parties=1)
+    office.engine.work(NOW + DAY)
+    assert "it waits for 1 answer of tax" in office.run("show", "C1").output
+    office.answer_all("C1")
+    office.engine.work(NOW + DAY)
+    office.run("object", "C1", "--item", "cars", "--reason", "It was sold.", "--role", "clerk")
+    office.engine.work(NOW + DAY)
+    for party in (1, 2):
+        office.answer(f"C1/cars/{party}/2")
+    office.engine.work(NOW + DAY)
+    office.run("decide", "C1", "granted", "--reason", "As found.", "--role", "street-office")
+    office.run("close", "C1", "--reason", "Paid.", "--role", "clerk")
+    shown = office.run("show", "C1").output
+    for line in (
+        "opened  li (clerk)  2 persons, day 2026-03-01, region 4401",
+        "asked  (engine)  round 1, 4 questions to tax, police",
+        "answered  (engine)  C1/cars/2/1 of police: refused, sealed by a court, by a person",
+        "contradicted  (engine)  C1/cars/2/1 of police: nothing found",
+        "objected  li (clerk)  cars: It was sold.",
+        "asked  (engine)  round 2, 2 questions to police",
+        "decided  li (street-office)  granted: As found.",
+        "closed  li (clerk)  Paid.",
+    ):
+        assert line in shown, (line, shown)
+    assert "C1/wages/1/1 of tax: found, total 400.00" in shown
