@@ -45,7 +45,9 @@ def in_words(fault: ErrorDetails, place: Path) -> tuple[str, str]:
         return f"'{place[-1]}' is not known here", ""
     if fault["type"] == "missing":
         return f"'{place[-1]}' is missing", f"give `{place[-1]}: …`"
-    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "too_short":
+        return f"it needs at least {fault['ctx']['min_length']} item that is in order", ""
+    message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     return message[0].lower() + message[1:], ""
 
 

@@ -86,7 +86,7 @@ def read(data: bytes) -> Document:
         document.root = node
         document.value = _value(node, (), document, yaml)
     if document.value is None and not document.problems:
-        _fault(document, 1, "the file is empty", "start with `version: 1`")
+        _fault(document, 1, "the file is empty", "write `key: value` pairs")
     return document
 
 

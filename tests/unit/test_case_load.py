@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from exchange.cases.case_type import FindingRule
 from exchange.cases.check import Parts, within_itself
 from exchange.cases.load import CaseTypeError, examine, files, load
+from exchange.contract.model import Contract
 from exchange.document.problem import Problem
+from exchange.document.yaml import read
 from exchange.errors import ConfigError
 from tests.rigs.cases import TODAY, connectors, contract, household_file
 
@@ -46,7 +48,7 @@ items:
     about: {period: a year}                         #! items[2].about.period | pattern
     within: 0                                       #! items[2].within | greater than
     remin: 3                                        #! items[2].remin | not known
-    parameters: standard                            #! items[2].parameters | tuple
+    parameters: standard                            #! items[2].parameters | list
     answer:
       Total: {shape: count}                         #! items[2].answer.Total | pattern
       over: {shape: value}                          #! items[2].answer.over | goes with
@@ -288,7 +290,7 @@ def test_a_list_that_is_none_hides_no_parameters(file: Path) -> None:
     head, _, tail = file.read_text().partition("parameters:\n  - {name: standard")
     rules = tail.partition("rules:\n")[2]
     file.write_text(f"{head}parameters: none\nrules:\n{rules}")
-    assert problems(file) == [("parameters", "input should be a valid tuple")]
+    assert problems(file) == [("parameters", "input should be a list")]
 
 
 def test_a_function_outside_of_the_folder_is_not_taken(file: Path, tmp_path: Path) -> None:
@@ -321,7 +323,9 @@ def test_a_file_with_a_wrong_name(file: Path, name: str, message: str) -> None:
 )
 def test_a_file_that_is_no_case_type(file: Path, text: str, message: str) -> None:
     file.write_text(text)
-    assert any(message in each.message for each in examine(file, contract(), TODAY).problems)
+    found = examine(file, contract(), TODAY).problems
+    assert any(message in each.message for each in found)
+    assert not any("version" in each.remedy for each in found)  # which a contract begins with, and a case type has not
 
 
 def test_a_file_that_cannot_be_read(file: Path) -> None:
@@ -373,3 +377,14 @@ def test_who_does_not_answer_what_is_asked_is_a_warning(file: Path) -> None:
     assert "answers more than the item" in str(problems(file))
     answering(file.parents[2], car={"shape": "predicate"}, adapted={"shape": "predicate"})
     assert problems(file) == []
+
+
+def test_contract_case_type_and_rule_of_the_page_have_no_mistake(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "case-types.md").read_text("utf-8")
+    agreed, case_type, rule = re.findall(r"```(?:yaml|python)\n(.*?)```", page, re.DOTALL)
+    folder = tmp_path / "connectors" / "welfare" / "cases"
+    folder.mkdir(parents=True)
+    (folder / "fuel.yaml").write_text(case_type, "utf-8")
+    (folder / "fuel.py").write_text(rule, "utf-8")
+    found = Contract.model_validate(read(agreed.encode()).value)
+    assert examine(folder / "fuel.yaml", found, TODAY).problems == ()
