@@ -126,7 +126,10 @@ def translated(doing: str) -> Iterator[None]:
         message = f"Kafka refuses to {doing}: {' '.join([type(error).__name__, *sorted(topics)])}"
         raise BusForbiddenError(message, topics=topics) from error
     except kafka.errors.SaslAuthenticationFailedError as error:
-        remedy = "name the newest credential file (EXCHANGE_CREDENTIALS), or `exchange department rotate-credential`"
+        remedy = (
+            "name the newest credential file (EXCHANGE_CREDENTIALS); an administrator makes one with "
+            "`exchange department add`, a new one with `rotate-credential`"
+        )
         raise BusLoginError(f"cannot {doing}: {error.args[0]}", remedy=remedy) from error
     except UntrustedBrokerError as error:
         remedy = "see that EXCHANGE_BOOTSTRAP_SERVERS names the TLS port, and `ca` in the credential file its authority"
