@@ -237,9 +237,13 @@ def read_event(body: str) -> CaseEvent:
 
 
 def json_object(text: str) -> Mapping[str, object] | None:
-    """The named values of an answer's content; None if the text is no JSON object."""
+    """The named values in this text; None if it is no JSON object, or one with a number that cannot be kept."""
     try:
-        value = json.loads(text, parse_float=Decimal)
-    except ValueError:
+        value = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    except (ValueError, ArithmeticError, RecursionError):  # an exponent too high, or nested too deep
         return None
     return value if isinstance(value, dict) else None
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

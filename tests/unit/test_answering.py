@@ -194,12 +194,16 @@ def test_a_parameter_that_the_question_lacks_is_no_answer_for_null_finds_nothing
     office.ask("c2/wages/1/1", parameters="{}")
     office.ask("c3/wages/1/1", parameters="[1]")
     office.ask("c4/wages/1/1", parameters='{"limit": "12345678901234.567"}')
+    office.ask("c5/wages/1/1", parameters="[" * 100_000 + "]" * 100_000)
+    office.ask("c6/wages/1/1", parameters='{"limit": 1e99999999999999999999}')
     errors = [one.error.message for one in office.look() if one.error]
     assert errors == [
         "`query` of wages of household needs period_from, which the question lacks",
         "`query` of wages of household needs limit, which the question lacks",
         "the question's `parameters` are no JSON object",
         "a parameter of the question has more than 15 digits",
+        "the question's `parameters` are no JSON object",
+        "the question's `parameters` are no JSON object",
     ]
     assert office.answered() == {}
 

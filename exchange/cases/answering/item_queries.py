@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from exchange.cases.answering.answer_store import AnswerStore, ReceivedQuestion
 from exchange.cases.answering.items import FIXED, AnsweredItem
+from exchange.cases.events import json_object
 from exchange.cases.shapes import EXACT_DIGITS, WrongShapeError, json_value
 from exchange.connect.database import translated
 from exchange.connect.query import with_parameters
@@ -136,12 +137,9 @@ def content_of(item: AnsweredItem, given: Mapping[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def _own_parameters(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text, parse_float=Decimal)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
+def _own_parameters(text: str) -> Mapping[str, Any]:
+    found = json_object(text)
+    if found is None:
         raise UnanswerableError("the question's `parameters` are no JSON object")
     return found
 
