@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from exchange.cases.asked import CaseFacts, Conclusion, Fact, FactRule
 from exchange.cases.case import Case, step
@@ -21,6 +22,7 @@ from exchange.cases.events import (
 )
 from exchange.cases.shapes import fits
 from exchange.errors import ConfigError
+from exchange.printable import is_hidden
 
 
 class RuleError(ConfigError):
@@ -58,7 +60,8 @@ def facts_of(case: Case, parameters: Mapping[str, str]) -> CaseFacts:
             missing.append(MissingAnswer(question_id=question_id, department=asked.to, why="unreadable"))
         else:
             facts.append(Fact(asked.item, asked.party, answer, content))
-    return CaseFacts(case.day, case.region, case.parties, parameters, tuple(facts), tuple(missing))
+    values = MappingProxyType(parameters)  # a rule does not change what is written down of it
+    return CaseFacts(case.day, case.region, case.parties, values, tuple(facts), tuple(missing))
 
 
 def make(case: Case, rule: FactRule, parameters: Mapping[str, str]) -> CaseFinding:
@@ -72,7 +75,7 @@ def make(case: Case, rule: FactRule, parameters: Mapping[str, str]) -> CaseFindi
         return CaseFinding(outcome=INCOMPLETE, values={}, reasons=(), missing=facts.missing)
     try:
         return _finding(rule(facts), facts)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Not the rule's own message, which may hold values of the answers.
         raise RuleError(f"case {case.case_no}: rule {rule.name} fails with {type(error).__name__}") from error
 
@@ -90,6 +93,11 @@ def again(history: Iterable[CaseEvent], rule_again: Callable[[str, str], FactRul
 
 
 def _finding(concluded: Conclusion, facts: CaseFacts) -> CaseFinding:
+    said = [concluded.outcome, *(reason.text for reason in concluded.reasons)]
+    if not all(text.strip() for text in said) or not (concluded.reasons or facts.missing):
+        raise ValueError("a finding says in words what was found, and why")
+    if any(is_hidden(character) for text in (*said, *concluded.values.values()) for character in text):
+        raise ValueError("a finding has characters that cannot be shown")
     return CaseFinding(
         outcome=INCOMPLETE if facts.missing else concluded.outcome,
         values=dict(sorted(concluded.values.items())),

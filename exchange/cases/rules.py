@@ -79,7 +79,7 @@ class LoadedType:
     def parameters_on(self, day: date, region: str) -> Mapping[str, str]:
         """The values of that day and region, as they are written."""
         parameters = self.case_type.in_force(day, region).parameters
-        return {name: str(parameter.value) for name, parameter in parameters.items()}
+        return {name: f"{parameter.value:f}" for name, parameter in parameters.items()}
 
     def rule_on(self, day: date) -> PythonRule:
         """The rule of that day, as its file is now; raises CaseRuleFileError if it cannot be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -97,16 +98,37 @@ def test_without_its_file_a_case_is_not_opened(world: World, rule: Path) -> None
         world.open()
 
 
-def test_a_rule_that_cannot_be_run_holds_up_its_case_alone(world: World, rule: Path) -> None:
-    rule.write_text("def finding_2020(facts):\n    return secret\n")
+@pytest.mark.parametrize(("does", "error"), [("return secret", "NameError"), ("raise SystemExit", "SystemExit")])
+def test_a_rule_that_cannot_be_run_holds_up_its_case_alone(world: World, rule: Path, does: str, error: str) -> None:
+    rule.write_text(f"def finding_2020(facts):\n    {does}\n")
     world.open()
     world.engine.work(NOW)
     world.answer_all()
-    [(case_no, error)] = world.engine.work(NOW + DAY).failed.items()
-    assert (case_no, error.message) == ("C1", "case C1: rule household.py:finding_2020 fails with NameError")
+    [(case_no, failed)] = world.engine.work(NOW + DAY).failed.items()
+    assert (case_no, failed.message) == ("C1", f"case C1: rule household.py:finding_2020 fails with {error}")
     rule.write_text(RULE.format(outcome="eligible"))
     assert not world.engine.work(NOW + DAY).failed
     assert remade(world) == [True]
+
+
+def test_a_rule_does_not_change_the_values_that_are_written_down_of_it(world: World, rule: Path) -> None:
+    rule.write_text("def finding_2020(facts):\n    facts.parameters['standard'] = '0'\n")
+    world.open()
+    world.engine.work(NOW)
+    world.answer_all()
+    [failed] = world.engine.work(NOW + DAY).failed.values()
+    assert failed.message.endswith("fails with TypeError")
+
+
+def test_a_value_keeps_its_decimals_as_they_are_written(world: World, rule: Path) -> None:
+    loaded = world.types["household"]
+    assert isinstance(loaded, LoadedType)
+    small = tuple(
+        each.model_copy(update={"value": Decimal("0.00000010")}) if each.name == "standard" else each
+        for each in loaded.case_type.parameters
+    )
+    changed = LoadedType(loaded.case_type.model_copy(update={"parameters": small}), loaded.folder)
+    assert changed.parameters_on(NOW.date(), "4401")["standard"] == "0.00000010"
 
 
 def test_the_whole_is_due_until_it_is_decided(world: World, rule: Path) -> None:
