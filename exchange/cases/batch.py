@@ -43,15 +43,10 @@ def applications(lines: Iterable[str]) -> list[Application]:
             raise ApplicationsError(f"line {line}: its case has rows further up, which end before")
         before = found.get(case_no)
         parties: Sequence[Party] = before.parties if before else ()
-        same = before is None or (before.type, before.region, str(before.day)) == (
-            row["type"],
-            row["region"],
-            row["day"],
-        )
-        if not same:
+        day = _day(row["day"], line)
+        if before and (before.type, before.region, before.day) != (row["type"], row["region"], day):
             raise ApplicationsError(f"line {line}: type, region and day are not those of the case's first row")
         at = before.line if before else line
-        day = _day(row["day"], line)
         every = (*parties, _party(len(parties) + 1, row))
         found[case_no] = Application(at, case_no, row["type"], row["region"], day, every)
         last = case_no

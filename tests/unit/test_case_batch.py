@@ -46,6 +46,11 @@ def test_a_file_with_a_mistake_is_refused_as_a_whole(lines: list[str], message: 
     assert "canary" not in str(caught.value)
 
 
+def test_the_day_of_a_case_can_be_written_in_two_ways() -> None:
+    [case] = applications([f"{line}\n" for line in (HEAD, FIRST, FIRST.replace("2026-01-31", "20260131"))])
+    assert (case.day, len(case.parties)) == (date(2026, 1, 31), 2)
+
+
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(ApplicationsError, match="there is no column authorisation"):
         read(FIRST, head=HEAD.removesuffix(",authorisation"))
