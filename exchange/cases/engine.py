@@ -39,8 +39,22 @@ from exchange.cases.events import (
 from exchange.cases.states import EventKind
 from exchange.cases.store import CaseMovedError, CaseStore
 from exchange.contract.period import city_day, moment_of, ms_of
-from exchange.errors import ConfigError, RecordError
+from exchange.errors import ConfigError, ExchangeError, RecordError
 from exchange.workdays import Calendar
+
+
+class CaseFaultError(ConfigError):
+    """A case cannot go on for a reason that nobody foresaw."""
+
+    code = "case-fault"
+    remedy = "see the log for the place in the code, and report it; the case is tried again by itself"
+
+
+class ContestedItemError(ConfigError):
+    """An item is contested that the case type has no more, so that nobody can be asked about it again."""
+
+    code = "case-contested-item"
+    remedy = "put the item back into the case type's file, or close the case"
 
 
 @dataclass
@@ -103,6 +117,8 @@ class CaseEngine:
         if case.next_step != NextStep.ASK:
             return
         type_ = acts.type_of(self._types, case.type)
+        if gone := set(case.contested).difference(item.name for item in type_.items):
+            raise ContestedItemError(f"the case type {case.type} has no item {', '.join(sorted(gone))} any more")
         values = type_.parameters_on(case.day, case.region)
         asked = CaseAsked(
             time=now,
@@ -214,6 +230,11 @@ def _each(case_no: str, done: Pass) -> Iterator[None]:
         done.moved += 1
     except (ConfigError, RecordError) as error:
         done.failed[case_no] = error
+    except ExchangeError:
+        raise
+    except Exception as error:
+        done.failed[case_no] = CaseFaultError(f"case {case_no}: {type(error).__name__}")
+        done.failed[case_no].__cause__ = error
 
 
 def _row(case: Case, asked: CaseQuestion, now: datetime) -> dict[str, object]:

@@ -55,7 +55,7 @@ class EngineWorker(Worker):
                 ):
                     self.count(outcome, count)
                 if done.failed:
-                    raise _held_up(done.failed)
+                    raise _held_up(done.failed) from next(iter(done.failed.values()))
                 worked = bool(done.events or done.arrivals or done.moved)
                 self.succeeded(idle=not worked, worked=worked, began_s=began)
                 if not worked:

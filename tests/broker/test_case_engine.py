@@ -33,8 +33,10 @@ from tests.rigs.case_world import (
     OFFICE,
     PARTIES,
     STREET,
+    About,
     NoValueError,
     Rule,
+    Times,
     Type,
     World,
     with_optional_cars,
@@ -349,6 +351,15 @@ def test_who_may_not_act_and_what_cannot_be_said(world: World) -> None:
     assert world.store.case("C1") == case
 
 
+WRONG_PARTIES: tuple[dict[str, str], ...] = (
+    {"party_id": ""},
+    {"party_id": "R" * 2001},
+    {"name": " "},
+    {"name": "a\0b"},
+    {"authorisation": "A\u202e1"},
+)
+
+
 def test_what_cannot_be_opened(world: World) -> None:
     day = date(2026, 3, 1)
     unsigned = PARTIES[0].model_copy(update={"authorisation": ""})
@@ -357,6 +368,8 @@ def test_what_cannot_be_opened(world: World) -> None:
         world.open(parties=(unsigned,))
     with pytest.raises(CaseTypeUnknownError):
         world.acts.open("C1", "marriage", "4401", day, PARTIES, CLERK, NOW)
+    with pytest.raises(CaseTextError, match="the region of case C1 is no code"):
+        world.acts.open("C1", "household", "44 01", day, PARTIES, CLERK, NOW)
     with pytest.raises(NoValueError):
         world.acts.open("C1", "household", "9999", day, PARTIES, CLERK, NOW)
     for case_no, parties in (
@@ -365,6 +378,7 @@ def test_what_cannot_be_opened(world: World) -> None:
         ("C1", ()),
         ("C1", PARTIES[1:]),
         ("C1", (PARTIES[0], twice)),
+        *(("C1", (PARTIES[0].model_copy(update=wrong),)) for wrong in WRONG_PARTIES),
     ):
         with pytest.raises(CaseTextError):
             world.acts.open(case_no, "household", "4401", day, parties, CLERK, NOW)
@@ -392,6 +406,50 @@ def test_one_case_that_cannot_go_on_does_not_hold_up_the_others(world: World) ->
 
 
 @pytest.mark.parametrize(
+    "content",
+    ['{"cars": ' + "[" * 100_000 + "]" * 100_000 + "}", '{"cars": 1e99999999999999999999}', '{"cars": NaN}'],
+    ids=["deep", "exponent", "no number"],
+)
+def test_an_answer_that_cannot_be_read_holds_up_nobody(world: World, content: str) -> None:
+    for case_no in ("C1", "C2"):
+        world.open(case_no, PARTIES[:1])
+    world.engine.work(NOW)
+    world.answer("C1/cars/1/1", status="found", content=content)
+    world.answer_all("C2", parties=1)
+    done = world.engine.work(LATER)
+    assert not done.failed
+    assert (world.fates()["C1/cars/1/1"], world.store.case("C2").state) == ("unreadable", CaseState.FOUND)
+
+
+def test_what_nobody_foresaw_holds_up_its_case_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for case_no in ("C1", "C2"):
+        world.open(case_no, PARTIES[:1], date(2026, 3, int(case_no[1])))
+
+    def times(_: About, day: date) -> Times:
+        return Times(None, None, day) if day.day == 2 else Times(None, None, date(day.year, 13, 1))
+
+    monkeypatch.setattr(About, "times", times)
+    done = world.engine.work(NOW)
+    assert {case_no: error.message for case_no, error in done.failed.items()} == {"C1": "case C1: ValueError"}
+    assert world.store.case("C2").state == CaseState.ASKED
+
+
+def test_what_is_contested_is_asked_again_or_waits_for_its_item(world: World) -> None:
+    case = found(world)
+    world.open("C2", PARTIES[:1])
+    world.acts.object(case, CLERK, ["cars", "wages"], "Wrong.", LATER)
+    world.types["household"] = replace(world.types["household"], items=ITEMS[:1])
+    done = world.engine.work(LATER)
+    assert {case_no: error.message for case_no, error in done.failed.items()} == {
+        "C1": "the case type household has no item cars any more"
+    }
+    assert world.store.case("C2").state == CaseState.ASKED
+    world.types["household"] = replace(world.types["household"], items=ITEMS)
+    assert not world.engine.work(LATER).failed
+    assert world.store.case("C1").state == CaseState.ASKED
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"reasons": [Because("Just so.", [])]},
@@ -399,8 +457,12 @@ def test_one_case_that_cannot_go_on_does_not_hold_up_the_others(world: World) ->
         {"reasons": ["Just so."]},
         {"outcome": None},
         {"values": {"total": Decimal(1)}},
+        {"values": {"total": "1\0"}},
+        {"reasons": []},
+        {"outcome": " "},
+        {"outcome": "\ud800"},
     ],
-    ids=lambda wrong: str(wrong)[:20],
+    ids=lambda wrong: str(wrong)[:24],
 )
 def test_what_is_no_finding_is_not_written(url: str, wrong: dict[str, Any]) -> None:
     with closing(World(url, Type(rule=Rule(instead=wrong)))) as world:
