@@ -86,13 +86,14 @@ class CaseActs:
             raise CaseTextError(f"case {case_no} names nobody", remedy="name each person")
         if [party.number for party in parties] != list(range(1, len(parties) + 1)):
             raise CaseTextError(f"the parties of case {case_no} are not numbered 1, 2, 3 …", remedy="number them so")
-        if len({party.party_id for party in parties}) < len(parties):
+        if len({party.party_id.casefold() for party in parties}) < len(parties):
             raise CaseTextError(f"case {case_no} names a party twice", remedy="name each person once")
         if not re.fullmatch(r"[0-9]{2,12}", region, re.ASCII):
             raise CaseTextError(f"the region of case {case_no} is no code", remedy="give it as digits, such as 4401")
         for party in parties:
             whose = f"of party {party.number} of case {case_no}"
-            _words(party.party_id, f"the number {whose}")
+            if any(each.isspace() for each in _words(party.party_id, f"the number {whose}")):
+                raise CaseTextError(f"the number {whose} has white space", remedy="leave it out")
             _words(party.name, f"the name {whose}")
             if party.authorisation:
                 _words(party.authorisation, f"the authorisation {whose}")

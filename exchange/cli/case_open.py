@@ -11,6 +11,7 @@ from exchange.cases import batch
 from exchange.cases.batch import Application
 from exchange.cases.case import Case
 from exchange.cases.caseload import Caseload
+from exchange.cases.events import Who
 from exchange.cases.store import CaseExistsError
 from exchange.cli.case_desk import case_argument, department_argument, desk, role_option, who
 from exchange.cli.options import today
@@ -41,7 +42,8 @@ def open_(department: str, case_no: str, type_: str, region: str, day: datetime 
     with click.open_file("-", encoding="utf-8-sig") as lines:
         parties = batch.persons(lines)
     with desk(department) as its:
-        case = _opened(its, Application(1, case_no, type_, region, day.date() if day else today(), parties), role)
+        one = Application(1, case_no, type_, region, day.date() if day else today(), parties)
+        case = _opened(its, one, who(role))
     click.echo(f"Case {case.case_no} is {case.state}: {counted(len(case.parties), 'person')}.")
 
 
@@ -55,7 +57,7 @@ def import_(department: str, file: str, role: str) -> None:
     Columns: case_no, type, region, day, party_id, name, authorisation. Cases that are there already are left alone, so
     that the same file can be given again. If a case cannot be opened, the others are, and the exit status is not 0.
     """
-    opened, there = 0, 0
+    opened, there, person = 0, 0, who(role)
     refused: list[ExchangeError] = []
     try:
         with click.open_file(file, encoding="utf-8-sig") as lines:
@@ -65,7 +67,7 @@ def import_(department: str, file: str, role: str) -> None:
     with desk(department) as its:
         for one in found:
             try:
-                _opened(its, one, role)
+                _opened(its, one, person)
                 opened += 1
             except CaseExistsError:
                 there += 1
@@ -77,5 +79,5 @@ def import_(department: str, file: str, role: str) -> None:
         sys.exit(refused[0].exit_status)
 
 
-def _opened(its: Caseload, one: Application, role: str) -> Case:
-    return its.acts.open(one.case_no, one.type, one.region, one.day, one.parties, who(role), datetime.now(UTC))
+def _opened(its: Caseload, one: Application, person: Who) -> Case:
+    return its.acts.open(one.case_no, one.type, one.region, one.day, one.parties, person, datetime.now(UTC))

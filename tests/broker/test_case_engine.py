@@ -353,6 +353,7 @@ def test_who_may_not_act_and_what_cannot_be_said(world: World) -> None:
 
 WRONG_PARTIES: tuple[dict[str, str], ...] = (
     {"party_id": ""},
+    {"party_id": " R1"},
     {"party_id": "R" * 2001},
     {"name": " "},
     {"name": "a\0b"},
@@ -378,6 +379,7 @@ def test_what_cannot_be_opened(world: World) -> None:
         ("C1", ()),
         ("C1", PARTIES[1:]),
         ("C1", (PARTIES[0], twice)),
+        ("C1", (PARTIES[0], twice.model_copy(update={"party_id": "r1"}))),
         *(("C1", (PARTIES[0].model_copy(update=wrong),)) for wrong in WRONG_PARTIES),
     ):
         with pytest.raises(CaseTextError):
