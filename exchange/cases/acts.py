@@ -25,7 +25,7 @@ from exchange.cases.finding import make
 from exchange.cases.rules import keep
 from exchange.cases.states import EventKind, states_after
 from exchange.cases.store import Also, CaseStore
-from exchange.contract.period import moment_of, ms_of
+from exchange.contract.period import city_day, moment_of, ms_of
 from exchange.errors import ConfigError
 from exchange.printable import is_hidden
 
@@ -90,6 +90,8 @@ class CaseActs:
             raise CaseTextError(f"case {case_no} names a party twice", remedy="name each person once")
         if not re.fullmatch(r"[0-9]{2,12}", region, re.ASCII):
             raise CaseTextError(f"the region of case {case_no} is no code", remedy="give it as digits, such as 4401")
+        if day > city_day(now):
+            raise CaseTextError(f"the day of case {case_no} is still to come", remedy="give it that of the application")
         for party in parties:
             whose = f"of party {party.number} of case {case_no}"
             if any(each.isspace() for each in _words(party.party_id, f"the number {whose}")):

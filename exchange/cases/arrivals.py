@@ -96,8 +96,8 @@ class Arrival:
 
 
 def note(connection: Connection, fates: Sequence[tuple[Arrival, Fate]]) -> None:
-    """Write down what became of these, so that none is looked at again as it is now."""
-    insert = _INSERTS[connection.dialect.name](tables.arrivals)
+    """Write down what became of these, so that none is looked at again as it is now; what is written down stays."""
+    t, insert = tables.arrivals, _INSERTS[connection.dialect.name](tables.arrivals)
     seen = {name: insert.excluded[name] for name in ("status", "content", "fate")}
     rows = [
         {
@@ -110,7 +110,8 @@ def note(connection: Connection, fates: Sequence[tuple[Arrival, Fate]]) -> None:
         }
         for each, fate in fates
     ]
-    connection.execute(insert.on_conflict_do_update(index_elements=tables.arrivals.primary_key, set_=seen), rows)
+    changed = or_(*(t.c[name].is_distinct_from(seen[name]) for name in ("status", "content")))
+    connection.execute(insert.on_conflict_do_update(index_elements=t.primary_key, set_=seen, where=changed), rows)
 
 
 def arrived(store: CaseStore, department: str, table: str | None) -> Iterator[Arrival]:

@@ -19,6 +19,7 @@ from exchange.cases.acts import (
     CaseTypeUnknownError,
     UnauthorisedPartyError,
 )
+from exchange.cases.arrivals import Fate, arrived, note
 from exchange.cases.asked import Because
 from exchange.cases.case import Case
 from exchange.cases.events import INCOMPLETE, CaseAsked, CaseDecided
@@ -39,6 +40,7 @@ from tests.rigs.case_world import (
     Times,
     Type,
     World,
+    table_of,
     with_optional_cars,
 )
 
@@ -268,6 +270,17 @@ def test_answers_that_nobody_asked_for_are_counted_and_not_taken(world: World) -
     assert world.engine.work(NOW).arrivals == {"taken": 1}
 
 
+def test_a_second_engine_that_comes_too_late_leaves_what_became_of_an_answer(world: World) -> None:
+    world.open()
+    world.engine.work(NOW)
+    world.answer("C1/cars/1/1", status="found", content={"cars": 1})
+    seen = list(arrived(world.store, "police", table_of("police")))
+    world.engine.work(LATER)
+    with world.store.transaction() as connection:
+        note(connection, [(each, Fate.REPEATED) for each in seen])
+    assert world.fates() == {"C1/cars/1/1": "taken"}
+
+
 def test_what_was_answered_before_it_was_asked_is_looked_at_again(world: World) -> None:
     world.answer_all()
     with world.store.transaction() as connection:  # so that the sinks are looked into
@@ -369,6 +382,8 @@ def test_what_cannot_be_opened(world: World) -> None:
         world.open(parties=(unsigned,))
     with pytest.raises(CaseTypeUnknownError):
         world.acts.open("C1", "marriage", "4401", day, PARTIES, CLERK, NOW)
+    with pytest.raises(CaseTextError, match="the day of case C1 is still to come"):
+        world.open(day=date(2026, 3, 3))
     with pytest.raises(CaseTextError, match="the region of case C1 is no code"):
         world.acts.open("C1", "household", "44 01", day, PARTIES, CLERK, NOW)
     with pytest.raises(NoValueError):

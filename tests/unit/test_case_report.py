@@ -22,7 +22,7 @@ from tests.rigs.case_office import CASE_TYPE, CaseOffice
 from tests.rigs.case_world import CLERK, DAY, NOW, PARTIES, STREET
 
 TYPE = CASE_TYPE.replace("sums:", "contest_within: 5\nsums:").replace("asks: police,", "asks: police, optional: true,")
-HOSTILE = Party(number=2, party_id="R2", name="<script>x</script>\u202e王", authorisation="A-2")
+HOSTILE = Party(number=2, party_id="R2", name="<script>x</script>王", authorisation="A-2")
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def found(office: CaseOffice) -> None:
     """A case with a finding: person 1 has wages and a car, whether person 2 has one is not said."""
     office.open(parties=(PARTIES[0], HOSTILE))
     office.engine.work(NOW)
-    for party in (1, 2):
-        office.answer(f"C1/wages/{party}/1", status="found", content={"total": "400.00"})
+    for party, reason in ((1, None), (2, "as\u202e asked")):
+        office.answer(f"C1/wages/{party}/1", status="found", content={"total": "400.00"}, reason=reason)
     office.answer("C1/cars/1/1", status="found", content={"cars": 1}, data_as_of=None)
     office.engine.work(NOW + DAY)
     office.engine.work(NOW + 10 * DAY)
@@ -105,7 +105,8 @@ def test_what_others_wrote_is_escaped_and_shown(office: CaseOffice) -> None:
     html = (office.folder / "page.html").read_text("utf-8")
     assert "<script" not in html
     assert "\u202e" not in html
-    assert "&lt;script&gt;x&lt;/script&gt;\\u202e王" in html
+    assert "&lt;script&gt;x&lt;/script&gt;王" in html
+    assert "as\\u202e asked" in html
     assert "They own a &lt;car&gt; &amp; more." in html
     assert "&amp;lt;" not in html, "escaped twice"
 
