@@ -26,7 +26,7 @@ from exchange.printable import is_hidden
 
 
 class RuleError(ConfigError):
-    """The rule of a case type fails, or makes something that is no finding: each reason rests on an answer."""
+    """The rule of a case type fails, or makes no finding: one has reasons, and each rests on an answer."""
 
     code = "case-rule"
     remedy = "correct the rule's Python file; the engine tries the case again"
