@@ -46,6 +46,13 @@ class CaseActorError(ConfigError):
     remedy = "let a person do it who has the role that the case type names"
 
 
+class OtherFindingError(ConfigError):
+    """The case has a newer finding than the one that somebody wants to decide on."""
+
+    code = "case-other-finding"
+    remedy = "read the newest finding, see `exchange case show`, and decide on that"
+
+
 class CaseTextError(ConfigError):
     """A reason, name or number is missing, too long, or has characters that cannot be shown."""
 
@@ -58,6 +65,12 @@ class UnauthorisedPartyError(ConfigError):
 
     code = "case-unauthorised"
     remedy = "have each person sign, or the guardian of a minor, and give the number of what they signed"
+
+
+def must_be_newest(case: Case, finding: int) -> None:
+    """Raise OtherFindingError unless the case's newest finding is the event with that number."""
+    if case.finding and case.finding_event != finding:
+        raise OtherFindingError(f"the newest finding of case {case.case_no} is number {case.finding_event}")
 
 
 class CaseActs:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from importlib.resources import files
 
 import click
 
+from exchange.cases.acts import must_be_newest
+from exchange.cases.case import Case
 from exchange.cases.case_row import row_of
+from exchange.cases.caseload import Caseload
 from exchange.cases.events import CaseAmended, CaseFinding, CaseFound
 from exchange.cases.finding import again
 from exchange.cases.rules import kept
@@ -36,6 +39,7 @@ def show(department: str, case_no: str, output: str) -> None:
             "awaited": [asked.question_id for asked in case.awaited],
             "late": sorted(case.late),
             "finding": case.finding and case.finding.model_dump(mode="json"),
+            "finding_number": case.finding_event or None,
             "history": [event.model_dump(mode="json") for event in history],
         }
         show_json({**told, **more})
@@ -43,22 +47,33 @@ def show(department: str, case_no: str, output: str) -> None:
     due = f"; to be decided until {shown(told['due'])}" if told["due"] else ""
     waits = f"it waits for {told['waits_for']}" if told["waits_for"] else "nothing is awaited"
     say(f"Case {case.case_no} ({case.type}) is {case.state}{due}; {waits}")
-    for event in history:
+    for number, event in enumerate(history, 1):
         by = f"{event.who.person} ({event.who.role})".lstrip()
         say(f"  {say_time(event.time)}  {event.kind}  {by}  {words(event)}".rstrip())
         if isinstance(event, CaseFound | CaseAmended):
-            _say_finding(event.finding)
+            _say_finding(number, event.finding)
 
 
 @click.command()
 @department_argument
 @case_argument
 @click.argument("outcome")
+@click.option(
+    "--finding", type=int, required=True, help="The number of the finding that you have read, as `show` says."
+)
 @reason_option
 @role_option
-def decide(department: str, case_no: str, outcome: str, reason: str, role: str) -> None:
-    """Decide a case on its finding: OUTCOME in a word, and why. The role is that which the case type names."""
-    act(department, case_no, lambda its, case, now: its.acts.decide(case, who(role), outcome, [reason], now))
+def decide(department: str, case_no: str, outcome: str, finding: int, reason: str, role: str) -> None:
+    """Decide a case on its finding: OUTCOME in a word, and why. The role is that which the case type names.
+
+    Refused if there is a newer finding than the one that you read.
+    """
+
+    def decided(its: Caseload, case: Case, now: datetime) -> Case:
+        must_be_newest(case, finding)
+        return its.acts.decide(case, who(role), outcome, [reason], now)
+
+    act(department, case_no, decided)
 
 
 @click.command("object")
@@ -123,8 +138,11 @@ def schema(of: str) -> None:
     click.echo((files("exchange.cases") / f"{of}.avsc").read_text("utf-8"), nl=False)
 
 
-def _say_finding(finding: CaseFinding) -> None:
-    say(f"      {finding.outcome}" + "".join(f", {name} {value}" for name, value in finding.values.items()))
+def _say_finding(number: int, finding: CaseFinding) -> None:
+    say(
+        f"      finding {number}: {finding.outcome}"
+        + "".join(f", {name} {value}" for name, value in finding.values.items())
+    )
     for reason in finding.reasons:
         on = "; ".join(
             f"{each.question_id} of {each.department}, as of {_day(each.data_as_of)}" for each in reason.rests_on

@@ -91,7 +91,8 @@ def test_a_case_from_its_application_to_the_decision(city: Exchange, own_cluster
         assert shown(city, "C1")["finding"]["outcome"] == "ineligible"
         assert "C1/wages/1/2 of" in city.command("case", "show", city.asker, "C1")
 
-        assert city.command("case", "decide", city.asker, "C1", "refused", *street) == "Case C1 is decided.\n"
+        newest = ("--finding", str(shown(city, "C1")["finding_number"]))
+        assert city.command("case", "decide", city.asker, "C1", "refused", *newest, *street) == "Case C1 is decided.\n"
     said = city.command("case", "verify", city.asker)
     assert said == "9 events as written, 2 findings made again\n"
     assert "household" in city.command("case", "list", city.asker, "--state", "decided")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.cases.acts import UnauthorisedPartyError
+from exchange.cases.acts import OtherFindingError, UnauthorisedPartyError
 from exchange.cases.batch import ApplicationsError
 from exchange.cases.store import CaseExistsError
 from tests.rigs.case_office import CaseOffice
@@ -124,7 +125,10 @@ def test_a_case_is_shown_with_what_was_asked_answered_contested_and_decided(offi
     for party in (1, 2):
         office.answer(f"C1/cars/{party}/2")
     office.engine.work(NOW + DAY)
-    office.run("decide", "C1", "granted", "--reason", "As found.", "--role", "street-office")
+    first, newest = re.findall(r"finding (\d+):", office.run("show", "C1").output)
+    decision = ("decide", "C1", "granted", "--reason", "As found.", "--role", "street-office", "--finding")
+    assert isinstance(office.run(*decision, first).exception, OtherFindingError)
+    office.run(*decision, newest)
     office.run("close", "C1", "--reason", "Paid.", "--role", "clerk")
     shown = office.run("show", "C1").output
     for line in (
