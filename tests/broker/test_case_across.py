@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,23 @@ def finding(facts: CaseFacts) -> Conclusion:
 """
 
 
+@contextmanager
+def with_cases(cluster: Cluster, folder: Path, name: str) -> Iterator[Exchange]:
+    """Two departments, of which one has cases."""
+    city = Exchange(folder, cluster, name)
+    city.run(city.asker, "DROP TABLE exchange_questions")  # the department's cases make it
+    cases = folder / "connectors" / city.asker / "cases"
+    cases.mkdir()
+    (cases / "household.yaml").write_text(CASE_TYPE.format(asked=city.asked))
+    (cases / "household.py").write_text(RULE)
+    yield city
+    clear(cluster, name)
+
+
 @pytest.fixture
 def city(own_cluster: Cluster, tmp_path: Path, unique: str) -> Iterator[Exchange]:
-    city = Exchange(tmp_path, own_cluster, unique)
-    city.run(city.asker, "DROP TABLE exchange_questions")  # the department's cases make it
-    folder = tmp_path / "connectors" / city.asker / "cases"
-    folder.mkdir()
-    (folder / "household.yaml").write_text(CASE_TYPE.format(asked=city.asked))
-    (folder / "household.py").write_text(RULE)
-    yield city
-    clear(own_cluster, unique)
+    with with_cases(own_cluster, tmp_path, unique) as city:
+        yield city
 
 
 def shown(city: Exchange, case_no: str) -> dict[str, Any]:
