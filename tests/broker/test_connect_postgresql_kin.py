@@ -27,6 +27,12 @@ GAUSS = "(openGauss 5.0.0 build a07d57c3) compiled at 2023-03-29 03:37:13 commit
 NEWER = ("to_regtype", "to_regclass")  # functions that PostgreSQL has from 9.4
 
 
+@pytest.fixture
+def postgres_database(altered_postgres_database: str) -> str:
+    """Not that of other tests: here PostgreSQL loses some of its functions."""
+    return altered_postgres_database
+
+
 @pytest.fixture(params=[("kingbase", KINGBASE), ("opengauss", GAUSS)], ids=["kingbase", "opengauss"])
 def relative(request: pytest.FixtureRequest, postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """URL of an empty database."""

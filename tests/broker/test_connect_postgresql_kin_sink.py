@@ -23,6 +23,12 @@ from tests.rigs.sql_source import run
 NEWER = ("to_regtype", "to_regclass")  # functions that PostgreSQL has from 9.4
 
 
+@pytest.fixture
+def postgres_database(altered_postgres_database: str) -> str:
+    """Not that of other tests: here PostgreSQL loses some of its functions."""
+    return altered_postgres_database
+
+
 @pytest.fixture(params=RELATIVES)
 def database(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     url = url_of(request, tmp_path)

@@ -13,9 +13,8 @@ import tarfile
 import uuid
 import zipfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -121,26 +120,43 @@ def private_postgres() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def _kept_database(postgres_url: str) -> Iterator[tuple[str, psycopg.Connection[Any]]]:
-    """A database of this process, and a connection to it."""
+def _own_database(postgres_url: str) -> Iterator[str]:
+    """The name of a database of this process."""
+    with _new_database(postgres_url) as name:
+        yield name
+
+
+@pytest.fixture
+def altered_postgres_database(postgres_url: str) -> Iterator[str]:
+    """SQLAlchemy URL of a new database, for tests that alter what PostgreSQL itself brings, such as functions."""
+    with _new_database(postgres_url) as name:
+        yield _text(make_url(postgres_url).set(database=name))
+
+
+@contextmanager
+def _new_database(postgres_url: str) -> Iterator[str]:
     name = f"t{uuid.uuid4().hex[:10]}"
-    server = make_url(postgres_url)
-    with psycopg.connect(_text(server.set(drivername="postgresql")), autocommit=True) as administrator:
+    with psycopg.connect(_plain(postgres_url), autocommit=True) as administrator:
         administrator.execute(f'CREATE DATABASE "{name}"'.encode())
-        with psycopg.connect(_text(server.set(drivername="postgresql", database=name)), autocommit=True) as kept:
-            yield _text(server.set(database=name)), kept
+        yield name
         administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 @pytest.fixture
-def postgres_database(_kept_database: tuple[str, psycopg.Connection[Any]]) -> Iterator[str]:
+def postgres_database(postgres_url: str, _own_database: str) -> Iterator[str]:
     """SQLAlchemy URL of an empty database.
 
     Tests have the same one after each other: to make one takes five times as much CPU as to empty it.
     """
-    url, kept = _kept_database
-    yield url
-    kept.execute(_EMPTY)
+    yield _text(make_url(postgres_url).set(database=_own_database))
+    with psycopg.connect(_plain(postgres_url, _own_database), autocommit=True) as administrator:
+        administrator.execute(_EMPTY)
+
+
+def _plain(url: str, database: str | None = None) -> str:
+    """The URL as libpq takes it, of that database or the URL's own."""
+    parsed = make_url(url).set(drivername="postgresql")
+    return _text(parsed.set(database=database) if database else parsed)
 
 
 def _programs(folder: Path) -> Path:

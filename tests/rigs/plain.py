@@ -125,7 +125,24 @@ def ends(kafka: Kafka, topic: str) -> dict[int, int]:
     """Where each partition ends, open transactions included."""
     with lent(kafka, isolation="read_uncommitted") as client:
         partitions = client.list_topics(topic, timeout=30).topics[topic].partitions
-        return {p: client.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1] for p in partitions}
+        return {p: _end(client, TopicPartition(topic, p)) for p in partitions}
+
+
+def _end(client: Consumer, partition: TopicPartition) -> int:
+    """The end, once the client knows the leader: that of a topic which was made again can be another."""
+    found: list[int] = []
+
+    def is_known() -> bool:
+        try:
+            found.append(client.get_watermark_offsets(partition, timeout=30)[1])
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+            client.list_topics(partition.topic, timeout=30)
+        return bool(found)
+
+    wait_until(is_known, f"the end of {partition.topic}", 30)
+    return found[0]
 
 
 def as_read(message: Message) -> Read:
