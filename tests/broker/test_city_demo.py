@@ -281,7 +281,7 @@ def test_a_simulation_tells_what_each_grant_delivers(demo: Demo, loaded: Loaded)
     now = datetime.now(UTC)
     checked = 0
     for grant in in_force(loaded.contract, now):
-        if grant.id in (NARROWED, REVOKED):
+        if grant.id in (NARROWED, REVOKED) or grant.subject.endswith((".question", ".answer")):
             continue
         draft = read_draft(grant.model_dump_json(by_alias=True).encode(), "draft", epoch, now.date())
         found = simulate(demo.cluster, epoch, draft, now, Scope(), bytes(32))

@@ -26,7 +26,7 @@ from tests.second_program.program import APPLICATION, HERE, SecondProgram
 from tests.unit.test_car_quota_rule import DRAFT, LATER, unit
 from tests.unit.test_case_household import test_what_is_planted_and_its_counter_example as traps
 
-HOUSEHOLDS, LIVES = 2000, 2000
+HOUSEHOLDS, LIVES = 700, 700
 TRAPS = [each.values[0] for mark in traps.pytestmark for each in mark.args[1]]
 UNIT = "91440101MA5ANY9X0K"
 
