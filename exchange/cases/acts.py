@@ -67,12 +67,6 @@ class UnauthorisedPartyError(ConfigError):
     remedy = "have each person sign, or the guardian of a minor, and give the number of what they signed"
 
 
-def must_be_newest(case: Case, finding: int) -> None:
-    """Raise OtherFindingError unless the case's newest finding is the event with that number."""
-    if case.finding and case.finding_event != finding:
-        raise OtherFindingError(f"the newest finding of case {case.case_no} is number {case.finding_event}")
-
-
 class CaseActs:
     """The persons' side of a department's cases. Each act takes the case as the person saw it.
 
@@ -127,9 +121,17 @@ class CaseActs:
         )
         return self._store.append(None, opened)
 
-    def decide(self, case: Case, who: Who, outcome: str, reasons: Sequence[str], now: datetime) -> Case:
-        """The case with this person's decision on its finding; CaseActorError if their role is not the type's."""
+    def decide(
+        self, case: Case, who: Who, outcome: str, reasons: Sequence[str], now: datetime, finding: int | None = None
+    ) -> Case:
+        """The case with this person's decision on its finding; CaseActorError if their role is not the type's.
+
+        `finding` is the number of the one that they read; absent: the case's own. Raises OtherFindingError if there is
+        a newer one.
+        """
         states_after(case.case_no, case.state, EventKind.DECIDED)
+        if finding not in (None, case.finding_event):
+            raise OtherFindingError(f"the newest finding of case {case.case_no} is number {case.finding_event}")
         role = type_of(self._types, case.type).decided_by
         if who.role != role:
             raise CaseActorError(f"case {case.case_no} is for the role {role} to decide, not for {who.role}")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from functools import partial
 from importlib.resources import files
 
 import click
 
-from exchange.cases.acts import must_be_newest
-from exchange.cases.case import Case
 from exchange.cases.case_row import row_of
-from exchange.cases.caseload import Caseload
 from exchange.cases.events import CaseAmended, CaseFinding, CaseFound
 from exchange.cases.finding import again
 from exchange.cases.rules import kept
@@ -68,12 +65,7 @@ def decide(department: str, case_no: str, outcome: str, finding: int, reason: st
 
     Refused if there is a newer finding than the one that you read.
     """
-
-    def decided(its: Caseload, case: Case, now: datetime) -> Case:
-        must_be_newest(case, finding)
-        return its.acts.decide(case, who(role), outcome, [reason], now)
-
-    act(department, case_no, decided)
+    act(department, case_no, lambda its, case, now: its.acts.decide(case, who(role), outcome, [reason], now, finding))
 
 
 @click.command("object")

@@ -47,6 +47,9 @@ DO $$ DECLARE name text; BEGIN
 END $$
 """
 
+_AS_EVER = "-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0 -c search_path=public"
+"""For a connection to which the settings that a test has given its database do not apply."""
+
 
 class Server(DatabaseServer):
     """A PostgreSQL server of the tests' own."""
@@ -149,7 +152,7 @@ def postgres_database(postgres_url: str, _own_database: str) -> Iterator[str]:
     Tests have the same one after each other: to make one takes five times as much CPU as to empty it.
     """
     yield _text(make_url(postgres_url).set(database=_own_database))
-    with psycopg.connect(_plain(postgres_url, _own_database), autocommit=True) as administrator:
+    with psycopg.connect(_plain(postgres_url, _own_database), autocommit=True, options=_AS_EVER) as administrator:
         administrator.execute(_EMPTY)
 
 
