@@ -141,19 +141,22 @@ def arrived(store: CaseStore, department: str, table: str | None) -> Iterator[Ar
             return
 
 
-def progress(store: CaseStore, department: str, table: str | None) -> object | None:
-    """How far the sink of that department's answers has come; None if it does not say.
+def progress(store: CaseStore, answers: Mapping[str, str | None]) -> dict[str, object]:
+    """How far the sinks of answers have come, by department; a department whose sink does not say so is left out.
 
-    As long as this is the same, the sink's table is, too. The sink notes it beside its rows, in their transaction.
+    `answers` names their tables. As long as this is the same, a sink's table is, too: the sink notes it beside its
+    rows, in their transaction.
     """
-    schema = table.rpartition(".")[0] if table else ""
-    if not store.has(".".join(filter(None, [schema, tables.PROGRESS]))):
-        return None
-    t = tables.progress_in(schema)
-    of_answers = t.c.topic.endswith(f".{department}.answer", autoescape=True)
-    with store.transaction() as connection:
-        found = connection.execute(select(t).where(of_answers).order_by(t.c.topic, t.c.partition)).all()
-    return [tuple(row) for row in found] or None
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for schema in {table.rpartition(".")[0] for table in answers.values() if table}:
+        if not store.has(f"{schema}.{tables.PROGRESS}".removeprefix(".")):
+            continue
+        t = tables.progress_in(schema)
+        query = select(t).where(t.c.topic.endswith(".answer")).order_by(t.c.topic, t.c.partition)
+        with store.transaction() as connection:
+            for row in connection.execute(query):
+                found.setdefault(row.topic.split(".")[-2], []).append(tuple(row))
+    return {**found}
 
 
 def by_case(streams: Iterable[Iterator[Arrival]]) -> Iterator[tuple[str, list[Arrival]]]:

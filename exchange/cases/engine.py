@@ -86,7 +86,7 @@ class CaseEngine:
         self._types = types
         self._calendar = calendar
         self._answers = answers
-        self._taken_until: Mapping[str, object | None] = {}
+        self._taken_until: Mapping[str, object] = {}
 
     def work(self, now: datetime) -> Pass:
         """One pass over all cases. Whatever is wrong with one case does not hold up the others; see `Pass.failed`."""
@@ -176,8 +176,8 @@ class CaseEngine:
         if done.events[EventKind.ASKED]:
             self._taken_until = {}  # what was answered before it was asked is taken now
         departments = {each: self._answers.get(each) for each in self._asked_departments()}
-        until = {each: progress(self._store, each, table) for each, table in departments.items()}
-        new = [each for each, at in until.items() if at is None or at != self._taken_until.get(each)]
+        until = progress(self._store, departments)
+        new = [each for each in departments if each not in until or until[each] != self._taken_until.get(each)]
         left = done.moved + len(done.failed)
         for case_no, arrivals in by_case(arrived(self._store, each, departments[each]) for each in new):
             with _each(case_no, done):

@@ -177,11 +177,10 @@ class Rig:
 
         Raises `StalledDemoError` if none of them changes for four minutes.
         """
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
         with self.step("cases") as say, worked_cases.opened(self.settings, self.loaded) as its:
             opened, refused = its.bring_in()
             before, moved = 0, time.monotonic()
-            with Progress(*columns, console=self.console, transient=True) as progress:
+            with self._bar() as progress:
                 task = progress.add_task("questions across departments", total=opened + refused, note="")
                 while (worked := its.worked()) and (stuck := [each for each in worked if not each.done]):
                     events = sum(len(each.history) for each in worked)
@@ -191,7 +190,7 @@ class Rig:
                         numbers = ", ".join(each.planted.case_no for each in stuck)
                         raise StalledDemoError(f"cases do not go on: {numbers}", remedy=f"see {self._logs()}")
                     progress.update(task, completed=len(worked) - len(stuck), note=f"{events:,} events")
-                    its.act(self._run)
+                    its.act(stuck, self._run)
                     time.sleep(_POLL_S)
             asked = sum(len(each.case.questions) for each in worked if each.case)
             say(f"{opened} opened, {asked:,} questions asked; {refused} refused, because somebody has not signed")
@@ -215,13 +214,7 @@ class Rig:
         due = {grant.id: expectations.due_rows(grant) for grant in expectations.grants}
         flow, settled = Flow(), 0
         started = moved = time.monotonic()
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-        )
-        with self.step("records") as say, Progress(*columns, console=self.console, transient=True) as progress:
+        with self.step("records") as say, self._bar() as progress:
             task = progress.add_task("records into the readers' databases", total=sum(due.values()), note="")
             before: tuple[int, ...] = ()
             while settled < SETTLED_POLLS:
@@ -265,6 +258,11 @@ class Rig:
         yield told.append
         took_s = time.monotonic() - started
         self.console.print(f"[green]✓[/] {name:12} {' '.join(told)} [dim]{took_s:.1f} s[/]", highlight=False)
+
+    def _bar(self) -> Progress:
+        """A progress bar whose task has a `note`, and which is gone at the end."""
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
+        return Progress(*columns, console=self.console, transient=True)
 
     def _later(self) -> Path:
         """The contract as it is in a city that has lived; a change of the original changes it."""

@@ -6,18 +6,18 @@ that an interrupted run goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from exchange.cases.acts import UnauthorisedPartyError
 from exchange.cases.batch import applications
-from exchange.cases.case import Case
+from exchange.cases.case import Case, fold
 from exchange.cases.caseload import Caseload, caseload
 from exchange.cases.events import CaseEvent, Who
 from exchange.cases.states import CaseState
-from exchange.cases.store import CaseExistsError, CaseUnknownError
+from exchange.cases.store import CaseExistsError
 from exchange.cli.options import today
 from exchange.connect.load import load
 from exchange.contract.load import Loaded
@@ -94,25 +94,31 @@ class DemoCases:
 
     def worked(self) -> list[WorkedCase]:
         """Every planted case as it stands."""
-        return [self._worked(its, case) for dept, its in self._its.items() for case in casework.PLANTED[dept]]
+        return [
+            WorkedCase(planted, fold(history), history)
+            for department, its in self._its.items()
+            for planted in casework.PLANTED[department]
+            for history in [its.store.history(planted.case_no)]
+        ]
 
-    def act(self, run: Run) -> None:
-        """Do what is a person's turn now: look a party up, contest what is wrong, decide."""
-        for department, its in self._its.items():
-            for planted in casework.PLANTED[department]:
-                case = self._worked(its, planted).case
-                if case is None or planted.outcome is None:
-                    continue
-                number, bank, question, values = LOOKED_UP
-                if planted.case_no == number and [asked.question_id for asked in case.awaited] == [question]:
-                    if question in run("case", "queue", bank):
-                        run("case", "answer", bank, question, "--found", values)
-                elif case.state in (CaseState.FOUND, CaseState.AMENDED) and case.next_step is None:
-                    self._decide(department, its, planted, case, run)
+    def act(self, worked: Iterable[WorkedCase], run: Run) -> None:
+        """Do what is a person's turn in these cases: look a party up, contest what is wrong, decide."""
+        number, bank, question, values = LOOKED_UP
+        for each in worked:
+            planted, case = each.planted, each.case
+            if case is None or planted.outcome is None:
+                continue
+            if planted.case_no == number and [asked.question_id for asked in case.awaited] == [question]:
+                if question in run("case", "queue", bank):
+                    run("case", "answer", bank, question, "--found", values)
+            elif case.state in (CaseState.FOUND, CaseState.AMENDED) and case.next_step is None:
+                self._decide(planted, case, run)
 
-    def _decide(self, department: str, its: Caseload, planted: PlantedCase, case: Case, run: Run) -> None:
+    def _decide(self, planted: PlantedCase, case: Case, run: Run) -> None:
         """Contest what is wrong, or else decide as it was found, if it is clear."""
         assert case.finding is not None
+        department = next(each for each, cases in casework.PLANTED.items() if planted in cases)
+        its = self._its[department]
         officer = its.types[case.type].decided_by
         if planted.contested and case.round == 1:
             for office in offices(self._loaded, self._settings.connectors, self._settings.home):
@@ -123,13 +129,6 @@ class DemoCases:
             reasons = [reason.text for reason in case.finding.reasons]
             who = Who(person="demo", role=officer)
             its.acts.decide(case, who, DECISIONS[case.finding.outcome], reasons, datetime.now(UTC))
-
-    def _worked(self, its: Caseload, planted: PlantedCase) -> WorkedCase:
-        try:
-            case = its.store.case(planted.case_no)
-        except CaseUnknownError:
-            return WorkedCase(planted, None, [])
-        return WorkedCase(planted, case, its.store.history(planted.case_no))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from exchange.cases.events import (
 from exchange.cases.finding import make
 from exchange.cases.load import load
 from exchange.cases.rules import LoadedType
+from exchange.demo.city.planted import months_before
 from tests.rigs.cases import TODAY, contract
 from tests.rigs.own_tables import CONNECTORS, answered_by, content, filled
 
@@ -147,6 +148,4 @@ def _answer(asked: CaseQuestion, said: Mapping[str, Any] | None, otherwise: Stat
 
 def months(day: date, count: int = 3, *, before: int = 0) -> Iterable[str]:
     """The first days of that many months before the day's own; `before`: so many months earlier."""
-    for back in range(count + before, before, -1):
-        month = day.year * 12 + day.month - 1 - back
-        yield str(date(month // 12, month % 12 + 1, 1))
+    return map(str, months_before(day, count, before))

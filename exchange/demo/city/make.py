@@ -14,6 +14,7 @@ from exchange import private
 from exchange.contract.base import Model
 from exchange.contract.load import Loaded
 from exchange.demo.city import casework
+from exchange.demo.city.civil import CIVIL
 from exchange.demo.city.office import Office, OfficeError, SubjectRows
 from exchange.demo.city.organisations import ORGANISATIONS
 from exchange.demo.city.persons import PERSONS
@@ -22,7 +23,7 @@ from exchange.demo.city.register import City
 from exchange.errors import ConfigError
 
 VERSION: Literal[3] = 3
-REGISTERS = PERSONS + ORGANISATIONS
+REGISTERS = PERSONS + CIVIL + ORGANISATIONS
 Report = Callable[[str, int], None]
 """Called after each chunk with the subject and the number of rows added."""
 
